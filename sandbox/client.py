@@ -1,0 +1,177 @@
+"""How does the site get a box? Ask the engine on its unix socket, read events until `ended`. Synchronous, no Django.
+
+    with EngineClient(settings.ENGINE_SOCKET).start(request) as box:
+        for event in box.events():
+            ...
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sandbox.protocol import (
+    MAX_INPUT_BYTES,
+    BoxRequest,
+    FrameReader,
+    Limits,
+    ProtocolError,
+    encode_frame,
+)
+
+__all__ = ["Box", "BoxRefused", "BoxRequest", "EngineClient", "EngineUnavailable", "Limits"]
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+
+
+class EngineUnavailable(Exception):
+    """Nobody answers on the engine's socket, or the engine went away while a box was running."""
+
+
+class BoxRefused(Exception):
+    """The engine will not start this box; `reason` says why and what to change, in a sentence for the user."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class EngineClient:
+    def __init__(self, socket_path: str | os.PathLike[str]) -> None:
+        self.socket_path = Path(socket_path)
+
+    def status(self) -> dict[str, Any]:
+        """What the engine says about itself: ready, reason, weaknesses, boxes, version."""
+        connection = _Connection(self.socket_path)
+        try:
+            connection.send({"op": "status"})
+            return connection.receive_answer()
+        finally:
+            connection.close()
+
+    def start(self, request: BoxRequest) -> Box:
+        """Start a box. Raises BoxRefused or EngineUnavailable; the caller owns the Box and closes it."""
+        connection = _Connection(self.socket_path)
+        try:
+            connection.send({"op": "start", "request": request.to_json()})
+            answer = connection.receive_answer()
+            if answer.get("type") == "refused":
+                raise BoxRefused(str(answer.get("reason", "")))
+            if answer.get("type") != "accepted":
+                raise EngineUnavailable(f"The sandbox engine gave an answer of type {answer.get('type')!r}.")
+        except BaseException:
+            connection.close()
+            raise
+        return Box(connection)
+
+
+class Box:
+    """One running program. Leaving the `with` block, or losing the process that holds it, kills the box."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._ended = False
+
+    def events(self, poll_seconds: float = 1.0) -> Iterator[dict[str, Any] | None]:
+        """Events in order, the last of type `ended`; None whenever poll_seconds passed without one.
+
+        Raises EngineUnavailable when the engine dies before it could say how the box ended.
+        """
+        while not self._ended:
+            event = self._connection.receive(poll_seconds)
+            if event is not None and event.get("type") == "ended":
+                self._ended = True
+            yield event
+
+    def cancel(self) -> None:
+        """Stop the program now; its `ended` event says `cancelled`."""
+        self._send({"op": "cancel"})
+
+    def interrupt(self) -> None:
+        """KeyboardInterrupt in the program, as Ctrl-C would."""
+        self._send({"op": "interrupt"})
+
+    def send_input(self, text: str) -> None:
+        """A line for input(); the end of the line is added when it is missing."""
+        if len(text.encode("utf-8", "replace")) > MAX_INPUT_BYTES:
+            raise ValueError(f"input is limited to {MAX_INPUT_BYTES // 1024} KB a line")
+        self._send({"op": "input", "text": text if text.endswith("\n") else text + "\n"})
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Box:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if not self._ended:
+            self._connection.send(message)
+
+
+class _Connection:
+    """A socket that speaks frames; writing from several threads is allowed, reading from one."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self._reader = FrameReader()
+        self._write_lock = threading.Lock()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(CONNECT_SECONDS)
+        try:
+            self._socket.connect(os.fspath(socket_path))
+        except OSError as error:
+            self._socket.close()
+            raise EngineUnavailable(
+                f"The sandbox engine does not answer on {socket_path}: {error.strerror or error}."
+            ) from error
+
+    def send(self, message: dict[str, Any]) -> None:
+        try:
+            with self._write_lock:
+                self._socket.sendall(encode_frame(message))
+        except OSError as error:
+            raise EngineUnavailable(f"The sandbox engine went away: {error.strerror or error}.") from error
+
+    def receive_answer(self) -> dict[str, Any]:
+        answer = self.receive(ANSWER_SECONDS)
+        if answer is None:
+            raise EngineUnavailable(f"The sandbox engine gave no answer within {ANSWER_SECONDS:.0f} s.")
+        return answer
+
+    def receive(self, timeout_seconds: float) -> dict[str, Any] | None:
+        """One frame, or None when none was complete in time."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                message = self._reader.next_frame()
+            except ProtocolError as error:
+                raise EngineUnavailable(f"The sandbox engine sent nonsense: {error}.") from error
+            if message is not None:
+                return message
+            try:
+                remaining = max(0.0, deadline - time.monotonic())
+                poller = select.poll()  # select() cannot hold descriptors above 1023
+                poller.register(self._socket, select.POLLIN)
+                if not poller.poll(remaining * 1000):
+                    return None
+                data = self._socket.recv(1 << 18)
+            except (OSError, ValueError) as error:
+                raise EngineUnavailable(f"The sandbox engine went away: {error}.") from error
+            if not data:
+                raise EngineUnavailable("The sandbox engine closed the connection before the program had ended.")
+            self._reader.feed(data)
+
+    def close(self) -> None:
+        self._socket.close()

@@ -1,0 +1,191 @@
+"""What do the engine and those who ask it for boxes say to each other? Limits, requests, frames, and nothing else.
+
+A frame is a 4-byte big-endian length and a JSON object in UTF-8, on a unix stream socket. One connection carries one
+conversation: `{"op": "status"}` and its answer, or `{"op": "start", ...}`, the answer to it, and then the events of that
+box one way and `cancel`, `interrupt` and `input` the other way. The box lives no longer than its connection.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+PROTOCOL_VERSION = 1
+MAX_FRAME = 40 * 1024 * 1024
+MAX_SOURCE_BYTES = 4 * 1024 * 1024
+MAX_SOURCE_FILES = 200
+MAX_PARAMS_BYTES = 256 * 1024
+MAX_INPUT_BYTES = 64 * 1024
+
+SUCCEEDED = "succeeded"
+FAILED = "failed"
+TIMED_OUT = "timed_out"
+OUT_OF_MEMORY = "out_of_memory"
+OUTPUT_EXCEEDED = "output_exceeded"
+DISK_FULL = "disk_full"
+CANCELLED = "cancelled"
+CRASHED = "crashed"
+OUTCOMES = (SUCCEEDED, FAILED, TIMED_OUT, OUT_OF_MEMORY, OUTPUT_EXCEEDED, DISK_FULL, CANCELLED, CRASHED)
+
+_HEADER = struct.Struct(">I")
+
+
+class ProtocolError(Exception):
+    """The other side sent what this protocol does not know; the connection is of no more use."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one box may use. Sizes in bytes, times in seconds."""
+
+    cpu_seconds: float  # of all its processes together
+    wall_seconds: float
+    memory_bytes: int  # of one process (MemoryError) and, with the disk on top, of all together (killed)
+    disk_bytes: int  # everything it writes: working directory, /tmp and /dev/shm are one place
+    processes: int  # threads count as well
+    output_bytes: int  # stdout and stderr together
+    rich_bytes: int  # charts, tables and other messages together
+    rich_message_bytes: int  # one of them; a larger one is left out with a notice
+    events: int
+    artefact_bytes: int  # files kept from the working directory, together
+    artefact_count: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(f"{field.name} must be a number, not {value!r}")
+            if value < 0 or (value == 0 and field.name not in {"artefact_bytes", "artefact_count"}):
+                raise ValueError(f"{field.name} must be more than 0")
+
+    @classmethod
+    def from_json(cls, value: Any) -> Limits:
+        if not isinstance(value, Mapping):
+            raise ValueError("limits must be an object")
+        unknown = set(value) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown limits: {', '.join(sorted(map(str, unknown)))}")
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class BoxRequest:
+    """One program to run: its files (path -> text), the file to start with, its parameters and its data."""
+
+    run_id: str
+    owner: str
+    files: dict[str, str]
+    entry: str
+    params: dict[str, Any]
+    limits: Limits
+    snapshot: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("run_id", "owner"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or len(value) > 200:
+                raise ValueError(f"{name} must be a text of at most 200 characters")
+        if not isinstance(self.files, dict) or len(self.files) > MAX_SOURCE_FILES:
+            raise ValueError(f"files must be an object of at most {MAX_SOURCE_FILES} paths")
+        total = 0
+        for path, text in self.files.items():
+            check_source_path(path)
+            if not isinstance(text, str):
+                raise ValueError(f"{path}: the content must be text")
+            total += len(text.encode("utf-8", "replace"))
+        if total > MAX_SOURCE_BYTES:
+            raise ValueError(f"the source files are larger than {MAX_SOURCE_BYTES // 2**20} MB together")
+        if self.entry not in self.files:
+            raise ValueError(f"there is no file {self.entry}")
+        if not isinstance(self.params, dict) or len(dump_json(self.params)) > MAX_PARAMS_BYTES:
+            raise ValueError("params must be an object of reasonable size")
+        snapshot = self.snapshot
+        # It becomes part of a path on the host: a hash, and nothing else.
+        if snapshot is not None and not (
+            isinstance(snapshot, str) and len(snapshot) == 64 and set(snapshot) <= set("0123456789abcdef")
+        ):
+            raise ValueError("snapshot must be a SHA-256 in lower-case hexadecimal")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> BoxRequest:
+        if not isinstance(value, Mapping):
+            raise ValueError("a request must be an object")
+        values = dict(value)
+        values["limits"] = Limits.from_json(values.get("limits"))
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+
+def check_source_path(path: Any) -> None:
+    """Refuse a path that could leave the working directory or hide in it."""
+    if not isinstance(path, str) or not 0 < len(path) <= 200 or not path.isprintable():
+        raise ValueError(f"not a usable file name: {path!r:.80}")
+    parts = path.split("/")
+    if len(parts) > 8 or any(not part or part.startswith(".") or "\\" in part for part in parts):
+        raise ValueError(f"not a usable file name: {path!r:.80}")
+
+
+def dump_json(value: Any) -> bytes:
+    """JSON without NaN and Infinity, which JSON does not have; lone surrogates become escapes."""
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def load_json(data: bytes | str) -> Any:
+    """Read JSON from someone we do not trust: ValueError for everything that is not JSON, however deep."""
+    try:
+        return json.loads(data, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def encode_frame(message: Mapping[str, Any]) -> bytes:
+    body = dump_json(message)
+    if len(body) > MAX_FRAME:
+        raise ProtocolError(f"a frame of {len(body)} bytes is larger than {MAX_FRAME}")
+    return _HEADER.pack(len(body)) + body
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames: feed() what arrived, then take what is complete."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next_frame(self) -> dict[str, Any] | None:
+        """The next complete frame, or None. Raises ProtocolError for what is no frame of ours."""
+        if len(self._buffer) < _HEADER.size:
+            return None
+        (length,) = _HEADER.unpack_from(self._buffer)
+        if length > MAX_FRAME:
+            raise ProtocolError(f"a frame of {length} bytes is larger than {MAX_FRAME}")
+        end = _HEADER.size + length
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[_HEADER.size : end])
+        del self._buffer[:end]
+        try:
+            message = load_json(body)
+        except ValueError as error:
+            raise ProtocolError(f"not JSON: {error}") from None
+        if not isinstance(message, dict):
+            raise ProtocolError("a frame must be an object")
+        return message
