@@ -1,0 +1,61 @@
+// What every page may use: closing menus, copy buttons, dismissing messages, native dialogs, confirm-by-typing.
+import "./theme.js";
+
+document.addEventListener("click", async (event) => {
+  const target = event.target instanceof Element ? event.target : null;
+  if (!target) return;
+
+  const copy = target.closest("[data-copy]");
+  if (copy) {
+    const source = document.querySelector(copy.dataset.copy);
+    if (!source) return;
+    await navigator.clipboard.writeText("value" in source ? source.value : source.textContent);
+    const label = copy.querySelector("[data-copy-label]") ?? copy;
+    const before = label.textContent;
+    label.textContent = "Copied";
+    copy.dataset.done = "";
+    setTimeout(() => {
+      label.textContent = before;
+      delete copy.dataset.done;
+    }, 1600);
+    return;
+  }
+
+  const dismiss = target.closest("[data-dismiss]");
+  if (dismiss) {
+    dismiss.closest(dismiss.dataset.dismiss)?.remove();
+    return;
+  }
+
+  const opener = target.closest("[data-dialog]");
+  if (opener) {
+    const dialog = document.getElementById(opener.dataset.dialog);
+    if (dialog instanceof HTMLDialogElement) {
+      event.preventDefault();
+      dialog.showModal();
+    }
+    return;
+  }
+
+  // A link chosen in a menu closes it (popovers stay open on a click inside).
+  target.closest(".menu[popover] a")?.closest(".menu[popover]").hidePopover();
+});
+
+// A form sends once: a second press of the button while the first is on its way does nothing.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement) || form.method !== "post" || event.defaultPrevented || form.matches("[hx-post], [data-theme-form]")) return;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "1";
+  event.submitter?.setAttribute("aria-busy", "true");
+});
+// Coming back by the back button shows the page as it was left; its forms must send again.
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) {
+    delete form.dataset.sent;
+    form.querySelector("[aria-busy]")?.removeAttribute("aria-busy");
+  }
+});
