@@ -1,0 +1,134 @@
+"""Who has an account, and what may they use? User (custom from the first migration) and Plan (limits are data)."""
+
+from __future__ import annotations
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import PermissionsMixin, UserManager
+from django.db import models
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.names import USERNAME_MAX_LENGTH, validate_username
+
+
+class PlanQuerySet(models.QuerySet["Plan"]):
+    """Code picks a plan by its role, never by its name: names and prices change, roles do not."""
+
+    def for_guests(self) -> Plan:
+        """The limits of visitors without an account."""
+        return self.get(is_for_guests=True)
+
+    def for_new_accounts(self) -> Plan:
+        """The plan an account starts on."""
+        return self.get(is_default=True)
+
+
+class Plan(models.Model):
+    """What an account, or a guest, may use. A row per tier; changing a limit is an edit in the admin."""
+
+    code = models.SlugField(max_length=32, unique=True)
+    name = models.CharField(max_length=60)
+    is_default = models.BooleanField("given to new accounts", default=False)
+    is_for_guests = models.BooleanField("for visitors without an account", default=False)
+    concurrent_runs = models.PositiveIntegerField("runs at the same time")
+    runs_per_day = models.PositiveIntegerField("runs a day")
+    cpu_seconds = models.PositiveIntegerField("CPU seconds a run")
+    wall_seconds = models.PositiveIntegerField("seconds a run may last")
+    memory_mb = models.PositiveIntegerField("memory, MB")
+    disk_mb = models.PositiveIntegerField("disk, MB")
+    output_kb = models.PositiveIntegerField("text output, KB")
+    processes = models.PositiveIntegerField("processes and threads")
+    max_projects = models.PositiveIntegerField("projects")
+
+    objects = PlanQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("cpu_seconds", "code")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("is_default",), condition=models.Q(is_default=True), name="one_plan_for_new_accounts"
+            ),
+            models.UniqueConstraint(
+                fields=("is_for_guests",), condition=models.Q(is_for_guests=True), name="one_plan_for_guests"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    concurrent_runs__gt=0, cpu_seconds__gt=0, wall_seconds__gt=0, memory_mb__gt=0, disk_mb__gt=0,
+                    output_kb__gt=0, processes__gt=0,
+                ),
+                name="plan_limits_above_zero",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AccountManager(UserManager["User"]):
+    """Makes and finds accounts; usernames and addresses compare without regard to case."""
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(username=(username or "").lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """An account. username stands in /p/<username>/... and is always lower case; email signs in."""
+
+    username = models.CharField(
+        max_length=USERNAME_MAX_LENGTH,
+        unique=True,
+        validators=[validate_username],
+        help_text="Part of your projects' addresses. Letters a-z, digits and single hyphens.",
+        error_messages={"unique": "That name is taken. Choose another one."},
+    )
+    email = models.EmailField("email address")
+    display_name = models.CharField("display name", max_length=80, blank=True)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="users")
+    is_staff = models.BooleanField("staff", default=False, help_text="May enter the administration site.")
+    is_active = models.BooleanField("active", default=True, help_text="Untick to lock the account out.")
+    created = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = AccountManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS = ["email"]
+
+    class Meta:
+        ordering = ("username",)
+        constraints = (
+            models.UniqueConstraint(Lower("username"), name="username_unique_without_case"),
+            models.UniqueConstraint(
+                Lower("email"), name="email_unique_without_case",
+                violation_error_message="An account with this address exists already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.username
+
+    def save(self, *args, **kwargs) -> None:
+        self.username = self.username.lower()
+        if self.plan_id is None:
+            self.plan = Plan.objects.for_new_accounts()
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        super().clean()
+        self.username = self.username.lower()
+        self.email = User.objects.normalize_email(self.email).lower()
+
+    def get_full_name(self) -> str:
+        return self.display_name or self.username
+
+    def get_short_name(self) -> str:
+        return self.get_full_name()
+
+    def get_absolute_url(self) -> str:
+        return reverse("accounts:profile")
+
+    @property
+    def has_verified_email(self) -> bool:
+        """Whether the current address was confirmed by its owner; publishing asks for it."""
+        return self.emailaddress_set.filter(email__iexact=self.email, verified=True).exists()
