@@ -1,0 +1,83 @@
+"""The socket of a run: sends its events, each once and in order, from wherever the browser left off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from runner.access import Viewer
+from runner.events import follow
+from runner.models import Run
+
+logger = logging.getLogger(__name__)
+
+PING_SECONDS = 20.0
+QUEUE_SECONDS = 1.5
+NOT_FOUND = 4404
+
+
+class RunConsumer(AsyncWebsocketConsumer):
+    """Read-only. What people do to a run goes through forms, which check the right to do it."""
+
+    async def connect(self) -> None:
+        self.tasks: list[asyncio.Task] = []
+        self.run_id = self.scope["url_route"]["kwargs"]["run"]
+        status = await self._status_for_viewer()
+        await self.accept()
+        if status is None:
+            # Accepted first, as a browser cannot read the reason of a refused handshake.
+            await self.close(code=NOT_FOUND)
+            return
+        after = _number(parse_qs(self.scope.get("query_string", b"").decode()).get("after", ["0"])[0])
+        self.tasks = [asyncio.create_task(self._send_events(after)), asyncio.create_task(self._ping())]
+        if status == Run.Status.QUEUED:
+            self.tasks.append(asyncio.create_task(self._send_place()))
+
+    async def disconnect(self, code: int) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Nothing is expected; what arrives is dropped."""
+
+    async def _send_events(self, after: int) -> None:
+        try:
+            async for batch in follow(self.run_id, after):
+                await self.send('{"events":[' + ",".join(batch) + "]}")
+            await self.close(code=1000)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            logger.exception("run %s: its socket failed", self.run_id)
+            await self.close(code=1011)
+
+    async def _ping(self) -> None:
+        """Keeps proxies from closing an idle socket."""
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            await self.send('{"ping":1}')
+
+    async def _send_place(self) -> None:
+        while place := await self._place():
+            await self.send(json.dumps({"queue": place}))
+            await asyncio.sleep(QUEUE_SECONDS)
+
+    @database_sync_to_async
+    def _status_for_viewer(self) -> str | None:
+        viewer = Viewer.of_scope(self.scope)
+        return Run.objects.visible_to(viewer).filter(pk=self.run_id).values_list("status", flat=True).first()
+
+    @database_sync_to_async
+    def _place(self) -> int:
+        run = Run.objects.filter(pk=self.run_id).first()
+        return run.place_in_queue() if run else 0
+
+
+def _number(text: Any) -> int:
+    return int(text) if str(text).isdecimal() and len(str(text)) < 10 else 0

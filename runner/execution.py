@@ -1,0 +1,335 @@
+"""Run one Revision in a box and store what it printed. Start reading at execute()."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import time
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from runner.backtests import ClaimRefused, check_claim, page_event
+from runner.events import Publisher
+from runner.models import ENTRY, Artefact, Backtest, Run
+from runner.outcomes import sentence
+from runner.storable import storable
+from sandbox.client import BoxRefused, EngineClient, EngineUnavailable
+from sandbox.protocol import BoxRequest, Limits
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=20)
+HEARTBEAT_SECONDS = 2.0
+POLL_SECONDS = 0.2
+MAX_BACKTESTS = 20
+MAX_PARAMS = 50
+ENGINE_PATIENCE_SECONDS = 10.0
+
+
+class RunTaken(Exception):
+    """The record says the run is no longer ours: it was ended by somebody else."""
+
+
+def execute(run_id: UUID | str) -> None:
+    """One run from claim to stored output. A second delivery of the same job does nothing."""
+    claimed = Run.objects.filter(pk=run_id, status=Run.Status.QUEUED).update(
+        status=Run.Status.RUNNING, started=timezone.now(), lease_expires=timezone.now() + LEASE
+    )
+    if not claimed:
+        return
+    run = Run.objects.select_related("revision__project").get(pk=run_id)
+    Execution(run).go()
+
+
+class Execution:
+    """The state of one run while this worker holds its lease."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.publisher = Publisher(run.pk)
+        self.artefacts: dict[str, Artefact] = {}
+        self.backtests: list[Backtest] = []
+        self.params: dict[str, dict[str, Any]] = {}
+        self.next_heartbeat = 0.0
+        self.cancelling = False
+
+    def go(self) -> None:
+        run = self.run
+        self.publisher.publish({"type": "phase", "phase": "starting", "t": 0.0})
+        try:
+            ended = self._run_in_box()
+        except RunTaken:
+            logger.warning("run %s: its lease was taken over", run.pk)
+            if not Run.objects.filter(pk=run.pk).exists():
+                self.publisher.recording.delete()  # the project was deleted while it ran
+            return
+        except BoxRefused as refusal:
+            logger.error("run %s: refused: %s", run.pk, refusal.reason)
+            ended = {"outcome": Run.Status.CRASHED, "refused": f"Runs are refused: {refusal.reason}"}
+        except EngineUnavailable as error:
+            logger.error("run %s: %s", run.pk, error)
+            ended = {"outcome": Run.Status.CRASHED}
+        except Exception:
+            logger.exception("run %s: failed on our side", run.pk)
+            ended = {"outcome": Run.Status.CRASHED}
+        finally:
+            connection.close_if_unusable_or_obsolete()
+        self._finish(ended)
+
+    # The box ---------------------------------------------------------------------------------------------------
+
+    def _run_in_box(self) -> dict[str, Any]:
+        run = self.run
+        limits = Limits(**run.limits)
+        request = BoxRequest(
+            run_id=str(run.pk),
+            owner=f"user-{run.user_id}" if run.user_id else f"guest-{run.address_hash[:16]}",
+            files=run.revision.files,
+            entry=ENTRY,
+            params=run.params,
+            limits=limits,
+            snapshot=run.snapshot or None,
+        )
+        with self._start(request) as box:
+            for event in box.events(poll_seconds=POLL_SECONDS):
+                self._heartbeat(box)
+                if event is None:
+                    continue
+                if event["type"] == "ended":
+                    return event
+                self._handle(event)
+        return {"outcome": Run.Status.CRASHED}  # the engine went away without a last word
+
+    def _start(self, request: BoxRequest) -> Any:
+        """A box; a restarting engine is given a few seconds."""
+        client = EngineClient(settings.ENGINE_SOCKET)
+        deadline = time.monotonic() + ENGINE_PATIENCE_SECONDS
+        while True:
+            try:
+                return client.start(request)
+            except EngineUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.25)
+
+    def _heartbeat(self, box: Any) -> None:
+        """Renew the lease, hear of a wish to stop, pass on what was typed for input()."""
+        for control in self.publisher.take_controls():
+            if control.get("type") == "input":
+                box.send_input(control.get("text", ""))
+        now = time.monotonic()
+        if now < self.next_heartbeat:
+            return
+        self.next_heartbeat = now + (0.5 if not self.cancelling else HEARTBEAT_SECONDS)
+        try:
+            mine = Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING)
+            if not mine.update(lease_expires=timezone.now() + LEASE):
+                raise RunTaken
+            if not self.cancelling and mine.filter(cancel_requested__isnull=False).exists():
+                self.cancelling = True
+                box.cancel()
+        except OperationalError:
+            # A database that is away for a moment does not end the run; the lease outlives a short absence.
+            logger.warning("run %s: the database did not answer a heartbeat", self.run.pk)
+            connection.close()
+
+    # What comes out of it --------------------------------------------------------------------------------------
+
+    def _handle(self, event: dict[str, Any]) -> None:
+        match event["type"]:
+            case "started":
+                self.publisher.publish({"type": "phase", "phase": "running", "t": event.get("t", 0.0)})
+            case "backtest":
+                self._take_backtest(event)
+            case "artefact":
+                self._take_artefact(event)
+            case "param":
+                self._take_param(event)
+            case _:
+                self._note_first_output(event)
+                self.publisher.publish(event)
+
+    def _note_first_output(self, event: dict[str, Any]) -> None:
+        if self.run.first_output is None and event["type"] in ("stdout", "stderr", "display"):
+            self.run.first_output = timezone.now()
+
+    def _take_param(self, event: dict[str, Any]) -> None:
+        name = event.get("name", "")
+        if name in self.params or len(self.params) < MAX_PARAMS:
+            self.params[name] = {k: v for k, v in event.items() if k not in ("type", "t")}
+            self.publisher.publish(event)
+
+    def _take_artefact(self, event: dict[str, Any]) -> None:
+        content = base64.b64decode(event["content_base64"])
+        digest = hashlib.sha256(content).hexdigest()
+        self.publisher.recording.save_artefact(digest, content)
+        name = storable(event["name"])[:255]
+        self.artefacts[name] = Artefact(run=self.run, name=name, size=len(content), sha256=digest)
+
+    def _take_backtest(self, event: dict[str, Any]) -> None:
+        """Check the claim over our own bars; what the page shows is our calculation."""
+        if len(self.backtests) >= MAX_BACKTESTS:
+            self._notice(event, f"Only the first {MAX_BACKTESTS} backtests of a run are kept.")
+            return
+        try:
+            checked = check_claim(event.get("claim"), Path(settings.STORE_DIR))
+        except ClaimRefused as refusal:
+            self._notice(event, f"This backtest is not shown: {refusal.reason}")
+            return
+        backtest = Backtest(
+            run=self.run,
+            position=len(self.backtests),
+            strategy=storable(checked.strategy)[:120],
+            params=storable(checked.params),
+            instruments=storable(checked.instruments),
+            start=checked.start,
+            end=checked.end,
+            cash=checked.cash,
+            conventions=storable(checked.conventions),
+            engine_name=storable(checked.engine_name)[:60],
+            engine_version=storable(checked.engine_version)[:30],
+            snapshot=checked.snapshot or "",
+            fills=checked.fills,
+            trades=checked.trades,
+            dates=checked.dates,
+            equity=checked.equity,
+            metrics=checked.metrics,
+            figures=checked.figures,
+            chart=checked.chart,
+            description=checked.description,
+            verified=checked.verified,
+            verified_text=checked.verified_text,
+        )
+        # Stored at once: a run that is lost a second later keeps the backtests it had finished.
+        backtest.save()
+        self.backtests.append(backtest)
+        self.publisher.publish({**page_event(checked), "backtest": backtest.pk, "t": event.get("t", 0.0)})
+
+    def _notice(self, event: dict[str, Any], text: str) -> None:
+        self.publisher.publish({"type": "notice", "text": text, "t": event.get("t", 0.0)})
+
+    # The end ---------------------------------------------------------------------------------------------------
+
+    def _finish(self, ended: dict[str, Any]) -> None:
+        status = Run.Status(ended.get("outcome", Run.Status.CRASHED))
+        message = ended.get("refused") or sentence(status, ended)
+        for skipped in (ended.get("artefacts_skipped") or [])[:50]:
+            self._notice(ended, f"Not kept: {skipped.get('name', '')[:120]} ({skipped.get('why', '')[:200]})")
+        values = {
+            "status": status,
+            "message": storable(message),
+            "error": storable(ended.get("error")),
+            "limit": ended.get("limit"),
+            "exit": ended.get("exit"),
+            "finished": timezone.now(),
+            "lease_expires": None,
+            "first_output": self.run.first_output,
+            "cpu_seconds": ended.get("cpu_seconds"),
+            "wall_seconds": ended.get("wall_seconds"),
+            "peak_memory_bytes": ended.get("peak_memory_bytes"),
+            "declared_params": storable(list(self.params.values())),
+            "environment": environment_lock(),
+            "manifest": self._manifest(),
+        }
+        if not self._store(values):
+            return
+        for artefact in self.artefacts.values():
+            url = artefact.get_absolute_url()
+            self.publisher.publish(
+                {
+                    "type": "artefact",
+                    "name": artefact.name,
+                    "size": artefact.size,
+                    "url": url,
+                    "t": ended.get("t", 0.0),
+                }
+            )
+        publish_finished(self.publisher, values, ended.get("t"))
+
+    def _store(self, values: dict[str, Any]) -> bool:
+        """The record first, the bell second. A database that is away is waited for; False when the run was taken."""
+        for attempt in range(60):
+            try:
+                with transaction.atomic():
+                    mine = Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING)
+                    if not mine.update(**values):
+                        return False
+                    Artefact.objects.bulk_create(self.artefacts.values())
+                return True
+            except IntegrityError:
+                return False  # the project was deleted meanwhile
+            except OperationalError:
+                logger.warning(
+                    "run %s: the database does not answer, attempt %d to store the end", self.run.pk, attempt
+                )
+                connection.close()
+                time.sleep(1)
+        logger.error("run %s: its end could not be stored", self.run.pk)
+        return False
+
+    def _manifest(self) -> dict[str, Any]:
+        run = self.run
+        return {
+            "version": 1,
+            "run": str(run.pk),
+            "entry": ENTRY,
+            "code": {
+                path: hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+                for path, text in run.revision.files.items()
+            },
+            "revision": run.revision.number,
+            "params": run.params,
+            "data": {"snapshot": run.snapshot or None},
+            "environment": {"lock_sha256": environment_lock()},
+            "limits": run.limits,
+            "backtests": [
+                {
+                    "engine": f"{b.engine_name} {b.engine_version}",
+                    "conventions": b.conventions,
+                    "verified": b.verified,
+                }
+                for b in self.backtests
+            ],
+        }
+
+
+def publish_finished(publisher: Publisher, values: dict[str, Any], t: float | None = None) -> None:
+    """The last event of a run; after it the recording is closed."""
+    keys = ("status", "message", "limit", "cpu_seconds", "wall_seconds", "peak_memory_bytes")
+    event = {key: values.get(key) for key in keys}
+    publisher.publish(
+        {"type": "finished", **event, "t": t if t is not None else values.get("wall_seconds") or 0.0}
+    )
+    publisher.recording.compress()
+    publisher.close()
+
+
+def end_without_box(run: Run, status: str, message: str) -> bool:
+    """End a run no worker holds: cancelled while it waited, or abandoned by a worker that died."""
+    values: dict[str, Any] = {
+        "status": status,
+        "message": message,
+        "finished": timezone.now(),
+        "lease_expires": None,
+    }
+    if run.started:
+        values["wall_seconds"] = (timezone.now() - run.started).total_seconds()
+    same_state = Run.objects.filter(pk=run.pk, status=run.status, lease_expires=run.lease_expires)
+    if not same_state.update(**values):
+        return False
+    publish_finished(Publisher(run.pk), values)
+    return True
+
+
+@lru_cache(maxsize=1)
+def environment_lock() -> str:
+    """SHA-256 of the package lock the box's environment was made from."""
+    return hashlib.sha256((Path(settings.BASE_DIR) / "sandbox" / "requirements.txt").read_bytes()).hexdigest()

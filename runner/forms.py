@@ -1,0 +1,43 @@
+"""Forms for making and changing projects."""
+
+from __future__ import annotations
+
+from django import forms
+
+from runner.models import Project
+from runner.samples import SAMPLES
+
+
+def clean_title(title: str) -> str:
+    return " ".join(title.replace("\x00", "").split())
+
+
+class ProjectSettingsForm(forms.ModelForm):
+    class Meta:
+        model = Project
+        fields = ["title", "visibility"]
+
+    def clean_title(self) -> str:
+        title = clean_title(self.cleaned_data["title"])
+        if not title:
+            raise forms.ValidationError("Give the project a title.")
+        return title
+
+    def clean_visibility(self) -> str:
+        visibility = self.cleaned_data["visibility"]
+        if self.instance.is_guest and visibility != Project.Visibility.PRIVATE:
+            raise forms.ValidationError("Sign up to share a project; until then it stays private.")
+        return visibility
+
+
+class NewProjectForm(forms.Form):
+    title = forms.CharField(max_length=120)
+    sample = forms.ChoiceField(
+        required=False, choices=[("", "Empty file"), *((sample.slug, sample.title) for sample in SAMPLES)]
+    )
+
+    def clean_title(self) -> str:
+        title = clean_title(self.cleaned_data["title"])
+        if not title:
+            raise forms.ValidationError("Give the project a title.")
+        return title

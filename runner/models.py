@@ -1,0 +1,362 @@
+"""What the site remembers of written and executed code: projects, their revisions, runs, backtests and artefacts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Max, Q
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.text import slugify
+
+if TYPE_CHECKING:
+    from runner.access import Viewer
+
+ENTRY = "main.py"
+MAX_SOURCE_BYTES = 512 * 1024
+GUEST_DAYS = 7
+
+
+def new_token() -> str:
+    """An unguessable name for a URL: 128 bits."""
+    return secrets.token_urlsafe(16)
+
+
+class ProjectQuerySet(models.QuerySet):
+    def owned_by(self, viewer: Viewer) -> ProjectQuerySet:
+        """The projects that belong to this account, or to this browser's guest key."""
+        mine = Q(pk__in=[])
+        if viewer.user is not None:
+            mine |= Q(owner=viewer.user)
+        if viewer.guest_hash:
+            mine |= Q(owner__isnull=True, guest_hash=viewer.guest_hash, expires__gt=timezone.now())
+        return self.filter(mine)
+
+    def visible_to(self, viewer: Viewer) -> ProjectQuerySet:
+        """What this viewer may open when holding its address. Unlisted ones are not for lists: see listed()."""
+        return self.filter(
+            Q(visibility__in=[Project.Visibility.PUBLIC, Project.Visibility.UNLISTED])
+            | Q(pk__in=self.model.objects.owned_by(viewer).values("pk"))
+        )
+
+    def editable_by(self, viewer: Viewer) -> ProjectQuerySet:
+        return self.owned_by(viewer)
+
+    def listed(self) -> ProjectQuerySet:
+        """What anybody may be shown unasked."""
+        return self.filter(visibility=Project.Visibility.PUBLIC, owner__isnull=False)
+
+
+class Project(models.Model):
+    """A user's named files; `main.py` is the entry. A guest's project has no owner but a guest key."""
+
+    class Visibility(models.TextChoices):
+        PRIVATE = "private", "Private"
+        UNLISTED = "unlisted", "Anyone with the link"
+        PUBLIC = "public", "Public"
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="projects"
+    )
+    guest_hash = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of the key in the guest's cookie."
+    )
+    token = models.CharField(max_length=32, unique=True, default=new_token, editable=False)
+    slug = models.SlugField(max_length=60)
+    title = models.CharField(max_length=120)
+    visibility = models.CharField(max_length=10, choices=Visibility.choices, default=Visibility.PRIVATE)
+    forked_from = models.ForeignKey(
+        "Revision", on_delete=models.SET_NULL, null=True, blank=True, related_name="forks"
+    )
+    draft = models.JSONField(
+        default=dict, help_text="Path to text; what the editor shows, saved as one types."
+    )
+    draft_version = models.PositiveIntegerField(default=1)
+    draft_saved = models.DateTimeField(default=timezone.now)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    updated = models.DateTimeField(default=timezone.now, db_index=True)
+    expires = models.DateTimeField(null=True, blank=True, help_text="Guests' projects only.")
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("owner", Lower("slug"), name="project_slug_unique_per_owner"),
+            models.CheckConstraint(
+                condition=Q(owner__isnull=False) | ~Q(guest_hash=""), name="project_has_owner_or_guest"
+            ),
+        ]
+        ordering = ["-updated"]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def is_guest(self) -> bool:
+        return self.owner_id is None
+
+    @property
+    def source(self) -> str:
+        return self.draft.get(ENTRY, "")
+
+    @property
+    def base_url(self) -> str:
+        if self.is_guest:
+            return f"/g/{self.token}"
+        return f"/p/{self.owner.username}/{self.slug}"
+
+    @property
+    def edit_url(self) -> str:
+        return self.base_url if self.is_guest else f"{self.base_url}/edit"
+
+    def get_absolute_url(self) -> str:
+        return self.base_url
+
+    @classmethod
+    def free_slug(cls, owner: Any, title: str) -> str:
+        """A slug made of the title that this owner does not use yet."""
+        base = slugify(title)[:50] or "project"
+        taken = set(
+            cls.objects.filter(owner=owner, slug__istartswith=base).values_list(Lower("slug"), flat=True)
+        )
+        slug, number = base, 2
+        while slug in taken:
+            slug, number = f"{base}-{number}", number + 1
+        return slug
+
+    def save_draft(self, source: str, version: int) -> bool:
+        """Store the editor's text if nobody has stored another one since `version`; False when somebody has."""
+        now = timezone.now()
+        changed = Project.objects.filter(pk=self.pk, draft_version=version).update(
+            draft={**self.draft, ENTRY: source}, draft_version=version + 1, draft_saved=now, updated=now
+        )
+        self.refresh_from_db(fields=["draft", "draft_version", "draft_saved", "updated"])
+        return changed == 1
+
+    def make_revision(self, files: dict[str, str], author: Any, name: str = "") -> Revision:
+        """The immutable record of these files; saving unchanged files returns the latest revision."""
+        digest = digest_of_files(files)
+        with transaction.atomic():
+            # The lock gives revisions of one project their numbers one after the other.
+            Project.objects.select_for_update().get(pk=self.pk)
+            latest = self.revisions.order_by("-number").first()
+            if latest and latest.sha256 == digest:
+                if name and latest.name != name:
+                    latest.name = name
+                    latest.save(update_fields=["name"])
+                return latest
+            number = (self.revisions.aggregate(Max("number"))["number__max"] or 0) + 1
+            return self.revisions.create(number=number, files=files, sha256=digest, author=author, name=name)
+
+
+def digest_of_files(files: dict[str, str]) -> str:
+    """SHA-256 over the paths and texts in path order."""
+    canonical = json.dumps(files, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Revision(models.Model):
+    """One immutable state of a project's files."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    files = models.JSONField()
+    sha256 = models.CharField(max_length=64)
+    name = models.CharField(max_length=120, blank=True)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="revision_number_unique")]
+        ordering = ["-number"]
+
+    def __str__(self) -> str:
+        return f"{self.project} · revision {self.number}"
+
+    @property
+    def source(self) -> str:
+        return self.files.get(ENTRY, "")
+
+
+class RunQuerySet(models.QuerySet):
+    def visible_to(self, viewer: Viewer) -> RunQuerySet:
+        return self.filter(revision__project__in=Project.objects.visible_to(viewer).values("pk"))
+
+    def editable_by(self, viewer: Viewer) -> RunQuerySet:
+        return self.filter(revision__project__in=Project.objects.editable_by(viewer).values("pk"))
+
+    def in_progress(self) -> RunQuerySet:
+        return self.filter(status__in=[Run.Status.QUEUED, Run.Status.RUNNING])
+
+    def abandoned(self) -> RunQuerySet:
+        """Running according to the record, but no worker has renewed its lease."""
+        return self.filter(status=Run.Status.RUNNING, lease_expires__lt=timezone.now())
+
+    def counted_today(self) -> RunQuerySet:
+        """Runs of the last 24 hours that count against a quota: our own failures do not."""
+        return self.filter(queued__gt=timezone.now() - timedelta(days=1)).exclude(status=Run.Status.CRASHED)
+
+
+class Run(models.Model):
+    """One execution of a revision, from the click to the stored output."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+        TIMED_OUT = "timed_out", "Timed out"
+        OUT_OF_MEMORY = "out_of_memory", "Out of memory"
+        OUTPUT_EXCEEDED = "output_exceeded", "Too much output"
+        DISK_FULL = "disk_full", "Disk full"
+        CANCELLED = "cancelled", "Stopped"
+        CRASHED = "crashed", "Lost by us"
+
+    IN_PROGRESS = (Status.QUEUED, Status.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="runs")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="runs"
+    )
+    address_hash = models.CharField(
+        max_length=64,
+        blank=True,
+        db_index=True,
+        help_text="Keyed hash of a guest's network address, for its quota.",
+    )
+    params = models.JSONField(default=dict, blank=True)
+    declared_params = models.JSONField(
+        default=list, blank=True, help_text="What the code declared with qfp.param."
+    )
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
+    message = models.TextField(
+        blank=True, help_text="One sentence: how it ended, with the limit and its figure."
+    )
+    error = models.JSONField(
+        null=True, blank=True, help_text="Name, message and line of the user's exception."
+    )
+    limit = models.JSONField(
+        null=True, blank=True, help_text="Name and value of the limit that ended the run."
+    )
+    exit = models.JSONField(null=True, blank=True, help_text="Exit code and signal of the user's program.")
+    limits = models.JSONField(default=dict)
+    queued = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
+    started = models.DateTimeField(null=True, blank=True)
+    finished = models.DateTimeField(null=True, blank=True)
+    first_output = models.DateTimeField(null=True, blank=True)
+    lease_expires = models.DateTimeField(null=True, blank=True)
+    cancel_requested = models.DateTimeField(null=True, blank=True)
+    cpu_seconds = models.FloatField(null=True, blank=True)
+    wall_seconds = models.FloatField(null=True, blank=True)
+    peak_memory_bytes = models.BigIntegerField(null=True, blank=True)
+    snapshot = models.CharField(max_length=64, blank=True)
+    environment = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the box's package lock.")
+    manifest = models.JSONField(default=dict, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-queued"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["queued", "running"], finished__isnull=True)
+                | (~Q(status__in=["queued", "running"]) & Q(finished__isnull=False)),
+                name="run_finished_iff_final",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "queued"], name="run_by_status"),
+            models.Index(fields=["revision", "-queued"], name="run_by_revision"),
+            models.Index(fields=["user", "-queued"], name="run_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.get_status_display()})"
+
+    @property
+    def project(self) -> Project:
+        return self.revision.project
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status not in self.IN_PROGRESS
+
+    def get_absolute_url(self) -> str:
+        return reverse("runner:run", args=[self.pk])
+
+    @property
+    def socket_url(self) -> str:
+        return f"/ws/r/{self.pk}"
+
+    @property
+    def events_url(self) -> str:
+        return reverse("runner:run-events", args=[self.pk])
+
+    def place_in_queue(self) -> int:
+        """1 for the next to start; 0 when it is not waiting."""
+        if self.status != self.Status.QUEUED:
+            return 0
+        return Run.objects.filter(status=self.Status.QUEUED, queued__lt=self.queued).count() + 1
+
+
+class Backtest(models.Model):
+    """A backtest a run claimed, checked and recomputed by us. Figures on every surface come from this row."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="backtests")
+    position = models.PositiveIntegerField(help_text="Order of appearance within the run, from 0.")
+    strategy = models.CharField(max_length=120)
+    params = models.JSONField(default=dict)
+    instruments = models.JSONField(default=list)
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+    cash = models.FloatField()
+    conventions = models.JSONField(default=dict)
+    engine_name = models.CharField(max_length=60)
+    engine_version = models.CharField(max_length=30)
+    snapshot = models.CharField(max_length=64, blank=True)
+    fills = models.JSONField(default=list)
+    trades = models.JSONField(default=list)
+    dates = models.JSONField(default=list)
+    equity = models.JSONField(default=list)
+    metrics = models.JSONField(default=dict)
+    figures = models.JSONField(default=list)
+    chart = models.JSONField(default=dict)
+    description = models.TextField(blank=True)
+    verified = models.BooleanField(default=False)
+    verified_text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["run", "position"]
+        constraints = [models.UniqueConstraint(fields=["run", "position"], name="backtest_position_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.strategy} in {self.run_id}"
+
+
+class Artefact(models.Model):
+    """A file the run left in its working directory."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="artefacts")
+    name = models.CharField(max_length=255)
+    size = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["run", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("runner:artefact", args=[self.run_id, self.pk])

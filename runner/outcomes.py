@@ -1,0 +1,72 @@
+"""How a run ended, in one sentence that names the limit and its figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runner.models import Run
+
+
+def megabytes(count: float) -> str:
+    return (
+        f"{count / 1_000_000:,.0f} MB".replace(",", "\u2009")
+        if count >= 1_000_000
+        else f"{count / 1000:.0f} KB"
+    )
+
+
+def seconds(count: float) -> str:
+    return f"{count:g} s" if count >= 10 or count == int(count) else f"{count:.1f} s"
+
+
+def sentence(status: str, ended: dict[str, Any]) -> str:
+    """What the page, the command line and the record say. `ended` is the engine's last event."""
+    limit = ended.get("limit") or {}
+    value = limit.get("value") or 0
+    wall = ended.get("wall_seconds") or 0.0
+    match status:
+        case Run.Status.SUCCEEDED:
+            text = f"Finished in {wall:.1f} s."
+        case Run.Status.FAILED:
+            text = _failure(ended)
+        case Run.Status.TIMED_OUT if limit.get("name") == "cpu_seconds":
+            text = f"Time limit of {seconds(value)} of processor time reached. Shorten the loop or the period, then run again."
+        case Run.Status.TIMED_OUT:
+            text = f"Time limit of {seconds(value)} reached. What was printed until then is kept."
+        case Run.Status.OUT_OF_MEMORY:
+            text = f"Memory limit of {megabytes(value)} reached. Load less at once, or free what you no longer need with del."
+        case Run.Status.OUTPUT_EXCEEDED if limit.get("name") == "events":
+            text = f"Output limit of {value:,.0f} pieces reached; the rest was cut. Print less often."
+        case Run.Status.OUTPUT_EXCEEDED:
+            text = f"Output limit of {megabytes(value)} reached; the rest was cut. Print less, or write to a file."
+        case Run.Status.DISK_FULL:
+            text = f"Your run used all of its disk space (limit {megabytes(value)}). Write less, or delete files in between."
+        case Run.Status.CANCELLED:
+            text = f"Stopped after {wall:.1f} s. What was printed until then is kept."
+        case _:
+            text = "The system lost this run; it was not your code, and it does not count. Press Run to run it again."
+    return " ".join([text, *_notices(ended.get("notices") or [])])
+
+
+def _failure(ended: dict[str, Any]) -> str:
+    error = ended.get("error") or {}
+    if error.get("name"):
+        where = f" ({error['file']}, line {error['line']})" if error.get("line") and error.get("file") else ""
+        detail = f": {error['message']}" if error.get("message") else ""
+        text = f"{error['name']}{detail}"
+        return f"{text[:400]}{where}."
+    program = ended.get("exit") or {}
+    if program.get("signal"):
+        return f"The program was ended by signal {program['signal']}."
+    return f"The program ended with exit code {program.get('code')}."
+
+
+def _notices(notices: list[dict[str, Any]]) -> list[str]:
+    texts = {
+        "processes": lambda value: f"Too many processes (limit {value:.0f}): some could not be started.",
+        "disk_bytes": lambda value: f"Your run used all of its disk space (limit {megabytes(value)}).",
+        "memory_bytes": lambda value: (
+            f"Memory limit of {megabytes(value)} reached by a part of your program."
+        ),
+    }
+    return [texts[n["limit"]](float(n.get("value") or 0)) for n in notices if n.get("limit") in texts]

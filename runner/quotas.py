@@ -1,0 +1,101 @@
+"""What a plan allows: the limits of one run, how many at once and a day. Plans are rows, so figures live in one place."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django.db import connection
+
+from accounts.models import Plan
+from runner.access import Viewer
+from runner.models import Project, Run
+from sandbox.protocol import Limits
+
+
+class QuotaExceeded(Exception):
+    """The viewer asked for more than the plan allows; the text says what helps."""
+
+
+def plan_of(viewer: Viewer) -> Plan:
+    return viewer.user.plan if viewer.user is not None else Plan.objects.for_guests()
+
+
+def limits_of(plan: Plan) -> Limits:
+    """What the engine enforces for one run of this plan."""
+    return Limits(
+        cpu_seconds=plan.cpu_seconds,
+        wall_seconds=plan.wall_seconds,
+        memory_bytes=plan.memory_mb * 1_000_000,
+        disk_bytes=plan.disk_mb * 1_000_000,
+        processes=plan.processes,
+        output_bytes=plan.output_kb * 1000,
+        rich_bytes=20_000_000,
+        rich_message_bytes=8_000_000,
+        events=20_000,
+        artefact_bytes=min(plan.disk_mb, 32) * 1_000_000,
+        artefact_count=50,
+    )
+
+
+def limits_in_words(plan: Plan) -> list[dict[str, str]]:
+    """What stands beside the Run button."""
+    at_once = "1 run at a time" if plan.concurrent_runs == 1 else f"{plan.concurrent_runs} runs at a time"
+    return [
+        {"name": "concurrent_runs", "text": at_once},
+        {"name": "cpu_seconds", "text": f"{plan.cpu_seconds} s of processor time"},
+        {"name": "wall_seconds", "text": f"{plan.wall_seconds} s in all"},
+        {"name": "memory", "text": f"{plan.memory_mb} MB of memory"},
+        {"name": "runs_per_day", "text": f"{plan.runs_per_day} runs a day"},
+    ]
+
+
+def _runs_of(viewer: Viewer, address_hash: str) -> Any:
+    if viewer.user is not None:
+        return Run.objects.filter(user=viewer.user)
+    return Run.objects.filter(user__isnull=True, address_hash=address_hash)
+
+
+def check_run(viewer: Viewer, plan: Plan, address_hash: str) -> None:
+    """Raise QuotaExceeded when the next run would be one too many. Call inside the transaction that creates the run."""
+    _one_at_a_time(f"u{viewer.user.pk}" if viewer.user is not None else f"a{address_hash}")
+    runs = _runs_of(viewer, address_hash)
+    in_progress = runs.in_progress().count()
+    if in_progress >= plan.concurrent_runs:
+        have = "A run is" if in_progress == 1 else f"{in_progress} runs are"
+        raise QuotaExceeded(
+            f"{have} still in progress, the limit of your plan ({plan.name}). Stop one or wait for it to finish."
+        )
+    if runs.counted_today().count() >= plan.runs_per_day:
+        more = (
+            "Sign up for more, or come back tomorrow."
+            if viewer.user is None
+            else "The oldest stops counting 24 hours after it was started."
+        )
+        raise QuotaExceeded(
+            f"{plan.runs_per_day} runs in 24 hours, the limit of your plan ({plan.name}). {more}"
+        )
+
+
+def check_project(viewer: Viewer, plan: Plan) -> None:
+    if Project.objects.owned_by(viewer).count() >= plan.max_projects:
+        raise QuotaExceeded(
+            f"You have {plan.max_projects} projects, the limit of your plan ({plan.name}). Delete one to make another."
+        )
+
+
+def usage_of(viewer: Viewer, address_hash: str) -> dict[str, int]:
+    plan = plan_of(viewer)
+    return {
+        "runs_today": _runs_of(viewer, address_hash).counted_today().count(),
+        "runs_per_day": plan.runs_per_day,
+        "projects": Project.objects.owned_by(viewer).count(),
+        "max_projects": plan.max_projects,
+    }
+
+
+def _one_at_a_time(who: str) -> None:
+    """Serialise the counting of one account or address until the transaction ends (two clicks at once are two runs)."""
+    number = int.from_bytes(hashlib.sha256(who.encode()).digest()[:8], "big", signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])

@@ -1,0 +1,99 @@
+"""The stored output of a run: a file of its events, one JSON object a line, appended while the run goes on.
+
+The line number is the event's sequence number, so a reader that has seen event n continues at line n + 1. The file is
+the record; the Redis stream of runner.events is only the wire. A finished recording is compressed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+
+def directory_of(run_id: UUID | str) -> Path:
+    """Where everything a run left lies: RUNS_DIR/<first two hex digits>/<run>."""
+    name = str(UUID(str(run_id)))
+    return Path(settings.RUNS_DIR) / name[:2] / name
+
+
+class Recording:
+    """The events of one run on disk. One writer at a time (the holder of the run's lease); any number of readers."""
+
+    def __init__(self, run_id: UUID | str) -> None:
+        self.directory = directory_of(run_id)
+        self.path = self.directory / "events.jsonl"
+        self.compressed_path = self.directory / "events.jsonl.gz"
+
+    def append(self, lines: list[str]) -> None:
+        """Add events that are already JSON; they are on disk as far as the kernel is concerned when this returns."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write("".join(line + "\n" for line in lines))
+
+    def last_sequence_number(self) -> int:
+        """The number of complete events; a line cut short by a killed writer is removed first."""
+        if self.compressed_path.exists():
+            return sum(1 for _ in self._lines())
+        if not self.path.exists():
+            return 0
+        with open(self.path, "rb+") as file:
+            count, complete = 0, 0
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                count, complete = count + 1, complete + len(line)
+            file.truncate(complete)
+        return count
+
+    def read(self, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
+        """The events after sequence number `after`, oldest first."""
+        stop = None if limit is None else after + limit
+        return [json.loads(line) for line in islice(self._lines(), after, stop)]
+
+    def _lines(self) -> Iterator[str]:
+        try:
+            file = (
+                gzip.open(self.compressed_path, "rt", encoding="utf-8")
+                if self.compressed_path.exists()
+                else open(self.path, encoding="utf-8")
+            )
+        except FileNotFoundError:
+            return
+        with file:
+            for line in file:
+                if not line.endswith("\n"):
+                    return  # still being written
+                yield line
+
+    def compress(self) -> None:
+        """Called once after the last event. A reader sees the plain or the compressed file, never neither."""
+        if not self.path.exists():
+            return
+        unfinished = self.compressed_path.with_suffix(".part")
+        with open(self.path, "rb") as source, gzip.open(unfinished, "wb", compresslevel=6) as target:
+            shutil.copyfileobj(source, target)
+        os.replace(unfinished, self.compressed_path)
+        self.path.unlink()
+
+    def save_artefact(self, sha256: str, content: bytes) -> None:
+        """Files are named by their hash: nothing a user called a file ever becomes a path of ours."""
+        folder = self.directory / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f"{sha256}.part"
+        unfinished.write_bytes(content)
+        os.replace(unfinished, folder / sha256)
+
+    def artefact_path(self, sha256: str) -> Path:
+        return self.directory / "files" / sha256
+
+    def delete(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,0 +1,36 @@
+"""Can runs be executed on this machine now, and if not, why? Asked by every page with a Run button."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from sandbox.client import EngineClient, EngineUnavailable
+
+SECONDS_FRESH = 5.0
+
+
+@dataclass(frozen=True)
+class SandboxState:
+    ready: bool
+    reason: str = ""
+
+
+_known: tuple[float, SandboxState] | None = None
+
+
+def current() -> SandboxState:
+    """The engine's own word, at most a few seconds old. An engine that is restarting does not refuse runs: they wait."""
+    global _known
+    now = time.monotonic()
+    if _known is not None and now - _known[0] < SECONDS_FRESH:
+        return _known[1]
+    try:
+        status = EngineClient(settings.ENGINE_SOCKET).status()
+        state = SandboxState(bool(status["ready"]), status.get("reason", ""))
+    except EngineUnavailable:
+        state = SandboxState(True, "The sandbox engine is being restarted; runs wait for it.")
+    _known = (now, state)
+    return state

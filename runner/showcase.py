@@ -1,0 +1,49 @@
+"""The real result on the home page: the newest verified backtest of the site's own first sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.charts import equity_svg
+from runner.models import Backtest, Run
+from runner.samples import FIRST_SAMPLE
+
+SITE_USER = "playground"
+FIGURES_SHOWN = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "commission_paid")
+
+
+@dataclass(frozen=True)
+class Showcase:
+    title: str
+    sentence: str
+    svg: str
+    figures: list[dict]
+    conventions: list[str]
+    source: str
+    run_url: str
+
+
+def find() -> Showcase | None:
+    backtest = (
+        Backtest.objects.filter(
+            verified=True,
+            run__status=Run.Status.SUCCEEDED,
+            run__revision__project__owner__username=SITE_USER,
+            run__revision__project__slug=FIRST_SAMPLE.slug,
+        )
+        .select_related("run__revision__project")
+        .order_by("-run__finished")
+        .first()
+    )
+    if backtest is None:
+        return None
+    by_key = {figure["key"]: figure for figure in backtest.figures}
+    return Showcase(
+        title=backtest.run.project.title,
+        sentence=backtest.description,
+        svg=equity_svg(backtest.chart["dates"], backtest.chart["equity"]),
+        figures=[by_key[key] for key in FIGURES_SHOWN if key in by_key],
+        conventions=backtest.conventions.get("lines", []),
+        source=backtest.run.revision.source,
+        run_url=backtest.run.get_absolute_url(),
+    )

@@ -1,0 +1,25 @@
+"""What happens in this app when something happens elsewhere: sign-ups adopt guests' work, deleted runs lose their files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.signals import user_logged_in, user_signed_up
+from django.db import transaction
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+
+from runner.guests import adopt_guest_projects
+from runner.models import Run
+from runner.recording import Recording
+
+
+@receiver([user_signed_up, user_logged_in])
+def keep_guest_work(request: Any, user: Any, **kwargs: Any) -> None:
+    adopt_guest_projects(request, user)
+
+
+@receiver(post_delete, sender=Run)
+def delete_stored_output(instance: Run, **kwargs: Any) -> None:
+    recording = Recording(instance.pk)
+    transaction.on_commit(recording.delete)

@@ -1,0 +1,157 @@
+"""From a click to a queued run: quota, revision, row, job. Everything that starts a run comes through start_run()."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import django_rq
+import redis
+from django.db import transaction
+from django.utils import timezone
+from marketdata.store import current_snapshot_id
+
+from runner import quotas
+from runner.access import Viewer
+from runner.events import Publisher
+from runner.models import ENTRY, MAX_SOURCE_BYTES, Project, Run
+
+logger = logging.getLogger(__name__)
+
+QUEUE = "runs"
+MAX_PARAMS = 50
+MAX_PARAM_TEXT = 200
+_PARAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
+
+
+class BadInput(Exception):
+    """What was sent cannot be run or saved; the text says what to do."""
+
+
+def clean_source(text: str) -> str:
+    """The source as it is stored: newlines as one character; refused when it is too long or holds a NUL."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
+        raise BadInput(f"The file is longer than {MAX_SOURCE_BYTES // 1024} KB. Move data out of the code.")
+    if "\x00" in text:
+        raise BadInput("The file holds a NUL character, which Python cannot read. Remove it, then run again.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise BadInput(
+            f"Line {line} holds half of a character (a lone surrogate). Remove it, then run again."
+        ) from None
+    return text
+
+
+def params_from(form: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters a form carries as `param:<name>` fields; numbers and booleans as such, the rest as text."""
+    params: dict[str, Any] = {}
+    for field, text in form.items():
+        if not field.startswith("param:"):
+            continue
+        name = field.removeprefix("param:")
+        if not _PARAM_NAME.fullmatch(name) or len(text) > MAX_PARAM_TEXT:
+            raise BadInput(
+                f"The parameter {name[:60]!r} cannot be passed: its name or value is too long or malformed."
+            )
+        if len(params) >= MAX_PARAMS:
+            raise BadInput(f"More than {MAX_PARAMS} parameters cannot be passed to one run.")
+        params[name] = parse_param(text)
+    return params
+
+
+def parse_param(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    for number in (int, float):
+        try:
+            value = number(text)
+        except ValueError:
+            continue
+        if value == value and abs(value) != float("inf"):
+            return value
+    return text.replace("\x00", "")
+
+
+def start_run(
+    project: Project,
+    viewer: Viewer,
+    *,
+    files: dict[str, str],
+    params: dict[str, Any] | None = None,
+    address_hash: str = "",
+    wall_seconds: float | None = None,
+) -> Run:
+    """Make the revision and the run, and queue it once both are committed.
+
+    Raises quotas.QuotaExceeded when the plan allows no further run now. wall_seconds: a shorter limit than the plan's.
+    """
+    plan = quotas.plan_of(viewer)
+    limits = asdict(quotas.limits_of(plan))
+    if wall_seconds is not None:
+        limits["wall_seconds"] = min(limits["wall_seconds"], wall_seconds)
+        limits["cpu_seconds"] = min(limits["cpu_seconds"], wall_seconds)
+    with transaction.atomic():
+        quotas.check_run(viewer, plan, address_hash)
+        revision = project.make_revision(files, author=viewer.user)
+        Project.objects.filter(pk=project.pk).update(updated=timezone.now())
+        run = Run.objects.create(
+            revision=revision,
+            user=viewer.user,
+            address_hash="" if viewer.user is not None else address_hash,
+            params=params or {},
+            limits=limits,
+            snapshot=current_snapshot_id() or "",
+        )
+        transaction.on_commit(lambda: enqueue(run))
+    return run
+
+
+def rerun(run: Run) -> Run:
+    """The same revision, parameters, limits and snapshot again (staff, from the admin)."""
+    again = Run.objects.create(
+        revision=run.revision,
+        user=run.user,
+        address_hash=run.address_hash,
+        params=run.params,
+        limits=run.limits,
+        snapshot=run.snapshot,
+    )
+    transaction.on_commit(lambda: enqueue(again))
+    return again
+
+
+def job_id(run: Run) -> str:
+    return f"run-{run.pk}"
+
+
+def enqueue(run: Run) -> None:
+    """Hand the run's id to the workers. When Redis is away the run stays queued in the record; the sweeper sends it."""
+    try:
+        Publisher(run.pk).publish({"type": "phase", "phase": "queued", "t": 0.0})
+        django_rq.get_queue(QUEUE).enqueue(
+            "runner.jobs.execute_run",
+            str(run.pk),
+            job_id=job_id(run),
+            job_timeout=int(run.limits["wall_seconds"]) + 120,
+            result_ttl=60,
+            failure_ttl=24 * 3600,
+        )
+    except redis.RedisError as error:
+        logger.warning("run %s: not queued yet (%s)", run.pk, type(error).__name__)
+
+
+def source_files(project: Project, source: str) -> dict[str, str]:
+    """The project's files with the entry's text replaced by what the editor sent."""
+    return {**project.draft, ENTRY: source}
+
+
+def latest_run(project: Project) -> Run | None:
+    return (
+        Run.objects.filter(revision__project=project).select_related("revision").order_by("-queued").first()
+    )

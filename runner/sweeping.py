@@ -1,0 +1,53 @@
+"""Find what was left over: runs whose worker died, runs the queue has forgotten, guests' projects whose time is up."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import django_rq
+from django.utils import timezone
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
+
+from runner.execution import end_without_box
+from runner.models import Project, Run
+from runner.outcomes import sentence
+from runner.starting import QUEUE, enqueue, job_id
+
+logger = logging.getLogger(__name__)
+
+QUEUE_PATIENCE = timedelta(seconds=15)
+
+
+def sweep_runs() -> tuple[int, int]:
+    """(runs marked crashed, runs queued again). Safe to call at any time, by several at once."""
+    lost = 0
+    for run in Run.objects.abandoned():
+        if end_without_box(run, Run.Status.CRASHED, sentence(Run.Status.CRASHED, {})):
+            logger.error("run %s: its worker was lost", run.pk)
+            lost += 1
+    requeued = 0
+    connection = django_rq.get_connection(QUEUE)
+    for run in Run.objects.filter(status=Run.Status.QUEUED, queued__lt=timezone.now() - QUEUE_PATIENCE):
+        if not _is_queued(run, connection):
+            logger.warning("run %s: the queue had forgotten it", run.pk)
+            enqueue(run)
+            requeued += 1
+    return lost, requeued
+
+
+def _is_queued(run: Run, connection) -> bool:
+    try:
+        status = Job.fetch(
+            job_id(run), connection=connection, serializer=django_rq.get_queue(QUEUE).serializer
+        ).get_status()
+    except NoSuchJobError:
+        return False
+    return status in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
+
+
+def expire_guest_projects() -> int:
+    """Delete guests' projects after their seven days."""
+    expired = Project.objects.filter(owner__isnull=True, expires__lt=timezone.now())
+    return expired.delete()[1].get("runner.Project", 0)

@@ -1,0 +1,36 @@
+"""Addresses of projects (/p/…, a guest's /g/…) and runs (/r/…)."""
+
+from django.urls import path
+
+from runner import views
+
+app_name = "runner"
+
+# The same actions for an account's project and for a guest's.
+_ACTIONS = [
+    ("run", views.start, "start-run"),
+    ("draft", views.save_draft, "save-draft"),
+    ("save", views.save_revision, "save-revision"),
+    ("settings", views.change_settings, "change-settings"),
+    ("delete", views.delete_project, "delete-project"),
+    ("_runs", views.run_list, "run-list"),
+]
+
+urlpatterns = [
+    path("try", views.try_sample, name="try"),
+    path("dashboard", views.dashboard, name="dashboard"),
+    path("new", views.new_project, name="new-project"),
+    path("p/<slug:user>/<slug:slug>", views.project, name="project"),
+    path("p/<slug:user>/<slug:slug>/edit", views.workspace, name="workspace"),
+    path("g/<slug:token>", views.workspace, name="guest-workspace"),
+    *(path(f"p/<slug:user>/<slug:slug>/{end}", view, name=name) for end, view, name in _ACTIONS),
+    *(path(f"g/<slug:token>/{end}", view, name=f"guest-{name}") for end, view, name in _ACTIONS),
+    path("r/<uuid:run>", views.run_page, name="run"),
+    path("r/<uuid:run>/_status", views.run_status, name="run-status"),
+    path("r/<uuid:run>/events", views.run_events, name="run-events"),
+    path("r/<uuid:run>/cancel", views.cancel, name="cancel-run"),
+    path("r/<uuid:run>/input", views.send_input, name="send-input"),
+    path("r/<uuid:run>/files/<int:artefact>", views.artefact, name="artefact"),
+    path("r/<uuid:run>/manifest.json", views.manifest, name="manifest"),
+    path("frame", views.frame, name="frame"),
+]

@@ -1,0 +1,523 @@
+"""Pages and actions of projects and runs. Views translate: request in, domain call, response out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import redis
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_exempt
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from runner import quotas, sandbox_state
+from runner.access import Viewer, address_hash, remember_guest
+from runner.events import send_control
+from runner.execution import end_without_box
+from runner.forms import NewProjectForm, ProjectSettingsForm
+from runner.guests import guest_project, project_from_sample
+from runner.models import ENTRY, Artefact, Project, Run
+from runner.outcomes import sentence
+from runner.quotas import QuotaExceeded
+from runner.recording import Recording
+from runner.samples import FIRST_SAMPLE, SAMPLES
+from runner.starting import BadInput, clean_source, latest_run, params_from, source_files, start_run
+
+RUNS_SHOWN = 20
+EVENTS_AT_ONCE = 2000
+MAX_INPUT = 10_000
+
+
+# Finding and showing projects ----------------------------------------------------------------------------------
+
+
+def find_project(projects: QuerySet, user: str = "", slug: str = "", token: str = "") -> Project:
+    """The project at /p/<user>/<slug> or /g/<token>, 404 when it is not among these."""
+    if token:
+        return get_object_or_404(projects.select_related("owner"), token=token, owner__isnull=True)
+    return get_object_or_404(
+        projects.select_related("owner"), owner__username__iexact=user, slug__iexact=slug
+    )
+
+
+def recent_runs(project: Project) -> list[Run]:
+    return list(
+        Run.objects.filter(revision__project=project)
+        .select_related("revision__project__owner")
+        .order_by("-queued")[:RUNS_SHOWN]
+    )
+
+
+def chosen_params(run: Run | None) -> list[dict[str, Any]]:
+    """What the last run declared with qfp.param, with the values it was given."""
+    if run is None:
+        return []
+    return [
+        {**param, "value": run.params.get(param["name"], param.get("value"))} for param in run.declared_params
+    ]
+
+
+def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
+    viewer = Viewer.of(request)
+    runs = recent_runs(project)
+    last_declaring = next((run for run in runs if run.declared_params), None)
+    state = sandbox_state.current()
+    base = project.base_url
+    return {
+        "project": project,
+        "source": project.source,
+        "draft_version": project.draft_version,
+        "run": runs[0] if runs else None,
+        "runs": runs,
+        "params": chosen_params(last_declaring),
+        "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
+        "can_edit": True,
+        "sandbox_ready": state.ready,
+        "sandbox_reason": state.reason,
+        "is_guest": project.is_guest,
+        "guest_expires": project.expires,
+        "urls": {name: f"{base}/{name}" for name in ("run", "draft", "save", "settings", "delete")}
+        | {"runs": f"{base}/_runs"},
+    }
+
+
+@never_cache
+@require_GET
+def workspace(request: HttpRequest, **where: str) -> HttpResponse:
+    viewer = Viewer.of(request)
+    project = find_project(Project.objects.visible_to(viewer), **where)
+    if not Project.objects.editable_by(viewer).filter(pk=project.pk).exists():
+        return redirect(project)
+    return render(request, "runner/workspace.html", workspace_context(request, project))
+
+
+@never_cache
+@require_GET
+def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
+    viewer = Viewer.of(request)
+    found = find_project(Project.objects.visible_to(viewer), user=user, slug=slug)
+    can_edit = Project.objects.editable_by(viewer).filter(pk=found.pk).exists()
+    runs = recent_runs(found)
+    last_run = next((run for run in runs if run.status == Run.Status.SUCCEEDED), None)
+    backtest = last_run.backtests.order_by("position").first() if last_run else None
+    return render(
+        request,
+        "runner/project.html",
+        {
+            "project": found,
+            # What others read is what was run, not what is being typed.
+            "source": found.source if can_edit or last_run is None else last_run.revision.source,
+            "last_run": last_run,
+            "runs": runs if can_edit else [],
+            "can_edit": can_edit,
+            "backtest": backtest,
+        },
+    )
+
+
+@never_cache
+@login_required
+@require_GET
+def dashboard(request: HttpRequest) -> HttpResponse:
+    viewer = Viewer.of(request)
+    runs_of_project = Run.objects.filter(revision__project=OuterRef("pk")).order_by("-queued")
+    projects = (
+        Project.objects.filter(owner=request.user)
+        .select_related("owner")
+        .annotate(last_run_id=Subquery(runs_of_project.values("pk")[:1]))
+        .order_by("-updated")
+    )
+    page = Paginator(projects, 20).get_page(request.GET.get("page"))
+    last_runs = Run.objects.in_bulk([project.last_run_id for project in page if project.last_run_id])
+    return render(
+        request,
+        "runner/dashboard.html",
+        {
+            "page": page,
+            "projects": [
+                {
+                    "title": project.title,
+                    "url": project.base_url,
+                    "edit_url": project.edit_url,
+                    "visibility": project.visibility,
+                    "visibility_text": project.get_visibility_display(),
+                    "updated": project.updated,
+                    "last_run": last_runs.get(project.last_run_id),
+                }
+                for project in page
+            ],
+            "runs": Run.objects.filter(user=request.user)
+            .select_related("revision__project__owner")
+            .order_by("-queued")[:RUNS_SHOWN],
+            "usage": quotas.usage_of(viewer, ""),
+            "samples": SAMPLES,
+        },
+    )
+
+
+# Making and changing projects ----------------------------------------------------------------------------------
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "POST"])
+def new_project(request: HttpRequest) -> HttpResponse:
+    form = NewProjectForm(request.POST or None, initial={"sample": request.GET.get("sample", "")})
+    if request.method == "POST" and form.is_valid():
+        viewer = Viewer.of(request)
+        try:
+            quotas.check_project(viewer, quotas.plan_of(viewer))
+        except QuotaExceeded as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            sample = next((s for s in SAMPLES if s.slug == form.cleaned_data["sample"]), None)
+            title = form.cleaned_data["title"]
+            made = Project.objects.create(
+                owner=request.user,
+                slug=Project.free_slug(request.user, title),
+                title=title,
+                draft={ENTRY: sample.source if sample else ""},
+            )
+            return redirect(made.edit_url)
+    status = 422 if form.errors else 200
+    return render(request, "runner/project_form.html", {"form": form, "samples": SAMPLES}, status=status)
+
+
+@require_POST
+def save_draft(request: HttpRequest, **where: str) -> HttpResponse:
+    found = find_project(Project.objects.editable_by(Viewer.of(request)), **where)
+    try:
+        source = clean_source(request.POST.get("source", ""))
+        version = int(request.POST.get("version", ""))
+    except BadInput as error:
+        return JsonResponse({"saved": False, "message": str(error)}, status=422)
+    except ValueError:
+        return JsonResponse(
+            {"saved": False, "message": "The draft's version is missing; reload the page."}, status=422
+        )
+    if found.save_draft(source, version):
+        saved_at = found.draft_saved.isoformat()
+        return JsonResponse({"saved": True, "version": found.draft_version, "saved_at": saved_at})
+    return JsonResponse(
+        {
+            "saved": False,
+            "version": found.draft_version,
+            "source": found.source,
+            "message": "This file was changed in another window. Keep your text, or load the other one.",
+        },
+        status=409,
+    )
+
+
+@require_POST
+def save_revision(request: HttpRequest, **where: str) -> HttpResponse:
+    viewer = Viewer.of(request)
+    found = find_project(Project.objects.editable_by(viewer), **where)
+    try:
+        source = clean_source(request.POST.get("source", ""))
+    except BadInput as error:
+        return _refused(request, found, str(error))
+    keep_draft(found, source)
+    before = found.revisions.count()
+    name = " ".join(request.POST.get("name", "").replace("\x00", "").split())[:120]
+    revision = found.make_revision(source_files(found, source), author=viewer.user, name=name)
+    if _wants_json(request):
+        unchanged = found.revisions.count() == before
+        return JsonResponse(
+            {"revision": revision.number, "unchanged": unchanged, "version": found.draft_version}
+        )
+    return redirect(found.edit_url, permanent=False)
+
+
+def keep_draft(found: Project, source: str) -> None:
+    """What is run or saved is also the draft: the newest text wins, the one before it stays in the revisions."""
+    if found.source != source:
+        while not found.save_draft(source, found.draft_version):
+            pass
+
+
+@require_POST
+def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
+    found = find_project(Project.objects.editable_by(Viewer.of(request)), **where)
+    form = ProjectSettingsForm(
+        {
+            "title": request.POST.get("title", found.title),
+            "visibility": request.POST.get("visibility", found.visibility),
+        },
+        instance=found,
+    )
+    if not form.is_valid():
+        text = " ".join(error for errors in form.errors.values() for error in errors)
+        return _refused(request, found, text)
+    # Only these two: the draft may have been saved in between by the editor.
+    Project.objects.filter(pk=found.pk).update(updated=timezone.now(), **form.cleaned_data)
+    if _wants_json(request):
+        return JsonResponse({"title": found.title, "visibility": found.visibility})
+    return redirect(found.edit_url)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def delete_project(request: HttpRequest, **where: str) -> HttpResponse:
+    found = find_project(Project.objects.editable_by(Viewer.of(request)), **where)
+    if request.method == "GET":
+        return render(request, "runner/project_confirm_delete.html", {"project": found})
+    for run in Run.objects.filter(revision__project=found).in_progress():
+        Run.objects.filter(pk=run.pk).update(cancel_requested=timezone.now())
+    found.delete()
+    messages.success(request, f"“{found.title}” was deleted with its runs.")
+    return redirect("runner:dashboard" if request.user.is_authenticated else "playground:home")
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.accepts("application/json") and "application/json" in request.headers.get("Accept", "")
+
+
+def _refused(request: HttpRequest, found: Project, text: str) -> HttpResponse:
+    if _wants_json(request):
+        return JsonResponse({"saved": False, "message": text}, status=422)
+    messages.error(request, text)
+    return redirect(found.edit_url)
+
+
+# The first minute ----------------------------------------------------------------------------------------------
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def try_sample(request: HttpRequest) -> HttpResponse:
+    """A project from the first sample, its first run started at once: for a visitor, or in the account of a user."""
+    if request.method == "GET":
+        return redirect("playground:home")
+    viewer = Viewer.of(request)
+    key = None
+    if viewer.user is not None:
+        found = Project.objects.filter(owner=viewer.user, slug=FIRST_SAMPLE.slug).first()
+        if found is None:
+            try:
+                quotas.check_project(viewer, quotas.plan_of(viewer))
+            except QuotaExceeded as refusal:
+                messages.error(request, str(refusal))
+                return redirect("runner:dashboard")
+            found = project_from_sample(viewer.user, FIRST_SAMPLE)
+    else:
+        found, key = guest_project(viewer)
+        viewer = Viewer(None, found.guest_hash)
+    if not (latest := latest_run(found)) or latest.is_finished:
+        try:
+            if sandbox_state.current().ready:
+                start_run(found, viewer, files=found.draft, address_hash=address_hash(request))
+        except QuotaExceeded as refusal:
+            messages.warning(request, str(refusal))
+    response = redirect(found.edit_url)
+    if key is not None:
+        remember_guest(response, key)
+    return response
+
+
+# Runs ----------------------------------------------------------------------------------------------------------
+
+
+@require_POST
+def start(request: HttpRequest, **where: str) -> HttpResponse:
+    """Run what the editor holds. The text is kept as the draft even when the run is refused."""
+    viewer = Viewer.of(request)
+    found = find_project(Project.objects.editable_by(viewer), **where)
+    state = sandbox_state.current()
+    refusal, run = "", None
+    try:
+        source = clean_source(request.POST.get("source", found.source))
+        keep_draft(found, source)
+        params = params_from(request.POST.dict())
+        if not state.ready:
+            refusal = f"Runs are refused: {state.reason}"
+        else:
+            run = start_run(
+                found,
+                viewer,
+                files=source_files(found, source),
+                params=params,
+                address_hash=address_hash(request),
+            )
+    except (BadInput, QuotaExceeded) as error:
+        refusal = str(error)
+    if not getattr(request, "htmx", False):
+        if run is not None:
+            return redirect(run)
+        messages.error(request, refusal)
+        return redirect(found.edit_url)
+    context = {
+        "run": run or latest_run(found),
+        "project": found,
+        "refusal": refusal,
+        "draft_version": found.draft_version,
+        "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
+        "is_guest": found.is_guest,
+        "can_edit": True,
+    }
+    return render(request, "runner/_run_panel.html", context, status=422 if refusal else 200)
+
+
+def find_run(request: HttpRequest, run: Any, *, editable: bool = False) -> Run:
+    viewer = Viewer.of(request)
+    runs = Run.objects.editable_by(viewer) if editable else Run.objects.visible_to(viewer)
+    return get_object_or_404(runs.select_related("revision__project__owner", "user"), pk=run)
+
+
+@never_cache
+@require_GET
+def run_page(request: HttpRequest, run: Any) -> HttpResponse:
+    found = find_run(request, run)
+    viewer = Viewer.of(request)
+    events = Recording(found.pk).read(limit=EVENTS_AT_ONCE)
+    return render(
+        request,
+        "runner/run.html",
+        {
+            "run": found,
+            "project": found.project,
+            "source": found.revision.source,
+            "params": chosen_params(found),
+            "backtests": found.backtests.all(),
+            "artefacts": found.artefacts.all(),
+            "events_tail": [e["text"] for e in events if e["type"] in ("stdout", "stderr")],
+            "can_edit": Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists(),
+            "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
+        },
+    )
+
+
+@never_cache
+@require_GET
+def run_status(request: HttpRequest, run: Any) -> HttpResponse:
+    found = find_run(request, run)
+    editable = Project.objects.editable_by(Viewer.of(request)).filter(pk=found.project.pk).exists()
+    context = {"run": found, "project": found.project, "can_edit": editable}
+    return render(request, "runner/_run_status.html", context)
+
+
+@never_cache
+@require_GET
+def run_events(request: HttpRequest, run: Any) -> HttpResponse:
+    """The stored events after a number: for polling where sockets are blocked, and for "load all"."""
+    found = find_run(request, run)
+    try:
+        after = max(0, int(request.GET.get("after", 0)))
+        limit = min(EVENTS_AT_ONCE, max(1, int(request.GET.get("limit", EVENTS_AT_ONCE))))
+    except ValueError:
+        return JsonResponse({"message": "after and limit are whole numbers."}, status=400)
+    events = Recording(found.pk).read(after=after, limit=limit)
+    last = events[-1]["seq"] if events else after
+    finished = bool(events and events[-1]["type"] == "finished") or (found.is_finished and not events)
+    return JsonResponse(
+        {"events": events, "last": last, "finished": finished, "queue": found.place_in_queue()},
+        json_dumps_params={"ensure_ascii": False},
+    )
+
+
+@require_POST
+def cancel(request: HttpRequest, run: Any) -> HttpResponse:
+    found = find_run(request, run, editable=True)
+    request_cancel(found)
+    found.refresh_from_db()
+    if getattr(request, "htmx", False):
+        context = {"run": found, "project": found.project, "can_edit": True}
+        return render(request, "runner/_run_status.html", context)
+    if _wants_json(request):
+        return JsonResponse({"status": found.status})
+    return redirect(found)
+
+
+def request_cancel(run: Run) -> None:
+    """End a waiting run now; ask the worker of a running one to stop it."""
+    if run.status == Run.Status.QUEUED and end_without_box(
+        run, Run.Status.CANCELLED, sentence(Run.Status.CANCELLED, {"wall_seconds": 0.0})
+    ):
+        return
+    Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, cancel_requested__isnull=True).update(
+        cancel_requested=timezone.now()
+    )
+
+
+@require_POST
+def send_input(request: HttpRequest, run: Any) -> HttpResponse:
+    """A line for the program that waits in input()."""
+    found = find_run(request, run, editable=True)
+    text = request.POST.get("text", "").replace("\r", "").replace("\n", " ")
+    if len(text) > MAX_INPUT:
+        return JsonResponse(
+            {"message": f"A line of at most {MAX_INPUT:,} characters can be sent."}, status=422
+        )
+    if found.status != Run.Status.RUNNING:
+        return JsonResponse({"message": "This run is not waiting for input any more."}, status=409)
+    try:
+        send_control(found.pk, {"type": "input", "text": text})
+    except redis.RedisError:
+        return JsonResponse({"message": "The line was not delivered. Send it again in a moment."}, status=503)
+    return JsonResponse({"sent": True}) if _wants_json(request) else redirect(found)
+
+
+@never_cache
+@require_GET
+def run_list(request: HttpRequest, **where: str) -> HttpResponse:
+    found = find_project(Project.objects.editable_by(Viewer.of(request)), **where)
+    return render(request, "runner/_runs.html", {"project": found, "runs": recent_runs(found)})
+
+
+@never_cache
+@require_GET
+def artefact(request: HttpRequest, run: Any, artefact: int) -> FileResponse:
+    """A file the run left: always a download, whatever it claims to be."""
+    found = find_run(request, run)
+    stored = get_object_or_404(Artefact, pk=artefact, run=found)
+    try:
+        content = open(Recording(found.pk).artefact_path(stored.sha256), "rb")
+    except FileNotFoundError:
+        raise Http404 from None
+    response = FileResponse(
+        content,
+        as_attachment=True,
+        filename=stored.name.rpartition("/")[2],
+        content_type="application/octet-stream",
+    )
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
+
+
+@never_cache
+@require_GET
+def manifest(request: HttpRequest, run: Any) -> HttpResponse:
+    found = find_run(request, run)
+    return HttpResponse(json.dumps(found.manifest, indent=2, sort_keys=True), content_type="application/json")
+
+
+@require_GET
+@xframe_options_exempt
+def frame(request: HttpRequest) -> HttpResponse:
+    """The document in which rich output is drawn: opaque origin, its own policy, nothing of any run in it."""
+    response = render(request, "runner/frame.html")
+    # 'self' means nothing to an opaque origin, so our static files are named by address.
+    here = f"{request.scheme}://{request.get_host()}/static/"
+    response["Content-Security-Policy"] = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {here}",
+            f"style-src {here} 'unsafe-inline'",
+            f"font-src {here} data:",
+            "img-src data: blob:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'self'",
+            "sandbox allow-scripts",
+        ]
+    )
+    response["Referrer-Policy"] = "no-referrer"
+    return response

@@ -1,0 +1,188 @@
+"""Measure the site as its users meet it: `make bench`.
+
+Runs go through the real queue, worker, engine and box of a site started for this measurement. Nothing here is a test:
+a missed target is reported, not hidden, and does not fail anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import django
+
+RUNS = 50
+PAGE_REQUESTS = 50
+TARGETS = {
+    "print first output p95": 2.0,
+    "sample first output p95": 8.0,
+    "page / p95": 100.0,
+    "page dashboard p95": 150.0,
+    "page workspace p95": 150.0,
+}
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+class Report:
+    def __init__(self, area: str) -> None:
+        self.area = area
+        self.figures: dict[str, dict[str, Any]] = {}
+
+    def add(self, name: str, value: float, unit: str, n: int) -> None:
+        self.figures[name] = {"value": round(value, 4), "unit": unit, "n": n}
+
+    def add_spread(self, name: str, values: list[float], unit: str) -> None:
+        self.add(f"{name} p50", statistics.median(values), unit, len(values))
+        self.add(f"{name} p95", percentile(values, 0.95), unit, len(values))
+
+    def write(self, data_dir: Path) -> Path:
+        targets = {
+            name: {"value": self.figures[name]["value"], "target": target, "met": self.figures[name]["value"] <= target}
+            for name, target in TARGETS.items()
+            if name in self.figures
+        }
+        machine = {
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "kernel": platform.release(),
+        }
+        load = os.getloadavg()[0]
+        report = {
+            "area": self.area,
+            "machine": machine,
+            "load": load,
+            "figures": self.figures,
+            "targets": targets,
+        }
+        path = data_dir / "bench" / f"{self.area}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=2))
+        width = max(map(len, self.figures))
+        for name, figure in self.figures.items():
+            target = targets.get(name)
+            verdict = "" if target is None else f"   target {target['target']:g}: {'met' if target['met'] else 'MISSED'}"
+            print(f"{name:<{width}}  {figure['value']:>10.3f} {figure['unit']:<5} n={figure['n']}{verdict}")
+        return path
+
+
+def first_outputs(project, viewer, source: str, count: int) -> tuple[list[float], list[float]]:
+    """Seconds from the accepted run to its first stored output, and to its end; one run after the other."""
+    from runner.models import ENTRY, Run
+    from runner.starting import start_run
+
+    first, whole = [], []
+    for _ in range(count):
+        run = start_run(project, viewer, files={ENTRY: source})
+        _wait(run)
+        if run.status != Run.Status.SUCCEEDED:
+            raise SystemExit(f"A run of the benchmark ended {run.status}: {run.message}")
+        first.append((run.first_output - run.queued).total_seconds())
+        whole.append((run.finished - run.queued).total_seconds())
+    return first, whole
+
+
+def throughput(project, viewer, source: str, seconds: float) -> tuple[float, int]:
+    """Finished runs a second while the queue is never empty."""
+    from runner.models import ENTRY
+    from runner.starting import start_run
+
+    waiting = [start_run(project, viewer, files={ENTRY: source}) for _ in range(4)]
+    begun, finished = time.monotonic(), 0
+    while time.monotonic() - begun < seconds:
+        _wait(waiting.pop(0))
+        finished += 1
+        waiting.append(start_run(project, viewer, files={ENTRY: source}))
+    elapsed = time.monotonic() - begun
+    for run in waiting:
+        _wait(run)
+    return finished / elapsed, finished
+
+
+def _wait(run) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        run.refresh_from_db()
+        if run.is_finished:
+            return
+        time.sleep(0.005)
+    raise SystemExit(f"Run {run.pk} did not end within 60 s. Is a worker running?")
+
+
+def pages(report: Report, user, project) -> None:
+    """Response times of the application itself (no network), with the number of database queries."""
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    client = Client(headers={"host": "localhost"})
+    client.force_login(user)
+    for name, url in (("/", "/"), ("dashboard", "/dashboard"), ("workspace", project.edit_url)):
+        times = []
+        client.get(url)
+        for _ in range(PAGE_REQUESTS):
+            begun = time.perf_counter()
+            response = client.get(url)
+            times.append((time.perf_counter() - begun) * 1000)
+            if response.status_code != 200:
+                raise SystemExit(f"{url} answered {response.status_code}")
+        with CaptureQueriesContext(connection) as queries:
+            client.get(url)
+        report.add_spread(f"page {name}", times, "ms")
+        report.add(f"page {name} queries", len(queries), "", 1)
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "playground.settings")
+    django.setup()
+    from django.conf import settings
+    from django.contrib.auth import get_user_model
+
+    from accounts.models import Plan
+    from runner.access import Viewer
+    from runner.models import Project
+    from runner.samples import FIRST_SAMPLE
+
+    plan, _ = Plan.objects.get_or_create(
+        code="benchmark",
+        defaults={
+            "name": "Benchmark",
+            "concurrent_runs": 50,
+            "runs_per_day": 1_000_000,
+            "cpu_seconds": 60,
+            "wall_seconds": 120,
+            "memory_mb": 1024,
+            "disk_mb": 64,
+            "output_kb": 1024,
+            "processes": 64,
+            "max_projects": 10,
+        },
+    )
+    user, _ = get_user_model().objects.get_or_create(
+        username="benchmark", defaults={"email": "benchmark@localhost.invalid", "plan": plan}
+    )
+    project, _ = Project.objects.get_or_create(owner=user, slug="benchmark", defaults={"title": "Benchmark"})
+    viewer = Viewer(user)
+    report = Report("main")
+    first, whole = first_outputs(project, viewer, "print(1)", RUNS)
+    report.add_spread("print first output", first, "s")
+    report.add_spread("print whole run", whole, "s")
+    first, whole = first_outputs(project, viewer, FIRST_SAMPLE.source, RUNS)
+    report.add_spread("sample first output", first, "s")
+    report.add_spread("sample whole run", whole, "s")
+    rate, count = throughput(project, viewer, "print(1)", 20.0)
+    report.add("print runs a second", rate, "1/s", count)
+    pages(report, user, project)
+    print(f"\nWritten to {report.write(Path(settings.DATA_DIR))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Who may open, change and stop what."""
+
+from __future__ import annotations
+
+import pytest
+from django.core import signing
+
+from runner.access import GUEST_COOKIE, hash_key
+from runner.models import Project
+from tests.factories import make_finished_run, make_project, make_user
+
+pytestmark = pytest.mark.django_db
+
+PRIVATE, UNLISTED, PUBLIC = Project.Visibility.values
+
+
+@pytest.fixture
+def alice():
+    return make_user("alice")
+
+
+@pytest.fixture
+def client_for(client, alice):
+    bob = make_user("bob")
+
+    def login(who: str):
+        if who != "visitor":
+            client.force_login({"alice": alice, "bob": bob}[who])
+        return client
+
+    return login
+
+
+@pytest.mark.parametrize(
+    ("visibility", "who", "expected"),
+    [
+        (PRIVATE, "alice", 200), (PRIVATE, "bob", 404), (PRIVATE, "visitor", 404),
+        (UNLISTED, "bob", 200), (PUBLIC, "visitor", 200),
+    ],
+)  # fmt: skip
+def test_pages_of_a_project_and_its_runs_follow_its_visibility(client_for, alice, visibility, who, expected):
+    run = make_finished_run(make_project(alice, visibility=visibility))
+    client = client_for(who)
+    for url in (run.project.base_url, run.get_absolute_url(), run.events_url, f"/r/{run.pk}/manifest.json"):
+        assert client.get(url).status_code == expected, url
+
+
+@pytest.mark.parametrize("visibility", [PRIVATE, UNLISTED, PUBLIC])
+@pytest.mark.parametrize("who", ["bob", "visitor"])
+def test_only_the_owner_changes_anything(client_for, alice, visibility, who):
+    run = make_finished_run(make_project(alice, visibility=visibility))
+    client = client_for(who)
+    for action in ("run", "draft", "save", "settings", "delete"):
+        response = client.post(
+            f"{run.project.base_url}/{action}", {"source": "print('theirs')", "version": 1, "title": "x"}
+        )
+        assert response.status_code == 404, action
+    for action in ("cancel", "input"):
+        assert client.post(f"/r/{run.pk}/{action}").status_code == 404, action
+    run.project.refresh_from_db()
+    assert run.project.source == "print(1)"
+
+
+def test_a_public_project_opens_read_only_for_others(client_for, alice):
+    project = make_project(alice, visibility=PUBLIC)
+    response = client_for("bob").get(project.edit_url)
+    assert response.status_code == 302 and response["Location"] == project.base_url
+
+
+def test_a_guests_project_opens_with_the_signed_cookie_only(client):
+    project = make_project(guest_hash=hash_key("secret key"), expires="2099-01-01T00:00Z")
+    assert client.get(project.base_url).status_code == 404
+    client.cookies[GUEST_COOKIE] = "secret key"
+    assert client.get(project.base_url).status_code == 404
+    client.cookies[GUEST_COOKIE] = signing.dumps("secret key", salt="runner.guest")
+    assert client.get(project.base_url).status_code == 200
+
+
+def test_an_expired_guest_project_is_gone(client):
+    project = make_project(guest_hash=hash_key("secret key"), expires="2020-01-01T00:00Z")
+    client.cookies[GUEST_COOKIE] = signing.dumps("secret key", salt="runner.guest")
+    assert client.get(project.base_url).status_code == 404

@@ -1,0 +1,54 @@
+"""The visitor without an account, and how their work becomes theirs."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.access import GUEST_COOKIE
+from runner.models import Project, Run
+from runner.samples import FIRST_SAMPLE
+from tests.factories import PASSWORD, make_user
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services", "engine")]
+
+
+def test_one_click_makes_a_project_and_starts_its_first_run(client):
+    response = client.post("/try")
+    project = Project.objects.get()
+    assert response["Location"] == f"/g/{project.token}"
+    assert project.owner is None and project.source == FIRST_SAMPLE.source
+    assert (
+        response.cookies[GUEST_COOKIE]["httponly"]
+        and response.cookies[GUEST_COOKIE]["max-age"] == 7 * 24 * 3600
+    )
+    assert Run.objects.get().status == Run.Status.QUEUED
+    page = client.get(response["Location"])
+    assert page.status_code == 200
+    assert "1 run at a time" in page.content.decode()
+
+
+def test_a_second_click_opens_the_same_project(client):
+    client.post("/try")
+    client.post("/try")
+    assert Project.objects.count() == 1
+
+
+def test_signing_up_keeps_project_and_runs(client):
+    client.post("/try")
+    run = Run.objects.get()
+    client.post("/register", {"email": "new@example.com", "password1": PASSWORD, "password2": PASSWORD})
+    project = Project.objects.get()
+    run.refresh_from_db()
+    assert project.owner is not None and project.owner.email == "new@example.com"
+    assert run.user == project.owner and project.expires is None
+    assert client.get(project.edit_url).status_code == 200
+
+
+def test_signing_in_keeps_them_too_and_only_in_this_browser(client):
+    client.post("/try")
+    alice = make_user("alice")
+    stranger = type(client)()
+    stranger.post("/login", {"login": "alice@example.com", "password": PASSWORD})
+    assert Project.objects.get().owner is None
+    client.post("/login", {"login": "alice@example.com", "password": PASSWORD})
+    assert Project.objects.get().owner == alice

@@ -1,0 +1,71 @@
+"""What a plan allows is counted before a run is made, and our own failures do not count."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Plan
+from runner.access import Viewer
+from runner.models import ENTRY, Run
+from runner.quotas import QuotaExceeded
+from runner.starting import start_run
+from tests.factories import make_finished_run, make_project, make_run
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
+
+
+def start(project, **values):
+    return start_run(project, Viewer(project.owner), files={ENTRY: "print(1)"}, **values)
+
+
+def test_runs_at_the_same_time_are_limited_by_the_plan():
+    project = make_project()
+    limit = project.owner.plan.concurrent_runs
+    for _ in range(limit):
+        start(project)
+    with pytest.raises(QuotaExceeded, match="still in progress"):
+        start(project)
+    assert Run.objects.count() == limit
+
+
+def test_runs_a_day_are_limited_and_lost_runs_do_not_count():
+    project = make_project()
+    plan = project.owner.plan
+    plan.runs_per_day = 2
+    plan.save()
+    make_finished_run(project)
+    make_finished_run(project, status=Run.Status.CRASHED)
+    start(project)
+    Run.objects.in_progress().update(status=Run.Status.CANCELLED, finished=timezone.now())
+    with pytest.raises(QuotaExceeded, match="2 runs in 24 hours"):
+        start(project)
+
+
+def test_limits_of_a_run_are_those_of_the_plan():
+    project = make_project()
+    Plan.objects.filter(pk=project.owner.plan_id).update(cpu_seconds=7, memory_mb=123)
+    project.owner.refresh_from_db()
+    run = start(project)
+    assert (run.limits["cpu_seconds"], run.limits["memory_bytes"]) == (7, 123_000_000)
+
+
+def test_a_shorter_time_limit_may_be_asked_for_but_not_a_longer_one():
+    project = make_project()
+    assert start(project, wall_seconds=2).limits["wall_seconds"] == 2
+    assert start(project, wall_seconds=10**6).limits["wall_seconds"] == project.owner.plan.wall_seconds
+
+
+def test_a_guest_address_has_one_run_at_a_time(client):
+    assert client.post("/try").status_code == 302
+    assert Run.objects.get().status == Run.Status.QUEUED
+    # A second browser at the same address.
+    other = type(client)()
+    response = other.post("/try", follow=True)
+    assert "still in progress" in response.content.decode()
+    assert Run.objects.count() == 1
+
+
+def test_the_place_in_the_queue_is_counted():
+    first, second = make_run(), make_run()
+    assert (first.place_in_queue(), second.place_in_queue()) == (1, 2)

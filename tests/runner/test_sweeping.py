@@ -1,0 +1,52 @@
+"""No run stays without an end: lost workers, a forgetful queue, expired guests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import django_rq
+import pytest
+from django.utils import timezone
+
+from runner.access import hash_key
+from runner.models import Project, Run
+from runner.recording import Recording
+from runner.starting import QUEUE
+from runner.sweeping import expire_guest_projects, sweep_runs
+from tests.factories import make_project, make_run
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
+
+
+def test_a_run_whose_worker_died_is_ended_and_says_so():
+    ago = timezone.now() - timedelta(minutes=1)
+    run = make_run(status=Run.Status.RUNNING, started=ago, lease_expires=ago)
+    assert sweep_runs()[0] == 1
+    run.refresh_from_db()
+    assert run.status == Run.Status.CRASHED and "Press Run" in run.message
+    assert Recording(run.pk).read()[-1]["status"] == "crashed"
+
+
+def test_a_run_with_a_living_worker_is_left_alone():
+    run = make_run(
+        status=Run.Status.RUNNING,
+        started=timezone.now(),
+        lease_expires=timezone.now() + timedelta(seconds=20),
+    )
+    sweep_runs()
+    run.refresh_from_db()
+    assert run.status == Run.Status.RUNNING
+
+
+def test_a_run_the_queue_has_forgotten_is_sent_again_once():
+    run = make_run(queued=timezone.now() - timedelta(minutes=1))
+    assert sweep_runs()[1] == 1
+    assert sweep_runs()[1] == 0
+    assert django_rq.get_queue(QUEUE).fetch_job(f"run-{run.pk}") is not None
+
+
+def test_guests_projects_end_after_their_time():
+    old = make_project(guest_hash=hash_key("a"), expires=timezone.now() - timedelta(hours=1))
+    young = make_project(guest_hash=hash_key("b"), expires=timezone.now() + timedelta(hours=1))
+    assert expire_guest_projects() == 1
+    assert list(Project.objects.all()) == [young] and old.pk != young.pk

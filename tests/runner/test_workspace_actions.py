@@ -1,0 +1,126 @@
+"""Saving, running and changing a project by its forms, with and without JavaScript."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.models import ENTRY, Project, Run
+from tests.factories import make_finished_run, make_project, make_run
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services", "engine")]
+
+
+@pytest.fixture
+def project(client):
+    project = make_project()
+    client.force_login(project.owner)
+    return project
+
+
+def test_run_without_javascript_leads_to_the_run_page(client, project, django_capture_on_commit_callbacks):
+    response = client.post(f"{project.base_url}/run", {"source": "print(2)\r\n", "param:lookback": "20"})
+    run = Run.objects.get()
+    assert response.status_code == 302 and response["Location"] == f"/r/{run.pk}"
+    assert run.revision.files == {ENTRY: "print(2)\n"}
+    assert run.params == {"lookback": 20}
+    project.refresh_from_db()
+    assert project.source == "print(2)\n"
+
+
+def test_run_by_htmx_answers_with_the_panel(client, project):
+    response = client.post(f"{project.base_url}/run", {"source": "print(2)"}, headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    assert f'data-run="{Run.objects.get().pk}"' in response.content.decode()
+
+
+def test_a_refused_run_keeps_the_text_and_says_why(client, project):
+    for _ in range(project.owner.plan.concurrent_runs):
+        make_run(project)
+    response = client.post(
+        f"{project.base_url}/run", {"source": "precious = 1"}, headers={"HX-Request": "true"}
+    )
+    assert response.status_code == 422 and "still in progress" in response.content.decode()
+    project.refresh_from_db()
+    assert project.source == "precious = 1"
+
+
+def test_unchanged_source_is_the_same_revision(client, project):
+    for expected_unchanged in (False, True):
+        response = client.post(
+            f"{project.base_url}/save", {"source": "a = 1"}, headers={"Accept": "application/json"}
+        )
+        assert response.json()["revision"] == 1 and response.json()["unchanged"] is expected_unchanged
+
+
+def test_a_draft_changed_elsewhere_is_not_overwritten(client, project):
+    url = f"{project.base_url}/draft"
+    assert client.post(url, {"source": "first", "version": 1}).json()["saved"]
+    response = client.post(url, {"source": "second", "version": 1})
+    assert response.status_code == 409 and response.json()["source"] == "first"
+    project.refresh_from_db()
+    assert project.source == "first"
+
+
+@pytest.mark.parametrize("source", ["x\x00y", "x" * 600_000])
+def test_text_that_cannot_be_kept_is_refused_with_a_sentence(client, project, source):
+    response = client.post(f"{project.base_url}/draft", {"source": source, "version": 1})
+    assert response.status_code == 422 and response.json()["message"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"param:" + "x" * 80: "1"},
+        {"param:a b": "1"},
+        {"param:x": "1" * 300},
+        {f"param:p{n}": "1" for n in range(60)},
+    ],
+)
+def test_malformed_parameters_are_refused(client, project, fields):
+    response = client.post(
+        f"{project.base_url}/run", {"source": "1"} | fields, headers={"HX-Request": "true"}
+    )
+    assert response.status_code == 422
+    assert not Run.objects.exists()
+
+
+def test_title_and_visibility_change(client, project):
+    client.post(f"{project.base_url}/settings", {"title": "  New\tname ", "visibility": "public"})
+    project.refresh_from_db()
+    assert (project.title, project.visibility) == ("New name", Project.Visibility.PUBLIC)
+
+
+def test_deleting_a_project_deletes_its_runs_and_their_files(
+    client, project, django_capture_on_commit_callbacks
+):
+    run = make_finished_run(project)
+    assert client.get(f"{project.base_url}/delete").status_code == 200
+    client.post(f"{project.base_url}/delete")
+    assert not Project.objects.filter(pk=project.pk).exists() and not Run.objects.filter(pk=run.pk).exists()
+
+
+def test_a_waiting_run_is_cancelled_at_once(client, project):
+    run = make_run(project)
+    client.post(f"/r/{run.pk}/cancel")
+    run.refresh_from_db()
+    assert run.status == Run.Status.CANCELLED and run.finished
+    events = client.get(f"/r/{run.pk}/events").json()
+    assert events["finished"] and events["events"][-1]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("rows", [1, 12])
+def test_the_number_of_queries_does_not_grow_with_the_rows(
+    client, project, django_assert_max_num_queries, rows
+):
+    for _ in range(rows):
+        other = make_project(project.owner, visibility="public")
+        make_finished_run(other)
+        make_finished_run(project)
+    for url, most in (
+        ("/dashboard", 14),
+        (project.edit_url, 16),
+        (f"{project.base_url}/_runs", 8),
+        ("/explore", 9),
+    ):
+        with django_assert_max_num_queries(most):
+            assert client.get(url).status_code == 200
