@@ -84,14 +84,14 @@ def duration(seconds: object) -> str:
 
 @register.filter
 def bytesize(value: object) -> str:
-    """Bytes as "812 B", "34 MB", "1.4 GB": powers of 1,024, as the limits are counted."""
+    """Bytes as "812 B", "34 MB", "1.4 GB": powers of 1,000, as the limits are counted."""
     found = as_number(value)
     if found is None:
         return MISSING
-    for unit in ("B", "KB", "MB", "GB"):
-        if abs(found) < 1000 or unit == "GB":
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(found) < 999.5 or unit == "GB":
             break
-        found /= 1024
+        found /= 1000
     digits = 1 if unit != "B" and abs(found) < 10 and round(found, 1) != round(found) else 0
     return f"{grouped(found, digits)}{UNIT_SPACE}{unit}"
 
@@ -145,3 +145,11 @@ def ago(value: datetime | None) -> str:
     if days <= 1:
         return "yesterday"
     return f"{days} days ago" if days < 14 else prose_date(value)
+
+
+@register.filter
+def figure_tone(value: object, key: str = "") -> str:
+    """The colour class of a key figure: returns and falls have one, ratios and counts have none."""
+    if "return" in key or key in ("cagr", "alpha"):
+        return gain_or_loss(value)
+    return "loss" if "drawdown" in key and as_number(value) else ""

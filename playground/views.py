@@ -1,0 +1,65 @@
+"""Which pages belong to no other app? The home page, the manual, the theme choice, the styleguide."""
+
+from __future__ import annotations
+
+from django.contrib.admin.views.decorators import staff_member_required
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.models import Plan
+from playground import docs, specimens
+from playground.context_processors import GAINS, THEMES
+from runner import showcase
+
+YEAR_SECONDS = 365 * 24 * 3600
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    context = {"showcase": showcase.find(), "guest_plan": Plan.objects.for_guests()}
+    return render(request, "playground/home.html", context)
+
+
+@require_POST
+def choose_theme(request: HttpRequest) -> HttpResponse:
+    """Remember how this browser wants the site to look; a form without script comes back to its page."""
+    chosen = {
+        name: request.POST[name]
+        for name, choices in (("theme", THEMES), ("gains", GAINS))
+        if request.POST.get(name) in choices
+    }
+    if not chosen:
+        return HttpResponse("Choose one of: " + ", ".join([*THEMES, *GAINS]), status=400, content_type="text/plain")
+    target = request.POST.get("next", "/")
+    if not url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
+        target = "/"
+    response = JsonResponse(chosen) if request.headers.get("Accept") == "application/json" else redirect(target)
+    for name, value in chosen.items():
+        # Not HttpOnly: it is no secret, and scripts may read it. Lax is enough: it changes colours only.
+        response.set_cookie(name, value, max_age=YEAR_SECONDS, samesite="Lax", secure=request.is_secure())
+    return response
+
+
+@require_GET
+def docs_page(request: HttpRequest, page: str = "index") -> HttpResponse:
+    slug = page.rstrip("/")
+    if slug != page or (slug == "index" and request.path.endswith("/index")):
+        return redirect(docs.url_of(slug), permanent=True)
+    found = docs.find_page(slug)
+    if found is None:
+        raise Http404(f"No page {slug!r} in the manual.")
+    return render(request, "playground/docs.html", {"docs_page": found, "sections": docs.navigation()})
+
+
+@staff_member_required
+@require_GET
+def styleguide(request: HttpRequest) -> HttpResponse:
+    """Every component in every state, in the current theme."""
+    return render(request, "playground/styleguide.html", specimens.context())
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """The form's token was missing or old: say what to do, not what a token is."""
+    return render(request, "playground/csrf_failure.html", {"came_from": request.path}, status=403)
