@@ -60,24 +60,24 @@ def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
 
 
 def database(name: str, default: str) -> dict[str, object]:
-    """Django's description of postgres://user:password@host:port/name, or of …/name?host=/folder/of/the/socket."""
-    value = url(name, default, ("postgres", "postgresql"))
-    parts = urlsplit(value)
+    """Django's description of postgres://user:password@host:port/name; a folder as host (%2Fvar%2Frun) is a socket."""
+    parts = urlsplit(url(name, default, ("postgres", "postgresql")))
     database_name = unquote(parts.path.lstrip("/"))
-    query = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
-    host = unquote(query.pop("host", "")) or parts.hostname or ""
-    try:
-        port = parts.port or query.pop("port", "")
-    except ValueError:
-        raise ImproperlyConfigured(f"{name} has a port that is not a number.") from None
     if not database_name:
         raise ImproperlyConfigured(f"{name} must name a database: postgres://user:password@host:5432/name.")
+    # Not parts.hostname, which turns the folder into lower case.
+    host, _, port = parts.netloc.rpartition("@")[2].partition("]" if "]" in parts.netloc else ":")
+    if "]" in parts.netloc:
+        host, port = host.lstrip("["), port.lstrip(":")
+    if port and not port.isdecimal():
+        raise ImproperlyConfigured(f"{name} has a port that is not a number: {port!r}.")
+    options = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": database_name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": host,
-        "PORT": str(port),
-        "OPTIONS": {key: unquote(val) for key, val in query.items()} | {"connect_timeout": 5},
+        "HOST": unquote(host),
+        "PORT": port,
+        "OPTIONS": {key: unquote(value) for key, value in options.items()} | {"connect_timeout": 5},
     }

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
-import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from playground import environment
+from playground import environment, paths
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = paths.BASE_DIR
 
 # Where things are ----------------------------------------------------------------------------------------------
 
@@ -29,17 +27,7 @@ STORE_DIR = DATA_DIR / "store"
 RUNS_DIR = DATA_DIR / "runs"
 SANDBOX_ENV = environment.folder("SANDBOX_ENV", DATA_DIR / "sandbox-env")
 
-
-def run_dir(data_dir: Path) -> Path:
-    """Where sockets and process ids lie: in DATA_DIR, unless that makes a socket's path longer than the kernel takes."""
-    usual = data_dir / "run"
-    if len(str(usual)) <= 75:
-        return usual
-    digest = hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"playground-{os.getuid()}-{digest}"
-
-
-RUN_DIR = run_dir(DATA_DIR)
+RUN_DIR = paths.run_folder(DATA_DIR)
 ENGINE_SOCKET = Path(environment.text("ENGINE_SOCKET") or RUN_DIR / "engine.sock")
 HOST = environment.text("HOST", "127.0.0.1")
 PORT = environment.whole_number("PORT", 8000, 1, 65535)
@@ -48,7 +36,7 @@ RUN_WORKERS = environment.whole_number("RUN_WORKERS", max(2, os.cpu_count() or 2
 SITE_URL = environment.url("SITE_URL", f"http://{'127.0.0.1' if HOST == '0.0.0.0' else HOST}:{PORT}", ("http", "https"))
 
 # The embedded servers are used where no others are named.
-EMBEDDED_DATABASE_URL = f"postgres://app@/playground?host={quote(str(RUN_DIR), safe='')}"
+EMBEDDED_DATABASE_URL = f"postgresql://playground@{quote(str(RUN_DIR), safe='')}:5432/playground"
 EMBEDDED_REDIS_URL = f"unix://{RUN_DIR / 'redis.sock'}"
 DATABASE_URL = environment.text("DATABASE_URL", EMBEDDED_DATABASE_URL)
 REDIS_URL = environment.url("REDIS_URL", EMBEDDED_REDIS_URL, ("redis", "rediss", "unix"))
