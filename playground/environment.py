@@ -1,19 +1,42 @@
-"""Read environment variables and refuse nonsense with the variable's name. Used by settings.py only."""
+"""What did the operator set? Readers of environment variables that refuse nonsense, naming the variable.
+
+Used by settings.py only, so that settings.py lists every variable of the site.
+"""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+Number = TypeVar("Number", int, float)
+
 
 def text(name: str, default: str = "") -> str:
+    """The variable without surrounding blanks; an empty one counts as not set."""
     return os.environ.get(name, "").strip() or default
 
 
-def boolean(name: str, default: bool) -> bool:
+def choice(name: str, choices: tuple[str, ...], default: str) -> str:
+    value = text(name, default)
+    if value not in choices:
+        raise refused(name, f"must be one of {', '.join(choices)}")
+    return value
+
+
+def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
+    value = text(name)
+    if not value:
+        return default
+    if not value.isascii() or not value.isdigit() or not minimum <= int(value) <= maximum:
+        raise refused(name, f"must be a whole number from {minimum} to {maximum}")
+    return int(value)
+
+
+def boolean(name: str, default: bool = False) -> bool:
     value = text(name).lower()
     if not value:
         return default
@@ -21,63 +44,113 @@ def boolean(name: str, default: bool) -> bool:
         return True
     if value in ("0", "false", "no", "off"):
         return False
-    raise ImproperlyConfigured(f"{name} must be 1 or 0, not {value!r}.")
+    raise refused(name, "must be 1 or 0")
 
 
-def whole_number(name: str, default: int, least: int, most: int) -> int:
+def names(name: str, default: list[str]) -> list[str]:
+    """A list separated by commas."""
     value = text(name)
-    if not value:
-        return default
-    if not value.isdecimal() or not least <= int(value) <= most:
-        raise ImproperlyConfigured(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
-    return int(value)
+    return [part.strip() for part in value.split(",") if part.strip()] if value else default
 
 
-def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
-    value = text(name, default)
-    if value not in choices:
-        raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+def web_address(name: str, default: str) -> str:
+    """scheme://host[:port] without a path, as browsers send it in Origin."""
+    value = text(name, default).rstrip("/")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        port, parts = None, urlsplit("")
+    rest = parts.path or parts.query or parts.fragment or parts.username
+    if parts.scheme not in ("http", "https") or not parts.hostname or rest or port == 0:
+        raise refused(name, "must look like https://example.org or http://127.0.0.1:8000", shown=value)
     return value
 
 
-def words(name: str, default: list[str]) -> list[str]:
-    value = text(name)
-    return [word.strip() for word in value.split(",") if word.strip()] if value else default
-
-
-def folder(name: str, default: Path) -> Path:
-    path = Path(text(name) or default).expanduser().absolute()
-    if path.exists() and not path.is_dir():
-        raise ImproperlyConfigured(f"{name} must be a folder; {path} is something else.")
-    return path
-
-
-def url(name: str, default: str, schemes: tuple[str, ...]) -> str:
+def redis_address(name: str, default: str) -> str:
     value = text(name, default)
-    if value and urlsplit(value).scheme not in schemes:
-        raise ImproperlyConfigured(f"{name} must begin with {' or '.join(f'{s}://' for s in schemes)}.")
-    return value
+    parts = urlsplit(value)
+    if parts.scheme in ("redis", "rediss") and parts.hostname and _port_is_number(value):
+        return value
+    if parts.scheme == "unix" and parts.path.startswith("/"):
+        return value
+    raise refused(name, "must look like redis://host:6379/0, rediss://... or unix:///path/to/redis.sock")
 
 
 def database(name: str, default: str) -> dict[str, object]:
-    """Django's description of postgres://user:password@host:port/name; a folder as host (%2Fvar%2Frun) is a socket."""
-    parts = urlsplit(url(name, default, ("postgres", "postgresql")))
+    """Django's DATABASES entry for a URL like postgresql://user:password@host:5432/name?sslmode=require.
+
+    A host that starts with a slash (written %2Fpath or as ?host=/path) is the folder of a unix socket.
+    """
+    value = text(name, default)
+    parts = urlsplit(value)
+    options = dict(parse_qsl(parts.query))
+    # Not parts.hostname: that lower-cases, and a socket's folder may have capital letters.
+    address = parts.netloc.rpartition("@")[2]
+    host, _, port = address.rpartition(":") if ":" in address.rpartition("]")[2] else (address, "", "")
     database_name = unquote(parts.path.lstrip("/"))
-    if not database_name:
-        raise ImproperlyConfigured(f"{name} must name a database: postgres://user:password@host:5432/name.")
-    # Not parts.hostname, which turns the folder into lower case.
-    host, _, port = parts.netloc.rpartition("@")[2].partition("]" if "]" in parts.netloc else ":")
-    if "]" in parts.netloc:
-        host, port = host.lstrip("["), port.lstrip(":")
-    if port and not port.isdecimal():
-        raise ImproperlyConfigured(f"{name} has a port that is not a number: {port!r}.")
-    options = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
+    if parts.scheme not in ("postgres", "postgresql") or not database_name or not _port_is_number(value):
+        raise refused(name, "must look like postgresql://user:password@host:5432/name (only PostgreSQL is supported)")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": database_name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(host),
-        "PORT": port,
-        "OPTIONS": {key: unquote(value) for key, value in options.items()} | {"connect_timeout": 5},
+        "HOST": options.pop("host", "") or unquote(host).strip("[]"),
+        "PORT": port or options.pop("port", ""),
+        "OPTIONS": options,
     }
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where mail leaves: host and port, and how the connection is protected."""
+
+    host: str
+    port: int
+    username: str = ""
+    password: str = field(default="", repr=False)
+    tls: bool = False
+    starttls: bool = False
+
+
+def mail_server(name: str) -> MailServer | None:
+    """smtp://user:password@host:587 (STARTTLS), smtps://host:465 (TLS), smtp+plain://host:25 (neither)."""
+    value = text(name)
+    if not value:
+        return None
+    parts = urlsplit(value)
+    ports = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
+    if parts.scheme not in ports or not parts.hostname or not _port_is_number(value):
+        raise refused(name, "must look like smtp://user:password@host:587, smtps://host:465 or smtp+plain://host:25")
+    return MailServer(
+        host=parts.hostname,
+        port=parts.port or ports[parts.scheme],
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        tls=parts.scheme == "smtps",
+        starttls=parts.scheme == "smtp",
+    )
+
+
+def together(first: str, second: str) -> tuple[str, str]:
+    """Two variables that only make sense as a pair, such as a client id and its secret."""
+    values = text(first), text(second)
+    if bool(values[0]) != bool(values[1]):
+        missing, present = (first, second) if not values[0] else (second, first)
+        raise refused(missing, f"must be set as well, because {present} is", shown="")
+    return values
+
+
+def refused(name: str, why: str, shown: str | None = None) -> ImproperlyConfigured:
+    """The error for a variable; its value is shown unless it may hold a password."""
+    if shown is None:
+        shown = "" if name.endswith(("_URL", "_SECRET", "_KEY")) else os.environ.get(name, "")
+    return ImproperlyConfigured(f"{name} {why}{f', not {shown!r}' if shown else ''}.")
+
+
+def _port_is_number(value: str) -> bool:
+    try:
+        return urlsplit(value).port != 0
+    except ValueError:
+        return False

@@ -1,73 +1,78 @@
-"""Every setting of the site; every environment variable is read here, through playground.environment."""
+"""How is this site set up? Every environment variable is read here, through helpers that refuse nonsense."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import socket
 from pathlib import Path
-from urllib.parse import quote
 
 from csp.constants import NONCE, NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 
 from playground import environment, paths
+from playground.services import Services
+
+# Where things are
 
 BASE_DIR = paths.BASE_DIR
-
-# Where things are ----------------------------------------------------------------------------------------------
-
-SITE_ENV = environment.choice("PLAYGROUND_ENV", "development", ("development", "production"))
-PRODUCTION = SITE_ENV == "production"
-DEBUG = environment.boolean("DEBUG", False)
-if DEBUG and PRODUCTION:
-    raise ImproperlyConfigured("DEBUG must be 0 when PLAYGROUND_ENV is production.")
-
-DATA_DIR = environment.folder("DATA_DIR", BASE_DIR / ".data")
+DATA_DIR = paths.data_folder()  # DATA_DIR
+RUN_DIR = paths.run_folder(DATA_DIR)
+ENGINE_SOCKET = RUN_DIR / "engine.sock"
+SANDBOX_ENV = DATA_DIR / "sandbox-env"
 STORE_DIR = DATA_DIR / "store"
 RUNS_DIR = DATA_DIR / "runs"
-SANDBOX_ENV = environment.folder("SANDBOX_ENV", DATA_DIR / "sandbox-env")
+MAIL_DIR = DATA_DIR / "mail"
 
-RUN_DIR = paths.run_folder(DATA_DIR)
-ENGINE_SOCKET = Path(environment.text("ENGINE_SOCKET") or RUN_DIR / "engine.sock")
+SITE_ENV = environment.choice("PLAYGROUND_ENV", ("development", "production"), "development")
+PRODUCTION = SITE_ENV == "production"
+# Development shows the real pages too (hashed files, own error pages); DEBUG=1 is for working on templates.
+DEBUG = environment.boolean("DEBUG")
+if DEBUG and PRODUCTION:
+    raise environment.refused("DEBUG", "must not be on when PLAYGROUND_ENV is production")
+
+# Addresses
+
 HOST = environment.text("HOST", "127.0.0.1")
 PORT = environment.whole_number("PORT", 8000, 1, 65535)
 WEB_WORKERS = environment.whole_number("WEB_WORKERS", 2, 1, 64)
-RUN_WORKERS = environment.whole_number("RUN_WORKERS", max(2, os.cpu_count() or 2), 1, 256)
-SITE_URL = environment.url("SITE_URL", f"http://{'127.0.0.1' if HOST == '0.0.0.0' else HOST}:{PORT}", ("http", "https"))
+RUN_WORKERS = environment.whole_number("RUN_WORKERS", 2, 1, 64)
+_EVERYWHERE = HOST in ("0.0.0.0", "::")
+_SHOWN_HOST = "127.0.0.1" if _EVERYWHERE else f"[{HOST}]" if ":" in HOST else HOST
+SITE_URL = environment.web_address("SITE_URL", f"http://{_SHOWN_HOST}:{PORT}")
+_SITE_HOST = SITE_URL.partition("://")[2]
+_SITE_HOST = _SITE_HOST if _SITE_HOST.endswith("]") else _SITE_HOST.rpartition(":")[0] or _SITE_HOST
+_OWN_NAMES = sorted({"localhost", "127.0.0.1", "[::1]", _SITE_HOST, _SHOWN_HOST, socket.gethostname()} - {""})
+ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS", [_SITE_HOST] if PRODUCTION else _OWN_NAMES)
+if PRODUCTION and "*" in ALLOWED_HOSTS:
+    raise environment.refused("ALLOWED_HOSTS", "must name the hosts, because sockets trust them as origins")
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+# How many proxies stand before us and add X-Forwarded-For; 0 means the peer address is the visitor.
+TRUSTED_PROXIES = environment.whole_number("TRUSTED_PROXIES", 0, 0, 10)
 
-# The embedded servers are used where no others are named.
-EMBEDDED_DATABASE_URL = f"postgresql://playground@{quote(str(RUN_DIR), safe='')}:5432/playground"
-EMBEDDED_REDIS_URL = f"unix://{RUN_DIR / 'redis.sock'}"
-DATABASE_URL = environment.text("DATABASE_URL", EMBEDDED_DATABASE_URL)
-REDIS_URL = environment.url("REDIS_URL", EMBEDDED_REDIS_URL, ("redis", "rediss", "unix"))
-DATABASES = {"default": environment.database("DATABASE_URL", EMBEDDED_DATABASE_URL)}
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-
-# Secrets -------------------------------------------------------------------------------------------------------
-
-
-def secret_key() -> str:
-    """From the environment; in development made once and kept in DATA_DIR, readable by its owner only."""
-    given = environment.text("SECRET_KEY")
-    if PRODUCTION:
-        if len(given) < 50 or len(set(given)) < 5:
-            raise ImproperlyConfigured("SECRET_KEY must be set in production: 50 random characters or more.")
-        return given
-    if given:
-        return given
-    path = DATA_DIR / "secret_key"
-    try:
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(64))
-    except FileExistsError:
-        pass
-    return path.read_text()
+# Secrets
 
 
-SECRET_KEY = secret_key()
+def _development_key(file: Path) -> str:
+    """A key made once for this data folder, readable by its owner only."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    if not file.exists():
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(64))
+        try:
+            os.link(draft, file)  # fails when another process was first; then that key counts
+        except FileExistsError:
+            pass
+        draft.unlink()
+    return file.read_text().strip()
 
-# Django --------------------------------------------------------------------------------------------------------
+
+SECRET_KEY = environment.text("SECRET_KEY")
+if PRODUCTION and len(SECRET_KEY) < 50:
+    raise environment.refused("SECRET_KEY", "must be set to at least 50 random characters in production")
+SECRET_KEY = SECRET_KEY or _development_key(DATA_DIR / "secret_key")
+
+# Apps
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -76,6 +81,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
@@ -84,9 +90,9 @@ INSTALLED_APPS = [
     "allauth.mfa",
     "allauth.usersessions",
     "channels",
-    "csp",
-    "django_htmx",
     "django_rq",
+    "django_htmx",
+    "csp",
     "accounts",
     "marketdata",
     "runner",
@@ -104,15 +110,14 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
 ]
 
 ROOT_URLCONF = "playground.urls"
 ASGI_APPLICATION = "playground.asgi.application"
-APPEND_SLASH = False
-CSRF_FAILURE_VIEW = "django.views.csrf.csrf_failure"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 TEMPLATES = [
     {
@@ -124,123 +129,211 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "playground.context_processors.theme",
             ],
         },
     }
 ]
 
 LANGUAGE_CODE = "en-us"
-USE_I18N = False
+USE_I18N = True
 USE_TZ = True
-TIME_ZONE = "UTC"
+TIME_ZONE = "UTC"  # without it Django sets the whole process, and every log, to Chicago
 
-STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
-}
-WHITENOISE_USE_FINDERS = DEBUG
+# PostgreSQL and Redis: the embedded ones unless told otherwise
+
+SERVICES = Services(DATA_DIR)
+USES_EMBEDDED_POSTGRES = not environment.text("DATABASE_URL")
+USES_EMBEDDED_REDIS = not environment.text("REDIS_URL")
+DATABASES = {"default": environment.database("DATABASE_URL", SERVICES.database_url)}
+REDIS_URL = environment.redis_address("REDIS_URL", SERVICES.redis_url)
 
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cache",
-        "OPTIONS": {"socket_timeout": 3, "socket_connect_timeout": 1},
     }
 }
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
-
-# WebSockets and jobs -------------------------------------------------------------------------------------------
-
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        # redis-py's own time-out of 5 s would end every idle socket: the layer waits that long by design.
+        # The layer waits 5 s for messages; redis-py's own 5 s limit would close every idle WebSocket.
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}]},
     }
 }
-_RQ_QUEUE = {
-    "URL": REDIS_URL,
-    "DEFAULT_TIMEOUT": 600,
-    "DEFAULT_RESULT_TTL": 60,
-    "REDIS_CLIENT_KWARGS": {"socket_timeout": None},
-    "SERIALIZER": "rq.serializers.JSONSerializer",
-}
-RQ_QUEUES = {"runs": dict(_RQ_QUEUE), "default": dict(_RQ_QUEUE)}
-RQ = {"SHOW_ADMIN_LINK": True}
 
-# Security ------------------------------------------------------------------------------------------------------
+# Jobs: "runs" holds what users start, "default" the house-keeping
 
-ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", [] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", HOST])
-if PRODUCTION and not ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS must name the site's host names in production, separated by commas.")
-CSRF_TRUSTED_ORIGINS = [SITE_URL]
-CSRF_COOKIE_HTTPONLY = True
-SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_REFERRER_POLICY = "same-origin"
-SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "DENY"
-if PRODUCTION:
-    SECURE_SSL_REDIRECT = environment.boolean("SECURE_SSL_REDIRECT", True)
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    SECURE_HSTS_SECONDS = environment.whole_number("SECURE_HSTS_SECONDS", 31_536_000, 0, 10**9)
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    SECURE_HSTS_PRELOAD = True
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
-    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [SELF],
-        "script-src": [SELF, NONCE],
-        "style-src": [SELF, NONCE],
-        # The editor positions its lines by style attributes; they cannot load or run anything.
-        "style-src-attr": ["'unsafe-inline'"],
-        "img-src": [SELF, "data:"],
-        "font-src": [SELF],
-        "connect-src": [SELF],
-        "worker-src": [SELF],
-        "frame-src": [SELF],
-        "object-src": [NONE],
-        "base-uri": [SELF],
-        "form-action": [SELF],
-        "frame-ancestors": [NONE],
+RQ = {"JOB_CLASS": "rq.job.Job"}
+RQ_QUEUES = {
+    name: {
+        "URL": REDIS_URL,
+        "SERIALIZER": "rq.serializers.JSONSerializer",
+        "DEFAULT_TIMEOUT": timeout_seconds,
+        "DEFAULT_RESULT_TTL": 600,
+        "DEFAULT_FAILURE_TTL": 7 * 24 * 3600,
     }
+    for name, timeout_seconds in (("runs", 2 * 3600), ("default", 1800))
 }
+RQ_SHOW_ADMIN_LINK = True
 
-# Logs ----------------------------------------------------------------------------------------------------------
+# Static files: hashed names, served by the site itself
 
-LOG_FORMAT = environment.choice("LOG_FORMAT", "json" if PRODUCTION else "text", ("json", "text"))
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "text": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
-        "json": {"()": "playground.logs.JsonFormatter"},
-    },
-    "filters": {"noise": {"()": "playground.logs.HarmlessNoise"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["noise"]}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"django.request": {"level": "ERROR"}, "rq.worker": {"level": "WARNING"}},
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_STORAGE = (
+    "django.contrib.staticfiles.storage.StaticFilesStorage"
+    if DEBUG
+    else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": STATICFILES_STORAGE},
 }
+del STATICFILES_STORAGE
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG
+# The editor's TypeScript is the source of static/dist; only the bundle is served.
+STATIC_IGNORE = ["editor"]
 
-# Accounts ------------------------------------------------------------------------------------------------------
+# Accounts
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/dashboard"
 LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_LOGIN_METHODS = {"email", "username"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = False
+ACCOUNT_CONFIRM_EMAIL_ON_GET = False  # mail scanners follow links; a person presses the button
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_PREVENT_ENUMERATION = True  # the same answer for known and unknown addresses
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Quant Finance Playground"
+USERSESSIONS_TRACK_ACTIVITY = True
+
+_google_id, _google_secret = environment.together("GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET")
+_github_id, _github_secret = environment.together("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET")
+SOCIALACCOUNT_PROVIDERS = {
+    "google": {
+        "APPS": [{"client_id": _google_id, "secret": _google_secret}] if _google_id else [],
+        "SCOPE": ["profile", "email"],
+        "AUTH_PARAMS": {"access_type": "online"},
+        "OAUTH_PKCE_ENABLED": True,
+    },
+    "github": {
+        "APPS": [{"client_id": _github_id, "secret": _github_secret}] if _github_id else [],
+        "SCOPE": ["read:user", "user:email"],
+    },
+}
+
+# Mail: a server in production; the console and files in development
+
+EMAIL_SUBJECT_PREFIX = ""
+DEFAULT_FROM_EMAIL = environment.text("MAIL_FROM", f"Quant Finance Playground <no-reply@{_SITE_HOST}>")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+_mail = environment.mail_server("EMAIL_URL")
+if _mail is not None:
+    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    EMAIL_HOST, EMAIL_PORT = _mail.host, _mail.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.username, _mail.password
+    EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.tls, _mail.starttls
+    EMAIL_TIMEOUT = 20
+elif PRODUCTION:
+    raise environment.refused("EMAIL_URL", "must be set in production, so that people can confirm their addresses")
+else:
+    EMAIL_BACKEND = "playground.mail.ConsoleAndFilesBackend"
+    EMAIL_FILE_PATH = MAIL_DIR
+
+# Safe by default
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+if SITE_URL.startswith("https://"):
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+if PRODUCTION:
+    if not SITE_URL.startswith("https://"):
+        raise environment.refused("SITE_URL", "must start with https:// in production", shown=SITE_URL)
+    SECURE_SSL_REDIRECT = True
+    # A health probe asks the process itself, over plain HTTP.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Signing in elsewhere posts to us and is then redirected, which browsers count as where the form goes.
+_sign_in_origins = ["https://accounts.google.com"] * bool(_google_id) + ["https://github.com"] * bool(_github_id)
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        # Monaco and Plotly place their elements by style attributes; attributes cannot carry a nonce.
+        "style-src-attr": ["'unsafe-inline'"],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "frame-src": [SELF],
+        "worker-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF, *_sign_in_origins],
+    }
+}
+
+# Logs: lines for people in development, one JSON object a line in production; never user source or output
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"known_noise": {"()": "playground.logs.KnownNoise"}},
+    "formatters": {
+        "json": {"()": "playground.logs.JsonFormatter"},
+        "lines": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "json" if PRODUCTION else "lines",
+            "filters": ["known_noise"],
+        },
+    },
+    "root": {"handlers": ["console"], "level": environment.text("LOG_LEVEL", "INFO").upper()},
+    "loggers": {
+        "django.server": {"handlers": ["console"], "propagate": False},
+        "django.request": {"level": "ERROR"},  # 4xx answers are in the access log
+        "rq": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+    },
+}
+if LOGGING["root"]["level"] not in ("DEBUG", "INFO", "WARNING", "ERROR"):  # type: ignore[index]
+    raise environment.refused("LOG_LEVEL", "must be DEBUG, INFO, WARNING or ERROR")
+SILENCED_SYSTEM_CHECKS: list[str] = []
