@@ -20,10 +20,17 @@ await build({
   bundle: true,
   minify: true,
   target: targets,
-  loader: { ".woff2": "file" },
-  assetNames: "fonts/[name]",
+  external: ["*.woff2"],
   logLevel: "warning",
 });
+
+await mkdir(join(dist, "fonts"), { recursive: true });
+for (const [family, file] of [
+  ["inter", "inter-latin-wght-normal.woff2"],
+  ["jetbrains-mono", "jetbrains-mono-latin-wght-normal.woff2"],
+]) {
+  await copyFile(require.resolve(`@fontsource-variable/${family}/files/${file}`), join(dist, "fonts", file));
+}
 
 // Small modules stay one file each: a page loads only the ones it uses.
 const modules = (await readdir(join(here, "js"))).filter((name) => name.endsWith(".js"));
