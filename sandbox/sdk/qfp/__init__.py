@@ -1,0 +1,66 @@
+"""The library of Quant Finance Playground: market data, backtests, charts, tables, parameters and progress.
+
+The same program runs on the site and, after `pip install`, on a laptop. Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "data",
+    "backtest",
+    "show",
+    "display",
+    "table",
+    "chart",
+    "param",
+    "progress",
+    "BacktestResult",
+    "Table",
+    "Progress",
+    "metrics",
+    "conventions",
+    "replay",
+    "adjustment",
+]
+
+if TYPE_CHECKING:
+    from qfp import adjustment, conventions, data, metrics, replay
+    from qfp.backtests import BacktestResult, backtest
+    from qfp.output import Table, chart, display, show, table
+    from qfp.params import param
+    from qfp.progressing import Progress, progress
+
+# Where each name lives. No module has the name of a function, or importing it would hide the function.
+_HOME = {
+    "backtest": "backtests",
+    "BacktestResult": "backtests",
+    "show": "output",
+    "display": "output",
+    "table": "output",
+    "chart": "output",
+    "Table": "output",
+    "param": "params",
+    "progress": "progressing",
+    "Progress": "progressing",
+}
+_MODULES = {"data", "metrics", "conventions", "replay", "adjustment", "starter", "channel"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"qfp.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"qfp.{name}")
+    else:
+        raise AttributeError(f"module 'qfp' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
