@@ -45,6 +45,8 @@ _OWN_NAMES = sorted({"localhost", "127.0.0.1", "[::1]", _SITE_HOST, _SHOWN_HOST,
 ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS", [_SITE_HOST] if PRODUCTION else _OWN_NAMES)
 if PRODUCTION and "*" in ALLOWED_HOSTS:
     raise environment.refused("ALLOWED_HOSTS", "must name the hosts, because sockets trust them as origins")
+# How many reverse proxies of ours stand before the web server and append to X-Forwarded-For.
+TRUSTED_PROXIES = environment.whole_number("TRUSTED_PROXIES", 0, 0, 10)
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 # How many proxies stand before us and add X-Forwarded-For; 0 means the peer address is the visitor.
 TRUSTED_PROXIES = environment.whole_number("TRUSTED_PROXIES", 0, 0, 10)

@@ -72,6 +72,10 @@ def remember_guest(response: HttpResponse, key: str) -> None:
 def address_hash(request: HttpRequest) -> str:
     """A keyed hash of the client's network address (IPv6: its /64), so quotas need no address in the database."""
     address = request.META.get("REMOTE_ADDR", "") or ""
+    if hops := settings.TRUSTED_PROXIES:
+        # Each of our proxies appends the address it heard from; what a client wrote itself stands further left.
+        heard = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+        address = heard[-hops] if len(heard) >= hops and heard[-hops] else address
     try:
         if ipaddress.ip_address(address).version == 6:
             address = str(ipaddress.ip_network(f"{address}/64", strict=False))

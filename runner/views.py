@@ -10,8 +10,8 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
@@ -33,6 +33,15 @@ from runner.starting import BadInput, clean_source, latest_run, params_from, sou
 RUNS_SHOWN = 20
 EVENTS_AT_ONCE = 2000
 MAX_INPUT = 10_000
+
+
+class SeeOther(HttpResponseRedirect):
+    """After a form: go and look there (303), so that reloading the page sends nothing again."""
+
+    status_code = 303
+
+    def __init__(self, to: Any) -> None:
+        super().__init__(resolve_url(to))
 
 
 # Finding and showing projects ----------------------------------------------------------------------------------
@@ -185,7 +194,7 @@ def new_project(request: HttpRequest) -> HttpResponse:
                 title=title,
                 draft={ENTRY: sample.source if sample else ""},
             )
-            return redirect(made.edit_url)
+            return SeeOther(made.edit_url)
     status = 422 if form.errors else 200
     return render(request, "runner/project_form.html", {"form": form, "samples": SAMPLES}, status=status)
 
@@ -233,7 +242,7 @@ def save_revision(request: HttpRequest, **where: str) -> HttpResponse:
         return JsonResponse(
             {"revision": revision.number, "unchanged": unchanged, "version": found.draft_version}
         )
-    return redirect(found.edit_url, permanent=False)
+    return SeeOther(found.edit_url)
 
 
 def keep_draft(found: Project, source: str) -> None:
@@ -260,7 +269,7 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
     Project.objects.filter(pk=found.pk).update(updated=timezone.now(), **form.cleaned_data)
     if _wants_json(request):
         return JsonResponse({"title": found.title, "visibility": found.visibility})
-    return redirect(found.edit_url)
+    return SeeOther(found.edit_url)
 
 
 @never_cache
@@ -273,7 +282,7 @@ def delete_project(request: HttpRequest, **where: str) -> HttpResponse:
         Run.objects.filter(pk=run.pk).update(cancel_requested=timezone.now())
     found.delete()
     messages.success(request, f"“{found.title}” was deleted with its runs.")
-    return redirect("runner:dashboard" if request.user.is_authenticated else "playground:home")
+    return SeeOther("runner:dashboard" if request.user.is_authenticated else "playground:home")
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -284,7 +293,7 @@ def _refused(request: HttpRequest, found: Project, text: str) -> HttpResponse:
     if _wants_json(request):
         return JsonResponse({"saved": False, "message": text}, status=422)
     messages.error(request, text)
-    return redirect(found.edit_url)
+    return SeeOther(found.edit_url)
 
 
 # The first minute ----------------------------------------------------------------------------------------------
@@ -295,7 +304,7 @@ def _refused(request: HttpRequest, found: Project, text: str) -> HttpResponse:
 def try_sample(request: HttpRequest) -> HttpResponse:
     """A project from the first sample, its first run started at once: for a visitor, or in the account of a user."""
     if request.method == "GET":
-        return redirect("playground:home")
+        return SeeOther("playground:home")
     viewer = Viewer.of(request)
     key = None
     if viewer.user is not None:
@@ -305,7 +314,7 @@ def try_sample(request: HttpRequest) -> HttpResponse:
                 quotas.check_project(viewer, quotas.plan_of(viewer))
             except QuotaExceeded as refusal:
                 messages.error(request, str(refusal))
-                return redirect("runner:dashboard")
+                return SeeOther("runner:dashboard")
             found = project_from_sample(viewer.user, FIRST_SAMPLE)
     else:
         found, key = guest_project(viewer)
@@ -316,7 +325,7 @@ def try_sample(request: HttpRequest) -> HttpResponse:
                 start_run(found, viewer, files=found.draft, address_hash=address_hash(request))
         except QuotaExceeded as refusal:
             messages.warning(request, str(refusal))
-    response = redirect(found.edit_url)
+    response = SeeOther(found.edit_url)
     if key is not None:
         remember_guest(response, key)
     return response
@@ -350,9 +359,9 @@ def start(request: HttpRequest, **where: str) -> HttpResponse:
         refusal = str(error)
     if not getattr(request, "htmx", False):
         if run is not None:
-            return redirect(run)
+            return SeeOther(run)
         messages.error(request, refusal)
-        return redirect(found.edit_url)
+        return SeeOther(found.edit_url)
     context = {
         "run": run or latest_run(found),
         "project": found,
@@ -432,7 +441,7 @@ def cancel(request: HttpRequest, run: Any) -> HttpResponse:
         return render(request, "runner/_run_status.html", context)
     if _wants_json(request):
         return JsonResponse({"status": found.status})
-    return redirect(found)
+    return SeeOther(found)
 
 
 def request_cancel(run: Run) -> None:
@@ -461,7 +470,7 @@ def send_input(request: HttpRequest, run: Any) -> HttpResponse:
         send_control(found.pk, {"type": "input", "text": text})
     except redis.RedisError:
         return JsonResponse({"message": "The line was not delivered. Send it again in a moment."}, status=503)
-    return JsonResponse({"sent": True}) if _wants_json(request) else redirect(found)
+    return JsonResponse({"sent": True}) if _wants_json(request) else SeeOther(found)
 
 
 @never_cache

@@ -57,7 +57,7 @@ def test_a_shorter_time_limit_may_be_asked_for_but_not_a_longer_one():
 
 
 def test_a_guest_address_has_one_run_at_a_time(client):
-    assert client.post("/try").status_code == 302
+    assert client.post("/try").status_code == 303
     assert Run.objects.get().status == Run.Status.QUEUED
     # A second browser at the same address.
     other = type(client)()

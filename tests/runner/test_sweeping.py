@@ -38,6 +38,7 @@ def test_a_run_with_a_living_worker_is_left_alone():
     assert run.status == Run.Status.RUNNING
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_run_the_queue_has_forgotten_is_sent_again_once():
     run = make_run(queued=timezone.now() - timedelta(minutes=1))
     assert sweep_runs()[1] == 1

@@ -20,7 +20,7 @@ def project(client):
 def test_run_without_javascript_leads_to_the_run_page(client, project, django_capture_on_commit_callbacks):
     response = client.post(f"{project.base_url}/run", {"source": "print(2)\r\n", "param:lookback": "20"})
     run = Run.objects.get()
-    assert response.status_code == 302 and response["Location"] == f"/r/{run.pk}"
+    assert response.status_code == 303 and response["Location"] == f"/r/{run.pk}"
     assert run.revision.files == {ENTRY: "print(2)\n"}
     assert run.params == {"lookback": 20}
     project.refresh_from_db()

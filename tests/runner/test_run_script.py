@@ -1,0 +1,50 @@
+"""The operators' command: the site's own path, JSON lines out, an exit code to trust."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine", "worker")]
+
+
+@pytest.fixture
+def run_script(tmp_path, child_environment):
+    def run_it(source: str, *arguments: str) -> tuple[int, list[dict]]:
+        file = tmp_path / "program.py"
+        file.write_text(source)
+        done = subprocess.run(
+            [sys.executable, "manage.py", "run_script", str(file), "--json", *arguments],
+            cwd=settings.BASE_DIR,
+            env={**os.environ, **child_environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run_it
+
+
+def test_success_prints_events_and_exits_with_0(run_script):
+    code, lines = run_script("from qfp import param\nprint('lookback', param('lookback', 60))", "--param", "lookback=20")
+    assert code == 0
+    assert {"type": "stdout", "text": "lookback 20\n"}.items() <= next(e for e in lines if e["type"] == "stdout").items()
+    outcome = lines[-1]
+    assert outcome["status"] == "succeeded"
+    assert set(outcome) >= {
+        "id", "status", "message", "exit", "url", "cpu_seconds", "wall_seconds", "peak_memory_bytes",
+    }  # fmt: skip
+    assert outcome["url"].endswith(f"/r/{outcome['id']}")
+
+
+def test_every_other_outcome_exits_with_1(run_script):
+    code, lines = run_script("raise SystemExit(0) if False else ValueError('no')")
+    assert code == 1 and lines[-1]["status"] == "failed"
+    code, lines = run_script("while True: pass", "--timeout", "1")
+    assert code == 1 and lines[-1]["status"] == "timed_out" and "1 s" in lines[-1]["message"]
