@@ -30,6 +30,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from accounts.models import Plan
 from playground import reference
 from playground.highlighting import highlight_python
+from runner.quotas import limits_of
 
 FOLDER = Path(settings.BASE_DIR) / "docs"
 
@@ -173,7 +174,7 @@ def render_inline(text: str) -> SafeString:
 
 
 def plan_limits() -> str:
-    return render_to_string("playground/_plan_limits.html", {"plans": Plan.objects.all()})
+    return render_to_string("playground/_plan_limits.html", {"plans": [(plan, limits_of(plan)) for plan in Plan.objects.all()]})
 
 
 GENERATED: dict[str, Callable[[], str]] = {"plan-limits": plan_limits}

@@ -153,3 +153,10 @@ def figure_tone(value: object, key: str = "") -> str:
     if "return" in key or key in ("cagr", "alpha"):
         return gain_or_loss(value)
     return "loss" if "drawdown" in key and as_number(value) else ""
+
+
+@register.filter
+def millions(value: object) -> str:
+    """Bytes as a bare number of megabytes, for a column whose heading says MB."""
+    found = as_number(value)
+    return MISSING if found is None else grouped(found / 1_000_000, 0 if found % 1_000_000 == 0 else 1)
