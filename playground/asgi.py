@@ -1,20 +1,24 @@
-"""HTTP and WebSockets behind one entry point."""
+"""Who answers a connection? Django for HTTP, the runner's consumers for WebSockets from our own pages."""
+
+from __future__ import annotations
 
 import os
 
-from channels.auth import AuthMiddlewareStack
-from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "playground.settings")
-http = get_asgi_application()
+django_application = get_asgi_application()  # loads the apps; only then may their modules be imported
 
-from runner.routing import websocket_urlpatterns  # noqa: E402  (needs the app registry)
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+
+from runner.routing import websocket_urlpatterns  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": http,
+        "http": django_application,
+        # Browsers send Origin with every socket; a page of another site must not speak with our cookies.
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )

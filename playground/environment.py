@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TypeVar
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-
-Number = TypeVar("Number", int, float)
 
 
 def text(name: str, default: str = "") -> str:
     """The variable without surrounding blanks; an empty one counts as not set."""
     return os.environ.get(name, "").strip() or default
+
+
+def path(name: str, default: Path) -> Path:
+    return Path(text(name, str(default))).expanduser().absolute()
 
 
 def choice(name: str, choices: tuple[str, ...], default: str) -> str:
@@ -98,7 +100,7 @@ def database(name: str, default: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": options.pop("host", "") or unquote(host).strip("[]"),
         "PORT": port or options.pop("port", ""),
-        "OPTIONS": options,
+        "OPTIONS": {"connect_timeout": 5, **options},
     }
 
 

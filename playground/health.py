@@ -1,68 +1,80 @@
-"""Is the process alive (healthz), and can it do its work (readyz)?"""
+"""Is the site alive, and can it do its work? /healthz asks the process only, /readyz everything it depends on."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import django_rq
 from django.conf import settings
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
+from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 from rq import Worker
 
-from runner.events import redis_connection
-from sandbox.client import EngineClient
+from sandbox.client import EngineClient, EngineUnavailable
 
-HEARTBEAT_SECONDS = 120
+logger = logging.getLogger(__name__)
+# A worker renews its mark while it waits and while it runs a job; RQ forgets it after about 7 minutes.
+HEARTBEAT_SECONDS = 480
 
 
+@require_safe
 @never_cache
-def healthz(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("ok\n", content_type="text/plain")
+def live(request: HttpRequest) -> JsonResponse:
+    """The process answers. Nothing else is asked, so a slow database does not get the web process restarted."""
+    return JsonResponse({"alive": True})
 
 
+@require_safe
 @never_cache
-def readyz(request: HttpRequest) -> HttpResponse:
-    """503 with the parts that fail. Says no more than a name and a short reason: anybody may ask."""
-    checks = {name: _ask(question) for name, question in CHECKS.items()}
-    ready = all(answer == "ok" for answer in checks.values())
-    return JsonResponse({"ready": ready, "checks": checks}, status=200 if ready else 503)
+def ready(request: HttpRequest) -> JsonResponse:
+    """200 when pages and runs both work, 503 otherwise; says for each part whether it works, without details."""
+    parts = {name: _works(name, check) for name, check in CHECKS.items()}
+    everything = all(parts.values())
+    return JsonResponse({"ready": everything, "parts": parts}, status=200 if everything else 503)
 
 
-def _ask(question: Callable[[], str]) -> str:
+def _works(name: str, check: Callable[[], bool]) -> bool:
     try:
-        return question()
-    except Exception as error:  # whatever it is, it is this check's answer
-        return f"failed: {type(error).__name__}"
+        return check()
+    except Exception as problem:  # whatever is wrong with a part, the answer is that it does not work
+        logger.warning("readyz: %s: %s", name, problem)
+        return False
 
 
-def _database() -> str:
+def database_answers() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return "ok"
+        cursor.execute("select 1")
+        return cursor.fetchone() == (1,)
 
 
-def _redis() -> str:
-    with redis_connection() as redis:
-        redis.ping()
-    return "ok"
+def redis_answers() -> bool:
+    return bool(django_rq.get_connection("runs").ping())
 
 
-def _engine() -> str:
-    status = EngineClient(settings.ENGINE_SOCKET).status()
-    return "ok" if status["ready"] else "not ready: this machine cannot sandbox"
+def engine_is_ready() -> bool:
+    try:
+        return bool(EngineClient(settings.ENGINE_SOCKET).status()["ready"])
+    except EngineUnavailable:
+        return False
 
 
-def _workers() -> str:
-    queue = django_rq.get_queue("runs")
-    now = timezone.now().replace(tzinfo=None)
-    for worker in Worker.all(queue=queue):
-        seen = worker.last_heartbeat
-        if seen and abs((now - seen.replace(tzinfo=None)).total_seconds()) < HEARTBEAT_SECONDS * 5:
-            return "ok"
-    return "no worker has reported lately"
+def a_worker_listens() -> bool:
+    """Some worker of the runs queue was heard of lately."""
+    now = datetime.now(UTC)
+    for worker in Worker.all(queue=django_rq.get_queue("runs")):
+        heard = worker.last_heartbeat
+        if heard is not None and (now - heard.replace(tzinfo=heard.tzinfo or UTC)).total_seconds() < HEARTBEAT_SECONDS:
+            return True
+    return False
 
 
-CHECKS = {"database": _database, "redis": _redis, "engine": _engine, "workers": _workers}
+CHECKS: dict[str, Callable[[], bool]] = {
+    "database": database_answers,
+    "redis": redis_answers,
+    "engine": engine_is_ready,
+    "worker": a_worker_listens,
+}

@@ -17,8 +17,8 @@ from playground.services import Services
 BASE_DIR = paths.BASE_DIR
 DATA_DIR = paths.data_folder()  # DATA_DIR
 RUN_DIR = paths.run_folder(DATA_DIR)
-ENGINE_SOCKET = RUN_DIR / "engine.sock"
-SANDBOX_ENV = DATA_DIR / "sandbox-env"
+ENGINE_SOCKET = environment.path("ENGINE_SOCKET", RUN_DIR / "engine.sock")
+SANDBOX_ENV = environment.path("SANDBOX_ENV", DATA_DIR / "sandbox-env")
 STORE_DIR = DATA_DIR / "store"
 RUNS_DIR = DATA_DIR / "runs"
 MAIL_DIR = DATA_DIR / "mail"
@@ -119,6 +119,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "playground.urls"
 ASGI_APPLICATION = "playground.asgi.application"
+CSRF_FAILURE_VIEW = "playground.views.csrf_failure"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 TEMPLATES = [
@@ -131,13 +132,14 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "playground.context_processors.theme",
             ],
         },
     }
 ]
 
 LANGUAGE_CODE = "en-us"
-USE_I18N = True
+USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"  # without it Django sets the whole process, and every log, to Chicago
 
@@ -154,6 +156,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cache",
+        "OPTIONS": {"socket_timeout": 3, "socket_connect_timeout": 1},
     }
 }
 CHANNEL_LAYERS = {
@@ -166,7 +169,6 @@ CHANNEL_LAYERS = {
 
 # Jobs: "runs" holds what users start, "default" the house-keeping
 
-RQ = {"JOB_CLASS": "rq.job.Job"}
 RQ_QUEUES = {
     name: {
         "URL": REDIS_URL,
@@ -177,27 +179,25 @@ RQ_QUEUES = {
     }
     for name, timeout_seconds in (("runs", 2 * 3600), ("default", 1800))
 }
-RQ_SHOW_ADMIN_LINK = True
+RQ = {"SHOW_ADMIN_LINK": True}
 
 # Static files: hashed names, served by the site itself
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
-STATICFILES_STORAGE = (
+# Only what is built, and the icons; sources stay here.
+STATICFILES_DIRS = [("dist", BASE_DIR / "static" / "dist"), ("icons", BASE_DIR / "static" / "icons")]
+_static_storage = (
     "django.contrib.staticfiles.storage.StaticFilesStorage"
     if DEBUG
     else "whitenoise.storage.CompressedManifestStaticFilesStorage"
 )
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": STATICFILES_STORAGE},
+    "staticfiles": {"BACKEND": _static_storage},
 }
-del STATICFILES_STORAGE
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = DEBUG
-# The editor's TypeScript is the source of static/dist; only the bundle is served.
-STATIC_IGNORE = ["editor"]
 
 # Accounts
 
@@ -281,7 +281,8 @@ if SITE_URL.startswith("https://"):
 if PRODUCTION:
     if not SITE_URL.startswith("https://"):
         raise environment.refused("SITE_URL", "must start with https:// in production", shown=SITE_URL)
-    SECURE_SSL_REDIRECT = True
+    # 0 where the proxy redirects and speaks plain HTTP to us without saying so.
+    SECURE_SSL_REDIRECT = environment.boolean("SECURE_SSL_REDIRECT", True)
     # A health probe asks the process itself, over plain HTTP.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
@@ -313,6 +314,8 @@ CONTENT_SECURITY_POLICY = {
 
 # Logs: lines for people in development, one JSON object a line in production; never user source or output
 
+LOG_LEVEL = environment.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+LOG_FORMAT = environment.choice("LOG_FORMAT", ("json", "lines"), "json" if PRODUCTION else "lines")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -324,11 +327,11 @@ LOGGING = {
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
-            "formatter": "json" if PRODUCTION else "lines",
+            "formatter": LOG_FORMAT,
             "filters": ["known_noise"],
         },
     },
-    "root": {"handlers": ["console"], "level": environment.text("LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"handlers": ["console"], "propagate": False},
         "django.request": {"level": "ERROR"},  # 4xx answers are in the access log
@@ -336,6 +339,3 @@ LOGGING = {
         "httpx": {"level": "WARNING"},
     },
 }
-if LOGGING["root"]["level"] not in ("DEBUG", "INFO", "WARNING", "ERROR"):  # type: ignore[index]
-    raise environment.refused("LOG_LEVEL", "must be DEBUG, INFO, WARNING or ERROR")
-SILENCED_SYSTEM_CHECKS: list[str] = []

@@ -1,22 +1,24 @@
-"""The site's addresses. Every app brings its own."""
+"""Which page is at which address? The apps bring their own lists; here they meet."""
+
+from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
 
 from playground import health, views
 
-_site = [
+_own_pages = [
     path("", views.home, name="home"),
     path("theme", views.choose_theme, name="choose-theme"),
     path("docs/", views.docs_page, name="docs"),
     path("docs/<path:page>", views.docs_page, name="docs-page"),
     path("styleguide/", views.styleguide, name="styleguide"),
-    path("healthz", health.healthz, name="healthz"),
-    path("readyz", health.readyz, name="readyz"),
+    path("healthz", health.live, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
 ]
 
 urlpatterns = [
-    path("", include((_site, "playground"))),
+    path("", include((_own_pages, "playground"))),
     path("", include("accounts.urls")),
     path("", include("runner.urls")),
     path("", include("community.urls")),
