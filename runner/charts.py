@@ -1,0 +1,127 @@
+"""Draw an equity curve and its drawdown as SVG: the picture of a backtest that needs no script.
+
+Colours come from the page (CSS classes and custom properties); only numbers and dates we made ourselves go in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+LEFT, RIGHT, TOP, GAP, BOTTOM = 8, 64, 12, 18, 26
+DRAWDOWN_SHARE = 0.28
+
+
+def equity_svg(
+    dates: Sequence[str], equity: Sequence[float], width: int = 960, height: int = 360, title: str = ""
+) -> SafeString:
+    """An SVG of equity (upper part) over drawdown (lower part), sharing the time axis.
+
+    dates: ISO dates, oldest first. equity: account value per date, in currency, same length, two or more values.
+    Empty text when there are fewer.
+    """
+    points = [(date, float(value)) for date, value in zip(dates, equity, strict=True) if math.isfinite(float(value))]
+    if len(points) < 2:
+        return mark_safe("")
+    values = [value for _, value in points]
+    below, peak = [], -math.inf
+    for value in values:
+        peak = max(peak, value)
+        below.append(value / peak - 1 if peak > 0 else 0.0)
+
+    plot_width = width - LEFT - RIGHT
+    plot_height = height - TOP - GAP - BOTTOM
+    upper_height = plot_height * (1 - DRAWDOWN_SHARE)
+    lower_top = TOP + upper_height + GAP
+    lower_height = plot_height * DRAWDOWN_SHARE
+
+    low, high = min(values), max(values)
+    ticks = _ticks(low, high)
+    low, high = min(low, ticks[0]), max(high, ticks[-1])
+    deepest = min(below) or -0.01
+
+    def x(index: int) -> float:
+        return LEFT + plot_width * index / (len(points) - 1)
+
+    def y(value: float) -> float:
+        return TOP + upper_height * (1 - (value - low) / ((high - low) or 1))
+
+    def y_below(value: float) -> float:
+        return lower_top + lower_height * (value / deepest)
+
+    line = " ".join(f"{x(i):.1f},{y(value):.1f}" for i, value in enumerate(values))
+    depth = " ".join(f"{x(i):.1f},{y_below(value):.1f}" for i, value in enumerate(below))
+    right = LEFT + plot_width
+    grid = format_html_join(
+        "",
+        '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text class="tick" x="{3}" y="{4}">{5}</text>',
+        ((LEFT, right, f"{y(t):.1f}", right + 8, f"{y(t) + 4:.1f}", _short(t)) for t in ticks),
+    )
+    years = format_html_join(
+        "",
+        '<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>',
+        ((f"{x(i):.1f}", height - 8, year) for i, year in _years([date for date, _ in points])),
+    )
+    sentence = title or _sentence(points, min(below))
+    return format_html(
+        '<svg class="equity-chart" viewBox="0 0 {w} {h}" role="img" aria-label="{title}">'
+        "<title>{title}</title>{grid}"
+        '<line class="grid" x1="{left}" x2="{right}" y1="{zero}" y2="{zero}"/>'
+        '<polygon class="drawdown" points="{left},{zero} {depth} {right},{zero}"/>'
+        '<text class="tick" x="{label}" y="{zero_label}">0 %</text>'
+        '<text class="tick" x="{label}" y="{deep_label}">{deep} %</text>'
+        '<polyline class="equity" fill="none" points="{line}"/>{years}</svg>',
+        w=width,
+        h=height,
+        title=sentence,
+        grid=grid,
+        left=LEFT,
+        right=right,
+        zero=f"{lower_top:.1f}",
+        depth=depth,
+        label=right + 8,
+        zero_label=f"{lower_top + 4:.1f}",
+        deep_label=f"{lower_top + lower_height:.1f}",
+        deep=f"\u2212{-100 * deepest:.0f}",
+        line=line,
+        years=years,
+    )
+
+
+def _sentence(points: Sequence[tuple[str, float]], deepest: float) -> str:
+    (first, start), (last, end) = points[0], points[-1]
+    return (
+        f"Equity went from {start:,.0f} on {first[:10]} to {end:,.0f} on {last[:10]}; "
+        f"the worst fall was {-100 * deepest:.1f} %."
+    )
+
+
+def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
+    """Round numbers inside [low, high], about `wanted` of them."""
+    span = (high - low) or abs(high) or 1.0
+    rough = span / wanted
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
+    first = math.ceil(low / step)
+    found = [step * number for number in range(first, math.floor(high / step) + 1)]
+    return found or [low, high]
+
+
+def _years(dates: Sequence[str], most: int = 8) -> list[tuple[int, str]]:
+    """(index, label) of the first bar of some years, evenly thinned."""
+    starts = [
+        (index, dates[index][:4]) for index in range(1, len(dates)) if dates[index][:4] != dates[index - 1][:4]
+    ]
+    every = max(1, math.ceil(len(starts) / most))
+    return starts[::every]
+
+
+def _short(value: float) -> str:
+    """12 500 -> 12.5k, as axis labels have little room."""
+    for size, suffix in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{suffix}"
+    return f"{value:.4g}"
