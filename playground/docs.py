@@ -1,4 +1,4 @@
-"""What does the manual say? Markdown files of docs/ become pages: text, formulas as MathML, a list of contents.
+"""What does the manual say? Markdown files of docs/ become pages with MathML formulas and a list of contents.
 
 The texts are the project's own, and even so no HTML in them is passed through. Figures that live elsewhere
 (limits of plans, environment variables, the library's docstrings) are put in when the page is read, where a
@@ -40,7 +40,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Write", ("qfp", "rich-output", "data")),
     ("Read results", ("fills", "metrics")),
     ("The site", ("limits", "accounts", "privacy", "security")),
-    ("Run your own", ("self-hosting", "architecture")),
+    ("Operate", ("self-hosting", "architecture")),
 )
 
 
@@ -67,7 +67,7 @@ def url_of(slug: str) -> str:
     return reverse("playground:docs") if slug == "index" else reverse("playground:docs-page", args=[slug])
 
 
-# The Markdown dialect --------------------------------------------------------------------------------------------
+# The Markdown dialect ---------------------------------------------------------------------------------------
 
 
 def formula(latex: str, options: dict[str, bool]) -> str:
@@ -75,7 +75,9 @@ def formula(latex: str, options: dict[str, bool]) -> str:
 
 
 def markdown() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable(
+        ["table", "strikethrough"]
+    )
     parser.use(dollarmath_plugin, renderer=formula, allow_labels=False, double_inline=True)
     parser.use(deflist_plugin)
     parser.add_render_rule("table_open", open_table)
@@ -133,7 +135,9 @@ def anchor_headings(tokens: list[Token]) -> list[Heading]:
         if token.type != "heading_open" or token.tag == "h1":
             continue
         inline = tokens[index + 1]
-        text = "".join(child.content for child in inline.children or () if child.type in ("text", "code_inline"))
+        text = "".join(
+            child.content for child in inline.children or () if child.type in ("text", "code_inline")
+        )
         base = slugify(text) or "section"
         anchor, number = base, 2
         while anchor in taken:
@@ -167,14 +171,18 @@ def render_inline(text: str) -> SafeString:
     parser = markdown()
     tokens = parser.parse(text)
     link_to_pages(tokens)
-    return mark_safe(parser.renderer.render(tokens, parser.options, {}))  # html=False: nothing is passed through
+    return mark_safe(
+        parser.renderer.render(tokens, parser.options, {})
+    )  # html=False: nothing is passed through
 
 
-# What is put in when the page is read --------------------------------------------------------------------------
+# What is put in when the page is read -----------------------------------------------------------------------
 
 
 def plan_limits() -> str:
-    return render_to_string("playground/_plan_limits.html", {"plans": [(plan, limits_of(plan)) for plan in Plan.objects.all()]})
+    return render_to_string(
+        "playground/_plan_limits.html", {"plans": [(plan, limits_of(plan)) for plan in Plan.objects.all()]}
+    )
 
 
 GENERATED: dict[str, Callable[[], str]] = {"plan-limits": plan_limits}
@@ -184,7 +192,7 @@ def put_in_generated(html: str) -> str:
     return re.sub(r"<!-- generated ([a-z-]+) -->", lambda match: GENERATED[match[1]](), html)
 
 
-# Pages -----------------------------------------------------------------------------------------------------------
+# Pages ------------------------------------------------------------------------------------------------------
 
 
 def slugs() -> list[str]:
@@ -192,7 +200,7 @@ def slugs() -> list[str]:
 
 
 def find_page(slug: str) -> Page | None:
-    """The page of this address, or None. Names come from the folder's listing: no path of a visitor's is opened."""
+    """The page of this address, or None. Names come from the folder's listing, never from a path."""
     if slug == reference.SLUG:
         return reference_page()
     if slug not in slugs():
@@ -203,7 +211,9 @@ def find_page(slug: str) -> Page | None:
 
 def reference_page() -> Page:
     modules = reference.public_modules()
-    html = render_to_string("playground/_reference.html", {"modules": modules, "install": "pip install ./sandbox/sdk"})
+    html = render_to_string(
+        "playground/_reference.html", {"modules": modules, "install": "pip install ./sandbox/sdk"}
+    )
     contents = [Heading(2, module.anchor, module.title) for module in modules]
     return Page(reference.SLUG, "The qfp library", mark_safe(html), contents)
 

@@ -25,7 +25,7 @@ SOFT_KEYWORDS = frozenset({"True", "False", "None"})
 
 
 def pieces(source: str) -> list[tuple[str, str]]:
-    """The source cut into (class or "", text); joined again the texts are the source, character for character."""
+    """The source cut into (class or "", text); joined again the texts are the source."""
     lines = source.splitlines(keepends=True)
     starts = [0]
     for line in lines:
@@ -59,5 +59,7 @@ def highlight_python(source: str) -> SafeString:
     except (tokenize.TokenError, SyntaxError, IndexError):
         found = [("", source)]
     return mark_safe(  # all text has been escaped here; the classes are ours
-        "".join(f'<span class="{kind}">{escape(text)}</span>' if kind else escape(text) for kind, text in found)
+        "".join(
+            f'<span class="{kind}">{escape(text)}</span>' if kind else escape(text) for kind, text in found
+        )
     )

@@ -19,12 +19,15 @@ from django.utils.safestring import SafeString
 SLUG = "qfp"
 PACKAGE = Path(settings.BASE_DIR) / "sandbox" / "sdk" / "qfp"
 
+# A signature longer than this is written with one argument a line.
+LINE = 64
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One public function or class, as it is called by users: name is "data.prices", signature "(symbol, …)"."""
+    """One public function or class, as it is called by users: for example "data.prices"."""
 
     name: str
     signature: str
@@ -84,7 +87,7 @@ def with_definitions(lines: Sequence[str]) -> Iterator[str]:
             yield line
 
 
-# Reading the source ----------------------------------------------------------------------------------------------
+# Reading the source -----------------------------------------------------------------------------------------
 
 
 def parse(path: Path) -> ast.Module:
@@ -101,7 +104,13 @@ def module_path(name: str) -> Path | None:
 def listed_names(tree: ast.Module) -> list[str]:
     """The names in __all__, in its order; without one, the public definitions in theirs."""
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else []
+        )
         if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
             return [str(name) for name in ast.literal_eval(node.value)]  # type: ignore[arg-type, union-attr]
     return [node.name for node in tree.body if is_public(node)]
@@ -126,7 +135,36 @@ def signature_of(node: Definition) -> str:
             group.pop(0)
             break
     returns = f" -> {ast.unparse(node.returns)}" if node.returns and node.name != "__init__" else ""
-    return f"({ast.unparse(arguments)}){returns}"
+    line = f"({ast.unparse(arguments)}){returns}"
+    return (
+        line
+        if len(line) <= LINE
+        else "(\n" + "".join(f"    {part},\n" for part in parts(arguments)) + f"){returns}"
+    )
+
+
+def parts(arguments: ast.arguments) -> Iterator[str]:
+    """The arguments one by one, each with its annotation and default, and the markers / and *."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
+    for index, (argument, default) in enumerate(zip(positional, defaults, strict=True)):
+        yield with_default(argument, default)
+        if arguments.posonlyargs and index + 1 == len(arguments.posonlyargs):
+            yield "/"
+    if arguments.vararg:
+        yield f"*{ast.unparse(arguments.vararg)}"
+    elif arguments.kwonlyargs:
+        yield "*"
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        yield with_default(argument, default)
+    if arguments.kwarg:
+        yield f"**{ast.unparse(arguments.kwarg)}"
+
+
+def with_default(argument: ast.arg, default: ast.expr | None) -> str:
+    if default is None:
+        return ast.unparse(argument)
+    return f"{ast.unparse(argument)}{' = ' if argument.annotation else '='}{ast.unparse(default)}"
 
 
 def entry_of(name: str, node: Definition) -> Entry:
@@ -144,21 +182,31 @@ def module_of(title: str, tree: ast.Module) -> Module:
     return Module(title, ast.get_docstring(tree) or "", entries)
 
 
+def homes(tree: ast.Module) -> dict[str, str]:
+    """Where the package says each public name lives: "show" in "output", and "" for a module."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE.name:
+            for alias in node.names:
+                found[alias.name] = node.module.partition(".")[2]
+    return found
+
+
 def public_modules() -> list[Module]:
-    """First qfp itself with what `from qfp import …` gives, then each public module such as data."""
+    """First what `from qfp import …` gives, then each public module such as data, in the order of __all__."""
     root = parse(PACKAGE / "__init__.py")
-    everywhere: dict[str, Definition] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for name, node in definitions(parse(path)).items():
-            everywhere.setdefault(name, node)
+    home = homes(root)
     entries: list[Entry] = []
     modules: list[Module] = []
     for name in listed_names(root):
-        path = module_path(name)
-        own = definitions(parse(path)).get(name) if path else None
-        node = own or everywhere.get(name)
-        if path and own is None:
-            modules.append(module_of(name, parse(path)))
-        elif node is not None:
-            entries.append(entry_of(name, node))
-    return [Module("qfp", ast.get_docstring(root) or "", entries), *modules]
+        path = module_path(home.get(name) or name)
+        if path is None:
+            continue
+        tree = parse(path)
+        if home.get(name):
+            node = definitions(tree).get(name)
+            if node is not None:
+                entries.append(entry_of(name, node))
+        else:
+            modules.append(module_of(name, tree))
+    return [Module(PACKAGE.name, ast.get_docstring(root) or "", entries), *modules]

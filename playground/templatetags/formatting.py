@@ -131,7 +131,7 @@ def prose_date(value: date | datetime | None) -> str:
 
 @register.filter
 def ago(value: datetime | None) -> str:
-    """How long ago, in the one unit that says it: "just now", "5 min ago", "yesterday", "3 days ago", then the date."""
+    """How long ago, in the one unit that says it: "just now", "5 min ago", "yesterday", then the date."""
     if value is None:
         return MISSING
     seconds = (timezone.now() - value).total_seconds()
