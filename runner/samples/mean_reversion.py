@@ -1,0 +1,29 @@
+"""Mean reversion on Microsoft.
+
+Buy after a fall of more than `entry` standard deviations below the average of the last days; sell at the average.
+"""
+
+from backtesting import Strategy
+from qfp import backtest, data, param
+
+days = param("days", 20, 5, 100, step=5, label="Window, days")
+entry = param("entry", 2.0, 0.5, 4.0, step=0.25, label="Entry, standard deviations")
+
+
+def z_score(close):
+    window = close.s.rolling(days)
+    return (close.s - window.mean()) / window.std()
+
+
+class MeanReversion(Strategy):
+    def init(self):
+        self.z = self.I(z_score, self.data.Close, name="z")
+
+    def next(self):
+        if not self.position and self.z[-1] < -entry:
+            self.buy(sl=0.85 * self.data.Close[-1])
+        elif self.position and self.z[-1] > 0:
+            self.position.close()
+
+
+backtest(MeanReversion, data.prices("MSFT", start="2001-01-01"), cash=10_000, commission=0.001)
