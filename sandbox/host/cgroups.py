@@ -1,0 +1,325 @@
+"""How much does a box use, and who stops it there? One control group per box, on version 1 and version 2 alike.
+
+find_parent() looks for a place where this process may make groups. None means an ordinary user without delegation: then
+the limits are rlimits and sampling, which sandbox/host/processes.py does, and the engine says what is weaker.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+CORE_PERIOD_MICROSECONDS = 100_000  # quota = period: one core
+CONTROLLERS_V1 = ("memory", "pids", "cpu", "cpuacct")
+CONTROLLERS_V2 = ("memory", "pids", "cpu")
+REMOVE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    cpu_seconds: float
+    memory_bytes: int  # anonymous and shared memory: what the programs hold, not what the page cache happens to keep
+    processes: int
+    out_of_memory_kills: int
+    refused_processes: int
+
+
+class Group:
+    """The group of one box. Sums, not per-process figures: that is what the limits are about."""
+
+    def add(self, pid: int) -> None:
+        raise NotImplementedError
+
+    def usage(self) -> Usage:
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """SIGKILL to every process in the group; the box's pid namespace has normally done it already."""
+        for pid in self.pids():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def pids(self) -> list[int]:
+        raise NotImplementedError
+
+    def remove(self) -> bool:
+        """False when a process is still in it; the next sweep tries again."""
+        raise NotImplementedError
+
+
+class Parent:
+    """A place for groups. `version` is what check_sandbox shows."""
+
+    version: str
+
+    def make(self, name: str, memory_bytes: int, processes: int) -> Group:
+        raise NotImplementedError
+
+    def sweep(self) -> int:
+        """Kill and remove groups an earlier engine of the same name left; the number removed."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        raise NotImplementedError
+
+
+def find_parent(name: str) -> Parent | None:
+    """A version 2 delegation if there is one with the three controllers, else version 1, else None."""
+    for find in (_find_v2, _find_v1):
+        try:
+            parent = find(name)
+        except OSError as error:
+            logger.info("no control group by %s: %s", find.__name__, error)
+            continue
+        if parent is not None:
+            return parent
+    return None
+
+
+# Version 1: one directory per controller
+
+
+def _find_v1(name: str) -> Parent | None:
+    mounts: dict[str, Path] = {}
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _device, place, kind, options, *_ = line.split()
+        if kind == "cgroup":
+            for controller in set(options.split(",")) & set(CONTROLLERS_V1):
+                mounts[controller] = Path(place)
+    if set(mounts) != set(CONTROLLERS_V1):
+        return None
+    parent = ParentV1({controller: mount / name for controller, mount in mounts.items()})
+    # Writing is what we need; a read-only mount says so only when asked to.
+    for directory in parent.directories.values():
+        directory.mkdir(exist_ok=True)
+    probe = parent.make("probe", 64 << 20, 8)
+    probe.remove()
+    return parent
+
+
+class ParentV1(Parent):
+    version = "v1"
+
+    def __init__(self, directories: dict[str, Path]) -> None:
+        self.directories = directories
+
+    def make(self, name: str, memory_bytes: int, processes: int) -> Group:
+        return GroupV1({controller: path / name for controller, path in self.directories.items()}, memory_bytes, processes)
+
+    def sweep(self) -> int:
+        names = {child.name for path in self.directories.values() for child in _children(path)}
+        removed = 0
+        for name in names:
+            group = GroupV1.existing({controller: path / name for controller, path in self.directories.items()})
+            group.kill()
+            removed += group.remove()
+        return removed
+
+    def remove(self) -> None:
+        for path in set(self.directories.values()):
+            _remove_directory(path)
+
+
+class GroupV1(Group):
+    def __init__(self, directories: dict[str, Path], memory_bytes: int, processes: int) -> None:
+        self.directories = directories
+        self._limit_bytes = memory_bytes
+        try:
+            for path in set(directories.values()):
+                path.mkdir(exist_ok=True)
+            memory = directories["memory"]
+            _write(memory / "memory.limit_in_bytes", memory_bytes)
+            try:
+                _write(memory / "memory.memsw.limit_in_bytes", memory_bytes)
+            except OSError:
+                _write(memory / "memory.swappiness", 0)  # a kernel without swap accounting
+            _write(directories["pids"] / "pids.max", processes)
+            _write(directories["cpu"] / "cpu.cfs_period_us", CORE_PERIOD_MICROSECONDS)
+            _write(directories["cpu"] / "cpu.cfs_quota_us", CORE_PERIOD_MICROSECONDS)
+        except OSError:
+            self.remove()
+            raise
+
+    @classmethod
+    def existing(cls, directories: dict[str, Path]) -> GroupV1:
+        group = cls.__new__(cls)
+        group.directories = directories
+        group._limit_bytes = 0
+        return group
+
+    def add(self, pid: int) -> None:
+        for path in set(self.directories.values()):
+            _write(path / "cgroup.procs", pid)
+
+    def usage(self) -> Usage:
+        memory, pids = self.directories["memory"], self.directories["pids"]
+        stat = _read_pairs(memory / "memory.stat")
+        return Usage(
+            cpu_seconds=int(_read(self.directories["cpuacct"] / "cpuacct.usage") or 0) / 1e9,
+            memory_bytes=stat.get("rss", 0) + stat.get("shmem", 0),
+            processes=int(_read(pids / "pids.current") or 0),
+            out_of_memory_kills=_read_pairs(memory / "memory.oom_control").get("oom_kill", 0),
+            refused_processes=_read_pairs(pids / "pids.events").get("max", 0),
+        )
+
+    def pids(self) -> list[int]:
+        return sorted({pid for path in self.directories.values() for pid in _read_pids(path)})
+
+    def remove(self) -> bool:
+        return all([_remove_directory(path) for path in set(self.directories.values())])
+
+
+# Version 2: one directory, below a group that has the controllers and no processes
+
+
+def _find_v2(name: str) -> Parent | None:
+    mount = next(
+        (
+            Path(line.split()[1])
+            for line in Path("/proc/self/mounts").read_text().splitlines()
+            if line.split()[2] == "cgroup2"
+        ),
+        None,
+    )
+    if mount is None:
+        return None
+    own = next(
+        line.removeprefix("0::") for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")
+    )
+    own_directory = mount / own.lstrip("/")
+    if not set(CONTROLLERS_V2) <= set(_read(own_directory / "cgroup.controllers").split()):
+        return None
+    # A group with processes of its own may not give controllers to its children (except the root): step aside.
+    if own_directory != mount:
+        aside = own_directory / "engine"
+        aside.mkdir(exist_ok=True)
+        for pid in _read_pids(own_directory):
+            _write(aside / "cgroup.procs", pid)
+    _write(own_directory / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2))
+    parent = own_directory / name
+    parent.mkdir(exist_ok=True)
+    _write(parent / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2))
+    return ParentV2(parent)
+
+
+class ParentV2(Parent):
+    version = "v2"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def make(self, name: str, memory_bytes: int, processes: int) -> Group:
+        return GroupV2(self.directory / name, memory_bytes, processes)
+
+    def sweep(self) -> int:
+        removed = 0
+        for child in _children(self.directory):
+            group = GroupV2.existing(child)
+            group.kill()
+            removed += group.remove()
+        return removed
+
+    def remove(self) -> None:
+        _remove_directory(self.directory)
+
+
+class GroupV2(Group):
+    def __init__(self, directory: Path, memory_bytes: int, processes: int) -> None:
+        self.directory = directory
+        directory.mkdir(exist_ok=True)
+        try:
+            _write(directory / "memory.max", memory_bytes)
+            if (directory / "memory.swap.max").exists():
+                _write(directory / "memory.swap.max", 0)
+            _write(directory / "memory.oom.group", 1)
+            _write(directory / "pids.max", processes)
+            _write(directory / "cpu.max", f"{CORE_PERIOD_MICROSECONDS} {CORE_PERIOD_MICROSECONDS}")
+        except OSError:
+            self.remove()
+            raise
+
+    @classmethod
+    def existing(cls, directory: Path) -> GroupV2:
+        group = cls.__new__(cls)
+        group.directory = directory
+        return group
+
+    def add(self, pid: int) -> None:
+        _write(self.directory / "cgroup.procs", pid)
+
+    def usage(self) -> Usage:
+        stat = _read_pairs(self.directory / "memory.stat")
+        return Usage(
+            cpu_seconds=_read_pairs(self.directory / "cpu.stat").get("usage_usec", 0) / 1e6,
+            memory_bytes=stat.get("anon", 0) + stat.get("shmem", 0),
+            processes=int(_read(self.directory / "pids.current") or 0),
+            out_of_memory_kills=_read_pairs(self.directory / "memory.events").get("oom_kill", 0),
+            refused_processes=_read_pairs(self.directory / "pids.events").get("max", 0),
+        )
+
+    def kill(self) -> None:
+        try:
+            _write(self.directory / "cgroup.kill", 1)
+        except OSError:  # before Linux 5.14
+            super().kill()
+
+    def pids(self) -> list[int]:
+        return _read_pids(self.directory)
+
+    def remove(self) -> bool:
+        return _remove_directory(self.directory)
+
+
+# Files
+
+
+def _write(path: Path, value: object) -> None:
+    # Not write_text(): a control file takes its value in one write() and reports refusal there.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _read_pairs(path: Path) -> dict[str, int]:
+    pairs = (line.split() for line in _read(path).splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _read_pids(path: Path) -> list[int]:
+    return [int(line) for line in _read(path / "cgroup.procs").split()]
+
+
+def _children(path: Path) -> list[Path]:
+    return [child for child in path.iterdir() if child.is_dir()] if path.is_dir() else []
+
+
+def _remove_directory(path: Path) -> bool:
+    """rmdir, which fails with EBUSY until the last zombie has been reaped."""
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while True:
+        try:
+            path.rmdir()
+            return True
+        except FileNotFoundError:
+            return True
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.002)

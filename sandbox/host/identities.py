@@ -1,0 +1,70 @@
+"""Which uid outside does each box get? From a block of numbers no account, no subordinate range and no other box has."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from pathlib import Path
+
+from sandbox.host.nsjail import Identity
+
+BLOCK = 10_000
+# Tried in order; the small ones serve a container whose user namespace maps 65536 numbers only.
+FIRST_CHOICES = (1_879_000_000, 1_610_000_000, 700_000_000, 7_000_000, 52_000, 42_000, 31_000)
+
+
+class NoFreeNumbers(Exception):
+    """Every block is in use by an account or a subordinate range, or not mapped here."""
+
+
+class Identities:
+    """Hands out one number per living box. For an ordinary user there is only that user, whom all boxes share."""
+
+    def __init__(self) -> None:
+        self.distinct = os.geteuid() == 0
+        self._used: set[int] = set()
+        self._next = 0
+        self._first = _free_block() if self.distinct else 0
+
+    def take(self) -> Identity:
+        if not self.distinct:
+            return Identity(os.getuid(), os.getgid())
+        # Round and round, so that a number rests as long as possible before it serves another box.
+        for _ in range(BLOCK):
+            number = self._first + self._next
+            self._next = (self._next + 1) % BLOCK
+            if number not in self._used:
+                self._used.add(number)
+                return Identity(number, number)
+        raise NoFreeNumbers(f"all {BLOCK} numbers are in use")
+
+    def give_back(self, identity: Identity) -> None:
+        self._used.discard(identity.uid)
+
+
+def _free_block() -> int:
+    taken = [(entry.pw_uid, 1) for entry in pwd.getpwall()] + [(entry.gr_gid, 1) for entry in grp.getgrall()]
+    for name in ("/etc/subuid", "/etc/subgid"):
+        taken += _subordinate_ranges(Path(name))
+    mapped = [
+        (int(inside), int(count))
+        for inside, _outside, count in map(str.split, Path("/proc/self/uid_map").read_text().splitlines())
+    ]
+    for first in FIRST_CHOICES:
+        last = first + BLOCK - 1
+        is_mapped = any(start <= first and last < start + count for start, count in mapped)
+        if is_mapped and not any(start <= last and first < start + count for start, count in taken):
+            return first
+    raise NoFreeNumbers("no block of 10,000 user ids is free: accounts or /etc/subuid take them all")
+
+
+def _subordinate_ranges(path: Path) -> list[tuple[int, int]]:
+    ranges = []
+    try:
+        for line in path.read_text().splitlines():
+            _name, start, count = line.split(":")
+            ranges.append((int(start), int(count)))
+    except (OSError, ValueError):
+        pass
+    return ranges

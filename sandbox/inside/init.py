@@ -1,0 +1,360 @@
+"""Who is process 1 of a box? This: it sets the limits, starts the program, reaps, ends everything, collects the files.
+
+Trusted, although it runs as the same uid as the program: nothing in the box can signal process 1 (the kernel ignores
+signals to it from inside), trace it (the filter refuses ptrace and process_vm_*) or open its descriptors (there is no
+/proc). It speaks to the engine on the control socket, which the program never holds: 4-byte length, a kind (J for a JSON
+object, D for bytes of a file), the body.
+
+It never follows a link, opens a FIFO or imports anything from a directory the program can write.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import stat
+import struct
+import sys
+import time
+
+WORKDIR = "/box"
+CHANNEL_FD = 1024  # above every descriptor a program counts through
+MAX_OPEN_FILES = 2048
+HEADER = struct.Struct(">Ic")
+PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 4, 22, 2
+X32_BIT = 0x40000000
+
+ARTEFACT_ENTRIES = 20_000  # directory entries looked at before we stop
+ARTEFACT_DEPTH = 16
+ARTEFACT_SECONDS = 4.0
+ARTEFACT_SKIPPED_NAMED = 50
+SKIPPED_DIRECTORIES = {"__pycache__"}
+
+
+class Control:
+    """The control socket: plain read() and write(), so that no descriptor can arrive with a message."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._buffer = b""
+
+    def send(self, message: dict) -> None:
+        self._write(b"J", json.dumps(message).encode("ascii"))
+
+    def send_bytes(self, data: bytes) -> None:
+        self._write(b"D", data)
+
+    def receive(self) -> dict:
+        """Wait for one message; EOFError when the engine is gone."""
+        while (message := self._next()) is None:
+            self._fill()
+        return message
+
+    def receive_ready(self) -> list[dict]:
+        """The messages that have come, after the socket was found readable."""
+        self._fill()
+        messages = []
+        while (message := self._next()) is not None:
+            messages.append(message)
+        return messages
+
+    def _fill(self) -> None:
+        data = os.read(self.descriptor, 1 << 20)
+        if not data:
+            raise EOFError
+        self._buffer += data
+
+    def _next(self) -> dict | None:
+        if len(self._buffer) < HEADER.size:
+            return None
+        length, _kind = HEADER.unpack_from(self._buffer)
+        end = HEADER.size + length
+        if len(self._buffer) < end:
+            return None
+        message = json.loads(self._buffer[HEADER.size : end])
+        self._buffer = self._buffer[end:]
+        return message
+
+    def _write(self, kind: bytes, body: bytes) -> None:
+        data = memoryview(HEADER.pack(len(body), kind) + body)
+        while data:
+            data = data[os.write(self.descriptor, data) :]
+
+
+def main() -> None:
+    control = Control(int(sys.argv[1]))
+    rich_descriptor = int(sys.argv[2])
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    kill_x32_calls(libc)
+    os.write(control.descriptor, b"hello\n")  # the engine learns our pid from the socket, and limits us before it answers
+    job = control.receive()
+    write_sources(job["files"])
+
+    wake_read, wake_write = os.pipe()
+    for descriptor in (wake_read, wake_write):
+        os.set_blocking(descriptor, False)
+        os.set_inheritable(descriptor, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+
+    program = os.fork()
+    if program == 0:
+        try:
+            become_program(job, rich_descriptor)
+        except BaseException as error:  # ours, before the program began; the engine's self-check shows it
+            os.write(2, f"The box could not be set up: {type(error).__name__}: {error}\n".encode())
+        finally:
+            os._exit(70)
+    for descriptor in (0, 1, 2, rich_descriptor):
+        os.close(descriptor)  # so that the engine sees the end of the pipes when the program's last process ends
+    control.send({"type": "running"})
+    try:
+        watch = Watch(control, program, job["limits"]["disk_bytes"])
+        watch.until_the_program_ends(wake_read)
+        end_everything()
+        control.send(watch.report())
+        collect_artefacts(control, job)
+        control.send({"type": "done"})
+    except (EOFError, OSError):
+        pass  # the engine is gone: leaving ends every process of this pid namespace
+    os._exit(0)
+
+
+def kill_x32_calls(libc: ctypes.CDLL) -> None:
+    """A second filter: the x32 numbers of the same calls kill; nsjail's policy language cannot name them."""
+    load, jump_if_set, give = 0x20, 0x45, 0x06
+    kill_process, allow = 0x80000000, 0x7FFF0000
+    instructions = [(load, 0, 0, 0), (jump_if_set, 0, 1, X32_BIT), (give, 0, 0, kill_process), (give, 0, 0, allow)]
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
+
+    class Program(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+    program = Program(len(instructions), code)
+    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the filter against x32 calls was refused")
+
+
+def write_sources(files: dict[str, str]) -> None:
+    """The project's files, /tmp and /dev/shm, which are links into the working directory so that one limit holds."""
+    for name in (".tmp", ".shm"):
+        os.mkdir(os.path.join(WORKDIR, name), 0o700)
+    for path, text in files.items():
+        full = os.path.join(WORKDIR, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "xb") as file:
+            file.write(text.encode("utf-8", "replace"))
+
+
+def become_program(job: dict, rich_descriptor: int) -> None:
+    """In the child: own session, no descriptor but the four it may have, limits, then the user's files."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    os.dup2(rich_descriptor, CHANNEL_FD, inheritable=True)
+    os.closerange(3, CHANNEL_FD)
+    os.closerange(CHANNEL_FD + 1, MAX_OPEN_FILES)
+    for name, value in job["rlimits"].items():
+        resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value))
+    os.chdir(WORKDIR)
+    os.environ["QFP_CHANNEL_FD"] = str(CHANNEL_FD)
+    os.environ["QFP_PARAMS"] = json.dumps(job["params"])
+
+    sys.path.insert(0, "/opt/inside")
+    from qfp_inside import shell
+
+    sys.path.remove("/opt/inside")
+    shell.run(job["entry"])
+
+
+class Watch:
+    """Waits for the program's end and sees on the way whether its disk was full."""
+
+    def __init__(self, control: Control, program: int, disk_bytes: int) -> None:
+        self.control = control
+        self.program = program
+        self.disk_bytes = disk_bytes
+        self.status: int | None = None
+        self.max_rss_bytes = 0
+        self.disk_full = False
+
+    def until_the_program_ends(self, wake_read: int) -> None:
+        poller = select.poll()
+        poller.register(self.control.descriptor, select.POLLIN)
+        poller.register(wake_read, select.POLLIN)
+        while self.status is None:
+            ready = {descriptor for descriptor, _ in poller.poll(100)}
+            self._look_at_disk()
+            if wake_read in ready:
+                try:
+                    os.read(wake_read, 4096)
+                except BlockingIOError:
+                    pass
+            self._reap()
+            if self.control.descriptor in ready:
+                for message in self.control.receive_ready():
+                    if message.get("type") == "interrupt":
+                        self._signal(signal.SIGINT)
+                    elif message.get("type") == "stop":
+                        self._look_at_disk()
+                        return
+        self._look_at_disk()
+
+    def report(self) -> dict:
+        code = signal_number = None
+        if self.status is not None:
+            if os.WIFSIGNALED(self.status):
+                signal_number = os.WTERMSIG(self.status)
+            else:
+                code = os.WEXITSTATUS(self.status)
+        return {
+            "type": "exited",
+            "code": code,
+            "signal": signal_number,
+            "max_rss_bytes": self.max_rss_bytes,
+            "disk_full": self.disk_full,
+        }
+
+    def _signal(self, number: int) -> None:
+        if self.status is None:
+            try:
+                os.kill(self.program, number)
+            except ProcessLookupError:
+                pass
+
+    def _reap(self) -> None:
+        """Wait for the program and for its orphans, which are ours once their parents have ended."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self.max_rss_bytes = max(self.max_rss_bytes, usage.ru_maxrss * 1024)
+            if pid == self.program:
+                self.status = status
+
+    def _look_at_disk(self) -> None:
+        space = os.statvfs(WORKDIR)
+        # A write of several blocks fails as a whole before the last one is used.
+        if space.f_bavail * space.f_frsize < min(1 << 20, self.disk_bytes // 50) or space.f_favail == 0:
+            self.disk_full = True
+
+
+def end_everything() -> None:
+    """After this there is no process in the box but this one."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def collect_artefacts(control: Control, job: dict) -> None:
+    """Send the regular files of the working directory, within the limits; say which were left out and why."""
+    budget = job["limits"]["artefact_bytes"]
+    places = job["limits"]["artefact_count"]
+    skipped: list[dict] = []
+    sources = job["files"]
+    for path, directory, name, info in walk_regular_files():
+        if path in sources and is_unchanged(directory, name, info, sources[path]):
+            continue
+        if info.st_size > budget or places <= 0:
+            why = "count" if places <= 0 else "size"
+            if len(skipped) < ARTEFACT_SKIPPED_NAMED:
+                skipped.append({"name": path, "why": why, "size": info.st_size})
+            continue
+        descriptor = open_regular(directory, name)
+        if descriptor is None:
+            continue
+        try:
+            control.send({"type": "artefact", "name": path, "size": info.st_size})
+            remaining = info.st_size
+            while remaining:
+                data = os.read(descriptor, min(remaining, 1 << 18))
+                if not data:
+                    break
+                control.send_bytes(data)
+                remaining -= len(data)
+        finally:
+            os.close(descriptor)
+        budget -= info.st_size
+        places -= 1
+    control.send({"type": "skipped", "files": skipped})
+
+
+def walk_regular_files():
+    """Yield (path, directory descriptor, name, lstat) of regular files: opened by directory, links never followed."""
+    deadline = time.monotonic() + ARTEFACT_SECONDS
+    entries = 0
+    root = os.open(WORKDIR, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    stack: list[tuple[int, str, int]] = [(root, "", 0)]
+    while stack:
+        directory, prefix, depth = stack.pop()
+        try:
+            names = []
+            with os.scandir(directory) as listing:
+                for entry in listing:
+                    entries += 1
+                    if entries > ARTEFACT_ENTRIES or time.monotonic() > deadline:
+                        return
+                    names.append(entry.name)
+            for name in sorted(names):
+                if not is_plain_name(name):
+                    continue
+                path = prefix + name
+                try:
+                    info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                    if stat.S_ISREG(info.st_mode):
+                        yield path, directory, name, info
+                    elif stat.S_ISDIR(info.st_mode) and depth < ARTEFACT_DEPTH and name not in SKIPPED_DIRECTORIES:
+                        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                        stack.append((os.open(name, flags, dir_fd=directory), path + "/", depth + 1))
+                except OSError:
+                    continue  # unreadable by its own mode, or too many directories: not an artefact
+        finally:
+            os.close(directory)
+
+
+def is_plain_name(name: str) -> bool:
+    """Hidden files stay in the box, and so do names that would not survive a page or a download."""
+    return not name.startswith(".") and name.isprintable() and len(name) <= 120
+
+
+def open_regular(directory: int, name: str) -> int | None:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def is_unchanged(directory: int, name: str, info: os.stat_result, text: str) -> bool:
+    content = text.encode("utf-8", "replace")
+    if info.st_size != len(content):
+        return False
+    descriptor = open_regular(directory, name)
+    if descriptor is None:
+        return True
+    try:
+        return os.read(descriptor, len(content) + 1) == content
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What does `import pandsa` say? Which package is not there, on which line, and what was probably meant."""
+
+from __future__ import annotations
+
+import sys
+
+from .tracebacks import is_users
+
+# Import name -> the name to propose. Known to many people, whether a box has them or not.
+_KNOWN = [
+    "arch", "backtesting", "bokeh", "bs4", "cvxpy", "cython", "dask", "flask", "fastapi", "joblib", "keras", "lightgbm",
+    "matplotlib", "networkx", "numba", "numpy", "openpyxl", "pandas", "plotly", "polars", "pyarrow", "pydantic", "qfp",
+    "quantlib", "requests", "scipy", "seaborn", "sklearn", "sqlalchemy", "statsmodels", "sympy", "talib", "tensorflow",
+    "torch", "tqdm", "xgboost", "yfinance",
+]  # fmt: skip
+_ALIASES = {"scikit_learn": "sklearn", "scikit": "sklearn", "beautifulsoup": "bs4", "beautifulsoup4": "bs4", "pytorch": "torch"}
+
+
+class MissingPackages:
+    """The last of the finders: asked only when no other one knows the name."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if path is not None or "." in name:
+            return None
+        line = _line_of_the_import()
+        if line is None:
+            return None  # a library looking for something optional, or a question that wants None for an answer
+        meant = proposal(name)
+        if meant is None:
+            raise ModuleNotFoundError(f"No package called {name!r} (line {line})", name=name)
+        raise ModuleNotFoundError(f"{name!r} is not available. Did you mean {meant!r}?", name=name)
+
+
+def proposal(name: str) -> str | None:
+    """The well-known name that this one is a slip of the fingers away from."""
+    import difflib
+
+    lowered = name.lower()
+    if lowered in _KNOWN:
+        return lowered if lowered != name else None
+    candidates = [*_KNOWN, *_ALIASES]
+    close = difflib.get_close_matches(lowered, candidates, n=1, cutoff=0.8)
+    return _ALIASES.get(close[0], close[0]) if close else None
+
+
+def _line_of_the_import() -> int | None:
+    """The user's line that imports, when it is a user's line that does."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if is_users(filename):
+            return frame.f_lineno
+        if filename.endswith("importlib/util.py") or not ("importlib" in filename or __name__ == frame.f_globals.get("__name__")):
+            return None
+        frame = frame.f_back
+    return None

@@ -1,0 +1,302 @@
+"""How is a program run in its box? Cell by cell with IPython, its output in order, its mistakes told. Read from run()."""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import builtins
+import getpass
+import io
+import linecache
+import os
+import random  # noqa: F401  (loaded while nothing of the program can be loaded in its place)
+import re
+import resource
+import shutil
+import signal
+import sys
+import threading
+import tokenize
+import warnings
+
+from . import hooks, streams, tracebacks
+
+WORKDIR = "/box"
+SDK = "/opt/sdk"
+FONT_LIST = "/opt/env/share/playground"
+MARK = re.compile(r"^#\s?%%(.*)$")
+REPORT_BYTES = 16 << 20  # what a program out of memory still gets to say so
+
+
+class Cell:
+    def __init__(self, title: str, line: int, source: str) -> None:
+        self.title = title
+        self.line = line  # of its first line of code
+        self.source = source
+
+
+def run(entry: str) -> None:
+    """Run the file and leave this process with the exit code the program's end means."""
+    code = 1
+    try:
+        code = _run(entry)
+    except KeyboardInterrupt as interrupt:
+        tracebacks.show(interrupt, _emitter())
+        code = 130
+    except BaseException as error:  # ours: the program's own are caught where it runs
+        os.write(2, f"The shell failed: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
+        code = 70
+    finally:
+        streams.flush()
+        os._exit(code)
+
+
+def _run(entry: str) -> int:
+    _leave_room_to_report()
+    _prepare_paths(entry)
+    emit = _emitter()
+    sys.path.insert(0, WORKDIR)  # the program's own modules, after ours have been found
+    streams.install(lambda: emit({"type": "input", "prompt": "", "password": False}))
+    _prepare_questions(emit)
+    with open(entry, encoding="utf-8", errors="replace", newline=None) as file:
+        source = file.read()
+    linecache.cache[entry] = (len(source), None, source.splitlines(keepends=True), entry)
+
+    shell = _make_shell(entry, emit)
+    code = _run_cells(shell, entry, source, emit)
+    # As at the end of any Python program: wait for its threads, then what it left for the end.
+    try:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+    except SystemExit:
+        pass
+    except BaseException as error:
+        tracebacks.show(error, emit)
+        code = code or 1
+    return code
+
+
+def _run_cells(shell, entry: str, source: str, emit) -> int:
+    mistake = _syntax_mistake(shell, source, entry)
+    if mistake is not None:
+        tracebacks.show(mistake, emit)
+        return 1
+    cells = split_cells(source)
+    for index, cell in enumerate(cells):
+        if len(cells) > 1 or cell.title:
+            emit({"type": "cell", "index": index, "title": cell.title, "line": cell.line})
+        error = _run_cell(shell, cell)
+        streams.flush()
+        if error is not None:
+            return _end_by(error, emit)
+    return 0
+
+
+def _run_cell(shell, cell: Cell) -> BaseException | None:
+    # Empty lines in front keep the line numbers; a cell magic has to be the first line instead.
+    padding = "" if cell.source.lstrip().startswith("%%") else "\n" * (cell.line - 1)
+    shell.displayhook.source = cell.source
+    try:
+        result = shell.run_cell(padding + cell.source, store_history=False)
+    except KeyboardInterrupt as interrupt:
+        return interrupt
+    return result.error_before_exec or result.error_in_exec
+
+
+def _end_by(error: BaseException, emit) -> int:
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        sys.stderr.write(f"{error.code}\n")
+        return 1
+    if isinstance(error, MemoryError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    tracebacks.show(error, emit)
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+# Cells
+
+
+def split_cells(source: str) -> list[Cell]:
+    """The parts between `# %%` lines; a mark inside a text in quotes is none."""
+    lines = source.splitlines(keepends=True)
+    marks = _mark_lines(source, lines)
+    if not marks:
+        return [Cell("", 1, source)]
+    cells = []
+    bounds = [0, *marks, len(lines) + 1]
+    for start, end in zip(bounds, bounds[1:]):
+        body = "".join(lines[start : end - 1])
+        title = MARK.match(lines[start - 1].rstrip()).group(1).strip() if start else ""
+        if start or body.strip():
+            cells.append(Cell(title.removeprefix("[markdown]").strip(), start + 1, body))
+    return [cell for cell in cells if cell.source.strip() or cell.title]
+
+
+def _mark_lines(source: str, lines: list[str]) -> list[int]:
+    """Numbers, from 1, of the lines that begin a cell."""
+    looks = [number for number, line in enumerate(lines, start=1) if MARK.match(line.rstrip())]
+    if not looks:
+        return []
+    try:
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        comments = {token.start[0] for token in tokens if token.type == tokenize.COMMENT and token.start[1] == 0}
+    except (tokenize.TokenError, SyntaxError):
+        return looks  # magics or a mistake: the mistake is reported when its cell is compiled
+    return [number for number in looks if number in comments]
+
+
+def _syntax_mistake(shell, source: str, entry: str) -> SyntaxError | None:
+    """A mistake anywhere is told before the first cell runs, not after ten minutes of the cells above it."""
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # each cell warns again when it is compiled to run
+            compile(source, entry, "exec", flags, dont_inherit=True)
+        return None
+    except SyntaxError as error:
+        mistake = error
+    except ValueError as error:  # null characters
+        return SyntaxError(str(error), (entry, 1, 1, ""))
+    if any(line.lstrip().startswith(("%", "!", "?")) or line.rstrip().endswith("?") for line in source.splitlines()):
+        return None  # IPython's own spelling: let it decide, cell by cell
+    return mistake.with_traceback(None)
+
+
+# The shell
+
+
+def _make_shell(entry: str, emit):
+    from IPython.core.compilerop import CachingCompiler
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    from . import bars, display
+
+    class Compiler(CachingCompiler):
+        def get_code_name(self, raw_code, transformed_code, number):
+            return entry
+
+        def cache(self, transformed_code, number=0, raw_code=None):
+            return entry  # the whole file is in linecache already
+
+    class Shell(InteractiveShell):
+        compiler_class = Compiler
+        displayhook_class = display.Hook
+        display_pub_class = display.Publisher
+
+        def init_io(self):
+            pass
+
+        def showtraceback(self, *arguments, **options):
+            pass  # the caller of run_cell has the exception and tells it once
+
+        def showsyntaxerror(self, *arguments, **options):
+            pass
+
+        def enable_gui(self, gui=None):
+            pass
+
+        def init_virtualenv(self):
+            pass
+
+    config = Config()
+    config.HistoryManager.enabled = False  # a thread and a database otherwise
+    config.InteractiveShell.colors = "nocolor"
+    config.InteractiveShell.autoindent = False
+    config.InteractiveShell.automagic = False
+    shell = Shell.instance(config=config)
+    shell.user_ns["__name__"] = "__main__"
+    shell.user_ns["__file__"] = os.path.join(WORKDIR, entry)
+    unwanted = ("leading_empty_lines", "leading_indent")  # they would move lines, or excuse a mistake
+    transforms = shell.input_transformer_manager.cleanup_transforms
+    transforms[:] = [each for each in transforms if getattr(each, "__name__", "") not in unwanted]
+    warnings.filterwarnings("ignore", message="To exit: use")
+
+    hooks.install()
+    display.install(shell, emit)
+    bars.install(emit)
+    hooks.after_import("matplotlib.font_manager", None, before=_bring_font_list)
+    from .missing import MissingPackages
+
+    sys.meta_path.append(MissingPackages)
+    sys.excepthook = tracebacks.excepthook
+    threading.excepthook = _thread_excepthook
+    return shell
+
+
+def _thread_excepthook(arguments) -> None:
+    if arguments.exc_type is not SystemExit:
+        tracebacks.excepthook(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+
+
+def _emitter():
+    from qfp import channel
+
+    if channel.order is None:
+        channel.order = _in_order
+    return channel.emit
+
+
+def _in_order(descriptor: int, before: bool) -> None:
+    """The channel asks for its turn before a message, and waits until it has been read after."""
+    if before:
+        streams.flush()
+        streams.take_turn(descriptor)
+
+
+def _prepare_paths(entry: str) -> None:
+    sys.argv[:] = [entry]
+    sys.path.append(SDK)
+    os.environ.setdefault("MATPLOTLIBRC", os.path.join(os.path.dirname(__file__), "matplotlibrc"))
+
+
+def _prepare_questions(emit) -> None:
+    def ask(prompt: object = "", password: bool = False) -> str:
+        streams.flush()
+        emit({"type": "input", "prompt": str(prompt), "password": password})
+        line = _read_line()
+        if line == "":
+            raise EOFError("EOF when reading a line")
+        return line.rstrip("\n")
+
+    def _read_line() -> str:
+        if sys.stdin is sys.__stdin__:
+            return _answer()
+        return sys.stdin.readline()  # the program put something of its own there
+
+    def _answer() -> str:
+        questions = sys.__stdin__.buffer.raw
+        told, questions._ask = questions._ask, lambda: None  # the prompt has been sent
+        try:
+            return sys.__stdin__.readline()
+        finally:
+            questions._ask = told
+
+    builtins.input = lambda prompt="", /: ask(prompt)
+    getpass.getpass = lambda prompt="Password: ", stream=None, **_options: ask(prompt, True)
+
+
+def _leave_room_to_report() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft > 4 * REPORT_BYTES:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft - REPORT_BYTES, hard))
+
+
+def _bring_font_list() -> None:
+    """Matplotlib looks at every font of the machine when its list is missing; ours was made with the environment."""
+    target = os.environ.get("MPLCONFIGDIR", "")
+    if not target or not os.path.isdir(FONT_LIST):
+        return
+    try:
+        os.makedirs(target, exist_ok=True)
+        for name in os.listdir(FONT_LIST):
+            if name.startswith("fontlist") and not os.path.exists(os.path.join(target, name)):
+                shutil.copyfile(os.path.join(FONT_LIST, name), os.path.join(target, name))
+    except OSError:
+        pass  # a full disk: it will look itself
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)

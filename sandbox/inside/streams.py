@@ -1,0 +1,112 @@
+"""How do texts, charts and questions of a program reach the engine in the order the program made them?
+
+stdout, stderr and the rich channel are three pipes, and a reader of three pipes cannot know what came first. So the writer
+waits: before it writes to another pipe than last time, what it wrote before has been read. It costs a fraction of a
+millisecond where the streams take turns, nothing where they do not, and never more than BUDGET_SECONDS in a run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import struct
+import sys
+import termios
+import time
+
+BUDGET_SECONDS = 2.0
+ONE_WAIT_SECONDS = 0.25
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+class _Order:
+    last = STDOUT
+    budget = BUDGET_SECONDS
+
+
+def take_turn(descriptor: int) -> None:
+    """Call before writing to `descriptor`."""
+    if _Order.last != descriptor:
+        wait_until_read(_Order.last)
+        _Order.last = descriptor
+
+
+def wait_until_read(descriptor: int) -> None:
+    if _Order.budget <= 0:
+        return
+    start = time.monotonic()
+    while unread_bytes(descriptor):
+        waited = time.monotonic() - start
+        if waited > ONE_WAIT_SECONDS:
+            break
+        time.sleep(0.0001)
+    _Order.budget -= time.monotonic() - start
+
+
+def unread_bytes(descriptor: int) -> int:
+    try:
+        return struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))[0]
+    except OSError:
+        return 0  # closed, or a file of the program's own
+
+
+def flush() -> None:
+    """What print() still holds goes into the pipes."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # the program closed or replaced it
+
+
+class _Pipe(io.RawIOBase):
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._descriptor = descriptor
+        self.name = name
+        self.mode = "wb"
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        take_turn(self._descriptor)
+        return os.write(self._descriptor, data)
+
+
+class _Questions(io.RawIOBase):
+    """stdin: says that the program waits for a line before it waits."""
+
+    name = "<stdin>"
+    mode = "rb"
+
+    def __init__(self, ask) -> None:
+        self._ask = ask
+
+    def fileno(self) -> int:
+        return STDIN
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        if not unread_bytes(STDIN):
+            self._ask()
+        data = os.read(STDIN, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def install(ask) -> None:
+    """Replace sys.stdin, sys.stdout and sys.stderr; `ask` is called when a line is wanted and none is there."""
+    sys.stdout = sys.__stdout__ = _text(STDOUT, "<stdout>")
+    sys.stderr = sys.__stderr__ = _text(STDERR, "<stderr>")
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(_Questions(ask)), encoding="utf-8", errors="replace")
+
+
+def _text(descriptor: int, name: str) -> io.TextIOWrapper:
+    buffered = io.BufferedWriter(_Pipe(descriptor, name))
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors="backslashreplace", line_buffering=True)
