@@ -8,9 +8,22 @@ import json
 import math
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 _lock = threading.Lock()
+# In a box: called before a message is written (True) and after (False), so that it keeps its place among the texts.
+order: Callable[[int, bool], None] | None = None
+
+
+def _renew_lock() -> None:
+    """In a forked child: another thread of the parent may have held the lock, and is not there to release it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _descriptor() -> int | None:
@@ -40,8 +53,12 @@ def emit(message: dict[str, Any]) -> bool:
     view = memoryview(text.encode("utf-8", "replace") + b"\n")
     with _lock:
         try:
+            if order is not None:
+                order(_fd, True)
             while view:
                 view = view[os.write(_fd, view) :]
+            if order is not None:
+                order(_fd, False)
         except OSError:
             # The program closed the descriptor itself. Its output is its own to lose; the program goes on.
             _fd, connected = None, False
