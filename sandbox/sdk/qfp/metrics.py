@@ -20,8 +20,8 @@ import numpy as np
 PERIODS_PER_YEAR = 252
 NAN = float("nan")
 _NORMAL = NormalDist()
-# A spread this small beside the values themselves is rounding, not variation.
-_RELATIVE_NOISE = 1e-14
+# Constant returns leave a deviation of about 1e-19, and 1e-16 when they were computed from equity: rounding, no variation.
+_NOISE = 1e-12
 
 __all__ = [
     "returns_of", "total_return", "cagr", "volatility", "downside_deviation", "sharpe_ratio", "sortino_ratio",
@@ -46,7 +46,7 @@ def _spread(values: np.ndarray) -> float:
     if len(values) < 2:
         return NAN
     deviation = float(values.std(ddof=1))
-    return 0.0 if deviation <= _RELATIVE_NOISE * float(np.abs(values).max(initial=0.0)) else deviation
+    return 0.0 if deviation <= _NOISE * max(1.0, float(np.abs(values).max(initial=0.0))) else deviation
 
 
 def returns_of(equity: Any) -> np.ndarray:
@@ -182,15 +182,20 @@ def _moment(values: np.ndarray, order: int) -> float:
 
 
 def value_at_risk(returns: Any, level: float = 0.95) -> float:
-    """Historical value at risk: the (1 - level) quantile of the returns, linear interpolation, usually < 0."""
+    """Historical value at risk of one period: minus the (1 - level) quantile of the returns, positive for a loss.
+
+    level: 0.95 leaves the worst 5 % below. The quantile is interpolated linearly. NaN for no returns.
+    """
     returns = _array(returns)
-    return float(np.quantile(returns, 1 - level)) if len(returns) else NAN
+    return -float(np.quantile(returns, 1 - level)) if len(returns) else NAN
 
 
 def expected_shortfall(returns: Any, level: float = 0.95) -> float:
-    """Mean of the returns at or below the value at risk of this level. NaN for no returns."""
+    """Mean loss in the worst (1 - level) of the periods, positive for a loss: minus the mean of the returns at or below
+    the quantile that value_at_risk() uses. NaN for no returns.
+    """
     returns = _array(returns)
-    return float(returns[returns <= value_at_risk(returns, level)].mean()) if len(returns) else NAN
+    return -float(returns[returns <= -value_at_risk(returns, level)].mean()) if len(returns) else NAN
 
 
 def best_return(returns: Any) -> float:

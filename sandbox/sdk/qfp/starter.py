@@ -306,7 +306,7 @@ def corporate_actions(
         factor = step[bar - 1]
         split[row] = max(1.0, np.round(factor)) if factor > 1.4 else 1.0
         paid = (factor / split[row] - 1) * close[bar]
-        dividend[row] = np.round(paid, 4)
+        dividend[row] = np.round(paid, 4) + 0.0  # no negative zero
         if not (0 <= dividend[row] < close[bar] and abs(paid - dividend[row]) < 1e-6):
             raise StarterDataError(f"On {dates[bar]} the adjusted close steps by {factor}, which no action explains.")
     return dates[at], {"split": split, "dividend": dividend}

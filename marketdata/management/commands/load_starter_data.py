@@ -1,0 +1,26 @@
+"""Make sure the store holds the starter catalogue and the database names it. Safe to run again at any time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from qfp import starter
+
+from marketdata.store import record_snapshot
+
+
+class Command(BaseCommand):
+    help = "Build the starter market data (fetched once; later calls need no network) and make it the current snapshot."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            built = starter.build(settings.STORE_DIR, say=self.stdout.write)
+        except starter.StarterDataError as error:
+            raise CommandError(str(error)) from None
+        for note in built.notes:
+            self.stdout.write(note)
+        record_snapshot(settings.STORE_DIR, built.snapshot)
+        state = "built" if built.fresh else "already there"
+        self.stdout.write(f"Starter data {state}: {len(built.series)} series, snapshot {built.snapshot[:12]}.")

@@ -1,0 +1,84 @@
+"""What does the site know of instruments, their series and the snapshots that pin them? Bars themselves are files."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+
+class Instrument(models.Model):
+    """Something with a price or a value: a share, an index, a rate, a set of factors."""
+
+    class Kind(models.TextChoices):
+        EQUITY = "equity"
+        INDEX = "index"
+        VOLATILITY = "volatility"
+        COMMODITY = "commodity"
+        CREDIT = "credit"
+        CURVE = "curve"
+        FACTORS = "factors"
+        MACRO = "macro"
+
+    symbol = models.CharField(max_length=60, unique=True)
+    name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    exchange = models.CharField(max_length=30, blank=True)
+    aliases = models.JSONField(default=list, blank=True, help_text="Other names that find it.")
+
+    class Meta:
+        ordering = ["symbol"]
+
+    def __str__(self) -> str:
+        return self.symbol
+
+
+class Snapshot(models.Model):
+    """A manifest of series and the objects that hold them; its id is the SHA-256 of the manifest's bytes."""
+
+    id = models.CharField(max_length=64, primary_key=True)
+    created_for = models.CharField(max_length=60)
+    created = models.DateTimeField(auto_now_add=True)
+    is_current = models.BooleanField(default=False, help_text="New runs read this one.")
+
+    class Meta:
+        ordering = ["-created"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_current"], condition=Q(is_current=True), name="one_current_snapshot"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.id[:12]
+
+
+class Series(models.Model):
+    """One interval of an instrument as a snapshot holds it: which object, how many rows, what may be done with it."""
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="series")
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="series")
+    series_id = models.CharField(max_length=120, help_text="The name in the manifest, such as starter/us/1d/AAPL.")
+    interval = models.CharField(max_length=10)
+    unit = models.CharField(max_length=60, blank=True)
+    columns = models.JSONField(default=list)
+    rows = models.PositiveIntegerField()
+    first = models.DateField()
+    last = models.DateField()
+    object_sha256 = models.CharField(max_length=64)
+    actions_sha256 = models.CharField(max_length=64, blank=True, help_text="Splits and dividends, if there are any.")
+    adjustment = models.CharField(max_length=60)
+    licence = models.CharField(max_length=200)
+    source = models.CharField(max_length=200)
+    quality = models.TextField(blank=True)
+    survivorship = models.CharField(max_length=120, blank=True)
+    notice = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["series_id"]
+        verbose_name_plural = "series"
+        constraints = [
+            models.UniqueConstraint(fields=["snapshot", "series_id"], name="one_series_per_name_in_a_snapshot")
+        ]
+
+    def __str__(self) -> str:
+        return self.series_id

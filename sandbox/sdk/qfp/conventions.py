@@ -1,0 +1,96 @@
+"""By which rules were orders filled and costs taken? Each set of rules has an id and a version and says itself in words.
+
+A result stores the id, the version and every number, so that it can be read years later and compared with another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["BacktestingPy"]
+
+
+@dataclass(frozen=True)
+class BacktestingPy:
+    """The rules of backtesting.py as `backtest` runs it.
+
+    commission: fraction of the traded value per fill, or (fixed amount, fraction); None when it is a function.
+    spread: fraction of the price; an entry fills this much worse than the price, an exit at the price.
+    margin: required share of a position's value; 1 is no leverage.
+    trade_on_close: market orders fill at the close of the bar that decides instead of the next open.
+    hedging: long and short trades may be open at once. exclusive_orders: a new order closes what is open.
+    finalize_trades: what is open at the end is closed on the last bar.
+    """
+
+    commission: float | tuple[float, float] | None = 0.001
+    spread: float = 0.0
+    margin: float = 1.0
+    trade_on_close: bool = False
+    hedging: bool = False
+    exclusive_orders: bool = False
+    finalize_trades: bool = True
+
+    version = 1
+
+    @property
+    def id(self) -> str:
+        """next-open, or same-close where market orders fill at the close of the bar that decides."""
+        return "same-close" if self.trade_on_close else "next-open"
+
+    @property
+    def has_costs(self) -> bool:
+        """False when neither commission nor spread is taken, which flatters every result."""
+        return self.commission is None or any(_parts(self.commission)) or self.spread > 0
+
+    def lines(self) -> list[str]:
+        """The rules as sentences, in the order they are printed."""
+        if self.trade_on_close:
+            lines = ["Decided on a bar's close; market orders fill at that same close, which cannot be traded in practice."]
+        else:
+            lines = ["Decided on a bar's close; market orders fill at the next bar's open."]
+        lines.append("Limit and stop orders fill within a later bar, at their price or at an open beyond it.")
+        lines.append(self._commission_line())
+        if self.spread:
+            lines.append(f"Spread {_percent(self.spread)} of the price, paid on entry.")
+        elif self.has_costs:
+            lines.append("No spread and no slippage.")
+        else:
+            lines.append("No costs at all: no commission, no spread, no slippage.")
+        if self.margin < 1:
+            lines.append(f"Margin {_percent(self.margin)}: up to {1 / self.margin:.3g} times the account may be held.")
+        else:
+            lines.append("No leverage. Whole units only unless the order says otherwise.")
+        if self.exclusive_orders:
+            lines.append("A new order closes the open trade first.")
+        if self.hedging:
+            lines.append("Long and short trades may be open at the same time.")
+        if self.finalize_trades:
+            lines.append("Trades open at the end are closed at the last bar.")
+        else:
+            lines.append("Trades open at the end are valued at the last close and not counted as trades.")
+        lines.append("Cash earns no interest; short positions pay no borrowing fee.")
+        return lines
+
+    def _commission_line(self) -> str:
+        if self.commission is None:
+            return "Commission by the program's own function, per fill."
+        fixed, share = _parts(self.commission)
+        if fixed and share:
+            return f"Commission {fixed:g} plus {_percent(share)} of the traded value per fill."
+        if fixed:
+            return f"Commission {fixed:g} per fill."
+        return f"Commission {_percent(share)} of the traded value per fill." if share else "No commission."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Id, version, every number and the lines, ready for JSON."""
+        return {"id": self.id, "version": self.version, **asdict(self), "lines": self.lines()}
+
+
+def _parts(commission: float | tuple[float, float]) -> tuple[float, float]:
+    fixed, share = commission if isinstance(commission, (tuple, list)) else (0.0, commission)
+    return float(fixed), float(share)
+
+
+def _percent(fraction: float) -> str:
+    return f"{fraction * 100:.6g} %"
