@@ -1,0 +1,476 @@
+"""Check a backtest a run claims, recompute it over our own bars, and put it into words. Start at check_claim().
+
+The claim comes out of a box and is hostile: every field is checked for type, range and size before it is used. Replay
+over our bars proves the arithmetic. A claim that cannot be proven is shown as not verified, with the reason; a claim
+that makes no sense at all is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from qfp import adjustment, metrics
+from qfp.replay import Replay, replay
+
+MAX_BARS = 200_000
+MAX_FILLS = 100_000
+MAX_TRADES_STORED = 5_000
+MAX_LINES = 20
+CHART_POINTS = 2_000
+TRADES_SHOWN = 200
+# Box and host add the same numbers in another order.
+EQUITY_TOLERANCE = 1e-6
+PRICE_TOLERANCE = 1e-6
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+class ClaimRefused(Exception):
+    """The claim is not a backtest; `reason` is a sentence for the user."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NotVerified(Exception):
+    """The claim is well-formed but our bars do not confirm it; the text says why."""
+
+
+@dataclass(frozen=True)
+class CheckedBacktest:
+    strategy: str
+    params: dict[str, Any]
+    instruments: list[dict[str, Any]]
+    start: datetime
+    end: datetime
+    cash: float
+    conventions: dict[str, Any]
+    engine_name: str
+    engine_version: str
+    snapshot: str | None
+    fills: list[dict[str, float]]
+    trades: list[dict[str, Any]]
+    trade_count: int
+    dates: list[str]
+    equity: list[float]
+    metrics: dict[str, float | None]
+    figures: list[dict[str, Any]]
+    chart: dict[str, Any]
+    description: str
+    verified: bool
+    verified_text: str
+
+
+# Reading hostile JSON ------------------------------------------------------------------------------------------
+
+
+def _number(value: Any, name: str, least: float = -1e15, most: float = 1e15) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ClaimRefused(f"{name} must be a number.")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ClaimRefused(f"{name} is out of range.") from None
+    if not math.isfinite(number) or not least <= number <= most:
+        raise ClaimRefused(f"{name} is out of range.")
+    return number
+
+
+def _whole(value: Any, name: str, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ClaimRefused(f"{name} must be a whole number from {least} to {most}.")
+    return value
+
+
+def _text(value: Any, name: str, longest: int = 200) -> str:
+    if not isinstance(value, str) or len(value) > longest:
+        raise ClaimRefused(f"{name} must be text of at most {longest} characters.")
+    return value
+
+
+def _list(value: Any, name: str, longest: int, shortest: int = 0) -> list[Any]:
+    if not isinstance(value, list) or not shortest <= len(value) <= longest:
+        raise ClaimRefused(f"{name} must be a list of {shortest} to {longest:,} items.")
+    return value
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ClaimRefused(f"{name} must be an object.")
+    return value
+
+
+def _small_json(value: Any, name: str, longest: int = 10_000) -> Any:
+    """A value that is kept as it is, if it is small."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ClaimRefused(f"{name} holds something that is not JSON.") from None
+    if len(text) > longest:
+        raise ClaimRefused(f"{name} is too long.")
+    return value
+
+
+def _hash_or_none(value: Any, name: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise ClaimRefused(f"{name} must be a SHA-256.")
+    return value
+
+
+def _moments(values: Any) -> tuple[list[str], np.ndarray]:
+    """The dates as given and as UTC instants, strictly increasing."""
+    texts = [_text(value, "A date", 40) for value in _list(values, "The dates", MAX_BARS, 2)]
+    try:
+        stamps = np.array([datetime.fromisoformat(text).replace(tzinfo=None) for text in texts], dtype="datetime64[us]")
+    except (ValueError, OverflowError):
+        raise ClaimRefused("A date is not an ISO date.") from None
+    if np.any(stamps < np.datetime64("1700-01-01")) or np.any(stamps > np.datetime64("2200-01-01")):
+        raise ClaimRefused("A date lies outside 1700 to 2200.")
+    if not np.all(np.diff(stamps) > np.timedelta64(0)):
+        raise ClaimRefused("The dates must increase from bar to bar.")
+    return texts, stamps
+
+
+def _fills(values: Any, bars: int) -> list[dict[str, float]]:
+    fills = []
+    for value in _list(values, "The fills", MAX_FILLS):
+        value = _object(value, "A fill")
+        fills.append(
+            {
+                "bar": _whole(value.get("bar"), "A fill's bar", 0, bars - 1),
+                "size": _number(value.get("size"), "A fill's size", -1e12, 1e12),
+                "price": _number(value.get("price"), "A fill's price", 0, 1e12),
+                "commission": _number(value.get("commission", 0), "A fill's commission", -1e12, 1e12),
+            }
+        )
+    if any(later["bar"] < earlier["bar"] for earlier, later in zip(fills, fills[1:], strict=False)):
+        raise ClaimRefused("The fills must be in the order of their bars.")
+    return fills
+
+
+# Our own bars --------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8)
+def _manifest(store: Path, snapshot: str) -> dict[str, Any]:
+    return json.loads((store / "snapshots" / snapshot / "manifest.json").read_bytes())
+
+
+def _table(store: Path, object_hash: str) -> dict[str, np.ndarray]:
+    with pa.memory_map(str(store / "objects" / f"{object_hash}.arrow")) as source:
+        table = pa.ipc.open_file(source).read_all()
+        return {name: table.column(name).to_numpy() for name in table.column_names}
+
+
+@dataclass(frozen=True)
+class OurBars:
+    """Bars of the claimed period from the snapshot, adjusted as claimed."""
+
+    high: np.ndarray
+    low: np.ndarray
+    close: np.ndarray
+
+
+def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stamps: np.ndarray) -> OurBars:
+    """The bars at these dates. Raises NotVerified when they are not a stretch of a series of the snapshot."""
+    if snapshot is None or instrument["object"] is None:
+        raise NotVerified("The bars came from the code, not from the catalogue, so they could not be compared.")
+    try:
+        entries = _manifest(store, snapshot)["series"]
+    except FileNotFoundError:
+        raise NotVerified("The data snapshot of this run is not in the store any more.") from None
+    entry = next((e for e in entries if e["object"] == instrument["object"]), None)
+    if entry is None:
+        raise NotVerified("The claimed series is not part of this run's data snapshot.")
+    columns = _table(store, entry["object"])
+    if not {"date", "high", "low", "close"} <= set(columns):
+        raise NotVerified("The claimed series has no high, low and close, so fills cannot be compared with it.")
+    dates = columns["date"].astype("datetime64[us]")
+    first = int(np.searchsorted(dates, stamps[0]))
+    last = first + len(stamps)
+    if last > len(dates) or not np.array_equal(dates[first:last], stamps):
+        raise NotVerified("The dates are not an unbroken stretch of the series: bars were added, dropped or resampled.")
+    columns["split"], columns["dividend"] = np.ones(len(dates)), np.zeros(len(dates))
+    if entry.get("actions"):
+        actions = _table(store, entry["actions"])
+        where = np.searchsorted(dates, actions["date"].astype("datetime64[us]"))
+        for name in ("split", "dividend"):
+            values = actions[name].astype(float)
+            known = ~np.isnan(values)
+            columns[name][where[known]] = values[known]
+    adjusted = adjustment.adjust(
+        {name: columns[name] for name in ("high", "low", "close", "split", "dividend")}, instrument["adjust"]
+    )
+    return OurBars(*(adjusted[name][first:last] for name in ("high", "low", "close")))
+
+
+def _check_fill_prices(fills: list[dict[str, float]], bars: OurBars, spread: float) -> None:
+    for fill in fills:
+        low, high = bars.low[fill["bar"]], bars.high[fill["bar"]]
+        room = PRICE_TOLERANCE * high + spread * high
+        if not low - room <= fill["price"] <= high + room:
+            raise NotVerified(f"A fill at {fill['price']:g} lies outside that bar's range of {low:g} to {high:g}.")
+
+
+# The check -----------------------------------------------------------------------------------------------------
+
+
+def check_claim(claim: Any, store: Path) -> CheckedBacktest:
+    """What the site stores and shows of a claimed backtest.
+
+    claim: whatever the box sent. store: the folder with objects/ and snapshots/.
+    Raises ClaimRefused for a claim that is malformed, too large, or holds impossible values.
+    """
+    claim = _object(claim, "The claim")
+    if claim.get("version") != 1:
+        raise ClaimRefused("The claim's version is not known here; update qfp.")
+    dates, stamps = _moments(claim.get("dates"))
+    cash = _number(claim.get("cash"), "cash", 1e-9, 1e15)
+    claimed = np.array([_number(v, "An equity value") for v in _list(claim.get("equity"), "equity", MAX_BARS, 2)])
+    if len(claimed) != len(dates):
+        raise ClaimRefused("equity and dates must have the same length.")
+    fills = _fills(claim.get("fills"), len(dates))
+    conventions = _conventions(claim.get("conventions"))
+    instruments = _instruments(claim.get("instruments"))
+    snapshot = _hash_or_none(claim.get("snapshot"), "snapshot")
+    engine = _object(claim.get("engine"), "engine")
+
+    benchmark = None
+    try:
+        if len(instruments) != 1:
+            raise NotVerified("Only backtests of one instrument can be replayed.")
+        bars = our_bars(store, snapshot, instruments[0], stamps)
+        if np.isnan(bars.close).any():
+            raise NotVerified("The series has missing prices in this period.")
+        _check_fill_prices(fills, bars, conventions["spread"])
+        account = replay(fills, bars.close, cash)
+        benchmark = cash * bars.close / bars.close[0]
+        _compare(account.equity, claimed, cash)
+        verified, verified_text = True, "Verified: the fills were replayed over our own bars and give this equity curve."
+    except NotVerified as doubt:
+        account = _as_claimed(fills, claimed)
+        verified, verified_text = False, f"Not verified. {doubt}"
+
+    figures_by_key = metrics.summary(
+        account.equity, account.positions, account.traded_value, account.commissions, account.trades
+    )
+    if benchmark is not None:
+        figures_by_key["buy_and_hold"] = metrics.total_return(benchmark)
+    return CheckedBacktest(
+        strategy=_text(claim.get("strategy"), "strategy", 120),
+        params=_small_json(_object(claim.get("params", {}), "params"), "params"),
+        instruments=instruments,
+        start=_aware(stamps[0]),
+        end=_aware(stamps[-1]),
+        cash=cash,
+        conventions=conventions,
+        engine_name=_text(engine.get("name"), "engine name", 60),
+        engine_version=_text(engine.get("version"), "engine version", 30),
+        snapshot=snapshot,
+        fills=fills,
+        trades=account.trades[:MAX_TRADES_STORED],
+        trade_count=len(account.trades),
+        dates=dates,
+        equity=[float(value) for value in account.equity],
+        metrics={key: value if math.isfinite(value) else None for key, value in figures_by_key.items()},
+        figures=figures(figures_by_key),
+        chart=chart(dates, account.equity, benchmark),
+        description=describe(dates, account.equity),
+        verified=verified,
+        verified_text=verified_text,
+    )
+
+
+def _conventions(value: Any) -> dict[str, Any]:
+    conventions = _small_json(_object(value, "conventions"), "conventions")
+    lines = [_text(line, "A convention", 300) for line in _list(conventions.get("lines"), "conventions", MAX_LINES, 1)]
+    return {**conventions, "lines": lines, "spread": _number(conventions.get("spread", 0), "spread", 0, 1)}
+
+
+def _instruments(value: Any) -> list[dict[str, Any]]:
+    instruments = []
+    for item in _list(value, "instruments", 100, 1):
+        item = _object(item, "An instrument")
+        adjust = item.get("adjust")
+        if adjust not in ("all", "split", None):
+            raise ClaimRefused('adjust must be "all", "split" or nothing.')
+        series = item.get("series")
+        instruments.append(
+            {
+                "symbol": _text(item.get("symbol"), "symbol", 60),
+                "series": None if series is None else _text(series, "series", 120),
+                "object": _hash_or_none(item.get("object"), "object"),
+                "adjust": adjust,
+            }
+        )
+    return instruments
+
+
+def _compare(ours: np.ndarray, claimed: np.ndarray, cash: float) -> None:
+    scale = max(cash, float(np.abs(ours).max()))
+    worst = int(np.abs(ours - claimed).argmax())
+    if abs(ours[worst] - claimed[worst]) > EQUITY_TOLERANCE * scale:
+        raise NotVerified(
+            f"Replaying the fills gives {ours[worst]:,.2f} on bar {worst}, the run said {claimed[worst]:,.2f}: "
+            "the bars were changed in the code, or the fills are not complete."
+        )
+
+
+def _as_claimed(fills: list[dict[str, float]], equity: np.ndarray) -> Replay:
+    """The account as the run says it was; positions and trades follow from its fills alone."""
+    moved = replay(fills, np.zeros(len(equity)), 0.0)
+    return Replay(equity, moved.positions, moved.traded_value, moved.commissions, moved.trades)
+
+
+def _aware(stamp: np.datetime64) -> datetime:
+    return stamp.astype("datetime64[us]").item().replace(tzinfo=UTC)
+
+
+# Putting it into words and pictures ----------------------------------------------------------------------------
+
+
+def _percent(value: float) -> str:
+    return f"{_signed(value * 100, 1)} %"
+
+
+def _signed(value: float, digits: int) -> str:
+    """12345.678 -> 12 345.68 with thin spaces and a real minus sign; never "-0.0"."""
+    text = f"{abs(value):,.{digits}f}".replace(",", "\u2009")
+    return f"\u2212{text}" if value < 0 and text.strip("0.\u2009") else text
+
+
+def _ratio(value: float) -> str:
+    return _signed(value, 2)
+
+
+def _count(value: float) -> str:
+    return _signed(value, 0)
+
+
+# key, label, format, help: the order of the page's head.
+FIGURES: list[tuple[str, str, Callable[[float], str], str]] = [
+    ("total_return", "Total return", _percent, "Last equity over the start value, minus 1."),
+    ("cagr", "CAGR", _percent, "Growth a year, compounded over 252 trading days."),
+    ("sharpe", "Sharpe", _ratio, "Mean return over its deviation, a year; risk-free rate 0."),
+    ("max_drawdown", "Max drawdown", _percent, "Deepest fall below the highest value so far."),
+    ("volatility", "Volatility", _percent, "Deviation of the daily returns, a year."),
+    ("sortino", "Sortino", _ratio, "Mean return over the deviation of the losses, a year."),
+    ("calmar", "Calmar", _ratio, "CAGR over the deepest fall."),
+    ("exposure", "Exposure", _percent, "Share of the days with an open position."),
+    ("trades", "Trades", _count, "Closed round trips."),
+    ("win_rate", "Win rate", _percent, "Share of the trades with a profit after costs."),
+    ("profit_factor", "Profit factor", _ratio, "Sum of the profits over the sum of the losses."),
+    ("turnover", "Turnover a year", _percent, "One-way value traded over the account's value."),
+    ("commission_paid", "Commission paid", _count, "Sum over all fills, in currency."),
+    ("final_equity", "Final equity", _count, "Account value on the last day, in currency."),
+    ("buy_and_hold", "Buy and hold", _percent, "Total return of holding the instrument, without costs."),
+    ("probabilistic_sharpe", "P(Sharpe > 0)", _percent, "Probability that the true Sharpe ratio is above 0."),
+]
+
+
+def figures(values: dict[str, float]) -> list[dict[str, Any]]:
+    """[{key, label, text, value, help}]: what every surface shows, formatted once. Undefined figures say so."""
+    shown = []
+    for key, label, form, help_text in FIGURES:
+        if key not in values:
+            continue
+        value = values[key]
+        defined = math.isfinite(value)
+        shown.append(
+            {
+                "key": key,
+                "label": label,
+                "text": form(value) if defined else "undefined",
+                "value": value if defined else None,
+                "help": help_text,
+            }
+        )
+    return shown
+
+
+def chart(dates: list[str], equity: np.ndarray, benchmark: np.ndarray | None) -> dict[str, Any]:
+    """At most CHART_POINTS points; of every stretch the lowest and the highest value stay, so no fall is hidden."""
+    picks = thinned(equity, CHART_POINTS)
+    below = metrics.drawdowns(equity)
+    drawn = {
+        "dates": [dates[i][:10] if dates[i][10:] in ("", "T00:00:00") else dates[i] for i in picks],
+        "equity": [round(float(equity[i]), 4) for i in picks],
+        "drawdown": [round(float(below[i]), 6) for i in picks],
+    }
+    if benchmark is not None:
+        drawn["benchmark"] = [round(float(benchmark[i]), 4) for i in picks]
+    return drawn
+
+
+def thinned(values: np.ndarray, most: int) -> list[int]:
+    """Positions of at most `most` values: first, last, and the extremes of equal stretches between."""
+    count = len(values)
+    if count <= most:
+        return list(range(count))
+    edges = np.linspace(0, count, most // 2, dtype=int)
+    picks = {0, count - 1}
+    for start, stop in zip(edges, edges[1:], strict=False):
+        stretch = values[start:stop]
+        if len(stretch):
+            picks |= {int(start + stretch.argmin()), int(start + stretch.argmax())}
+    return sorted(picks)[: most - 1] + [count - 1] if len(picks) > most else sorted(picks)
+
+
+def describe(dates: list[str], equity: np.ndarray) -> str:
+    """One sentence that says what the curve shows, for those who cannot see it."""
+    went = "rose" if equity[-1] > equity[0] else "fell" if equity[-1] < equity[0] else "stayed the same"
+    details = metrics.drawdown_details(equity)
+    sentence = (
+        f"Equity {went} from {_count(float(equity[0]))} to {_count(float(equity[-1]))} "
+        f"between {_month(dates[0])} and {_month(dates[-1])}"
+    )
+    if details["trough"] is None:
+        return f"{sentence}; it never fell."
+    start, trough = _month(dates[details["start"]]), _month(dates[details["trough"]])
+    when = start if start == trough else f"{start} to {trough}"
+    return f"{sentence}; worst fall {_signed(-100 * details['depth'], 1)} %, {when}."
+
+
+def _month(text: str) -> str:
+    return datetime.fromisoformat(text).strftime("%b %Y")
+
+
+def page_event(checked: CheckedBacktest) -> dict[str, Any]:
+    """The event the page draws the backtest from; the same figures as in the record."""
+    columns = ["Entry", "Exit", "Size", "Entry price", "Exit price", "Profit", "Return"]
+    rows = [
+        [
+            checked.dates[trade["entry_bar"]][:10],
+            checked.dates[trade["exit_bar"]][:10],
+            round(trade["size"], 6),
+            round(trade["entry_price"], 4),
+            round(trade["exit_price"], 4),
+            round(trade["profit"], 2),
+            round(trade["return_fraction"], 6),
+        ]
+        for trade in checked.trades[:TRADES_SHOWN]
+    ]
+    return {
+        "type": "backtest",
+        "strategy": checked.strategy,
+        "params": checked.params,
+        "verified": checked.verified,
+        "verified_text": checked.verified_text,
+        "figures": checked.figures,
+        "chart": checked.chart,
+        "trades": {"columns": columns, "rows": rows, "total": checked.trade_count},
+        "conventions": checked.conventions["lines"],
+        "description": checked.description,
+    }
