@@ -1,8 +1,8 @@
 """How does the site get a box? Ask the engine on its unix socket, read events until `ended`. Synchronous, no Django.
 
-    with EngineClient(settings.ENGINE_SOCKET).start(request) as box:
-        for event in box.events():
-            ...
+with EngineClient(settings.ENGINE_SOCKET).start(request) as box:
+    for event in box.events():
+        ...
 """
 
 from __future__ import annotations
@@ -170,7 +170,9 @@ class _Connection:
             except (OSError, ValueError) as error:
                 raise EngineUnavailable(f"The sandbox engine went away: {error}.") from error
             if not data:
-                raise EngineUnavailable("The sandbox engine closed the connection before the program had ended.")
+                raise EngineUnavailable(
+                    "The sandbox engine closed the connection before the program had ended."
+                )
             self._reader.feed(data)
 
     def close(self) -> None:

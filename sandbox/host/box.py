@@ -43,7 +43,7 @@ ARTEFACT_SECONDS = 5.0
 CHUNK = 1 << 16
 MAX_PENDING_PIECES = 40
 GROUP_SLACK_BYTES = 32 << 20  # init, page tables, kernel memory
-NEAR_LIMIT = 0.92
+NEAR_LIMIT = 0.85
 MAX_REFUSAL_NOTICES = 3
 MAX_STDIN_BACKLOG = 1 << 20
 
@@ -264,7 +264,9 @@ class Box:
             return self._usage
         usage = tree_usage(self._process.pid)
         return Usage(
-            max(usage.cpu_seconds, self._usage.cpu_seconds),  # what ended between two looks is not in the tree any more
+            max(
+                usage.cpu_seconds, self._usage.cpu_seconds
+            ),  # what ended between two looks is not in the tree any more
             usage.memory_bytes,
             usage.processes,
             0,
@@ -291,12 +293,16 @@ class Box:
         elif kind_name == "artefact":
             size = message.get("size")
             if isinstance(size, int) and len(self._artefacts) < self.limits.artefact_count:
-                self._artefacts.append({"name": str(message.get("name"))[:2000], "size": size, "content": bytearray()})
+                self._artefacts.append(
+                    {"name": str(message.get("name"))[:2000], "size": size, "content": bytearray()}
+                )
         elif kind_name == "skipped":
             files = message.get("files")
             for file in files[:100] if isinstance(files, list) else []:
                 if isinstance(file, dict):
-                    self._skipped.append({"name": str(file.get("name"))[:2000], "why": str(file.get("why"))[:100]})
+                    self._skipped.append(
+                        {"name": str(file.get("name"))[:2000], "why": str(file.get("why"))[:100]}
+                    )
         elif kind_name == "done":
             self._ended.set()
 
@@ -307,7 +313,9 @@ class Box:
         observed.exit_signal = message["signal"] if isinstance(message.get("signal"), int) else None
         observed.disk_full = message.get("disk_full") is True
         if isinstance(message.get("max_rss_bytes"), int):
-            self._peak_memory = max(self._peak_memory, min(message["max_rss_bytes"], int(self.limits.memory_bytes)))
+            self._peak_memory = max(
+                self._peak_memory, min(message["max_rss_bytes"], int(self.limits.memory_bytes))
+            )
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         self._kill_timer = self._loop.call_later(ARTEFACT_SECONDS, self.kill)
@@ -396,7 +404,12 @@ class Box:
             observed.refused_processes = int(self._most_processes > self.limits.processes)
         result, limit = outcome.decide(observed)
         if result == "crashed":
-            logger.error("run %s: the box failed: %s %s", self.request.run_id, observed.crash, self.log().strip()[-2000:])
+            logger.error(
+                "run %s: the box failed: %s %s",
+                self.request.run_id,
+                observed.crash,
+                self.log().strip()[-2000:],
+            )
         for artefact in self._artefacts:
             content = bytes(artefact["content"])
             if len(content) != artefact["size"]:
@@ -422,7 +435,8 @@ class Box:
                 "wall_seconds": self.seconds(),
                 "peak_memory_bytes": self._peak_memory,
                 "notices": [
-                    {"limit": name, "value": getattr(self.limits, name)} for name in outcome.limits_met(observed, limit)
+                    {"limit": name, "value": getattr(self.limits, name)}
+                    for name in outcome.limits_met(observed, limit)
                 ],
                 "artefacts_skipped": self._skipped,
             }
@@ -472,7 +486,10 @@ class Control:
         except OSError:
             data, ancillary = b"", []
         self._loop.remove_reader(self._socket)
-        pid = next((array.array("i", part)[0] for _level, kind, part in ancillary if kind == socket.SCM_CREDENTIALS), 0)
+        pid = next(
+            (array.array("i", part)[0] for _level, kind, part in ancillary if kind == socket.SCM_CREDENTIALS),
+            0,
+        )
         if self._hello.done():
             return
         if data != b"hello\n" or pid <= 0:
@@ -697,7 +714,7 @@ class Output:
             return
         now = time.monotonic()
         last, pending = self._progress.get(name, (0.0, None))
-        if message["done"] or now - last >= PROGRESS_SECONDS:
+        if now - last >= PROGRESS_SECONDS:
             self._progress[name] = (now, None)
             self._flush()
             self._emit(message)
@@ -741,4 +758,3 @@ def _decoder() -> codecs.IncrementalDecoder:
 def _die_with_the_engine() -> None:
     """In the child before nsjail starts: the kernel kills it when the engine is gone, and with it the box."""
     _LIBC.prctl(1, signal.SIGKILL, 0, 0, 0)
-

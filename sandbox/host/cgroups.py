@@ -24,7 +24,9 @@ REMOVE_SECONDS = 2.0
 @dataclass(frozen=True)
 class Usage:
     cpu_seconds: float
-    memory_bytes: int  # anonymous and shared memory: what the programs hold, not what the page cache happens to keep
+    memory_bytes: (
+        int  # anonymous and shared memory: what the programs hold, not what the page cache happens to keep
+    )
     processes: int
     out_of_memory_kills: int
     refused_processes: int
@@ -112,13 +114,19 @@ class ParentV1(Parent):
         self.directories = directories
 
     def make(self, name: str, memory_bytes: int, processes: int) -> Group:
-        return GroupV1({controller: path / name for controller, path in self.directories.items()}, memory_bytes, processes)
+        return GroupV1(
+            {controller: path / name for controller, path in self.directories.items()},
+            memory_bytes,
+            processes,
+        )
 
     def sweep(self) -> int:
         names = {child.name for path in self.directories.values() for child in _children(path)}
         removed = 0
         for name in names:
-            group = GroupV1.existing({controller: path / name for controller, path in self.directories.items()})
+            group = GroupV1.existing(
+                {controller: path / name for controller, path in self.directories.items()}
+            )
             group.kill()
             removed += group.remove()
         return removed
@@ -192,7 +200,9 @@ def _find_v2(name: str) -> Parent | None:
     if mount is None:
         return None
     own = next(
-        line.removeprefix("0::") for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")
+        line.removeprefix("0::")
+        for line in Path("/proc/self/cgroup").read_text().splitlines()
+        if line.startswith("0::")
     )
     own_directory = mount / own.lstrip("/")
     if not set(CONTROLLERS_V2) <= set(_read(own_directory / "cgroup.controllers").split()):
@@ -203,7 +213,9 @@ def _find_v2(name: str) -> Parent | None:
         aside.mkdir(exist_ok=True)
         for pid in _read_pids(own_directory):
             _write(aside / "cgroup.procs", pid)
-    _write(own_directory / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2))
+    _write(
+        own_directory / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2)
+    )
     parent = own_directory / name
     parent.mkdir(exist_ok=True)
     _write(parent / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2))

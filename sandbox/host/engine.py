@@ -66,7 +66,9 @@ class Engine:
         """Everything boxes need, once. What is missing becomes the reason runs are refused with."""
         options = self.options
         # The socket's name makes the groups' name: two engines on a machine must not sweep each other's boxes.
-        self.group_name = "playground-" + hashlib.sha256(os.fsencode(options.state.resolve())).hexdigest()[:10]
+        self.group_name = (
+            "playground-" + hashlib.sha256(os.fsencode(options.state.resolve())).hexdigest()[:10]
+        )
         self.parent: cgroups.Parent | None = None
         self.reason = diagnosis.missing_environment(options.env)
         try:
@@ -131,7 +133,9 @@ class Engine:
                 return
             self._checked_at = time.monotonic()
             events: list[dict[str, Any]] = []
-            request = BoxRequest("self-check", "", {"main.py": SELF_CHECK_SOURCE}, "main.py", {}, SELF_CHECK_LIMITS)
+            request = BoxRequest(
+                "self-check", "", {"main.py": SELF_CHECK_SOURCE}, "main.py", {}, SELF_CHECK_LIMITS
+            )
             try:
                 log = await self._run_box(request, events.append, lambda: True)
             except (OSError, NoFreeNumbers) as error:
@@ -193,7 +197,11 @@ class Engine:
             raise ProtocolError("unknown operation")
 
     async def _start(
-        self, message: dict[str, Any], reader: asyncio.StreamReader, frames: FrameReader, writer: asyncio.StreamWriter
+        self,
+        message: dict[str, Any],
+        reader: asyncio.StreamReader,
+        frames: FrameReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         try:
             request = BoxRequest.from_json(message.get("request"))
@@ -238,7 +246,10 @@ class Engine:
             status = await self.status()  # looks again when the last look was a while ago
             if not status["ready"]:
                 return f"Programs cannot run here at the moment. {self.reason}"
-        if request.snapshot is not None and not (self.options.store / "snapshots" / request.snapshot).is_dir():
+        if (
+            request.snapshot is not None
+            and not (self.options.store / "snapshots" / request.snapshot).is_dir()
+        ):
             return "The market data this run asks for is not in the store. Load it, then run again."
         return None
 
@@ -319,7 +330,9 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sandbox.host.engine", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="where to listen")
     parser.add_argument("--env", type=Path, required=True, help="the virtual environment of the boxes")
-    parser.add_argument("--store", type=Path, required=True, help="market data; its snapshots are what boxes see")
+    parser.add_argument(
+        "--store", type=Path, required=True, help="market data; its snapshots are what boxes see"
+    )
     parser.add_argument("--state", type=Path, required=True, help="a directory of the engine's own")
     parser.add_argument("--max-boxes", type=int, default=max(4, 2 * (os.cpu_count() or 1)))
     parser.add_argument("--no-cgroups", action="store_true", help="as if this machine had none; for tests")
@@ -328,7 +341,9 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     options = parse_options()
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s engine %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s engine %(levelname)s %(message)s"
+    )
     for name in ("socket", "env", "store", "state"):
         setattr(options, name, Path(os.path.abspath(getattr(options, name))))
     options.state.mkdir(parents=True, exist_ok=True)

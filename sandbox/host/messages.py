@@ -198,7 +198,11 @@ def _object(value: Any) -> Message:
 def _plotly(value: Any) -> Message:
     figure = _object(value)
     data, layout, frames = figure.get("data", []), figure.get("layout", {}), figure.get("frames", [])
-    if not isinstance(data, list) or not isinstance(layout, dict) or not isinstance(frames, (list, type(None))):
+    if (
+        not isinstance(data, list)
+        or not isinstance(layout, dict)
+        or not isinstance(frames, (list, type(None)))
+    ):
         raise Refused("with a figure that is not one")
     # Its config may name servers and scripts, so it stays behind.
     return {"data": data, "layout": layout, "frames": frames or []}

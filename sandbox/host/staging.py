@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,21 @@ INSIDE = Path(__file__).resolve().parent.parent / "inside"
 SDK = Path(__file__).resolve().parent.parent / "sdk"
 
 _CLONE_NEWNS = 0x00020000
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 1, 2, 4, 32, 4096, 16384, 1 << 19
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = (
+    1,
+    2,
+    4,
+    32,
+    4096,
+    16384,
+    1 << 19,
+)
 # Places any system has and this one does not need while the engine runs: only the engine sees them covered.
 _CANDIDATES = ("/mnt", "/media", "/srv", "/opt")
+
+FONTS = """<?xml version="1.0"?>
+<fontconfig><dir>/usr/share/fonts</dir><cachedir>/tmp/fontconfig</cachedir></fontconfig>
+"""
 
 
 class StagingError(Exception):
@@ -85,12 +98,19 @@ def write_etc(directory: Path) -> None:
         "group": "box:x:1000:\n",
         "hosts": "127.0.0.1 localhost\n",
         "hostname": "box\n",
+        # Some libraries look for fonts through fontconfig, which complains when it has no configuration at all.
+        "fonts/fonts.conf": FONTS,
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     }
     for name, text in contents.items():
         path = directory / name
+        path.parent.mkdir(mode=0o755, exist_ok=True)
         path.write_text(text)
         path.chmod(0o644)
+    # The loader's cache is this machine's own: without it every library is searched for along the default paths.
+    cache = Path("/etc/ld.so.cache")
+    if cache.exists():
+        shutil.copyfile(cache, directory / "ld.so.cache")
 
 
 def _private_place(needed: list[Path]) -> Path:

@@ -27,7 +27,14 @@ def install(emit: Callable[[dict[str, Any]], Any]) -> None:
 
         def send(self, done: bool) -> None:
             facts = self.format_dict
-            name = self.__dict__.setdefault("_playground_id", f"tqdm-{next(_numbers)}")
+            # A bar that is cleared when it ends, or that stands inside another, is one line drawn again and again.
+            line = abs(self.pos)
+            again = line > 0 or not self.leave
+            name = (
+                f"tqdm-line-{line}"
+                if again
+                else self.__dict__.setdefault("_playground_id", f"tqdm-{next(_numbers)}")
+            )
             text = bar.format_meter(**{**facts, "ncols": None, "bar_format": METER})
             emit(
                 {
@@ -57,8 +64,8 @@ def install(emit: Callable[[dict[str, Any]], Any]) -> None:
                 close_as_text(self)
                 return
             self.disable = True
-            self._decr_instances(self)
             send(self, done=True)
+            self._decr_instances(self)
 
         bar.display, bar.clear, bar.close = display, clear, close
 

@@ -64,7 +64,9 @@ class Hook(DisplayHook):
     source = ""
 
     def quiet(self):
-        lines = [line for line in self.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        lines = [
+            line for line in self.source.splitlines() if line.strip() and not line.lstrip().startswith("#")
+        ]
         return bool(lines) and lines[-1].split("#")[0].rstrip().endswith(";")
 
     def write_output_prompt(self):
@@ -89,11 +91,15 @@ def install(shell, emit: Emit) -> None:
     tables = TableFormatter(parent=shell.display_formatter)
     shell.display_formatter.formatters[TABLE] = tables
     # pandas says its classes live in `pandas`; older versions named the module they are defined in.
-    for module, frame, series in (("pandas", "DataFrame", "Series"), ("pandas.core.frame", "DataFrame", None)):
+    for module, frame, series in (
+        ("pandas", "DataFrame", "Series"),
+        ("pandas.core.frame", "DataFrame", None),
+    ):
         tables.for_type_by_name(module, frame, frame_table)
         if series:
             tables.for_type_by_name(module, series, lambda series: frame_table(series.to_frame()))
     hooks.after_import("plotly.basedatatypes", _fit_plotly)
+    hooks.after_import("bokeh.models.layouts", _fit_bokeh_models)
     hooks.after_import("bokeh.io.showing", _fit_bokeh_show)
     hooks.after_import("bokeh.io.saving", _fit_bokeh_save)
     hooks.after_import("bokeh.io.output", _fit_bokeh_output)
@@ -187,10 +193,24 @@ def plotly_data(figure) -> dict[str, Any]:
 # Bokeh, which backtesting draws with. Nothing may open a browser or write a page; its figure travels as JSON.
 
 
+_shown_bokeh: set[str] = set()
+
+
 def show_bokeh(figure, *_arguments, **_options) -> None:
     from bokeh.embed import json_item
 
+    _shown_bokeh.add(figure.id)
     show_data({BOKEH: json_item(figure)})
+
+
+def _fit_bokeh_models(module) -> None:
+    """The value of `bt.plot()` in a cell's last line is the figure it has just shown."""
+
+    def show_once(figure) -> None:
+        if figure.id not in _shown_bokeh:
+            show_bokeh(figure)
+
+    module.LayoutDOM._ipython_display_ = show_once
 
 
 def _fit_bokeh_show(module) -> None:

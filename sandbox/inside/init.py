@@ -91,7 +91,9 @@ def main() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     kill_x32_calls(libc)
-    os.write(control.descriptor, b"hello\n")  # the engine learns our pid from the socket, and limits us before it answers
+    os.write(
+        control.descriptor, b"hello\n"
+    )  # the engine learns our pid from the socket, and limits us before it answers
     job = control.receive()
     write_sources(job["files"])
 
@@ -111,7 +113,9 @@ def main() -> None:
         finally:
             os._exit(70)
     for descriptor in (0, 1, 2, rich_descriptor):
-        os.close(descriptor)  # so that the engine sees the end of the pipes when the program's last process ends
+        os.close(
+            descriptor
+        )  # so that the engine sees the end of the pipes when the program's last process ends
     control.send({"type": "running"})
     try:
         watch = Watch(control, program, job["limits"]["disk_bytes"])
@@ -129,7 +133,12 @@ def kill_x32_calls(libc: ctypes.CDLL) -> None:
     """A second filter: the x32 numbers of the same calls kill; nsjail's policy language cannot name them."""
     load, jump_if_set, give = 0x20, 0x45, 0x06
     kill_process, allow = 0x80000000, 0x7FFF0000
-    instructions = [(load, 0, 0, 0), (jump_if_set, 0, 1, X32_BIT), (give, 0, 0, kill_process), (give, 0, 0, allow)]
+    instructions = [
+        (load, 0, 0, 0),
+        (jump_if_set, 0, 1, X32_BIT),
+        (give, 0, 0, kill_process),
+        (give, 0, 0, allow),
+    ]
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
 
     class Program(ctypes.Structure):
@@ -318,7 +327,11 @@ def walk_regular_files():
                     info = os.stat(name, dir_fd=directory, follow_symlinks=False)
                     if stat.S_ISREG(info.st_mode):
                         yield path, directory, name, info
-                    elif stat.S_ISDIR(info.st_mode) and depth < ARTEFACT_DEPTH and name not in SKIPPED_DIRECTORIES:
+                    elif (
+                        stat.S_ISDIR(info.st_mode)
+                        and depth < ARTEFACT_DEPTH
+                        and name not in SKIPPED_DIRECTORIES
+                    ):
                         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
                         stack.append((os.open(name, flags, dir_fd=directory), path + "/", depth + 1))
                 except OSError:

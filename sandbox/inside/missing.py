@@ -13,7 +13,13 @@ _KNOWN = [
     "quantlib", "requests", "scipy", "seaborn", "sklearn", "sqlalchemy", "statsmodels", "sympy", "talib", "tensorflow",
     "torch", "tqdm", "xgboost", "yfinance",
 ]  # fmt: skip
-_ALIASES = {"scikit_learn": "sklearn", "scikit": "sklearn", "beautifulsoup": "bs4", "beautifulsoup4": "bs4", "pytorch": "torch"}
+_ALIASES = {
+    "scikit_learn": "sklearn",
+    "scikit": "sklearn",
+    "beautifulsoup": "bs4",
+    "beautifulsoup4": "bs4",
+    "pytorch": "torch",
+}
 
 
 class MissingPackages:
@@ -25,7 +31,9 @@ class MissingPackages:
             return None
         line = _line_of_the_import()
         if line is None:
-            return None  # a library looking for something optional, or a question that wants None for an answer
+            return (
+                None  # a library looking for something optional, or a question that wants None for an answer
+            )
         meant = proposal(name)
         if meant is None:
             raise ModuleNotFoundError(f"No package called {name!r} (line {line})", name=name)
@@ -51,7 +59,9 @@ def _line_of_the_import() -> int | None:
         filename = frame.f_code.co_filename
         if is_users(filename):
             return frame.f_lineno
-        if filename.endswith("importlib/util.py") or not ("importlib" in filename or __name__ == frame.f_globals.get("__name__")):
+        if filename.endswith("importlib/util.py") or not (
+            "importlib" in filename or __name__ == frame.f_globals.get("__name__")
+        ):
             return None
         frame = frame.f_back
     return None

@@ -142,7 +142,9 @@ def _mark_lines(source: str, lines: list[str]) -> list[int]:
         return []
     try:
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        comments = {token.start[0] for token in tokens if token.type == tokenize.COMMENT and token.start[1] == 0}
+        comments = {
+            token.start[0] for token in tokens if token.type == tokenize.COMMENT and token.start[1] == 0
+        }
     except (tokenize.TokenError, SyntaxError):
         return looks  # magics or a mistake: the mistake is reported when its cell is compiled
     return [number for number in looks if number in comments]
@@ -160,7 +162,10 @@ def _syntax_mistake(shell, source: str, entry: str) -> SyntaxError | None:
         mistake = error
     except ValueError as error:  # null characters
         return SyntaxError(str(error), (entry, 1, 1, ""))
-    if any(line.lstrip().startswith(("%", "!", "?")) or line.rstrip().endswith("?") for line in source.splitlines()):
+    if any(
+        line.lstrip().startswith(("%", "!", "?")) or line.rstrip().endswith("?")
+        for line in source.splitlines()
+    ):
         return None  # IPython's own spelling: let it decide, cell by cell
     return mistake.with_traceback(None)
 
@@ -214,6 +219,7 @@ def _make_shell(entry: str, emit):
     transforms = shell.input_transformer_manager.cleanup_transforms
     transforms[:] = [each for each in transforms if getattr(each, "__name__", "") not in unwanted]
     warnings.filterwarnings("ignore", message="To exit: use")
+    warnings.formatwarning = _format_warning
 
     hooks.install()
     display.install(shell, emit)
@@ -225,6 +231,13 @@ def _make_shell(entry: str, emit):
     sys.excepthook = tracebacks.excepthook
     threading.excepthook = _thread_excepthook
     return shell
+
+
+def _format_warning(message, category, filename, lineno, line=None) -> str:
+    """As Python does it, but with the file's name as the program's author knows it."""
+    text = linecache.getline(filename, lineno).strip() if line is None else line.strip()
+    place = f"{tracebacks.display_name(filename)}:{lineno}: {category.__name__}: {message}\n"
+    return place + (f"  {text}\n" if text else "")
 
 
 def _thread_excepthook(arguments) -> None:

@@ -104,7 +104,9 @@ def install(ask) -> None:
     """Replace sys.stdin, sys.stdout and sys.stderr; `ask` is called when a line is wanted and none is there."""
     sys.stdout = sys.__stdout__ = _text(STDOUT, "<stdout>")
     sys.stderr = sys.__stderr__ = _text(STDERR, "<stderr>")
-    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(_Questions(ask)), encoding="utf-8", errors="replace")
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(
+        io.BufferedReader(_Questions(ask)), encoding="utf-8", errors="replace"
+    )
 
 
 def _text(descriptor: int, name: str) -> io.TextIOWrapper:

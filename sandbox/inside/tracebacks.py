@@ -100,7 +100,9 @@ def _format_chain(report: traceback.TracebackException, depth: int = 0):
             yield from _format_chain(report.__context__, depth + 1)
             yield f"\n{_DIM}During handling of the above exception, another exception occurred:{_RESET}\n\n"
     frames = _visible(report.stack)
-    if frames and not (issubclass(report.exc_type, SyntaxError) and not any(is_users(f.filename) for f in frames)):
+    if frames and not (
+        issubclass(report.exc_type, SyntaxError) and not any(is_users(f.filename) for f in frames)
+    ):
         yield f"{_BOLD}Traceback (most recent call last):{_RESET}\n"
         yield from _format_frames(frames)
     if getattr(report, "exceptions", None):
@@ -146,7 +148,7 @@ def _format_others(frames: list[traceback.FrameSummary]):
         if frame is None:
             yield f"{_DIM}  ... {len(frames) - 3} more frames of libraries ...{_RESET}\n"
         else:
-            yield f"{_DIM}  File \"{display_name(frame.filename)}\", line {frame.lineno}, in {frame.name}{_RESET}\n"
+            yield f'{_DIM}  File "{display_name(frame.filename)}", line {frame.lineno}, in {frame.name}{_RESET}\n'
 
 
 def _format_last(report: traceback.TracebackException):
