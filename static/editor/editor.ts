@@ -1,0 +1,165 @@
+// The code editor: Monaco with Python only, in the colours of the page. Loaded by source.ts where it is wanted.
+
+import * as monaco from "monaco-editor/editor";
+import "monaco-editor/features/register.all";
+import "monaco-editor/languages/definitions/python/register";
+
+export interface EditorOptions {
+  value: string;
+  readOnly: boolean;
+  worker: string;
+  label: string;
+  changed: () => void;
+}
+
+export interface EditorHandle {
+  getValue(): string;
+  setValue(text: string): void;
+  setOffset(offset: number): void;
+  goToLine(line: number): void;
+  focus(): void;
+  dispose(): void;
+}
+
+export interface EditorBundle {
+  mount(holder: HTMLElement, options: EditorOptions): EditorHandle;
+}
+
+export function mount(holder: HTMLElement, options: EditorOptions): EditorHandle {
+  (globalThis as { MonacoEnvironment?: unknown }).MonacoEnvironment = { getWorker: () => new Worker(options.worker) };
+  const theme = applyTheme();
+  const editor = monaco.editor.create(holder, {
+    value: options.value,
+    language: "python",
+    theme,
+    readOnly: options.readOnly,
+    ariaLabel: options.label,
+    automaticLayout: true,
+    fontFamily: '"JetBrains Mono", ui-monospace, "DejaVu Sans Mono", monospace',
+    fontSize: 13,
+    lineHeight: 20,
+    fontLigatures: false,
+    minimap: { enabled: false },
+    scrollBeyondLastLine: false,
+    renderLineHighlight: "line",
+    lineNumbersMinChars: 3,
+    padding: { top: 12, bottom: 12 },
+    tabSize: 4,
+    insertSpaces: true,
+    detectIndentation: true,
+    rulers: [],
+    wordWrap: "off",
+    smoothScrolling: false,
+    cursorBlinking: "blink",
+    bracketPairColorization: { enabled: false },
+    guides: { indentation: true, bracketPairs: false },
+    occurrencesHighlight: "singleFile",
+    fixedOverflowWidgets: true,
+    overviewRulerBorder: false,
+    hideCursorInOverviewRuler: true,
+    accessibilitySupport: "auto",
+    stickyScroll: { enabled: false },
+    unicodeHighlight: { ambiguousCharacters: true, nonBasicASCII: false },
+    scrollbar: { verticalScrollbarSize: 12, horizontalScrollbarSize: 12, useShadows: false },
+  });
+  editor.onDidChangeModelContent(() => options.changed());
+
+  const retheme = (): void => monaco.editor.setTheme(applyTheme());
+  document.addEventListener("themechange", retheme);
+  const queries = [matchMedia("(prefers-color-scheme: dark)"), matchMedia("(forced-colors: active)"), matchMedia("(prefers-contrast: more)")];
+  for (const query of queries) query.addEventListener("change", retheme);
+
+  let flash: monaco.editor.IEditorDecorationsCollection | null = null;
+  return {
+    getValue: () => editor.getValue(),
+    // One undo step away from what was there: replacing a text must never lose it.
+    setValue: (text) => {
+      const model = editor.getModel();
+      if (!model) return;
+      editor.pushUndoStop();
+      editor.executeEdits("replace", [{ range: model.getFullModelRange(), text }]);
+      editor.pushUndoStop();
+    },
+    setOffset: (offset) => {
+      const position = editor.getModel()?.getPositionAt(offset);
+      if (position) editor.setPosition(position);
+    },
+    goToLine: (line) => {
+      const last = editor.getModel()?.getLineCount() ?? 1;
+      const target = Math.min(Math.max(1, line), last);
+      editor.setPosition({ lineNumber: target, column: 1 });
+      editor.revealLineInCenterIfOutsideViewport(target);
+      flash?.clear();
+      flash = editor.createDecorationsCollection([{
+        range: new monaco.Range(target, 1, target, 1),
+        options: { isWholeLine: true, className: "line-called", linesDecorationsClassName: "line-called__edge" },
+      }]);
+      const done = editor.onDidChangeModelContent(() => {
+        flash?.clear();
+        done.dispose();
+      });
+      editor.focus();
+    },
+    focus: () => editor.focus(),
+    dispose: () => {
+      document.removeEventListener("themechange", retheme);
+      for (const query of queries) query.removeEventListener("change", retheme);
+      editor.getModel()?.dispose();
+      editor.dispose();
+    },
+  };
+}
+
+/** Define the theme from the page's own tokens and answer its name. */
+function applyTheme(): string {
+  const { theme } = document.documentElement.dataset;
+  const systemDark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = theme === "dark" || (theme !== "light" && systemDark);
+  if (theme === "contrast" || matchMedia("(forced-colors: active)").matches) return dark ? "hc-black" : "hc-light";
+  const colour = reader();
+  const name = dark ? "playground-dark" : "playground-light";
+  monaco.editor.defineTheme(name, {
+    base: dark ? "vs-dark" : "vs",
+    inherit: true,
+    rules: [
+      { token: "", foreground: colour("--text").slice(1) },
+      { token: "keyword", foreground: colour("--code-keyword").slice(1) },
+      { token: "string", foreground: colour("--code-string").slice(1) },
+      { token: "number", foreground: colour("--code-number").slice(1) },
+      { token: "comment", foreground: colour("--code-comment").slice(1) },
+      { token: "tag", foreground: colour("--code-name").slice(1) },
+      { token: "type", foreground: colour("--code-name").slice(1) },
+    ],
+    colors: {
+      "editor.background": colour("--surface-0"),
+      "editor.foreground": colour("--text"),
+      "editorLineNumber.foreground": colour("--text-muted"),
+      "editorLineNumber.activeForeground": colour("--text"),
+      "editor.lineHighlightBackground": colour("--surface-1"),
+      "editor.lineHighlightBorder": "#00000000",
+      "editorCursor.foreground": colour("--accent"),
+      "editorWidget.background": colour("--surface-1"),
+      "editorWidget.border": colour("--line"),
+      "focusBorder": colour("--focus"),
+      "input.background": colour("--surface-0"),
+      "input.border": colour("--line-strong"),
+      "editorIndentGuide.background1": colour("--line"),
+      "editorIndentGuide.activeBackground1": colour("--line-strong"),
+    },
+  });
+  return name;
+}
+
+/** Reads a colour token as #rrggbb, which is all that Monaco understands. */
+function reader(): (token: string) => string {
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const style = getComputedStyle(document.documentElement);
+  return (token) => {
+    if (!context) return "#888888";
+    context.fillStyle = "#888888";
+    context.fillStyle = style.getPropertyValue(token).trim();
+    context.fillRect(0, 0, 1, 1);
+    const [red = 0, green = 0, blue = 0] = context.getImageData(0, 0, 1, 1).data;
+    return `#${[red, green, blue].map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+  };
+}

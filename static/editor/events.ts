@@ -1,0 +1,74 @@
+// What does a run tell the page? The shapes of its events, as the server numbers and sends them.
+
+export type RunStatus =
+  | "queued" | "running" | "succeeded" | "failed" | "timed_out" | "out_of_memory"
+  | "output_exceeded" | "disk_full" | "cancelled" | "crashed";
+
+interface Numbered { seq: number; t: number }
+
+export type Param = {
+  name: string;
+  label?: string;
+  kind: "number" | "choice" | "text" | "boolean";
+  default?: unknown;
+  value?: unknown;
+  minimum?: number | null;
+  maximum?: number | null;
+  step?: number | null;
+  choices?: unknown[] | null;
+};
+
+export interface Figure { key: string; label: string; text: string; value: number | null; help?: string }
+
+export interface ColumnTable {
+  columns: ({ name: string; kind?: string } | string)[];
+  rows: unknown[][];
+  total?: number;
+}
+
+export interface BacktestShown {
+  backtest: number;
+  strategy: string;
+  verified: boolean;
+  verified_text: string;
+  figures: Figure[];
+  chart: { dates: string[]; equity: number[]; drawdown: number[] };
+  trades: ColumnTable;
+  conventions: string[];
+  description: string;
+}
+
+export type RunEvent = Numbered & (
+  | { type: "phase"; phase: string }
+  | { type: "stdout" | "stderr"; text: string }
+  | { type: "display"; data: Record<string, unknown>; metadata?: Record<string, unknown> }
+  | { type: "progress"; id: string; label?: string; value?: number; total?: number | null; done?: boolean; text?: string }
+  | ({ type: "param" } & Param)
+  | ({ type: "backtest" } & BacktestShown)
+  | { type: "input"; prompt?: string; password?: boolean }
+  | { type: "error"; name?: string; message?: string; file?: string; line?: number; frames?: { file: string; line: number; function: string }[] }
+  | { type: "cell"; index: number; title?: string; line?: number }
+  | { type: "notice"; text: string }
+  | { type: "artefact"; name: string; size: number; url?: string }
+  | { type: "finished"; status: RunStatus; message?: string; limit?: { name: string; value: number } | null;
+      cpu_seconds?: number | null; wall_seconds?: number | null; peak_memory_bytes?: number | null }
+);
+
+export type EventOf<Type extends RunEvent["type"]> = Extract<RunEvent, { type: Type }>;
+
+export const STATUS_WORDS: Record<RunStatus, string> = {
+  queued: "Queued",
+  running: "Running",
+  succeeded: "Succeeded",
+  failed: "Failed",
+  timed_out: "Timed out",
+  out_of_memory: "Out of memory",
+  output_exceeded: "Too much output",
+  disk_full: "Disk full",
+  cancelled: "Stopped",
+  crashed: "Lost by us",
+};
+
+export function isFinal(status: string): boolean {
+  return status !== "queued" && status !== "running";
+}

@@ -1,0 +1,142 @@
+// Where is the source text while it is edited? In the form's textarea first; in Monaco once that has loaded.
+
+import type { EditorBundle, EditorHandle } from "./editor";
+import { find, need, remembered } from "./page";
+
+const PLAIN = "plain-editor";
+
+export class SourceBox {
+  private handle: EditorHandle | null = null;
+  private readonly area = need<HTMLTextAreaElement>("#source");
+  private readonly holder = need("#editor");
+  private readonly note = find("#editor-note");
+  private readonly listeners: (() => void)[] = [];
+
+  constructor() {
+    this.area.addEventListener("input", () => this.tell());
+    const small = matchMedia("(pointer: coarse), (max-width: 719px)").matches;
+    const edit = find<HTMLButtonElement>("#edit-as-text");
+    if (small && edit && !this.area.readOnly) {
+      // Read first on a phone: a touch that scrolls must not open the keyboard.
+      this.area.readOnly = true;
+      edit.hidden = false;
+      edit.addEventListener("click", () => {
+        this.area.readOnly = false;
+        edit.hidden = true;
+        this.area.focus();
+      });
+    }
+    if (!small && remembered.get(PLAIN) !== "yes") void this.loadEditor();
+  }
+
+  get text(): string {
+    return this.handle ? this.handle.getValue() : this.area.value;
+  }
+
+  set text(text: string) {
+    if (this.handle) this.handle.setValue(text);
+    else this.area.value = text;
+    this.tell();
+  }
+
+  get isRich(): boolean {
+    return this.handle !== null;
+  }
+
+  onChange(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  /** The textarea is what a plain form post sends. */
+  syncForm(): void {
+    this.area.value = this.text;
+  }
+
+  focus(): void {
+    if (this.handle) this.handle.focus();
+    else this.area.focus();
+  }
+
+  goToLine(line: number): void {
+    if (this.handle) {
+      this.handle.goToLine(line);
+      return;
+    }
+    const lines = this.area.value.split("\n");
+    const start = lines.slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
+    this.area.focus();
+    this.area.setSelectionRange(start, start + (lines[line - 1]?.length ?? 0));
+    const height = Number.parseFloat(getComputedStyle(this.area).lineHeight) || 20;
+    this.area.scrollTop = Math.max(0, (line - 4) * height);
+  }
+
+  /** Change between the code editor and the plain text field; the choice is remembered. */
+  async toggle(): Promise<void> {
+    if (this.handle) {
+      this.area.value = this.handle.getValue();
+      this.handle.dispose();
+      this.handle = null;
+      this.holder.hidden = true;
+      this.area.hidden = false;
+      this.area.focus();
+      remembered.set(PLAIN, "yes");
+    } else {
+      remembered.set(PLAIN, null);
+      await this.loadEditor();
+      this.focus();
+    }
+    this.markKind();
+  }
+
+  private async loadEditor(): Promise<void> {
+    const { script, styles, worker } = this.holder.dataset;
+    if (!script || !styles || !worker) return;
+    try {
+      const [bundle] = await Promise.all([import(new URL(script, location.href).href) as Promise<EditorBundle>, stylesheet(styles)]);
+      const selection = document.activeElement === this.area ? this.area.selectionStart : null;
+      this.holder.hidden = false;
+      this.handle = bundle.mount(this.holder, {
+        value: this.area.value,
+        readOnly: this.area.readOnly,
+        worker,
+        label: `${this.area.getAttribute("aria-label") ?? "Source"}. Control M: Tab leaves the editor.`,
+        changed: () => this.tell(),
+      });
+      this.area.hidden = true;
+      if (selection !== null) {
+        this.handle.focus();
+        this.handle.setOffset(selection);
+      }
+    } catch {
+      this.holder.hidden = true;
+      this.area.hidden = false;
+      if (this.note) {
+        this.note.hidden = false;
+        this.note.textContent = "The code editor did not load. The plain editor is in use; everything else works.";
+      }
+    }
+    this.markKind();
+  }
+
+  private markKind(): void {
+    document.body.toggleAttribute("data-rich-editor", this.isRich);
+    const label = find("[data-action=toggle-editor] [data-label]");
+    if (label) label.textContent = this.isRich ? "Edit as plain text" : "Use the code editor";
+  }
+
+  private tell(): void {
+    for (const listener of this.listeners) listener();
+  }
+}
+
+function stylesheet(url: string): Promise<void> {
+  if (find(`link[href="${CSS.escape(url)}"]`)) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const link = document.createElement("link");
+    link.rel = "stylesheet";
+    link.href = url;
+    link.onload = () => resolve();
+    link.onerror = () => reject(new Error(url));
+    document.head.append(link);
+  });
+}

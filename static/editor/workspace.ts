@@ -1,0 +1,267 @@
+// The page where one writes and runs, and the page of one run: wires the parts to what the template drew.
+
+import { Console } from "./console";
+import { showKeys, watchKeys } from "./keys";
+import { OutputFrame } from "./outputs";
+import { find, icon, jsonScript, make, need, post, toast } from "./page";
+import { PaneTabs, watchSplitters } from "./panes";
+import { ParamPanel } from "./params";
+import { RunView } from "./results";
+import { DraftSaver } from "./save";
+import { SourceBox } from "./source";
+
+const root = need("#workspace");
+const writing = root.dataset.page === "workspace";
+document.documentElement.classList.add("has-script");
+
+const source = writing ? new SourceBox() : null;
+const tabs = new PaneTabs(root);
+watchSplitters(root);
+
+function goToLine(line: number): void {
+  tabs.show("code");
+  if (source) {
+    source.goToLine(line);
+    return;
+  }
+  const target = find(`#line-${line}`);
+  target?.scrollIntoView({ block: "center" });
+  for (const called of document.querySelectorAll(".is-called")) called.classList.remove("is-called");
+  target?.classList.add("is-called");
+  target?.focus();
+}
+
+const output = new Console(need("#console"), goToLine);
+const frame = new OutputFrame(need<HTMLIFrameElement>("#output-frame"));
+const params = writing ? new ParamPanel(need("#params"), () => markStale()) : null;
+
+// The two halves of the result: what is drawn above, what was printed below. An empty half takes no room.
+document.addEventListener("contentchange", (event) => {
+  const { rich, text } = (event as CustomEvent<{ rich: boolean; text: boolean }>).detail;
+  root.toggleAttribute("data-has-rich", rich);
+  root.toggleAttribute("data-has-text", text);
+  if (rich) tabs.news("result");
+  if (text) tabs.news("console");
+});
+
+const view = new RunView(output, frame, {
+  param: (param) => params?.declare(param),
+  began: () => {
+    if (tabs.isNarrow && tabs.current === "code") tabs.show("result");
+  },
+  ended: (status, declared) => {
+    if (status === "succeeded") params?.keepOnly(declared);
+    void refreshRuns();
+    markStale();
+    if (status === "succeeded") drawNudge();
+    if (tabs.isNarrow && !root.hasAttribute("data-has-rich") && root.hasAttribute("data-has-text")) tabs.show("console");
+  },
+  goToLine,
+});
+
+let ranSource: string | null = null;
+let ranParams: Record<string, string> = {};
+
+function readRan(panel: HTMLElement): void {
+  ranSource = jsonScript<string>("run-source", panel);
+  const given = jsonScript<Record<string, unknown>>("run-params", panel) ?? {};
+  ranParams = Object.fromEntries(Object.entries(given).map(([name, value]) => [`param:${name}`, String(value)]));
+}
+
+/** A result is stale when the code or a value it was given has changed since. */
+function markStale(): void {
+  const stripe = find("#stale");
+  if (!stripe || !source) return;
+  const code = ranSource !== null && normal(source.text) !== normal(ranSource);
+  const values = params?.values() ?? {};
+  // A value nobody has set yet is the code's own default, which the run used too.
+  const changed = Object.keys(values).filter((name) => name in ranParams && ranParams[name] !== values[name]);
+  const touched = changed.length > 0 || Object.keys(values).some((name) => !(name in ranParams) && touchedParams.has(name) && values[name] !== defaultsAtRun[name]);
+  const stale = ranSource !== null && !view.inProgress && (code || touched);
+  stripe.hidden = !stale;
+  root.toggleAttribute("data-stale", stale);
+  const words = find("[data-slot=what]", stripe);
+  if (words) words.textContent = code ? "The code has changed since this run." : "A parameter has changed since this run.";
+}
+
+const touchedParams = new Set<string>();
+let defaultsAtRun: Record<string, string> = {};
+
+function normal(text: string): string {
+  return text.replace(/\r\n?/g, "\n");
+}
+
+// Running ------------------------------------------------------------------------------------------------------
+
+const panelNow = (): HTMLElement => need("#run-panel");
+readRan(panelNow());
+
+let saver: DraftSaver | null = null;
+let starting = false;
+
+async function run(): Promise<void> {
+  const form = find<HTMLFormElement>("#run-form");
+  if (!form || !source || starting) return;
+  if (view.inProgress) {
+    toast("This run is still in progress. Stop it first, or wait for it.", "info");
+    return;
+  }
+  const button = need<HTMLButtonElement>("[data-action=run]");
+  if (button.disabled) return;
+  starting = true;
+  button.setAttribute("aria-busy", "true");
+  find("#nudge")?.setAttribute("hidden", "");
+  const text = source.text;
+  const values = params?.values() ?? {};
+  try {
+    const answer = await post(form.action, { source: text, ...values }, { "HX-Request": "true", Accept: "text/html" });
+    if (answer.status !== 200 && answer.status !== 422) throw new Error(`The server answered ${answer.status}.`);
+    // A fragment of our own server, parsed without running anything in it.
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector<HTMLElement>("#run-panel");
+    if (!fresh) throw new Error("The server's answer was not understood.");
+    saver?.storedElsewhere(text, fresh.dataset.draftVersion ? Number(fresh.dataset.draftVersion) : null);
+    if (answer.status === 422) {
+      const refusal = find("#refusal", fresh);
+      find("#refusal")?.remove();
+      if (refusal) panelNow().prepend(document.adoptNode(refusal));
+    } else {
+      panelNow().replaceWith(document.adoptNode(fresh));
+      readRan(panelNow());
+      ranSource ??= text;
+      defaultsAtRun = values;
+      touchedParams.clear();
+      view.attach(panelNow());
+      if (tabs.isNarrow) tabs.show("result");
+      void refreshRuns();
+    }
+    markStale();
+  } catch (error) {
+    const why = error instanceof TypeError ? "The server cannot be reached. Your text is kept here; press Run again in a moment." : (error as Error).message;
+    toast(why, "error");
+  } finally {
+    starting = false;
+    button.removeAttribute("aria-busy");
+  }
+}
+
+async function refreshRuns(): Promise<void> {
+  const list = find("#runs");
+  const url = list?.dataset.url;
+  if (!list || !url) return;
+  try {
+    const answer = await fetch(url, { headers: { "HX-Request": "true", Accept: "text/html" } });
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#runs");
+    if (fresh) list.replaceWith(document.adoptNode(fresh));
+  } catch {
+    // The list is a convenience; it comes with the next run or reload.
+  }
+}
+
+/** After the first finished run: one concrete thing to try, as a button that does it. */
+function drawNudge(): void {
+  const nudge = find("#nudge");
+  if (!nudge || !params || nudge.dataset.done) return;
+  const idea = params.suggestion();
+  const place = need("[data-slot=idea]", nudge);
+  if (idea) {
+    const button = make("button", { type: "button", class: "button button--small" }, icon("play"), `Change ${idea.label} from ${idea.from} to ${idea.to} and run again`);
+    button.addEventListener("click", () => {
+      nudge.dataset.done = "yes";
+      touchedParams.add(`param:${idea.name}`);
+      params.set(idea.name, idea.to);
+      void run();
+    });
+    place.replaceChildren(button);
+  }
+  nudge.hidden = !idea && !find("[data-keep]", nudge);
+}
+
+// The bar ------------------------------------------------------------------------------------------------------
+
+if (writing && source) {
+  const urls = jsonScript<{ draft: string; save: string; settings: string }>("urls");
+  if (urls) {
+    saver = new DraftSaver(source, urls, Number(root.dataset.draftVersion) || 1, root.dataset.draftSaved ?? "");
+    watchTitle(urls.settings);
+  }
+  source.onChange(markStale);
+  find("#params")?.addEventListener("input", (event) => {
+    const field = (event.target as Element).closest<HTMLElement>("[data-name]");
+    if (field) touchedParams.add(`param:${field.dataset.name}`);
+    markStale();
+  });
+  defaultsAtRun = params?.values() ?? {};
+
+  need<HTMLFormElement>("#run-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    void run();
+  });
+  for (const button of document.querySelectorAll("[data-action=run-again]")) button.addEventListener("click", () => void run());
+  find("[data-action=toggle-editor]")?.addEventListener("click", () => void source.toggle());
+  find("[data-action=save]")?.addEventListener("click", () => void saver?.saveRevision());
+  find("[data-action=download]")?.addEventListener("click", () => {
+    const link = make("a", { href: URL.createObjectURL(new Blob([source.text], { type: "text/x-python" })), download: "main.py" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1_000);
+  });
+}
+find("[data-action=stop]")?.addEventListener("click", () => void view.stop());
+for (const button of document.querySelectorAll("[data-action=keys]")) button.addEventListener("click", showKeys);
+
+watchKeys({
+  run: () => void run(),
+  stop: () => void view.stop(),
+  save: () => void saver?.saveRevision(),
+  pane: (number) => {
+    const pane = ["files", "code", "result", "console"][number - 1] as string;
+    tabs.show(pane);
+    if (pane === "code" && source) source.focus();
+    else need(`#pane-${pane}`).focus();
+  },
+});
+
+// In menus, a chosen action closes the menu; dialogs close by their own forms.
+for (const button of document.querySelectorAll<HTMLElement>(".menu[popover] button")) {
+  button.addEventListener("click", () => button.closest<HTMLElement>("[popover]")?.hidePopover());
+}
+
+view.attach(panelNow());
+markStale();
+document.body.dataset.ready = "";
+
+function watchTitle(settings: string): void {
+  const form = find<HTMLFormElement>("#settings-form");
+  if (!form) return;
+  const title = need<HTMLInputElement>("[name=title]", form);
+  const visibility = find<HTMLSelectElement>("[name=visibility]", form);
+  let before = title.value;
+  const store = async (): Promise<void> => {
+    const wanted = title.value.trim();
+    if (!wanted) {
+      title.value = before;
+      return;
+    }
+    try {
+      const answer = await post(settings, { title: wanted, ...(visibility ? { visibility: visibility.value } : {}) });
+      const body = (await answer.json()) as { title?: string; message?: string };
+      if (!answer.ok) throw new Error(body.message ?? "The name was not saved.");
+      document.title = document.title.replace(before, body.title ?? wanted);
+      before = title.value = body.title ?? wanted;
+    } catch (error) {
+      toast(error instanceof TypeError ? "The name was not saved: the server cannot be reached." : (error as Error).message, "error");
+    }
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    title.blur();
+  });
+  title.addEventListener("change", () => void store());
+  title.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      title.value = before;
+      title.blur();
+    }
+  });
+  visibility?.addEventListener("change", () => void store());
+}
