@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ import numpy as np
 import pyarrow as pa
 from qfp import adjustment, metrics
 from qfp.replay import Replay, replay
+
+from marketdata.store import SnapshotMissing, read_manifest
 
 MAX_BARS = 200_000
 MAX_FILLS = 100_000
@@ -163,11 +164,6 @@ def _fills(values: Any, bars: int) -> list[dict[str, float]]:
 # Our own bars --------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=8)
-def _manifest(store: Path, snapshot: str) -> dict[str, Any]:
-    return json.loads((store / "snapshots" / snapshot / "manifest.json").read_bytes())
-
-
 def _table(store: Path, object_hash: str) -> dict[str, np.ndarray]:
     with pa.memory_map(str(store / "objects" / f"{object_hash}.arrow")) as source:
         table = pa.ipc.open_file(source).read_all()
@@ -188,8 +184,8 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
     if snapshot is None or instrument["object"] is None:
         raise NotVerified("The bars came from the code, not from the catalogue, so they could not be compared.")
     try:
-        entries = _manifest(store, snapshot)["series"]
-    except FileNotFoundError:
+        entries = read_manifest(store, snapshot)["series"]
+    except SnapshotMissing:
         raise NotVerified("The data snapshot of this run is not in the store any more.") from None
     entry = next((e for e in entries if e["object"] == instrument["object"]), None)
     if entry is None:
@@ -258,7 +254,7 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
         account = replay(fills, bars.close, cash)
         benchmark = cash * bars.close / bars.close[0]
         _compare(account.equity, claimed, cash)
-        verified, verified_text = True, "Verified: the fills were replayed over our own bars and give this equity curve."
+        verified, verified_text = True, "Verified: its fills, replayed over our own bars, give this equity curve."
     except NotVerified as doubt:
         account = _as_claimed(fills, claimed)
         verified, verified_text = False, f"Not verified. {doubt}"
