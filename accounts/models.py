@@ -1,4 +1,4 @@
-"""Who has an account, and what may they use? User (custom from the first migration) and Plan (limits are data)."""
+"""Who has an account, and what may they use? User and Plan (limits are rows, not code)."""
 
 from __future__ import annotations
 
@@ -54,8 +54,13 @@ class Plan(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(
-                    concurrent_runs__gt=0, cpu_seconds__gt=0, wall_seconds__gt=0, memory_mb__gt=0, disk_mb__gt=0,
-                    output_kb__gt=0, processes__gt=0,
+                    concurrent_runs__gt=0,
+                    cpu_seconds__gt=0,
+                    wall_seconds__gt=0,
+                    memory_mb__gt=0,
+                    disk_mb__gt=0,
+                    output_kb__gt=0,
+                    processes__gt=0,
                 ),
                 name="plan_limits_above_zero",
             ),
@@ -84,6 +89,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     email = models.EmailField("email address")
     display_name = models.CharField("display name", max_length=80, blank=True)
+    # True when another account used the same address first. Sign-up answers alike for known and unknown
+    # addresses and signs in at once, so two accounts may claim one until its owner confirms it for one.
+    email_disputed = models.BooleanField(default=False, editable=False)
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="users")
     is_staff = models.BooleanField("staff", default=False, help_text="May enter the administration site.")
     is_active = models.BooleanField("active", default=True, help_text="Untick to lock the account out.")
@@ -100,7 +108,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints = (
             models.UniqueConstraint(Lower("username"), name="username_unique_without_case"),
             models.UniqueConstraint(
-                Lower("email"), name="email_unique_without_case",
+                Lower("email"),
+                condition=models.Q(email_disputed=False) & ~models.Q(email=""),
+                name="email_unique_without_case",
                 violation_error_message="An account with this address exists already.",
             ),
         )
@@ -110,6 +120,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def save(self, *args, **kwargs) -> None:
         self.username = self.username.lower()
+        self.email = self.email.lower()
         if self.plan_id is None:
             self.plan = Plan.objects.for_new_accounts()
         super().save(*args, **kwargs)
@@ -117,7 +128,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def clean(self) -> None:
         super().clean()
         self.username = self.username.lower()
-        self.email = User.objects.normalize_email(self.email).lower()
+        self.email = self.email.strip().lower()
 
     def get_full_name(self) -> str:
         return self.display_name or self.username
@@ -129,6 +140,14 @@ class User(AbstractBaseUser, PermissionsMixin):
         return reverse("accounts:profile")
 
     @property
+    def unverified_email(self) -> str:
+        """The address that waits to be confirmed, for the banner; "" when one is confirmed."""
+        addresses = list(self.emailaddress_set.all())
+        if any(address.verified for address in addresses):
+            return ""
+        return addresses[-1].email if addresses else self.email
+
+    @property
     def has_verified_email(self) -> bool:
-        """Whether the current address was confirmed by its owner; publishing asks for it."""
-        return self.emailaddress_set.filter(email__iexact=self.email, verified=True).exists()
+        """Whether an address of this account was confirmed by its owner; publishing asks for it."""
+        return self.emailaddress_set.filter(verified=True).exists()

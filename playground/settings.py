@@ -202,10 +202,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 # Accounts
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
-]
+AUTHENTICATION_BACKENDS = ["accounts.backends.AccountBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -215,34 +212,89 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/dashboard"
 LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email", "username"}
-ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = "mandatory"
-ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = False
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "username"]
+ACCOUNT_PRESERVE_USERNAME_CASING = False
+# Signing up signs in at once; the address is confirmed later, before anything is published. So that sign-up
+# still answers alike for known and unknown addresses ("strict"), a known one gives a second account, which
+# cannot confirm it.
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_PREVENT_ENUMERATION = "strict"
 ACCOUNT_CONFIRM_EMAIL_ON_GET = False  # mail scanners follow links; a person presses the button
-ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
-ACCOUNT_PREVENT_ENUMERATION = True  # the same answer for known and unknown addresses
 ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # a changed password or second factor is told to the owner by mail
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 ACCOUNT_SESSION_REMEMBER = True
-ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = SITE_URL.partition("://")[0]
+ACCOUNT_RATE_LIMITS = {
+    "login": "120/m/ip",  # a class behind one address
+    "login_failed": "20/m/ip,5/5m/key",  # a failure is forgotten after 5 minutes: nobody is locked out for good
+    "signup": "60/m/ip",
+    "reset_password": "20/m/ip,5/15m/key",
+}
+ACCOUNT_FORMS = {
+    "login": "accounts.forms.SignInForm",
+    "signup": "accounts.forms.SignUpForm",
+    "add_email": "accounts.forms.ChangeEmailForm",
+    "change_password": "accounts.forms.ChangePasswordForm",
+    "set_password": "accounts.forms.SetPasswordForm",
+    "reset_password": "accounts.forms.ResetPasswordForm",
+    "reset_password_from_key": "accounts.forms.NewPasswordForm",
+    "reauthenticate": "accounts.forms.ConfirmPasswordForm",
+}
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+MFA_ADAPTER = "accounts.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Quant Finance Playground"
-USERSESSIONS_TRACK_ACTIVITY = True
+MFA_TOTP_TOLERANCE = 1  # phones' clocks differ by some seconds
+# Nobody can keep an address from its owner by protecting an unconfirmed account (see "strict" above).
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_FORMS = {
+    "authenticate": "accounts.forms.CodeForm",
+    "reauthenticate": "accounts.forms.ConfirmCodeForm",
+    "activate_totp": "accounts.forms.ActivateAuthenticatorForm",
+}
+USERSESSIONS_TRACK_ACTIVITY = False  # would write a row on every request
 
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_FORMS = {"signup": "accounts.forms.SocialSignUpForm"}
+SOCIALACCOUNT_EMAIL_REQUIRED = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # an address never opens an account that it was not connected to
+SOCIALACCOUNT_LOGIN_ON_GET = False
+SOCIALACCOUNT_STORE_TOKENS = False
 _google_id, _google_secret = environment.together("GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET")
 _github_id, _github_secret = environment.together("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET")
+# Another server that speaks the same protocol: GitHub Enterprise, or a local one for tests.
+_google_base, _github_base = (
+    environment.text(name) and environment.web_address(name, "")
+    for name in ("GOOGLE_OAUTH_BASE", "GITHUB_OAUTH_BASE")
+)
 SOCIALACCOUNT_PROVIDERS = {
     "google": {
         "APPS": [{"client_id": _google_id, "secret": _google_secret}] if _google_id else [],
         "SCOPE": ["profile", "email"],
         "AUTH_PARAMS": {"access_type": "online"},
         "OAUTH_PKCE_ENABLED": True,
+        **(
+            {
+                "AUTHORIZE_URL": f"{_google_base}/o/oauth2/v2/auth",
+                "ACCESS_TOKEN_URL": f"{_google_base}/token",
+                "CERTS_URL": f"{_google_base}/oauth2/v1/certs",
+                "IDENTITY_URL": f"{_google_base}/oauth2/v2/userinfo",
+                "ID_TOKEN_ISSUER": _google_base,
+            }
+            if _google_base
+            else {}
+        ),
     },
     "github": {
         "APPS": [{"client_id": _github_id, "secret": _github_secret}] if _github_id else [],
         "SCOPE": ["read:user", "user:email"],
+        "OAUTH_PKCE_ENABLED": True,
+        **({"GITHUB_URL": _github_base} if _github_base else {}),
     },
 }
 
@@ -292,7 +344,8 @@ if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Signing in elsewhere posts to us and is then redirected, which browsers count as where the form goes.
-_sign_in_origins = ["https://accounts.google.com"] * bool(_google_id) + ["https://github.com"] * bool(_github_id)
+_sign_in_origins = [_google_base or "https://accounts.google.com"] * bool(_google_id)
+_sign_in_origins += [_github_base or "https://github.com"] * bool(_github_id)
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],

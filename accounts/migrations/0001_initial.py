@@ -10,60 +10,155 @@ import accounts.names
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Plan',
+            name="Plan",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.SlugField(max_length=32, unique=True)),
-                ('name', models.CharField(max_length=60)),
-                ('is_default', models.BooleanField(default=False, verbose_name='given to new accounts')),
-                ('is_for_guests', models.BooleanField(default=False, verbose_name='for visitors without an account')),
-                ('concurrent_runs', models.PositiveIntegerField(verbose_name='runs at the same time')),
-                ('runs_per_day', models.PositiveIntegerField(verbose_name='runs a day')),
-                ('cpu_seconds', models.PositiveIntegerField(verbose_name='CPU seconds a run')),
-                ('wall_seconds', models.PositiveIntegerField(verbose_name='seconds a run may last')),
-                ('memory_mb', models.PositiveIntegerField(verbose_name='memory, MB')),
-                ('disk_mb', models.PositiveIntegerField(verbose_name='disk, MB')),
-                ('output_kb', models.PositiveIntegerField(verbose_name='text output, KB')),
-                ('processes', models.PositiveIntegerField(verbose_name='processes and threads')),
-                ('max_projects', models.PositiveIntegerField(verbose_name='projects')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.SlugField(max_length=32, unique=True)),
+                ("name", models.CharField(max_length=60)),
+                ("is_default", models.BooleanField(default=False, verbose_name="given to new accounts")),
+                (
+                    "is_for_guests",
+                    models.BooleanField(default=False, verbose_name="for visitors without an account"),
+                ),
+                ("concurrent_runs", models.PositiveIntegerField(verbose_name="runs at the same time")),
+                ("runs_per_day", models.PositiveIntegerField(verbose_name="runs a day")),
+                ("cpu_seconds", models.PositiveIntegerField(verbose_name="CPU seconds a run")),
+                ("wall_seconds", models.PositiveIntegerField(verbose_name="seconds a run may last")),
+                ("memory_mb", models.PositiveIntegerField(verbose_name="memory, MB")),
+                ("disk_mb", models.PositiveIntegerField(verbose_name="disk, MB")),
+                ("output_kb", models.PositiveIntegerField(verbose_name="text output, KB")),
+                ("processes", models.PositiveIntegerField(verbose_name="processes and threads")),
+                ("max_projects", models.PositiveIntegerField(verbose_name="projects")),
             ],
             options={
-                'ordering': ('cpu_seconds', 'code'),
-                'constraints': [models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('is_default',), name='one_plan_for_new_accounts'), models.UniqueConstraint(condition=models.Q(('is_for_guests', True)), fields=('is_for_guests',), name='one_plan_for_guests'), models.CheckConstraint(condition=models.Q(('concurrent_runs__gt', 0), ('cpu_seconds__gt', 0), ('disk_mb__gt', 0), ('memory_mb__gt', 0), ('output_kb__gt', 0), ('processes__gt', 0), ('wall_seconds__gt', 0)), name='plan_limits_above_zero')],
+                "ordering": ("cpu_seconds", "code"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_default", True)),
+                        fields=("is_default",),
+                        name="one_plan_for_new_accounts",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_for_guests", True)),
+                        fields=("is_for_guests",),
+                        name="one_plan_for_guests",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("concurrent_runs__gt", 0),
+                            ("cpu_seconds__gt", 0),
+                            ("disk_mb__gt", 0),
+                            ("memory_mb__gt", 0),
+                            ("output_kb__gt", 0),
+                            ("processes__gt", 0),
+                            ("wall_seconds__gt", 0),
+                        ),
+                        name="plan_limits_above_zero",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('username', models.CharField(error_messages={'unique': 'That name is taken. Choose another one.'}, help_text="Part of your projects' addresses. Letters a-z, digits and single hyphens.", max_length=32, unique=True, validators=[accounts.names.validate_username])),
-                ('email', models.EmailField(max_length=254, verbose_name='email address')),
-                ('display_name', models.CharField(blank=True, max_length=80, verbose_name='display name')),
-                ('is_staff', models.BooleanField(default=False, help_text='May enter the administration site.', verbose_name='staff')),
-                ('is_active', models.BooleanField(default=True, help_text='Untick to lock the account out.', verbose_name='active')),
-                ('created', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
-                ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
-                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='users', to='accounts.plan')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        error_messages={"unique": "That name is taken. Choose another one."},
+                        help_text="Part of your projects' addresses. Letters a-z, digits and single hyphens.",
+                        max_length=32,
+                        unique=True,
+                        validators=[accounts.names.validate_username],
+                    ),
+                ),
+                ("email", models.EmailField(max_length=254, verbose_name="email address")),
+                ("display_name", models.CharField(blank=True, max_length=80, verbose_name="display name")),
+                (
+                    "is_staff",
+                    models.BooleanField(
+                        default=False, help_text="May enter the administration site.", verbose_name="staff"
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True, help_text="Untick to lock the account out.", verbose_name="active"
+                    ),
+                ),
+                ("created", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="users", to="accounts.plan"
+                    ),
+                ),
             ],
             options={
-                'ordering': ('username',),
-                'constraints': [models.UniqueConstraint(django.db.models.functions.text.Lower('username'), name='username_unique_without_case'), models.UniqueConstraint(django.db.models.functions.text.Lower('email'), name='email_unique_without_case', violation_error_message='An account with this address exists already.')],
+                "ordering": ("username",),
+                "constraints": [
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Lower("username"), name="username_unique_without_case"
+                    ),
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Lower("email"),
+                        name="email_unique_without_case",
+                        violation_error_message="An account with this address exists already.",
+                    ),
+                ],
             },
             managers=[
-                ('objects', accounts.models.AccountManager()),
+                ("objects", accounts.models.AccountManager()),
             ],
         ),
     ]

@@ -1,0 +1,169 @@
+"""What do people fill in about their account? allauth's forms in our words, profile and deletion."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from allauth.account import forms as account_forms
+from allauth.account.adapter import get_adapter
+from allauth.mfa.base import forms as second_factor_forms
+from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.socialaccount.forms import SignupForm as SocialSignupForm
+from django import forms
+from django.conf import settings
+
+from accounts.models import User
+
+_minimum_length = next(
+    validator["OPTIONS"]["min_length"]
+    for validator in settings.AUTH_PASSWORD_VALIDATORS
+    if validator["NAME"].endswith("MinimumLengthValidator")
+)
+PASSWORD_HELP = f"At least {_minimum_length} characters, and not a common password."
+USERNAME_HELP = "Stands in your projects' addresses. Left empty, it is made from your email address."
+
+
+class OurWords:
+    """Labels instead of placeholders (which vanish while typing), one line of help, one password field."""
+
+    labels: dict[str, str] = {}
+    helps: dict[str, str] = {}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields.pop("password2", None)
+        for name, field in self.fields.items():
+            field.widget.attrs.pop("placeholder", None)
+            field.label = self.labels.get(name, field.label)
+            field.help_text = self.helps.get(name, "")
+
+
+class SignInForm(OurWords, account_forms.LoginForm):
+    labels = {"login": "Email or username", "password": "Password"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].widget.attrs |= {
+            "autocomplete": "username",
+            "autocapitalize": "none",
+            "spellcheck": "false",
+        }
+
+
+class SignUpForm(OurWords, account_forms.SignupForm):
+    labels = {"email": "Email", "password1": "Password", "username": "Username"}
+    helps = {"password1": PASSWORD_HELP, "username": USERNAME_HELP}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].widget.attrs.update(autocapitalize="none", spellcheck="false")
+
+
+class SocialSignUpForm(OurWords, SocialSignupForm):
+    labels = {"email": "Email", "username": "Username"}
+    helps = {"username": USERNAME_HELP}
+
+
+class ChangeEmailForm(OurWords, account_forms.AddEmailForm):
+    labels = {"email": "New address"}
+    helps = {"email": "We send a link there. Until you open it, your present address stays in use."}
+
+
+class ChangePasswordForm(OurWords, account_forms.ChangePasswordForm):
+    labels = {"oldpassword": "Current password", "password1": "New password"}
+    helps = {"password1": PASSWORD_HELP + " All your other sessions are signed out."}
+
+
+class SetPasswordForm(OurWords, account_forms.SetPasswordForm):
+    labels = {"password1": "Password"}
+    helps = {"password1": PASSWORD_HELP}
+
+
+class ResetPasswordForm(OurWords, account_forms.ResetPasswordForm):
+    labels = {"email": "Email"}
+
+
+class NewPasswordForm(OurWords, account_forms.ResetPasswordKeyForm):
+    labels = {"password1": "New password"}
+    helps = {"password1": PASSWORD_HELP + " All your sessions are signed out."}
+
+
+class ConfirmPasswordForm(OurWords, account_forms.ReauthenticateForm):
+    labels = {"password": "Password"}
+
+
+class CodeForm(OurWords, second_factor_forms.AuthenticateForm):
+    labels = {"code": "Code"}
+    helps = {"code": "Six digits from your authenticator app, or one of your recovery codes."}
+
+
+class ConfirmCodeForm(OurWords, second_factor_forms.ReauthenticateForm):
+    labels = {"code": "Code"}
+    helps = {"code": "Six digits from your authenticator app, or one of your recovery codes."}
+
+
+class ActivateAuthenticatorForm(OurWords, ActivateTOTPForm):
+    labels = {"code": "Code"}
+    helps = {"code": "The six digits the app shows now."}
+
+
+class ProfileForm(forms.ModelForm):
+    class Meta:
+        model = User
+        fields = ("display_name", "username")
+        widgets = {
+            "display_name": forms.TextInput(attrs={"autocomplete": "name"}),
+            "username": forms.TextInput(
+                attrs={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"}
+            ),
+        }
+        labels = {"display_name": "Name", "username": "Username"}
+        help_texts = {
+            "display_name": "How others see you. May be left empty.",
+            "username": "Stands in your projects' addresses; after a change the old ones no longer work.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Made lower case before the model's validator judges it.
+        self.fields["username"].to_python = lambda value: str(value or "").strip().lower()
+
+    def clean_display_name(self) -> str:
+        name = " ".join(self.cleaned_data["display_name"].split())
+        # Invisible and direction-changing characters let one name look like another. Emoji need the joiner.
+        visible = name.replace("\N{ZERO WIDTH JOINER}", "")
+        if any(unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs"} for character in visible):
+            raise forms.ValidationError("The name holds invisible characters. Type it again.")
+        return name
+
+
+class DeleteAccountForm(forms.Form):
+    """Asks for the password; for an account that signs in elsewhere only, for its username."""
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        self.user = user
+        super().__init__(*args, **kwargs)
+        if user.has_usable_password():
+            self.fields["password"] = forms.CharField(
+                label="Password",
+                strip=False,
+                widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+            )
+        else:
+            self.fields["username"] = forms.CharField(
+                label=f"Type {user.username} to confirm",
+                widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
+            )
+
+    def clean_password(self) -> str:
+        password = self.cleaned_data["password"]
+        # Through the adapter, so that guesses are throttled like failed sign-ins.
+        if not get_adapter().reauthenticate(self.user, password):
+            raise get_adapter().validation_error("incorrect_password")
+        return password
+
+    def clean_username(self) -> str:
+        if self.cleaned_data["username"].strip().lower() != self.user.username:
+            raise forms.ValidationError("That is not the username of this account.")
+        return self.user.username

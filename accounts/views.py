@@ -1,0 +1,77 @@
+"""Which account pages are ours? Profile, the security overview and deletion; the rest are allauth's views."""
+
+from __future__ import annotations
+
+from allauth.account.decorators import reauthentication_required
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.adapter import get_adapter as get_social_adapter
+from allauth.usersessions.models import UserSession
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from accounts import signals
+from accounts.forms import DeleteAccountForm, ProfileForm
+from accounts.models import User
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    user = request.user
+    # A form on the request's own user would show a refused new name in the page's head.
+    form = ProfileForm(request.POST or None, instance=User.objects.get(pk=user.pk))
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, "Your profile is saved.")
+        return redirect("accounts:profile")
+    context = {"form": form, "plan": user.plan, "unverified_email": user.unverified_email}
+    return render(request, "account/profile.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD"])
+def security(request: HttpRequest) -> HttpResponse:
+    """What protects this account, each line with the page that changes it."""
+    user = request.user
+    factors = {factor.type: factor for factor in Authenticator.objects.filter(user=user)}
+    codes = factors.get(Authenticator.Type.RECOVERY_CODES)
+    context = {
+        "has_authenticator": Authenticator.Type.TOTP in factors,
+        "recovery_codes_left": len(codes.wrap().get_unused_codes()) if codes else 0,
+        "connections": user.socialaccount_set.order_by("provider"),
+        "providers": get_social_adapter().list_providers(request),
+        "session_count": len(UserSession.objects.purge_and_list(user)),
+        "unverified_email": user.unverified_email,
+    }
+    return render(request, "account/security.html", context)
+
+
+@sensitive_post_parameters("password")
+@never_cache
+@login_required
+@reauthentication_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest) -> HttpResponse:
+    form = DeleteAccountForm(request.POST or None, user=request.user)
+    if request.method == "POST" and form.is_valid():
+        delete_account(request.user)
+        logout(request)
+        messages.success(request, "Your account and everything in it are deleted.")
+        return redirect("/")
+    return render(request, "account/delete.html", {"form": form}, status=422 if form.errors else 200)
+
+
+def delete_account(user: User) -> None:
+    """Every row that belongs to the account goes by cascade; files go by the apps that own them."""
+    with transaction.atomic():
+        signals.account_deleting.send(sender=User, user=user)
+        for session in UserSession.objects.filter(user=user):
+            session.end()
+        User.objects.get(pk=user.pk).delete()
