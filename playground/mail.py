@@ -16,7 +16,10 @@ class ConsoleAndFilesBackend(BaseEmailBackend):
 
     def __init__(self, fail_silently: bool = False, **options: Any) -> None:
         super().__init__(fail_silently=fail_silently)
-        self.backends = (ConsoleBackend(fail_silently=fail_silently), FileBackend(fail_silently=fail_silently))
+        self.backends = (
+            ConsoleBackend(fail_silently=fail_silently),
+            FileBackend(fail_silently=fail_silently),
+        )
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         return min(backend.send_messages(email_messages) or 0 for backend in self.backends)

@@ -143,7 +143,16 @@ class Services:
         command = [
             *(str(redis_program()), "--daemonize", "yes", "--port", "0"),
             *("--unixsocket", str(self.redis_socket), "--unixsocketperm", "700"),
-            *("--dir", str(self.redis_data), "--appendonly", "yes", "--save", "", "--aof-load-truncated", "yes"),
+            *(
+                "--dir",
+                str(self.redis_data),
+                "--appendonly",
+                "yes",
+                "--save",
+                "",
+                "--aof-load-truncated",
+                "yes",
+            ),
             *("--pidfile", str(self._redis_pid_file), "--logfile", str(log)),
         ]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -196,7 +205,13 @@ class Services:
                 subprocess.Popen(
                     as_ordinary_user(
                         [
-                            *(str(programs / "postgres"), "-D", str(self.postgres_data), "-p", str(POSTGRES_PORT)),
+                            *(
+                                str(programs / "postgres"),
+                                "-D",
+                                str(self.postgres_data),
+                                "-p",
+                                str(POSTGRES_PORT),
+                            ),
                             *("-c", "listen_addresses=", "-c", f"unix_socket_directories={self.run_dir}"),
                             *("-c", "unix_socket_permissions=0700"),
                         ],
@@ -221,7 +236,9 @@ class Services:
             if self.postgres_socket.exists():
                 try:
                     with psycopg.connect(maintenance, autocommit=True, connect_timeout=5) as connection:
-                        exists = connection.execute("select 1 from pg_database where datname = %s", [DATABASE_NAME])
+                        exists = connection.execute(
+                            "select 1 from pg_database where datname = %s", [DATABASE_NAME]
+                        )
                         if exists.fetchone() is None:
                             connection.execute(f'create database "{DATABASE_NAME}"')
                     return
@@ -344,7 +361,10 @@ def as_ordinary_user(command: list[str], *writable: Path) -> list[str]:
         return command
     # The user id must have a name in /etc/passwd: initdb looks it up.
     namespace = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--"]
-    if shutil.which("unshare") and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode == 0:
+    if (
+        shutil.which("unshare")
+        and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode == 0
+    ):
         return [*namespace, *command]
     if shutil.which("setpriv") is None:
         raise ServiceError(
@@ -388,7 +408,9 @@ def main(arguments: list[str]) -> int:
             print("stopped:", ", ".join(services.stop()) or "nothing was running")
         elif action == "status":
             status = services.status()
-            print("\n".join(f"{name}: {'answers' if up else 'does not answer'}" for name, up in status.items()))
+            print(
+                "\n".join(f"{name}: {'answers' if up else 'does not answer'}" for name, up in status.items())
+            )
             return 0 if all(status.values()) else 1
         else:
             print("usage: python -m playground.services start | stop | status", file=sys.stderr)

@@ -1,0 +1,41 @@
+# make run | test | bench | lint | format | setup. Needs python3 (3.11 or newer) and nothing else.
+# Variables such as PORT, DATABASE_URL and DATA_DIR are listed in docs/operating.md; every one is optional.
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+SITE = .venv/bin/python
+
+.PHONY: run setup setup-tests test bench lint format
+.DEFAULT_GOAL := run
+
+run: setup
+	@exec $(SITE) manage.py up
+
+setup:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m playground.prepare
+
+setup-tests:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m playground.prepare --tests
+
+# ARGS="tests/runner -k flood" runs some of them.
+test: setup-tests
+	@exec $(SITE) -m pytest $(ARGS)
+
+bench: setup-tests
+	@exec $(SITE) -m tests.benchmarks
+
+bench-%: setup-tests
+	@exec $(SITE) -m tests.benchmarks $*
+
+lint: setup-tests
+	@$(SITE) -m ruff check .
+	@$(SITE) -m ruff format --check .
+	@$(SITE) -m mypy
+	@$(SITE) manage.py makemigrations --check --dry-run
+
+format: setup-tests
+	@$(SITE) -m ruff format .
+	@$(SITE) -m ruff check --fix .

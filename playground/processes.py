@@ -1,0 +1,119 @@
+"""Which programs is the running site made of, and how is a child started so that it never outlives its parent?"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from django.conf import settings
+
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def engine_command() -> list[str]:
+    return [
+        *(sys.executable, "-m", "sandbox.host.engine"),
+        *("--socket", str(settings.ENGINE_SOCKET), "--env", str(settings.SANDBOX_ENV)),
+        *("--store", str(settings.STORE_DIR), "--state", str(settings.DATA_DIR / "engine")),
+    ]
+
+
+def worker_command(*queues: str) -> list[str]:
+    serializer = ("--serializer", "rq.serializers.JSONSerializer")
+    return [sys.executable, "manage.py", "rqworker", *queues, *serializer, "--verbosity", "0"]
+
+
+def cron_command() -> list[str]:
+    return [sys.executable, "manage.py", "rqcron", "playground.cron", "--logging-level", "WARNING"]
+
+
+def web_command() -> list[str]:
+    """gunicorn's own ASGI worker: HTTP and WebSockets, one program less than with uvicorn, and as fast."""
+    host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
+    return [
+        *(
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "playground.asgi:application",
+            "--bind",
+            f"{host}:{settings.PORT}",
+        ),
+        *("--worker-class", "asgi", "--asgi-loop", "uvloop", "--asgi-lifespan", "off"),
+        *("--workers", str(settings.WEB_WORKERS), "--websocket-max-message-size", str(64 * 1024)),
+        # Open WebSockets would hold a stop for the whole grace period; pages reconnect by themselves.
+        *("--graceful-timeout", "2", "--timeout", "60", "--no-control-socket", "--log-level", "warning"),
+        # Workers say that they live by touching a file; a disk under load must not look like a dead worker.
+        *(("--worker-tmp-dir", "/dev/shm") if os.access("/dev/shm", os.W_OK) else ()),  # noqa: S108
+    ]
+
+
+def die_with(parent: int) -> None:
+    """Called in a new child: the kernel ends it when its parent dies, however that happens."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # the parent died before the kernel was told
+        os._exit(1)
+
+
+def start(
+    command: list[str], environment: Mapping[str, str] | None = None, output: int | None = None
+) -> subprocess.Popen:
+    """Start one of the programs above in a session of its own, so that it and all its children can be ended together."""
+    parent = os.getpid()
+    return subprocess.Popen(
+        command,
+        cwd=settings.BASE_DIR,
+        env=dict(environment) if environment is not None else None,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        preexec_fn=lambda: die_with(parent),
+    )
+
+
+def descendants(pid: int) -> list[int]:
+    """Every living process that pid started, directly or not, parents before children."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            children.setdefault(int(fields[1]), []).append(int(folder.name))
+    found, waiting = [], [pid]
+    while waiting:
+        below = children.get(waiting.pop(0), [])
+        found += below
+        waiting += below
+    return found
+
+
+def marked(name: str, value: str) -> list[int]:
+    """Processes of ours whose environment began with name=value; finds those whose parent is gone."""
+    wanted = f"{name}={value}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def send(pids: list[int], sign: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, sign)
+        except (ProcessLookupError, PermissionError):
+            continue
