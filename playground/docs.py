@@ -214,7 +214,10 @@ def reference_page() -> Page:
     html = render_to_string(
         "playground/_reference.html", {"modules": modules, "install": "pip install ./sandbox/sdk"}
     )
-    contents = [Heading(2, module.anchor, module.title) for module in modules]
+    contents: list[Heading] = []
+    for module in modules:
+        contents.append(Heading(2, module.anchor, module.title))
+        contents += [Heading(3, entry.anchor, entry.name) for entry in module.entries]
     return Page(reference.SLUG, "The qfp library", mark_safe(html), contents)
 
 
