@@ -32,11 +32,12 @@ for (const [family, file] of [
   await copyFile(require.resolve(`@fontsource-variable/${family}/files/${file}`), join(dist, "fonts", file));
 }
 
-// Small modules stay one file each: a page loads only the ones it uses.
+// One file per page's script, its imports inside: the names in import statements would not get the hashes of collectstatic.
 const modules = (await readdir(join(here, "js"))).filter((name) => name.endsWith(".js"));
 await build({
   entryPoints: modules.map((name) => join(here, "js", name)),
   outdir: join(dist, "js"),
+  bundle: true,
   minify: true,
   format: "esm",
   target: targets,
