@@ -2,7 +2,8 @@
 
 A fill is (bar, size, price, commission): `size` units bought (negative: sold) at `price` on bar number `bar`, counted
 from 0, for `commission` in currency. Equity is cash plus the position at the bar's close. This is arithmetic: it proves
-that fills, prices and equity agree, not that the fills could have been had.
+that fills, prices and equity agree, not that the fills could have been had. An account worth nothing or less at a close
+is at an end: from that bar on it holds nothing and is worth 0, as backtesting.py has it.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ def replay(fills: Sequence[dict[str, float]], closes: Any, cash: float) -> Repla
     # Sums of fractions that should cancel leave dust; a position that small is none.
     positions[np.abs(positions) < 1e-9 * max(1.0, np.abs(sizes).max(initial=0.0))] = 0.0
     equity = cash + np.cumsum(cash_flow) + positions * closes
+    ruined = np.flatnonzero(equity <= 0)
+    if len(ruined) and cash > 0:
+        equity[ruined[0] :] = positions[ruined[0] :] = traded[ruined[0] + 1 :] = 0.0
     return Replay(equity, positions, traded, commissions, trades_of(fills))
 
 

@@ -1,0 +1,383 @@
+"""What would this strategy have earned? backtest() runs a backtesting.py Strategy, shows the result and records it.
+
+On the site the run's claim (fills, equity, rules) leaves the box, is replayed over the site's own bars, and every figure
+on the page is computed from that replay. On a laptop the same figures are printed here.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qfp import channel, metrics, replay
+from qfp.conventions import BacktestingPy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from qfp.output import Chart, Table
+
+__all__ = ["backtest", "BacktestResult"]
+
+Commission = float | tuple[float, float] | Callable[[float, float], float]
+
+PRICES = ("Open", "High", "Low", "Close")
+REFUSED = re.compile(r"time=(\d+): Broker canceled the (?:relative-sized )?order due to (insufficient margin.*)", re.S)
+MAX_REFUSED_LISTED = 200
+
+
+def backtest(
+    strategy: type,
+    bars: pd.DataFrame,
+    cash: float = 10_000,
+    commission: Commission = 0.001,
+    spread: float = 0.0,
+    margin: float = 1.0,
+    trade_on_close: bool = False,
+    hedging: bool = False,
+    exclusive_orders: bool = False,
+    finalize_trades: bool = True,
+    **params: Any,
+) -> BacktestResult:
+    """Run a strategy over bars, print the rules it was run by, and show equity, drawdown, trades and figures.
+
+    strategy: a class that derives from backtesting.Strategy.
+    bars: what data.prices() gives, or any DataFrame indexed by time with open, high, low, close and, if wanted, volume
+      (upper or lower case). Only untouched bars of the site can be verified; others are run and marked as not verified.
+    cash: what the account begins with.
+    commission: fraction of the traded value per fill, (fixed amount, fraction), or a function of size and price.
+    spread: fraction of the price, paid on entry. margin: required share of a position's value; 0.5 is leverage of 2.
+    trade_on_close: fill market orders at the close that decides, instead of the next open.
+    hedging, exclusive_orders: as in backtesting.py. finalize_trades: close what is open on the last bar.
+    params: values for the strategy's class attributes, such as lookback=60.
+
+    Returns a BacktestResult. Raises TypeError or ValueError, with what to change, for a class, bars or values that
+    cannot be run. Refused orders and a run without trades are said in a sentence, never an error.
+    """
+    library = _library()
+    if not (isinstance(strategy, type) and issubclass(strategy, library.Strategy)):
+        raise TypeError("backtest() takes a class that derives from backtesting.Strategy, then the bars")
+    frame = _as_ohlc(bars)
+    rules = BacktestingPy(
+        commission=None if callable(commission) else commission,
+        spread=float(spread),
+        margin=float(margin),
+        trade_on_close=bool(trade_on_close),
+        hedging=bool(hedging),
+        exclusive_orders=bool(exclusive_orders),
+        finalize_trades=bool(finalize_trades),
+    )
+    test = library.Backtest(
+        frame,
+        strategy,
+        cash=cash,
+        commission=commission,
+        spread=spread,
+        margin=margin,
+        trade_on_close=trade_on_close,
+        hedging=hedging,
+        exclusive_orders=exclusive_orders,
+        finalize_trades=finalize_trades,
+    )
+    recorder = _Recorder()
+    test._broker = partial(_recording_broker(test._broker.func), recorder=recorder, **test._broker.keywords)
+    with warnings.catch_warnings():
+        _listen_for_refusals(recorder)
+        stats = test.run(**params)
+    result = BacktestResult(strategy, bars, frame, float(cash), rules, params, recorder, stats, library.__version__)
+    result._announce()
+    return result
+
+
+class BacktestResult:
+    """What came out of a backtest.
+
+    metrics: figures by name, computed by qfp.metrics; NaN where a figure is not defined.
+    equity: Series of the account's value at each bar's close. trades, fills: DataFrames, oldest first.
+    conventions: the rules it was run by. refused_orders: orders the account could not pay for, by bar.
+    stats: what backtesting.py itself reports (its Sharpe ratio is geometric and differs from ours).
+    claim: what was handed to the site.
+    """
+
+    def __init__(
+        self,
+        strategy: type,
+        bars: pd.DataFrame,
+        frame: pd.DataFrame,
+        cash: float,
+        conventions: BacktestingPy,
+        params: dict[str, Any],
+        recorder: _Recorder,
+        stats: pd.Series,
+        engine_version: str,
+    ) -> None:
+        import pandas as pd
+
+        self.strategy = strategy.__name__
+        self.conventions, self.params, self.stats = conventions, params, stats
+        self.refused_orders = recorder.refused
+        self._recorder, self._frame = recorder, frame
+        index = frame.index
+        # By bar: with fills at the deciding close, a stop of the next bar may be booked before them.
+        fills = [
+            {"bar": bar, "size": size, "price": price, "commission": paid}
+            for bar, size, price, paid in sorted(recorder.fills, key=lambda fill: fill[0])
+        ]
+        account = replay.replay(fills, frame["Close"].to_numpy(dtype=float), cash)
+        # With fills at the deciding close, backtesting.py books a fill one bar after the bar it dates it to; the replay
+        # books it where it is dated.
+        equity = account.equity if conventions.trade_on_close else _equity_of(recorder.broker, cash)
+        at = np.array([fill["bar"] for fill in fills], dtype=int)
+        self.equity = pd.Series(equity, index=index, name="equity")
+        self.fills = pd.DataFrame(fills, columns=["bar", "size", "price", "commission"])
+        self.fills.insert(0, "date", index[at])
+        names = ["entry_bar", "exit_bar", "size", "entry_price", "exit_price", "commission", "profit", "return_fraction"]
+        self.trades = pd.DataFrame(account.trades, columns=names)
+        self.trades.insert(0, "entry_date", index[self.trades["entry_bar"].to_numpy(int)])
+        self.trades.insert(1, "exit_date", index[self.trades["exit_bar"].to_numpy(int)])
+        self.metrics = metrics.summary(
+            equity, account.positions, account.traded_value, account.commissions, account.trades
+        )
+        whole_days = isinstance(index, pd.DatetimeIndex) and bool((index == index.normalize()).all())
+        dates = [day.date().isoformat() if whole_days else str(getattr(day, "isoformat", lambda d=day: d)()) for day in index]
+        about = getattr(bars, "attrs", {}) or {}
+        self.claim: dict[str, Any] = {
+            "version": 1,
+            "engine": {"name": "backtesting.py", "version": engine_version},
+            "strategy": self.strategy,
+            "params": {name: _simple(value) for name, value in params.items()},
+            "instruments": [
+                {
+                    "symbol": about.get("symbol") or "bars of the program",
+                    "series": about.get("series"),
+                    "object": about.get("object"),
+                    "adjust": about.get("adjust"),
+                }
+            ],
+            "snapshot": about.get("snapshot"),
+            "period": {"start": dates[0], "end": dates[-1]},
+            "cash": cash,
+            "conventions": conventions.as_dict(),
+            "dates": dates,
+            "equity": [float(value) for value in equity],
+            "fills": fills,
+            "trades": account.trades,
+            "refused_orders": recorder.refused[:MAX_REFUSED_LISTED],
+        }
+
+    def notes(self) -> list[str]:
+        """What should not be overlooked, a sentence each: refused orders, and why there were no trades."""
+        lines = []
+        refused, orders = len(self.refused_orders), self._recorder.orders
+        if refused:
+            first = self._frame.index[self.refused_orders[0]["bar"]]
+            lines.append(
+                f"{refused} {'order was' if refused == 1 else 'orders were'} refused because the account could not pay for "
+                f"{'it' if refused == 1 else 'them'}, first on {getattr(first, 'date', lambda: first)()}."
+            )
+        if not self._recorder.fills:
+            bars = len(self._frame)
+            if not self._recorder.bars:
+                why = f"its indicators need more than the {bars} bars there are to warm up; give it a longer period."
+            elif not orders:
+                why = "its next() never called buy() or sell(); the condition for it was never true."
+            elif refused >= orders:
+                price = float(self._frame["Close"].iloc[-1])
+                why = f"every order was refused; one unit costs about {price:,.2f}, so cash has to be larger."
+            else:
+                why = f"{orders} orders were placed, but no price reached their limit or stop, or none was left to fill."
+            lines.append(f"There were no trades: {why}")
+        return lines
+
+    def table(self) -> Table:
+        """The head figures as a Table."""
+        from qfp.output import Table
+
+        rows = [[label, text] for label, text in _head_figures(self.metrics)]
+        columns = [{"name": "Figure", "kind": "text"}, {"name": self.strategy, "kind": "text"}]
+        return Table({"columns": columns, "rows": rows, "total_rows": len(rows)})
+
+    def plot(self) -> Chart:
+        """Equity over drawdown as a Chart; on a laptop it opens in the browser or the notebook."""
+        chart = self.chart()
+        chart.show()
+        return chart
+
+    def chart(self) -> Chart:
+        """Equity over drawdown, sharing the time axis, as a Chart that is not shown yet."""
+        from qfp.output import COLOURS, Chart, _plain
+
+        dates, below = _plain(self.equity.index), metrics.drawdowns(self.equity.to_numpy())
+        return Chart(
+            [
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": "Equity",
+                    "x": dates,
+                    "y": _plain(self.equity.to_numpy()),
+                    "line": {"color": COLOURS[0]},
+                },
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": "Drawdown",
+                    "x": dates,
+                    "y": _plain(below),
+                    "yaxis": "y2",
+                    "fill": "tozeroy",
+                    "line": {"color": COLOURS[1], "width": 1},
+                },
+            ],
+            {
+                "title": {"text": f"{self.strategy}: equity and drawdown"},
+                "height": 460,
+                "margin": {"l": 64, "r": 16, "t": 48, "b": 40},
+                "showlegend": False,
+                "hovermode": "x unified",
+                "xaxis": {"anchor": "y2"},
+                "yaxis": {"domain": [0.32, 1], "title": {"text": "Equity"}},
+                "yaxis2": {"domain": [0, 0.26], "title": {"text": "Drawdown"}, "tickformat": ".0%"},
+            },
+        )
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{label} {text}" for label, text in _head_figures(self.metrics)[:4])
+        return f"<BacktestResult {self.strategy}: {figures}>"
+
+    def _announce(self) -> None:
+        print(" ".join(self.conventions.lines()))
+        for note in self.notes():
+            print(note)
+        if not channel.emit({"type": "backtest", "claim": self.claim}):
+            print(self.table())
+            try:
+                self.plot()
+            except ImportError:
+                print("For the chart, install plotly:  pip install plotly")
+
+
+def _library() -> Any:
+    try:
+        import backtesting
+    except ImportError:
+        raise ImportError("backtest() runs strategies of the package backtesting:  pip install backtesting") from None
+    return backtesting
+
+
+def _as_ohlc(bars: pd.DataFrame) -> pd.DataFrame:
+    """Bars with the column names that backtesting.py reads; a new frame, the caller's stays as it is."""
+    import pandas as pd
+
+    if not isinstance(bars, pd.DataFrame):
+        raise TypeError('the bars are a DataFrame, such as data.prices("AAPL")')
+    frame = bars.rename(columns={name: str(name).title() for name in bars.columns})
+    missing = [name.lower() for name in PRICES if name not in frame.columns]
+    if missing:
+        raise ValueError(f"the bars have no column {' and no '.join(missing)}; backtest() needs open, high, low and close")
+    if frame.empty:
+        raise ValueError("there are no bars: the frame is empty")
+    if frame[list(PRICES)].isna().to_numpy().any():
+        raise ValueError("some prices are missing (NaN); drop those bars first, for example with bars.dropna()")
+    return frame
+
+
+class _Recorder:
+    """What happened inside a run that backtesting.py does not keep."""
+
+    def __init__(self) -> None:
+        self.broker: Any = None
+        self.fills: list[tuple[int, float, float, float]] = []  # bar, signed size, price, commission
+        self.refused: list[dict[str, Any]] = []
+        self.orders = 0
+        self.bars = 0
+
+
+def _recording_broker(broker_class: type) -> type:
+    """The library's broker, noting each fill as it is booked. Derived from afterwards, fixed commissions of trades that
+    were closed in parts could not be told.
+    """
+
+    class RecordingBroker(broker_class):  # type: ignore[valid-type, misc]
+        def __init__(self, *, recorder: _Recorder, **options: Any) -> None:
+            super().__init__(**options)
+            self._recorder = recorder
+            recorder.broker = self
+
+        def next(self) -> None:
+            self._recorder.bars += 1
+            super().next()
+
+        def new_order(self, *arguments: Any, trade: Any = None, **options: Any) -> Any:
+            if trade is None:
+                self._recorder.orders += 1
+            return super().new_order(*arguments, trade=trade, **options)
+
+        def _open_trade(self, price: float, size: int, sl: Any, tp: Any, time_index: int, tag: Any) -> None:
+            paid = float(self._commission(size, price))
+            self._recorder.fills.append((int(time_index), float(size), float(price), paid))
+            super()._open_trade(price, size, sl, tp, time_index, tag)
+
+        def _close_trade(self, trade: Any, price: float, time_index: int) -> None:
+            paid = float(self._commission(trade.size, price))
+            self._recorder.fills.append((int(time_index), -float(trade.size), float(price), paid))
+            super()._close_trade(trade, price, time_index)
+
+    return RecordingBroker
+
+
+def _listen_for_refusals(recorder: _Recorder) -> None:
+    """backtesting.py drops an order the account cannot pay for with a warning only; here it is counted instead."""
+    warnings.filterwarnings("always", message=r"time=\d+: Broker canceled")
+    pass_on = warnings.showwarning
+
+    def hear(message: Any, category: Any, *place: Any, **more: Any) -> None:
+        found = REFUSED.match(str(message))
+        if found is None:
+            pass_on(message, category, *place, **more)
+        else:
+            recorder.refused.append({"bar": int(found[1]), "reason": found[2].strip()[:200]})
+
+    warnings.showwarning = hear
+
+
+def _equity_of(broker: Any, cash: float) -> np.ndarray:
+    """The broker's equity per bar; before its first bar (indicators warm up) the account is its cash."""
+    equity = np.asarray(broker._equity, dtype=float).copy()
+    known = np.flatnonzero(~np.isnan(equity))
+    equity[: known[0] if len(known) else len(equity)] = cash
+    return equity
+
+
+def _simple(value: Any) -> Any:
+    """A parameter as JSON holds it; anything but numbers and text in the words Python has for it."""
+    value = value.item() if hasattr(value, "item") else value
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)[:200]
+
+
+def _head_figures(found: dict[str, float]) -> list[tuple[str, str]]:
+    def percent(key: str) -> str:
+        return "–" if np.isnan(found[key]) else f"{found[key]:.1%}"
+
+    def number(key: str) -> str:
+        return "–" if np.isnan(found[key]) else f"{found[key]:.2f}"
+
+    return [
+        ("Total return", percent("total_return")),
+        ("CAGR", percent("cagr")),
+        ("Sharpe", number("sharpe")),
+        ("Max drawdown", percent("max_drawdown")),
+        ("Volatility", percent("volatility")),
+        ("Sortino", number("sortino")),
+        ("Calmar", number("calmar")),
+        ("Trades", f"{found['trades']:.0f}"),
+        ("Win rate", percent("win_rate")),
+        ("Exposure", percent("exposure")),
+        ("Commission paid", f"{found['commission_paid']:,.2f}"),
+        ("Final equity", f"{found['final_equity']:,.2f}"),
+    ]
