@@ -45,6 +45,7 @@ MAX_PENDING_PIECES = 40
 GROUP_SLACK_BYTES = 32 << 20  # init, page tables, kernel memory
 NEAR_LIMIT = 0.85
 MAX_REFUSAL_NOTICES = 3
+OWN_PROCESSES = 2  # of a box's tree: nsjail and init
 MAX_STDIN_BACKLOG = 1 << 20
 
 _HEADER = struct.Struct(">Ic")
@@ -97,6 +98,8 @@ class Box:
         self._artefacts: list[dict[str, Any]] = []
         self._skipped: list[dict[str, Any]] = []
         self._log = b""
+        self._log_descriptor = -1
+        self._early_errors = -1
 
     # What the engine may ask of a box
 
@@ -203,7 +206,9 @@ class Box:
             for descriptor in (stdin_read, out_write, err_write, rich_write, log_write):
                 os.close(descriptor)
             theirs.close()
-        self._loop.add_reader(log_read, self._read_log, log_read)
+        self._log_descriptor = log_read
+        self._early_errors = err_read  # until the program runs, only nsjail and its loader can write there
+        self._loop.add_reader(log_read, self._read_log)
         self._control = Control(ours, self._on_control, self._on_control_closed)
         nsjail_descriptor = os.pidfd_open(self._process.pid)
         self._descriptors.add(nsjail_descriptor)
@@ -262,7 +267,7 @@ class Box:
             return self._group.usage()
         if self._process is None:
             return self._usage
-        usage = tree_usage(self._process.pid)
+        usage = tree_usage(self._process.pid, self.limits.memory_bytes)
         return Usage(
             max(
                 usage.cpu_seconds, self._usage.cpu_seconds
@@ -270,7 +275,7 @@ class Box:
             usage.memory_bytes,
             usage.processes,
             0,
-            int(usage.processes > self.limits.processes),
+            int(usage.processes - OWN_PROCESSES >= self.limits.processes),
         )
 
     def _on_control(self, kind: bytes, body: bytes) -> None:
@@ -340,13 +345,13 @@ class Box:
         # Its end may overtake what init wrote just before; that is still in the socket.
         self._loop.call_later(0.2, self._ended.set)
 
-    def _read_log(self, descriptor: int) -> None:
+    def _read_log(self) -> None:
         try:
-            data = os.read(descriptor, CHUNK)
+            data = os.read(self._log_descriptor, CHUNK)
         except BlockingIOError:
             return
         if not data:
-            self._loop.remove_reader(descriptor)
+            self._loop.remove_reader(self._log_descriptor)
         self._log = (self._log + data)[-8000:]
 
     def _write_stdin(self) -> None:
@@ -371,6 +376,12 @@ class Box:
         if self._process is not None:
             while self._process.poll() is None:
                 await asyncio.sleep(0.002)
+            self._read_log()
+        if self._output is None and self._early_errors >= 0:
+            try:
+                self._log += os.read(self._early_errors, CHUNK)
+            except BlockingIOError:
+                pass
         if self._control is not None:
             self._control.close()
         for descriptor in self._descriptors:
@@ -401,7 +412,7 @@ class Box:
         # Sampling cannot see a peak that was refused at once: nearly all of it used counts as met.
         observed.memory_near_limit = self._peak_memory > NEAR_LIMIT * self.limits.memory_bytes
         if self._group is None:
-            observed.refused_processes = int(self._most_processes > self.limits.processes)
+            observed.refused_processes = int(self._most_processes - OWN_PROCESSES >= self.limits.processes)
         result, limit = outcome.decide(observed)
         if result == "crashed":
             logger.error(

@@ -28,9 +28,11 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def tree_usage(pid: int) -> Usage:
+def tree_usage(pid: int, memory_limit_bytes: float) -> Usage:
+    """Sums over the tree. Memory is looked at closely only when a quick look finds more than the limit."""
     ticks = memory = threads = 0
-    for each in descendants(pid):
+    tree = descendants(pid)
+    for each in tree:
         try:
             # The command name, in brackets, may hold spaces and brackets of its own.
             fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
@@ -40,4 +42,18 @@ def tree_usage(pid: int) -> Usage:
         ticks += sum(map(int, fields[11:15]))  # own user and system time, and that of children waited for
         threads += int(fields[17])
         memory += max(0, int(pages[1]) - int(pages[2])) * _PAGE  # resident less shared
+    if memory > memory_limit_bytes:
+        # The quick look counts a page once for each process that shares it after a fork; this one counts it once.
+        memory = sum(map(_proportional_bytes, tree))
     return Usage(ticks / _TICKS, memory, threads, 0, 0)
+
+
+def _proportional_bytes(pid: int) -> int:
+    """What the process holds of anonymous memory, a page shared by n processes counted as 1/n."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss_Anon:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 0

@@ -214,6 +214,7 @@ def _make_shell(entry: str, emit):
     config.InteractiveShell.automagic = False
     shell = Shell.instance(config=config)
     shell.user_ns["__name__"] = "__main__"
+    shell.user_ns["exit"] = shell.user_ns["quit"] = sys.exit
     shell.user_ns["__file__"] = os.path.join(WORKDIR, entry)
     unwanted = ("leading_empty_lines", "leading_indent")  # they would move lines, or excuse a mistake
     transforms = shell.input_transformer_manager.cleanup_transforms

