@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from qfp import adjustment, metrics
+from qfp.conventions import BacktestingPy
 from qfp.replay import Replay, replay
 
 from marketdata.store import SnapshotMissing, read_manifest
@@ -26,12 +27,13 @@ from marketdata.store import SnapshotMissing, read_manifest
 MAX_BARS = 200_000
 MAX_FILLS = 100_000
 MAX_TRADES_STORED = 5_000
-MAX_LINES = 20
 CHART_POINTS = 2_000
 TRADES_SHOWN = 200
 # Box and host add the same numbers in another order.
 EQUITY_TOLERANCE = 1e-6
 PRICE_TOLERANCE = 1e-6
+# Commission leaves cash with the fill, and other fills of the bar may come first.
+LEVERAGE_TOLERANCE = 0.01
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -212,12 +214,40 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
     return OurBars(*(adjusted[name][first:last] for name in ("high", "low", "close")))
 
 
-def _check_fill_prices(fills: list[dict[str, float]], bars: OurBars, spread: float) -> None:
+def _check_fills(fills: list[dict[str, float]], bars: OurBars, rules: BacktestingPy) -> None:
+    """Every fill within its bar, worse by the spread at most, and charged what the rules say."""
     for fill in fills:
         low, high = bars.low[fill["bar"]], bars.high[fill["bar"]]
-        room = PRICE_TOLERANCE * high + spread * high
-        if not low - room <= fill["price"] <= high + room:
+        room = PRICE_TOLERANCE * high
+        above, below = (rules.spread * high, 0.0) if fill["size"] > 0 else (0.0, rules.spread * low)
+        if not low - below - room <= fill["price"] <= high + above + room:
             raise NotVerified(f"A fill at {fill['price']:g} lies outside that bar's range of {low:g} to {high:g}.")
+        charged = rules.commission_for(fill["size"], fill["price"])
+        if charged is not None and abs(charged - fill["commission"]) > EQUITY_TOLERANCE * max(1.0, abs(charged)):
+            raise NotVerified(f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}.")
+
+
+def _check_leverage(fills: list[dict[str, float]], close: np.ndarray, cash: float, rules: BacktestingPy) -> None:
+    """Nothing was opened that the account could not pay for. Like backtesting.py, values the account at the close of the
+    bar of the fill; with fills at the deciding close that is the next bar's.
+    """
+    held = 0.0
+    for fill in fills:
+        size, price, bar = fill["size"], fill["price"], int(fill["bar"])
+        closing = min(abs(size), abs(held)) if held * size < 0 else 0.0
+        opening = abs(size) - closing
+        left = held + (closing if size > 0 else -closing)
+        at_close = cash - (closing if size > 0 else -closing) * price
+        if opening > 0:
+            marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
+            free = max(at_close + left * mark - abs(left) * mark * rules.margin for mark in marks)
+            allowed = max(0.0, free) / rules.margin
+            if opening * price > allowed * (1 + LEVERAGE_TOLERANCE) + 1e-9:
+                raise NotVerified(
+                    f"On bar {bar} it opened {opening * price:,.2f} with {allowed:,.2f} to pay for it by the stated rules."
+                )
+        cash -= size * price + fill["commission"]
+        held += size
 
 
 # The check -----------------------------------------------------------------------------------------------------
@@ -238,7 +268,7 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
     if len(claimed) != len(dates):
         raise ClaimRefused("equity and dates must have the same length.")
     fills = _fills(claim.get("fills"), len(dates))
-    conventions = _conventions(claim.get("conventions"))
+    rules = _rules(claim.get("conventions"))
     instruments = _instruments(claim.get("instruments"))
     snapshot = _hash_or_none(claim.get("snapshot"), "snapshot")
     engine = _object(claim.get("engine"), "engine")
@@ -250,8 +280,9 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
         bars = our_bars(store, snapshot, instruments[0], stamps)
         if np.isnan(bars.close).any():
             raise NotVerified("The series has missing prices in this period.")
-        _check_fill_prices(fills, bars, conventions["spread"])
+        _check_fills(fills, bars, rules)
         account = replay(fills, bars.close, cash)
+        _check_leverage(fills, bars.close, cash, rules)
         benchmark = cash * bars.close / bars.close[0]
         _compare(account.equity, claimed, cash)
         verified, verified_text = True, "Verified: its fills, replayed over our own bars, give this equity curve."
@@ -271,7 +302,7 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
         start=_aware(stamps[0]),
         end=_aware(stamps[-1]),
         cash=cash,
-        conventions=conventions,
+        conventions=rules.as_dict(),
         engine_name=_text(engine.get("name"), "engine name", 60),
         engine_version=_text(engine.get("version"), "engine version", 30),
         snapshot=snapshot,
@@ -289,10 +320,30 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
     )
 
 
-def _conventions(value: Any) -> dict[str, Any]:
-    conventions = _small_json(_object(value, "conventions"), "conventions")
-    lines = [_text(line, "A convention", 300) for line in _list(conventions.get("lines"), "conventions", MAX_LINES, 1)]
-    return {**conventions, "lines": lines, "spread": _number(conventions.get("spread", 0), "spread", 0, 1)}
+def _rules(value: Any) -> BacktestingPy:
+    """The rules in numbers. Their sentences are written again from these: a box could say one thing and do another."""
+    stated = _object(value, "conventions")
+    if stated.get("id") not in ("next-open", "same-close") or stated.get("version") != BacktestingPy.version:
+        raise ClaimRefused("The claim's conventions are not known here; update qfp.")
+    commission = stated.get("commission")
+    if isinstance(commission, list):
+        if len(commission) != 2:
+            raise ClaimRefused("commission is a fraction, or a fixed amount and a fraction.")
+        commission = (_number(commission[0], "commission", 0, 1e9), _number(commission[1], "commission", -0.1, 0.1))
+    elif commission is not None:
+        commission = _number(commission, "commission", -0.1, 0.1)
+    flags = ("trade_on_close", "hedging", "exclusive_orders", "finalize_trades")
+    for flag in flags:
+        if not isinstance(stated.get(flag), bool):
+            raise ClaimRefused(f"{flag} must be true or false.")
+    if stated["trade_on_close"] != (stated["id"] == "same-close"):
+        raise ClaimRefused("The claim's conventions contradict each other.")
+    return BacktestingPy(
+        commission=commission,
+        spread=_number(stated.get("spread"), "spread", 0, 0.5),
+        margin=_number(stated.get("margin"), "margin", 1e-4, 1),
+        **{flag: stated[flag] for flag in flags},
+    )
 
 
 def _instruments(value: Any) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ greeks = pd.DataFrame(
     },
     index=["price", "delta", "gamma", "vega per point", "theta per day"],
 )
-table(greeks.round(4), caption="One option on one share")
+show(table(greeks.round(4), caption="One option on one share"))
 
 # %% The price against the share price
 prices = np.linspace(0.5 * strike, 1.5 * strike, 121)

@@ -14,4 +14,4 @@ show(chart(slope.rename("10y minus 2y"), title="Ten-year less two-year yield, pe
 
 # %% Days upside down, by year
 inverted = slope[slope < 0].groupby(lambda day: day.year).count().rename("inverted days")
-table(inverted.to_frame(), caption="Days with an inverted curve")
+show(table(inverted.to_frame(), caption="Days with an inverted curve"))

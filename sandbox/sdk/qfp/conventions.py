@@ -43,6 +43,13 @@ class BacktestingPy:
         """False when neither commission nor spread is taken, which flatters every result."""
         return self.commission is None or any(_parts(self.commission)) or self.spread > 0
 
+    def commission_for(self, size: float, price: float) -> float | None:
+        """What a fill of so many units at this price is charged, in currency; None when a function decides."""
+        if self.commission is None:
+            return None
+        fixed, share = _parts(self.commission)
+        return fixed + abs(size) * price * share
+
     def lines(self) -> list[str]:
         """The rules as sentences, in the order they are printed."""
         if self.trade_on_close:
