@@ -7,7 +7,6 @@ included, missing values are NaN.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from datetime import date, datetime
@@ -248,9 +247,12 @@ def _catalogue() -> _Catalogue:
 @lru_cache(maxsize=1)
 def _folder() -> Path:
     """The snapshot's folder: QFP_DATA in a box, else the current snapshot of this user's store."""
-    from qfp.starter import default_store
+    if os.environ.get("QFP_DATA"):
+        place = Path(os.environ["QFP_DATA"])
+    else:
+        from qfp.starter import default_store
 
-    place = Path(os.environ["QFP_DATA"]) if os.environ.get("QFP_DATA") else default_store()
+        place = default_store()
     if (place / "manifest.json").is_file():
         return place
     try:
@@ -281,6 +283,8 @@ def _find(name: str, kind: str | None = None) -> dict[str, Any]:
 
 def _nearest(name: str, entries: list[dict[str, Any]]) -> list[str]:
     """Up to three symbols, by similarity of symbol, alias or name."""
+    import difflib
+
     wanted = name.strip().casefold()
     scores: dict[str, float] = {}
     for entry in entries:
