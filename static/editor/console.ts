@@ -24,6 +24,8 @@ export class Console {
   private unseen = 0;
   private matches: number[] = [];
   private match = -1;
+  private scrollTop = 0;
+  private clientHeight = 0;
 
   private readonly scroller: HTMLElement;
   private readonly body: HTMLElement;
@@ -42,6 +44,9 @@ export class Console {
     this.found = need("[data-console-found]", root);
     this.total = need("[data-console-total]", root);
 
+    const resized = new ResizeObserver(() => this.stick());
+    resized.observe(this.scroller);
+    resized.observe(this.body);
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.jump.addEventListener("click", () => this.toEnd());
     this.earlier.addEventListener("click", () => this.showAll());
@@ -168,7 +173,7 @@ export class Console {
       batch.append(line.element);
     }
     this.body.append(batch);
-    if (wasFollowing) this.scroller.scrollTop = this.scroller.scrollHeight;
+    if (wasFollowing) this.stick();
     else this.unseen += added;
     this.tell();
     if (this.search.value && added) this.runSearch(true);
@@ -180,22 +185,21 @@ export class Console {
     const plain = textOf(line.content);
     const links = line.stream === "input" || line.stream === "notice" ? [] : sourceLinks(plain);
     let offset = 0;
+    let button: HTMLElement | null = null;
     for (const span of line.content.spans) {
       let rest = span.text;
-      // A link to a source line may lie across spans; each piece of it becomes its own button only at its start.
+      // A link to a source line may lie across spans of several colours: they become one button.
       while (rest) {
-        const link = links.find((candidate) => candidate.start >= offset && candidate.start < offset + rest.length);
-        const before = link ? rest.slice(0, link.start - offset) : rest;
-        if (before) element.append(styled(make("span"), span.style, before));
-        offset += before.length;
-        rest = rest.slice(before.length);
-        if (link) {
-          const text = rest.slice(0, link.text.length);
-          const button = make("button", { type: "button", class: "console__link", "data-line": link.line, title: `Go to line ${link.line}` });
-          element.append(styled(button, span.style, text));
-          offset += text.length;
-          rest = rest.slice(text.length);
+        const inside = links.find((link) => link.start <= offset && offset < link.end);
+        const next = inside ? inside.end : (links.find((link) => link.start > offset)?.start ?? Infinity);
+        const piece = rest.slice(0, next - offset);
+        if (inside && inside.start === offset) {
+          button = make("button", { type: "button", class: "console__link", "data-line": inside.line, title: `Go to line ${inside.line}` });
+          element.append(button);
         }
+        (inside && button ? button : element).append(styled(make("span"), span.style, piece));
+        offset += piece.length;
+        rest = rest.slice(piece.length);
       }
     }
     if (!plain) element.append("\u200b");
@@ -205,15 +209,26 @@ export class Console {
   private scrolled(): void {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     const atEnd = scrollHeight - scrollTop - clientHeight < 24;
-    if (atEnd) this.unseen = 0;
-    this.following = atEnd;
+    // Lines get their true height only when they come into view, which moves the end; only a person scrolls up.
+    const movedUp = scrollTop < this.scrollTop - 4 && clientHeight === this.clientHeight;
+    this.scrollTop = scrollTop;
+    this.clientHeight = clientHeight;
+    if (atEnd) this.following = true;
+    else if (movedUp) this.following = false;
+    if (this.following) this.unseen = 0;
     this.tell();
+  }
+
+  private stick(): void {
+    if (!this.following) return;
+    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.scrollTop = this.scroller.scrollTop;
   }
 
   private toEnd(): void {
     this.following = true;
     this.unseen = 0;
-    this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.stick();
     this.tell();
     this.scroller.focus({ preventScroll: true });
   }
@@ -296,9 +311,9 @@ function textOf(line: TextLine): string {
   return line.spans.length === 1 ? (line.spans[0]?.text ?? "") : line.spans.map((span) => span.text).join("");
 }
 
-function sourceLinks(text: string): { start: number; text: string; line: number }[] {
+function sourceLinks(text: string): { start: number; end: number; line: number }[] {
   if (!text.includes("main.py")) return [];
-  return [...text.matchAll(SOURCE_LINE)].map((match) => ({ start: match.index, text: match[0], line: Number(match[1] ?? match[2]) }));
+  return [...text.matchAll(SOURCE_LINE)].map((match) => ({ start: match.index, end: match.index + match[0].length, line: Number(match[1] ?? match[2]) }));
 }
 
 function styled<Kind extends HTMLElement>(element: Kind, style: string, text: string): Kind {

@@ -144,6 +144,8 @@ function applyTheme(): string {
       "input.background": colour("--surface-0"),
       "input.border": colour("--line-strong"),
       "editorIndentGuide.background1": colour("--line"),
+      // Brackets are text, not a rainbow.
+      ...Object.fromEntries([1, 2, 3, 4, 5, 6].map((level) => [`editorBracketHighlight.foreground${level}`, colour("--text")])),
       "editorIndentGuide.activeBackground1": colour("--line-strong"),
     },
   });

@@ -36,7 +36,7 @@ export class RunView {
   private ticking = 0;
   private readonly title = document.title;
 
-  private readonly errorBox = need("#run-error");
+  private errorLine = 0;
   private readonly notices = need("#run-notices");
   private readonly progress = need("#run-progress");
   private readonly figures = need("#figures");
@@ -167,7 +167,7 @@ export class RunView {
     this.frame.reset();
     this.bars.clear();
     this.backtests = [];
-    this.errorBox.replaceChildren();
+    this.errorLine = 0;
     this.notices.replaceChildren();
     this.progress.replaceChildren();
     this.figures.replaceChildren();
@@ -185,12 +185,13 @@ export class RunView {
     this.bars.clear();
     this.panel.dataset.status = event.status;
     const facts = [
-      event.wall_seconds != null && `${duration(event.wall_seconds)} in all`,
-      event.cpu_seconds != null && `${duration(event.cpu_seconds)} of processor time`,
-      event.peak_memory_bytes != null && event.peak_memory_bytes > 0 && `${bytesize(event.peak_memory_bytes)} peak memory`,
+      event.wall_seconds != null && event.status !== "succeeded" && `${duration(event.wall_seconds)} in all`,
+      event.cpu_seconds != null && `${duration(event.cpu_seconds)} CPU`,
+      event.peak_memory_bytes != null && event.peak_memory_bytes > 0 && `${bytesize(event.peak_memory_bytes)} peak`,
     ].filter((fact): fact is string => Boolean(fact));
     this.slot("facts").replaceChildren(...facts.map((fact) => make("span", {}, fact)));
     this.say(event.message ?? "");
+    if (event.status === "failed") this.offerErrorLine();
     announce(`${STATUS_WORDS[event.status] ?? event.status}. ${event.message ?? ""}`, true);
     this.observer.ended(event.status, this.declared);
   }
@@ -274,17 +275,18 @@ export class RunView {
     }
   }
 
+  /** The line of the user's own file nearest to the error; the strip offers to go there once the run has ended. */
   private addError(event: EventOf<"error">): void {
     const frame = event.frames?.findLast((candidate) => candidate.file.endsWith("main.py"));
-    const line = event.file?.endsWith("main.py") ? event.line : frame?.line;
-    const head = make("p", {}, icon("circle-x"), make("strong", {}, event.name ?? "Error"), event.message ? make("span", { class: "mono" }, event.message) : null);
-    const card = make("div", { class: "run-error", role: "group", "aria-label": "Error" }, head);
-    if (line) {
-      const go = make("button", { type: "button", class: "button button--small" }, icon("arrow-right"), `Go to line ${line}`);
-      go.addEventListener("click", () => this.observer.goToLine(line));
-      card.append(go);
-    }
-    this.errorBox.replaceChildren(card);
+    this.errorLine = (event.file?.endsWith("main.py") ? event.line : frame?.line) ?? 0;
+  }
+
+  private offerErrorLine(): void {
+    const line = this.errorLine;
+    if (!line) return;
+    const go = make("button", { type: "button", class: "button button--small" }, icon("arrow-right"), `Go to line ${line}`);
+    go.addEventListener("click", () => this.observer.goToLine(line));
+    this.slot("message").append(" ", go);
   }
 
   private addArtefact(event: EventOf<"artefact">): void {
@@ -350,7 +352,7 @@ export class RunView {
     document.body.toggleAttribute("data-running", going);
     for (const stop of document.querySelectorAll<HTMLButtonElement>("[data-action=stop]")) stop.hidden = !going;
     const nothing = this.console.isEmpty && this.frame.isEmpty && this.backtests.length === 0 && this.artefacts.hidden;
-    this.empty.hidden = this.status !== "" && (going || !nothing || this.errorBox.childElementCount > 0);
+    this.empty.hidden = this.status !== "" && (going || !nothing);
     if (!this.empty.hidden) {
       const [title, text] = this.status === "" ? ["Not run yet", "What your code prints, draws and measures appears here."] : ["No output", "The run ended without printing or showing anything."];
       need("h2", this.empty).textContent = title as string;
@@ -358,7 +360,7 @@ export class RunView {
     }
     this.panel.toggleAttribute("data-outdated", this.fresh && !nothing);
     need("#outputs").toggleAttribute("data-outdated", this.fresh && !nothing);
-    document.dispatchEvent(new CustomEvent("contentchange", { detail: { rich: !this.frame.isEmpty || this.backtests.length > 0 || !this.artefacts.hidden || !this.errorBox.hidden && this.errorBox.childElementCount > 0 || this.bars.size > 0 || this.notices.childElementCount > 0, text: !this.console.isEmpty || this.asked !== null } }));
+    document.dispatchEvent(new CustomEvent("contentchange", { detail: { rich: !this.frame.isEmpty || this.backtests.length > 0 || !this.artefacts.hidden || this.bars.size > 0 || this.notices.childElementCount > 0, text: !this.console.isEmpty || this.asked !== null } }));
     if (this.status === "") return;
     const badge = this.slot("badge");
     badge.className = `badge badge--${this.status}`;

@@ -3,7 +3,7 @@
 import { cleanBokeh, cleanFigure } from "./clean";
 import { addressOf, load } from "./libraries";
 import { tableOf } from "./tables";
-import type { BacktestShown } from "../events";
+import type { BacktestShown, ColumnTable } from "../events";
 
 interface PlotlyLibrary {
   react(element: HTMLElement, data: unknown[], layout: object, config: object): Promise<unknown>;
@@ -11,10 +11,15 @@ interface PlotlyLibrary {
   addFrames(element: HTMLElement, frames: unknown[]): Promise<unknown>;
   Plots: { resize(element: HTMLElement): void };
 }
+interface BokehLibrary {
+  embed: { embed_item(item: unknown, target: HTMLElement): Promise<unknown> };
+  set_log_level?(level: string): void;
+  Models(name: string): { prototype: any };
+}
 declare global {
   interface Window {
     Plotly?: PlotlyLibrary;
-    Bokeh?: { embed: { embed_item(item: unknown, target: HTMLElement): Promise<unknown> }; set_log_level?(level: string): void };
+    Bokeh?: BokehLibrary;
   }
 }
 type Figure = { data?: unknown[]; layout?: Record<string, any>; frames?: unknown[] };
@@ -53,20 +58,22 @@ function palette(): string[] {
 
 function ourTemplate(): object {
   const axis = { gridcolor: token("--line"), linecolor: token("--line-strong"), zerolinecolor: token("--line-strong"), tickcolor: token("--line-strong"), automargin: true, title: { standoff: 8 } };
+  const sequential = [[0, token("--surface-2")], [1, token("--chart-1")]];
   return {
+    data: Object.fromEntries(["surface", "heatmap", "contour", "histogram2d", "histogram2dcontour"].map((kind) => [kind, [{ colorscale: sequential }]])),
     layout: {
       colorway: palette(),
       paper_bgcolor: token("--surface-0"),
       plot_bgcolor: token("--surface-0"),
       font: { family: "Inter, system-ui, sans-serif", size: 12, color: token("--text") },
-      title: { font: { size: 14 }, x: 0, xref: "container", pad: { l: 12 } },
+      title: { font: { size: 14 }, x: 0, xref: "container", y: 1, yref: "container", yanchor: "top", pad: { l: 12, t: 14 } },
       xaxis: axis,
       yaxis: axis,
       hoverlabel: { bgcolor: token("--surface-1"), bordercolor: token("--line-strong"), font: { color: token("--text"), family: "JetBrains Mono, monospace", size: 12 } },
-      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", font: { size: 12 } },
+      legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom", font: { size: 12 } },
       margin: { l: 56, r: 16, t: 48, b: 40 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: token("--text-muted"), activecolor: token("--text") },
-      colorscale: { sequential: [[0, token("--surface-2")], [1, token("--chart-1")]], diverging: [[0, token("--chart-2")], [0.5, token("--surface-2")], [1, token("--chart-1")]] },
+      colorscale: { sequential, diverging: [[0, token("--chart-2")], [0.5, token("--surface-2")], [1, token("--chart-1")]] },
       scene: Object.fromEntries(["xaxis", "yaxis", "zaxis"].map((name) => [name, { backgroundcolor: token("--surface-1"), gridcolor: token("--line"), zerolinecolor: token("--line-strong") }])),
     },
   };
@@ -107,6 +114,8 @@ export async function drawPlotly(holder: HTMLElement, raw: unknown): Promise<voi
     const layout: Record<string, any> = { ...figure.layout, height, autosize: true };
     const ours = isDefaultTemplate(layout.template);
     if (ours) layout.template = ourTemplate();
+    // The title stands above the legend, which stands above the plot.
+    if (ours && !layout.margin?.t && (layout.title?.text ?? layout.title)) layout.margin = { ...layout.margin, t: 84 };
     if (typeof layout.width === "number" && layout.width > chart.clientWidth) delete layout.width;
     const data = structuredClone(ours ? inOurColours(figure.data, palette()) : figure.data) as unknown[];
     await window.Plotly?.react(chart, data, layout, CONFIG);
@@ -122,11 +131,29 @@ export async function drawBokeh(holder: HTMLElement, raw: unknown): Promise<void
   await load(addressOf("bokeh"));
   await load(addressOf("bokehWidgets"));
   if (/"(DataTable|TableColumn|DataCube)"/.test(text)) await load(addressOf("bokehTables"));
-  window.Bokeh?.set_log_level?.("off");
+  prepareBokeh();
   const target = document.createElement("div");
   target.className = "bokeh";
   holder.append(target);
   await window.Bokeh?.embed.embed_item({ ...item, target_id: null }, target);
+}
+
+let prepared = false;
+
+/** Code inside a document is never executed. What backtesting.py writes with it on the time axis is done here instead. */
+function prepareBokeh(): void {
+  if (prepared || !window.Bokeh) return;
+  prepared = true;
+  window.Bokeh.set_log_level?.("off");
+  const get = (args: any, name: string): any => (args instanceof Map ? args.get(name) : args?.[name]);
+  window.Bokeh.Models("CustomJSTickFormatter").prototype.doFormat = function (ticks: number[], options: unknown): string[] {
+    const formatter = get(this.args, "formatter");
+    const times = get(get(this.args, "source")?.data, "datetime");
+    if (!formatter || !times) return ticks.map(String);
+    const known = ticks.map((tick) => times[Math.round(tick)]);
+    const labels = formatter.doFormat(known.filter((time) => time !== undefined), options) as string[];
+    return known.map((time) => (time === undefined ? "" : (labels.shift() ?? "")));
+  };
 }
 
 // The chart of a backtest ----------------------------------------------------------------------------------------
@@ -185,7 +212,7 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
   })));
   if (backtest.trades.rows.length) {
     const { rows, total = rows.length } = backtest.trades;
-    figure.append(lazyTable(rows.length < total ? `Trades, the first ${rows.length} of ${total}` : `Trades, ${total}`, () => tableOf(backtest.trades)));
+    figure.append(lazyTable(rows.length < total ? `Trades, the first ${rows.length} of ${total}` : `Trades, ${total}`, () => tableOf(inPercent(backtest.trades))));
   }
   holder.append(figure);
   await load(addressOf("plotly"));
@@ -217,9 +244,8 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
     };
     const data = [
       { type: "scatter", mode: "lines", x: days, y: equity, name: "Equity", line: { color: gain, width: 1.75 }, hovertemplate: "%{y:,.0f}" },
-      { type: "scatter", mode: "lines", x: days, y: drawdown.map((fall) => -Math.abs(fall)), yaxis: "y2", name: "Drawdown", line: { color: loss, width: 1.25 }, fill: "tozeroy", fillcolor: `color-mix(in srgb, ${loss} 22%, transparent)`, hovertemplate: "%{y:.1%}" },
+      { type: "scatter", mode: "lines", x: days, y: drawdown.map((fall) => -Math.abs(fall)), yaxis: "y2", name: "Drawdown", line: { color: loss, width: 1.25 }, fill: "tozeroy", fillcolor: translucent(loss, 0.22), hovertemplate: "%{y:.1%}" },
     ];
-    (data[1] as { fillcolor: string }).fillcolor = translucent(loss, 0.22);
     await window.Plotly?.react(chart, data, layout, { ...CONFIG, displayModeBar: false });
   };
   await draw();
@@ -241,7 +267,7 @@ function within(days: string[], values: number[], range: [string, string]): [num
 
 /** Plotly knows rgba() but not color-mix(). */
 function translucent(colour: string, alpha: number): string {
-  const context = document.createElement("canvas").getContext("2d");
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   if (!context) return colour;
   context.fillStyle = colour;
   context.fillRect(0, 0, 1, 1);
@@ -251,6 +277,16 @@ function translucent(colour: string, alpha: number): string {
 
 function round(value: number | undefined, digits: number): number | null {
   return value === undefined || !Number.isFinite(value) ? null : Number(value.toFixed(digits));
+}
+
+/** Returns come as fractions; people read percentages. */
+function inPercent(table: ColumnTable): ColumnTable {
+  const at = table.columns.indexOf("Return");
+  if (at < 0) return table;
+  return {
+    columns: table.columns.map((column, index) => (index === at ? { name: "Return (%)", kind: "number" } : column)),
+    rows: table.rows.map((row) => row.map((value, index) => (index === at && typeof value === "number" ? round(value * 100, 2) : value))),
+  };
 }
 
 function lazyTable(label: string, build: () => HTMLElement): HTMLElement {

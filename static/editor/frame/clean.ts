@@ -18,17 +18,38 @@ DOMPurify.addHook("uponSanitizeAttribute", (node, data) => {
     if (node.localName === "a") (node as Element).setAttribute("title", data.attrValue.slice(0, 500));
     data.keepAttr = false;
   }
+  if (data.attrName === "style") data.attrValue = cleanStyles(data.attrValue);
+  else if (/url\s*\(/i.test(data.attrValue) && !/^\s*url\s*\(\s*['"]?#[\w-]+['"]?\s*\)\s*$/i.test(data.attrValue)) data.keepAttr = false;
   if (data.attrName === "src" && !/^data:image\/(png|jpeg|gif|webp|svg\+xml)[;,]/i.test(data.attrValue)) data.keepAttr = false;
 });
 
+DOMPurify.addHook("uponSanitizeElement", (node) => {
+  if (node.nodeName.toLowerCase() === "style") node.textContent = cleanStyles(node.textContent ?? "");
+});
+
+/** Styles that fetch nothing. The policy blocks such requests anyway; this way they are not even tried. */
+function cleanStyles(css: string): string {
+  return css
+    .replaceAll("\\", "")
+    .replace(/\/\*[\s\S]*?\*\//g, "")
+    .replace(/@(import|font-face|namespace)[^;{]*[;{]?/gi, "")
+    .replace(/(image-set|cross-fade|image|src)\s*\(/gi, "none(")
+    .replace(/url\s*\(\s*(?!['"]?data:image\/)/gi, "none(");
+}
+
+/** Takes the worst out before the markup is parsed: only so that the policy has nothing to report while it is. */
+function quieten(markup: string): string {
+  return markup.replace(/<[a-z!/][^>]*>?/gi, (tag) => tag.replace(/(^<\s*)(base|meta|link|script)\b/i, "$1x-$2").replace(/([\s/"'])on([a-z]+\s*=)/gi, "$1data-off-$2"));
+}
+
 export function cleanMarkup(markup: string): DocumentFragment {
-  return DOMPurify.sanitize(markup, OPTIONS);
+  return DOMPurify.sanitize(quieten(markup), OPTIONS);
 }
 
 /** Markup as a string, for libraries that take nothing else. */
 function cleanText(markup: string): string {
   const holder = document.createElement("div");
-  holder.append(DOMPurify.sanitize(markup, { ...OPTIONS, FORBID_TAGS: [...OPTIONS.FORBID_TAGS, "style"], ADD_TAGS: [] }));
+  holder.append(DOMPurify.sanitize(quieten(markup), { ...OPTIONS, FORBID_TAGS: [...OPTIONS.FORBID_TAGS, "style"], ADD_TAGS: [] }));
   return holder.innerHTML;
 }
 
@@ -75,11 +96,14 @@ export function cleanBokeh(value: unknown, key = "", depth = 0): unknown {
   if (typeof value !== "object" || value === null) return value;
   const clean: Record<string, unknown> = {};
   for (const [name, item] of Object.entries(value)) {
-    // Callbacks are code or navigation. The policy forbids both; taking them out spares their errors.
-    if (DANGEROUS_KEYS.has(name) || name === "js_property_callbacks" || name === "js_event_callbacks") continue;
-    clean[name] = cleanBokeh(item, name, depth + 1);
+    if (DANGEROUS_KEYS.has(name)) continue;
+    // Callbacks are code or navigation, which the policy forbids; as tags they are never called. They cannot just
+    // be dropped: other parts of the document may refer to models that are described inside them.
+    if (name === "js_property_callbacks" || name === "js_event_callbacks") {
+      clean.tags = [...((clean.tags as unknown[]) ?? []), cleanBokeh(item, name, depth + 1)];
+    } else if (name === "code" && typeof item === "string") clean[name] = "";
+    else if (name !== "tags") clean[name] = cleanBokeh(item, name, depth + 1);
   }
-  if (clean.name === "CustomJS" && clean.attributes) (clean.attributes as Record<string, unknown>).code = "";
   return clean;
 }
 

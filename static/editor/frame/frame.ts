@@ -117,6 +117,10 @@ function shadow(holder: HTMLElement, markup: string, kind = "html"): void {
   const body = document.createElement("div");
   body.className = `markup__body markup__body--${kind}`;
   body.append(cleanMarkup(markup));
+  if (!body.textContent?.trim() && !body.querySelector("img, svg, hr, table, progress, meter, canvas")) {
+    holder.append(plain("This markup shows nothing here: scripts, forms and frames of a run are not executed.", "plain--note"));
+    return;
+  }
   root.append(styles, body);
   holder.append(host);
 }

@@ -76,7 +76,8 @@ function digitsOf(rows: unknown[][], at: number): number {
     const value = row[at];
     if (typeof value !== "number" || !Number.isFinite(value)) continue;
     largest = Math.max(largest, Math.abs(value));
-    const text = String(value);
+    // Seven figures are enough to tell, and hide the noise of binary fractions.
+    const text = String(Number(value.toPrecision(7)));
     const point = text.indexOf(".");
     if (text.includes("e-")) needed = 6;
     else if (point >= 0) needed = Math.max(needed, text.length - point - 1);
