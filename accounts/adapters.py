@@ -8,9 +8,12 @@ import math
 import time
 from typing import Any
 
+from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import get_authentication_records, record_authentication
 from allauth.account.internal.userkit import filter_users_by_email
 from allauth.account.models import EmailAddress
+from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -24,7 +27,7 @@ from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from accounts.models import User
@@ -63,6 +66,16 @@ class AccountAdapter(DefaultAccountAdapter):
         if commit:
             save_new_account(user, self, chosen_name=bool(form.cleaned_data.get("username")))
         return user
+
+    def clean_email(self, email: str) -> str:
+        # In a local part, letters beyond ASCII only make look-alikes (and some of them fold to ASCII ones).
+        if not email.partition("@")[0].isascii():
+            raise ValidationError("Write the part before the @ with plain letters (a-z).", code="invalid")
+        if len(email) > app_settings.EMAIL_MAX_LENGTH:
+            raise ValidationError(
+                f"An address has at most {app_settings.EMAIL_MAX_LENGTH} characters.", code="invalid"
+            )
+        return email
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         with transaction.atomic():
@@ -106,6 +119,20 @@ class AccountAdapter(DefaultAccountAdapter):
         # A web server behind a unix socket passes no address; all its clients then share one throttle.
         return super().get_client_ip(request) if request.META.get("REMOTE_ADDR") else "127.0.0.1"
 
+    def post_login(self, request: HttpRequest, user: User, *, signup: bool, **kwargs: Any) -> HttpResponse:
+        if signup and user.has_usable_password():
+            # The password was just chosen: the next page need not ask for it again.
+            record_authentication(request, user, method="password")
+        return super().post_login(request, user, signup=signup, **kwargs)
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Who signed in a moment ago need not do it again (allauth counts only a second time)."""
+        request = context.request
+        records = get_authentication_records(request, request.user)
+        if records and time.time() - records[-1]["at"] < app_settings.REAUTHENTICATION_TIMEOUT:
+            return False
+        return super().is_reauthentication_required(app=app, **kwargs)
+
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("accounts:security")
 
@@ -114,6 +141,11 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
+    error_messages = DefaultSocialAccountAdapter.error_messages | {
+        "no_password": "Set a password first: without it you could not sign in any more.",
+        "connected_other": "That account is connected to another account here already.",
+    }
+
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """An address never opens the account it belongs to: its owner signs in first, then connects."""
         if sociallogin.is_existing or sociallogin.state.get("process") == AuthProcess.CONNECT:
@@ -137,10 +169,6 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: BaseForm | None = None) -> User:
         sociallogin.user.email_disputed = is_claimed(sociallogin.user.email)
         return super().save_user(request, sociallogin, form)
-
-    def validate_disconnect(self, account: Any, accounts: Any) -> None:
-        if len(accounts) == 1 and not account.user.has_usable_password():
-            raise ValidationError("Set a password first: without it you could not sign in any more.")
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
