@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-LEFT, RIGHT, TOP, GAP, BOTTOM = 8, 64, 12, 18, 26
+LEFT, RIGHT, TOP, GAP, BOTTOM = 8, 64, 12, 34, 26
 DRAWDOWN_SHARE = 0.28
 
 

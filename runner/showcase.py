@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from runner.backtests import thinned
 from runner.charts import equity_svg
 from runner.models import Backtest, Run
 from runner.samples import FIRST_SAMPLE
 
 SITE_USER = "playground"
+POINTS = 400
 FIGURES_SHOWN = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "commission_paid")
 
 
@@ -23,7 +27,16 @@ class Showcase:
     run_url: str
 
 
+def _curve(backtest: Backtest) -> str:
+    """The curve at the size it is drawn: more points than pixels would only weigh."""
+    dates, equity = backtest.chart["dates"], backtest.chart["equity"]
+    picks = thinned(np.asarray(equity), POINTS)
+    return equity_svg([dates[i] for i in picks], [equity[i] for i in picks], width=720, height=400)
+
+
 def find() -> Showcase | None:
+    if FIRST_SAMPLE is None:
+        return None
     backtest = (
         Backtest.objects.filter(
             verified=True,
@@ -41,7 +54,7 @@ def find() -> Showcase | None:
     return Showcase(
         title=backtest.run.project.title,
         sentence=backtest.description,
-        svg=equity_svg(backtest.chart["dates"], backtest.chart["equity"]),
+        svg=_curve(backtest),
         figures=[by_key[key] for key in FIGURES_SHOWN if key in by_key],
         conventions=backtest.conventions.get("lines", []),
         source=backtest.run.revision.source,
