@@ -9,7 +9,7 @@ interface Split { name: string; smallest: number; largest: number; initial: numb
 const SPLITS: Record<string, Split> = {
   files: { name: "--files-size", smallest: 0, largest: 28, initial: 14 },
   code: { name: "--code-share", smallest: 20, largest: 80, initial: 50 },
-  console: { name: "--console-share", smallest: 10, largest: 85, initial: 34 },
+  console: { name: "--console-share", smallest: 10, largest: 85, initial: 26 },
 };
 
 export function watchSplitters(root: HTMLElement): void {

@@ -14,7 +14,7 @@ interface PlotlyLibrary {
 interface BokehLibrary {
   embed: { embed_item(item: unknown, target: HTMLElement): Promise<unknown> };
   set_log_level?(level: string): void;
-  Models(name: string): { prototype: any };
+  Models: { get(name: string): { prototype: any } };
 }
 declare global {
   interface Window {
@@ -140,13 +140,21 @@ export async function drawBokeh(holder: HTMLElement, raw: unknown): Promise<void
 
 let prepared = false;
 
-/** Code inside a document is never executed. What backtesting.py writes with it on the time axis is done here instead. */
+/** Code inside a document is never executed. What backtesting.py does with it to draw its plot is done here instead. */
 function prepareBokeh(): void {
   if (prepared || !window.Bokeh) return;
   prepared = true;
   window.Bokeh.set_log_level?.("off");
   const get = (args: any, name: string): any => (args instanceof Map ? args.get(name) : args?.[name]);
-  window.Bokeh.Models("CustomJSTickFormatter").prototype.doFormat = function (ticks: number[], options: unknown): string[] {
+  const model = (name: string): any => window.Bokeh?.Models.get(name).prototype;
+  model("CustomJS").execute = async () => undefined;
+  model("CustomJSHover").format = (value: unknown) => String(value);
+  const pairs = /^\s*return \[\.\.\.xs\]\.map\(i => \[0, i\]\);?\s*$/;
+  model("CustomJSTransform").compute = (value: unknown) => value;
+  model("CustomJSTransform").v_compute = function (values: Iterable<unknown>): unknown[] {
+    return pairs.test(this.v_func) ? [...values].map((value) => [0, value]) : [...values];
+  };
+  model("CustomJSTickFormatter").doFormat = function (ticks: number[], options: unknown): string[] {
     const formatter = get(this.args, "formatter");
     const times = get(get(this.args, "source")?.data, "datetime");
     if (!formatter || !times) return ticks.map(String);
