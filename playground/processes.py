@@ -1,4 +1,4 @@
-"""Which programs is the running site made of, and how is a child started so that it never outlives its parent?"""
+"""Which programs is the running site made of, and how are they started so that none outlives its parent?"""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def engine_command() -> list[str]:
 
 
 def worker_command(*queues: str) -> list[str]:
-    serializer = ("--serializer", "rq.serializers.JSONSerializer")
-    return [sys.executable, "manage.py", "rqworker", *queues, *serializer, "--verbosity", "0"]
+    """A forking RQ worker; all its queues must have the same serializer."""
+    serializer = settings.RQ_QUEUES[queues[0]]["SERIALIZER"]
+    return [sys.executable, "manage.py", "rqworker", *queues, "--serializer", serializer, "--verbosity", "0"]
 
 
 def cron_command() -> list[str]:
@@ -64,7 +65,7 @@ def die_with(parent: int) -> None:
 def start(
     command: list[str], environment: Mapping[str, str] | None = None, output: int | None = None
 ) -> subprocess.Popen:
-    """Start one of the programs above in a session of its own, so that it and all its children can be ended together."""
+    """Start a program in a session of its own, so that it and all its children can be ended together."""
     parent = os.getpid()
     return subprocess.Popen(
         command,

@@ -19,7 +19,7 @@ DATA_DIR = paths.data_folder()  # DATA_DIR
 RUN_DIR = paths.run_folder(DATA_DIR)
 ENGINE_SOCKET = environment.path("ENGINE_SOCKET", RUN_DIR / "engine.sock")
 SANDBOX_ENV = environment.path("SANDBOX_ENV", DATA_DIR / "sandbox-env")
-STORE_DIR = DATA_DIR / "store"
+STORE_DIR = environment.path("STORE_DIR", DATA_DIR / "store")
 RUNS_DIR = DATA_DIR / "runs"
 MAIL_DIR = DATA_DIR / "mail"
 
@@ -36,7 +36,7 @@ HOST = environment.text("HOST", "127.0.0.1")
 PORT = environment.whole_number("PORT", 8000, 1, 65535)
 WEB_WORKERS = environment.whole_number("WEB_WORKERS", 2, 1, 64)
 RUN_WORKERS = environment.whole_number("RUN_WORKERS", 2, 1, 64)
-_EVERYWHERE = HOST in ("0.0.0.0", "::")
+_EVERYWHERE = HOST in ("0.0.0.0", "::")  # noqa: S104
 _SHOWN_HOST = "127.0.0.1" if _EVERYWHERE else f"[{HOST}]" if ":" in HOST else HOST
 SITE_URL = environment.web_address("SITE_URL", f"http://{_SHOWN_HOST}:{PORT}")
 _SITE_HOST = SITE_URL.partition("://")[2]
@@ -167,24 +167,28 @@ CHANNEL_LAYERS = {
     }
 }
 
-# Jobs: "runs" holds what users start, "default" the house-keeping
+# Jobs: "runs" holds what users start, "default" the house-keeping that the scheduler orders
 
 RQ_QUEUES = {
     name: {
         "URL": REDIS_URL,
-        "SERIALIZER": "rq.serializers.JSONSerializer",
+        "SERIALIZER": serializer,
         "DEFAULT_TIMEOUT": timeout_seconds,
         "DEFAULT_RESULT_TTL": 600,
         "DEFAULT_FAILURE_TTL": 7 * 24 * 3600,
     }
-    for name, timeout_seconds in (("runs", 2 * 3600), ("default", 1800))
+    for name, timeout_seconds, serializer in (
+        ("runs", 2 * 3600, "rq.serializers.JSONSerializer"),
+        # RQ's own scheduler writes its jobs this way and cannot be told otherwise; only it uses this queue.
+        ("default", 1800, "rq.serializers.DefaultSerializer"),
+    )
 }
 RQ = {"SHOW_ADMIN_LINK": True}
 
 # Static files: hashed names, served by the site itself
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = environment.path("STATIC_ROOT", DATA_DIR / "static")
 # Only what is built, and the icons; sources stay here.
 STATICFILES_DIRS = [("dist", BASE_DIR / "static" / "dist"), ("icons", BASE_DIR / "static" / "icons")]
 _static_storage = (
@@ -231,7 +235,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = SITE_URL.partition("://")[0]
 ACCOUNT_RATE_LIMITS = {
     "login": "120/m/ip",  # a class behind one address
-    "login_failed": "20/m/ip,5/5m/key",  # a failure is forgotten after 5 minutes: nobody is locked out for good
+    "login_failed": "20/m/ip,5/5m/key",  # forgotten after 5 minutes: nobody is locked out for good
     "signup": "60/m/ip",
     "reset_password": "20/m/ip,5/15m/key",
 }
@@ -311,7 +315,9 @@ if _mail is not None:
     EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.tls, _mail.starttls
     EMAIL_TIMEOUT = 20
 elif PRODUCTION:
-    raise environment.refused("EMAIL_URL", "must be set in production, so that people can confirm their addresses")
+    raise environment.refused(
+        "EMAIL_URL", "must be set in production, so that people can confirm their addresses"
+    )
 else:
     EMAIL_BACKEND = "playground.mail.ConsoleAndFilesBackend"
     EMAIL_FILE_PATH = MAIL_DIR

@@ -1,7 +1,8 @@
-"""Are the hashed static files up to date? Collecting compresses megabytes of scripts, so it is done only on a change."""
+"""Are the hashed static files up to date? Collecting compresses megabytes, so it is done only on a change."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -16,13 +17,20 @@ STAMP = ".collected"
 
 def collect_if_changed() -> bool:
     """Collect when a source changed since the last time; return whether that was so."""
-    stamp = Path(settings.STATIC_ROOT) / STAMP
-    wanted = _fingerprint()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return False
-    call_command("collectstatic", interactive=False, verbosity=0, clear=True)
-    stamp.write_text(wanted)
-    return True
+    target = Path(settings.STATIC_ROOT)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(target.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp = target / STAMP
+        wanted = _fingerprint()
+        if stamp.exists() and stamp.read_text() == wanted:
+            return False
+        call_command("collectstatic", interactive=False, verbosity=0, clear=True)
+        stamp.write_text(wanted)
+        return True
+    finally:
+        os.close(lock)
 
 
 def _fingerprint() -> str:
@@ -30,6 +38,6 @@ def _fingerprint() -> str:
     digest = hashlib.sha256(django.__version__.encode())
     for finder in get_finders():
         for path, storage in finder.list([]):
-            seen = os.stat(storage.path(path))
+            seen = Path(storage.path(path)).stat()
             digest.update(f"{path}\0{seen.st_size}\0{seen.st_mtime_ns}\0".encode())
     return digest.hexdigest()

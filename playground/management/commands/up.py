@@ -1,4 +1,4 @@
-"""Run the whole site in the foreground until Ctrl-C or SIGTERM: services, web, workers, engine and scheduler."""
+"""Run the whole site in the foreground until Ctrl-C or SIGTERM: services, web, workers, engine, scheduler."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ MARK = "PLAYGROUND_SUPERVISOR"
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A program that stayed up this long is healthy: its next end is treated as its first.
 HEALTHY_SECONDS = 30.0
+FIRST_PAGE_SECONDS = 120.0
 POLITE_SECONDS = 3.0
 LAST_SECONDS = 4.0
 
@@ -65,7 +66,6 @@ class Command(BaseCommand):
         if "MAKELEVEL" in os.environ:
             # Under make: when make goes, however it goes, we stop too.
             processes.libc.prctl(processes.PR_SET_PDEATHSIG, signal.SIGTERM)
-        self.began = time.monotonic()
         self.mark = os.environ[MARK] = uuid.uuid4().hex
         self.programs: list[Program] = []
         self.services_started: list[str] = []
@@ -74,8 +74,7 @@ class Command(BaseCommand):
             self._check_address()
             self._prepare()
             if not options["services"]:
-                self._start_programs()
-                self._wait_for_first_page()
+                self._start_site()
             self._keep_running()
         except Stopped:
             pass
@@ -124,7 +123,7 @@ class Command(BaseCommand):
                 self._in_a_child(name, step)
 
     def _in_a_child(self, name: str, step: Callable[[], object]) -> None:
-        """pandas and the like are loaded for a moment only; the supervisor stays small for as long as it runs."""
+        """pandas and the like are loaded for a moment only; the supervisor stays small."""
         parent = os.getpid()
         child = os.fork()
         if child == 0:
@@ -169,54 +168,46 @@ class Command(BaseCommand):
 
     # The site
 
-    def _start_programs(self) -> None:
-        # In the order in which somebody waits for them: the page first.
-        self.programs = [
-            Program("web", processes.web_command()),
-            Program("engine", processes.engine_command()),
-            *(
-                Program(f"worker {n}", processes.worker_command("runs"))
-                for n in range(1, settings.RUN_WORKERS + 1)
-            ),
-            Program("house-keeping", processes.worker_command("default")),
-            Program("scheduler", processes.cron_command()),
-        ]
-        for program in self.programs:
-            self._start(program)
+    def _start_site(self) -> None:
+        """The web server first, alone: starting everything at once would keep the first page waiting."""
+        with _Line(self, "Web server"):
+            self._launch(Program("web", processes.web_command()))
+            self._wait_for_first_page()
+        with _Line(self, "Sandbox engine, workers, scheduler"):
+            self._launch(Program("engine", processes.engine_command()))
+            for number in range(1, settings.RUN_WORKERS + 1):
+                self._launch(Program(f"worker {number}", processes.worker_command("runs")))
+            self._launch(Program("house-keeping", processes.worker_command("default")))
+            self._launch(Program("scheduler", processes.cron_command()))
+        self.stdout.write(f"\n  {settings.SITE_URL}\n\nCtrl-C stops everything.")
+        self.stdout.flush()
+
+    def _launch(self, program: Program) -> None:
+        self.programs.append(program)
+        self._start(program)
 
     def _start(self, program: Program) -> None:
         program.process = processes.start(program.command)
         program.started = time.monotonic()
 
     def _wait_for_first_page(self) -> None:
-        with _Line(self, "Web server, workers, sandbox engine, scheduler") as line:
-            address = (
-                "127.0.0.1"
-                if settings.HOST == "0.0.0.0"
-                else "::1"
-                if settings.HOST == "::"
-                else settings.HOST
-            )  # noqa: S104
-            address = f"[{address}]" if ":" in address else address
-            question = urllib.request.Request(  # noqa: S310
-                f"http://{address}:{settings.PORT}/healthz",
-                headers={"Host": settings.ALLOWED_HOSTS[0].lstrip(".")},
-            )
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            while True:
-                self._restart_the_dead()
-                try:
-                    with opener.open(question, timeout=5):
-                        break
-                except urllib.error.HTTPError as answer:
-                    raise CommandError(f"The web server answers {answer.code} to /healthz.") from None
-                except OSError:
-                    time.sleep(0.05)
-                if time.monotonic() - self.began > 600:
-                    raise CommandError("The web server does not answer; its lines above say why.")
-            line.detail = f"{time.monotonic() - self.began:.1f} s since the start"
-        self.stdout.write(f"\n  {settings.SITE_URL}\n\nCtrl-C stops everything.")
-        self.stdout.flush()
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.HOST, settings.HOST)  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
+        question = urllib.request.Request(
+            f"http://{host}:{settings.PORT}/healthz", headers={"Host": settings.ALLOWED_HOSTS[0].lstrip(".")}
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + FIRST_PAGE_SECONDS
+        while time.monotonic() < deadline:
+            self._restart_the_dead()
+            try:
+                with opener.open(question, timeout=5):
+                    return
+            except urllib.error.HTTPError as answer:
+                raise CommandError(f"The web server answers {answer.code} to /healthz.") from None
+            except OSError:
+                time.sleep(0.03)
+        raise CommandError("The web server does not answer; its lines above say why.")
 
     def _keep_running(self) -> None:
         while True:
@@ -231,10 +222,9 @@ class Command(BaseCommand):
                 if now - program.started > HEALTHY_SECONDS:
                     program.failures = 0
                 delay = BACK_OFF_SECONDS[min(program.failures, len(BACK_OFF_SECONDS) - 1)]
-                self.stderr.write(
-                    f"{program.name} ended ({_how(program.process.returncode)}); it starts again in {delay:g} s."
-                )
-                # What it left behind (a worker's job, a server's children) must not work beside its successor.
+                how = _how(program.process.returncode)
+                self.stderr.write(f"{program.name} ended ({how}); it starts again in {delay:g} s.")
+                # What it left (a worker's job, a server's children) must not work beside its successor.
                 self._end_session(program.process.pid)
                 program.failures += 1
                 program.process, program.start_at = None, now + delay
@@ -242,7 +232,7 @@ class Command(BaseCommand):
                 self._start(program)
 
     def _reap_orphans(self) -> None:
-        """Collect what was left to us by children of children, without taking the ends of our own programs."""
+        """Collect what children of children left to us, but not the ends of our own programs."""
         own = {program.process.pid for program in self.programs if program.process is not None}
         own.add(self.guard.pid if self.guard else 0)
         for pid in _children():
@@ -259,7 +249,7 @@ class Command(BaseCommand):
     # The end
 
     def _start_guard(self) -> None:
-        """A second process that only waits for our end: it cleans up when we are killed and cannot do it ourselves."""
+        """A second process that only waits for our end: it cleans up when we are killed."""
         code = "from playground.management.commands.up import guard; guard()"
         self.guard = subprocess.Popen(
             [sys.executable, "-c", code, self.mark, str(settings.DATA_DIR), str(settings.ENGINE_SOCKET)],

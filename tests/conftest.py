@@ -1,0 +1,383 @@
+"""What do all tests stand on? A site of their own: PostgreSQL, Redis, engine, worker, web server, Chromium.
+
+All are real and live in a temporary data folder; a site that runs from the same checkout is not touched.
+Parts are started by the first test that asks for them:
+
+    services            PostgreSQL and Redis (every test with a database has them)
+    engine              the sandbox engine; boxes are real
+    worker              an RQ worker of the "runs" queue, for the tests of one file
+    live_site           the web server with engine and worker; .url, .restart_web()
+    page, open_page     Chromium on the live site; a violated Content-Security-Policy fails the test
+
+Tests with a browser run last: once its event loop turns, no asynchronous test could start.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).resolve().parent.parent
+# What a developer's shell may have set for the site must not reach the tests, least of all the database.
+OF_THE_SITE = (
+    "ALLOWED_HOSTS DATABASE_URL DEBUG EMAIL_URL ENGINE_SOCKET GITHUB_CLIENT_ID GITHUB_CLIENT_SECRET "
+    "GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET HOST LOG_FORMAT LOG_LEVEL MAIL_FROM MAKEFLAGS MAKELEVEL "
+    "PLAYGROUND_ENV PLAYGROUND_SUPERVISOR PORT REDIS_URL SECRET_KEY SECURE_SSL_REDIRECT "
+    "SITE_URL STATIC_ROOT STORE_DIR TRUSTED_PROXIES"
+).split()
+BROWSER_FIXTURES = {"browser", "page", "open_page"}
+START_SECONDS = 60.0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _surroundings() -> dict[str, str]:
+    """The environment of the tests' site, set before Django reads its settings; children inherit it."""
+    usual_data = Path(os.environ.get("DATA_DIR") or ROOT / ".data").absolute()
+    data = tempfile.mkdtemp(prefix="playground-tests-")
+    atexit.register(shutil.rmtree, data, ignore_errors=True)
+    for name in OF_THE_SITE:
+        os.environ.pop(name, None)
+    return {
+        "DJANGO_SETTINGS_MODULE": "playground.settings",
+        "DATA_DIR": data,
+        "PORT": str(_free_port()),
+        "WEB_WORKERS": "2",
+        # Made once from pinned packages; the same for every data folder.
+        "SANDBOX_ENV": os.environ.get("SANDBOX_ENV") or str(usual_data / "sandbox-env"),
+        "STATIC_ROOT": str(usual_data / "tests" / "static"),
+        "PLAYGROUND_TESTS_STORE": str(usual_data / "store"),
+    }
+
+
+os.environ.update(_surroundings())
+
+
+def pytest_configure() -> None:
+    # Here and not by an option in pyproject.toml: that would read the settings before the line above.
+    import django
+
+    django.setup()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        marker = item.get_closest_marker("django_db")
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if (marker and marker.kwargs.get("transaction")) or fixtures & {"transactional_db", "live_site"}:
+            # Such tests empty every table; this brings back what the migrations put there (plans, for one).
+            kept = {**(marker.kwargs if marker else {}), "transaction": True, "serialized_rollback": True}
+            item.add_marker(pytest.mark.django_db(**kept), append=False)
+    items.sort(key=lambda item: bool(BROWSER_FIXTURES & set(getattr(item, "fixturenames", ()))))
+
+
+# Services and database
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Any]:
+    from playground.services import Services
+
+    services = Services(Path(os.environ["DATA_DIR"]))
+    guard = subprocess.Popen(
+        [sys.executable, "-c", _GUARD, str(services.data_dir)],
+        stdin=subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    services.start()
+    yield services
+    services.stop()
+    assert guard.stdin is not None
+    guard.stdin.close()
+    guard.wait(30)
+
+
+# Stops the services when the test run is killed and cannot do it.
+_GUARD = """
+import pathlib, shutil, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.stdin.read()
+from playground.services import Services
+services = Services(pathlib.Path(sys.argv[1]))
+services.stop()
+shutil.rmtree(services.data_dir, ignore_errors=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(services: Any, django_test_environment: None, django_db_blocker: Any) -> None:
+    """The database of the tests' own server, as a new installation has it."""
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.db import connection
+    from qfp import starter
+
+    from playground.static_files import collect_if_changed
+
+    finished = Path(os.environ["PLAYGROUND_TESTS_STORE"])
+    starter.build(finished)
+    shutil.copytree(finished, settings.STORE_DIR, copy_function=_link_or_copy, dirs_exist_ok=True)
+    collect_if_changed()
+    with django_db_blocker.unblock():
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("load_starter_data", stdout=io.StringIO())
+        connection._test_serialized_contents = connection.creation.serialize_db_to_string()
+        connection.close()
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+    return target
+
+
+@pytest.fixture(autouse=True)
+def _redis_starts_empty(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Redis rolls nothing back. Workers stay known, because some outlive a test."""
+    yield
+    if "services" in request.fixturenames or "django_db_setup" in request.fixturenames:
+        import django_rq
+
+        redis = django_rq.get_connection("runs")
+        if left := [key for key in redis.scan_iter(count=1000) if not key.startswith(b"rq:worker")]:
+            redis.delete(*left)
+
+
+@pytest.fixture
+def child_environment(services: Any) -> dict[str, str]:
+    """What a child process needs to be part of the tests' site; os.environ has it already."""
+    return {name: value for name, value in os.environ.items() if name in _NAMES_OF_CHILDREN}
+
+
+_NAMES_OF_CHILDREN = ("DJANGO_SETTINGS_MODULE", "DATA_DIR", "PORT", "SANDBOX_ENV", "STATIC_ROOT")
+
+
+# Processes
+
+
+def _launch(name: str, command: list[str]) -> subprocess.Popen:
+    from django.conf import settings
+
+    from playground import processes
+
+    log = settings.DATA_DIR / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return processes.start(command, output=output.fileno())
+
+
+def _end(process: subprocess.Popen, sign: signal.Signals = signal.SIGTERM) -> None:
+    """End the process and everything in its session."""
+    if process.poll() is None:
+        process.send_signal(sign)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait(10)
+
+
+def _wait(name: str, process: subprocess.Popen, ready: Callable[[], bool]) -> None:
+    from django.conf import settings
+
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            log = (settings.DATA_DIR / "logs" / f"{name}.log").read_text(errors="replace")
+            pytest.fail(f"{name} did not start:\n{log[-4000:]}", pytrace=False)
+        time.sleep(0.03)
+
+
+@pytest.fixture(scope="session")
+def engine(services: Any) -> Iterator[Any]:
+    """A client of a running engine. A machine that cannot sandbox fails: a skipped test looks green."""
+    from django.conf import settings
+
+    from playground import processes
+    from sandbox.client import EngineClient, EngineUnavailable
+
+    client = EngineClient(settings.ENGINE_SOCKET)
+    process = _launch("engine", processes.engine_command())
+
+    def answers() -> bool:
+        try:
+            return bool(client.status())
+        except EngineUnavailable:
+            return False
+
+    _wait("engine", process, answers)
+    status = client.status()
+    if not status["ready"]:
+        _end(process)
+        pytest.fail(f"This machine cannot sandbox: {status['reason']}", pytrace=False)
+    yield client
+    _end(process)
+
+
+@pytest.fixture(scope="module")
+def worker(services: Any, django_db_setup: None, engine: Any) -> Iterator[subprocess.Popen]:
+    import django_rq
+    from rq import Worker
+
+    from playground import processes
+
+    process = _launch("worker", processes.worker_command("runs"))
+    redis = django_rq.get_connection("runs")
+    _wait("worker", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
+    yield process
+    _end(process)
+
+
+@dataclass
+class LiveSite:
+    """The web server as it runs in production, with an engine and a worker behind it."""
+
+    url: str
+    web: subprocess.Popen
+    worker: subprocess.Popen | None = None
+    engine: Any = None
+
+    def restart_web(self) -> None:
+        _end(self.web)
+        self.web = _start_web()
+
+
+def _start_web() -> subprocess.Popen:
+    from django.conf import settings
+
+    from playground import processes
+
+    process = _launch("web", processes.web_command())
+
+    def answers() -> bool:
+        try:
+            socket.create_connection((settings.HOST, settings.PORT), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    _wait("web", process, answers)
+    return process
+
+
+@pytest.fixture(scope="session")
+def _web(services: Any, django_db_setup: None) -> Iterator[LiveSite]:
+    from django.conf import settings
+
+    site = LiveSite(url=settings.SITE_URL, web=_start_web())
+    yield site
+    _end(site.web)
+
+
+@pytest.fixture
+def live_site(_web: LiveSite, worker: subprocess.Popen, engine: Any, transactional_db: None) -> LiveSite:
+    _web.worker, _web.engine = worker, engine
+    return _web
+
+
+# Chromium
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    from playground.prepare import find_chromium
+
+    program = find_chromium()
+    if program is None:
+        pytest.fail("The browser tests need Chromium. Install it with:  apt install chromium", pytrace=False)
+    # Playwright keeps an event loop in this thread, which Django would take for asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        # Root has no use for Chromium's own sandbox, and a container's /dev/shm is often small.
+        own = ["--no-sandbox", "--disable-dev-shm-usage"] if os.getuid() == 0 else ["--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=program, args=own)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Complaints:
+    """What browsers complained about: violated policies and errors nobody caught."""
+
+    texts: list[str] = field(default_factory=list)
+
+
+_REPORT_VIOLATIONS = """
+addEventListener("securitypolicyviolation", (event) =>
+  console.error(`policy violated: ${event.effectiveDirective} ${event.blockedURI}`));
+"""
+
+
+@pytest.fixture
+def complaints() -> Complaints:
+    """Empty it in a test that provokes them."""
+    return Complaints()
+
+
+@pytest.fixture
+def open_page(browser: Browser, live_site: LiveSite, complaints: Complaints) -> Iterator[Callable[..., Page]]:
+    """A new person with an empty profile: open_page(width=360, color_scheme="dark").goto("/")."""
+    contexts = []
+
+    def new(width: int = 1280, height: int = 800, **options: Any) -> Page:
+        context = browser.new_context(
+            base_url=live_site.url, viewport={"width": width, "height": height}, **options
+        )
+        contexts.append(context)
+        context.set_default_timeout(15_000)
+        context.add_init_script(_REPORT_VIOLATIONS)
+
+        def listen(page: Page) -> None:
+            page.on("pageerror", lambda error: complaints.texts.append(f"uncaught: {error}"))
+            page.on(
+                "console",
+                lambda message: (
+                    complaints.texts.append(message.text)
+                    if message.type == "error" and message.text.startswith("policy violated")
+                    else None
+                ),
+            )
+
+        context.on("page", listen)
+        return context.new_page()
+
+    yield new
+    for context in contexts:
+        context.close()
+    assert not complaints.texts, "\n".join(complaints.texts)
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
