@@ -40,6 +40,7 @@ LOOK_SECONDS = 0.1  # how often the clock, the processor time and the memory are
 START_SECONDS = 20.0
 STOP_SECONDS = 0.8  # from asking init to end everything until we do
 ARTEFACT_SECONDS = 5.0
+NSJAIL_SECONDS = 2.0  # from the end of process 1 to that of nsjail, which only has to reap it
 CHUNK = 1 << 16
 MAX_PENDING_PIECES = 40
 GROUP_SLACK_BYTES = 32 << 20  # init, page tables, kernel memory
@@ -139,13 +140,13 @@ class Box:
         self._kill_timer = self._loop.call_later(STOP_SECONDS, self.kill)
 
     def kill(self) -> None:
-        """SIGKILL to process 1: the kernel ends its pid namespace before the box can answer."""
+        """SIGKILL to process 1: the kernel ends its pid namespace before the box can answer, and nsjail reaps it."""
         if self._init_descriptor is not None:
             try:
                 signal.pidfd_send_signal(self._init_descriptor, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        if self._process is not None and self._process.poll() is None:
+        elif self._process is not None and self._process.poll() is None:
             self._process.kill()
 
     # The life of the box
@@ -374,7 +375,10 @@ class Box:
         if self._output is not None:
             self._output.finish()
         if self._process is not None:
+            patience = time.monotonic() + NSJAIL_SECONDS
             while self._process.poll() is None:
+                if time.monotonic() > patience:
+                    self._process.kill()
                 await asyncio.sleep(0.002)
             self._read_log()
         if self._output is None and self._early_errors >= 0:

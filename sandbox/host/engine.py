@@ -58,6 +58,7 @@ class Engine:
         self._running = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._checked_at = 0.0
+        self._looked = asyncio.Event()  # set when the first trial box has ended
         self._check_lock = asyncio.Lock()
 
     # Start and end
@@ -108,6 +109,7 @@ class Engine:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ending.set)
         await self.check()
+        self._looked.set()
         logger.info("ready" if not self.reason else f"not ready: {self.reason}")
         ender = asyncio.create_task(ending.wait())
         await ender
@@ -150,6 +152,7 @@ class Engine:
                 self.reason = diagnosis.why_a_box_failed(ended.get("outcome", "nothing"), log, errors)
 
     async def status(self) -> dict[str, Any]:
+        await self._looked.wait()
         if self.reason and time.monotonic() - self._checked_at > RECHECK_SECONDS:
             await self.check()
         return {
@@ -242,7 +245,7 @@ class Engine:
             self._leave_a_place()
 
     async def _why_not(self, request: BoxRequest) -> str | None:
-        if self.reason:
+        if self.reason or not self._looked.is_set():
             status = await self.status()  # looks again when the last look was a while ago
             if not status["ready"]:
                 return f"Programs cannot run here at the moment. {self.reason}"

@@ -29,7 +29,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def tree_usage(pid: int, memory_limit_bytes: float) -> Usage:
-    """Sums over the tree. Memory is looked at closely only when a quick look finds more than the limit."""
+    """Sums over the tree. Memory is looked at closely only when a quick look finds half the limit used."""
     ticks = memory = threads = 0
     tree = descendants(pid)
     for each in tree:
@@ -42,7 +42,7 @@ def tree_usage(pid: int, memory_limit_bytes: float) -> Usage:
         ticks += sum(map(int, fields[11:15]))  # own user and system time, and that of children waited for
         threads += int(fields[17])
         memory += max(0, int(pages[1]) - int(pages[2])) * _PAGE  # resident less shared
-    if memory > memory_limit_bytes:
+    if memory > memory_limit_bytes / 2:
         # The quick look counts a page once for each process that shares it after a fork; this one counts it once.
         memory = sum(map(_proportional_bytes, tree))
     return Usage(ticks / _TICKS, memory, threads, 0, 0)

@@ -1,0 +1,225 @@
+"""The daemon: who may ask, how many at once, and that nothing of a box outlives its client, its engine or itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox.client import BoxRefused, EngineClient, EngineUnavailable
+from sandbox.protocol import encode_frame
+from tests.sandbox.conftest import ORDINARY_UID, Engine, make_request
+
+SLEEPER = "print('on', flush=True)\nimport time\ntime.sleep(60)"
+
+
+def boxes_of(engine: Engine) -> list[int]:
+    """Processes of boxes below this engine, by what they were started with and who started them."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if "/opt/inside/qfp_inside" in (directory / "cmdline").read_text() and _below(int(directory.name), engine):
+                found.append(int(directory.name))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def _below(pid: int, engine: Engine) -> bool:
+    while pid > 1:
+        if pid == engine.process.pid:
+            return True
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return False
+
+
+def wait_until(condition, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def first_output(box) -> None:
+    for event in box.events():
+        if event is not None and event["type"] == "stdout":
+            return
+
+
+def test_status_says_what_there_is(engine: Engine) -> None:
+    status = engine.client.status()
+    assert status["ready"] is True
+    assert status["reason"] == ""
+    assert isinstance(status["weaknesses"], list)
+    assert wait_until(lambda: engine.client.status()["boxes"] == 0)
+
+
+def test_no_engine_is_said_plainly(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="does not answer"):
+        EngineClient(tmp_path / "nobody.sock").status()
+
+
+def test_a_lost_client_ends_its_box(engine: Engine) -> None:
+    box = engine.client.start(make_request(SLEEPER))
+    first_output(box)
+    assert boxes_of(engine)
+    box.close()
+    assert wait_until(lambda: not boxes_of(engine), 3)
+    assert wait_until(lambda: engine.client.status()["boxes"] == 0)
+
+
+def test_a_killed_engine_takes_its_boxes_along_and_the_next_one_cleans_up(make_engine) -> None:
+    engine = make_engine()
+    box = engine.client.start(make_request("import os\nos.setsid() if os.fork() == 0 else None\n" + SLEEPER))
+    first_output(box)
+    pids = boxes_of(engine)
+    assert pids
+    engine.process.send_signal(signal.SIGKILL)
+    engine.process.wait()
+    with pytest.raises(EngineUnavailable):
+        list(box.events())
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 3)
+    engine.start()
+    assert engine.run("print(1)").outcome == "succeeded"
+    assert not groups_left(engine, "box-*")
+
+
+def groups_left(engine: Engine, name: str) -> list[Path]:
+    import hashlib
+
+    parent = "playground-" + hashlib.sha256(os.fsencode(engine.state.resolve())).hexdigest()[:10]
+    return [path for path in Path("/sys/fs/cgroup").glob(f"**/{parent}/{name}") if path.is_dir()]
+
+
+def test_terminating_the_engine_leaves_nothing(make_engine) -> None:
+    engine = make_engine()
+    box = engine.client.start(make_request(SLEEPER))
+    first_output(box)
+    pids = boxes_of(engine)
+    engine.stop()
+    assert engine.process.returncode == 0
+    assert not engine.socket.exists()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not groups_left(engine, "*")
+    box.close()
+
+
+def test_a_killed_nsjail_is_our_failure_and_not_the_users(engine: Engine) -> None:
+    def kill(box, event) -> None:
+        if event["type"] == "stdout":
+            for pid in boxes_of(engine):
+                if "nsjail" in Path(f"/proc/{pid}/comm").read_text():
+                    os.kill(pid, signal.SIGKILL)
+
+    result = engine.run(SLEEPER, on_event=kill)
+    assert result.outcome == "crashed"
+    assert result.seconds < 4
+
+
+def test_only_the_same_user_and_root_may_ask(engine: Engine) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs a second user")
+    code = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(engine.socket)!r}); print(s.recv(10))"
+    words = ["setpriv", f"--reuid={ORDINARY_UID}", f"--regid={ORDINARY_UID}", "--clear-groups", "/usr/bin/python3", "-c", code]
+    assert "PermissionError" in subprocess.run(words, capture_output=True, text=True).stderr
+    engine.socket.chmod(0o666)  # even where the file would let them in
+    try:
+        assert "b''" in subprocess.run(words, capture_output=True, text=True).stdout
+    finally:
+        engine.socket.chmod(0o600)
+
+
+def test_nonsense_on_the_socket_harms_nobody(engine: Engine) -> None:
+    frames = [b"\xff\xff\xff\xffx", b"\0\0\0\x03abc", b"GET / HTTP/1.1\r\n\r\n", encode_frame({"op": "reboot"})]
+    for data in frames:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(engine.socket))
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(100) == b""
+    assert engine.run("print(1)").outcome == "succeeded"
+
+
+@pytest.mark.parametrize("change", [{"entry": "other.py"}, {"files": {"../x": ""}}, {"snapshot": "../../etc"}, {"extra": 1}])
+def test_a_malformed_request_is_refused(engine: Engine, change: dict) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(str(engine.socket))
+        connection.sendall(encode_frame({"op": "start", "request": {**make_request("1").to_json(), **change}}))
+        assert b'"refused"' in connection.recv(4000)
+
+
+def test_a_snapshot_that_is_not_there_is_refused(engine: Engine) -> None:
+    with pytest.raises(BoxRefused, match="market data"):
+        engine.client.start(make_request("1", snapshot="0" * 64))
+
+
+def test_a_snapshot_is_all_the_box_sees_of_the_store(engine: Engine) -> None:
+    for name in ("a" * 64, "b" * 64):
+        (engine.store / "snapshots" / name).mkdir(parents=True, exist_ok=True)
+        (engine.store / "snapshots" / name / "manifest.json").write_text(name[0])
+    source = "import os\nprint(os.listdir('/data'), open('/data/manifest.json').read())\nopen('/data/x', 'w')"
+    result = engine.run(source, snapshot="a" * 64)
+    assert result.stdout == "['manifest.json'] a\n"
+    assert result.ended["error"]["name"] in ("OSError", "PermissionError")
+
+
+def test_a_second_engine_with_the_same_directory_does_not_start(engine: Engine) -> None:
+    words = [*engine.words]
+    words[words.index("--socket") + 1] = str(engine.directory / "second.sock")
+    second = subprocess.run(words, cwd=engine._root, env=engine._variables, capture_output=True, text=True, timeout=20)
+    assert second.returncode == 1
+    assert "Another engine" in second.stderr
+
+
+def test_more_programs_than_places_wait_their_turn(make_engine) -> None:
+    engine = make_engine("--max-boxes", "2")
+    most, results = 0, []
+
+    def run() -> None:
+        results.append(engine.run("import time\ntime.sleep(.4)\nprint(1)"))
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        most = max(most, engine.client.status()["boxes"])
+        time.sleep(0.05)
+    assert [result.outcome for result in results] == ["succeeded"] * 6
+    assert most == 2
+
+
+def test_a_hundred_mixed_runs_leave_nothing_behind(engine: Engine) -> None:
+    sources = ["print(1)", "1/0", "while True: print('x' * 1000)", "import os\nif os.fork() == 0:\n    import time; time.sleep(60)"]
+
+    def count() -> tuple[int, int, int]:
+        descriptors = len(os.listdir(f"/proc/{engine.process.pid}/fd"))
+        return descriptors, len(boxes_of(engine)), len(groups_left(engine, "*"))
+
+    engine.run("print(1)")
+    before = count()
+    for number in range(100):
+        engine.run(sources[number % len(sources)])
+    assert wait_until(lambda: count() <= before), (count(), before)
+
+
+def test_without_control_groups_the_limits_hold_and_the_weakness_is_said(make_engine) -> None:
+    engine = make_engine("--no-cgroups")
+    assert any("control groups" in weakness for weakness in engine.status["weaknesses"])
+    assert engine.run("while True: pass", cpu_seconds=1).outcome == "timed_out"
+    assert engine.run("kept = []\nwhile True: kept.append(b'x' * (8 << 20))").outcome == "out_of_memory"
+    forks = "import os, time\nfor _ in range(10):\n    if os.fork() == 0: held = b'x' * (60 << 20); time.sleep(20)\ntime.sleep(20)"
+    assert engine.run(forks).outcome == "out_of_memory"
+    bomb = "import os, time\nn = 0\ntry:\n    while n < 500:\n        if os.fork() == 0: time.sleep(9); os._exit(0)\n        n += 1\nexcept OSError: time.sleep(.5)\nprint(n)"
+    result = engine.run(bomb)
+    assert int(result.stdout) < 40
+    assert result.notices() == ["processes"]
