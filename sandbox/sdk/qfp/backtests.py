@@ -182,7 +182,7 @@ class BacktestResult:
             )
         if not self._recorder.fills:
             bars = len(self._frame)
-            if not self._recorder.bars:
+            if not self._recorder.bars or (not orders and self._without_values()):
                 why = f"its indicators need more than the {bars} bars there are to warm up; give it a longer period."
             elif not orders:
                 why = "its next() never called buy() or sell(); the condition for it was never true."
@@ -193,6 +193,11 @@ class BacktestResult:
                 why = f"{orders} orders were placed, but no price reached their limit or stop, or none was left to fill."
             lines.append(f"There were no trades: {why}")
         return lines
+
+    def _without_values(self) -> bool:
+        """Whether an indicator was missing on every bar; backtesting.py then calls next() all the same."""
+        indicators = getattr(self.stats.get("_strategy"), "_indicators", [])
+        return any(np.isnan(np.asarray(values, dtype=float)).all() for values in indicators)
 
     def table(self) -> Table:
         """The head figures as a Table."""

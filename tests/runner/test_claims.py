@@ -1,0 +1,213 @@
+"""What comes out of a box is hostile: every claim is proven over our bars, shown as not verified, or refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import numpy as np
+import pytest
+from qfp import starter
+from qfp.conventions import BacktestingPy
+
+from marketdata.bars import read_bars
+from runner.backtests import ClaimRefused, check_claim, page_event, thinned
+from runner.charts import equity_svg
+from tests.sdk.conftest import STORE
+
+BARS = 60
+
+
+@pytest.fixture(scope="module")
+def honest():
+    """Ten shares of IBM bought at the open of bar 5 and sold at the open of bar 50."""
+    built = starter.build(STORE)
+    entry = next(series for series in built.series if series["symbol"] == "IBM")
+    columns = read_bars(STORE, built.snapshot, entry["id"], "split")
+    dates = [str(day)[:10] for day in columns["date"][100 : 100 + BARS]]
+    opens, closes = columns["open"][100 : 100 + BARS], columns["close"][100 : 100 + BARS]
+    fills = [
+        {"bar": bar, "size": size, "price": float(opens[bar]), "commission": float(10 * opens[bar] * 0.001)}
+        for bar, size in ((5, 10.0), (50, -10.0))
+    ]
+    cash, held, equity = 10_000.0, 0.0, []
+    for bar in range(BARS):
+        for fill in fills:
+            if fill["bar"] == bar:
+                cash -= fill["size"] * fill["price"] + fill["commission"]
+                held += fill["size"]
+        equity.append(float(cash + held * closes[bar]))
+    return {
+        "version": 1,
+        "engine": {"name": "backtesting.py", "version": "0.6.6"},
+        "strategy": "Example",
+        "params": {"lookback": 60},
+        "instruments": [{"symbol": "IBM", "series": entry["id"], "object": entry["object"], "adjust": "split"}],
+        "snapshot": built.snapshot,
+        "period": {"start": dates[0], "end": dates[-1]},
+        "cash": 10_000.0,
+        "conventions": BacktestingPy().as_dict(),
+        "dates": dates,
+        "equity": equity,
+        "fills": fills,
+        "trades": [],
+        "refused_orders": [],
+    }
+
+
+@pytest.fixture
+def claim(honest):
+    return copy.deepcopy(honest)
+
+
+def change(claim, path, value):
+    *parents, last = path
+    for key in parents:
+        claim = claim[key]
+    claim[last] = value
+
+
+def test_an_honest_claim_is_verified_and_its_figures_are_ours(claim):
+    checked = check_claim(claim, STORE)
+    assert checked.verified and checked.metrics["trades"] == 1
+    assert checked.metrics["final_equity"] == pytest.approx(claim["equity"][-1], rel=1e-12)
+    event = page_event(checked)
+    assert [figure["key"] for figure in event["figures"]][:4] == ["total_return", "cagr", "sharpe", "max_drawdown"]
+    assert {"key", "label", "text", "value", "help"} == set(event["figures"][0])
+    assert len(event["trades"]["rows"]) == event["trades"]["total"] == 1
+    assert event["conventions"] == BacktestingPy().lines()
+    json.dumps(event, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (["equity", 10], 99_999.0, "Replaying the fills"),
+        (["fills", 0, "price"], 1.0, "outside that bar's range"),
+        (["fills", 0, "commission"], 0.0, "by the stated rules"),
+        (["fills", 0, "size"], 1e6, "by the stated rules"),
+        (["instruments", 0, "object"], None, "came from the code"),
+        (["instruments", 0, "object"], "0" * 64, "not part of this run's data snapshot"),
+        (["instruments", 0, "adjust"], "all", "Not verified"),
+        (["snapshot"], "0" * 64, "not in the store"),
+        (["snapshot"], None, "came from the code"),
+        (["dates", 3], "2000-08-01T12:00:00", "unbroken stretch"),
+    ],
+)
+def test_what_our_bars_do_not_confirm_is_shown_as_not_verified(claim, path, value, reason):
+    if path[0] == "dates":  # stay in order, so that only the stretch is broken
+        value = claim["dates"][3] + "T12:00:00"
+    change(claim, path, value)
+    checked = check_claim(claim, STORE)
+    assert not checked.verified and reason in checked.verified_text
+
+
+def test_more_than_the_account_can_pay_for_is_not_verified(claim):
+    for fill in claim["fills"]:
+        fill["size"] *= 100
+        fill["commission"] *= 100
+    assert "to pay for it" in check_claim(claim, STORE).verified_text
+
+
+NAN, INFINITE = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ([], None),
+        ([], []),
+        ([], "claim"),
+        (["version"], 2),
+        (["version"], None),
+        (["cash"], NAN),
+        (["cash"], 0),
+        (["cash"], "10000"),
+        (["cash"], True),
+        (["cash"], 10**400),
+        (["equity"], None),
+        (["equity"], []),
+        (["equity"], [1.0] * 500_000),
+        (["equity", 3], NAN),
+        (["equity", 3], INFINITE),
+        (["equity", 3], None),
+        (["equity", 3], {"a": 1}),
+        (["dates"], "2000"),
+        (["dates", 3], "1999-01-01"),
+        (["dates", 3], "not a day"),
+        (["dates", 3], 20000101),
+        (["dates", 3], "9999-12-31"),
+        (["dates", 3], "x" * 10_000),
+        (["fills"], {}),
+        (["fills"], [{}] * 200_000),
+        (["fills", 0], 7),
+        (["fills", 0, "bar"], -1),
+        (["fills", 0, "bar"], BARS),
+        (["fills", 0, "bar"], 2.5),
+        (["fills", 0, "bar"], True),
+        (["fills", 0, "bar"], 55),
+        (["fills", 0, "size"], NAN),
+        (["fills", 0, "price"], -1),
+        (["fills", 0, "price"], INFINITE),
+        (["fills", 0, "commission"], "0"),
+        (["strategy"], 7),
+        (["strategy"], "x" * 1000),
+        (["params"], [1]),
+        (["params"], {"x": "y" * 100_000}),
+        (["params"], {"x": NAN}),
+        (["instruments"], []),
+        (["instruments"], [{}]),
+        (["instruments", 0, "object"], "../../../etc/passwd"),
+        (["instruments", 0, "adjust"], "both"),
+        (["snapshot"], "../../objects"),
+        (["snapshot"], 7),
+        (["engine"], None),
+        (["engine", "name"], "x" * 1000),
+        (["conventions"], None),
+        (["conventions", "id"], "perfect-fills"),
+        (["conventions", "version"], 99),
+        (["conventions", "commission"], "free"),
+        (["conventions", "commission"], [1]),
+        (["conventions", "spread"], 5),
+        (["conventions", "margin"], 0),
+        (["conventions", "hedging"], "no"),
+        (["conventions", "trade_on_close"], True),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_a_sentence(claim, path, value):
+    if path:
+        change(claim, path, value)
+    else:
+        claim = value
+    with pytest.raises(ClaimRefused) as caught:
+        check_claim(claim, STORE)
+    assert caught.value.reason.endswith(".") and len(caught.value.reason) < 300
+
+
+@pytest.mark.parametrize("key", ["dates", "cash", "equity", "fills", "conventions", "instruments", "engine", "strategy"])
+def test_a_missing_part_is_refused(claim, key):
+    del claim[key]
+    with pytest.raises(ClaimRefused):
+        check_claim(claim, STORE)
+
+
+def test_the_rules_are_written_by_us_not_by_the_box(claim):
+    claim["conventions"]["lines"] = ["<script>alert(1)</script> No costs."]
+    checked = check_claim(claim, STORE)
+    assert checked.conventions["lines"] == BacktestingPy().lines()
+
+
+def test_thinning_keeps_the_deepest_fall_and_both_ends():
+    values = np.sin(np.arange(50_000) / 500) + 2
+    values[31_337] = 0.1
+    picks = thinned(values, 2_000)
+    assert len(picks) <= 2_000 and picks[0] == 0 and picks[-1] == 49_999 and 31_337 in picks
+    assert picks == sorted(set(picks))
+
+
+def test_the_drawing_has_a_title_and_nothing_of_the_users(claim):
+    svg = equity_svg(claim["dates"], claim["equity"])
+    assert svg.startswith("<svg") and "<title>Equity" in svg and "NaN" not in svg and "nan" not in svg
+    assert equity_svg(["2020-01-01"], [1.0]) == ""
+    assert "<script>" not in equity_svg(["<script>", "<script>2"], [1.0, 2.0])
