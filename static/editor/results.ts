@@ -360,7 +360,7 @@ export class RunView {
     }
     this.panel.toggleAttribute("data-outdated", this.fresh && !nothing);
     need("#outputs").toggleAttribute("data-outdated", this.fresh && !nothing);
-    document.dispatchEvent(new CustomEvent("contentchange", { detail: { rich: !this.frame.isEmpty || this.backtests.length > 0 || !this.artefacts.hidden || this.bars.size > 0 || this.notices.childElementCount > 0, text: !this.console.isEmpty || this.asked !== null } }));
+    document.dispatchEvent(new CustomEvent("contentchange", { detail: { rich: !this.frame.isEmpty || this.backtests.length > 0 || !this.artefacts.hidden, text: !this.console.isEmpty || this.asked !== null } }));
     if (this.status === "") return;
     const badge = this.slot("badge");
     badge.className = `badge badge--${this.status}`;

@@ -45,7 +45,11 @@ document.addEventListener("contentchange", (event) => {
 });
 
 const view = new RunView(output, frame, {
-  param: (param) => params?.declare(param),
+  param: (param) => {
+    // The value the code was given, or its own default: either way what this run used.
+    if (param.value !== undefined) ranParams[`param:${param.name}`] = String(param.value);
+    params?.declare(param);
+  },
   began: () => {
     if (tabs.isNarrow && tabs.current === "code") tabs.show("result");
   },
@@ -74,9 +78,7 @@ function markStale(): void {
   if (!stripe || !source) return;
   const code = ranSource !== null && normal(source.text) !== normal(ranSource);
   const values = params?.values() ?? {};
-  // A value nobody has set yet is the code's own default, which the run used too.
-  const changed = Object.keys(values).filter((name) => name in ranParams && ranParams[name] !== values[name]);
-  const touched = changed.length > 0 || Object.keys(values).some((name) => !(name in ranParams) && touchedParams.has(name) && values[name] !== defaultsAtRun[name]);
+  const touched = Object.keys(values).some((name) => name in ranParams && !same(ranParams[name], values[name]));
   const stale = ranSource !== null && !view.inProgress && (code || touched);
   stripe.hidden = !stale;
   root.toggleAttribute("data-stale", stale);
@@ -84,8 +86,9 @@ function markStale(): void {
   if (words) words.textContent = code ? "The code has changed since this run." : "A parameter has changed since this run.";
 }
 
-const touchedParams = new Set<string>();
-let defaultsAtRun: Record<string, string> = {};
+function same(one = "", other = ""): boolean {
+  return one === other || (one !== "" && other !== "" && Number(one) === Number(other));
+}
 
 function normal(text: string): string {
   return text.replace(/\r\n?/g, "\n");
@@ -128,8 +131,6 @@ async function run(): Promise<void> {
       panelNow().replaceWith(document.adoptNode(fresh));
       readRan(panelNow());
       ranSource ??= text;
-      defaultsAtRun = values;
-      touchedParams.clear();
       view.attach(panelNow());
       if (tabs.isNarrow) tabs.show("result");
       void refreshRuns();
@@ -168,7 +169,6 @@ function drawNudge(): void {
     const button = make("button", { type: "button", class: "button button--small" }, icon("play"), `Change ${idea.label} from ${idea.from} to ${idea.to} and run again`);
     button.addEventListener("click", () => {
       nudge.dataset.done = "yes";
-      touchedParams.add(`param:${idea.name}`);
       params.set(idea.name, idea.to);
       void run();
     });
@@ -186,12 +186,6 @@ if (writing && source) {
     watchTitle(urls.settings);
   }
   source.onChange(markStale);
-  find("#params")?.addEventListener("input", (event) => {
-    const field = (event.target as Element).closest<HTMLElement>("[data-name]");
-    if (field) touchedParams.add(`param:${field.dataset.name}`);
-    markStale();
-  });
-  defaultsAtRun = params?.values() ?? {};
 
   need<HTMLFormElement>("#run-form").addEventListener("submit", (event) => {
     event.preventDefault();
