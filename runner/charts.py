@@ -8,8 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+
+from runner.backtests import thinned
+from runner.models import Backtest
 
 LEFT, RIGHT, TOP, GAP, BOTTOM = 8, 64, 12, 34, 26
 DRAWDOWN_SHARE = 0.28
@@ -89,6 +93,13 @@ def equity_svg(
         line=line,
         years=years,
     )
+
+
+def equity_curve(backtest: Backtest, points: int) -> SafeString:
+    """The stored curve of a backtest with at most so many points, its deepest fall among them."""
+    dates, equity = backtest.chart.get("dates", []), backtest.chart.get("equity", [])
+    picks = thinned(np.asarray(equity), points)
+    return equity_svg([dates[i] for i in picks], [equity[i] for i in picks], 720, 400, backtest.description)
 
 
 def _sentence(points: Sequence[tuple[str, float]], deepest: float) -> str:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from runner.backtests import thinned
-from runner.charts import equity_svg
+from runner.charts import equity_curve
 from runner.models import Backtest, Run
 from runner.samples import FIRST_SAMPLE
 
@@ -25,13 +22,6 @@ class Showcase:
     conventions: list[str]
     source: str
     run_url: str
-
-
-def _curve(backtest: Backtest) -> str:
-    """The curve at the size it is drawn: more points than pixels would only weigh."""
-    dates, equity = backtest.chart["dates"], backtest.chart["equity"]
-    picks = thinned(np.asarray(equity), POINTS)
-    return equity_svg([dates[i] for i in picks], [equity[i] for i in picks], width=720, height=400)
 
 
 def find() -> Showcase | None:
@@ -54,7 +44,7 @@ def find() -> Showcase | None:
     return Showcase(
         title=backtest.run.project.title,
         sentence=backtest.description,
-        svg=_curve(backtest),
+        svg=equity_curve(backtest, POINTS),
         figures=[by_key[key] for key in FIGURES_SHOWN if key in by_key],
         conventions=backtest.conventions.get("lines", []),
         source=backtest.run.revision.source,
