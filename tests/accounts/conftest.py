@@ -1,72 +1,59 @@
-"""What do the account tests share? Alice and Bob, fresh throttles, mail, and a sign-in server."""
+"""What do the account tests share? Alice and Bob, quick passwords, and a sign-in server.
+
+Imports that need Django stand inside: pytest may read this file before the settings are loaded.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from allauth.account.models import EmailAddress
-from allauth.socialaccount.providers.github.views import GitHubOAuth2Adapter
-from allauth.socialaccount.providers.google import views as google_views
-from django.conf import LazySettings
-from django.core import mail
-from django.core.cache import cache
-from django.test import Client
 
-from accounts.models import User
-from tests.accounts.oauth_server import CLIENT_ID, CLIENT_SECRET, OAuthServer
+if TYPE_CHECKING:
+    from django.conf import LazySettings
+    from django.test import Client
 
-PASSWORD = "a quiet harbour 91"
+    from accounts.models import User
+    from tests.accounts.oauth_server import OAuthServer
 
 
 @pytest.fixture(autouse=True)
-def _fresh(db: None, settings: LazySettings) -> Iterator[None]:
-    """Throttles are counted in the cache; each test counts from zero, in a corner of Redis of its own."""
-    settings.CACHES = settings.CACHES | {
-        "default": settings.CACHES["default"] | {"KEY_PREFIX": "test-accounts"}
-    }
-    cache.clear()
-    yield
-    cache.clear()
+def _quick_passwords(db: None, settings: LazySettings) -> None:
+    """Slow hashing is the point of a password hash and not of these tests; real_passwords brings it back."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
-def make_account(username: str, confirmed: bool = True, **values: object) -> User:
-    user = User.objects.create_user(username, f"{username}@example.com", PASSWORD, **values)
-    EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=confirmed)
-    return user
+@pytest.fixture
+def real_passwords(settings: LazySettings) -> None:
+    from django.conf import global_settings
+
+    settings.PASSWORD_HASHERS = global_settings.PASSWORD_HASHERS
 
 
 @pytest.fixture
 def alice() -> User:
+    from tests.accounts.people import make_account
+
     return make_account("alice")
 
 
 @pytest.fixture
 def bob() -> User:
+    from tests.accounts.people import make_account
+
     return make_account("bob")
-
-
-def sign_in(client: Client, login: str, password: str = PASSWORD, **data: str):
-    return client.post("/login", {"login": login, "password": password, **data})
 
 
 @pytest.fixture
 def as_alice(alice: User) -> Client:
+    from django.test import Client
+
+    from tests.accounts.people import sign_in
+
     client = Client()
     assert sign_in(client, "alice").status_code == 302
     return client
-
-
-def signed_in_as(client: Client) -> str | None:
-    """The username this browser is signed in as."""
-    pk = client.session.get("_auth_user_id") if client.cookies.get("sessionid") else None
-    return User.objects.get(pk=pk).username if pk else None
-
-
-def link_in(message: mail.EmailMessage) -> str:
-    """The path of the first link in a message."""
-    return re.search(r"https?://[^/\s]+(/\S*)", message.body).group(1)
 
 
 @pytest.fixture
@@ -76,6 +63,11 @@ def oauth(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[O
     allauth reads the addresses from the settings once, when it is imported; test_social_settings.py shows
     that the environment reaches them. Here they are set where they were read to.
     """
+    from allauth.socialaccount.providers.github.views import GitHubOAuth2Adapter
+    from allauth.socialaccount.providers.google import views as google_views
+
+    from tests.accounts.oauth_server import CLIENT_ID, CLIENT_SECRET, OAuthServer
+
     server = OAuthServer()
     app = [{"client_id": CLIENT_ID, "secret": CLIENT_SECRET}]
     providers = settings.SOCIALACCOUNT_PROVIDERS

@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import User
 from accounts.signals import account_deleting
-from tests.accounts.conftest import PASSWORD, sign_in, signed_in_as
+from tests.accounts.people import PASSWORD, sign_in, signed_in_as
 
 
 def test_the_password_deletes_the_account_its_sessions_and_addresses(as_alice, alice, bob):

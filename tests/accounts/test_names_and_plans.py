@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import Plan, User
 from accounts.names import suggest_username, validate_username
-from tests.accounts.conftest import PASSWORD, make_account
+from tests.accounts.people import PASSWORD, make_account
 
 
 @pytest.mark.parametrize("name", ["alice", "a", "7", "alice-b", "x" * 32])

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
 from accounts.models import Plan, User
-from tests.accounts.conftest import make_account
+from tests.accounts.people import make_account
 
 VISITOR_PAGES = (
     "/login",

@@ -7,7 +7,7 @@ import time
 from django.core import mail
 from django.test import Client
 
-from tests.accounts.conftest import PASSWORD, link_in, make_account, sign_in, signed_in_as
+from tests.accounts.people import PASSWORD, link_in, make_account, sign_in, signed_in_as
 
 NEW = "a louder harbour 92"
 

@@ -8,7 +8,7 @@ from django.core import mail
 from django.test import Client
 
 from accounts.models import User
-from tests.accounts.conftest import link_in, make_account, sign_in, signed_in_as
+from tests.accounts.people import link_in, make_account, sign_in, signed_in_as
 
 
 def test_name_and_username_are_saved(as_alice):

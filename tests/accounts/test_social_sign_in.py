@@ -12,8 +12,8 @@ from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.test import Client
 
 from accounts.models import User
-from tests.accounts.conftest import sign_in, signed_in_as
 from tests.accounts.oauth_server import Person
+from tests.accounts.people import sign_in, signed_in_as
 
 PROVIDERS = ("google", "github")
 both = pytest.mark.parametrize("provider", PROVIDERS)
