@@ -170,9 +170,7 @@ class _Connection:
             except (OSError, ValueError) as error:
                 raise EngineUnavailable(f"The sandbox engine went away: {error}.") from error
             if not data:
-                raise EngineUnavailable(
-                    "The sandbox engine closed the connection before the program had ended."
-                )
+                raise EngineUnavailable("The sandbox engine closed the connection before the program had ended.")
             self._reader.feed(data)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """What do the engine and those who ask it for boxes say to each other? Limits, requests, frames, and nothing else.
 
 A frame is a 4-byte big-endian length and a JSON object in UTF-8, on a unix stream socket. One connection carries one
-conversation: `{"op": "status"}` and its answer, or `{"op": "start", ...}`, the answer to it, and then the events of that
-box one way and `cancel`, `interrupt` and `input` the other way. The box lives no longer than its connection.
+conversation: `{"op": "status"}` and its answer, or `{"op": "start", ...}`, the answer to it, and then the events of
+that box one way and `cancel`, `interrupt` and `input` the other way. The box lives no longer than its connection.
 """
 
 from __future__ import annotations

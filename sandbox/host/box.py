@@ -192,7 +192,7 @@ class Box:
             log_write,
         )
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220  (a millisecond; the pidfd says when it ends)
                 words,
                 stdin=stdin_read,
                 stdout=out_write,
@@ -258,9 +258,9 @@ class Box:
         self._observed.refused_processes = usage.refused_processes
         if usage.cpu_seconds > self.limits.cpu_seconds:
             self.stop("cpu_seconds")
-        elif usage.out_of_memory_kills:
-            self.stop("memory_bytes")
-        elif self._group is None and usage.memory_bytes > self.limits.memory_bytes + self.limits.disk_bytes:
+        elif usage.out_of_memory_kills or (
+            self._group is None and usage.memory_bytes > self.limits.memory_bytes + self.limits.disk_bytes
+        ):
             self.stop("memory_bytes")
 
     def _measure(self) -> Usage:
@@ -270,9 +270,7 @@ class Box:
             return self._usage
         usage = tree_usage(self._process.pid, self.limits.memory_bytes)
         return Usage(
-            max(
-                usage.cpu_seconds, self._usage.cpu_seconds
-            ),  # what ended between two looks is not in the tree any more
+            max(usage.cpu_seconds, self._usage.cpu_seconds),  # what ended between two looks is not in the tree any more
             usage.memory_bytes,
             usage.processes,
             0,
@@ -299,16 +297,12 @@ class Box:
         elif kind_name == "artefact":
             size = message.get("size")
             if isinstance(size, int) and len(self._artefacts) < self.limits.artefact_count:
-                self._artefacts.append(
-                    {"name": str(message.get("name"))[:2000], "size": size, "content": bytearray()}
-                )
+                self._artefacts.append({"name": str(message.get("name"))[:2000], "size": size, "content": bytearray()})
         elif kind_name == "skipped":
             files = message.get("files")
             for file in files[:100] if isinstance(files, list) else []:
                 if isinstance(file, dict):
-                    self._skipped.append(
-                        {"name": str(file.get("name"))[:2000], "why": str(file.get("why"))[:100]}
-                    )
+                    self._skipped.append({"name": str(file.get("name"))[:2000], "why": str(file.get("why"))[:100]})
         elif kind_name == "done":
             self._ended.set()
 
@@ -319,9 +313,9 @@ class Box:
         observed.exit_signal = message["signal"] if isinstance(message.get("signal"), int) else None
         observed.disk_full = message.get("disk_full") is True
         if isinstance(message.get("max_rss_bytes"), int):
-            self._peak_memory = max(
-                self._peak_memory, min(message["max_rss_bytes"], int(self.limits.memory_bytes))
-            )
+            self._peak_memory = max(self._peak_memory, min(message["max_rss_bytes"], int(self.limits.memory_bytes)))
+        if isinstance(message.get("processes"), int):
+            self._most_processes = max(self._most_processes, message["processes"] + OWN_PROCESSES)
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         self._kill_timer = self._loop.call_later(ARTEFACT_SECONDS, self.kill)
@@ -450,8 +444,7 @@ class Box:
                 "wall_seconds": self.seconds(),
                 "peak_memory_bytes": self._peak_memory,
                 "notices": [
-                    {"limit": name, "value": getattr(self.limits, name)}
-                    for name in outcome.limits_met(observed, limit)
+                    {"limit": name, "value": getattr(self.limits, name)} for name in outcome.limits_met(observed, limit)
                 ],
                 "artefacts_skipped": self._skipped,
             }
@@ -739,7 +732,7 @@ class Output:
             self._loop.call_later(PROGRESS_SECONDS - (now - last), self._flush_progress, name)
 
     def _flush_progress(self, name: str) -> None:
-        last, pending = self._progress.get(name, (0.0, None))
+        _last, pending = self._progress.get(name, (0.0, None))
         if pending is not None and not self._closed:
             self._progress[name] = (time.monotonic(), None)
             self._emit(pending)

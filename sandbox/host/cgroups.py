@@ -1,7 +1,7 @@
 """How much does a box use, and who stops it there? One control group per box, on version 1 and version 2 alike.
 
-find_parent() looks for a place where this process may make groups. None means an ordinary user without delegation: then
-the limits are rlimits and sampling, which sandbox/host/processes.py does, and the engine says what is weaker.
+find_parent() looks for a place where this process may make groups. None means an ordinary user without delegation:
+then the limits are rlimits and sampling, which sandbox/host/processes.py does, and the engine says what is weaker.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ REMOVE_SECONDS = 2.0
 @dataclass(frozen=True)
 class Usage:
     cpu_seconds: float
-    memory_bytes: (
-        int  # anonymous and shared memory: what the programs hold, not what the page cache happens to keep
-    )
+    memory_bytes: int  # anonymous and shared memory: what the programs hold, not what the page cache happens to keep
     processes: int
     out_of_memory_kills: int
     refused_processes: int
@@ -124,9 +122,7 @@ class ParentV1(Parent):
         names = {child.name for path in self.directories.values() for child in _children(path)}
         removed = 0
         for name in names:
-            group = GroupV1.existing(
-                {controller: path / name for controller, path in self.directories.items()}
-            )
+            group = GroupV1.existing({controller: path / name for controller, path in self.directories.items()})
             group.kill()
             removed += group.remove()
         return removed
@@ -182,7 +178,8 @@ class GroupV1(Group):
         return sorted({pid for path in self.directories.values() for pid in _read_pids(path)})
 
     def remove(self) -> bool:
-        return all([_remove_directory(path) for path in set(self.directories.values())])
+        removed = [_remove_directory(path) for path in set(self.directories.values())]  # each of them, in any case
+        return all(removed)
 
 
 # Version 2: one directory, below a group that has the controllers and no processes
@@ -213,9 +210,7 @@ def _find_v2(name: str) -> Parent | None:
         aside.mkdir(exist_ok=True)
         for pid in _read_pids(own_directory):
             _write(aside / "cgroup.procs", pid)
-    _write(
-        own_directory / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2)
-    )
+    _write(own_directory / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2))
     parent = own_directory / name
     parent.mkdir(exist_ok=True)
     _write(parent / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2))

@@ -55,7 +55,8 @@ PROMISES = (
     ),
     Promise(
         "no file of this machine but the libraries",
-        "import os\nprint([p for p in ('/root', '/home', '/var', '/etc/shadow', '/proc/1', '/sys') if os.path.exists(p)])",
+        "import os\nplaces = ('/root', '/home', '/var', '/etc/shadow', '/proc/1', '/sys')\n"
+        "print([place for place in places if os.path.exists(place)])",
         "succeeded",
         "[]\n",
     ),
@@ -69,7 +70,8 @@ PROMISES = (
     Promise("memory is limited", "kept = []\nwhile True: kept.append(b'x' * (8 << 20))", "out_of_memory"),
     Promise(
         "memory of all processes together is limited",
-        "import os, time\nfor _ in range(6):\n    if os.fork() == 0: held = b'x' * (100 << 20); time.sleep(15)\ntime.sleep(15)",
+        "import os, time\nfor _ in range(6):\n"
+        "    if os.fork() == 0: held = b'x' * (100 << 20); time.sleep(15)\ntime.sleep(15)",
         "out_of_memory",
     ),
     Promise("disk space is limited", "file = open('f', 'wb')\nwhile True: file.write(b'x' * (1 << 20))", "disk_full"),
@@ -100,10 +102,20 @@ def check(environment: Path, promises: tuple[Promise, ...] = PROMISES) -> Report
     with tempfile.TemporaryDirectory(prefix="sandbox-check-") as name:
         directory = Path(name)
         directory.chmod(0o755)
-        words = [sys.executable, "-m", "sandbox.host.engine", "--socket", str(directory / "s"), "--env", str(environment)]
+        words = [
+            sys.executable,
+            "-m",
+            "sandbox.host.engine",
+            "--socket",
+            str(directory / "s"),
+            "--env",
+            str(environment),
+        ]
         words += ["--store", str(directory / "store"), "--state", str(directory / "state")]
         log = (directory / "log").open("w+b")
-        process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment())
+        process = subprocess.Popen(
+            words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment()
+        )
         try:
             client = EngineClient(directory / "s")
             report.status = _wait(client, process)

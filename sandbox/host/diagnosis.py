@@ -26,11 +26,11 @@ def why_a_box_failed(outcome: str, log: str, errors: str) -> str:
     tail = " ".join((log or errors).split())[-600:]
     lowered = tail.lower()
     if "clone" in lowered or "newuser" in lowered:
-        advice = "The kernel refused a user namespace. In a container, allow clone, unshare and mount (a seccomp profile)."
-    elif "mount" in lowered:
         advice = (
-            "A mount was refused. In a container, allow mount; a path may also be missing or not readable."
+            "The kernel refused a user namespace. In a container, allow clone, unshare and mount (a seccomp profile)."
         )
+    elif "mount" in lowered:
+        advice = "A mount was refused. In a container, allow mount; a path may also be missing or not readable."
     elif "seccomp" in lowered or "policy" in lowered:
         advice = "The system call filter was refused: the kernel needs CONFIG_SECCOMP_FILTER."
     else:
@@ -86,9 +86,7 @@ def _swap_is_limited(parent: Parent) -> bool:
     if parent.version == "v2":
         return True
     directories = getattr(parent, "directories", {})
-    return (
-        (directories["memory"] / "memory.memsw.limit_in_bytes").exists() if "memory" in directories else False
-    )
+    return (directories["memory"] / "memory.memsw.limit_in_bytes").exists() if "memory" in directories else False
 
 
 def _number(path: str) -> int | None:

@@ -1,8 +1,9 @@
-"""Who starts boxes on this machine? This daemon: `python -m sandbox.host.engine --socket S --env E --store D --state D`.
+"""Who starts boxes on this machine? This daemon: `python -m sandbox.host.engine --socket S --env E --store D --state
+D`.
 
-It trusts whoever may open its socket and has the same uid (or is root), and nobody else. It imports no Django and holds no
-credentials, so there is nothing in it for a box to find. One cold nsjail per box; a box lives no longer than the connection
-that asked for it, and no longer than this process.
+It trusts whoever may open its socket and has the same uid (or is root), and nobody else. It imports no Django and
+holds no credentials, so there is nothing in it for a box to find. One cold nsjail per box; a box lives no longer
+than the connection that asked for it, and no longer than this process.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Engine:
         self.boxes: dict[str, Box] = {}
         self.reason = "The sandbox engine is starting."
         self.weaknesses: list[str] = []
+        self.parent: cgroups.Parent | None = None
         self._counter = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._running = 0
@@ -67,10 +69,7 @@ class Engine:
         """Everything boxes need, once. What is missing becomes the reason runs are refused with."""
         options = self.options
         # The socket's name makes the groups' name: two engines on a machine must not sweep each other's boxes.
-        self.group_name = (
-            "playground-" + hashlib.sha256(os.fsencode(options.state.resolve())).hexdigest()[:10]
-        )
-        self.parent: cgroups.Parent | None = None
+        self.group_name = "playground-" + hashlib.sha256(os.fsencode(options.state.resolve())).hexdigest()[:10]
         self.reason = diagnosis.missing_environment(options.env)
         try:
             self.nsjail = find_nsjail()
@@ -135,9 +134,7 @@ class Engine:
                 return
             self._checked_at = time.monotonic()
             events: list[dict[str, Any]] = []
-            request = BoxRequest(
-                "self-check", "", {"main.py": SELF_CHECK_SOURCE}, "main.py", {}, SELF_CHECK_LIMITS
-            )
+            request = BoxRequest("self-check", "", {"main.py": SELF_CHECK_SOURCE}, "main.py", {}, SELF_CHECK_LIMITS)
             try:
                 log = await self._run_box(request, events.append, lambda: True)
             except (OSError, NoFreeNumbers) as error:
@@ -166,7 +163,7 @@ class Engine:
             "version": VERSION,
             "protocol": PROTOCOL_VERSION,
             "root": os.geteuid() == 0,
-            "cgroups": self.parent.version if getattr(self, "parent", None) is not None else "none",
+            "cgroups": self.parent.version if self.parent is not None else "none",
         }
 
     # Connections
@@ -249,10 +246,7 @@ class Engine:
             status = await self.status()  # looks again when the last look was a while ago
             if not status["ready"]:
                 return f"Programs cannot run here at the moment. {self.reason}"
-        if (
-            request.snapshot is not None
-            and not (self.options.store / "snapshots" / request.snapshot).is_dir()
-        ):
+        if request.snapshot is not None and not (self.options.store / "snapshots" / request.snapshot).is_dir():
             return "The market data this run asks for is not in the store. Load it, then run again."
         return None
 
@@ -282,7 +276,7 @@ class Engine:
         self._waiting.append(place)
         try:
             await asyncio.wait_for(place, QUEUE_SECONDS)
-        except (TimeoutError, asyncio.TimeoutError):
+        except TimeoutError:
             return False
         finally:
             if place in self._waiting:
@@ -333,9 +327,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sandbox.host.engine", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="where to listen")
     parser.add_argument("--env", type=Path, required=True, help="the virtual environment of the boxes")
-    parser.add_argument(
-        "--store", type=Path, required=True, help="market data; its snapshots are what boxes see"
-    )
+    parser.add_argument("--store", type=Path, required=True, help="market data; its snapshots are what boxes see")
     parser.add_argument("--state", type=Path, required=True, help="a directory of the engine's own")
     parser.add_argument("--max-boxes", type=int, default=max(4, 2 * (os.cpu_count() or 1)))
     parser.add_argument("--no-cgroups", action="store_true", help="as if this machine had none; for tests")
@@ -344,9 +336,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     options = parse_options()
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s engine %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s engine %(levelname)s %(message)s")
     for name in ("socket", "env", "store", "state"):
         setattr(options, name, Path(os.path.abspath(getattr(options, name))))
     options.state.mkdir(parents=True, exist_ok=True)

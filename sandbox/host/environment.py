@@ -1,7 +1,8 @@
-"""What is in a box's Python, and how does it get there? `python -m sandbox.host.environment --env DIR` builds it once.
+"""What is in a box's Python, and how does it get there? `python -m sandbox.host.environment --env DIR` builds it
+once.
 
-The interpreter must be one that a uid without any rights can read: the system's, not one under somebody's 0700 home. A
-second call with the same requirements does nothing and needs no network.
+The interpreter must be one that a uid without any rights can read: the system's, not one under somebody's 0700 home.
+A second call with the same requirements does nothing and needs no network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Which uid outside does each box get? From a block of numbers no account, no subordinate range and no other box has."""
+"""Which uid outside does each box get? From a block of numbers no account, no subordinate range and no other box
+has.
+"""
 
 from __future__ import annotations
 

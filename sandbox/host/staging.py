@@ -1,8 +1,8 @@
 """Where do boxes find what they mount? As root, in a private place every uid may enter; otherwise where things are.
 
-A box of root's engine runs as a uid that owns nothing, so it cannot walk through a checkout in a 0700 home. The engine
-therefore takes a mount namespace of its own and binds what boxes need into a small tmpfs there. The kernel takes that
-namespace away with the engine, however it ends: nothing stays mounted, nothing has to be cleaned.
+A box of root's engine runs as a uid that owns nothing, so it cannot walk through a checkout in a 0700 home. The
+engine therefore takes a mount namespace of its own and binds what boxes need into a small tmpfs there. The kernel
+takes that namespace away with the engine, however it ends: nothing stays mounted, nothing has to be cleaned.
 """
 
 from __future__ import annotations

@@ -31,9 +31,7 @@ def install(emit: Callable[[dict[str, Any]], Any]) -> None:
             line = abs(self.pos)
             again = line > 0 or not self.leave
             name = (
-                f"tqdm-line-{line}"
-                if again
-                else self.__dict__.setdefault("_playground_id", f"tqdm-{next(_numbers)}")
+                f"tqdm-line-{line}" if again else self.__dict__.setdefault("_playground_id", f"tqdm-{next(_numbers)}")
             )
             text = bar.format_meter(**{**facts, "ncols": None, "bar_format": METER})
             emit(

@@ -1,4 +1,6 @@
-"""How does a value become a message for the page? IPython's formatters choose the forms; this sends those the page knows."""
+"""How does a value become a message for the page? IPython's formatters choose the forms; this sends those the page
+knows.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +66,7 @@ class Hook(DisplayHook):
     source = ""
 
     def quiet(self):
-        lines = [
-            line for line in self.source.splitlines() if line.strip() and not line.lstrip().startswith("#")
-        ]
+        lines = [line for line in self.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
         return bool(lines) and lines[-1].split("#")[0].rstrip().endswith(";")
 
     def write_output_prompt(self):
@@ -128,8 +128,8 @@ def frame_table(frame) -> dict[str, Any]:
     left_out = frame.shape[1] - shown.shape[1]
     return {
         "columns": columns,
-        "rows": [list(row) for row in zip(*values)] if values else [],
-        "total_rows": int(len(frame)),
+        "rows": [list(row) for row in zip(*values, strict=True)] if values else [],
+        "total_rows": len(frame),
         "caption": f"{left_out} more columns are not shown." if left_out > 0 else "",
     }
 

@@ -1,6 +1,8 @@
-"""What happens to a library at the moment the program imports it? after_import() calls a function then, and not before.
+"""What happens to a library at the moment the program imports it? after_import() calls a function then, and not
+before.
 
-The shell imports nothing the program does not: plotly, bokeh, tqdm and matplotlib are fitted to the page when they come.
+The shell imports nothing the program does not: plotly, bokeh, tqdm and matplotlib are fitted to the page when they
+come.
 """
 
 from __future__ import annotations
@@ -44,5 +46,5 @@ class _Finder:
                 except AttributeError:
                     pass  # not the library we know, but a file of the program with its name
 
-            spec.loader.exec_module = exec_module
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

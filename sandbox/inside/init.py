@@ -1,9 +1,10 @@
-"""Who is process 1 of a box? This: it sets the limits, starts the program, reaps, ends everything, collects the files.
+"""Who is process 1 of a box? This: it sets the limits, starts the program, reaps, ends everything, collects the
+files.
 
 Trusted, although it runs as the same uid as the program: nothing in the box can signal process 1 (the kernel ignores
-signals to it from inside), trace it (the filter refuses ptrace and process_vm_*) or open its descriptors (there is no
-/proc). It speaks to the engine on the control socket, which the program never holds: 4-byte length, a kind (J for a JSON
-object, D for bytes of a file), the body.
+signals to it from inside), trace it (the filter refuses ptrace and process_vm_*) or open its descriptors (there is
+no /proc). It speaks to the engine on the control socket, which the program never holds: 4-byte length, a kind (J for
+a JSON object, D for bytes of a file), the body.
 
 It never follows a link, opens a FIFO or imports anything from a directory the program can write.
 """
@@ -113,15 +114,13 @@ def main() -> None:
         finally:
             os._exit(70)
     for descriptor in (0, 1, 2, rich_descriptor):
-        os.close(
-            descriptor
-        )  # so that the engine sees the end of the pipes when the program's last process ends
+        os.close(descriptor)  # so that the engine sees the end of the pipes when the program's last process ends
     control.send({"type": "running"})
     try:
         watch = Watch(control, program, job["limits"]["disk_bytes"])
         watch.until_the_program_ends(wake_read)
-        end_everything()
-        control.send(watch.report())
+        left = end_everything()
+        control.send(watch.report(left))
         collect_artefacts(control, job)
         control.send({"type": "done"})
     except (EOFError, OSError):
@@ -215,7 +214,7 @@ class Watch:
                         return
         self._look_at_disk()
 
-    def report(self) -> dict:
+    def report(self, left: int) -> dict:
         code = signal_number = None
         if self.status is not None:
             if os.WIFSIGNALED(self.status):
@@ -228,6 +227,7 @@ class Watch:
             "signal": signal_number,
             "max_rss_bytes": self.max_rss_bytes,
             "disk_full": self.disk_full,
+            "processes": left + (self.status is not None),  # at the program's end, itself among them
         }
 
     def _signal(self, number: int) -> None:
@@ -257,8 +257,9 @@ class Watch:
             self.disk_full = True
 
 
-def end_everything() -> None:
-    """After this there is no process in the box but this one."""
+def end_everything() -> int:
+    """After this there is no process in the box but this one; how many there were."""
+    ended = 0
     try:
         os.kill(-1, signal.SIGKILL)
     except ProcessLookupError:
@@ -266,8 +267,9 @@ def end_everything() -> None:
     while True:
         try:
             os.waitpid(-1, 0)
+            ended += 1
         except ChildProcessError:
-            return
+            return ended
 
 
 def collect_artefacts(control: Control, job: dict) -> None:
@@ -327,11 +329,7 @@ def walk_regular_files():
                     info = os.stat(name, dir_fd=directory, follow_symlinks=False)
                     if stat.S_ISREG(info.st_mode):
                         yield path, directory, name, info
-                    elif (
-                        stat.S_ISDIR(info.st_mode)
-                        and depth < ARTEFACT_DEPTH
-                        and name not in SKIPPED_DIRECTORIES
-                    ):
+                    elif stat.S_ISDIR(info.st_mode) and depth < ARTEFACT_DEPTH and name not in SKIPPED_DIRECTORIES:
                         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
                         stack.append((os.open(name, flags, dir_fd=directory), path + "/", depth + 1))
                 except OSError:

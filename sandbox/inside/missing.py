@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
 
 from .tracebacks import is_users
 
@@ -31,9 +32,7 @@ class MissingPackages:
             return None
         line = _line_of_the_import()
         if line is None:
-            return (
-                None  # a library looking for something optional, or a question that wants None for an answer
-            )
+            return None  # a library looking for something optional, or a question that wants None for an answer
         meant = proposal(name)
         if meant is None:
             raise ModuleNotFoundError(f"No package called {name!r} (line {line})", name=name)
@@ -54,14 +53,13 @@ def proposal(name: str) -> str | None:
 
 def _line_of_the_import() -> int | None:
     """The user's line that imports, when it is a user's line that does."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        filename = frame.f_code.co_filename
-        if is_users(filename):
+        if is_users(frame.f_code.co_filename):
             return frame.f_lineno
-        if filename.endswith("importlib/util.py") or not (
-            "importlib" in filename or __name__ == frame.f_globals.get("__name__")
-        ):
+        module = str(frame.f_globals.get("__name__", ""))
+        # importlib.util.find_spec() only asks; anything but the import machinery is a library with options.
+        if module == "importlib.util" or not module.startswith(("importlib", __package__)):
             return None
         frame = frame.f_back
     return None

@@ -1,4 +1,6 @@
-"""How is a program run in its box? Cell by cell with IPython, its output in order, its mistakes told. Read from run()."""
+"""How is a program run in its box? Cell by cell with IPython, its output in order, its mistakes told. Read from
+run().
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import atexit
 import builtins
 import getpass
 import io
+import itertools
 import linecache
 import os
 import random  # noqa: F401  (loaded while nothing of the program can be loaded in its place)
@@ -66,7 +69,7 @@ def _run(entry: str) -> int:
     code = _run_cells(shell, entry, source, emit)
     # As at the end of any Python program: wait for its threads, then what it left for the end.
     try:
-        threading._shutdown()
+        threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
     except SystemExit:
         pass
@@ -110,7 +113,7 @@ def _end_by(error: BaseException, emit) -> int:
         sys.stderr.write(f"{error.code}\n")
         return 1
     if isinstance(error, MemoryError):
-        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     tracebacks.show(error, emit)
     return 130 if isinstance(error, KeyboardInterrupt) else 1
@@ -127,9 +130,10 @@ def split_cells(source: str) -> list[Cell]:
         return [Cell("", 1, source)]
     cells = []
     bounds = [0, *marks, len(lines) + 1]
-    for start, end in zip(bounds, bounds[1:]):
+    for start, end in itertools.pairwise(bounds):
         body = "".join(lines[start : end - 1])
-        title = MARK.match(lines[start - 1].rstrip()).group(1).strip() if start else ""
+        mark = MARK.match(lines[start - 1].rstrip()) if start else None
+        title = mark.group(1).strip() if mark else ""
         if start or body.strip():
             cells.append(Cell(title.removeprefix("[markdown]").strip(), start + 1, body))
     return [cell for cell in cells if cell.source.strip() or cell.title]
@@ -142,9 +146,7 @@ def _mark_lines(source: str, lines: list[str]) -> list[int]:
         return []
     try:
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        comments = {
-            token.start[0] for token in tokens if token.type == tokenize.COMMENT and token.start[1] == 0
-        }
+        comments = {token.start[0] for token in tokens if token.type == tokenize.COMMENT and token.start[1] == 0}
     except (tokenize.TokenError, SyntaxError):
         return looks  # magics or a mistake: the mistake is reported when its cell is compiled
     return [number for number in looks if number in comments]
@@ -162,10 +164,7 @@ def _syntax_mistake(shell, source: str, entry: str) -> SyntaxError | None:
         mistake = error
     except ValueError as error:  # null characters
         return SyntaxError(str(error), (entry, 1, 1, ""))
-    if any(
-        line.lstrip().startswith(("%", "!", "?")) or line.rstrip().endswith("?")
-        for line in source.splitlines()
-    ):
+    if any(line.lstrip().startswith(("%", "!", "?")) or line.rstrip().endswith("?") for line in source.splitlines()):
         return None  # IPython's own spelling: let it decide, cell by cell
     return mistake.with_traceback(None)
 
@@ -277,17 +276,17 @@ def _prepare_questions(emit) -> None:
         return line.rstrip("\n")
 
     def _read_line() -> str:
-        if sys.stdin is sys.__stdin__:
+        if sys.stdin is streams.stdin[1]:
             return _answer()
         return sys.stdin.readline()  # the program put something of its own there
 
     def _answer() -> str:
-        questions = sys.__stdin__.buffer.raw
-        told, questions._ask = questions._ask, lambda: None  # the prompt has been sent
+        questions, lines = streams.stdin
+        told, questions.ask = questions.ask, lambda: None  # the prompt has been sent
         try:
-            return sys.__stdin__.readline()
+            return lines.readline()
         finally:
-            questions._ask = told
+            questions.ask = told
 
     builtins.input = lambda prompt="", /: ask(prompt)
     getpass.getpass = lambda prompt="Password: ", stream=None, **_options: ask(prompt, True)

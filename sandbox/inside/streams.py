@@ -1,8 +1,9 @@
 """How do texts, charts and questions of a program reach the engine in the order the program made them?
 
-stdout, stderr and the rich channel are three pipes, and a reader of three pipes cannot know what came first. So the writer
-waits: before it writes to another pipe than last time, what it wrote before has been read. It costs a fraction of a
-millisecond where the streams take turns, nothing where they do not, and never more than BUDGET_SECONDS in a run.
+stdout, stderr and the rich channel are three pipes, and a reader of three pipes cannot know what came first. So the
+writer waits: before it writes to another pipe than last time, what it wrote before has been read. It costs a
+fraction of a millisecond where the streams take turns, nothing where they do not, and never more than BUDGET_SECONDS
+in a run.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class _Questions(io.RawIOBase):
     mode = "rb"
 
     def __init__(self, ask) -> None:
-        self._ask = ask
+        self.ask = ask
 
     def fileno(self) -> int:
         return STDIN
@@ -94,19 +95,24 @@ class _Questions(io.RawIOBase):
 
     def readinto(self, buffer) -> int:
         if not unread_bytes(STDIN):
-            self._ask()
+            self.ask()
         data = os.read(STDIN, len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
 
+stdin: tuple[_Questions, io.TextIOWrapper]  # ours, whatever the program puts in place of sys.stdin
+
+
 def install(ask) -> None:
     """Replace sys.stdin, sys.stdout and sys.stderr; `ask` is called when a line is wanted and none is there."""
-    sys.stdout = sys.__stdout__ = _text(STDOUT, "<stdout>")
-    sys.stderr = sys.__stderr__ = _text(STDERR, "<stderr>")
-    sys.stdin = sys.__stdin__ = io.TextIOWrapper(
-        io.BufferedReader(_Questions(ask)), encoding="utf-8", errors="replace"
-    )
+    sys.stdout = sys.__stdout__ = _text(STDOUT, "<stdout>")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _text(STDERR, "<stderr>")  # type: ignore[misc]
+    global stdin
+    questions = _Questions(ask)
+    lines = io.TextIOWrapper(io.BufferedReader(questions), encoding="utf-8", errors="replace")
+    stdin = questions, lines
+    sys.stdin = sys.__stdin__ = lines  # type: ignore[misc]
 
 
 def _text(descriptor: int, name: str) -> io.TextIOWrapper:

@@ -1,4 +1,6 @@
-"""How does an exception look to the person who wrote main.py? Their lines in full, other people's in brief, ours never."""
+"""How does an exception look to the person who wrote main.py? Their lines in full, other people's in brief, ours
+never.
+"""
 
 from __future__ import annotations
 
@@ -100,9 +102,7 @@ def _format_chain(report: traceback.TracebackException, depth: int = 0):
             yield from _format_chain(report.__context__, depth + 1)
             yield f"\n{_DIM}During handling of the above exception, another exception occurred:{_RESET}\n\n"
     frames = _visible(report.stack)
-    if frames and not (
-        issubclass(report.exc_type, SyntaxError) and not any(is_users(f.filename) for f in frames)
-    ):
+    if frames and not (issubclass(report.exc_type, SyntaxError) and not any(is_users(f.filename) for f in frames)):
         yield f"{_BOLD}Traceback (most recent call last):{_RESET}\n"
         yield from _format_frames(frames)
     if getattr(report, "exceptions", None):
@@ -133,7 +133,9 @@ def _format_frames(frames: list[traceback.FrameSummary]):
 
 
 def _format_users(frame: traceback.FrameSummary):
-    place = f'  File {_CYAN}"{display_name(frame.filename)}"{_RESET}, line {_CYAN}{frame.lineno}{_RESET}, in {frame.name}\n'
+    place = (
+        f'  File {_CYAN}"{display_name(frame.filename)}"{_RESET}, line {_CYAN}{frame.lineno}{_RESET}, in {frame.name}\n'
+    )
     yield place
     # The standard library knows where the carets go; only its first line, with the full path, is replaced.
     standard = traceback.StackSummary.from_list([frame]).format_frame_summary(frame)
@@ -169,7 +171,8 @@ def _format_last(report: traceback.TracebackException):
 
 def _format_group(report: traceback.TracebackException):
     yield from _format_last(report)
-    for number, part in enumerate(report.exceptions[:15], start=1):
-        yield f"{_DIM}  +-- {number} of {len(report.exceptions)} --{_RESET}\n"
+    parts = report.exceptions or []
+    for number, part in enumerate(parts[:15], start=1):
+        yield f"{_DIM}  +-- {number} of {len(parts)} --{_RESET}\n"
         for line in _format_chain(part, 5):
             yield "  | " + line.replace("\n", "\n  | ").removesuffix("  | ")

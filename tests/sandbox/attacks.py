@@ -3,6 +3,7 @@
 `sys_call` gives the negative error number or the result, so that a refusal and its kind can be told apart.
 """
 
+# ruff: noqa: E501  (programs for the box read better in one line)
 from __future__ import annotations
 
 PRELUDE = """

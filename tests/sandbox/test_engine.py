@@ -1,5 +1,6 @@
 """The daemon: who may ask, how many at once, and that nothing of a box outlives its client, its engine or itself."""
 
+# ruff: noqa: E501  (programs for the box read better in one line)
 from __future__ import annotations
 
 import os
@@ -128,7 +129,15 @@ def test_only_the_same_user_and_root_may_ask(engine: Engine) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs a second user")
     code = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(engine.socket)!r}); print(s.recv(10))"
-    words = ["setpriv", f"--reuid={ORDINARY_UID}", f"--regid={ORDINARY_UID}", "--clear-groups", "/usr/bin/python3", "-c", code]
+    words = [
+        "setpriv",
+        f"--reuid={ORDINARY_UID}",
+        f"--regid={ORDINARY_UID}",
+        "--clear-groups",
+        "/usr/bin/python3",
+        "-c",
+        code,
+    ]
     assert "PermissionError" in subprocess.run(words, capture_output=True, text=True).stderr
     engine.socket.chmod(0o666)  # even where the file would let them in
     try:
@@ -149,7 +158,9 @@ def test_nonsense_on_the_socket_harms_nobody(engine: Engine) -> None:
     assert engine.run("print(1)").outcome == "succeeded"
 
 
-@pytest.mark.parametrize("change", [{"entry": "other.py"}, {"files": {"../x": ""}}, {"snapshot": "../../etc"}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "change", [{"entry": "other.py"}, {"files": {"../x": ""}}, {"snapshot": "../../etc"}, {"extra": 1}]
+)
 def test_a_malformed_request_is_refused(engine: Engine, change: dict) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
@@ -199,7 +210,12 @@ def test_more_programs_than_places_wait_their_turn(make_engine) -> None:
 
 
 def test_a_hundred_mixed_runs_leave_nothing_behind(engine: Engine) -> None:
-    sources = ["print(1)", "1/0", "while True: print('x' * 1000)", "import os\nif os.fork() == 0:\n    import time; time.sleep(60)"]
+    sources = [
+        "print(1)",
+        "1/0",
+        "while True: print('x' * 1000)",
+        "import os\nif os.fork() == 0:\n    import time; time.sleep(60)",
+    ]
 
     def count() -> tuple[int, int, int]:
         descriptors = len(os.listdir(f"/proc/{engine.process.pid}/fd"))

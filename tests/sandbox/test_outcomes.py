@@ -1,5 +1,6 @@
 """How runs end: each outcome from a program that earns it, observed and named with its limit."""
 
+# ruff: noqa: E501  (programs for the box read better in one line)
 from __future__ import annotations
 
 import time
@@ -201,7 +202,9 @@ def test_interrupt_is_a_keyboard_interrupt(engine: Engine) -> None:
         if event["type"] == "stdout" and "on" in event["text"]:
             box.interrupt()
 
-    source = "import time\nprint('on', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('caught')"
+    source = (
+        "import time\nprint('on', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('caught')"
+    )
     assert engine.run(source, on_event=interrupt).stdout == "on\ncaught\n"
     result = engine.run("import time\nprint('on', flush=True)\ntime.sleep(60)", on_event=interrupt)
     assert result.outcome == "cancelled"
@@ -215,9 +218,7 @@ def test_what_a_stopped_program_wrote_is_kept(engine: Engine) -> None:
 
 
 def test_nothing_is_added_after_the_end(engine: Engine) -> None:
-    source = (
-        "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(1)\n    print('late', flush=True)\nelse:\n    print('end')"
-    )
+    source = "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(1)\n    print('late', flush=True)\nelse:\n    print('end')"
     result = engine.run(source)
     assert result.stdout == "end\n"
     assert result.seconds < 3

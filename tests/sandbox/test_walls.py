@@ -1,5 +1,6 @@
 """Programs that try to get out of a box cannot, and an open box is noticed: a check that cannot fail proves nothing."""
 
+# ruff: noqa: E501  (programs for the box read better in one line)
 from __future__ import annotations
 
 import threading
