@@ -51,7 +51,10 @@ def sentence(status: str, ended: dict[str, Any]) -> str:
 def _failure(ended: dict[str, Any]) -> str:
     error = ended.get("error") or {}
     if error.get("name"):
-        where = f" ({error['file']}, line {error['line']})" if error.get("line") and error.get("file") else ""
+        line = error.get("line")
+        # Some messages name the line themselves.
+        told = f"line {line}" in str(error.get("message"))
+        where = f" ({error['file']}, line {line})" if line and error.get("file") and not told else ""
         detail = f": {error['message']}" if error.get("message") else ""
         text = f"{error['name']}{detail}"
         return f"{text[:400]}{where}."
