@@ -110,7 +110,7 @@ function picture(address: string, description: string): HTMLElement {
 function shadow(holder: HTMLElement, markup: string, kind = "html"): void {
   const host = document.createElement("div");
   host.className = "markup";
-  const root = host.attachShadow({ mode: "closed" });
+  const root = host.attachShadow({ mode: "open" });
   const styles = document.createElement("link");
   styles.rel = "stylesheet";
   styles.href = document.documentElement.dataset.styles ?? "";

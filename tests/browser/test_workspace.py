@@ -1,0 +1,148 @@
+"""Does the workspace do what it shows: write, run, watch, save, on every screen and without a script?"""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from runner.models import Project, Run
+from tests.browser.pages import eventually
+from tests.factories import make_project, make_user
+
+
+def open_editor(signed_in, source: str, **options):
+    user = make_user()
+    project = make_project(user, source=source)
+    page = signed_in(user, **options)
+    page.goto(project.edit_url)
+    page.locator("body[data-ready]").wait_for()
+    return page, project
+
+
+def test_run_by_key_shows_output_and_how_it_ended(signed_in):
+    page, _ = open_editor(signed_in, "print('the first line')\n")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".console__line", has_text="the first line")).to_have_count(1)
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+    expect(page.locator("#runs li")).to_have_count(1)
+    page.reload()
+    expect(page.locator(".console__line", has_text="the first line")).to_have_count(1)
+
+
+def test_error_leads_to_its_line(signed_in):
+    page, _ = open_editor(signed_in, "def f(x):\n    return 1 / x\n\n\nf(0)\n")
+    page.locator(".monaco-editor").first.wait_for()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#run-status .badge")).to_have_text("Failed")
+    page.get_by_role("button", name="Go to line").first.click()
+    expect(page.locator(".monaco-editor .line-called")).to_have_count(1)
+    expect(page.locator(".console__line--stderr .console__link").first).to_be_visible()
+
+
+def test_flood_keeps_the_newest_and_loads_all_on_demand(signed_in):
+    page, _ = open_editor(signed_in, "for i in range(20_000): print(i)\n")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#run-status .badge")).not_to_have_text("Running", timeout=30_000)
+    expect(page.locator("[data-console-total]")).to_contain_text("20")
+    assert page.locator(".console__line").count() <= 5_000
+    page.locator("[data-console-earlier]").click()
+    assert page.locator(".console__line").count() == 20_000
+    assert page.locator(".console__line").first.text_content() == "0"
+
+
+def test_input_is_asked_in_the_console(signed_in):
+    page, _ = open_editor(signed_in, "print('hello', input('Who? '))\n")
+    page.keyboard.press("Control+Enter")
+    page.get_by_label("Who?").fill("Ada")
+    page.keyboard.press("Enter")
+    expect(page.locator(".console__line", has_text="hello Ada")).to_have_count(1)
+    expect(page.locator("#input-form")).to_be_hidden()
+
+
+def test_stop_ends_an_endless_run(signed_in):
+    page, _ = open_editor(signed_in, "print('on', flush=True)\nwhile True: pass\n")
+    page.keyboard.press("Control+Enter")
+    page.locator(".console__line", has_text="on").wait_for()
+    page.keyboard.press("Control+.")
+    expect(page.locator("#run-status .badge")).to_have_text("Stopped")
+
+
+def test_parameter_becomes_a_slider_and_its_value_is_passed(signed_in):
+    source = "from qfp import param\nprint('window', param('window', 60, 10, 200, step=10))\n"
+    page, project = open_editor(signed_in, source)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".console__line", has_text="window 60")).to_have_count(1)
+    page.get_by_role("spinbutton", name="window").fill("20")
+    expect(page.locator("#stale")).to_contain_text("A parameter has changed")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".console__line", has_text="window 20")).to_have_count(1)
+    assert Run.objects.filter(revision__project=project).latest("queued").params == {"window": 20}
+    expect(page.locator("#stale")).to_be_hidden()
+
+
+def test_text_is_saved_as_it_is_typed_and_a_conflict_is_asked_about(signed_in):
+    page, project = open_editor(signed_in, "x = 1\n", has_touch=True, is_mobile=True, width=360, height=740)
+    page.get_by_role("button", name="Edit as text").click()
+    page.get_by_label("main.py", exact=True).fill("x = 2\n")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+    eventually(page, lambda: Project.objects.get(pk=project.pk).source == "x = 2\n")
+    assert page.locator(".monaco-editor").count() == 0
+
+    Project.objects.filter(pk=project.pk).update(draft={"main.py": "theirs\n"}, draft_version=50)
+    page.get_by_label("main.py", exact=True).fill("x = 3\n")
+    page.get_by_role("button", name="Keep my text").click()
+    eventually(page, lambda: Project.objects.get(pk=project.pk).source == "x = 3\n")
+
+
+def test_text_typed_offline_is_kept_and_sent_later(signed_in):
+    page, project = open_editor(signed_in, "x = 1\n", width=640)
+    page.get_by_role("button", name="Edit as text").click()
+    page.context.set_offline(True)
+    page.get_by_label("main.py", exact=True).fill("x = 4\n")
+    expect(page.locator("#save-state")).to_contain_text("kept here")
+    page.context.set_offline(False)
+    eventually(page, lambda: Project.objects.get(pk=project.pk).source == "x = 4\n")
+    expect(page.locator("#save-state")).to_contain_text("Saved")
+
+
+def test_it_works_without_a_script(signed_in):
+    user = make_user()
+    project = make_project(user, source="print('plain')\n")
+    page = signed_in(user, java_script_enabled=False)
+    page.goto(project.edit_url)
+    page.get_by_label("main.py", exact=True).fill("print('changed', 6 * 7)\n")
+    page.get_by_role("button", name="Run").click()
+    assert "/r/" in page.url
+    eventually(page, lambda: Run.objects.get().is_finished)
+    page.reload()
+    expect(page.locator("#console")).to_contain_text("changed 42")
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+
+
+def test_nothing_scrolls_sideways_on_a_phone(signed_in):
+    page, _ = open_editor(signed_in, "print('x' * 300)\n", has_touch=True, is_mobile=True, width=360, height=740)
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+    for tab in ("Code", "Result", "Console", "Runs"):
+        page.get_by_role("tab", name=tab).click()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
+
+
+def test_panes_can_be_sized_by_keyboard_and_stay_so(signed_in):
+    page, _ = open_editor(signed_in, "print(1)\n")
+    splitter = page.get_by_role("separator", name="Size of the code pane")
+    splitter.focus()
+    page.keyboard.press("ArrowRight")
+    expect(splitter).to_have_attribute("aria-valuenow", "52")
+    page.reload()
+    expect(splitter).to_have_attribute("aria-valuenow", "52")
+
+
+def test_keys_are_listed_and_single_letters_can_be_switched_off(signed_in):
+    page, _ = open_editor(signed_in, "print(1)\n")
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("checkbox").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(dialog).to_be_hidden()
