@@ -73,7 +73,7 @@ def start(
         env=dict(environment) if environment is not None else None,
         stdin=subprocess.DEVNULL,
         stdout=output,
-        stderr=output,
+        stderr=None if output == subprocess.DEVNULL else output,  # what is discarded is chatter, never errors
         start_new_session=True,
         preexec_fn=lambda: die_with(parent),
     )

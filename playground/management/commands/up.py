@@ -31,7 +31,8 @@ BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A program that stayed up this long is healthy: its next end is treated as its first.
 HEALTHY_SECONDS = 30.0
 FIRST_PAGE_SECONDS = 120.0
-POLITE_SECONDS = 3.0
+REST_SECONDS = 30.0
+POLITE_SECONDS = 2.0
 LAST_SECONDS = 4.0
 
 
@@ -41,6 +42,7 @@ class Program:
 
     name: str
     command: list[str]
+    output: int | None = None
     process: subprocess.Popen | None = None
     started: float = 0.0
     failures: int = 0
@@ -170,15 +172,16 @@ class Command(BaseCommand):
 
     def _start_site(self) -> None:
         """The web server first, alone: starting everything at once would keep the first page waiting."""
-        with _Line(self, "Web server"):
+        with _Line(self, "Web server", at_the_end=True):
             self._launch(Program("web", processes.web_command()))
             self._wait_for_first_page()
-        with _Line(self, "Sandbox engine, workers, scheduler"):
+        with _Line(self, "Sandbox engine, workers, scheduler", at_the_end=True):
             self._launch(Program("engine", processes.engine_command()))
             for number in range(1, settings.RUN_WORKERS + 1):
                 self._launch(Program(f"worker {number}", processes.worker_command("runs")))
             self._launch(Program("house-keeping", processes.worker_command("default")))
-            self._launch(Program("scheduler", processes.cron_command()))
+            self._launch(Program("scheduler", processes.cron_command(), output=subprocess.DEVNULL))
+            self._wait_for_the_rest()
         self.stdout.write(f"\n  {settings.SITE_URL}\n\nCtrl-C stops everything.")
         self.stdout.flush()
 
@@ -187,7 +190,7 @@ class Command(BaseCommand):
         self._start(program)
 
     def _start(self, program: Program) -> None:
-        program.process = processes.start(program.command)
+        program.process = processes.start(program.command, output=program.output)
         program.started = time.monotonic()
 
     def _wait_for_first_page(self) -> None:
@@ -208,6 +211,29 @@ class Command(BaseCommand):
             except OSError:
                 time.sleep(0.03)
         raise CommandError("The web server does not answer; its lines above say why.")
+
+    def _wait_for_the_rest(self) -> None:
+        """Until the engine answers and a worker listens, so that the first Run is not kept waiting."""
+        from playground import health
+        from sandbox.client import EngineClient, EngineUnavailable
+
+        deadline = time.monotonic() + REST_SECONDS
+        status: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            self._restart_the_dead()
+            try:
+                status = status or EngineClient(settings.ENGINE_SOCKET).status()
+                if health.a_worker_listens():
+                    break
+            except EngineUnavailable:
+                pass
+            time.sleep(0.05)
+        if not status.get("ready"):
+            reason = status.get("reason") or "the sandbox engine does not answer"
+            self.stderr.write(
+                f"\nThe site works, but Run is refused: {reason}\n"
+                "`.venv/bin/python manage.py check_sandbox` says what to change."
+            )
 
     def _keep_running(self) -> None:
         while True:
@@ -337,16 +363,23 @@ def guard() -> None:
 class _Line:
     """One progress line: its name at once, how long it took at the end."""
 
-    def __init__(self, command: Command, name: str) -> None:
-        self.command, self.name, self.detail = command, name, ""
+    def __init__(self, command: Command, name: str, at_the_end: bool = False) -> None:
+        """at_the_end: write nothing before, because programs that start meanwhile write lines of their own."""
+        self.command, self.name, self.detail, self.at_the_end = command, name, "", at_the_end
 
     def __enter__(self) -> _Line:
         self.began = time.monotonic()
-        self.command.stdout.write(f"{self.name} ...", ending=" ")
-        self.command.stdout.flush()
+        if not self.at_the_end:
+            self._name()
         return self
 
+    def _name(self) -> None:
+        self.command.stdout.write(f"{self.name} ...", ending=" ")
+        self.command.stdout.flush()
+
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if self.at_the_end:
+            self._name()
         if kind is None:
             self.command.stdout.write(self.detail or f"{time.monotonic() - self.began:.1f} s")
         else:
