@@ -11,6 +11,7 @@ import asyncio
 import base64
 import codecs
 import ctypes
+import dataclasses
 import hashlib
 import json
 import logging
@@ -314,6 +315,9 @@ class Box:
         observed.disk_full = message.get("disk_full") is True
         if isinstance(message.get("max_rss_bytes"), int):
             self._peak_memory = max(self._peak_memory, min(message["max_rss_bytes"], int(self.limits.memory_bytes)))
+        if self._group is None and isinstance(message.get("cpu_seconds"), float):
+            used = max(self._usage.cpu_seconds, message["cpu_seconds"])
+            self._usage = dataclasses.replace(self._usage, cpu_seconds=used)
         if isinstance(message.get("processes"), int):
             self._most_processes = max(self._most_processes, message["processes"] + OWN_PROCESSES)
         if self._kill_timer is not None:

@@ -226,6 +226,7 @@ class Watch:
             "code": code,
             "signal": signal_number,
             "max_rss_bytes": self.max_rss_bytes,
+            "cpu_seconds": cpu_seconds(),
             "disk_full": self.disk_full,
             "processes": left + (self.status is not None),  # at the program's end, itself among them
         }
@@ -255,6 +256,12 @@ class Watch:
         # A write of several blocks fails as a whole before the last one is used.
         if space.f_bavail * space.f_frsize < min(1 << 20, self.disk_bytes // 50) or space.f_favail == 0:
             self.disk_full = True
+
+
+def cpu_seconds() -> float:
+    """Of this process and of all it has reaped."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def end_everything() -> int:
