@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 from playground.paths import BASE_DIR, data_folder
@@ -92,9 +93,7 @@ def make_environment() -> bool:
 
 
 def install_packages(requirements: str) -> bool:
-    files = [
-        BASE_DIR / name for name in ("requirements.txt", "constraints.txt", "sandbox/sdk/pyproject.toml")
-    ]
+    files = [BASE_DIR / name for name in ("requirements.txt", "constraints.txt", "sandbox/sdk/pyproject.toml")]
     if requirements != "requirements.txt":
         files.append(BASE_DIR / requirements)
     if _is_current(requirements, files):
@@ -149,7 +148,9 @@ def build_front_end() -> bool:
 
 def build_sandbox_environment() -> bool:
     target = Path(os.environ.get("SANDBOX_ENV") or data_folder() / "sandbox-env")
-    question = f"from sandbox.host.environment import is_current; raise SystemExit(not is_current(Path({str(target)!r})))"
+    question = (
+        f"from sandbox.host.environment import is_current; raise SystemExit(not is_current(Path({str(target)!r})))"
+    )
     if _works(str(VENV_PYTHON), "-c", f"from pathlib import Path; {question}"):
         return False
     _run([str(VENV_PYTHON), "-m", "sandbox.host.environment", "--env", str(target)], NETWORK)
@@ -222,7 +223,7 @@ def _works(*command: str) -> bool:
 
 def _run(command: list[str], advice: str = "", environment: dict[str, str] | None = None) -> None:
     """Run quietly; show what the program said only if it failed."""
-    environment = dict(os.environ if environment is None else environment)
+    environment = {**_uv_settings(), **(os.environ if environment is None else environment)}
     environment["PATH"] = f"{environment.get('PATH', os.defpath)}{os.pathsep}{VENV / 'bin'}"
     environment.pop("PYTHONHOME", None)
     try:
@@ -240,6 +241,21 @@ def _run(command: list[str], advice: str = "", environment: dict[str, str] | Non
     if done.returncode != 0:
         said = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-25:])
         raise StepFailed("\n".join(filter(None, [f"`{' '.join(command)}` said:", said, "", advice])))
+
+
+@cache
+def _uv_settings() -> dict[str, str]:
+    """uv does not read pip's configuration; a mirror or certificate that is set there counts all the same."""
+    settings: dict[str, str] = {}
+    said = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    for line in said.splitlines():
+        key, _, value = line.partition("=")
+        name = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}.get(key.rpartition(".")[2])
+        if name:
+            settings[name] = value.strip("'\"")
+    return settings
 
 
 def _stamp_file(name: str) -> Path:
