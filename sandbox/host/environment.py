@@ -52,9 +52,9 @@ def build(environment: Path, python: Path | None = None) -> None:
     if uv:
         # Hard links to a cache under a private home would be as unreadable as the cache.
         copy = ["--link-mode", "copy", "--compile-bytecode"]
-        _run([uv, "pip", "install", "--quiet", *copy, "--python", inside, "-r", str(REQUIREMENTS)])
+        _run([uv, "pip", "sync", "--quiet", *copy, "--python", inside, str(REQUIREMENTS)])
     else:
-        _run([inside, "-m", "pip", "install", "--quiet", "--compile", "-r", str(REQUIREMENTS)])
+        _run([inside, "-m", "pip", "install", "--quiet", "--no-deps", "--compile", "-r", str(REQUIREMENTS)])
     _make_font_list(environment, inside)
     _open_to_everyone(environment)
     (environment / STAMP).write_text(_stamp())

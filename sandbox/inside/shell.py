@@ -206,6 +206,14 @@ def _make_shell(entry: str, emit):
         def init_virtualenv(self):
             pass
 
+        def system(self, command):
+            """`!command`: IPython would open a terminal for it, and a box has none."""
+            import subprocess
+
+            streams.flush()
+            words = self.var_expand(command, depth=1)
+            self.user_ns["_exit_code"] = subprocess.call(words, shell=True)
+
     config = Config()
     config.HistoryManager.enabled = False  # a thread and a database otherwise
     config.InteractiveShell.colors = "nocolor"
