@@ -8,6 +8,7 @@ import math
 import time
 from typing import Any
 
+import qrcode
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records, record_authentication
@@ -29,6 +30,7 @@ from django.db import IntegrityError, transaction
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from qrcode.image.svg import SvgPathFillImage
 
 from accounts.models import User
 from accounts.names import USERNAME_MAX_LENGTH, suggest_username
@@ -72,9 +74,7 @@ class AccountAdapter(DefaultAccountAdapter):
         if not email.partition("@")[0].isascii():
             raise ValidationError("Write the part before the @ with plain letters (a-z).", code="invalid")
         if len(email) > app_settings.EMAIL_MAX_LENGTH:
-            raise ValidationError(
-                f"An address has at most {app_settings.EMAIL_MAX_LENGTH} characters.", code="invalid"
-            )
+            raise ValidationError(f"An address has at most {app_settings.EMAIL_MAX_LENGTH} characters.", code="invalid")
         return email
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
@@ -107,9 +107,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """Until the oldest counted failure is forgotten. Refused attempts are not counted."""
         waits = [0.0]
         for rate in ratelimit.get_rates(app="allauth.account", action="login_failed"):
-            name = ratelimit.get_cache_key(
-                request, app="allauth.account", action="login_failed", rate=rate, key=key
-            )
+            name = ratelimit.get_cache_key(request, app="allauth.account", action="login_failed", rate=rate, key=key)
             failures = cache.get(name, [])
             if len(failures) >= rate.amount:
                 waits.append(failures[-1] + rate.duration - time.time())
@@ -174,6 +172,11 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
 class SecondFactorAdapter(DefaultMFAAdapter):
     """Keeps the authenticators' secrets encrypted: a copy of the database alone makes no codes."""
 
+    def build_totp_svg(self, url: str) -> str:
+        """On white, with a margin: the picture is scanned from dark pages too."""
+        image = qrcode.make(url, image_factory=SvgPathFillImage)
+        return image.to_string().decode()
+
     def encrypt(self, text: str) -> str:
         return _cipher().encrypt(text.encode()).decode()
 
@@ -189,9 +192,7 @@ def is_claimed(email: str, but: User | None = None) -> bool:
 def settle_claims(address: EmailAddress) -> None:
     """The owner of an address confirmed it for one account: now the others' claims are the disputed ones."""
     with transaction.atomic():
-        User.objects.filter(email__iexact=address.email).exclude(pk=address.user_id).update(
-            email_disputed=True
-        )
+        User.objects.filter(email__iexact=address.email).exclude(pk=address.user_id).update(email_disputed=True)
         User.objects.filter(pk=address.user_id).update(email_disputed=False)
 
 

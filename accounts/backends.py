@@ -15,14 +15,14 @@ class AccountBackend(AuthenticationBackend):
     allauth hashes the password twice for a known address when both names and addresses sign in, so the answer
     takes longer. Here it is hashed once for each account, and once for none (in authenticate()).
 
-    Signing up with somebody else's address gives an account of its own, whose claim is never confirmed. allauth
-    would then try the confirmed account only; here all that claim the address are tried, undisputed ones first.
+    Signing up with somebody else's address gives an account of its own, whose claim is never confirmed. Then
+    allauth would try the confirmed account only; here all that claim the address are tried, undisputed first.
     """
 
     def _authenticate(self, request: HttpRequest | None, **credentials: str) -> User | None:
         password = credentials["password"]
         given = [text for text in (credentials.get("username"), credentials.get("email")) if text]
-        # A username never holds an @. Confirming a password passes both, and the name is the one that is exact.
+        # A username never holds an @. Confirming a password passes both, and the name is the exact one.
         name = next((text for text in given if "@" not in text), None)
         if name:
             candidates = [get_user_by_username(name)]

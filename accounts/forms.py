@@ -52,6 +52,7 @@ class SignInForm(OurWords, account_forms.LoginForm):
 
 
 class SignUpForm(OurWords, account_forms.SignupForm):
+    field_order = ("email", "password1", "username")
     labels = {"email": "Email", "password1": "Password", "username": "Username"}
     helps = {"password1": PASSWORD_HELP, "username": USERNAME_HELP}
 

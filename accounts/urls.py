@@ -40,9 +40,7 @@ account_pages = [
     path("2fa/activate", authenticator.activate_totp, name="mfa_activate_totp"),
     path("2fa/deactivate", authenticator.deactivate_totp, name="mfa_deactivate_totp"),
     path("2fa/recovery-codes", recovery_codes.view_recovery_codes, name="mfa_view_recovery_codes"),
-    path(
-        "2fa/recovery-codes/new", recovery_codes.generate_recovery_codes, name="mfa_generate_recovery_codes"
-    ),
+    path("2fa/recovery-codes/new", recovery_codes.generate_recovery_codes, name="mfa_generate_recovery_codes"),
     path(
         "2fa/recovery-codes/download",
         recovery_codes.download_recovery_codes,

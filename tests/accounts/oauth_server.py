@@ -158,18 +158,14 @@ class OAuthServer:
             # GitHub answers 200 with an error inside.
             _send(handler, 200, {"error": "bad_verification_code"})
             return
-        _send(
-            handler, 200, {"access_token": self._new_token(), "token_type": "bearer", "scope": "user:email"}
-        )
+        _send(handler, 200, {"access_token": self._new_token(), "token_type": "bearer", "scope": "user:email"})
 
     def _github_user(self, handler: BaseHTTPRequestHandler) -> None:
         if not self._knows(handler):
             return
         # The address in the profile is the public one, often null; /user/emails is the list.
         person = self.person
-        _send(
-            handler, 200, {"id": int(person.uid), "login": person.login, "name": person.name, "email": None}
-        )
+        _send(handler, 200, {"id": int(person.uid), "login": person.login, "name": person.name, "email": None})
 
     def _github_emails(self, handler: BaseHTTPRequestHandler) -> None:
         if not self._knows(handler):

@@ -42,9 +42,7 @@ OWN_PAGES = (
 def check(page: str) -> None:
     assert "<h1>" in page and "<title>" in page
     assert not re.search(r"<script(?![^>]*\bsrc=)[^>]*>", page), "no inline script"
-    assert not re.search(r"\son[a-z]+=|\sstyle=|<style", page.partition("<main")[2]), (
-        "no inline handler or style"
-    )
+    assert not re.search(r"\son[a-z]+=|\sstyle=|<style", page.partition("<main")[2]), "no inline handler or style"
     for field in re.findall(r'<input(?![^>]*type="(?:hidden|submit)")[^>]*>', page.partition("<main")[2]):
         name = re.search(r'id="([^"]+)"', field).group(1)
         assert f'for="{name}"' in page, "every field has a label"

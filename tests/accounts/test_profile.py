@@ -8,6 +8,7 @@ from django.core import mail
 from django.test import Client
 
 from accounts.models import User
+from accounts.templatetags.browsers import browser_name
 from tests.accounts.people import link_in, make_account, sign_in, signed_in_as
 
 
@@ -49,12 +50,7 @@ def test_plan_and_rights_cannot_be_posted(as_alice):
         },
     )
     user = User.objects.get()
-    assert (
-        not user.is_staff
-        and not user.is_superuser
-        and user.plan.is_default
-        and user.email == "alice@example.com"
-    )
+    assert not user.is_staff and not user.is_superuser and user.plan.is_default and user.email == "alice@example.com"
 
 
 def test_a_new_address_counts_once_it_is_confirmed(as_alice):
@@ -66,9 +62,7 @@ def test_a_new_address_counts_once_it_is_confirmed(as_alice):
     as_alice.post(link_in(mail.outbox[0]))
     user = User.objects.get()
     assert user.email == "new@example.com"
-    assert list(EmailAddress.objects.values_list("email", "verified", "primary")) == [
-        ("new@example.com", True, True)
-    ]
+    assert list(EmailAddress.objects.values_list("email", "verified", "primary")) == [("new@example.com", True, True)]
     assert mail.outbox[-1].to == ["alice@example.com"], "the old address is told"
 
 
@@ -112,6 +106,20 @@ def test_sessions_are_listed_and_the_others_signed_out(as_alice):
     assert as_alice.post("/account/sessions").status_code == 302
     assert signed_in_as(as_alice) == "alice"
     assert other.get("/account/profile").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "expected"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0", "Edge on Windows"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) AppleWebKit/605 Version/18.0 Safari/604.1", "Safari on iPhone"),
+        ("curl/8.0", "curl/8.0"),
+        ("", "Unknown browser"),
+    ],
+)
+def test_a_session_is_named_in_words(user_agent, expected):
+    assert browser_name(user_agent) == expected
 
 
 def test_one_persons_pages_say_nothing_of_another(as_alice, bob):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
@@ -21,7 +22,8 @@ def code_for(secret: str) -> str:
 def turn_on(client: Client) -> tuple[str, list[str]]:
     """Set up an authenticator app as a person would; answers its secret and the recovery codes shown."""
     page = client.get("/account/2fa/activate").content.decode()
-    assert 'src="data:image/svg+xml;base64,' in page
+    picture = base64.b64decode(re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', page).group(1)).decode()
+    assert 'fill="white"' in picture, "a dark page must not make it unreadable"
     secret = re.search(r"<code>([A-Z2-7]{16,})</code>", page).group(1)
     answer = client.post("/account/2fa/activate", {"code": code_for(secret)})
     assert answer.url == "/account/2fa/recovery-codes"
@@ -121,9 +123,7 @@ def test_new_recovery_codes_replace_the_old(as_alice, protected):
 def test_turning_it_off_takes_the_recovery_codes_along(as_alice, protected, client):
     assert as_alice.post("/account/2fa/deactivate").status_code == 302
     assert not Authenticator.objects.exists()
-    assert mail.outbox[-1].subject == "Second factor turned off" and mail.outbox[-1].to == [
-        "alice@example.com"
-    ]
+    assert mail.outbox[-1].subject == "Second factor turned off" and mail.outbox[-1].to == ["alice@example.com"]
     assert sign_in(client, "alice").url == "/dashboard"
 
 

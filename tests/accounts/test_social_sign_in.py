@@ -115,16 +115,12 @@ def test_a_made_up_code_is_refused(client, oauth, provider):
 
 @both
 @pytest.mark.parametrize("verified", [True, False])
-def test_an_address_of_a_password_account_does_not_open_that_account(
-    client, oauth, alice, provider, verified
-):
+def test_an_address_of_a_password_account_does_not_open_that_account(client, oauth, alice, provider, verified):
     oauth.person = Person(email="Alice@Example.com", email_verified=verified)
     answer = sign_in_through(client, provider)
     assert signed_in_as(client) != "alice"
     assert not SocialAccount.objects.filter(user=alice).exists()
-    assert (
-        not EmailAddress.objects.filter(email="alice@example.com", verified=True).exclude(user=alice).exists()
-    )
+    assert not EmailAddress.objects.filter(email="alice@example.com", verified=True).exclude(user=alice).exists()
     if verified:
         assert answer.url == "/login"
         page = client.get("/login").content.decode()
