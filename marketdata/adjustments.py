@@ -1,4 +1,6 @@
-"""How does the site adjust prices? By qfp.adjustment, the code that boxes and laptops run: one path, one result."""
+"""How does the site adjust prices? By qfp.adjustment, the code that boxes and laptops run: one path, one
+result.
+"""
 
 from qfp.adjustment import adjust, factors
 

@@ -1,4 +1,4 @@
-"""The catalogue for the people who operate the site. What a snapshot holds is a fact of its files: read only."""
+"""The catalogue for the people who operate the site; what a snapshot holds is a fact of its files."""
 
 from __future__ import annotations
 
@@ -36,12 +36,24 @@ class InstrumentAdmin(admin.ModelAdmin):
     @admin.display(description="series", ordering="series_count")
     def number_of_series(self, instrument: Any) -> str:
         address = reverse("admin:marketdata_series_changelist")
-        return format_html('<a href="{}?instrument__id__exact={}">{}</a>', address, instrument.pk, instrument.series_count)
+        return format_html(
+            '<a href="{}?instrument__id__exact={}">{}</a>', address, instrument.pk, instrument.series_count
+        )
 
 
 @admin.register(Series)
 class SeriesAdmin(ReadOnly):
-    list_display = ["series_id", "instrument", "interval", "first", "last", "rows", "licence", "survivorship", "snapshot"]
+    list_display = [
+        "series_id",
+        "instrument",
+        "interval",
+        "first",
+        "last",
+        "rows",
+        "licence",
+        "survivorship",
+        "snapshot",
+    ]
     list_filter = ["snapshot__is_current", "interval", "instrument__kind", "licence", "snapshot"]
     search_fields = ["series_id", "instrument__symbol", "instrument__name", "source", "object_sha256"]
     list_select_related = ["instrument", "snapshot"]
@@ -61,4 +73,6 @@ class SnapshotAdmin(ReadOnly):
     @admin.display(description="series", ordering="series_count")
     def number_of_series(self, snapshot: Any) -> str:
         address = reverse("admin:marketdata_series_changelist")
-        return format_html('<a href="{}?snapshot__id__exact={}">{}</a>', address, snapshot.pk, snapshot.series_count)
+        return format_html(
+            '<a href="{}?snapshot__id__exact={}">{}</a>', address, snapshot.pk, snapshot.series_count
+        )

@@ -1,4 +1,6 @@
-"""What does the site know of instruments, their series and the snapshots that pin them? Bars themselves are files."""
+"""What does the site know of instruments, their series and the snapshots that pin them? Bars themselves are
+files.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +55,15 @@ class Snapshot(models.Model):
 
 
 class Series(models.Model):
-    """One interval of an instrument as a snapshot holds it: which object, how many rows, what may be done with it."""
+    """One interval of an instrument as a snapshot holds it: which object, how many rows, what may be done
+    with it.
+    """
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="series")
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="series")
-    series_id = models.CharField(max_length=120, help_text="The name in the manifest, such as starter/us/1d/AAPL.")
+    series_id = models.CharField(
+        max_length=120, help_text="The name in the manifest, such as starter/us/1d/AAPL."
+    )
     interval = models.CharField(max_length=10)
     unit = models.CharField(max_length=60, blank=True)
     columns = models.JSONField(default=list)
@@ -65,7 +71,9 @@ class Series(models.Model):
     first = models.DateField()
     last = models.DateField()
     object_sha256 = models.CharField(max_length=64)
-    actions_sha256 = models.CharField(max_length=64, blank=True, help_text="Splits and dividends, if there are any.")
+    actions_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="Splits and dividends, if there are any."
+    )
     adjustment = models.CharField(max_length=60)
     licence = models.CharField(max_length=200)
     source = models.CharField(max_length=200)
@@ -77,7 +85,9 @@ class Series(models.Model):
         ordering = ["series_id"]
         verbose_name_plural = "series"
         constraints = [
-            models.UniqueConstraint(fields=["snapshot", "series_id"], name="one_series_per_name_in_a_snapshot")
+            models.UniqueConstraint(
+                fields=["snapshot", "series_id"], name="one_series_per_name_in_a_snapshot"
+            )
         ]
 
     def __str__(self) -> str:

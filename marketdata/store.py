@@ -1,4 +1,6 @@
-"""Where do bars lie, and which snapshot do new runs read? The folder of Arrow objects, and the rows that name them."""
+"""Where do bars lie, and which snapshot do new runs read? The folder of Arrow objects, and the rows that name
+them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def current_snapshot_id() -> str | None:
 
 
 def snapshot_folder(store: Path, snapshot: str) -> Path:
-    """The folder of a snapshot. Ids that are not hashes are refused: they would be paths of somebody's choosing."""
+    """The folder of a snapshot. Ids that are not hashes are refused: they would be paths of somebody's
+    choosing.
+    """
     if not SNAPSHOT_ID.fullmatch(snapshot):
         raise SnapshotMissing(f"{snapshot[:80]!r} is not a snapshot id.")
     return store / "snapshots" / snapshot
@@ -49,7 +53,8 @@ def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True) ->
     row, _ = Snapshot.objects.get_or_create(pk=snapshot, defaults={"created_for": manifest["created_for"]})
     for entry in manifest["series"]:
         instrument, _ = Instrument.objects.update_or_create(
-            symbol=entry["symbol"], defaults={key: entry[key] for key in ("name", "kind", "exchange", "aliases")}
+            symbol=entry["symbol"],
+            defaults={key: entry[key] for key in ("name", "kind", "exchange", "aliases")},
         )
         Series.objects.update_or_create(
             snapshot=row,
@@ -60,7 +65,16 @@ def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True) ->
                 "actions_sha256": entry["actions"] or "",
                 **{
                     key: entry[key]
-                    for key in ("interval", "unit", "columns", "rows", "first", "last", "adjustment", "licence")
+                    for key in (
+                        "interval",
+                        "unit",
+                        "columns",
+                        "rows",
+                        "first",
+                        "last",
+                        "adjustment",
+                        "licence",
+                    )
                 },
                 **{key: entry[key] for key in ("source", "quality", "survivorship", "notice")},
             },

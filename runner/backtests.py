@@ -1,8 +1,9 @@
-"""Check a backtest a run claims, recompute it over our own bars, and put it into words. Start at check_claim().
+"""Check a backtest a run claims, recompute it over our own bars, and put it into words. Start at
+check_claim().
 
-The claim comes out of a box and is hostile: every field is checked for type, range and size before it is used. Replay
-over our bars proves the arithmetic. A claim that cannot be proven is shown as not verified, with the reason; a claim
-that makes no sense at all is refused.
+The claim comes out of a box and is hostile: every field is checked for type, range and size before it is
+used. Replay over our bars proves the arithmetic. A claim that cannot be proven is shown as not verified, with
+the reason; a claim that makes no sense at all is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,7 @@ class CheckedBacktest:
     verified_text: str
 
 
-# Reading hostile JSON ------------------------------------------------------------------------------------------
+# Reading hostile JSON ---------------------------------------------------------------------------------------
 
 
 def _number(value: Any, name: str, least: float = -1e15, most: float = 1e15) -> float:
@@ -136,7 +138,9 @@ def _moments(values: Any) -> tuple[list[str], np.ndarray]:
     """The dates as given and as UTC instants, strictly increasing."""
     texts = [_text(value, "A date", 40) for value in _list(values, "The dates", MAX_BARS, 2)]
     try:
-        stamps = np.array([datetime.fromisoformat(text).replace(tzinfo=None) for text in texts], dtype="datetime64[us]")
+        stamps = np.array(
+            [datetime.fromisoformat(text).replace(tzinfo=None) for text in texts], dtype="datetime64[us]"
+        )
     except (ValueError, OverflowError):
         raise ClaimRefused("A date is not an ISO date.") from None
     if np.any(stamps < np.datetime64("1700-01-01")) or np.any(stamps > np.datetime64("2200-01-01")):
@@ -158,12 +162,12 @@ def _fills(values: Any, bars: int) -> list[dict[str, float]]:
                 "commission": _number(value.get("commission", 0), "A fill's commission", -1e12, 1e12),
             }
         )
-    if any(later["bar"] < earlier["bar"] for earlier, later in zip(fills, fills[1:], strict=False)):
+    if any(later["bar"] < earlier["bar"] for earlier, later in pairwise(fills)):
         raise ClaimRefused("The fills must be in the order of their bars.")
     return fills
 
 
-# Our own bars --------------------------------------------------------------------------------------------------
+# Our own bars -----------------------------------------------------------------------------------------------
 
 
 def _table(store: Path, object_hash: str) -> dict[str, np.ndarray]:
@@ -184,7 +188,9 @@ class OurBars:
 def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stamps: np.ndarray) -> OurBars:
     """The bars at these dates. Raises NotVerified when they are not a stretch of a series of the snapshot."""
     if snapshot is None or instrument["object"] is None:
-        raise NotVerified("The bars came from the code, not from the catalogue, so they could not be compared.")
+        raise NotVerified(
+            "The bars came from the code, not from the catalogue, so they could not be compared."
+        )
     try:
         entries = read_manifest(store, snapshot)["series"]
     except SnapshotMissing:
@@ -194,12 +200,16 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
         raise NotVerified("The claimed series is not part of this run's data snapshot.")
     columns = _table(store, entry["object"])
     if not {"date", "high", "low", "close"} <= set(columns):
-        raise NotVerified("The claimed series has no high, low and close, so fills cannot be compared with it.")
+        raise NotVerified(
+            "The claimed series has no high, low and close, so fills cannot be compared with it."
+        )
     dates = columns["date"].astype("datetime64[us]")
     first = int(np.searchsorted(dates, stamps[0]))
     last = first + len(stamps)
     if last > len(dates) or not np.array_equal(dates[first:last], stamps):
-        raise NotVerified("The dates are not an unbroken stretch of the series: bars were added, dropped or resampled.")
+        raise NotVerified(
+            "The dates are not an unbroken stretch of the series: bars were added, dropped or resampled."
+        )
     columns["split"], columns["dividend"] = np.ones(len(dates)), np.zeros(len(dates))
     if entry.get("actions"):
         actions = _table(store, entry["actions"])
@@ -221,15 +231,23 @@ def _check_fills(fills: list[dict[str, float]], bars: OurBars, rules: Backtestin
         room = PRICE_TOLERANCE * high
         above, below = (rules.spread * high, 0.0) if fill["size"] > 0 else (0.0, rules.spread * low)
         if not low - below - room <= fill["price"] <= high + above + room:
-            raise NotVerified(f"A fill at {fill['price']:g} lies outside that bar's range of {low:g} to {high:g}.")
+            raise NotVerified(
+                f"A fill at {fill['price']:g} lies outside that bar's range of {low:g} to {high:g}."
+            )
         charged = rules.commission_for(fill["size"], fill["price"])
-        if charged is not None and abs(charged - fill["commission"]) > EQUITY_TOLERANCE * max(1.0, abs(charged)):
-            raise NotVerified(f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}.")
+        if charged is not None and abs(charged - fill["commission"]) > EQUITY_TOLERANCE * max(
+            1.0, abs(charged)
+        ):
+            raise NotVerified(
+                f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}."
+            )
 
 
-def _check_leverage(fills: list[dict[str, float]], close: np.ndarray, cash: float, rules: BacktestingPy) -> None:
-    """Nothing was opened that the account could not pay for. Like backtesting.py, values the account at the close of the
-    bar of the fill; with fills at the deciding close that is the next bar's.
+def _check_leverage(
+    fills: list[dict[str, float]], close: np.ndarray, cash: float, rules: BacktestingPy
+) -> None:
+    """Nothing was opened that the account could not pay for. Like backtesting.py, values the account at
+    the close of the bar of the fill; with fills at the deciding close that is the next bar's.
     """
     held = 0.0
     for fill in fills:
@@ -239,18 +257,21 @@ def _check_leverage(fills: list[dict[str, float]], close: np.ndarray, cash: floa
         left = held + (closing if size > 0 else -closing)
         at_close = cash - (closing if size > 0 else -closing) * price
         if opening > 0:
-            marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
+            marks = (
+                {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
+            )
             free = max(at_close + left * mark - abs(left) * mark * rules.margin for mark in marks)
             allowed = max(0.0, free) / rules.margin
             if opening * price > allowed * (1 + LEVERAGE_TOLERANCE) + 1e-9:
                 raise NotVerified(
-                    f"On bar {bar} it opened {opening * price:,.2f} with {allowed:,.2f} to pay for it by the stated rules."
+                    f"On bar {bar} it opened {opening * price:,.2f} with {allowed:,.2f} to pay for it by "
+                    f"the stated rules."
                 )
         cash -= size * price + fill["commission"]
         held += size
 
 
-# The check -----------------------------------------------------------------------------------------------------
+# The check --------------------------------------------------------------------------------------------------
 
 
 def check_claim(claim: Any, store: Path) -> CheckedBacktest:
@@ -264,7 +285,9 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
         raise ClaimRefused("The claim's version is not known here; update qfp.")
     dates, stamps = _moments(claim.get("dates"))
     cash = _number(claim.get("cash"), "cash", 1e-9, 1e15)
-    claimed = np.array([_number(v, "An equity value") for v in _list(claim.get("equity"), "equity", MAX_BARS, 2)])
+    claimed = np.array(
+        [_number(v, "An equity value") for v in _list(claim.get("equity"), "equity", MAX_BARS, 2)]
+    )
     if len(claimed) != len(dates):
         raise ClaimRefused("equity and dates must have the same length.")
     fills = _fills(claim.get("fills"), len(dates))
@@ -285,7 +308,10 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
         _check_leverage(fills, bars.close, cash, rules)
         benchmark = cash * bars.close / bars.close[0]
         _compare(account.equity, claimed, cash)
-        verified, verified_text = True, "Verified: its fills, replayed over our own bars, give this equity curve."
+        verified, verified_text = (
+            True,
+            "Verified: its fills, replayed over our own bars, give this equity curve.",
+        )
     except NotVerified as doubt:
         account = _as_claimed(fills, claimed)
         verified, verified_text = False, f"Not verified. {doubt}"
@@ -321,7 +347,9 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
 
 
 def _rules(value: Any) -> BacktestingPy:
-    """The rules in numbers. Their sentences are written again from these: a box could say one thing and do another."""
+    """The rules in numbers. Their sentences are written again from these: a box could say one thing and
+    do another.
+    """
     stated = _object(value, "conventions")
     if stated.get("id") not in ("next-open", "same-close") or stated.get("version") != BacktestingPy.version:
         raise ClaimRefused("The claim's conventions are not known here; update qfp.")
@@ -329,7 +357,10 @@ def _rules(value: Any) -> BacktestingPy:
     if isinstance(commission, list):
         if len(commission) != 2:
             raise ClaimRefused("commission is a fraction, or a fixed amount and a fraction.")
-        commission = (_number(commission[0], "commission", 0, 1e9), _number(commission[1], "commission", -0.1, 0.1))
+        commission = (
+            _number(commission[0], "commission", 0, 1e9),
+            _number(commission[1], "commission", -0.1, 0.1),
+        )
     elif commission is not None:
         commission = _number(commission, "commission", -0.1, 0.1)
     flags = ("trade_on_close", "hedging", "exclusive_orders", "finalize_trades")
@@ -370,7 +401,8 @@ def _compare(ours: np.ndarray, claimed: np.ndarray, cash: float) -> None:
     worst = int(np.abs(ours - claimed).argmax())
     if abs(ours[worst] - claimed[worst]) > EQUITY_TOLERANCE * scale:
         raise NotVerified(
-            f"Replaying the fills gives {ours[worst]:,.2f} on bar {worst}, the run said {claimed[worst]:,.2f}: "
+            f"Replaying the fills gives {ours[worst]:,.2f} on bar {worst}, the run said "
+            f"{claimed[worst]:,.2f}: "
             "the bars were changed in the code, or the fills are not complete."
         )
 
@@ -385,7 +417,7 @@ def _aware(stamp: np.datetime64) -> datetime:
     return stamp.astype("datetime64[us]").item().replace(tzinfo=UTC)
 
 
-# Putting it into words and pictures ----------------------------------------------------------------------------
+# Putting it into words and pictures -------------------------------------------------------------------------
 
 
 def _percent(value: float) -> str:
@@ -409,26 +441,28 @@ def _count(value: float) -> str:
 # key, label, format, help: the order of the page's head.
 FIGURES: list[tuple[str, str, Callable[[float], str], str]] = [
     ("total_return", "Total return", _percent, "Last equity over the start value, minus 1."),
+    ("buy_and_hold", "Buy and hold", _percent, "Total return of holding the instrument, without costs."),
     ("cagr", "CAGR", _percent, "Growth a year, compounded over 252 trading days."),
     ("sharpe", "Sharpe", _ratio, "Mean return over its deviation, a year; risk-free rate 0."),
     ("max_drawdown", "Max drawdown", _percent, "Deepest fall below the highest value so far."),
     ("volatility", "Volatility", _percent, "Deviation of the daily returns, a year."),
-    ("sortino", "Sortino", _ratio, "Mean return over the deviation of the losses, a year."),
-    ("calmar", "Calmar", _ratio, "CAGR over the deepest fall."),
     ("exposure", "Exposure", _percent, "Share of the days with an open position."),
     ("trades", "Trades", _count, "Closed round trips."),
+    ("sortino", "Sortino", _ratio, "Mean return over the deviation of the losses, a year."),
+    ("calmar", "Calmar", _ratio, "CAGR over the deepest fall."),
     ("win_rate", "Win rate", _percent, "Share of the trades with a profit after costs."),
     ("profit_factor", "Profit factor", _ratio, "Sum of the profits over the sum of the losses."),
     ("turnover", "Turnover a year", _percent, "One-way value traded over the account's value."),
     ("commission_paid", "Commission paid", _count, "Sum over all fills, in currency."),
     ("final_equity", "Final equity", _count, "Account value on the last day, in currency."),
-    ("buy_and_hold", "Buy and hold", _percent, "Total return of holding the instrument, without costs."),
     ("probabilistic_sharpe", "P(Sharpe > 0)", _percent, "Probability that the true Sharpe ratio is above 0."),
 ]
 
 
 def figures(values: dict[str, float]) -> list[dict[str, Any]]:
-    """[{key, label, text, value, help}]: what every surface shows, formatted once. Undefined figures say so."""
+    """[{key, label, text, value, help}]: what every surface shows, formatted once. Undefined figures say
+    so.
+    """
     shown = []
     for key, label, form, help_text in FIGURES:
         if key not in values:
@@ -448,7 +482,9 @@ def figures(values: dict[str, float]) -> list[dict[str, Any]]:
 
 
 def chart(dates: list[str], equity: np.ndarray, benchmark: np.ndarray | None) -> dict[str, Any]:
-    """At most CHART_POINTS points; of every stretch the lowest and the highest value stay, so no fall is hidden."""
+    """At most CHART_POINTS points; of every stretch the lowest and the highest value stay, so no fall is
+    hidden.
+    """
     picks = thinned(equity, CHART_POINTS)
     below = metrics.drawdowns(equity)
     drawn = {
@@ -468,11 +504,11 @@ def thinned(values: np.ndarray, most: int) -> list[int]:
         return list(range(count))
     edges = np.linspace(0, count, most // 2, dtype=int)
     picks = {0, count - 1}
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         stretch = values[start:stop]
         if len(stretch):
             picks |= {int(start + stretch.argmin()), int(start + stretch.argmax())}
-    return sorted(picks)[: most - 1] + [count - 1] if len(picks) > most else sorted(picks)
+    return [*sorted(picks)[: most - 1], count - 1] if len(picks) > most else sorted(picks)
 
 
 def describe(dates: list[str], equity: np.ndarray) -> str:

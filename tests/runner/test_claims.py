@@ -1,4 +1,4 @@
-"""What comes out of a box is hostile: every claim is proven over our bars, shown as not verified, or refused."""
+"""Claims are hostile: each is proven over our bars, shown as not verified, or refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def honest():
         "engine": {"name": "backtesting.py", "version": "0.6.6"},
         "strategy": "Example",
         "params": {"lookback": 60},
-        "instruments": [{"symbol": "IBM", "series": entry["id"], "object": entry["object"], "adjust": "split"}],
+        "instruments": [
+            {"symbol": "IBM", "series": entry["id"], "object": entry["object"], "adjust": "split"}
+        ],
         "snapshot": built.snapshot,
         "period": {"start": dates[0], "end": dates[-1]},
         "cash": 10_000.0,
@@ -73,7 +75,12 @@ def test_an_honest_claim_is_verified_and_its_figures_are_ours(claim):
     assert checked.verified and checked.metrics["trades"] == 1
     assert checked.metrics["final_equity"] == pytest.approx(claim["equity"][-1], rel=1e-12)
     event = page_event(checked)
-    assert [figure["key"] for figure in event["figures"]][:4] == ["total_return", "cagr", "sharpe", "max_drawdown"]
+    assert [figure["key"] for figure in event["figures"]][:4] == [
+        "total_return",
+        "cagr",
+        "sharpe",
+        "max_drawdown",
+    ]
     assert {"key", "label", "text", "value", "help"} == set(event["figures"][0])
     assert len(event["trades"]["rows"]) == event["trades"]["total"] == 1
     assert event["conventions"] == BacktestingPy().lines()
@@ -185,7 +192,9 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(claim, path, value):
     assert caught.value.reason.endswith(".") and len(caught.value.reason) < 300
 
 
-@pytest.mark.parametrize("key", ["dates", "cash", "equity", "fills", "conventions", "instruments", "engine", "strategy"])
+@pytest.mark.parametrize(
+    "key", ["dates", "cash", "equity", "fills", "conventions", "instruments", "engine", "strategy"]
+)
 def test_a_missing_part_is_refused(claim, key):
     del claim[key]
     with pytest.raises(ClaimRefused):

@@ -38,7 +38,9 @@ def data(starter, monkeypatch):
 def in_box_environment(starter, tmp_path):
     """Run source with the boxes' packages, without a box; returns (stdout, messages of the channel)."""
     interpreter = Path(settings.SANDBOX_ENV) / "bin" / "python"
-    assert interpreter.exists(), "The boxes' environment is missing: run `make run` or sandbox/host/environment.py once."
+    assert interpreter.exists(), (
+        "The boxes' environment is missing: run `make run` or sandbox/host/environment.py once."
+    )
 
     def run(source: str | Path, params: dict | None = None, expect_failure: bool = False):
         messages, script = tmp_path / "messages.jsonl", tmp_path / "main.py"
@@ -67,4 +69,3 @@ def in_box_environment(starter, tmp_path):
         return done.stdout + (done.stderr if expect_failure else ""), [json.loads(line) for line in lines]
 
     return run
-

@@ -1,4 +1,6 @@
-"""backtest() with the boxes' packages: fills, equity, refused orders, silence explained, and the claim it hands out."""
+"""backtest() with the boxes' packages: fills, equity, refused orders, silence explained, and the claim it
+hands out.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,13 @@ def test_a_run_without_trades_explains_itself(in_box_environment, call, why):
 
 @pytest.mark.parametrize(
     "options",
-    ["spread=0.002", "margin=0.2, units=0.99", "trade_on_close=True", "finalize_trades=False", "commission=lambda s, p: 1.0"],
+    [
+        "spread=0.002",
+        "margin=0.2, units=0.99",
+        "trade_on_close=True",
+        "finalize_trades=False",
+        "commission=lambda s, p: 1.0",
+    ],
 )
 def test_claims_of_untouched_bars_are_verified_under_every_rule(in_box_environment, options):
     _, claim = run_claim(in_box_environment, f"backtest(BuyOnce, bars, {options})")

@@ -51,7 +51,10 @@ def test_against_an_independent_calculation():
     values = [float(value) for value in RANDOM]
     count, mean = len(values), math.fsum(values) / len(values)
     deviation = statistics.stdev(values)
-    moment = lambda k: math.fsum((v - mean) ** k for v in values) / count
+
+    def moment(order):
+        return math.fsum((v - mean) ** order for v in values) / count
+
     skew, kurtosis = moment(3) / moment(2) ** 1.5, moment(4) / moment(2) ** 2
     sharpe = mean / deviation
     variance = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
@@ -88,7 +91,17 @@ def test_against_an_independent_calculation():
 
 
 @pytest.mark.parametrize(
-    "equity", [[], [100.0], [100.0, 100.0], [100.0] * 50, [100.0, 0.0], [100.0, 50.0, 0.0, 0.0], [100.0, -5.0], [0.0, 1.0]]
+    "equity",
+    [
+        [],
+        [100.0],
+        [100.0, 100.0],
+        [100.0] * 50,
+        [100.0, 0.0],
+        [100.0, 50.0, 0.0, 0.0],
+        [100.0, -5.0],
+        [0.0, 1.0],
+    ],
 )
 def test_edges_give_a_number_or_nan_never_an_exception_or_infinity(equity):
     found = metrics.summary(equity, [0.0] * len(equity), [0.0] * len(equity), [], [])

@@ -21,7 +21,9 @@ def test_a_purchase_and_a_sale():
 
 
 def test_parts_are_closed_oldest_first_and_a_reversal_opens_the_rest():
-    trades = trades_of([fill(0, 10, 10.0), fill(1, 10, 20.0), fill(2, -15, 30.0), fill(3, -15, 40.0), fill(4, 10, 10.0)])
+    trades = trades_of(
+        [fill(0, 10, 10.0), fill(1, 10, 20.0), fill(2, -15, 30.0), fill(3, -15, 40.0), fill(4, 10, 10.0)]
+    )
     assert [(t["entry_bar"], t["exit_bar"], t["size"], t["profit"]) for t in trades] == [
         (0, 2, 10, 200.0),
         (1, 2, 5, 50.0),

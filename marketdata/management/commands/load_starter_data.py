@@ -1,4 +1,4 @@
-"""Make sure the store holds the starter catalogue and the database names it. Safe to run again at any time."""
+"""Make sure the store holds the starter catalogue and the database names it; may be run again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from marketdata.store import record_snapshot
 
 
 class Command(BaseCommand):
-    help = "Build the starter market data (fetched once; later calls need no network) and make it the current snapshot."
+    help = "Build the starter market data (fetched once) and make it the current snapshot."
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -23,4 +23,6 @@ class Command(BaseCommand):
             self.stdout.write(note)
         record_snapshot(settings.STORE_DIR, built.snapshot)
         state = "built" if built.fresh else "already there"
-        self.stdout.write(f"Starter data {state}: {len(built.series)} series, snapshot {built.snapshot[:12]}.")
+        self.stdout.write(
+            f"Starter data {state}: {len(built.series)} series, snapshot {built.snapshot[:12]}."
+        )

@@ -1,6 +1,7 @@
 """The library of Quant Finance Playground: market data, backtests, charts, tables, parameters and progress.
 
-The same program runs on the site and, after `pip install`, on a laptop. Nothing heavy is imported before it is used.
+The same program runs on the site and, after `pip install`, on a laptop. Nothing heavy is imported before it
+is used.
 """
 
 from __future__ import annotations

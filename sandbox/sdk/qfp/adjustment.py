@@ -1,12 +1,12 @@
 """How do raw prices become comparable over splits and dividends? Pure formulas on arrays.
 
-Stored bars are raw: what was traded that day. Adjustment multiplies every bar *before* an ex-date by a factor, so the
-last bar of a series keeps its raw price:
+Stored bars are raw: what was traded that day. Adjustment multiplies every bar *before* an ex-date by a
+factor, so the last bar of a series keeps its raw price:
 
 - split of S new shares for one: earlier prices / S, earlier volumes * S
-- dividend of D a share: earlier prices * (1 - D / P), P being the close of the day before in shares of the ex-date
-  (the convention of CRSP and Yahoo). The older WIKI files use 1 / (1 + D / C) with the close C of the ex-date itself;
-  `dividend_convention="ex_close"` gives that one.
+- dividend of D a share: earlier prices * (1 - D / P), P being the close of the day before in shares of the
+  ex-date (the convention of CRSP and Yahoo). The older WIKI files use 1 / (1 + D / C) with the close C of
+  the ex-date itself; `dividend_convention="ex_close"` gives that one.
 
 mode "all" applies both, "split" splits only, None nothing. Volumes are changed by splits only.
 """
@@ -40,9 +40,9 @@ def factors(
     mode: "all" (splits and dividends), "split" or None.
     dividend_convention: "previous_close" or "ex_close", see the module's text.
 
-    Returns (price_factors, volume_factors), float64, both 1 at the last bar. A dividend on the first bar changes
-    nothing, for no earlier bar exists. Raises ValueError for a split that is not positive, for a dividend that is
-    negative or not below the price it is paid from, and for lengths that differ.
+    Returns (price_factors, volume_factors), float64, both 1 at the last bar. A dividend on the first bar
+    changes nothing, for no earlier bar exists. Raises ValueError for a split that is not positive, for a
+    dividend that is negative or not below the price it is paid from, and for lengths that differ.
     """
     close, split, dividend = (np.asarray(values, dtype=np.float64) for values in (close, split, dividend))
     if not len(close) == len(split) == len(dividend):
@@ -79,12 +79,12 @@ def adjust(
 ) -> dict[str, np.ndarray]:
     """Bars as asked for, from raw ones.
 
-    bars: arrays of one length by name: any of open, high, low, close, volume, with close, split and dividend present.
-    Missing values (NaN) stay missing.
+    bars: arrays of one length by name: any of open, high, low, close, volume, with close, split and
+      dividend present. Missing values (NaN) stay missing.
 
-    Returns a new dictionary in the same order. Prices times price factor, volume times volume factor, the dividend
-    column in shares of the last bar (divided by later splits), the split column as it is. With mode None the arrays
-    come back as they are.
+    Returns a new dictionary in the same order. Prices times price factor, volume times volume factor, the
+    dividend column in shares of the last bar (divided by later splits), the split column as it is. With
+    mode None the arrays come back as they are.
     """
     price_factors, volume_factors = factors(bars["close"], bars["split"], bars["dividend"], mode, dividend_convention)
     if mode is None:

@@ -1,7 +1,8 @@
-"""What would this strategy have earned? backtest() runs a backtesting.py Strategy, shows the result and records it.
+"""What would this strategy have earned? backtest() runs a backtesting.py Strategy, shows the result and
+records it.
 
-On the site the run's claim (fills, equity, rules) leaves the box, is replayed over the site's own bars, and every figure
-on the page is computed from that replay. On a laptop the same figures are printed here.
+On the site the run's claim (fills, equity, rules) leaves the box, is replayed over the site's own bars, and
+every figure on the page is computed from that replay. On a laptop the same figures are printed here.
 """
 
 from __future__ import annotations
@@ -47,17 +48,20 @@ def backtest(
     """Run a strategy over bars, print the rules it was run by, and show equity, drawdown, trades and figures.
 
     strategy: a class that derives from backtesting.Strategy.
-    bars: what data.prices() gives, or any DataFrame indexed by time with open, high, low, close and, if wanted, volume
-      (upper or lower case). Only untouched bars of the site can be verified; others are run and marked as not verified.
+    bars: what data.prices() gives, or any DataFrame indexed by time with open, high, low, close and, if
+      wanted, volume (upper or lower case). Only untouched bars of the site can be verified; others are
+      run and marked as not verified.
     cash: what the account begins with.
-    commission: fraction of the traded value per fill, (fixed amount, fraction), or a function of size and price.
-    spread: fraction of the price, paid on entry. margin: required share of a position's value; 0.5 is leverage of 2.
+    commission: fraction of the traded value per fill, (fixed amount, fraction), or a function of size and
+      price.
+    spread: fraction of the price, paid on entry. margin: required share of a position's value; 0.5 is
+      leverage of 2.
     trade_on_close: fill market orders at the close that decides, instead of the next open.
     hedging, exclusive_orders: as in backtesting.py. finalize_trades: close what is open on the last bar.
     params: values for the strategy's class attributes, such as lookback=60.
 
-    Returns a BacktestResult. Raises TypeError or ValueError, with what to change, for a class, bars or values that
-    cannot be run. Refused orders and a run without trades are said in a sentence, never an error.
+    Returns a BacktestResult. Raises TypeError or ValueError, with what to change, for a class, bars or
+    values that cannot be run. Refused orders and a run without trades are said in a sentence, never an error.
     """
     library = _library()
     if not (isinstance(strategy, type) and issubclass(strategy, library.Strategy)):
@@ -129,14 +133,24 @@ class BacktestResult:
             for bar, size, price, paid in sorted(recorder.fills, key=lambda fill: fill[0])
         ]
         account = replay.replay(fills, frame["Close"].to_numpy(dtype=float), cash)
-        # With fills at the deciding close, backtesting.py books a fill one bar after the bar it dates it to; the replay
+        # With fills at the deciding close, backtesting.py books a fill one bar after the bar it
+        # dates it to; the replay
         # books it where it is dated.
         equity = account.equity if conventions.trade_on_close else _equity_of(recorder.broker, cash)
         at = np.array([fill["bar"] for fill in fills], dtype=int)
         self.equity = pd.Series(equity, index=index, name="equity")
         self.fills = pd.DataFrame(fills, columns=["bar", "size", "price", "commission"])
         self.fills.insert(0, "date", index[at])
-        names = ["entry_bar", "exit_bar", "size", "entry_price", "exit_price", "commission", "profit", "return_fraction"]
+        names = [
+            "entry_bar",
+            "exit_bar",
+            "size",
+            "entry_price",
+            "exit_price",
+            "commission",
+            "profit",
+            "return_fraction",
+        ]
         self.trades = pd.DataFrame(account.trades, columns=names)
         self.trades.insert(0, "entry_date", index[self.trades["entry_bar"].to_numpy(int)])
         self.trades.insert(1, "exit_date", index[self.trades["exit_bar"].to_numpy(int)])
@@ -144,7 +158,9 @@ class BacktestResult:
             equity, account.positions, account.traded_value, account.commissions, account.trades
         )
         whole_days = isinstance(index, pd.DatetimeIndex) and bool((index == index.normalize()).all())
-        dates = [day.date().isoformat() if whole_days else str(getattr(day, "isoformat", lambda d=day: d)()) for day in index]
+        dates = [
+            day.date().isoformat() if whole_days else str(getattr(day, "isoformat", lambda d=day: d)()) for day in index
+        ]
         about = getattr(bars, "attrs", {}) or {}
         self.claim: dict[str, Any] = {
             "version": 1,
@@ -177,20 +193,21 @@ class BacktestResult:
         if refused:
             first = self._frame.index[self.refused_orders[0]["bar"]]
             lines.append(
-                f"{refused} {'order was' if refused == 1 else 'orders were'} refused because the account could not pay for "
+                f"{refused} {'order was' if refused == 1 else 'orders were'} refused because the account "
+                f"could not pay for "
                 f"{'it' if refused == 1 else 'them'}, first on {getattr(first, 'date', lambda: first)()}."
             )
         if not self._recorder.fills:
             bars = len(self._frame)
             if not self._recorder.bars or (not orders and self._without_values()):
-                why = f"its indicators need more than the {bars} bars there are to warm up; give it a longer period."
+                why = f"its indicators need more than the {bars} bars there are to warm up; take a longer period."
             elif not orders:
                 why = "its next() never called buy() or sell(); the condition for it was never true."
             elif refused >= orders:
                 price = float(self._frame["Close"].iloc[-1])
                 why = f"every order was refused; one unit costs about {price:,.2f}, so cash has to be larger."
             else:
-                why = f"{orders} orders were placed, but no price reached their limit or stop, or none was left to fill."
+                why = f"{orders} orders were placed, but no price reached their limit or stop in time."
             lines.append(f"There were no trades: {why}")
         return lines
 
@@ -284,7 +301,9 @@ def _as_ohlc(bars: pd.DataFrame) -> pd.DataFrame:
     frame = bars.rename(columns={name: str(name).title() for name in bars.columns})
     missing = [name.lower() for name in PRICES if name not in frame.columns]
     if missing:
-        raise ValueError(f"the bars have no column {' and no '.join(missing)}; backtest() needs open, high, low and close")
+        raise ValueError(
+            f"the bars have no column {' and no '.join(missing)}; backtest() needs open, high, low and close"
+        )
     if frame.empty:
         raise ValueError("there are no bars: the frame is empty")
     if frame[list(PRICES)].isna().to_numpy().any():
@@ -304,8 +323,8 @@ class _Recorder:
 
 
 def _recording_broker(broker_class: type) -> type:
-    """The library's broker, noting each fill as it is booked. Derived from afterwards, fixed commissions of trades that
-    were closed in parts could not be told.
+    """The library's broker, noting each fill as it is booked. Derived from afterwards, fixed commissions
+    of trades that were closed in parts could not be told.
     """
 
     class RecordingBroker(broker_class):  # type: ignore[valid-type, misc]
@@ -337,7 +356,9 @@ def _recording_broker(broker_class: type) -> type:
 
 
 def _listen_for_refusals(recorder: _Recorder) -> None:
-    """backtesting.py drops an order the account cannot pay for with a warning only; here it is counted instead."""
+    """backtesting.py drops an order the account cannot pay for with a warning only; here it is counted
+    instead.
+    """
     warnings.filterwarnings("always", message=r"time=\d+: Broker canceled")
     pass_on = warnings.showwarning
 

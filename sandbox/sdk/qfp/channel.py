@@ -1,5 +1,6 @@
-"""How does a running program hand charts, tables, progress and results to the page? One JSON object a line, on its
-own descriptor named by QFP_CHANNEL_FD. On a laptop there is no such descriptor and `connected` is False.
+"""How does a running program hand charts, tables, progress and results to the page? One JSON object a line,
+on its own descriptor named by QFP_CHANNEL_FD. On a laptop there is no such descriptor and `connected` is
+False.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 _lock = threading.Lock()
-# In a box: called before a message is written (True) and after (False), so that it keeps its place among the texts.
+# In a box: called before a message is written (True) and after (False), so that it keeps its place among
+# the texts.
 order: Callable[[int, bool], None] | None = None
 
 
 def _renew_lock() -> None:
-    """In a forked child: another thread of the parent may have held the lock, and is not there to release it."""
+    """In a forked child: another thread of the parent may have held the lock, and is not there to release
+    it.
+    """
     global _lock
     _lock = threading.Lock()
 
@@ -42,7 +46,9 @@ connected: bool = _fd is not None
 
 
 def emit(message: dict[str, Any]) -> bool:
-    """Send one message; False when nobody listens. Numbers that JSON has no word for (NaN, infinity) become null."""
+    """Send one message; False when nobody listens. Numbers that JSON has no word for (NaN, infinity)
+    become null.
+    """
     global connected, _fd
     if _fd is None:
         return False
@@ -77,7 +83,9 @@ def _finite(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """The JSON form of what numpy, pandas and datetime have types of their own for; text for anything else."""
+    """The JSON form of what numpy, pandas and datetime have types of their own for; text for anything
+    else.
+    """
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if hasattr(value, "tolist"):

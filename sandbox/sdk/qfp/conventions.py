@@ -1,6 +1,8 @@
-"""By which rules were orders filled and costs taken? Each set of rules has an id and a version and says itself in words.
+"""By which rules were orders filled and costs taken? Each set of rules has an id and a version and says
+itself in words.
 
-A result stores the id, the version and every number, so that it can be read years later and compared with another one.
+A result stores the id, the version and every number, so that it can be read years later and compared with
+another one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ __all__ = ["BacktestingPy"]
 class BacktestingPy:
     """The rules of backtesting.py as `backtest` runs it.
 
-    commission: fraction of the traded value per fill, or (fixed amount, fraction); None when it is a function.
+    commission: fraction of the traded value per fill, or (fixed amount, fraction); None when it is a
+      function.
     spread: fraction of the price; an entry fills this much worse than the price, an exit at the price.
     margin: required share of a position's value; 1 is no leverage.
     trade_on_close: market orders fill at the close of the bar that decides instead of the next open.
@@ -44,7 +47,9 @@ class BacktestingPy:
         return self.commission is None or any(_parts(self.commission)) or self.spread > 0
 
     def commission_for(self, size: float, price: float) -> float | None:
-        """What a fill of so many units at this price is charged, in currency; None when a function decides."""
+        """What a fill of so many units at this price is charged, in currency; None when a function
+        decides.
+        """
         if self.commission is None:
             return None
         fixed, share = _parts(self.commission)
@@ -53,7 +58,9 @@ class BacktestingPy:
     def lines(self) -> list[str]:
         """The rules as sentences, in the order they are printed."""
         if self.trade_on_close:
-            lines = ["Decided on a bar's close; market orders fill at that same close, which cannot be traded in practice."]
+            lines = [
+                "Decided on a bar's close; market orders fill at that same close, which cannot be traded in practice."
+            ]
         else:
             lines = ["Decided on a bar's close; market orders fill at the next bar's open."]
         lines.append("Limit and stop orders fill within a later bar, at their price or at an open beyond it.")

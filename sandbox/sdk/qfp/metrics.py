@@ -4,8 +4,9 @@ Conventions of this module
 - returns: simple returns per period as fractions (0.01 is 1 %), oldest first, no missing values.
 - equity: account value per bar in currency, oldest first; the first value is the start value.
 - periods_per_year: 252 for daily bars of exchanges that close.
-- A figure that is not defined (too few observations, no variation, no loss to divide by) is NaN, never an exception and
-  never infinite. Values that are not finite are refused with ValueError: they would poison every figure silently.
+- A figure that is not defined (too few observations, no variation, no loss to divide by) is NaN, never an
+  exception and never infinite. Values that are not finite are refused with ValueError: they would poison
+  every figure silently.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import numpy as np
 PERIODS_PER_YEAR = 252
 NAN = float("nan")
 _NORMAL = NormalDist()
-# Constant returns leave a deviation of about 1e-19, and 1e-16 when they were computed from equity: rounding, no variation.
+# Constant returns leave a deviation of about 1e-19, and 1e-16 when they were computed from equity:
+# rounding, no variation.
 _NOISE = 1e-12
 
 __all__ = [
@@ -42,7 +44,9 @@ def _array(values: Any, name: str = "returns") -> np.ndarray:
 
 
 def _spread(values: np.ndarray) -> float:
-    """Sample standard deviation (ddof=1); NaN for fewer than two values, exactly 0 where only rounding is left."""
+    """Sample standard deviation (ddof=1); NaN for fewer than two values, exactly 0 where only rounding is
+    left.
+    """
     if len(values) < 2:
         return NAN
     deviation = float(values.std(ddof=1))
@@ -50,7 +54,9 @@ def _spread(values: np.ndarray) -> float:
 
 
 def returns_of(equity: Any) -> np.ndarray:
-    """Simple returns from bar to bar; one value fewer than equity. After a value of 0 or less the return is 0."""
+    """Simple returns from bar to bar; one value fewer than equity. After a value of 0 or less the return
+    is 0.
+    """
     equity = _array(equity, "equity")
     before, after = equity[:-1], equity[1:]
     alive = before > 0
@@ -66,7 +72,8 @@ def total_return(equity: Any) -> float:
 def cagr(equity: Any, periods_per_year: float = PERIODS_PER_YEAR) -> float:
     """Compound annual growth rate: (last / first) ** (periods_per_year / periods) - 1, a fraction.
 
-    Periods are counted, not guessed from the calendar. -1 once the account is worth nothing. NaN for fewer than 2 bars.
+    Periods are counted, not guessed from the calendar. -1 once the account is worth nothing. NaN for
+    fewer than 2 bars.
     """
     equity = _array(equity, "equity")
     if len(equity) < 2 or equity[0] <= 0:
@@ -87,7 +94,8 @@ def volatility(returns: Any, periods_per_year: float = PERIODS_PER_YEAR) -> floa
 
 
 def downside_deviation(returns: Any, target: float = 0.0, periods_per_year: float = PERIODS_PER_YEAR) -> float:
-    """Annualised root mean square of the shortfalls below target, over all observations (Sortino & Price 1994).
+    """Annualised root mean square of the shortfalls below target, over all observations (Sortino & Price
+    1994).
 
     target: per period, a fraction. NaN for no returns.
     """
@@ -121,20 +129,25 @@ def sortino_ratio(returns: Any, target: float = 0.0, periods_per_year: float = P
 
 
 def drawdowns(equity: Any) -> np.ndarray:
-    """How far each bar is below the highest value so far, as fractions <= 0; the start value counts as a peak."""
+    """How far each bar is below the highest value so far, as fractions <= 0; the start value counts as a
+    peak.
+    """
     equity = _array(equity, "equity")
     peak = np.maximum.accumulate(equity) if len(equity) else equity
     return np.divide(equity - peak, peak, out=np.zeros_like(equity), where=peak > 0)
 
 
 def max_drawdown(equity: Any) -> float:
-    """The deepest drawdown, a fraction <= 0 (-0.25 is 25 % below the peak). 0 when it never fell; NaN for no bars."""
+    """The deepest drawdown, a fraction <= 0 (-0.25 is 25 % below the peak). 0 when it never fell; NaN for
+    no bars.
+    """
     below = drawdowns(equity)
     return float(below.min()) if len(below) else NAN
 
 
 def drawdown_details(equity: Any) -> dict[str, int | float | None]:
-    """The deepest drawdown with its bars: depth (fraction), start (the peak), trough and recovery as positions.
+    """The deepest drawdown with its bars: depth (fraction), start (the peak), trough and recovery as
+    positions.
 
     recovery is None when the peak has not been reached again. All None for no bars or no fall.
     """
@@ -165,12 +178,16 @@ def ulcer_index(equity: Any) -> float:
 
 
 def skewness(returns: Any) -> float:
-    """Third standardised moment of the population (no bias correction). NaN for fewer than two or no variation."""
+    """Third standardised moment of the population (no bias correction). NaN for fewer than two or no
+    variation.
+    """
     return _moment(_array(returns), 3)
 
 
 def kurtosis(returns: Any) -> float:
-    """Fourth standardised moment, raw: 3 for a normal distribution. NaN for fewer than two or no variation."""
+    """Fourth standardised moment, raw: 3 for a normal distribution. NaN for fewer than two or no
+    variation.
+    """
     return _moment(_array(returns), 4)
 
 
@@ -182,7 +199,8 @@ def _moment(values: np.ndarray, order: int) -> float:
 
 
 def value_at_risk(returns: Any, level: float = 0.95) -> float:
-    """Historical value at risk of one period: minus the (1 - level) quantile of the returns, positive for a loss.
+    """Historical value at risk of one period: minus the (1 - level) quantile of the returns, positive for
+    a loss.
 
     level: 0.95 leaves the worst 5 % below. The quantile is interpolated linearly. NaN for no returns.
     """
@@ -191,8 +209,8 @@ def value_at_risk(returns: Any, level: float = 0.95) -> float:
 
 
 def expected_shortfall(returns: Any, level: float = 0.95) -> float:
-    """Mean loss in the worst (1 - level) of the periods, positive for a loss: minus the mean of the returns at or below
-    the quantile that value_at_risk() uses. NaN for no returns.
+    """Mean loss in the worst (1 - level) of the periods, positive for a loss: minus the mean of the
+    returns at or below the quantile that value_at_risk() uses. NaN for no returns.
     """
     returns = _array(returns)
     return -float(returns[returns <= -value_at_risk(returns, level)].mean()) if len(returns) else NAN
@@ -217,7 +235,9 @@ def positive_share(returns: Any) -> float:
 
 
 def _sharpe_variance(returns: np.ndarray, sharpe: float) -> float:
-    """1 - g3 S + (g4 - 1)/4 S^2 with per-period S: T - 1 times the variance of the Sharpe estimate. At least 0."""
+    """1 - g3 S + (g4 - 1)/4 S^2 with per-period S: T - 1 times the variance of the Sharpe estimate. At
+    least 0.
+    """
     return max(0.0, 1 - skewness(returns) * sharpe + (kurtosis(returns) - 1) / 4 * sharpe**2)
 
 
@@ -256,8 +276,8 @@ def minimum_track_record(
 ) -> float:
     """How many periods are needed to be this confident that the true Sharpe ratio is above benchmark_sharpe.
 
-    1 + (1 - g3 S + (g4 - 1)/4 S^2) * (z / (S - S*))^2, S and S* per period. NaN where the Sharpe ratio is, or when it
-    is not above the benchmark (no length would do). Source: Bailey & Lopez de Prado (2012).
+    1 + (1 - g3 S + (g4 - 1)/4 S^2) * (z / (S - S*))^2, S and S* per period. NaN where the Sharpe ratio
+    is, or when it is not above the benchmark (no length would do). Source: Bailey & Lopez de Prado (2012).
     """
     returns = _array(returns)
     sharpe = sharpe_ratio(returns, periods_per_year=1)
@@ -274,10 +294,11 @@ def exposure(positions: Any) -> float:
 
 
 def turnover(traded_value: Any, equity: Any, periods_per_year: float = PERIODS_PER_YEAR) -> float:
-    """Annualised one-way turnover: half the traded value over the account's value per bar, mean times periods a year.
+    """Annualised one-way turnover: half the traded value over the account's value per bar, mean times
+    periods a year.
 
-    traded_value: absolute value bought and sold at each bar, in currency. NaN for no bars. Bars on which the account
-    is worth nothing count as 0.
+    traded_value: absolute value bought and sold at each bar, in currency. NaN for no bars. Bars on which
+      the account is worth nothing count as 0.
     """
     traded, equity = _array(traded_value, "traded_value"), _array(equity, "equity")
     if len(traded) != len(equity):
@@ -328,7 +349,8 @@ def summary(
     trades: Sequence[dict[str, Any]],
     periods_per_year: float = PERIODS_PER_YEAR,
 ) -> dict[str, float]:
-    """Every figure of one backtest, by the functions above. The one path behind page, command line and report.
+    """Every figure of one backtest, by the functions above. The one path behind page, command line and
+    report.
 
     equity, positions, traded_value: one value per bar. commissions: currency per fill.
     trades: closed trades with "profit" (currency, after costs) and "return_fraction".

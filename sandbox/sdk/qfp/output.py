@@ -1,5 +1,5 @@
-"""How does a result get before somebody's eyes? On the page in order of appearance; on a laptop in the notebook, the
-browser or the terminal.
+"""How does a result get before somebody's eyes? On the page in order of appearance; on a laptop in the
+notebook, the browser or the terminal.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 def show(*values: Any) -> None:
     """Show each value: charts, Plotly and Matplotlib figures, DataFrames, Series, tables, images, HTML, text.
 
-    On the site it appears beside the code. In a notebook it is displayed; in a terminal figures open in the browser
-    and everything else is printed.
+    On the site it appears beside the code. In a notebook it is displayed; in a terminal figures open in
+    the browser and everything else is printed.
     """
     for value in values:
         _show_one(value)
@@ -59,8 +59,8 @@ def chart(
 ) -> Chart:
     """A simple chart.
 
-    data: a Series (one line), a DataFrame (a line per numeric column), a dictionary of name to Series or sequence, or
-      bars with open, high, low and close for kind="candles".
+    data: a Series (one line), a DataFrame (a line per numeric column), a dictionary of name to Series or
+      sequence, or bars with open, high, low and close for kind="candles".
     x, y: instead of data, one line of these two sequences; y alone or a dictionary of several, too.
     title: what it shows, with its unit. kind: "line", "candles", "bar" or "points".
     x_title, y_title: titles of the axes. log: logarithmic y-axis. height: pixels.
@@ -153,7 +153,13 @@ class Chart:
 
 def _show_one(value: Any) -> None:
     if isinstance(value, Chart) and channel.connected:
-        channel.emit({"type": "display", "data": {PLOTLY: {"data": value.data, "layout": value.layout}}, "metadata": {}})
+        channel.emit(
+            {
+                "type": "display",
+                "data": {PLOTLY: {"data": value.data, "layout": value.layout}},
+                "metadata": {},
+            }
+        )
     elif isinstance(value, Table) and channel.connected:
         channel.emit({"type": "display", "data": {TABLE: value.content}, "metadata": {}})
     elif channel.connected or "ipykernel" in sys.modules:
@@ -162,9 +168,9 @@ def _show_one(value: Any) -> None:
         ipython_display(value)
     elif isinstance(value, Chart):
         value.figure().show()
-    elif hasattr(value, "show") and hasattr(value, "to_plotly_json"):
-        value.show()
-    elif "matplotlib.figure" in sys.modules and isinstance(value, sys.modules["matplotlib.figure"].Figure):
+    elif (hasattr(value, "show") and hasattr(value, "to_plotly_json")) or (
+        "matplotlib.figure" in sys.modules and isinstance(value, sys.modules["matplotlib.figure"].Figure)
+    ):
         value.show()
     else:
         print(value)
@@ -185,7 +191,11 @@ def _columns_and_rows(data: Any, max_rows: int) -> dict[str, Any]:
     kinds = [_kind(shown.iloc[:, i]) for i in range(shown.shape[1])]
     columns = [{"name": str(name), "kind": kind} for name, kind in zip(shown.columns, kinds, strict=True)]
     cells = [[_cell(value, kind) for value in shown.iloc[:, i]] for i, kind in enumerate(kinds)]
-    return {"columns": columns, "rows": [list(row) for row in zip(*cells, strict=True)], "total_rows": len(data)}
+    return {
+        "columns": columns,
+        "rows": [list(row) for row in zip(*cells, strict=True)],
+        "total_rows": len(data),
+    }
 
 
 def _kind(column: Any) -> str:

@@ -26,8 +26,9 @@ def param(
 ) -> Any:
     """Declare a parameter and get its value for this run.
 
-    On the site it becomes a slider, list, field or switch beside Run; what is chosen goes to the next run and is
-    recorded on it. On a laptop it is taken from the command line (--lookback 40) or the environment (QFP_PARAMS, JSON).
+    On the site it becomes a slider, list, field or switch beside Run; what is chosen goes to the next run
+    and is recorded on it. On a laptop it is taken from the command line (--lookback 40) or the
+    environment (QFP_PARAMS, JSON).
 
     name: a Python name, such as "lookback".
     default: what it is when nothing is chosen. Its type decides the kind: number, text or True/False.
@@ -35,7 +36,8 @@ def param(
     choices: the only values allowed, instead of bounds.
     label: what the page calls it; the name without it.
 
-    Returns the value in the type of the default. Raises ValueError, with the bounds, for a value outside them.
+    Returns the value in the type of the default. Raises ValueError, with the bounds, for a value outside
+    them.
     """
     if not (isinstance(name, str) and name.isidentifier() and len(name) <= 60):
         raise ValueError(f'the name of a parameter is a Python name such as "lookback", not {name!r}')
@@ -109,7 +111,16 @@ def _read(name: str, given: Any, kind: str, default: Any, choices: Sequence[Any]
     if kind == "choice":
         return next((choice for choice in choices or () if given in (choice, str(choice))), given)
     if kind == "boolean":
-        words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+        words = {
+            "true": True,
+            "1": True,
+            "yes": True,
+            "on": True,
+            "false": False,
+            "0": False,
+            "no": False,
+            "off": False,
+        }
         if isinstance(given, bool):
             return given
         if str(given).strip().lower() in words:

@@ -1,7 +1,8 @@
-"""How can `import backtesting` take 10 ms instead of 500? Almost all of it is Bokeh, which only its plot() needs.
+"""How can `import backtesting` take 10 ms instead of 500? Almost all of it is Bokeh, which only its plot()
+needs.
 
-postpone_plotting() is called by a box before the program starts. Nothing of the library is changed: its module for
-plotting is loaded at the first use of one of its functions instead of at once.
+postpone_plotting() is called by a box before the program starts. Nothing of the library is changed: its
+module for plotting is loaded at the first use of one of its functions instead of at once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ FUNCTIONS = ("plot", "plot_heatmaps", "set_bokeh_output")
 
 
 def postpone_plotting() -> None:
-    """Put a stand-in where `import backtesting` looks for its plotting module. Does nothing once that is loaded."""
+    """Put a stand-in where `import backtesting` looks for its plotting module. Does nothing once that is
+    loaded.
+    """
     sys.modules.setdefault(NAME, _StandIn(NAME))
 
 

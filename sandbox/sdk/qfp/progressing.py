@@ -12,7 +12,8 @@ from qfp import channel
 
 __all__ = ["progress", "Progress"]
 
-# More messages than this a second would say nothing more to an eye, and use up the run's allowance of messages.
+# More messages than this a second would say nothing more to an eye, and use up the run's allowance of
+# messages.
 SECONDS_BETWEEN_MESSAGES = 0.1
 _numbers = itertools.count(1)
 
@@ -82,7 +83,13 @@ class Progress:
 
     def _say(self) -> None:
         self._said = time.monotonic()
-        message = {"type": "progress", "id": self._id, "label": self.label, "value": self.value, "total": self.total}
+        message = {
+            "type": "progress",
+            "id": self._id,
+            "label": self.label,
+            "value": self.value,
+            "total": self.total,
+        }
         if channel.emit({**message, "done": self._done, "text": self.text}) or not sys.stderr.isatty():
             return
         of = f"/{self.total:g} ({self.value / self.total:.0%})" if self.total else ""

