@@ -61,21 +61,18 @@ def flush() -> None:
             pass  # the program closed or replaced it
 
 
-class _Pipe(io.RawIOBase):
-    def __init__(self, descriptor: int, name: str) -> None:
-        self._descriptor = descriptor
-        self.name = name
-        self.mode = "wb"
+class _Text(io.TextIOWrapper):
+    """print()'s end of a pipe.
 
-    def fileno(self) -> int:
-        return self._descriptor
+    Turns are taken here and not in a raw stream of our own: below this line everything is C, which an interrupt cannot
+    part from its own book-keeping, so that nothing is written twice.
+    """
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data) -> int:
-        take_turn(self._descriptor)
-        return os.write(self._descriptor, data)
+    def write(self, text: str) -> int:
+        if _Order.last != self.fileno():
+            flush()  # the part of a line that the other stream still holds comes first
+            take_turn(self.fileno())
+        return super().write(text)
 
 
 class _Questions(io.RawIOBase):
@@ -116,5 +113,6 @@ def install(ask) -> None:
 
 
 def _text(descriptor: int, name: str) -> io.TextIOWrapper:
-    buffered = io.BufferedWriter(_Pipe(descriptor, name))
-    return io.TextIOWrapper(buffered, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    raw = io.FileIO(descriptor, "wb", closefd=False)
+    raw.name = name
+    return _Text(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True)

@@ -202,9 +202,7 @@ def test_interrupt_is_a_keyboard_interrupt(engine: Engine) -> None:
         if event["type"] == "stdout" and "on" in event["text"]:
             box.interrupt()
 
-    source = (
-        "import time\nprint('on', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('caught')"
-    )
+    source = "import time\ntry:\n    print('on', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('caught')"
     assert engine.run(source, on_event=interrupt).stdout == "on\ncaught\n"
     result = engine.run("import time\nprint('on', flush=True)\ntime.sleep(60)", on_event=interrupt)
     assert result.outcome == "cancelled"
