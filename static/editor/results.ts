@@ -1,7 +1,7 @@
 // What does one run look like while it goes and when it has ended? Draws the panel, figures, progress and files of a run.
 
 import type { Console } from "./console";
-import { type EventOf, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
+import { type EventOf, type Figure, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
 import type { OutputFrame } from "./outputs";
 import { announce, bytesize, count, duration, elapsed, find, icon, make, need, post, toast } from "./page";
 import { type Connection, RunFeed } from "./socket";
@@ -199,20 +199,18 @@ export class RunView {
   // Pieces -----------------------------------------------------------------------------------------------------
 
   private addBacktest(event: EventOf<"backtest">): void {
-    const figures = make("dl", { class: "figures" });
-    for (const figure of event.figures) {
-      const tone = toneOf(figure.key, figure.value);
-      figures.append(make("div", { title: figure.help || null }, make("dt", {}, figure.label), make("dd", { class: tone || null }, figure.text)));
-    }
+    const figures = figureList(event.figures.slice(0, HEAD_FIGURES));
+    const more = event.figures.slice(HEAD_FIGURES);
     const badge = make("span", { class: `badge badge--plain ${event.verified ? "badge--verified" : "badge--warn"}` },
       icon(event.verified ? "shield-check" : "triangle-alert"), event.verified ? "Verified" : "Not verified");
     const conventions = make("details", { class: "backtest__conventions" },
-      make("summary", {}, make("span", { class: "truncate" }, event.conventions.slice(0, 2).map(sentenceless).join(" · ") || "How it was calculated")),
+      make("summary", {}, make("span", { class: "truncate" }, ["More figures", ...event.conventions.map(sentenceless)].join(" · "))),
+      more.length ? figureList(more) : "",
       make("ul", {}, ...event.conventions.map((line) => make("li", {}, line))));
     const head = make("div", { class: "backtest__head" }, make("h2", {}, event.strategy), badge, make("span", { class: "muted small" }, event.verified_text));
     const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}` }, head, figures);
     if (event.trades.total === 0) block.append(noTrades());
-    if (event.conventions.length) block.append(conventions);
+    block.append(conventions);
     this.backtests.push(block);
     this.drawBacktests(this.backtests.length - 1 === 0 ? 0 : this.chosen());
     announce(`${event.strategy}: ${event.figures.slice(0, 3).map((figure) => `${figure.label} ${figure.text}`).join(", ")}`);
@@ -424,6 +422,15 @@ export class RunView {
 }
 
 /** "Orders fill at the next open." -> without its full stop, to stand in a row of facts. */
+/** How many figures stand above the charts; the others wait with the conventions. */
+const HEAD_FIGURES = 8;
+
+function figureList(figures: Figure[]): HTMLElement {
+  return make("dl", { class: "figures" }, ...figures.map((figure) =>
+    make("div", { title: figure.help || null }, make("dt", {}, figure.label),
+      make("dd", { class: toneOf(figure.key, figure.value) || null }, figure.text))));
+}
+
 function sentenceless(text: string): string {
   return text.replace(/\.$/, "");
 }
