@@ -68,3 +68,14 @@ def test_without_a_password_the_username_confirms(client, alice):
     assert client.post("/account/delete", {"username": "bob"}).status_code == 422
     assert client.post("/account/delete", {"username": "alice"}).status_code == 302
     assert not User.objects.exists()
+
+
+def test_projects_revisions_and_runs_go_along_and_bobs_stay(as_alice, alice, bob):
+    from runner.models import Project, Revision, Run
+    from tests.factories import make_finished_run, make_project
+
+    for owner in (alice, bob):
+        make_finished_run(make_project(owner))
+    as_alice.post("/account/delete", {"password": PASSWORD})
+    assert [project.owner for project in Project.objects.all()] == [bob]
+    assert Revision.objects.count() == Run.objects.count() == 1
