@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from playground import process_table
 from playground.paths import data_folder, make_private, run_folder
 
 DATABASE_USER = "playground"
@@ -105,6 +106,11 @@ class Services:
 
     def status(self) -> dict[str, bool]:
         return {"postgres": self.postgres_answers(), "redis": self.redis_answers()}
+
+    def pids(self) -> set[int]:
+        """The processes of both services, with their children."""
+        servers = {pid for pid in (self._postgres_pid(), self._redis_pid()) if pid is not None}
+        return servers | {below for pid in servers for below in process_table.descendants(pid)}
 
     def redis_answers(self) -> bool:
         return self._redis_reply() == b"+PONG"
@@ -236,9 +242,7 @@ class Services:
             if self.postgres_socket.exists():
                 try:
                     with psycopg.connect(maintenance, autocommit=True, connect_timeout=5) as connection:
-                        exists = connection.execute(
-                            "select 1 from pg_database where datname = %s", [DATABASE_NAME]
-                        )
+                        exists = connection.execute("select 1 from pg_database where datname = %s", [DATABASE_NAME])
                         if exists.fetchone() is None:
                             connection.execute(f'create database "{DATABASE_NAME}"')
                     return
@@ -408,9 +412,7 @@ def main(arguments: list[str]) -> int:
             print("stopped:", ", ".join(services.stop()) or "nothing was running")
         elif action == "status":
             status = services.status()
-            print(
-                "\n".join(f"{name}: {'answers' if up else 'does not answer'}" for name, up in status.items())
-            )
+            print("\n".join(f"{name}: {'answers' if up else 'does not answer'}" for name, up in status.items()))
             return 0 if all(status.values()) else 1
         else:
             print("usage: python -m playground.services start | stop | status", file=sys.stderr)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from playground import processes
+from playground import process_table
 from playground.services import Services
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -71,7 +71,7 @@ class Site:
 
     def left(self) -> list[str]:
         """The command lines of processes that still belong to this site."""
-        found = set(processes.marked("DATA_DIR", str(self.data))) - {os.getpid()}
+        found = set(process_table.marked("DATA_DIR", str(self.data))) - {os.getpid()}
         return [Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in found]
 
     def wait_until_nothing_is_left(self) -> None:

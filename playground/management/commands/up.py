@@ -20,13 +20,13 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from playground import processes
+from playground import process_table, processes
+from playground.guard import MARK
 from playground.paths import make_private
 from playground.services import ServiceError
 from playground.static_files import collect_if_changed
 
 PR_SET_CHILD_SUBREAPER = 36
-MARK = "PLAYGROUND_SUPERVISOR"
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A program that stayed up this long is healthy: its next end is treated as its first.
 HEALTHY_SECONDS = 30.0
@@ -149,9 +149,7 @@ class Command(BaseCommand):
                 os._exit(code)
         _, status = os.waitpid(child, 0)
         if status != 0:
-            raise CommandError(
-                f"{name}: this step failed; the lines above say why. `make run` carries on from here."
-            )
+            raise CommandError(f"{name}: this step failed; the lines above say why. `make run` carries on from here.")
 
     def _check_connections(self) -> None:
         import redis
@@ -269,16 +267,16 @@ class Command(BaseCommand):
                     continue
 
     def _end_session(self, leader: int) -> None:
-        left = [pid for pid in processes.descendants(os.getpid()) if _session(pid) == leader]
-        processes.send(left, signal.SIGKILL)
+        left = [pid for pid in process_table.descendants(os.getpid()) if _session(pid) == leader]
+        process_table.send(left, signal.SIGKILL)
 
     # The end
 
     def _start_guard(self) -> None:
         """A second process that only waits for our end: it cleans up when we are killed."""
-        code = "from playground.management.commands.up import guard; guard()"
+        arguments = [self.mark, str(settings.DATA_DIR), str(settings.ENGINE_SOCKET)]
         self.guard = subprocess.Popen(
-            [sys.executable, "-c", code, self.mark, str(settings.DATA_DIR), str(settings.ENGINE_SOCKET)],
+            [sys.executable, "-m", "playground.guard", *arguments],
             cwd=settings.BASE_DIR,
             env={name: value for name, value in os.environ.items() if name != MARK},
             stdin=subprocess.PIPE,
@@ -288,17 +286,17 @@ class Command(BaseCommand):
     def _stop_everything(self) -> None:
         running = [program.process for program in self.programs if program.process is not None]
         leaders = [process.pid for process in running]
-        processes.send(leaders, signal.SIGTERM)
+        process_table.send(leaders, signal.SIGTERM)
         if not self._wait_until_gone(running, POLITE_SECONDS):
             # An RQ worker takes the second one as "stop the job too"; the sweeper then settles that run.
-            processes.send(leaders, signal.SIGTERM)
+            process_table.send(leaders, signal.SIGTERM)
             self._wait_until_gone(running, LAST_SECONDS)
-        spared = self._service_pids() | ({self.guard.pid} if self.guard else set())
+        spared = settings.SERVICES.pids() | ({self.guard.pid} if self.guard else set())
         for _ in range(100):
             left = [pid for pid in self._ours() if pid not in spared]
             if not left:
                 break
-            processes.send(left, signal.SIGKILL)
+            process_table.send(left, signal.SIGKILL)
             self._reap_orphans_and(running)
             time.sleep(0.02)
         try:
@@ -315,13 +313,8 @@ class Command(BaseCommand):
             self.stdout.write("Stopped.")
 
     def _ours(self) -> list[int]:
-        found = {*processes.descendants(os.getpid()), *processes.marked(MARK, self.mark)}
+        found = {*process_table.descendants(os.getpid()), *process_table.marked(MARK, self.mark)}
         return sorted(found - {os.getpid()})
-
-    def _service_pids(self) -> set[int]:
-        """PostgreSQL, Redis and their children, which have their own way to stop."""
-        pids = {pid for pid in (settings.SERVICES._postgres_pid(), settings.SERVICES._redis_pid()) if pid}
-        return pids | {below for pid in pids for below in processes.descendants(pid)}
 
     def _reap_orphans_and(self, running: list[subprocess.Popen]) -> None:
         for process in running:
@@ -335,29 +328,6 @@ class Command(BaseCommand):
                 return True
             time.sleep(0.03)
         return False
-
-
-def guard() -> None:
-    """Wait for the supervisor's end; if it went without a word, end what it started and stop the services."""
-    from pathlib import Path
-
-    from playground.services import Services
-
-    mark, data_dir, engine_socket = sys.argv[1:]
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, signal.SIG_IGN)
-    if sys.stdin.readline():
-        return
-    services = Services(Path(data_dir))
-    # Services that somebody else started carry no mark and stay.
-    marked = set(processes.marked(MARK, mark))
-    owned = bool(marked & {services._postgres_pid(), services._redis_pid()})
-    kept = {pid for pid in (services._postgres_pid(), services._redis_pid()) if pid}
-    kept |= {below for pid in kept for below in processes.descendants(pid)}
-    processes.send(sorted(marked - kept), signal.SIGKILL)
-    if owned:
-        services.stop()
-    Path(engine_socket).unlink(missing_ok=True)
 
 
 class _Line:
