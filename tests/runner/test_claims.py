@@ -43,9 +43,7 @@ def honest():
         "engine": {"name": "backtesting.py", "version": "0.6.6"},
         "strategy": "Example",
         "params": {"lookback": 60},
-        "instruments": [
-            {"symbol": "IBM", "series": entry["id"], "object": entry["object"], "adjust": "split"}
-        ],
+        "instruments": [{"symbol": "IBM", "series": entry["id"], "object": entry["object"], "adjust": "split"}],
         "snapshot": built.snapshot,
         "period": {"start": dates[0], "end": dates[-1]},
         "cash": 10_000.0,
@@ -75,12 +73,8 @@ def test_an_honest_claim_is_verified_and_its_figures_are_ours(claim):
     assert checked.verified and checked.metrics["trades"] == 1
     assert checked.metrics["final_equity"] == pytest.approx(claim["equity"][-1], rel=1e-12)
     event = page_event(checked)
-    assert [figure["key"] for figure in event["figures"]][:4] == [
-        "total_return",
-        "cagr",
-        "sharpe",
-        "max_drawdown",
-    ]
+    keys = [figure["key"] for figure in event["figures"]]
+    assert keys[0] == "total_return" and {"cagr", "sharpe", "max_drawdown", "trades", "buy_and_hold"} <= set(keys)
     assert {"key", "label", "text", "value", "help"} == set(event["figures"][0])
     assert len(event["trades"]["rows"]) == event["trades"]["total"] == 1
     assert event["conventions"] == BacktestingPy().lines()
