@@ -73,6 +73,4 @@ class SnapshotAdmin(ReadOnly):
     @admin.display(description="series", ordering="series_count")
     def number_of_series(self, snapshot: Any) -> str:
         address = reverse("admin:marketdata_series_changelist")
-        return format_html(
-            '<a href="{}?snapshot__id__exact={}">{}</a>', address, snapshot.pk, snapshot.series_count
-        )
+        return format_html('<a href="{}?snapshot__id__exact={}">{}</a>', address, snapshot.pk, snapshot.series_count)

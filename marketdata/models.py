@@ -45,9 +45,7 @@ class Snapshot(models.Model):
     class Meta:
         ordering = ["-created"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["is_current"], condition=Q(is_current=True), name="one_current_snapshot"
-            )
+            models.UniqueConstraint(fields=["is_current"], condition=Q(is_current=True), name="one_current_snapshot")
         ]
 
     def __str__(self) -> str:
@@ -61,9 +59,7 @@ class Series(models.Model):
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="series")
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="series")
-    series_id = models.CharField(
-        max_length=120, help_text="The name in the manifest, such as starter/us/1d/AAPL."
-    )
+    series_id = models.CharField(max_length=120, help_text="The name in the manifest, such as starter/us/1d/AAPL.")
     interval = models.CharField(max_length=10)
     unit = models.CharField(max_length=60, blank=True)
     columns = models.JSONField(default=list)
@@ -71,9 +67,7 @@ class Series(models.Model):
     first = models.DateField()
     last = models.DateField()
     object_sha256 = models.CharField(max_length=64)
-    actions_sha256 = models.CharField(
-        max_length=64, blank=True, help_text="Splits and dividends, if there are any."
-    )
+    actions_sha256 = models.CharField(max_length=64, blank=True, help_text="Splits and dividends, if there are any.")
     adjustment = models.CharField(max_length=60)
     licence = models.CharField(max_length=200)
     source = models.CharField(max_length=200)
@@ -85,9 +79,7 @@ class Series(models.Model):
         ordering = ["series_id"]
         verbose_name_plural = "series"
         constraints = [
-            models.UniqueConstraint(
-                fields=["snapshot", "series_id"], name="one_series_per_name_in_a_snapshot"
-            )
+            models.UniqueConstraint(fields=["snapshot", "series_id"], name="one_series_per_name_in_a_snapshot")
         ]
 
     def __str__(self) -> str:

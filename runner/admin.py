@@ -133,9 +133,7 @@ class RunAdmin(admin.ModelAdmin):
             elif run.status == Run.Status.QUEUED:
                 enqueue(run)
                 sent += 1
-        self.message_user(
-            request, f"{made} new runs were queued, {sent} waiting ones sent to the workers again."
-        )
+        self.message_user(request, f"{made} new runs were queued, {sent} waiting ones sent to the workers again.")
 
     @admin.action(description="Cancel")
     def cancel(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
@@ -155,12 +153,7 @@ class BacktestAdmin(admin.ModelAdmin):
     readonly_fields = [field.name for field in Backtest._meta.fields if field.name != "run"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Backtest]:
-        return (
-            super()
-            .get_queryset(request)
-            .select_related("run")
-            .defer("fills", "trades", "dates", "equity", "chart")
-        )
+        return super().get_queryset(request).select_related("run").defer("fills", "trades", "dates", "equity", "chart")
 
     @admin.display(description="run")
     def run_link(self, backtest: Backtest) -> str:

@@ -138,9 +138,7 @@ def _moments(values: Any) -> tuple[list[str], np.ndarray]:
     """The dates as given and as UTC instants, strictly increasing."""
     texts = [_text(value, "A date", 40) for value in _list(values, "The dates", MAX_BARS, 2)]
     try:
-        stamps = np.array(
-            [datetime.fromisoformat(text).replace(tzinfo=None) for text in texts], dtype="datetime64[us]"
-        )
+        stamps = np.array([datetime.fromisoformat(text).replace(tzinfo=None) for text in texts], dtype="datetime64[us]")
     except (ValueError, OverflowError):
         raise ClaimRefused("A date is not an ISO date.") from None
     if np.any(stamps < np.datetime64("1700-01-01")) or np.any(stamps > np.datetime64("2200-01-01")):
@@ -188,9 +186,7 @@ class OurBars:
 def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stamps: np.ndarray) -> OurBars:
     """The bars at these dates. Raises NotVerified when they are not a stretch of a series of the snapshot."""
     if snapshot is None or instrument["object"] is None:
-        raise NotVerified(
-            "The bars came from the code, not from the catalogue, so they could not be compared."
-        )
+        raise NotVerified("The bars came from the code, not from the catalogue, so they could not be compared.")
     try:
         entries = read_manifest(store, snapshot)["series"]
     except SnapshotMissing:
@@ -200,16 +196,12 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
         raise NotVerified("The claimed series is not part of this run's data snapshot.")
     columns = _table(store, entry["object"])
     if not {"date", "high", "low", "close"} <= set(columns):
-        raise NotVerified(
-            "The claimed series has no high, low and close, so fills cannot be compared with it."
-        )
+        raise NotVerified("The claimed series has no high, low and close, so fills cannot be compared with it.")
     dates = columns["date"].astype("datetime64[us]")
     first = int(np.searchsorted(dates, stamps[0]))
     last = first + len(stamps)
     if last > len(dates) or not np.array_equal(dates[first:last], stamps):
-        raise NotVerified(
-            "The dates are not an unbroken stretch of the series: bars were added, dropped or resampled."
-        )
+        raise NotVerified("The dates are not an unbroken stretch of the series: bars were added, dropped or resampled.")
     columns["split"], columns["dividend"] = np.ones(len(dates)), np.zeros(len(dates))
     if entry.get("actions"):
         actions = _table(store, entry["actions"])
@@ -231,21 +223,13 @@ def _check_fills(fills: list[dict[str, float]], bars: OurBars, rules: Backtestin
         room = PRICE_TOLERANCE * high
         above, below = (rules.spread * high, 0.0) if fill["size"] > 0 else (0.0, rules.spread * low)
         if not low - below - room <= fill["price"] <= high + above + room:
-            raise NotVerified(
-                f"A fill at {fill['price']:g} lies outside that bar's range of {low:g} to {high:g}."
-            )
+            raise NotVerified(f"A fill at {fill['price']:g} lies outside that bar's range of {low:g} to {high:g}.")
         charged = rules.commission_for(fill["size"], fill["price"])
-        if charged is not None and abs(charged - fill["commission"]) > EQUITY_TOLERANCE * max(
-            1.0, abs(charged)
-        ):
-            raise NotVerified(
-                f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}."
-            )
+        if charged is not None and abs(charged - fill["commission"]) > EQUITY_TOLERANCE * max(1.0, abs(charged)):
+            raise NotVerified(f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}.")
 
 
-def _check_leverage(
-    fills: list[dict[str, float]], close: np.ndarray, cash: float, rules: BacktestingPy
-) -> None:
+def _check_leverage(fills: list[dict[str, float]], close: np.ndarray, cash: float, rules: BacktestingPy) -> None:
     """Nothing was opened that the account could not pay for. Like backtesting.py, values the account at
     the close of the bar of the fill; with fills at the deciding close that is the next bar's.
     """
@@ -257,9 +241,7 @@ def _check_leverage(
         left = held + (closing if size > 0 else -closing)
         at_close = cash - (closing if size > 0 else -closing) * price
         if opening > 0:
-            marks = (
-                {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
-            )
+            marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
             free = max(at_close + left * mark - abs(left) * mark * rules.margin for mark in marks)
             allowed = max(0.0, free) / rules.margin
             if opening * price > allowed * (1 + LEVERAGE_TOLERANCE) + 1e-9:
@@ -285,9 +267,7 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
         raise ClaimRefused("The claim's version is not known here; update qfp.")
     dates, stamps = _moments(claim.get("dates"))
     cash = _number(claim.get("cash"), "cash", 1e-9, 1e15)
-    claimed = np.array(
-        [_number(v, "An equity value") for v in _list(claim.get("equity"), "equity", MAX_BARS, 2)]
-    )
+    claimed = np.array([_number(v, "An equity value") for v in _list(claim.get("equity"), "equity", MAX_BARS, 2)])
     if len(claimed) != len(dates):
         raise ClaimRefused("equity and dates must have the same length.")
     fills = _fills(claim.get("fills"), len(dates))

@@ -123,9 +123,7 @@ def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 def _years(dates: Sequence[str], most: int = 8) -> list[tuple[int, str]]:
     """(index, label) of the first bar of some years, evenly thinned."""
-    starts = [
-        (index, dates[index][:4]) for index in range(1, len(dates)) if dates[index][:4] != dates[index - 1][:4]
-    ]
+    starts = [(index, dates[index][:4]) for index in range(1, len(dates)) if dates[index][:4] != dates[index - 1][:4]]
     every = max(1, math.ceil(len(starts) / most))
     return starts[::every]
 

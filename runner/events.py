@@ -99,8 +99,8 @@ def send_control(run_id: UUID | str, message: dict[str, Any]) -> None:
 class Feed:
     """The one reader of a run's stream in this process; any number of followers draw from its recent events.
 
-    A follower asks for what comes after the event it sent last, at its own pace, so a slow browser costs no memory: what
-    has left the recent events is read from the recording.
+    A follower asks for what comes after the event it sent last, at its own pace, so a slow browser costs no memory:
+    what has left the recent events is read from the recording.
     """
 
     RECENT = 2000
@@ -142,9 +142,7 @@ class Feed:
         try:
             while not self.finished:
                 try:
-                    found = await connection.xread(
-                        {stream_key(self.run_id): f"{self.last}-0"}, count=BATCH, block=1000
-                    )
+                    found = await connection.xread({stream_key(self.run_id): f"{self.last}-0"}, count=BATCH, block=1000)
                 except redis.RedisError:
                     found = []
                     await asyncio.sleep(0.5)

@@ -305,9 +305,7 @@ def publish_finished(publisher: Publisher, values: dict[str, Any], t: float | No
     """The last event of a run; after it the recording is closed."""
     keys = ("status", "message", "limit", "cpu_seconds", "wall_seconds", "peak_memory_bytes")
     event = {key: values.get(key) for key in keys}
-    publisher.publish(
-        {"type": "finished", **event, "t": t if t is not None else values.get("wall_seconds") or 0.0}
-    )
+    publisher.publish({"type": "finished", **event, "t": t if t is not None else values.get("wall_seconds") or 0.0})
     publisher.recording.compress()
     publisher.close()
 

@@ -66,19 +66,13 @@ class Project(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="projects"
     )
-    guest_hash = models.CharField(
-        max_length=64, blank=True, help_text="SHA-256 of the key in the guest's cookie."
-    )
+    guest_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the key in the guest's cookie.")
     token = models.CharField(max_length=32, unique=True, default=new_token, editable=False)
     slug = models.SlugField(max_length=60)
     title = models.CharField(max_length=120)
     visibility = models.CharField(max_length=10, choices=Visibility.choices, default=Visibility.PRIVATE)
-    forked_from = models.ForeignKey(
-        "Revision", on_delete=models.SET_NULL, null=True, blank=True, related_name="forks"
-    )
-    draft = models.JSONField(
-        default=dict, help_text="Path to text; what the editor shows, saved as one types."
-    )
+    forked_from = models.ForeignKey("Revision", on_delete=models.SET_NULL, null=True, blank=True, related_name="forks")
+    draft = models.JSONField(default=dict, help_text="Path to text; what the editor shows, saved as one types.")
     draft_version = models.PositiveIntegerField(default=1)
     draft_saved = models.DateTimeField(default=timezone.now)
     created = models.DateTimeField(default=timezone.now, editable=False)
@@ -99,6 +93,9 @@ class Project(models.Model):
     def __str__(self) -> str:
         return self.title
 
+    def get_absolute_url(self) -> str:
+        return self.base_url
+
     @property
     def is_guest(self) -> bool:
         return self.owner_id is None
@@ -117,16 +114,11 @@ class Project(models.Model):
     def edit_url(self) -> str:
         return self.base_url if self.is_guest else f"{self.base_url}/edit"
 
-    def get_absolute_url(self) -> str:
-        return self.base_url
-
     @classmethod
     def free_slug(cls, owner: Any, title: str) -> str:
         """A slug made of the title that this owner does not use yet."""
         base = slugify(title)[:50] or "project"
-        taken = set(
-            cls.objects.filter(owner=owner, slug__istartswith=base).values_list(Lower("slug"), flat=True)
-        )
+        taken = set(cls.objects.filter(owner=owner, slug__istartswith=base).values_list(Lower("slug"), flat=True))
         slug, number = base, 2
         while slug in taken:
             slug, number = f"{base}-{number}", number + 1
@@ -236,19 +228,11 @@ class Run(models.Model):
         help_text="Keyed hash of a guest's network address, for its quota.",
     )
     params = models.JSONField(default=dict, blank=True)
-    declared_params = models.JSONField(
-        default=list, blank=True, help_text="What the code declared with qfp.param."
-    )
+    declared_params = models.JSONField(default=list, blank=True, help_text="What the code declared with qfp.param.")
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
-    message = models.TextField(
-        blank=True, help_text="One sentence: how it ended, with the limit and its figure."
-    )
-    error = models.JSONField(
-        null=True, blank=True, help_text="Name, message and line of the user's exception."
-    )
-    limit = models.JSONField(
-        null=True, blank=True, help_text="Name and value of the limit that ended the run."
-    )
+    message = models.TextField(blank=True, help_text="One sentence: how it ended, with the limit and its figure.")
+    error = models.JSONField(null=True, blank=True, help_text="Name, message and line of the user's exception.")
+    limit = models.JSONField(null=True, blank=True, help_text="Name and value of the limit that ended the run.")
     exit = models.JSONField(null=True, blank=True, help_text="Exit code and signal of the user's program.")
     limits = models.JSONField(default=dict)
     queued = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
@@ -284,6 +268,9 @@ class Run(models.Model):
     def __str__(self) -> str:
         return f"{self.id} ({self.get_status_display()})"
 
+    def get_absolute_url(self) -> str:
+        return reverse("runner:run", args=[self.pk])
+
     @property
     def project(self) -> Project:
         return self.revision.project
@@ -291,9 +278,6 @@ class Run(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.status not in self.IN_PROGRESS
-
-    def get_absolute_url(self) -> str:
-        return reverse("runner:run", args=[self.pk])
 
     @property
     def socket_url(self) -> str:

@@ -8,11 +8,7 @@ from runner.models import Run
 
 
 def megabytes(count: float) -> str:
-    return (
-        f"{count / 1_000_000:,.0f} MB".replace(",", "\u2009")
-        if count >= 1_000_000
-        else f"{count / 1000:.0f} KB"
-    )
+    return f"{count / 1_000_000:,.0f} MB".replace(",", "\u2009") if count >= 1_000_000 else f"{count / 1000:.0f} KB"
 
 
 def seconds(count: float) -> str:
@@ -30,17 +26,17 @@ def sentence(status: str, ended: dict[str, Any]) -> str:
         case Run.Status.FAILED:
             text = _failure(ended)
         case Run.Status.TIMED_OUT if limit.get("name") == "cpu_seconds":
-            text = f"Time limit of {seconds(value)} of processor time reached. Shorten the loop or the period, then run again."
+            text = f"Time limit of {seconds(value)} of processor time reached. Shorten the loop or the period."
         case Run.Status.TIMED_OUT:
             text = f"Time limit of {seconds(value)} reached. What was printed until then is kept."
         case Run.Status.OUT_OF_MEMORY:
-            text = f"Memory limit of {megabytes(value)} reached. Load less at once, or free what you no longer need with del."
+            text = f"Memory limit of {megabytes(value)} reached. Load less at once, or free what is done with by del."
         case Run.Status.OUTPUT_EXCEEDED if limit.get("name") == "events":
             text = f"Output limit of {value:,.0f} pieces reached; the rest was cut. Print less often."
         case Run.Status.OUTPUT_EXCEEDED:
             text = f"Output limit of {megabytes(value)} reached; the rest was cut. Print less, or write to a file."
         case Run.Status.DISK_FULL:
-            text = f"Your run used all of its disk space (limit {megabytes(value)}). Write less, or delete files in between."
+            text = f"Your run used all of its disk space (limit {megabytes(value)}). Write less, or delete in between."
         case Run.Status.CANCELLED:
             text = f"Stopped after {wall:.1f} s. What was printed until then is kept."
         case _:
@@ -68,8 +64,6 @@ def _notices(notices: list[dict[str, Any]]) -> list[str]:
     texts = {
         "processes": lambda value: f"Too many processes (limit {value:.0f}): some could not be started.",
         "disk_bytes": lambda value: f"Your run used all of its disk space (limit {megabytes(value)}).",
-        "memory_bytes": lambda value: (
-            f"Memory limit of {megabytes(value)} reached by a part of your program."
-        ),
+        "memory_bytes": lambda value: f"Memory limit of {megabytes(value)} reached or nearly reached on the way.",
     }
     return [texts[n["limit"]](float(n.get("value") or 0)) for n in notices if n.get("limit") in texts]

@@ -1,4 +1,4 @@
-"""What a plan allows: the limits of one run, how many at once and a day. Plans are rows, so figures live in one place."""
+"""What a plan allows: the limits of one run, how many at once, how many a day. Plans are rows of accounts."""
 
 from __future__ import annotations
 
@@ -72,9 +72,7 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str) -> None:
             if viewer.user is None
             else "The oldest stops counting 24 hours after it was started."
         )
-        raise QuotaExceeded(
-            f"{plan.runs_per_day} runs in 24 hours, the limit of your plan ({plan.name}). {more}"
-        )
+        raise QuotaExceeded(f"{plan.runs_per_day} runs in 24 hours, the limit of your plan ({plan.name}). {more}")
 
 
 def check_project(viewer: Viewer, plan: Plan) -> None:

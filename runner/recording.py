@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from uuid import UUID
 
 from django.conf import settings
@@ -36,7 +36,7 @@ class Recording:
     def append(self, lines: list[str]) -> None:
         """Add events that are already JSON; they are on disk as far as the kernel is concerned when this returns."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write("".join(line + "\n" for line in lines))
 
     def last_sequence_number(self) -> int:
@@ -45,7 +45,7 @@ class Recording:
             return sum(1 for _ in self._lines())
         if not self.path.exists():
             return 0
-        with open(self.path, "rb+") as file:
+        with self.path.open("rb+") as file:
             count, complete = 0, 0
             for line in file:
                 if not line.endswith(b"\n"):
@@ -61,11 +61,7 @@ class Recording:
 
     def _lines(self) -> Iterator[str]:
         try:
-            file = (
-                gzip.open(self.compressed_path, "rt", encoding="utf-8")
-                if self.compressed_path.exists()
-                else open(self.path, encoding="utf-8")
-            )
+            file = self._open()
         except FileNotFoundError:
             return
         with file:
@@ -74,14 +70,23 @@ class Recording:
                     return  # still being written
                 yield line
 
+    def _open(self) -> TextIO:
+        """The compressed file replaces the plain one in one step, so whichever is missing now, the other is there."""
+        for _ in range(2):
+            with suppress(FileNotFoundError):
+                return gzip.open(self.compressed_path, "rt", encoding="utf-8")
+            with suppress(FileNotFoundError):
+                return self.path.open(encoding="utf-8")
+        raise FileNotFoundError(self.path)
+
     def compress(self) -> None:
         """Called once after the last event. A reader sees the plain or the compressed file, never neither."""
         if not self.path.exists():
             return
         unfinished = self.compressed_path.with_suffix(".part")
-        with open(self.path, "rb") as source, gzip.open(unfinished, "wb", compresslevel=6) as target:
+        with self.path.open("rb") as source, gzip.open(unfinished, "wb", compresslevel=6) as target:
             shutil.copyfileobj(source, target)
-        os.replace(unfinished, self.compressed_path)
+        unfinished.replace(self.compressed_path)
         self.path.unlink()
 
     def save_artefact(self, sha256: str, content: bytes) -> None:
@@ -90,7 +95,7 @@ class Recording:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = folder / f"{sha256}.part"
         unfinished.write_bytes(content)
-        os.replace(unfinished, folder / sha256)
+        unfinished.replace(folder / sha256)
 
     def artefact_path(self, sha256: str) -> Path:
         return self.directory / "files" / sha256

@@ -22,7 +22,7 @@ _known: tuple[float, SandboxState] | None = None
 
 
 def current() -> SandboxState:
-    """The engine's own word, at most a few seconds old. An engine that is restarting does not refuse runs: they wait."""
+    """The engine's own word, at most a few seconds old. While an engine restarts, runs wait; none is refused."""
     global _known
     now = time.monotonic()
     if _known is not None and now - _known[0] < SECONDS_FRESH:

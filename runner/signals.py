@@ -1,4 +1,4 @@
-"""What happens in this app when something happens elsewhere: sign-ups adopt guests' work, deleted runs lose their files."""
+"""What this app does when something happens elsewhere: sign-ups adopt guests' work, deleted runs lose their files."""
 
 from __future__ import annotations
 

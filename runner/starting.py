@@ -12,8 +12,8 @@ import django_rq
 import redis
 from django.db import transaction
 from django.utils import timezone
-from marketdata.store import current_snapshot_id
 
+from marketdata.store import current_snapshot_id
 from runner import quotas
 from runner.access import Viewer
 from runner.events import Publisher
@@ -56,9 +56,7 @@ def params_from(form: Mapping[str, str]) -> dict[str, Any]:
             continue
         name = field.removeprefix("param:")
         if not _PARAM_NAME.fullmatch(name) or len(text) > MAX_PARAM_TEXT:
-            raise BadInput(
-                f"The parameter {name[:60]!r} cannot be passed: its name or value is too long or malformed."
-            )
+            raise BadInput(f"The parameter {name[:60]!r} cannot be passed: its name or value is too long or malformed.")
         if len(params) >= MAX_PARAMS:
             raise BadInput(f"More than {MAX_PARAMS} parameters cannot be passed to one run.")
         params[name] = parse_param(text)
@@ -152,6 +150,4 @@ def source_files(project: Project, source: str) -> dict[str, str]:
 
 
 def latest_run(project: Project) -> Run | None:
-    return (
-        Run.objects.filter(revision__project=project).select_related("revision").order_by("-queued").first()
-    )
+    return Run.objects.filter(revision__project=project).select_related("revision").order_by("-queued").first()

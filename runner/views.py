@@ -51,9 +51,7 @@ def find_project(projects: QuerySet, user: str = "", slug: str = "", token: str 
     """The project at /p/<user>/<slug> or /g/<token>, 404 when it is not among these."""
     if token:
         return get_object_or_404(projects.select_related("owner"), token=token, owner__isnull=True)
-    return get_object_or_404(
-        projects.select_related("owner"), owner__username__iexact=user, slug__iexact=slug
-    )
+    return get_object_or_404(projects.select_related("owner"), owner__username__iexact=user, slug__iexact=slug)
 
 
 def recent_runs(project: Project) -> list[Run]:
@@ -68,9 +66,7 @@ def chosen_params(run: Run | None) -> list[dict[str, Any]]:
     """What the last run declared with qfp.param, with the values it was given."""
     if run is None:
         return []
-    return [
-        {**param, "value": run.params.get(param["name"], param.get("value"))} for param in run.declared_params
-    ]
+    return [{**param, "value": run.params.get(param["name"], param.get("value"))} for param in run.declared_params]
 
 
 def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
@@ -208,9 +204,7 @@ def save_draft(request: HttpRequest, **where: str) -> HttpResponse:
     except BadInput as error:
         return JsonResponse({"saved": False, "message": str(error)}, status=422)
     except ValueError:
-        return JsonResponse(
-            {"saved": False, "message": "The draft's version is missing; reload the page."}, status=422
-        )
+        return JsonResponse({"saved": False, "message": "The draft's version is missing; reload the page."}, status=422)
     if found.save_draft(source, version):
         saved_at = found.draft_saved.isoformat()
         return JsonResponse({"saved": True, "version": found.draft_version, "saved_at": saved_at})
@@ -239,9 +233,7 @@ def save_revision(request: HttpRequest, **where: str) -> HttpResponse:
     revision = found.make_revision(source_files(found, source), author=viewer.user, name=name)
     if _wants_json(request):
         unchanged = found.revisions.count() == before
-        return JsonResponse(
-            {"revision": revision.number, "unchanged": unchanged, "version": found.draft_version}
-        )
+        return JsonResponse({"revision": revision.number, "unchanged": unchanged, "version": found.draft_version})
     return SeeOther(found.edit_url)
 
 
@@ -461,9 +453,7 @@ def send_input(request: HttpRequest, run: Any) -> HttpResponse:
     found = find_run(request, run, editable=True)
     text = request.POST.get("text", "").replace("\r", "").replace("\n", " ")
     if len(text) > MAX_INPUT:
-        return JsonResponse(
-            {"message": f"A line of at most {MAX_INPUT:,} characters can be sent."}, status=422
-        )
+        return JsonResponse({"message": f"A line of at most {MAX_INPUT:,} characters can be sent."}, status=422)
     if found.status != Run.Status.RUNNING:
         return JsonResponse({"message": "This run is not waiting for input any more."}, status=409)
     try:
@@ -487,7 +477,7 @@ def artefact(request: HttpRequest, run: Any, artefact: int) -> FileResponse:
     found = find_run(request, run)
     stored = get_object_or_404(Artefact, pk=artefact, run=found)
     try:
-        content = open(Recording(found.pk).artefact_path(stored.sha256), "rb")
+        content = Recording(found.pk).artefact_path(stored.sha256).open("rb")  # closed by the response
     except FileNotFoundError:
         raise Http404 from None
     response = FileResponse(

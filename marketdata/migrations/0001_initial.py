@@ -5,66 +5,101 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Instrument',
+            name="Instrument",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=200)),
-                ('kind', models.CharField(choices=[('equity', 'Equity'), ('index', 'Index'), ('volatility', 'Volatility'), ('commodity', 'Commodity'), ('credit', 'Credit'), ('curve', 'Curve'), ('factors', 'Factors'), ('macro', 'Macro')], max_length=20)),
-                ('exchange', models.CharField(blank=True, max_length=30)),
-                ('aliases', models.JSONField(blank=True, default=list, help_text='Other names that find it.')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("symbol", models.CharField(max_length=60, unique=True)),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("equity", "Equity"),
+                            ("index", "Index"),
+                            ("volatility", "Volatility"),
+                            ("commodity", "Commodity"),
+                            ("credit", "Credit"),
+                            ("curve", "Curve"),
+                            ("factors", "Factors"),
+                            ("macro", "Macro"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("exchange", models.CharField(blank=True, max_length=30)),
+                ("aliases", models.JSONField(blank=True, default=list, help_text="Other names that find it.")),
             ],
             options={
-                'ordering': ['symbol'],
+                "ordering": ["symbol"],
             },
         ),
         migrations.CreateModel(
-            name='Snapshot',
+            name="Snapshot",
             fields=[
-                ('id', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('created_for', models.CharField(max_length=60)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('is_current', models.BooleanField(default=False, help_text='New runs read this one.')),
+                ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("created_for", models.CharField(max_length=60)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("is_current", models.BooleanField(default=False, help_text="New runs read this one.")),
             ],
             options={
-                'ordering': ['-created'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('is_current',), name='one_current_snapshot')],
+                "ordering": ["-created"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_current", True)), fields=("is_current",), name="one_current_snapshot"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Series',
+            name="Series",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('series_id', models.CharField(help_text='The name in the manifest, such as starter/us/1d/AAPL.', max_length=120)),
-                ('interval', models.CharField(max_length=10)),
-                ('unit', models.CharField(blank=True, max_length=60)),
-                ('columns', models.JSONField(default=list)),
-                ('rows', models.PositiveIntegerField()),
-                ('first', models.DateField()),
-                ('last', models.DateField()),
-                ('object_sha256', models.CharField(max_length=64)),
-                ('actions_sha256', models.CharField(blank=True, help_text='Splits and dividends, if there are any.', max_length=64)),
-                ('adjustment', models.CharField(max_length=60)),
-                ('licence', models.CharField(max_length=200)),
-                ('source', models.CharField(max_length=200)),
-                ('quality', models.TextField(blank=True)),
-                ('survivorship', models.CharField(blank=True, max_length=120)),
-                ('notice', models.TextField(blank=True)),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='series', to='marketdata.instrument')),
-                ('snapshot', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='series', to='marketdata.snapshot')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "series_id",
+                    models.CharField(help_text="The name in the manifest, such as starter/us/1d/AAPL.", max_length=120),
+                ),
+                ("interval", models.CharField(max_length=10)),
+                ("unit", models.CharField(blank=True, max_length=60)),
+                ("columns", models.JSONField(default=list)),
+                ("rows", models.PositiveIntegerField()),
+                ("first", models.DateField()),
+                ("last", models.DateField()),
+                ("object_sha256", models.CharField(max_length=64)),
+                (
+                    "actions_sha256",
+                    models.CharField(blank=True, help_text="Splits and dividends, if there are any.", max_length=64),
+                ),
+                ("adjustment", models.CharField(max_length=60)),
+                ("licence", models.CharField(max_length=200)),
+                ("source", models.CharField(max_length=200)),
+                ("quality", models.TextField(blank=True)),
+                ("survivorship", models.CharField(blank=True, max_length=120)),
+                ("notice", models.TextField(blank=True)),
+                (
+                    "instrument",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="series", to="marketdata.instrument"
+                    ),
+                ),
+                (
+                    "snapshot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="series", to="marketdata.snapshot"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'series',
-                'ordering': ['series_id'],
-                'constraints': [models.UniqueConstraint(fields=('snapshot', 'series_id'), name='one_series_per_name_in_a_snapshot')],
+                "verbose_name_plural": "series",
+                "ordering": ["series_id"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("snapshot", "series_id"), name="one_series_per_name_in_a_snapshot")
+                ],
             },
         ),
     ]

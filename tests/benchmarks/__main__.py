@@ -69,7 +69,8 @@ class Report:
         width = max(map(len, self.figures))
         for name, figure in self.figures.items():
             target = targets.get(name)
-            verdict = "" if target is None else f"   target {target['target']:g}: {'met' if target['met'] else 'MISSED'}"
+            met = "" if target is None else "met" if target["met"] else "MISSED"
+            verdict = f"   target {target['target']:g}: {met}" if target else ""
             print(f"{name:<{width}}  {figure['value']:>10.3f} {figure['unit']:<5} n={figure['n']}{verdict}")
         return path
 

@@ -17,10 +17,7 @@ def test_one_click_makes_a_project_and_starts_its_first_run(client):
     project = Project.objects.get()
     assert response["Location"] == f"/g/{project.token}"
     assert project.owner is None and project.source == FIRST_SAMPLE.source
-    assert (
-        response.cookies[GUEST_COOKIE]["httponly"]
-        and response.cookies[GUEST_COOKIE]["max-age"] == 7 * 24 * 3600
-    )
+    assert response.cookies[GUEST_COOKIE]["httponly"] and response.cookies[GUEST_COOKIE]["max-age"] == 7 * 24 * 3600
     assert Run.objects.get().status == Run.Status.QUEUED
     page = client.get(response["Location"])
     assert page.status_code == 200

@@ -95,7 +95,8 @@ def test_code_cannot_forge_its_ending(run_source):
         "import os, json\n"
         "channel = int(os.environ['QFP_CHANNEL_FD'])\n"
         "for kind in ('finished', 'ended', 'started', 'phase'):\n"
-        "    os.write(channel, json.dumps({'type': kind, 'status': 'succeeded', 'outcome': 'succeeded'}).encode() + b'\\n')\n"
+        "    message = {'type': kind, 'status': 'succeeded', 'outcome': 'succeeded'}\n"
+        "    os.write(channel, json.dumps(message).encode() + b'\\n')\n"
         "raise SystemExit(3)\n"
     )
     assert run.status == Run.Status.FAILED
@@ -110,9 +111,7 @@ def test_a_second_delivery_of_the_job_does_nothing(run_source):
 
 
 def test_parameters_reach_the_code_and_are_recorded(run_source):
-    run = run_source(
-        "from qfp import param\nprint(param('lookback', 60, 10, 200, step=10))", params={"lookback": 20}
-    )
+    run = run_source("from qfp import param\nprint(param('lookback', 60, 10, 200, step=10))", params={"lookback": 20})
     assert text_of(run).strip() == "20"
     assert run.declared_params[0]["name"] == "lookback"
     assert run.declared_params[0]["default"] == 60
@@ -120,7 +119,8 @@ def test_parameters_reach_the_code_and_are_recorded(run_source):
 
 def test_files_left_behind_are_kept_and_links_are_not_followed(run_source):
     run = run_source(
-        "import os\nopen('kept.csv', 'w').write('a,b\\n1,2\\n')\nos.symlink('/etc/passwd', 'link.txt')\nos.mkfifo('pipe')"
+        "import os\nopen('kept.csv', 'w').write('a,b\\n1,2\\n')\n"
+        "os.symlink('/etc/passwd', 'link.txt')\nos.mkfifo('pipe')"
     )
     assert [artefact.name for artefact in run.artefacts.all()] == ["kept.csv"]
     artefact = run.artefacts.get()

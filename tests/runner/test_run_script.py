@@ -32,9 +32,10 @@ def run_script(tmp_path, child_environment):
 
 
 def test_success_prints_events_and_exits_with_0(run_script):
-    code, lines = run_script("from qfp import param\nprint('lookback', param('lookback', 60))", "--param", "lookback=20")
+    source = "from qfp import param\nprint('lookback', param('lookback', 60))"
+    code, lines = run_script(source, "--param", "lookback=20")
     assert code == 0
-    assert {"type": "stdout", "text": "lookback 20\n"}.items() <= next(e for e in lines if e["type"] == "stdout").items()
+    assert [event["text"] for event in lines if event["type"] == "stdout"] == ["lookback 20\n"]
     outcome = lines[-1]
     assert outcome["status"] == "succeeded"
     assert set(outcome) >= {

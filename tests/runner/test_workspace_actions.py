@@ -36,9 +36,7 @@ def test_run_by_htmx_answers_with_the_panel(client, project):
 def test_a_refused_run_keeps_the_text_and_says_why(client, project):
     for _ in range(project.owner.plan.concurrent_runs):
         make_run(project)
-    response = client.post(
-        f"{project.base_url}/run", {"source": "precious = 1"}, headers={"HX-Request": "true"}
-    )
+    response = client.post(f"{project.base_url}/run", {"source": "precious = 1"}, headers={"HX-Request": "true"})
     assert response.status_code == 422 and "still in progress" in response.content.decode()
     project.refresh_from_db()
     assert project.source == "precious = 1"
@@ -46,9 +44,7 @@ def test_a_refused_run_keeps_the_text_and_says_why(client, project):
 
 def test_unchanged_source_is_the_same_revision(client, project):
     for expected_unchanged in (False, True):
-        response = client.post(
-            f"{project.base_url}/save", {"source": "a = 1"}, headers={"Accept": "application/json"}
-        )
+        response = client.post(f"{project.base_url}/save", {"source": "a = 1"}, headers={"Accept": "application/json"})
         assert response.json()["revision"] == 1 and response.json()["unchanged"] is expected_unchanged
 
 
@@ -77,9 +73,7 @@ def test_text_that_cannot_be_kept_is_refused_with_a_sentence(client, project, so
     ],
 )
 def test_malformed_parameters_are_refused(client, project, fields):
-    response = client.post(
-        f"{project.base_url}/run", {"source": "1"} | fields, headers={"HX-Request": "true"}
-    )
+    response = client.post(f"{project.base_url}/run", {"source": "1"} | fields, headers={"HX-Request": "true"})
     assert response.status_code == 422
     assert not Run.objects.exists()
 
@@ -90,9 +84,7 @@ def test_title_and_visibility_change(client, project):
     assert (project.title, project.visibility) == ("New name", Project.Visibility.PUBLIC)
 
 
-def test_deleting_a_project_deletes_its_runs_and_their_files(
-    client, project, django_capture_on_commit_callbacks
-):
+def test_deleting_a_project_deletes_its_runs_and_their_files(client, project, django_capture_on_commit_callbacks):
     run = make_finished_run(project)
     assert client.get(f"{project.base_url}/delete").status_code == 200
     client.post(f"{project.base_url}/delete")
@@ -109,9 +101,7 @@ def test_a_waiting_run_is_cancelled_at_once(client, project):
 
 
 @pytest.mark.parametrize("rows", [1, 12])
-def test_the_number_of_queries_does_not_grow_with_the_rows(
-    client, project, django_assert_max_num_queries, rows
-):
+def test_the_number_of_queries_does_not_grow_with_the_rows(client, project, django_assert_max_num_queries, rows):
     for _ in range(rows):
         other = make_project(project.owner, visibility="public")
         make_finished_run(other)

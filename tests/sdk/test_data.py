@@ -59,9 +59,7 @@ def test_a_panel_lines_up_days_and_leaves_gaps_missing(data):
     assert closes["FB"].isna().sum() == 13 and closes["FB"].first_valid_index() == pd.Timestamp("2012-05-18")
 
 
-@pytest.mark.parametrize(
-    ("asked", "nearest"), [("APPL", "AAPL"), ("MFST", "MSFT"), ("Aple", "AAPL"), ("SP501", "SPX")]
-)
+@pytest.mark.parametrize(("asked", "nearest"), [("APPL", "AAPL"), ("MFST", "MSFT"), ("Aple", "AAPL"), ("SP501", "SPX")])
 def test_an_unknown_symbol_is_answered_with_the_nearest_names(data, asked, nearest):
     with pytest.raises(data.UnknownSymbol, match="Did you mean") as caught:
         data.prices(asked)
@@ -115,9 +113,7 @@ def test_search_finds_by_part_of_a_name_and_by_kind(data):
 def test_every_series_says_licence_source_quality_survivorship_and_adjustment(data, starter):
     for entry in starter.series:
         known = data.info(entry["id"])
-        assert all(
-            known[key] for key in ("licence", "source", "quality", "survivorship", "adjustment", "unit")
-        )
+        assert all(known[key] for key in ("licence", "source", "quality", "survivorship", "adjustment", "unit"))
 
 
 def test_bars_are_memory_mapped_and_read_only(data, starter):

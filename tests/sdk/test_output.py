@@ -13,9 +13,7 @@ DAYS = pd.date_range("2020-01-01", periods=3)
 
 
 def test_a_line_chart_is_plain_json_with_gaps_as_null():
-    chart = output.chart(
-        pd.DataFrame({"a": [1.0, np.nan, 3.0], "b": [1, 2, 3], "note": list("xyz")}, DAYS), "Two"
-    )
+    chart = output.chart(pd.DataFrame({"a": [1.0, np.nan, 3.0], "b": [1, 2, 3], "note": list("xyz")}, DAYS), "Two")
     first, second = json.loads(json.dumps(chart.data))
     assert first["y"] == [1.0, None, 3.0] and first["x"] == ["2020-01-01", "2020-01-02", "2020-01-03"]
     assert second["y"] == [1, 2, 3] and chart.layout["title"] == {"text": "Two"}
@@ -76,7 +74,5 @@ def test_numbers_json_does_not_know_become_null(monkeypatch, tmp_path):
     path = tmp_path / "messages"
     with open(path, "wb") as file:
         monkeypatch.setattr(channel, "_fd", file.fileno())
-        assert channel.emit(
-            {"value": float("nan"), "list": [np.float64("inf"), np.int64(3), np.array([1.0, np.nan])]}
-        )
+        assert channel.emit({"value": float("nan"), "list": [np.float64("inf"), np.int64(3), np.array([1.0, np.nan])]})
     assert json.loads(path.read_text()) == {"value": None, "list": [None, 3, [1.0, None]]}

@@ -34,9 +34,7 @@ def test_a_damaged_object_is_noticed(starter, tmp_path):
 
 def test_an_unreachable_registry_is_said_in_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(building, "_install_command", lambda *_: ["false"])
-    with pytest.raises(
-        building.StarterDataError, match=r"bokeh_sampledata 2026\.1.*check the network.*goes on"
-    ):
+    with pytest.raises(building.StarterDataError, match=r"bokeh_sampledata 2026\.1.*check the network.*goes on"):
         building.build(tmp_path)
     assert not (tmp_path / "current").exists()
 

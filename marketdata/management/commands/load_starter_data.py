@@ -23,6 +23,4 @@ class Command(BaseCommand):
             self.stdout.write(note)
         record_snapshot(settings.STORE_DIR, built.snapshot)
         state = "built" if built.fresh else "already there"
-        self.stdout.write(
-            f"Starter data {state}: {len(built.series)} series, snapshot {built.snapshot[:12]}."
-        )
+        self.stdout.write(f"Starter data {state}: {len(built.series)} series, snapshot {built.snapshot[:12]}.")

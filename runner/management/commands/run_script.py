@@ -30,12 +30,8 @@ class Command(BaseCommand):
         parser.add_argument("file", help="a Python file; - reads standard input")
         parser.add_argument("--user", default=OPERATOR, help="run as this user, with this user's plan")
         parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE")
-        parser.add_argument(
-            "--timeout", type=float, metavar="SECONDS", help="a shorter time limit than the plan's"
-        )
-        parser.add_argument(
-            "--json", action="store_true", help="JSON lines only (without it, text as it was printed)"
-        )
+        parser.add_argument("--timeout", type=float, metavar="SECONDS", help="a shorter time limit than the plan's")
+        parser.add_argument("--json", action="store_true", help="JSON lines only (without it, text as it was printed)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
