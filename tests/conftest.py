@@ -38,7 +38,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # What a developer's shell may have set for the site must not reach the tests, least of all the database.
 OF_THE_SITE = (
     "ALLOWED_HOSTS DATABASE_URL DEBUG EMAIL_URL ENGINE_SOCKET GITHUB_CLIENT_ID GITHUB_CLIENT_SECRET "
-    "GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET HOST LOG_FORMAT LOG_LEVEL MAIL_FROM MAKEFLAGS MAKELEVEL "
+    "GITHUB_OAUTH_BASE GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET GOOGLE_OAUTH_BASE HOST LOG_FORMAT "
+    "LOG_LEVEL MAIL_FROM MAKEFLAGS MAKELEVEL "
     "PLAYGROUND_ENV PLAYGROUND_SUPERVISOR PORT REDIS_URL SECRET_KEY SECURE_SSL_REDIRECT "
     "SITE_URL STATIC_ROOT STORE_DIR TRUSTED_PROXIES"
 ).split()
@@ -132,7 +133,7 @@ def django_db_setup(services: Any, django_test_environment: None, django_db_bloc
     """The database of the tests' own server, as a new installation has it."""
     from django.conf import settings
     from django.core.management import call_command
-    from django.db import connection
+    from django.db import connection, connections
     from qfp import starter
 
     from playground.static_files import collect_if_changed
@@ -144,7 +145,9 @@ def django_db_setup(services: Any, django_test_environment: None, django_db_bloc
     with django_db_blocker.unblock():
         call_command("migrate", interactive=False, verbosity=0)
         call_command("load_starter_data", stdout=io.StringIO())
-        connection._test_serialized_contents = connection.creation.serialize_db_to_string()
+        # On the class: with Playwright's loop running, Django hands out another connection object.
+        contents = connection.creation.serialize_db_to_string()
+        type(connections["default"])._test_serialized_contents = contents
         connection.close()
 
 
@@ -351,9 +354,7 @@ def open_page(browser: Browser, live_site: LiveSite, complaints: Complaints) -> 
     contexts = []
 
     def new(width: int = 1280, height: int = 800, **options: Any) -> Page:
-        context = browser.new_context(
-            base_url=live_site.url, viewport={"width": width, "height": height}, **options
-        )
+        context = browser.new_context(base_url=live_site.url, viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         context.set_default_timeout(15_000)
         context.add_init_script(_REPORT_VIOLATIONS)
