@@ -232,6 +232,9 @@ def _make_shell(entry: str, emit):
     hooks.install()
     display.install(shell, emit)
     bars.install(emit)
+    from qfp.postponed import postpone_plotting
+
+    postpone_plotting()
     hooks.after_import("matplotlib.font_manager", None, before=_bring_font_list)
     from .missing import MissingPackages
 
