@@ -75,9 +75,7 @@ def formula(latex: str, options: dict[str, bool]) -> str:
 
 
 def markdown() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable(
-        ["table", "strikethrough"]
-    )
+    parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable(["table", "strikethrough"])
     parser.use(dollarmath_plugin, renderer=formula, allow_labels=False, double_inline=True)
     parser.use(deflist_plugin)
     parser.add_render_rule("table_open", open_table)
@@ -135,9 +133,7 @@ def anchor_headings(tokens: list[Token]) -> list[Heading]:
         if token.type != "heading_open" or token.tag == "h1":
             continue
         inline = tokens[index + 1]
-        text = "".join(
-            child.content for child in inline.children or () if child.type in ("text", "code_inline")
-        )
+        text = "".join(child.content for child in inline.children or () if child.type in ("text", "code_inline"))
         base = slugify(text) or "section"
         anchor, number = base, 2
         while anchor in taken:
@@ -171,9 +167,7 @@ def render_inline(text: str) -> SafeString:
     parser = markdown()
     tokens = parser.parse(text)
     link_to_pages(tokens)
-    return mark_safe(
-        parser.renderer.render(tokens, parser.options, {})
-    )  # html=False: nothing is passed through
+    return mark_safe(parser.renderer.render(tokens, parser.options, {}))  # html=False: nothing is passed through
 
 
 # What is put in when the page is read -----------------------------------------------------------------------
@@ -211,9 +205,7 @@ def find_page(slug: str) -> Page | None:
 
 def reference_page() -> Page:
     modules = reference.public_modules()
-    html = render_to_string(
-        "playground/_reference.html", {"modules": modules, "install": "pip install ./sandbox/sdk"}
-    )
+    html = render_to_string("playground/_reference.html", {"modules": modules, "install": "pip install ./sandbox/sdk"})
     contents: list[Heading] = []
     for module in modules:
         contents.append(Heading(2, module.anchor, module.title))

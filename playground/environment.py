@@ -92,9 +92,7 @@ def database(name: str, default: str) -> dict[str, object]:
     host, _, port = address.rpartition(":") if ":" in address.rpartition("]")[2] else (address, "", "")
     database_name = unquote(parts.path.lstrip("/"))
     if parts.scheme not in ("postgres", "postgresql") or not database_name or not _port_is_number(value):
-        raise refused(
-            name, "must look like postgresql://user:password@host:5432/name (only PostgreSQL is supported)"
-        )
+        raise refused(name, "must look like postgresql://user:password@host:5432/name (only PostgreSQL is supported)")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": database_name,
@@ -126,9 +124,7 @@ def mail_server(name: str) -> MailServer | None:
     parts = urlsplit(value)
     ports = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
     if parts.scheme not in ports or not parts.hostname or not _port_is_number(value):
-        raise refused(
-            name, "must look like smtp://user:password@host:587, smtps://host:465 or smtp+plain://host:25"
-        )
+        raise refused(name, "must look like smtp://user:password@host:587, smtps://host:465 or smtp+plain://host:25")
     return MailServer(
         host=parts.hostname,
         port=parts.port or ports[parts.scheme],

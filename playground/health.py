@@ -67,10 +67,7 @@ def a_worker_listens() -> bool:
     now = datetime.now(UTC)
     for worker in Worker.all(queue=django_rq.get_queue("runs")):
         heard = worker.last_heartbeat
-        if (
-            heard is not None
-            and (now - heard.replace(tzinfo=heard.tzinfo or UTC)).total_seconds() < HEARTBEAT_SECONDS
-        ):
+        if heard is not None and (now - heard.replace(tzinfo=heard.tzinfo or UTC)).total_seconds() < HEARTBEAT_SECONDS:
             return True
     return False
 

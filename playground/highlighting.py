@@ -59,7 +59,5 @@ def highlight_python(source: str) -> SafeString:
     except (tokenize.TokenError, SyntaxError, IndexError):
         found = [("", source)]
     return mark_safe(  # all text has been escaped here; the classes are ours
-        "".join(
-            f'<span class="{kind}">{escape(text)}</span>' if kind else escape(text) for kind, text in found
-        )
+        "".join(f'<span class="{kind}">{escape(text)}</span>' if kind else escape(text) for kind, text in found)
     )

@@ -38,9 +38,7 @@ def make_private(folder: Path) -> Path:
     # Root may have handed it to nobody (65534) for a PostgreSQL that cannot run in a user namespace.
     ours = {os.getuid()} if os.getuid() != 0 else {0, 65534}
     if folder.is_symlink() or owner.st_uid not in ours:
-        raise PermissionError(
-            f"{folder} belongs to another user; remove it or set DATA_DIR to a folder of your own."
-        )
+        raise PermissionError(f"{folder} belongs to another user; remove it or set DATA_DIR to a folder of your own.")
     if owner.st_mode & 0o077:
         folder.chmod(0o700)
     return folder

@@ -105,11 +105,7 @@ def listed_names(tree: ast.Module) -> list[str]:
     """The names in __all__, in its order; without one, the public definitions in theirs."""
     for node in tree.body:
         targets = (
-            node.targets
-            if isinstance(node, ast.Assign)
-            else [node.target]
-            if isinstance(node, ast.AnnAssign)
-            else []
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
         if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
             return [str(name) for name in ast.literal_eval(node.value)]  # type: ignore[arg-type, union-attr]
@@ -136,11 +132,7 @@ def signature_of(node: Definition) -> str:
             break
     returns = f" -> {ast.unparse(node.returns)}" if node.returns and node.name != "__init__" else ""
     line = f"({ast.unparse(arguments)}){returns}"
-    return (
-        line
-        if len(line) <= LINE
-        else "(\n" + "".join(f"    {part},\n" for part in parts(arguments)) + f"){returns}"
-    )
+    return line if len(line) <= LINE else "(\n" + "".join(f"    {part},\n" for part in parts(arguments)) + f"){returns}"
 
 
 def parts(arguments: ast.arguments) -> Iterator[str]:

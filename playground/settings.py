@@ -273,8 +273,7 @@ _google_id, _google_secret = environment.together("GOOGLE_CLIENT_ID", "GOOGLE_CL
 _github_id, _github_secret = environment.together("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET")
 # Another server that speaks the same protocol: GitHub Enterprise, or a local one for tests.
 _google_base, _github_base = (
-    environment.text(name) and environment.web_address(name, "")
-    for name in ("GOOGLE_OAUTH_BASE", "GITHUB_OAUTH_BASE")
+    environment.text(name) and environment.web_address(name, "") for name in ("GOOGLE_OAUTH_BASE", "GITHUB_OAUTH_BASE")
 )
 SOCIALACCOUNT_PROVIDERS = {
     "google": {
@@ -315,9 +314,7 @@ if _mail is not None:
     EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.tls, _mail.starttls
     EMAIL_TIMEOUT = 20
 elif PRODUCTION:
-    raise environment.refused(
-        "EMAIL_URL", "must be set in production, so that people can confirm their addresses"
-    )
+    raise environment.refused("EMAIL_URL", "must be set in production, so that people can confirm their addresses")
 else:
     EMAIL_BACKEND = "playground.mail.ConsoleAndFilesBackend"
     EMAIL_FILE_PATH = MAIL_DIR

@@ -39,9 +39,7 @@ COLOURS = (
 def context() -> dict[str, Any]:
     return {
         "statuses": [{"status": value, "get_status_display": label} for value, label in Run.Status.choices],
-        "bound_form": SpecimenForm(
-            {"title": "x" * 41, "cash": "-5", "visibility": "public", "note": "Looks odd"}
-        ),
+        "bound_form": SpecimenForm({"title": "x" * 41, "cash": "-5", "visibility": "public", "note": "Looks odd"}),
         "free_form": SpecimenForm(),
         "source": SOURCE,
         "colours": COLOURS,

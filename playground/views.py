@@ -31,15 +31,11 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
         if request.POST.get(name) in choices
     }
     if not chosen:
-        return HttpResponse(
-            "Choose one of: " + ", ".join([*THEMES, *GAINS]), status=400, content_type="text/plain"
-        )
+        return HttpResponse("Choose one of: " + ", ".join([*THEMES, *GAINS]), status=400, content_type="text/plain")
     target = request.POST.get("next", "/")
     if not url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
         target = "/"
-    response = (
-        JsonResponse(chosen) if request.headers.get("Accept") == "application/json" else redirect(target)
-    )
+    response = JsonResponse(chosen) if request.headers.get("Accept") == "application/json" else redirect(target)
     for name, value in chosen.items():
         # Not HttpOnly: it is no secret, and scripts may read it. Lax is enough: it changes colours only.
         response.set_cookie(name, value, max_age=YEAR_SECONDS, samesite="Lax", secure=request.is_secure())

@@ -64,12 +64,8 @@ def variables_read() -> set[str]:
         for path in (settings.BASE_DIR / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-                if called == "os.environ.get" or (
-                    called.startswith("environment.") and path.name == "settings.py"
-                ):
-                    texts = [
-                        a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)
-                    ]
+                if called == "os.environ.get" or (called.startswith("environment.") and path.name == "settings.py"):
+                    texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
                     found |= {text for text in texts if re.fullmatch(r"[A-Z][A-Z_]{2,}", text)}
     # Values of LOG_LEVEL, and what every program has.
     return found - {"DEBUG", "INFO", "WARNING", "ERROR", "PATH", "HOME", "TMPDIR", "LANG"} | {"DEBUG"}
@@ -83,9 +79,7 @@ def test_self_hosting_names_every_environment_variable_and_no_other():
 
 
 def test_formulas_become_mathml_and_html_stays_text():
-    _, html, _ = docs.rendered(
-        "# T\n\n$$S = \\frac{\\bar r}{\\sigma}$$\n\nInline $x^2$. <script>alert(1)</script>\n"
-    )
+    _, html, _ = docs.rendered("# T\n\n$$S = \\frac{\\bar r}{\\sigma}$$\n\nInline $x^2$. <script>alert(1)</script>\n")
     assert html.count("<math") == 2 and "<mfrac>" in html
     assert "<script>" not in html
 
@@ -105,9 +99,7 @@ def test_reference_lists_what_the_library_exports():
         )
     )
     modules = reference.public_modules()
-    shown = {module.title for module in modules} | {
-        entry.name for module in modules for entry in module.entries
-    }
+    shown = {module.title for module in modules} | {entry.name for module in modules for entry in module.entries}
     assert set(exported) <= shown
     assert not [entry.name for module in modules for entry in module.entries if not entry.docstring]
 

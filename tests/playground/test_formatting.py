@@ -106,9 +106,4 @@ def test_figures_are_coloured_only_where_up_or_down_means_something():
     assert f.figure_tone(0.3, "total_return") == "gain"
     assert f.figure_tone(-0.3, "cagr") == "loss"
     assert f.figure_tone(-0.21, "max_drawdown") == "loss"
-    assert (
-        f.figure_tone(1.2, "sharpe")
-        == f.figure_tone(None, "total_return")
-        == f.figure_tone(63, "trades")
-        == ""
-    )
+    assert f.figure_tone(1.2, "sharpe") == f.figure_tone(None, "total_return") == f.figure_tone(63, "trades") == ""

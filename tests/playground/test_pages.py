@@ -63,9 +63,7 @@ def test_theme_answers_a_script_in_json_and_keeps_the_other_choice(client):
     assert 'data-theme="dark" data-gains="red-up"' in client.get("/").content.decode()
 
 
-@pytest.mark.parametrize(
-    "target", ["https://elsewhere.example/", "//elsewhere.example", "javascript:alert(1)", ""]
-)
+@pytest.mark.parametrize("target", ["https://elsewhere.example/", "//elsewhere.example", "javascript:alert(1)", ""])
 def test_theme_never_leads_to_another_site(client, target):
     assert client.post("/theme", {"theme": "dark", "next": target})["Location"] == "/"
 

@@ -327,7 +327,7 @@ def _recording_broker(broker_class: type) -> type:
     of trades that were closed in parts could not be told.
     """
 
-    class RecordingBroker(broker_class):  # type: ignore[valid-type, misc]
+    class RecordingBroker(broker_class):
         def __init__(self, *, recorder: _Recorder, **options: Any) -> None:
             super().__init__(**options)
             self._recorder = recorder

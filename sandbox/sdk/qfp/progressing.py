@@ -26,7 +26,7 @@ def progress(over: Iterable[Any] | int | None = None, label: str = "", total: fl
 
     Returns a Progress. By hand: `with progress(100, "paths") as bar: bar.advance()`.
     """
-    if isinstance(over, (int, float)) and not isinstance(over, bool):
+    if isinstance(over, int | float):
         return Progress(None, label, over)
     if total is None and hasattr(over, "__len__"):
         total = len(over)  # type: ignore[arg-type]
