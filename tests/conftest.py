@@ -43,7 +43,6 @@ OF_THE_SITE = (
     "PLAYGROUND_ENV PLAYGROUND_SUPERVISOR PORT REDIS_URL SECRET_KEY SECURE_SSL_REDIRECT "
     "SITE_URL STATIC_ROOT STORE_DIR TRUSTED_PROXIES"
 ).split()
-BROWSER_FIXTURES = {"browser", "page", "open_page"}
 START_SECONDS = 60.0
 
 
@@ -91,7 +90,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # Such tests empty every table; this brings back what the migrations put there (plans, for one).
             kept = {**(marker.kwargs if marker else {}), "transaction": True, "serialized_rollback": True}
             item.add_marker(pytest.mark.django_db(**kept), append=False)
-    items.sort(key=lambda item: bool(BROWSER_FIXTURES & set(getattr(item, "fixturenames", ()))))
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
 
 
 # Services and database
