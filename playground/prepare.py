@@ -161,7 +161,8 @@ def install_chromium() -> bool:
     if find_chromium():
         return False
     advice = "The browser tests need Chromium. Install it with:  apt install chromium"
-    if os.getuid() != 0 or not shutil.which("apt-get"):
+    apt = shutil.which("apt-get")
+    if os.getuid() != 0 or apt is None:
         raise StepFailed(advice)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
@@ -224,7 +225,9 @@ def _works(*command: str) -> bool:
 def _run(command: list[str], advice: str = "", environment: dict[str, str] | None = None) -> None:
     """Run quietly; show what the program said only if it failed."""
     environment = {**_uv_settings(), **(os.environ if environment is None else environment)}
-    environment["PATH"] = f"{environment.get('PATH', os.defpath)}{os.pathsep}{VENV / 'bin'}"
+    # The program's own folder first: npm must find the Node it came with, not an older one.
+    folders = [str(Path(command[0]).parent), environment.get("PATH", os.defpath), str(VENV / "bin")]
+    environment["PATH"] = os.pathsep.join(folders)
     environment.pop("PYTHONHOME", None)
     try:
         done = subprocess.run(
