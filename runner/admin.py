@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from runner.ending import request_cancel
 from runner.models import Artefact, Backtest, Project, Revision, Run
 from runner.starting import enqueue, rerun
-from runner.views import request_cancel
 
 
 def link(instance, text: str | None = None) -> str:

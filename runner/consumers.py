@@ -25,6 +25,10 @@ NOT_FOUND = 4404
 class RunConsumer(AsyncWebsocketConsumer):
     """Read-only. What people do to a run goes through forms, which check the right to do it."""
 
+    # No group messages are used here: with a layer, a Redis that is away would end the socket, although the
+    # recording still has every event.
+    channel_layer_alias = "none"
+
     async def connect(self) -> None:
         self.tasks: list[asyncio.Task] = []
         self.run_id = self.scope["url_route"]["kwargs"]["run"]

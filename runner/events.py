@@ -138,7 +138,8 @@ class Feed:
 
     async def _read(self) -> None:
         """Tail the stream; whenever its numbers jump, or Redis is silent or gone, look into the recording."""
-        connection = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None)
+        # Longer than the blocking read, shorter than patience with a Redis that hangs.
+        connection = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=1)
         try:
             while not self.finished:
                 try:
@@ -147,7 +148,7 @@ class Feed:
                     found = []
                     await asyncio.sleep(0.5)
                 entries = _entries(found)
-                if entries and entries[0][0] == self.last + 1:
+                if entries and entries[-1][0] - self.last == len(entries):
                     await self._add(entries)
                 else:
                     await self._add_recorded()
@@ -164,7 +165,7 @@ class Feed:
         async with self.news:
             self.recent.extend(entries)
             self.last = entries[-1][0]
-            self.finished = json.loads(entries[-1][1]).get("type") == "finished"
+            self.finished = any(json.loads(line).get("type") == "finished" for _, line in entries)
             self.news.notify_all()
 
     async def after(self, number: int) -> list[str]:

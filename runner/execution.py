@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from runner.backtests import ClaimRefused, check_claim, page_event
+from runner.ending import forget_stored_output, publish_finished
 from runner.events import Publisher
 from runner.models import ENTRY, Artefact, Backtest, Run
 from runner.outcomes import sentence
@@ -27,7 +29,9 @@ from sandbox.protocol import BoxRequest, Limits
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=20)
-HEARTBEAT_SECONDS = 2.0
+# The engine may let a run wait for a free box; nobody renews the lease meanwhile.
+LEASE_WHILE_WAITING = timedelta(seconds=40)
+HEARTBEAT_SECONDS = 0.5
 POLL_SECONDS = 0.2
 MAX_BACKTESTS = 20
 MAX_PARAMS = 50
@@ -41,7 +45,7 @@ class RunTaken(Exception):
 def execute(run_id: UUID | str) -> None:
     """One run from claim to stored output. A second delivery of the same job does nothing."""
     claimed = Run.objects.filter(pk=run_id, status=Run.Status.QUEUED).update(
-        status=Run.Status.RUNNING, started=timezone.now(), lease_expires=timezone.now() + LEASE
+        status=Run.Status.RUNNING, started=timezone.now(), lease_expires=timezone.now() + LEASE_WHILE_WAITING
     )
     if not claimed:
         return
@@ -59,6 +63,7 @@ class Execution:
         self.backtests: list[Backtest] = []
         self.params: dict[str, dict[str, Any]] = {}
         self.next_heartbeat = 0.0
+        self.next_control = 0.0
         self.cancelling = False
 
     def go(self) -> None:
@@ -68,8 +73,7 @@ class Execution:
             ended = self._run_in_box()
         except RunTaken:
             logger.warning("run %s: its lease was taken over", run.pk)
-            if not Run.objects.filter(pk=run.pk).exists():
-                self.publisher.recording.delete()  # the project was deleted while it ran
+            self._forget_if_deleted()
             return
         except BoxRefused as refusal:
             logger.error("run %s: refused: %s", run.pk, refusal.reason)
@@ -114,7 +118,9 @@ class Execution:
         deadline = time.monotonic() + ENGINE_PATIENCE_SECONDS
         while True:
             try:
-                return client.start(request)
+                box = client.start(request)
+                Run.objects.filter(pk=self.run.pk).update(lease_expires=timezone.now() + LEASE)
+                return box
             except EngineUnavailable:
                 if time.monotonic() > deadline:
                     raise
@@ -122,13 +128,15 @@ class Execution:
 
     def _heartbeat(self, box: Any) -> None:
         """Renew the lease, hear of a wish to stop, pass on what was typed for input()."""
-        for control in self.publisher.take_controls():
-            if control.get("type") == "input":
-                box.send_input(control.get("text", ""))
         now = time.monotonic()
+        if now >= self.next_control:
+            self.next_control = now + POLL_SECONDS
+            for control in self.publisher.take_controls():
+                if control.get("type") == "input":
+                    box.send_input(control.get("text", ""))
         if now < self.next_heartbeat:
             return
-        self.next_heartbeat = now + (0.5 if not self.cancelling else HEARTBEAT_SECONDS)
+        self.next_heartbeat = now + HEARTBEAT_SECONDS
         try:
             mine = Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING)
             if not mine.update(lease_expires=timezone.now() + LEASE):
@@ -209,7 +217,7 @@ class Execution:
             verified_text=checked.verified_text,
         )
         # Stored at once: a run that is lost a second later keeps the backtests it had finished.
-        backtest.save()
+        when_database_answers(run_id=self.run.pk, action=backtest.save)
         self.backtests.append(backtest)
         self.publisher.publish({**page_event(checked), "backtest": backtest.pk, "t": event.get("t", 0.0)})
 
@@ -255,25 +263,28 @@ class Execution:
         publish_finished(self.publisher, values, ended.get("t"))
 
     def _store(self, values: dict[str, Any]) -> bool:
-        """The record first, the bell second. A database that is away is waited for; False when the run was taken."""
-        for attempt in range(60):
-            try:
-                with transaction.atomic():
-                    mine = Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING)
-                    if not mine.update(**values):
-                        return False
-                    Artefact.objects.bulk_create(self.artefacts.values())
+        """The record first, the bell second. False when the run was taken from us, or deleted."""
+
+        def store() -> bool:
+            with transaction.atomic():
+                if not Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING).update(**values):
+                    return False
+                Artefact.objects.bulk_create(self.artefacts.values())
                 return True
-            except IntegrityError:
-                return False  # the project was deleted meanwhile
-            except OperationalError:
-                logger.warning(
-                    "run %s: the database does not answer, attempt %d to store the end", self.run.pk, attempt
-                )
-                connection.close()
-                time.sleep(1)
-        logger.error("run %s: its end could not be stored", self.run.pk)
-        return False
+
+        try:
+            stored = when_database_answers(run_id=self.run.pk, action=store)
+        except (OperationalError, IntegrityError):
+            logger.exception("run %s: its end could not be stored", self.run.pk)
+            return False
+        if not stored:
+            self._forget_if_deleted()
+        return stored
+
+    def _forget_if_deleted(self) -> None:
+        """The project was deleted while it ran: what was written since goes, too."""
+        if not Run.objects.filter(pk=self.run.pk).exists():
+            forget_stored_output(self.run.pk)
 
     def _manifest(self) -> dict[str, Any]:
         run = self.run
@@ -301,30 +312,16 @@ class Execution:
         }
 
 
-def publish_finished(publisher: Publisher, values: dict[str, Any], t: float | None = None) -> None:
-    """The last event of a run; after it the recording is closed."""
-    keys = ("status", "message", "limit", "cpu_seconds", "wall_seconds", "peak_memory_bytes")
-    event = {key: values.get(key) for key in keys}
-    publisher.publish({"type": "finished", **event, "t": t if t is not None else values.get("wall_seconds") or 0.0})
-    publisher.recording.compress()
-    publisher.close()
-
-
-def end_without_box(run: Run, status: str, message: str) -> bool:
-    """End a run no worker holds: cancelled while it waited, or abandoned by a worker that died."""
-    values: dict[str, Any] = {
-        "status": status,
-        "message": message,
-        "finished": timezone.now(),
-        "lease_expires": None,
-    }
-    if run.started:
-        values["wall_seconds"] = (timezone.now() - run.started).total_seconds()
-    same_state = Run.objects.filter(pk=run.pk, status=run.status, lease_expires=run.lease_expires)
-    if not same_state.update(**values):
-        return False
-    publish_finished(Publisher(run.pk), values)
-    return True
+def when_database_answers(run_id: UUID, action: Callable[[], Any]) -> Any:
+    """Do something with the database, waiting up to a minute for one that is away. Raises its last OperationalError."""
+    for attempt in range(60):
+        try:
+            return action()
+        except OperationalError:
+            logger.warning("run %s: the database does not answer (attempt %d)", run_id, attempt + 1)
+            connection.close()
+            time.sleep(1)
+    return action()
 
 
 @lru_cache(maxsize=1)

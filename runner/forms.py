@@ -27,6 +27,9 @@ class ProjectSettingsForm(forms.ModelForm):
         visibility = self.cleaned_data["visibility"]
         if self.instance.is_guest and visibility != Project.Visibility.PRIVATE:
             raise forms.ValidationError("Sign up to share a project; until then it stays private.")
+        publishes = visibility == Project.Visibility.PUBLIC and self.instance.visibility != visibility
+        if publishes and not self.instance.owner.has_verified_email:
+            raise forms.ValidationError("Confirm your e-mail address before you make a project public.")
         return visibility
 
 

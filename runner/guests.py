@@ -13,12 +13,13 @@ from runner.models import ENTRY, GUEST_DAYS, Project, Run
 from runner.samples import FIRST_SAMPLE, Sample
 
 
-def guest_project(viewer: Viewer) -> tuple[Project, str | None]:
-    """This browser's project, or a new one made of the first sample together with the key its cookie must keep."""
-    if viewer.guest_hash:
-        existing = Project.objects.filter(owner__isnull=True).owned_by(viewer).order_by("-updated").first()
-        if existing is not None:
-            return existing, None
+def existing_guest_project(viewer: Viewer) -> Project | None:
+    """The project this browser's guest key opens; the one worked on last if there are several."""
+    return Project.objects.filter(owner__isnull=True).owned_by(viewer).order_by("-updated").first()
+
+
+def new_guest_project() -> tuple[Project, str]:
+    """A project made of the first sample, and the key its browser must keep in the cookie."""
     key = new_guest_key()
     project = Project.objects.create(
         guest_hash=hash_key(key),
@@ -33,7 +34,7 @@ def guest_project(viewer: Viewer) -> tuple[Project, str | None]:
 def project_from_sample(owner, sample: Sample) -> Project:
     return Project.objects.create(
         owner=owner,
-        slug=Project.free_slug(owner, sample.title),
+        slug=Project.free_slug(owner, sample.slug),
         title=sample.title,
         draft={ENTRY: sample.source},
     )
@@ -48,7 +49,7 @@ def adopt_guest_projects(request: HttpRequest, user) -> int:
     for project in Project.objects.filter(owner__isnull=True, guest_hash=viewer.guest_hash):
         with transaction.atomic():
             changed = Project.objects.filter(pk=project.pk, owner__isnull=True).update(
-                owner=user, guest_hash="", expires=None, slug=Project.free_slug(user, project.title)
+                owner=user, guest_hash="", expires=None, slug=Project.free_slug(user, project.slug)
             )
             Run.objects.filter(revision__project=project, user__isnull=True).update(user=user)
             adopted += changed

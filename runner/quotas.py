@@ -60,7 +60,10 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str) -> None:
     """Raise QuotaExceeded when the next run would be one too many. Call inside the transaction that creates the run."""
     _one_at_a_time(f"u{viewer.user.pk}" if viewer.user is not None else f"a{address_hash}")
     runs = _runs_of(viewer, address_hash)
-    in_progress = runs.in_progress().count()
+    # At once: an account's runs, or those of one guest's browser, so that a class behind one address can work.
+    # A day: an account's, or all of an address.
+    at_once = runs if viewer.user is not None else runs.filter(revision__project__guest_hash=viewer.guest_hash)
+    in_progress = at_once.in_progress().count()
     if in_progress >= plan.concurrent_runs:
         have = "A run is" if in_progress == 1 else f"{in_progress} runs are"
         raise QuotaExceeded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from allauth.account.signals import user_logged_in, user_signed_up
@@ -9,9 +10,9 @@ from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
+from runner.ending import forget_stored_output
 from runner.guests import adopt_guest_projects
 from runner.models import Run
-from runner.recording import Recording
 
 
 @receiver([user_signed_up, user_logged_in])
@@ -21,5 +22,4 @@ def keep_guest_work(request: Any, user: Any, **kwargs: Any) -> None:
 
 @receiver(post_delete, sender=Run)
 def delete_stored_output(instance: Run, **kwargs: Any) -> None:
-    recording = Recording(instance.pk)
-    transaction.on_commit(recording.delete)
+    transaction.on_commit(partial(forget_stored_output, instance.pk))

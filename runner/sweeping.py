@@ -10,14 +10,17 @@ from django.utils import timezone
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
-from runner.execution import end_without_box
+from runner.ending import FINISHED_KEYS, end_without_box, publish_finished
+from runner.events import Publisher
 from runner.models import Project, Run
 from runner.outcomes import sentence
+from runner.recording import Recording
 from runner.starting import QUEUE, enqueue, job_id
 
 logger = logging.getLogger(__name__)
 
 QUEUE_PATIENCE = timedelta(seconds=15)
+BELL_WINDOW = timedelta(hours=1)
 
 
 def sweep_runs() -> tuple[int, int]:
@@ -30,11 +33,20 @@ def sweep_runs() -> tuple[int, int]:
     requeued = 0
     connection = django_rq.get_connection(QUEUE)
     for run in Run.objects.filter(status=Run.Status.QUEUED, queued__lt=timezone.now() - QUEUE_PATIENCE):
-        if not _is_queued(run, connection):
+        if not _is_queued(run, connection) and Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED).exists():
             logger.warning("run %s: the queue had forgotten it", run.pk)
             enqueue(run)
             requeued += 1
+    _ring_missing_bells()
     return lost, requeued
+
+
+def _ring_missing_bells() -> None:
+    """A worker that died between storing the end and announcing it left its followers waiting."""
+    now = timezone.now()
+    for run in Run.objects.filter(finished__gt=now - BELL_WINDOW, finished__lt=now - QUEUE_PATIENCE):
+        if Recording(run.pk).path.exists():  # a recording is compressed with its last event
+            publish_finished(Publisher(run.pk), {key: getattr(run, key) for key in FINISHED_KEYS})
 
 
 def _is_queued(run: Run, connection) -> bool:

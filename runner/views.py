@@ -9,6 +9,7 @@ import redis
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
@@ -19,12 +20,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from runner import quotas, sandbox_state
 from runner.access import Viewer, address_hash, remember_guest
+from runner.ending import request_cancel
 from runner.events import send_control
-from runner.execution import end_without_box
 from runner.forms import NewProjectForm, ProjectSettingsForm
-from runner.guests import guest_project, project_from_sample
+from runner.guests import existing_guest_project, new_guest_project, project_from_sample
 from runner.models import ENTRY, Artefact, Project, Run
-from runner.outcomes import sentence
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording
 from runner.samples import FIRST_SAMPLE, SAMPLES
@@ -110,7 +110,8 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
     found = find_project(Project.objects.visible_to(viewer), user=user, slug=slug)
     can_edit = Project.objects.editable_by(viewer).filter(pk=found.pk).exists()
     runs = recent_runs(found)
-    last_run = next((run for run in runs if run.status == Run.Status.SUCCEEDED), None)
+    finished_well = Run.objects.filter(revision__project=found, status=Run.Status.SUCCEEDED)
+    last_run = finished_well.select_related("revision__project__owner").order_by("-finished").first()
     backtest = last_run.backtests.order_by("position").first() if last_run else None
     return render(
         request,
@@ -118,7 +119,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
         {
             "project": found,
             # What others read is what was run, not what is being typed.
-            "source": found.source if can_edit or last_run is None else last_run.revision.source,
+            "source": found.source if can_edit else last_run.revision.source if last_run else "",
             "last_run": last_run,
             "runs": runs if can_edit else [],
             "can_edit": can_edit,
@@ -270,9 +271,7 @@ def delete_project(request: HttpRequest, **where: str) -> HttpResponse:
     found = find_project(Project.objects.editable_by(Viewer.of(request)), **where)
     if request.method == "GET":
         return render(request, "runner/project_confirm_delete.html", {"project": found})
-    for run in Run.objects.filter(revision__project=found).in_progress():
-        Run.objects.filter(pk=run.pk).update(cancel_requested=timezone.now())
-    found.delete()
+    found.delete()  # a worker that still runs one of its runs finds the row gone, and ends the box
     messages.success(request, f"“{found.title}” was deleted with its runs.")
     return SeeOther("runner:dashboard" if request.user.is_authenticated else "playground:home")
 
@@ -309,14 +308,21 @@ def try_sample(request: HttpRequest) -> HttpResponse:
                 return SeeOther("runner:dashboard")
             found = project_from_sample(viewer.user, FIRST_SAMPLE)
     else:
-        found, key = guest_project(viewer)
-        viewer = Viewer(None, found.guest_hash)
-    if not (latest := latest_run(found)) or latest.is_finished:
-        try:
-            if sandbox_state.current().ready:
+        found = existing_guest_project(viewer)
+    try:
+        with transaction.atomic():
+            # A new guest's project and its first run are made together or not at all, so that the limit of runs
+            # from one address is also one of projects.
+            if found is None:
+                found, key = new_guest_project()
+                viewer = Viewer(None, found.guest_hash)
+            latest = latest_run(found)
+            if (latest is None or latest.is_finished) and sandbox_state.current().ready:
                 start_run(found, viewer, files=found.draft, address_hash=address_hash(request))
-        except QuotaExceeded as refusal:
-            messages.warning(request, str(refusal))
+    except QuotaExceeded as refusal:
+        messages.warning(request, str(refusal))
+        if key is not None:
+            return SeeOther("playground:home")
     response = SeeOther(found.edit_url)
     if key is not None:
         remember_guest(response, key)
@@ -434,17 +440,6 @@ def cancel(request: HttpRequest, run: Any) -> HttpResponse:
     if _wants_json(request):
         return JsonResponse({"status": found.status})
     return SeeOther(found)
-
-
-def request_cancel(run: Run) -> None:
-    """End a waiting run now; ask the worker of a running one to stop it."""
-    if run.status == Run.Status.QUEUED and end_without_box(
-        run, Run.Status.CANCELLED, sentence(Run.Status.CANCELLED, {"wall_seconds": 0.0})
-    ):
-        return
-    Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING, cancel_requested__isnull=True).update(
-        cancel_requested=timezone.now()
-    )
 
 
 @require_POST

@@ -114,10 +114,10 @@ def staff() -> Client:
 
 
 @pytest.mark.parametrize(
-    "page", ["accounts_user_changelist", "accounts_user_add", "accounts_plan_changelist", "accounts_plan_add"]
+    "view", ["accounts_user_changelist", "accounts_user_add", "accounts_plan_changelist", "accounts_plan_add"]
 )
-def test_the_administration_shows_accounts_and_plans(staff, alice, page):
-    assert staff.get(reverse(f"admin:{page}")).status_code == 200
+def test_the_administration_shows_accounts_and_plans(staff, alice, view):
+    assert staff.get(reverse(f"admin:{view}")).status_code == 200
 
 
 def test_staff_find_change_and_add_an_account(staff, alice):

@@ -61,6 +61,18 @@ def test_only_the_owner_changes_anything(client_for, alice, visibility, who):
     assert run.project.source == "print(1)"
 
 
+def test_what_is_being_typed_is_nobody_elses_to_read(client_for, alice):
+    project = make_project(alice, source="shown = 1", visibility=PUBLIC)
+    visitor = client_for("visitor")
+    assert "shown = 1" not in visitor.get(project.base_url).content.decode()  # never run: only a draft
+    make_finished_run(project)
+    Project.objects.filter(pk=project.pk).update(draft={"main.py": "secret_draft = 2"})
+    for _ in range(21):
+        make_finished_run(project, status="failed")
+    page = visitor.get(project.base_url).content.decode()
+    assert "secret_draft" not in page and "shown" in page
+
+
 def test_a_public_project_opens_read_only_for_others(client_for, alice):
     project = make_project(alice, visibility=PUBLIC)
     response = client_for("bob").get(project.edit_url)

@@ -61,6 +61,14 @@ def test_a_flushed_stream_is_filled_from_the_recording():
     assert numbers(asyncio.run(asyncio.wait_for(story(), 20))) == [1, 2, 3, 4, 5]
 
 
+def test_a_hole_in_the_stream_is_filled_from_the_recording():
+    run_id = uuid4()
+    publisher = Publisher(run_id)
+    publisher.publish(*[line(f"{n}\n") for n in range(1, 10)], {"type": "finished", "status": "succeeded"})
+    redis_connection().xdel(stream_key(run_id), "4-0", "5-0", "6-0")
+    assert numbers(asyncio.run(asyncio.wait_for(collect(run_id), 20))) == list(range(1, 11))
+
+
 def test_a_finished_run_is_read_from_its_compressed_recording():
     run_id = uuid4()
     publisher = Publisher(run_id)

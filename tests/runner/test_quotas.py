@@ -7,12 +7,12 @@ from django.utils import timezone
 
 from accounts.models import Plan
 from runner.access import Viewer
-from runner.models import ENTRY, Run
+from runner.models import ENTRY, Project, Run
 from runner.quotas import QuotaExceeded
 from runner.starting import start_run
 from tests.factories import make_finished_run, make_project, make_run
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services", "engine")]
 
 
 def start(project, **values):
@@ -56,14 +56,23 @@ def test_a_shorter_time_limit_may_be_asked_for_but_not_a_longer_one():
     assert start(project, wall_seconds=10**6).limits["wall_seconds"] == project.owner.plan.wall_seconds
 
 
-def test_a_guest_address_has_one_run_at_a_time(client):
+def test_a_guest_has_one_run_at_a_time_and_their_neighbour_one_of_their_own(client):
     assert client.post("/try").status_code == 303
-    assert Run.objects.get().status == Run.Status.QUEUED
-    # A second browser at the same address.
-    other = type(client)()
-    response = other.post("/try", follow=True)
+    project = Project.objects.get()
+    response = client.post(f"{project.base_url}/run", {"source": "print(2)"}, follow=True)
     assert "still in progress" in response.content.decode()
     assert Run.objects.count() == 1
+    # A second browser at the same address.
+    type(client)().post("/try")
+    assert Run.objects.count() == 2
+
+
+def test_guests_at_one_address_share_a_days_runs_and_so_its_projects(client):
+    Plan.objects.filter(is_for_guests=True).update(runs_per_day=1)
+    client.post("/try")
+    response = type(client)().post("/try", follow=True)
+    assert "1 runs in 24 hours" in response.content.decode()
+    assert Project.objects.count() == Run.objects.count() == 1
 
 
 def test_the_place_in_the_queue_is_counted():

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from runner.access import hash_key
+from runner.events import Publisher
 from runner.models import Project, Run
 from runner.recording import Recording
 from runner.starting import QUEUE
@@ -44,6 +45,17 @@ def test_a_run_the_queue_has_forgotten_is_sent_again_once():
     assert sweep_runs()[1] == 1
     assert sweep_runs()[1] == 0
     assert django_rq.get_queue(QUEUE).fetch_job(f"run-{run.pk}") is not None
+
+
+def test_an_end_that_was_stored_but_not_announced_is_announced():
+    ago = timezone.now() - timedelta(minutes=1)
+    run = make_run(status=Run.Status.SUCCEEDED, started=ago, finished=ago, message="Finished in 1.0 s.")
+    Publisher(run.pk).publish({"type": "stdout", "text": "1", "t": 0.0})
+    sweep_runs()
+    last = Recording(run.pk).read()[-1]
+    assert (last["type"], last["status"], last["message"]) == ("finished", "succeeded", "Finished in 1.0 s.")
+    sweep_runs()
+    assert len(Recording(run.pk).read()) == 2
 
 
 def test_guests_projects_end_after_their_time():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from runner.events import Publisher, stream_key
 from runner.models import ENTRY, Project, Run
 from tests.factories import make_finished_run, make_project, make_run
 
@@ -17,7 +18,7 @@ def project(client):
     return project
 
 
-def test_run_without_javascript_leads_to_the_run_page(client, project, django_capture_on_commit_callbacks):
+def test_run_without_javascript_leads_to_the_run_page(client, project):
     response = client.post(f"{project.base_url}/run", {"source": "print(2)\r\n", "param:lookback": "20"})
     run = Run.objects.get()
     assert response.status_code == 303 and response["Location"] == f"/r/{run.pk}"
@@ -78,7 +79,17 @@ def test_malformed_parameters_are_refused(client, project, fields):
     assert not Run.objects.exists()
 
 
+def test_an_unconfirmed_address_does_not_publish(client, project):
+    response = client.post(
+        f"{project.base_url}/settings", {"visibility": "public"}, headers={"Accept": "application/json"}
+    )
+    assert response.status_code == 422 and "Confirm your e-mail address" in response.json()["message"]
+    project.refresh_from_db()
+    assert project.visibility == Project.Visibility.PRIVATE
+
+
 def test_title_and_visibility_change(client, project):
+    project.owner.emailaddress_set.create(email=project.owner.email, verified=True, primary=True)
     client.post(f"{project.base_url}/settings", {"title": "  New\tname ", "visibility": "public"})
     project.refresh_from_db()
     assert (project.title, project.visibility) == ("New name", Project.Visibility.PUBLIC)
@@ -86,8 +97,13 @@ def test_title_and_visibility_change(client, project):
 
 def test_deleting_a_project_deletes_its_runs_and_their_files(client, project, django_capture_on_commit_callbacks):
     run = make_finished_run(project)
+    publisher = Publisher(run.pk)
+    publisher.publish({"type": "stdout", "text": "private", "t": 0.0})
+    assert publisher.recording.directory.exists() and publisher.redis.exists(stream_key(run.pk))
     assert client.get(f"{project.base_url}/delete").status_code == 200
-    client.post(f"{project.base_url}/delete")
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(f"{project.base_url}/delete")
+    assert not publisher.recording.directory.exists() and not publisher.redis.exists(stream_key(run.pk))
     assert not Project.objects.filter(pk=project.pk).exists() and not Run.objects.filter(pk=run.pk).exists()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from runner.access import Viewer
+from runner.ending import request_cancel
 from runner.events import follow
 from runner.models import ENTRY, Project, Run
 from runner.quotas import QuotaExceeded
 from runner.starting import BadInput, clean_source, parse_param, start_run
-from runner.views import request_cancel
 
 OPERATOR = "operator"
 
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("file", help="a Python file; - reads standard input")
         parser.add_argument("--user", default=OPERATOR, help="run as this user, with this user's plan")
         parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE")
-        parser.add_argument("--timeout", type=float, metavar="SECONDS", help="a shorter time limit than the plan's")
+        parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="a shorter time limit than the plan's")
         parser.add_argument("--json", action="store_true", help="JSON lines only (without it, text as it was printed)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -40,6 +41,7 @@ class Command(BaseCommand):
             run = self._start(options["user"], Path(options["file"]).stem, source, params, options["timeout"])
         except (BadInput, QuotaExceeded) as error:
             raise CommandError(str(error)) from None
+        self.printed = 0
         try:
             async_to_sync(self._print_events)(run, options["json"])
         except KeyboardInterrupt:
@@ -61,12 +63,13 @@ class Command(BaseCommand):
         title = "stdin" if name == "-" else name[:100]
         slug = "script-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in title.lower())[:50]
         project, _ = Project.objects.get_or_create(owner=user, slug=slug, defaults={"title": title})
-        Project.objects.filter(pk=project.pk).update(draft={ENTRY: source})
+        project.save_draft(source, project.draft_version)
         return start_run(project, Viewer(user), files={ENTRY: source}, params=params, wall_seconds=timeout)
 
     async def _print_events(self, run: Run, as_json: bool) -> None:
-        async for batch in follow(run.pk):
+        async for batch in follow(run.pk, after=self.printed):
             for line in batch:
+                self.printed += 1
                 if as_json:
                     self._write(line)
                 else:
@@ -121,6 +124,13 @@ def _read(file: str) -> str:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise CommandError(f"{file} is not UTF-8 text (byte {error.start}).") from None
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError("must be a number of seconds above 0")
+    return value
 
 
 def _param(text: str) -> tuple[str, Any]:
