@@ -117,8 +117,12 @@ class Box:
         self.close()
 
     def _send(self, message: dict[str, Any]) -> None:
-        if not self._ended:
+        if self._ended:
+            return
+        try:
             self._connection.send(message)
+        except EngineUnavailable:
+            pass  # the box has just ended, or the engine died: events() says which
 
 
 class _Connection:

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 PROTOCOL_VERSION = 1
-MAX_FRAME = 40 * 1024 * 1024
+# The largest file a box may hand over (see runner.quotas) must fit in base64, which adds a third.
+MAX_FRAME = 64 * 1024 * 1024
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 MAX_SOURCE_FILES = 200
 MAX_PARAMS_BYTES = 256 * 1024
