@@ -11,6 +11,8 @@ export interface FeedListener {
 }
 
 const SILENCE_MS = 50_000;
+/** The close code of a run that does not exist for this viewer. */
+const NOT_FOUND = 4404;
 const POLL_MS = 2_000;
 const FIRST_DELAY_MS = 400;
 const LONGEST_DELAY_MS = 15_000;
@@ -71,18 +73,23 @@ export class RunFeed {
     this.socket = socket;
     this.listen(socket);
     socket.onopen = () => {
-      this.failures = 0;
       this.listen(socket);
       this.report("live");
     };
     socket.onmessage = (message) => {
+      // Only now: a server that accepts and closes at once is no success.
+      this.failures = 0;
       this.listen(socket);
       this.receive(String(message.data));
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (this.socket !== socket) return;
       this.socket = null;
       clearTimeout(this.silence);
+      if (code === NOT_FOUND) {
+        this.end(); // deleted, or not ours any more: asking again does not help
+        return;
+      }
       if (!this.closed && !this.ended) this.lost();
     };
   }
