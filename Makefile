@@ -1,5 +1,5 @@
 # make run | test | bench | lint | format | setup. Needs python3 (3.11 or newer) and nothing else.
-# Variables such as PORT, DATABASE_URL and DATA_DIR are listed in docs/operating.md; every one is optional.
+# Variables such as PORT, DATABASE_URL and DATA_DIR are listed in docs/self-hosting.md; every one is optional.
 
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11; do \

@@ -48,8 +48,6 @@ if PRODUCTION and "*" in ALLOWED_HOSTS:
 # How many reverse proxies of ours stand before the web server and append to X-Forwarded-For.
 TRUSTED_PROXIES = environment.whole_number("TRUSTED_PROXIES", 0, 0, 10)
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
-# How many proxies stand before us and add X-Forwarded-For; 0 means the peer address is the visitor.
-TRUSTED_PROXIES = environment.whole_number("TRUSTED_PROXIES", 0, 0, 10)
 
 # Secrets
 
