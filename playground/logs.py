@@ -15,7 +15,7 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 
 
 class JsonFormatter(logging.Formatter):
-    """time, level, logger, message, and where present the run's id, the request's path and the traceback."""
+    """time, level, logger, message, and where present the run's id, the answer's status and the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()

@@ -388,7 +388,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"handlers": ["console"], "propagate": False},
-        "django.request": {"level": "ERROR"},  # 4xx answers are in the access log
+        "django.request": {"level": "ERROR"},  # a 404 is not our mistake
         "rq": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
     },

@@ -64,6 +64,10 @@ def variables_read() -> set[str]:
         for path in (settings.BASE_DIR / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+                in_loop = isinstance(node, ast.comprehension) and path.name == "settings.py"
+                if in_loop and isinstance(node.iter, ast.Tuple):
+                    names = {item.value for item in node.iter.elts if isinstance(item, ast.Constant)}
+                    found |= {name for name in names if str(name).endswith("_BASE")}
                 if called == "os.environ.get" or (called.startswith("environment.") and path.name == "settings.py"):
                     texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
                     found |= {text for text in texts if re.fullmatch(r"[A-Z][A-Z_]{2,}", text)}
