@@ -280,6 +280,12 @@ class Run(models.Model):
         return self.status not in self.IN_PROGRESS
 
     @property
+    def changed_params(self) -> dict[str, Any]:
+        """The parameters this run was given that differ from what the code declares as default."""
+        defaults = {param["name"]: param.get("default") for param in self.declared_params}
+        return {name: value for name, value in self.params.items() if name in defaults and defaults[name] != value}
+
+    @property
     def socket_url(self) -> str:
         return f"/ws/r/{self.pk}"
 

@@ -72,7 +72,8 @@ def chosen_params(run: Run | None) -> list[dict[str, Any]]:
 def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
     viewer = Viewer.of(request)
     runs = recent_runs(project)
-    last_declaring = next((run for run in runs if run.declared_params), None)
+    # A run that failed early may not have come to its parameters; one that succeeded and has none has none.
+    last_declaring = next((run for run in runs if run.declared_params or run.status == Run.Status.SUCCEEDED), None)
     state = sandbox_state.current()
     base = project.base_url
     return {
@@ -97,6 +98,11 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
 @require_GET
 def workspace(request: HttpRequest, **where: str) -> HttpResponse:
     viewer = Viewer.of(request)
+    if viewer.user is not None and "token" in where:
+        # A guest's address goes on working for the account that took the project over.
+        adopted = Project.objects.filter(owner=viewer.user, token=where["token"]).select_related("owner").first()
+        if adopted is not None:
+            return redirect(adopted.edit_url)
     project = find_project(Project.objects.visible_to(viewer), **where)
     if not Project.objects.editable_by(viewer).filter(pk=project.pk).exists():
         return redirect(project)
