@@ -82,8 +82,9 @@ class Engine:
             self.reason = f"The engine could not make its private mounts: {error}."
         except NoFreeNumbers as error:
             self.reason = f"The engine found no user ids for boxes: {error}."
-        if self.reason:
+        if not hasattr(self, "staging"):
             return
+        # Also when only the environment is missing: it may come later, and its boxes must not lack their groups.
         if not options.no_cgroups:
             self.parent = cgroups.find_parent(self.group_name)
         if self.parent is not None:

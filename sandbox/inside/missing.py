@@ -14,6 +14,15 @@ _KNOWN = [
     "quantlib", "requests", "scipy", "seaborn", "sklearn", "sqlalchemy", "statsmodels", "sympy", "talib", "tensorflow",
     "torch", "tqdm", "xgboost", "yfinance",
 ]  # fmt: skip
+_PRICES = 'Prices come from qfp: `from qfp import data`, then data.prices("AAPL").'
+# Packages that only make sense with a network, and what does their work here.
+_NEED_A_NETWORK = {
+    "yfinance": _PRICES,
+    "pandas_datareader": _PRICES,
+    "alpha_vantage": _PRICES,
+    "nasdaqdatalink": _PRICES,
+    "quandl": _PRICES,
+}
 _ALIASES = {
     "scikit_learn": "sklearn",
     "scikit": "sklearn",
@@ -33,6 +42,9 @@ class MissingPackages:
         line = _line_of_the_import()
         if line is None:
             return None  # a library looking for something optional, or a question that wants None for an answer
+        if name in _NEED_A_NETWORK:
+            text = f"{name!r} is not available: programs here have no network. {_NEED_A_NETWORK[name]}"
+            raise ModuleNotFoundError(f"{text} (line {line})", name=name)
         meant = proposal(name)
         if meant is None:
             raise ModuleNotFoundError(f"No package called {name!r} (line {line})", name=name)
