@@ -50,10 +50,10 @@ account_pages = [
     path("connections/register", social.signup, name="socialaccount_signup"),
     path("connections/cancelled", social.login_cancelled, name="socialaccount_login_cancelled"),
     path("connections/error", social.login_error, name="socialaccount_login_error"),
-    path("google/login", google.login, name="google_login"),
-    path("google/callback", google.callback, name="google_callback"),
-    path("github/login", github.oauth2_login, name="github_login"),
-    path("github/callback", github.oauth2_callback, name="github_callback"),
+    path("google/login", views.when_configured("google", google.login), name="google_login"),
+    path("google/callback", views.when_configured("google", google.callback), name="google_callback"),
+    path("github/login", views.when_configured("github", github.oauth2_login), name="github_login"),
+    path("github/callback", views.when_configured("github", github.oauth2_callback), name="github_callback"),
 ]
 
 urlpatterns = [

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 from allauth.account.internal.flows.reauthentication import raise_if_reauthentication_required
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.adapter import get_adapter as get_social_adapter
@@ -10,7 +14,7 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -76,3 +80,15 @@ def delete_account(user: User) -> None:
         for session in UserSession.objects.filter(user=user):
             session.end()
         User.objects.get(pk=user.pk).delete()
+
+
+def when_configured(provider: str, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view of a provider, or "not found" where this site has no client id for it."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not get_social_adapter().list_apps(request, provider=provider):
+            raise Http404(f"Signing in with {provider} is not set up here.")
+        return view(request, *args, **kwargs)
+
+    return checked

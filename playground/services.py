@@ -107,6 +107,10 @@ class Services:
     def status(self) -> dict[str, bool]:
         return {"postgres": self.postgres_answers(), "redis": self.redis_answers()}
 
+    def alive(self) -> dict[str, bool]:
+        """Whether the processes are there; asks them nothing, so a server under load is not taken for a dead one."""
+        return {"postgres": self._postgres_pid() is not None, "redis": self._redis_pid() is not None}
+
     def pids(self) -> set[int]:
         """The processes of both services, with their children."""
         servers = {pid for pid in (self._postgres_pid(), self._redis_pid()) if pid is not None}

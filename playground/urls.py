@@ -25,3 +25,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("staff/queues/", include("django_rq.urls")),
 ]
+
+handler500 = "playground.views.server_error"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.contrib.admin.views.decorators import staff_member_required
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from accounts.models import Plan
 from playground import docs, specimens
@@ -45,6 +51,8 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
 @require_GET
 def docs_page(request: HttpRequest, page: str = "index") -> HttpResponse:
     slug = page.rstrip("/")
+    if not slug:
+        return redirect("playground:docs")
     if slug != page or (slug == "index" and request.path.endswith("/index")):
         return redirect(docs.url_of(slug), permanent=True)
     found = docs.find_page(slug)
@@ -63,3 +71,11 @@ def styleguide(request: HttpRequest) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The form's token was missing or old: say what to do, not what a token is."""
     return render(request, "playground/csrf_failure.html", {"came_from": request.path}, status=403)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """503 while the database or Redis is away, which passes; 500 for what is a mistake of ours."""
+    away = isinstance(sys.exc_info()[1], (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError))
+    if not away:
+        return HttpResponse(render_to_string("500.html"), status=500)
+    return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "10"})

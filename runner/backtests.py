@@ -135,7 +135,7 @@ def _hash_or_none(value: Any, name: str) -> str | None:
 
 
 def _moments(values: Any) -> tuple[list[str], np.ndarray]:
-    """The dates as given and as UTC instants, strictly increasing."""
+    """The dates as UTC instants, strictly increasing, and written our way: no text of the claim is kept."""
     texts = [_text(value, "A date", 40) for value in _list(values, "The dates", MAX_BARS, 2)]
     try:
         stamps = np.array([datetime.fromisoformat(text).replace(tzinfo=None) for text in texts], dtype="datetime64[us]")
@@ -145,7 +145,8 @@ def _moments(values: Any) -> tuple[list[str], np.ndarray]:
         raise ClaimRefused("A date lies outside 1700 to 2200.")
     if not np.all(np.diff(stamps) > np.timedelta64(0)):
         raise ClaimRefused("The dates must increase from bar to bar.")
-    return texts, stamps
+    days_only = np.array_equal(stamps, stamps.astype("datetime64[D]"))
+    return np.datetime_as_string(stamps, unit="D" if days_only else "s").tolist(), stamps
 
 
 def _fills(values: Any, bars: int) -> list[dict[str, float]]:
@@ -194,6 +195,8 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
     entry = next((e for e in entries if e["object"] == instrument["object"]), None)
     if entry is None:
         raise NotVerified("The claimed series is not part of this run's data snapshot.")
+    if (entry["symbol"], entry["id"]) != (instrument["symbol"], instrument["series"]):
+        raise NotVerified(f"The bars are those of {entry['symbol']}, not of the instrument that is named.")
     columns = _table(store, entry["object"])
     if not {"date", "high", "low", "close"} <= set(columns):
         raise NotVerified("The claimed series has no high, low and close, so fills cannot be compared with it.")
@@ -256,14 +259,15 @@ def _check_leverage(fills: list[dict[str, float]], close: np.ndarray, cash: floa
 # The check --------------------------------------------------------------------------------------------------
 
 
-def check_claim(claim: Any, store: Path) -> CheckedBacktest:
+def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> CheckedBacktest:
     """What the site stores and shows of a claimed backtest.
 
     claim: whatever the box sent. store: the folder with objects/ and snapshots/.
+    run_snapshot: the snapshot the run was given; a claim over another one is not verified.
     Raises ClaimRefused for a claim that is malformed, too large, or holds impossible values.
     """
     claim = _object(claim, "The claim")
-    if claim.get("version") != 1:
+    if claim.get("version") != 1 or claim["version"] is True:
         raise ClaimRefused("The claim's version is not known here; update qfp.")
     dates, stamps = _moments(claim.get("dates"))
     cash = _number(claim.get("cash"), "cash", 1e-9, 1e15)
@@ -280,6 +284,8 @@ def check_claim(claim: Any, store: Path) -> CheckedBacktest:
     try:
         if len(instruments) != 1:
             raise NotVerified("Only backtests of one instrument can be replayed.")
+        if run_snapshot is not None and snapshot != run_snapshot:
+            raise NotVerified("The claimed data snapshot is not the one this run was given.")
         bars = our_bars(store, snapshot, instruments[0], stamps)
         if np.isnan(bars.close).any():
             raise NotVerified("The series has missing prices in this period.")

@@ -188,9 +188,14 @@ class Execution:
             self._notice(event, f"Only the first {MAX_BACKTESTS} backtests of a run are kept.")
             return
         try:
-            checked = check_claim(event.get("claim"), Path(settings.STORE_DIR))
+            checked = check_claim(event.get("claim"), Path(settings.STORE_DIR), self.run.snapshot)
         except ClaimRefused as refusal:
             self._notice(event, f"This backtest is not shown: {refusal.reason}")
+            return
+        except Exception:
+            # Whatever a claim holds, it must not take the run with it.
+            logger.exception("run %s: a claim could not be checked", self.run.pk)
+            self._notice(event, "This backtest is not shown: checking it failed, which is a fault of ours.")
             return
         backtest = Backtest(
             run=self.run,

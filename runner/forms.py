@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from django import forms
 
 from runner.models import Project
@@ -9,7 +11,9 @@ from runner.samples import SAMPLES
 
 
 def clean_title(title: str) -> str:
-    return " ".join(title.replace("\x00", "").split())
+    """One line of visible text: control characters and those that reverse or hide text are left out."""
+    visible = "".join(" " if c.isspace() else c for c in title if c.isspace() or unicodedata.category(c)[0] != "C")
+    return " ".join(visible.split())
 
 
 class ProjectSettingsForm(forms.ModelForm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from runner.models import Run
@@ -56,8 +57,17 @@ def _failure(ended: dict[str, Any]) -> str:
         return f"{text[:400]}{where}."
     program = ended.get("exit") or {}
     if program.get("signal"):
-        return f"The program was ended by signal {program['signal']}."
+        return _signal(program["signal"])
     return f"The program ended with exit code {program.get('code')}."
+
+
+def _signal(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "unknown"
+    why = " It made a system call that is not allowed here." if name == "SIGSYS" else ""
+    return f"The program was ended by signal {number} ({name}).{why}"
 
 
 def _notices(notices: list[dict[str, Any]]) -> list[str]:

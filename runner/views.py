@@ -422,7 +422,7 @@ def run_events(request: HttpRequest, run: Any) -> HttpResponse:
     """The stored events after a number: for polling where sockets are blocked, and for "load all"."""
     found = find_run(request, run)
     try:
-        after = max(0, int(request.GET.get("after", 0)))
+        after = min(10**9, max(0, int(request.GET.get("after", 0))))
         limit = min(EVENTS_AT_ONCE, max(1, int(request.GET.get("limit", EVENTS_AT_ONCE))))
     except ValueError:
         return JsonResponse({"message": "after and limit are whole numbers."}, status=400)

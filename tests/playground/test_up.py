@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -104,6 +105,14 @@ def test_everything_answers_and_a_stop_leaves_nothing(site):
     site.wait_for(lambda: "web ended (killed by SIGKILL)" in site.said)
     site.wait_for(lambda: _answers(site))
 
+    # So do the database and Redis.
+    services = Services(site.data)
+    for server in services.pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
+    site.wait_for(lambda: "it starts again now" in site.said)
+    site.wait_for(lambda: all(services.status().values()) and _is_ready(site))
+
     site.supervisor.terminate()
     assert site.supervisor.wait(30) == 0
     site.wait_until_nothing_is_left()
@@ -126,6 +135,13 @@ def _children(parent: int, name: str) -> list[int]:
     """The processes that parent itself started and whose command line has name in it."""
     own = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     return [int(pid) for pid in own if name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def _is_ready(site: Site) -> bool:
+    try:
+        return bool(json.loads(site.ask("/readyz"))["ready"])
+    except OSError:
+        return False
 
 
 def _answers(site: Site) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -214,3 +215,21 @@ def test_the_drawing_has_a_title_and_nothing_of_the_users(claim):
     assert svg.startswith("<svg") and "<title>Equity" in svg and "NaN" not in svg and "nan" not in svg
     assert equity_svg(["2020-01-01"], [1.0]) == ""
     assert "<script>" not in equity_svg(["<script>", "<script>2"], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("separator", ["\x00", "\ud800", "<"])
+def test_dates_are_stored_in_our_own_writing(claim, separator):
+    claim["dates"] = [f"{date[:10]}{separator}00:00:00" for date in claim["dates"]]
+    checked = check_claim(claim, STORE)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for date in checked.dates)
+
+
+@pytest.mark.parametrize(("field", "value"), [("symbol", "<b>BRK.A</b>"), ("series", "other/SPY")])
+def test_our_bars_under_another_name_are_not_verified(claim, field, value):
+    claim["instruments"][0][field] = value
+    assert not check_claim(claim, STORE).verified
+
+
+def test_a_snapshot_the_run_was_not_given_is_not_verified(claim):
+    assert check_claim(claim, STORE, claim["snapshot"]).verified
+    assert not check_claim(claim, STORE, "0" * 64).verified

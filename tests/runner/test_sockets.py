@@ -71,8 +71,13 @@ def test_strangers_hear_nothing_not_even_that_the_run_exists(listen, run, who):
     assert listen(f"/ws/r/{uuid4()}", user) == ([], NOT_FOUND)
 
 
-def test_another_sites_page_cannot_listen_with_the_users_cookies(listen, run):
-    assert listen(f"/ws/r/{run.pk}", run.user, origin="https://evil.example") == ([], None)
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null"])
+def test_another_sites_page_cannot_listen_with_the_users_cookies(listen, run, origin):
+    assert listen(f"/ws/r/{run.pk}", run.user, origin=origin) == ([], None)
+
+
+def test_an_address_without_a_socket_is_refused(listen, run):
+    assert listen("/ws/nothing", run.user) == ([], None)
 
 
 def test_a_flushed_redis_takes_nothing_away(listen, run):

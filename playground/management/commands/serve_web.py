@@ -16,4 +16,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         command = web_command()
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606  (no shell is wanted)

@@ -32,6 +32,7 @@ BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 HEALTHY_SECONDS = 30.0
 FIRST_PAGE_SECONDS = 120.0
 REST_SECONDS = 30.0
+SERVICE_CHECK_SECONDS = 2.0
 POLITE_SECONDS = 2.0
 LAST_SECONDS = 4.0
 
@@ -71,6 +72,7 @@ class Command(BaseCommand):
         self.mark = os.environ[MARK] = uuid.uuid4().hex
         self.programs: list[Program] = []
         self.services_started: list[str] = []
+        self.services_checked = 0.0
         self.guard: subprocess.Popen | None = None
         try:
             self._check_address()
@@ -236,7 +238,25 @@ class Command(BaseCommand):
     def _keep_running(self) -> None:
         while True:
             self._restart_the_dead()
+            self._restart_dead_services()
             time.sleep(0.25)
+
+    def _restart_dead_services(self) -> None:
+        """PostgreSQL and Redis run apart from us; whoever kills one of them finds it back a moment later."""
+        now = time.monotonic()
+        if now < self.services_checked + SERVICE_CHECK_SECONDS:
+            return
+        self.services_checked = now
+        alive = settings.SERVICES.alive()
+        wanted = {"postgres": settings.USES_EMBEDDED_POSTGRES, "redis": settings.USES_EMBEDDED_REDIS}
+        dead = [name for name, ours in wanted.items() if ours and not alive[name]]
+        if not dead:
+            return
+        self.stderr.write(f"{' and '.join(dead)} ended; it starts again now.")
+        try:
+            settings.SERVICES.start(postgres=wanted["postgres"], redis=wanted["redis"])
+        except ServiceError as problem:
+            self.stderr.write(f"{problem} Trying again.")
 
     def _restart_the_dead(self) -> None:
         self._reap_orphans()
