@@ -16,6 +16,7 @@ const PHASE_WORDS: Record<string, string> = {
 export interface RunObserver {
   param(param: Param): void;
   began(): void;
+  running(): void;
   ended(status: RunStatus, declared: Set<string>): void;
   goToLine(line: number): void;
 }
@@ -122,6 +123,7 @@ export class RunView {
         if (event.phase === "running") {
           this.status = "running";
           this.startedAt ||= Date.now() - event.t * 1000;
+          this.observer.running();
         }
         announce(PHASE_WORDS[event.phase] ?? event.phase, true);
         break;
@@ -330,7 +332,7 @@ export class RunView {
       toast("The line was not delivered: the server cannot be reached. Send it again in a moment.", "error");
       return;
     }
-    this.console.say("input", asked?.password ? "••••••" : field.value);
+    this.console.say("input", (asked?.prompt ?? "") + (asked?.password ? "••••••" : field.value));
     if (this.asked === asked) this.ask(null);
   }
 

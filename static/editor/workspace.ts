@@ -53,6 +53,7 @@ const view = new RunView(output, frame, {
   began: () => {
     if (tabs.isNarrow && tabs.current === "code") tabs.show("result");
   },
+  running: () => void refreshRuns(),
   ended: (status, declared) => {
     if (status === "succeeded") params?.keepOnly(declared);
     void refreshRuns();
@@ -173,6 +174,8 @@ function drawNudge(): void {
       void run();
     });
     place.replaceChildren(button);
+  } else {
+    place.replaceChildren(); // what an earlier run suggested
   }
   nudge.hidden = !idea && !find("[data-keep]", nudge);
 }
