@@ -391,6 +391,5 @@ LOGGING = {
         "django.server": {"handlers": ["console"], "propagate": False},
         "django.request": {"level": "ERROR"},  # a 404 is not our mistake
         "rq": {"level": "WARNING"},
-        "httpx": {"level": "WARNING"},
     },
 }
