@@ -17,7 +17,7 @@ from marketdata.store import current_snapshot_id
 from runner import quotas
 from runner.access import Viewer
 from runner.events import Publisher
-from runner.models import ENTRY, MAX_SOURCE_BYTES, Project, Run
+from runner.models import ENTRY, MAX_SOURCE_BYTES, Project, Revision, Run
 
 logger = logging.getLogger(__name__)
 
@@ -98,30 +98,27 @@ def start_run(
         quotas.check_run(viewer, plan, address_hash)
         revision = project.make_revision(files, author=viewer.user)
         Project.objects.filter(pk=project.pk).update(updated=timezone.now())
-        run = Run.objects.create(
-            revision=revision,
-            user=viewer.user,
-            address_hash="" if viewer.user is not None else address_hash,
+        return queue_run(
+            revision,
+            viewer.user,
             params=params or {},
             limits=limits,
+            address_hash="" if viewer.user is not None else address_hash,
             snapshot=current_snapshot_id() or "",
         )
-        transaction.on_commit(lambda: enqueue(run))
+
+
+def queue_run(revision: Revision, user: Any, **values: Any) -> Run:
+    """Make a run that no quota counts against starting (it counts once it exists), and queue it on commit."""
+    run = Run.objects.create(revision=revision, user=user, **values)
+    transaction.on_commit(lambda: enqueue(run))
     return run
 
 
 def rerun(run: Run) -> Run:
     """The same revision, parameters, limits and snapshot again (staff, from the admin)."""
-    again = Run.objects.create(
-        revision=run.revision,
-        user=run.user,
-        address_hash=run.address_hash,
-        params=run.params,
-        limits=run.limits,
-        snapshot=run.snapshot,
-    )
-    transaction.on_commit(lambda: enqueue(again))
-    return again
+    kept = ("address_hash", "params", "limits", "snapshot")
+    return queue_run(run.revision, run.user, **{name: getattr(run, name) for name in kept})
 
 
 def job_id(run: Run) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from django.core.management import call_command
 
 from runner.access import GUEST_COOKIE
 from runner.models import Project, Run
-from runner.samples import FIRST_SAMPLE
+from runner.samples import FIRST_SAMPLE, SAMPLES
+from runner.showcase import SITE_USER
 from tests.factories import PASSWORD, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services", "engine")]
@@ -49,3 +53,11 @@ def test_signing_in_keeps_them_too_and_only_in_this_browser(client):
     assert Project.objects.get().owner is None
     client.post("/login", {"login": "alice@example.com", "password": PASSWORD})
     assert Project.objects.get().owner == alice
+
+
+def test_every_sample_is_public_and_run_once_however_often_the_site_starts():
+    for _ in range(2):
+        call_command("load_samples", stdout=io.StringIO())
+    assert Project.objects.filter(owner__username=SITE_USER, visibility="public").count() == len(SAMPLES)
+    assert Run.objects.count() == len(SAMPLES)
+    assert Run.objects.order_by("queued").first().project.slug == FIRST_SAMPLE.slug
