@@ -2,6 +2,10 @@
 
 Order is kept by both ends: the program's side waits until a pipe is empty before it writes to another one
 (sandbox/inside/streams.py), and this side looks at the rich channel first.
+
+All boxes share one event loop, so no box may make it expensive: lines of the rich channel are read a few at a time,
+each one counts, and so few may be junk that writing it is never cheaper than reading it. A mistake of ours while we
+read one box is the end of that box, told like any other end.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import socket
 import struct
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +52,9 @@ MAX_PENDING_PIECES = 40
 GROUP_SLACK_BYTES = 32 << 20  # init, page tables, kernel memory
 NEAR_LIMIT = 0.85
 MAX_REFUSAL_NOTICES = 3
+MAX_REFUSED = 1000  # lines of the rich channel that are no message of ours
+LINES_PER_TURN = 50  # of the rich channel, before the event loop looks at the other boxes
+OUTPUT_LIMITS = ("output_bytes", "rich_bytes", "events")
 OWN_PROCESSES = 2  # of a box's tree: nsjail and init
 MAX_STDIN_BACKLOG = 1 << 20
 
@@ -131,11 +139,15 @@ class Box:
 
     def stop(self, reason: str) -> None:
         """End the program for a reason that becomes the outcome; the first reason counts."""
-        if self._observed.stopped_for is not None or self._observed.reported or self._ended.is_set():
-            return
-        self._observed.stopped_for = reason
-        if self._output is not None and reason in ("output_bytes", "rich_bytes", "events"):
+        first = self._observed.stopped_for is None
+        living = not self._observed.reported and not self._ended.is_set()
+        too_much = reason in OUTPUT_LIMITS
+        if first and (living or (too_much and self._observed.reported)):
+            self._observed.stopped_for = reason  # what an ended program left in its pipes counts all the same
+        if too_much and self._output is not None:
             self._output.close()
+        if not first or not living:
+            return
         if self._control is not None:
             self._control.send({"type": "stop"})
         self._kill_timer = self._loop.call_later(STOP_SECONDS, self.kill)
@@ -150,6 +162,28 @@ class Box:
         elif self._process is not None and self._process.poll() is None:
             self._process.kill()
 
+    def fail(self, error: Exception) -> None:
+        """A mistake of ours: this box ends as crashed, now, and the others do not notice."""
+        logger.error("run %s: the engine failed", self.request.run_id, exc_info=error)
+        self._observed.stopped_for = "crashed"
+        self._observed.crash = f"{type(error).__name__}: {error}"
+        if self._output is not None:
+            self._output.drop()
+        self.kill()
+        self._ended.set()
+
+    def guarded(self, callback: Callable[..., Any]) -> Callable[..., Any]:
+        """For callbacks of the event loop, whose errors nobody would hear of."""
+
+        def call(*arguments: Any) -> Any:
+            try:
+                return callback(*arguments)
+            except Exception as error:
+                self.fail(error)
+                return None
+
+        return call
+
     # The life of the box
 
     async def run(self) -> None:
@@ -162,10 +196,15 @@ class Box:
         except (BoxFailed, OSError, TimeoutError) as error:
             self._observed.stopped_for = self._observed.stopped_for or "crashed"
             self._observed.crash = str(error) or type(error).__name__
+        except Exception as error:
+            self.fail(error)
         finally:
             if looking is not None:
                 looking.cancel()
-            await self._clean_up()
+            try:
+                await self._clean_up()
+            except Exception as error:
+                self.fail(error)
         self._tell()
 
     async def _spawn(self) -> None:
@@ -211,7 +250,7 @@ class Box:
         self._log_descriptor = log_read
         self._early_errors = err_read  # until the program runs, only nsjail and its loader can write there
         self._loop.add_reader(log_read, self._read_log)
-        self._control = Control(ours, self._on_control, self._on_control_closed)
+        self._control = Control(ours, self.guarded(self._on_control), self._on_control_closed)
         nsjail_descriptor = os.pidfd_open(self._process.pid)
         self._descriptors.add(nsjail_descriptor)
         self._loop.add_reader(nsjail_descriptor, self._on_nsjail_ended, nsjail_descriptor)
@@ -244,11 +283,14 @@ class Box:
     async def _look(self) -> None:
         while not self._ended.is_set():
             await asyncio.sleep(LOOK_SECONDS)
-            if self.seconds() > self.limits.wall_seconds:
-                self.stop("wall_seconds")
-            self._look_at_usage()
-            if self._output is not None:
-                self._output.resume_when_possible()
+            self.guarded(self._look_once)()
+
+    def _look_once(self) -> None:
+        if self.seconds() > self.limits.wall_seconds:
+            self.stop("wall_seconds")
+        self._look_at_usage()
+        if self._output is not None:
+            self._output.resume_when_possible()
 
     def _look_at_usage(self) -> None:
         usage = self._measure()
@@ -323,8 +365,6 @@ class Box:
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         self._kill_timer = self._loop.call_later(ARTEFACT_SECONDS, self.kill)
-        if self._output is not None:
-            self._output.finish()
 
     def _add_artefact_bytes(self, data: bytes) -> None:
         if not self._artefacts:
@@ -371,7 +411,10 @@ class Box:
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         if self._output is not None:
-            self._output.finish()
+            try:
+                await self._output.finish()
+            except Exception as error:
+                self.fail(error)
         if self._process is not None:
             patience = time.monotonic() + NSJAIL_SECONDS
             while self._process.poll() is None:
@@ -391,6 +434,7 @@ class Box:
             self._loop.remove_writer(descriptor)
             os.close(descriptor)
         self._descriptors.clear()
+        self._init_descriptor = None  # its number may be another box's by now
         self._stdin = -1
         if self._group is not None:
             self._group.kill()
@@ -409,20 +453,7 @@ class Box:
     def may_send(self) -> bool:
         return self._may_send()
 
-    def _tell(self) -> None:
-        observed = self._observed
-        # Sampling cannot see a peak that was refused at once: nearly all of it used counts as met.
-        observed.memory_near_limit = self._peak_memory > NEAR_LIMIT * self.limits.memory_bytes
-        if self._group is None:
-            observed.refused_processes = int(self._most_processes - OWN_PROCESSES >= self.limits.processes)
-        result, limit = outcome.decide(observed)
-        if result == "crashed":
-            logger.error(
-                "run %s: the box failed: %s %s",
-                self.request.run_id,
-                observed.crash,
-                self.log().strip()[-2000:],
-            )
+    def _tell_files(self) -> None:
         for artefact in self._artefacts:
             content = bytes(artefact["content"])
             if len(content) != artefact["size"]:
@@ -436,6 +467,22 @@ class Box:
                     "sha256": hashlib.sha256(content).hexdigest(),
                     "content_base64": base64.b64encode(content).decode("ascii"),
                 }
+            )
+
+    def _tell(self) -> None:
+        self.guarded(self._tell_files)()  # before the outcome is decided: failing is one
+        observed = self._observed
+        # Sampling cannot see a peak that was refused at once: nearly all of it used counts as met.
+        observed.memory_near_limit = self._peak_memory > NEAR_LIMIT * self.limits.memory_bytes
+        if self._group is None:
+            observed.refused_processes = int(self._most_processes - OWN_PROCESSES >= self.limits.processes)
+        result, limit = outcome.decide(observed)
+        if result == "crashed":
+            logger.error(
+                "run %s: the box failed: %s %s",
+                self.request.run_id,
+                observed.crash,
+                self.log().strip()[-2000:],
             )
         self.emit(
             {
@@ -566,29 +613,46 @@ class Output:
         self._progress: dict[str, tuple[float, dict[str, Any] | None]] = {}
         self._line = bytearray()
         self._skipping = False
+        self._backlog: deque[bytes] = deque()  # lines of the rich channel, read and not yet looked at
+        self._continuing = False
         self._text_bytes = 0
         self._rich_bytes = 0
         self._events = 0
+        self._lines = 0
         self._refused = 0
         self._closed = False
         self._paused = False
+        self._read = box.guarded(self._pump)
         for descriptor in self._open:
-            self._loop.add_reader(descriptor, self._pump)
+            self._loop.add_reader(descriptor, self._read)
 
     def close(self) -> None:
         """A limit was met: what came before stays, nothing more is read."""
         if not self._closed:
             self._flush()
-            self._closed = True
-            for descriptor in self._open:
-                self._loop.remove_reader(descriptor)
+            self.drop()
 
-    def finish(self) -> None:
+    def drop(self) -> None:
+        """Nothing more is read or said, not even what has come."""
+        self._closed = True
+        self._backlog.clear()
+        self._line.clear()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        for descriptor in self._open:
+            self._loop.remove_reader(descriptor)
+
+    async def finish(self) -> None:
         """The program has ended: read what the pipes still hold and say it."""
         if self._closed:
             return
-        while self._open and self._pump():
-            pass
+        self._paused = True  # its readers; a slow client does not keep a box that has ended
+        for descriptor in self._open:
+            self._loop.remove_reader(descriptor)
+        while self._pump():
+            await asyncio.sleep(0)  # the other boxes' turn
+            if self._closed:
+                return
         if self._closed:
             return
         for descriptor, decoder in self._decoders.items():
@@ -601,7 +665,8 @@ class Output:
         if self._paused and not self._closed and self._box.may_send():
             self._paused = False
             for descriptor in self._open:
-                self._loop.add_reader(descriptor, self._pump)
+                self._loop.add_reader(descriptor, self._read)
+            self._read()
 
     def _pump(self) -> bool:
         """Read each pipe once, the rich channel first. True when anything came."""
@@ -613,6 +678,9 @@ class Output:
             for descriptor in self._open:
                 self._loop.remove_reader(descriptor)
             return False
+        if self._backlog:
+            self._take_lines()
+            return True
         came = False
         for descriptor in (self._rich, *self._texts):
             if descriptor not in self._open or self._closed:
@@ -628,6 +696,8 @@ class Output:
             came = True
             if descriptor == self._rich:
                 self._take_rich(data)
+                if self._backlog:
+                    break  # the texts come after all of it
             else:
                 self._take_text(descriptor, data)
         return came
@@ -647,7 +717,8 @@ class Output:
         if now - self._last_flush >= FLUSH_SECONDS:
             self._flush()
         elif self._flush_timer is None and self._pieces:
-            self._flush_timer = self._loop.call_later(FLUSH_SECONDS - (now - self._last_flush), self._flush)
+            flush = self._box.guarded(self._flush)
+            self._flush_timer = self._loop.call_later(FLUSH_SECONDS - (now - self._last_flush), flush)
 
     def _add_text(self, stream: str, text: str) -> None:
         if not text:
@@ -685,18 +756,37 @@ class Output:
                 self._skipping = False
                 continue
             self._line += line
-            complete, self._line = bytes(self._line), bytearray()
-            self._take_line(complete)
-            if self._closed:
-                return
-        if not self._skipping:
+            self._backlog.append(bytes(self._line))
+            self._line.clear()
+        self._take_lines()
+        if not self._skipping and not self._closed:
             self._line += rest
             if len(self._line) > limits.rich_message_bytes:
-                self._line = bytearray()
+                self._line.clear()
                 self._skipping = True
+                self._lines += 1
                 self._refuse_size()
 
+    def _take_lines(self) -> None:
+        """A few of the lines that have come; the rest when the other boxes have had their turn."""
+        for _ in range(LINES_PER_TURN):
+            if not self._backlog:
+                return
+            self._take_line(self._backlog.popleft())
+        if self._backlog and not self._continuing and not self._paused:
+            self._continuing = True  # the pipes may have nothing more that would wake us
+            self._loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        self._continuing = False
+        if self._backlog and not self._paused:
+            self._read()
+
     def _take_line(self, line: bytes) -> None:
+        self._lines += 1
+        if self._lines > self._box.limits.events:
+            self._box.stop("events")
+            return
         if not line.strip():
             return
         if len(line) > self._box.limits.rich_message_bytes:
@@ -733,7 +823,8 @@ class Output:
             return
         self._progress[name] = (last, message)
         if pending is None:
-            self._loop.call_later(PROGRESS_SECONDS - (now - last), self._flush_progress, name)
+            flush = self._box.guarded(self._flush_progress)
+            self._loop.call_later(PROGRESS_SECONDS - (now - last), flush, name)
 
     def _flush_progress(self, name: str) -> None:
         _last, pending = self._progress.get(name, (0.0, None))
@@ -750,6 +841,8 @@ class Output:
         if self._refused <= MAX_REFUSAL_NOTICES:
             self._flush()
             self._emit({"type": "notice", "text": text})
+        elif self._refused > MAX_REFUSED:
+            self._box.stop("events")
 
     def _emit(self, event: dict[str, Any]) -> bool:
         if self._closed:

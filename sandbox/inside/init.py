@@ -1,10 +1,10 @@
 """Who is process 1 of a box? This: it sets the limits, starts the program, reaps, ends everything, collects the
 files.
 
-Trusted, although it runs as the same uid as the program: nothing in the box can signal process 1 (the kernel ignores
-signals to it from inside), trace it (the filter refuses ptrace and process_vm_*) or open its descriptors (there is
-no /proc). It speaks to the engine on the control socket, which the program never holds: 4-byte length, a kind (J for
-a JSON object, D for bytes of a file), the body.
+Trusted, although it runs as the same uid as the program: nothing in the box can signal process 1 (the kernel drops
+signals to it from inside, as long as it has no handler for them: see drop_signals), trace it (the filter refuses
+ptrace and process_vm_*) or open its descriptors (there is no /proc). It speaks to the engine on the control socket,
+which the program never holds: 4-byte length, a kind (J for a JSON object, D for bytes of a file), the body.
 
 It never follows a link, opens a FIFO or imports anything from a directory the program can write.
 """
@@ -21,10 +21,13 @@ import stat
 import struct
 import sys
 import time
+from collections.abc import Callable
+from types import FrameType
 
 WORKDIR = "/box"
 CHANNEL_FD = 1024  # above every descriptor a program counts through
 MAX_OPEN_FILES = 2048
+REAP_MILLISECONDS = 20  # orphans that have ended count as processes until then
 HEADER = struct.Struct(">Ic")
 PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 4, 22, 2
 X32_BIT = 0x40000000
@@ -98,27 +101,26 @@ def main() -> None:
     job = control.receive()
     write_sources(job["files"])
 
-    wake_read, wake_write = os.pipe()
-    for descriptor in (wake_read, wake_write):
-        os.set_blocking(descriptor, False)
-        os.set_inheritable(descriptor, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-
+    handlers = drop_signals()
+    signal.pthread_sigmask(signal.SIG_BLOCK, handlers)  # an early interrupt waits for its handler
     program = os.fork()
     if program == 0:
         try:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
             become_program(job, rich_descriptor)
         except BaseException as error:  # ours, before the program began; the engine's self-check shows it
             os.write(2, f"The box could not be set up: {type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(70)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
     for descriptor in (0, 1, 2, rich_descriptor):
         os.close(descriptor)  # so that the engine sees the end of the pipes when the program's last process ends
     control.send({"type": "running"})
     try:
         watch = Watch(control, program, job["limits"]["disk_bytes"])
-        watch.until_the_program_ends(wake_read)
+        watch.until_the_program_ends()
         left = end_everything()
         control.send(watch.report(left))
         collect_artefacts(control, job)
@@ -126,6 +128,22 @@ def main() -> None:
     except (EOFError, OSError):
         pass  # the engine is gone: leaving ends every process of this pid namespace
     os._exit(0)
+
+
+def drop_signals() -> dict[int, Callable[[int, FrameType | None], object]]:
+    """Take Python's handlers off, and return them for the program.
+
+    The kernel drops a signal to process 1 of a pid namespace only while its disposition is the default one. Python's
+    own handler of SIGINT would let the program end us, and with us the box. For the same reason nothing here waits for
+    SIGCHLD: any handler, however small, is one the program could call as often as it likes.
+    """
+    handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        if callable(handler) and not isinstance(handler, signal.Handlers):
+            handlers[number] = handler
+            signal.signal(number, signal.SIG_DFL)
+    return handlers
 
 
 def kill_x32_calls(libc: ctypes.CDLL) -> None:
@@ -161,8 +179,6 @@ def write_sources(files: dict[str, str]) -> None:
 
 def become_program(job: dict, rich_descriptor: int) -> None:
     """In the child: own session, no descriptor but the four it may have, limits, then the user's files."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
     os.dup2(rich_descriptor, CHANNEL_FD, inheritable=True)
@@ -192,18 +208,13 @@ class Watch:
         self.max_rss_bytes = 0
         self.disk_full = False
 
-    def until_the_program_ends(self, wake_read: int) -> None:
+    def until_the_program_ends(self) -> None:
         poller = select.poll()
         poller.register(self.control.descriptor, select.POLLIN)
-        poller.register(wake_read, select.POLLIN)
+        poller.register(os.pidfd_open(self.program), select.POLLIN)
         while self.status is None:
-            ready = {descriptor for descriptor, _ in poller.poll(100)}
+            ready = {descriptor for descriptor, _ in poller.poll(REAP_MILLISECONDS)}
             self._look_at_disk()
-            if wake_read in ready:
-                try:
-                    os.read(wake_read, 4096)
-                except BlockingIOError:
-                    pass
             self._reap()
             if self.control.descriptor in ready:
                 for message in self.control.receive_ready():

@@ -3,6 +3,7 @@
 # ruff: noqa: E501  (programs for the box read better in one line)
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -226,3 +227,103 @@ def test_nothing_is_added_after_the_end(engine: Engine) -> None:
 def _cancel_after_output(box, event) -> None:
     if event["type"] == "stdout":
         box.cancel()
+
+
+def test_no_signal_of_the_program_reaches_process_1(engine: Engine) -> None:
+    source = """
+import os, signal, time
+for number in sorted(signal.valid_signals()):
+    os.kill(1, number)
+    os.kill(1, signal.SIGCHLD)
+time.sleep(.3)
+for _ in range(3):
+    os.kill(1, signal.SIGINT)
+open('kept.txt', 'w').write('x')
+print('on')
+"""
+    result = engine.run(source)
+    assert result.outcome == "succeeded", result.ended
+    assert result.stdout == "on\n"
+    assert [artefact["name"] for artefact in result.of("artefact")] == ["kept.txt"]
+
+
+def test_processes_that_never_stop_signalling_process_1_do_not_keep_it_from_its_work(engine: Engine) -> None:
+    source = """
+import os, signal, time
+for _ in range(4):
+    if os.fork() == 0:
+        while True:
+            os.kill(1, signal.SIGCHLD)
+            os.kill(1, signal.SIGINT)
+time.sleep(.5)
+open('kept.txt', 'w').write('x')
+"""
+    result = engine.run(source)
+    assert result.outcome == "succeeded", result.ended
+    assert [artefact["name"] for artefact in result.of("artefact")] == ["kept.txt"]
+
+
+JUNK = ['{"a":1}', "no JSON", ""]
+
+
+@pytest.mark.parametrize("line", JUNK)
+def test_a_flood_of_junk_on_the_rich_channel_ends_the_run_and_holds_nobody_up(engine: Engine, line: str) -> None:
+    flood = (
+        "import os, fcntl\nchannel = int(os.environ['QFP_CHANNEL_FD'])\nfcntl.fcntl(channel, 1031, 1 << 20)\n"
+        f"data = {line + chr(10)!r}.encode() * 20000\nprint('on', flush=True)\nwhile True: os.write(channel, data)"
+    )
+    begun, results = threading.Event(), []
+
+    def run() -> None:
+        settings = {"rich_bytes": 20 * MEGABYTE, "events": 20_000}
+        results.append(engine.run(flood, on_event=lambda *_: begun.set(), **settings))
+
+    flooding = threading.Thread(target=run)
+    flooding.start()
+    begun.wait(10)
+    neighbour = engine.run("print(1)")
+    flooding.join()
+    assert (neighbour.outcome, neighbour.stdout) == ("succeeded", "1\n")
+    assert neighbour.seconds < 4
+    assert results[0].outcome == "output_exceeded"
+    assert results[0].ended["limit"] == {"name": "events", "value": 20_000}
+    assert results[0].seconds < 5
+
+
+def test_junk_left_in_the_channel_counts_after_the_program_has_ended(engine: Engine) -> None:
+    source = "import os\nos.write(int(os.environ['QFP_CHANNEL_FD']), b'{}\\n' * 3000)\nos._exit(0)"
+    result = engine.run(source)
+    assert result.outcome == "output_exceeded"
+    assert result.ended["limit"]["name"] == "events"
+
+
+def test_a_little_junk_is_only_left_out(engine: Engine) -> None:
+    source = "import os\nos.write(int(os.environ['QFP_CHANNEL_FD']), b'{}\\n' * 900)\nprint('on')"
+    result = engine.run(source)
+    assert (result.outcome, result.stdout) == ("succeeded", "on\n")
+    assert [event["type"] for event in result.events].count("notice") == 3
+
+
+# An engine with a mistake of its own in what it does with the messages or the files of a box.
+MISTAKEN = """
+import sys
+from sandbox.host import box, engine
+def mistake(*arguments):
+    if b"trip" in repr(arguments).encode():
+        raise AttributeError("a mistake")
+    return kept(*arguments)
+kept = box.{place}
+box.{place} = mistake
+sys.exit(engine.main())
+"""
+
+
+@pytest.mark.parametrize("place", ["messages.read_message", "Box._on_exited", "hashlib.sha256"])
+def test_a_mistake_of_the_engine_ends_its_box_as_crashed_and_no_other(make_engine, place: str) -> None:
+    mark = "'code': 77" if place == "Box._on_exited" else "trip"
+    engine = make_engine(start_with=MISTAKEN.replace("{place}", place).replace("trip", mark))
+    trip = "import os\nopen('trip.txt', 'w').write('trip')\nfrom IPython.display import HTML\ndisplay(HTML('trip'))\nos._exit(77)"
+    result = engine.run(trip)
+    assert result.outcome == "crashed", result.events
+    assert result.seconds < 5
+    assert engine.run("print(1)").stdout == "1\n"
