@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from rq import cron
+from functools import partial
+
+import rq.cron
+from rq import Queue, cron
+from rq.serializers import JSONSerializer
 
 from runner import jobs
+
+# RQ's scheduler makes its queues with pickle, and has no setting for it. Whoever can write to Redis could then have
+# the workers run code of theirs; with JSON a job is a name and plain arguments.
+rq.cron.Queue = partial(Queue, serializer=JSONSerializer)  # type: ignore[misc, assignment]
 
 cron.register(jobs.sweep_runs, queue_name="default", interval=15, result_ttl=60, job_timeout=120)
 cron.register(jobs.expire_guest_projects, queue_name="default", interval=3600, result_ttl=60, job_timeout=600)

@@ -171,16 +171,13 @@ CHANNEL_LAYERS = {
 RQ_QUEUES = {
     name: {
         "URL": REDIS_URL,
-        "SERIALIZER": serializer,
+        # Never pickle: whoever could write to Redis would have the workers run code of theirs.
+        "SERIALIZER": "rq.serializers.JSONSerializer",
         "DEFAULT_TIMEOUT": timeout_seconds,
         "DEFAULT_RESULT_TTL": 600,
         "DEFAULT_FAILURE_TTL": 7 * 24 * 3600,
     }
-    for name, timeout_seconds, serializer in (
-        ("runs", 2 * 3600, "rq.serializers.JSONSerializer"),
-        # RQ's own scheduler writes its jobs this way and cannot be told otherwise; only it uses this queue.
-        ("default", 1800, "rq.serializers.DefaultSerializer"),
-    )
+    for name, timeout_seconds in (("runs", 2 * 3600), ("default", 1800))
 }
 RQ = {"SHOW_ADMIN_LINK": True}
 

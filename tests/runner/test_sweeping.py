@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from datetime import timedelta
 
 import django_rq
 import pytest
 from django.utils import timezone
+from rq import SimpleWorker
+from rq.cron import CronScheduler
+from rq.serializers import JSONSerializer
 
 from runner.access import hash_key
 from runner.events import Publisher
@@ -63,3 +68,18 @@ def test_guests_projects_end_after_their_time():
     young = make_project(guest_hash=hash_key("b"), expires=timezone.now() + timedelta(hours=1))
     assert expire_guest_projects() == 1
     assert list(Project.objects.all()) == [young] and old.pk != young.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_scheduler_writes_its_jobs_as_json_and_a_worker_does_them():
+    connection = django_rq.get_connection("default")
+    ago = timezone.now() - timedelta(minutes=1)
+    run = make_run(status=Run.Status.RUNNING, started=ago, lease_expires=ago)
+    scheduler = CronScheduler(connection=connection)
+    scheduler.load_config_from_file("playground.cron")
+    for scheduled in scheduler.get_jobs():
+        job = scheduled.enqueue(connection)
+        assert json.loads(zlib.decompress(connection.hget(job.key, "data")))[0].startswith("runner.jobs.")
+    SimpleWorker(["default"], connection=connection, serializer=JSONSerializer).work(burst=True)
+    run.refresh_from_db()
+    assert run.status == Run.Status.CRASHED
