@@ -12,7 +12,7 @@ import numpy as np
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from runner.backtests import thinned
+from runner.figures import thinned
 from runner.models import Backtest
 
 LEFT, RIGHT, TOP, GAP, BOTTOM = 8, 64, 12, 34, 26

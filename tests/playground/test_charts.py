@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from runner.backtests import thinned
+from runner.figures import thinned
 
 
 def deepest_fall(equity: list[float]) -> float:

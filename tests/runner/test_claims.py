@@ -13,8 +13,9 @@ from qfp import starter
 from qfp.conventions import BacktestingPy
 
 from marketdata.bars import read_bars
-from runner.backtests import ClaimRefused, check_claim, page_event, thinned
+from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.charts import equity_svg
+from runner.figures import thinned
 from tests.sdk.conftest import STORE
 
 BARS = 60
