@@ -105,6 +105,10 @@ class Box:
             raise ValueError(f"input is limited to {MAX_INPUT_BYTES // 1024} KB a line")
         self._send({"op": "input", "text": text if text.endswith("\n") else text + "\n"})
 
+    def answer(self, number: int, body: dict[str, Any]) -> None:
+        """What the program asked for in an event of type `ask`; {"error": text} says why it cannot be had."""
+        self._send({"op": "answer", "id": number, "body": body})
+
     def close(self) -> None:
         self._connection.close()
 

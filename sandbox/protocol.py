@@ -2,7 +2,8 @@
 
 A frame is a 4-byte big-endian length and a JSON object in UTF-8, on a unix stream socket. One connection carries one
 conversation: `{"op": "status"}` and its answer, or `{"op": "start", ...}`, the answer to it, and then the events of
-that box one way and `cancel`, `interrupt` and `input` the other way. The box lives no longer than its connection.
+that box one way and `cancel`, `interrupt`, `input` and `answer` the other way. The box lives no longer than its
+connection.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Limits:
     events: int
     artefact_bytes: int  # files kept from the working directory, together
     artefact_count: int
+    cores: float = 1.0  # processors used at the same time, by all its processes
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -86,7 +88,10 @@ class BoxRequest:
     entry: str
     params: dict[str, Any]
     limits: Limits
-    snapshot: str | None = None
+    snapshot: str | None = None  # of market data, below the engine's store
+    layer: str | None = None  # of packages, below the engine's layers
+    session: bool = False  # a live interpreter that waits for cells instead of ending
+    device: str = ""  # such as "gpu"; what that means is the engine's policy
 
     def __post_init__(self) -> None:
         for name in ("run_id", "owner"):
@@ -107,12 +112,17 @@ class BoxRequest:
             raise ValueError(f"there is no file {self.entry}")
         if not isinstance(self.params, dict) or len(dump_json(self.params)) > MAX_PARAMS_BYTES:
             raise ValueError("params must be an object of reasonable size")
-        snapshot = self.snapshot
-        # It becomes part of a path on the host: a hash, and nothing else.
-        if snapshot is not None and not (
-            isinstance(snapshot, str) and len(snapshot) == 64 and set(snapshot) <= set("0123456789abcdef")
-        ):
-            raise ValueError("snapshot must be a SHA-256 in lower-case hexadecimal")
+        for name in ("snapshot", "layer"):
+            value = getattr(self, name)
+            # It becomes part of a path on the host: a hash, and nothing else.
+            if value is not None and not (
+                isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+            ):
+                raise ValueError(f"{name} must be a SHA-256 in lower-case hexadecimal")
+        if not isinstance(self.session, bool):
+            raise ValueError("session must be true or false")
+        if not isinstance(self.device, str) or len(self.device) > 20:
+            raise ValueError("device must be a short name")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

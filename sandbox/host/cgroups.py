@@ -6,11 +6,12 @@ then the limits are rlimits and sampling, which sandbox/host/processes.py does, 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -29,14 +30,26 @@ class Usage:
     out_of_memory_kills: int
     refused_processes: int
 
+    def since(self, cpu_seconds: float) -> Usage:
+        """The same without the processor time used before."""
+        return replace(self, cpu_seconds=max(0.0, self.cpu_seconds - cpu_seconds))
+
 
 class Group:
     """The group of one box. Sums, not per-process figures: that is what the limits are about."""
+
+    def limit(self, memory_bytes: int, processes: int, cores: float) -> None:
+        """Set before a program is in the group."""
+        raise NotImplementedError
 
     def add(self, pid: int) -> None:
         raise NotImplementedError
 
     def usage(self) -> Usage:
+        raise NotImplementedError
+
+    def peak_bytes(self) -> int:
+        """The most memory ever charged to the group, files it was the first to read among it; 0 if not known."""
         raise NotImplementedError
 
     def kill(self) -> None:
@@ -51,8 +64,19 @@ class Group:
         raise NotImplementedError
 
     def remove(self) -> bool:
-        """False when a process is still in it; the next sweep tries again."""
+        """False when a process is still in it."""
         raise NotImplementedError
+
+    async def remove_soon(self) -> bool:
+        """Remove it as soon as the kernel lets go of its last process; False when that takes too long: the next
+        sweep tries again.
+        """
+        deadline = time.monotonic() + REMOVE_SECONDS
+        while not self.remove():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.003)
+        return True
 
 
 class Parent:
@@ -60,7 +84,7 @@ class Parent:
 
     version: str
 
-    def make(self, name: str, memory_bytes: int, processes: int) -> Group:
+    def make(self, name: str) -> Group:
         raise NotImplementedError
 
     def sweep(self) -> int:
@@ -100,7 +124,8 @@ def _find_v1(name: str) -> Parent | None:
     # Writing is what we need; a read-only mount says so only when asked to.
     for directory in parent.directories.values():
         directory.mkdir(exist_ok=True)
-    probe = parent.make("probe", 64 << 20, 8)
+    probe = parent.make("probe")
+    probe.limit(64 << 20, 8, 1)
     probe.remove()
     return parent
 
@@ -111,20 +136,15 @@ class ParentV1(Parent):
     def __init__(self, directories: dict[str, Path]) -> None:
         self.directories = directories
 
-    def make(self, name: str, memory_bytes: int, processes: int) -> Group:
-        return GroupV1(
-            {controller: path / name for controller, path in self.directories.items()},
-            memory_bytes,
-            processes,
-        )
+    def make(self, name: str) -> Group:
+        return GroupV1({controller: path / name for controller, path in self.directories.items()})
 
     def sweep(self) -> int:
         names = {child.name for path in self.directories.values() for child in _children(path)}
         removed = 0
         for name in names:
-            group = GroupV1.existing({controller: path / name for controller, path in self.directories.items()})
-            group.kill()
-            removed += group.remove()
+            group = GroupV1({controller: path / name for controller, path in self.directories.items()})
+            removed += _remove_now(group)
         return removed
 
     def remove(self) -> None:
@@ -133,31 +153,24 @@ class ParentV1(Parent):
 
 
 class GroupV1(Group):
-    def __init__(self, directories: dict[str, Path], memory_bytes: int, processes: int) -> None:
+    def __init__(self, directories: dict[str, Path]) -> None:
         self.directories = directories
-        self._limit_bytes = memory_bytes
         try:
             for path in set(directories.values()):
                 path.mkdir(exist_ok=True)
-            memory = directories["memory"]
-            _write(memory / "memory.limit_in_bytes", memory_bytes)
-            try:
-                _write(memory / "memory.memsw.limit_in_bytes", memory_bytes)
-            except OSError:
-                _write(memory / "memory.swappiness", 0)  # a kernel without swap accounting
-            _write(directories["pids"] / "pids.max", processes)
-            _write(directories["cpu"] / "cpu.cfs_period_us", CORE_PERIOD_MICROSECONDS)
-            _write(directories["cpu"] / "cpu.cfs_quota_us", CORE_PERIOD_MICROSECONDS)
         except OSError:
             self.remove()
             raise
 
-    @classmethod
-    def existing(cls, directories: dict[str, Path]) -> GroupV1:
-        group = cls.__new__(cls)
-        group.directories = directories
-        group._limit_bytes = 0
-        return group
+    def limit(self, memory_bytes: int, processes: int, cores: float) -> None:
+        memory, cpu = self.directories["memory"], self.directories["cpu"]
+        _write(memory / "memory.limit_in_bytes", memory_bytes)
+        try:
+            _write(memory / "memory.memsw.limit_in_bytes", memory_bytes)
+        except OSError:
+            _write(memory / "memory.swappiness", 0)  # a kernel without swap accounting
+        _write(self.directories["pids"] / "pids.max", processes)
+        _write(cpu / "cpu.cfs_quota_us", int(CORE_PERIOD_MICROSECONDS * cores))
 
     def add(self, pid: int) -> None:
         for path in set(self.directories.values()):
@@ -173,6 +186,9 @@ class GroupV1(Group):
             out_of_memory_kills=_read_pairs(memory / "memory.oom_control").get("oom_kill", 0),
             refused_processes=_read_pairs(pids / "pids.events").get("max", 0),
         )
+
+    def peak_bytes(self) -> int:
+        return int(_read(self.directories["memory"] / "memory.max_usage_in_bytes") or 0)
 
     def pids(self) -> list[int]:
         return sorted({pid for path in self.directories.values() for pid in _read_pids(path)})
@@ -223,15 +239,13 @@ class ParentV2(Parent):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def make(self, name: str, memory_bytes: int, processes: int) -> Group:
-        return GroupV2(self.directory / name, memory_bytes, processes)
+    def make(self, name: str) -> Group:
+        return GroupV2(self.directory / name)
 
     def sweep(self) -> int:
         removed = 0
         for child in _children(self.directory):
-            group = GroupV2.existing(child)
-            group.kill()
-            removed += group.remove()
+            removed += _remove_now(GroupV2(child))
         return removed
 
     def remove(self) -> None:
@@ -239,25 +253,18 @@ class ParentV2(Parent):
 
 
 class GroupV2(Group):
-    def __init__(self, directory: Path, memory_bytes: int, processes: int) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir(exist_ok=True)
-        try:
-            _write(directory / "memory.max", memory_bytes)
-            if (directory / "memory.swap.max").exists():
-                _write(directory / "memory.swap.max", 0)
-            _write(directory / "memory.oom.group", 1)
-            _write(directory / "pids.max", processes)
-            _write(directory / "cpu.max", f"{CORE_PERIOD_MICROSECONDS} {CORE_PERIOD_MICROSECONDS}")
-        except OSError:
-            self.remove()
-            raise
 
-    @classmethod
-    def existing(cls, directory: Path) -> GroupV2:
-        group = cls.__new__(cls)
-        group.directory = directory
-        return group
+    def limit(self, memory_bytes: int, processes: int, cores: float) -> None:
+        directory = self.directory
+        _write(directory / "memory.max", memory_bytes)
+        if (directory / "memory.swap.max").exists():
+            _write(directory / "memory.swap.max", 0)
+        _write(directory / "memory.oom.group", 1)
+        _write(directory / "pids.max", processes)
+        _write(directory / "cpu.max", f"{int(CORE_PERIOD_MICROSECONDS * cores)} {CORE_PERIOD_MICROSECONDS}")
 
     def add(self, pid: int) -> None:
         _write(self.directory / "cgroup.procs", pid)
@@ -271,6 +278,9 @@ class GroupV2(Group):
             out_of_memory_kills=_read_pairs(self.directory / "memory.events").get("oom_kill", 0),
             refused_processes=_read_pairs(self.directory / "pids.events").get("max", 0),
         )
+
+    def peak_bytes(self) -> int:
+        return int(_read(self.directory / "memory.peak") or 0)  # since Linux 5.19
 
     def kill(self) -> None:
         try:
@@ -317,16 +327,23 @@ def _children(path: Path) -> list[Path]:
     return [child for child in path.iterdir() if child.is_dir()] if path.is_dir() else []
 
 
+def _remove_now(group: Group) -> bool:
+    """For groups of an engine that is gone; waits for their last processes."""
+    group.kill()
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while not group.remove():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.003)
+    return True
+
+
 def _remove_directory(path: Path) -> bool:
     """rmdir, which fails with EBUSY until the last zombie has been reaped."""
-    deadline = time.monotonic() + REMOVE_SECONDS
-    while True:
-        try:
-            path.rmdir()
-            return True
-        except FileNotFoundError:
-            return True
-        except OSError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.002)
+    try:
+        path.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True

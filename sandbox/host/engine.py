@@ -2,8 +2,9 @@
 D`.
 
 It trusts whoever may open its socket and has the same uid (or is root), and nobody else. It imports no Django and
-holds no credentials, so there is nothing in it for a box to find. One cold nsjail per box; a box lives no longer
-than the connection that asked for it, and no longer than this process.
+holds no credentials, so there is nothing in it for a box to find. A box is one that stood ready, or a fork of the
+zygote, or, where neither is to be had, a cold nsjail; it lives no longer than the connection that asked for it, and no
+longer than this process.
 """
 
 from __future__ import annotations
@@ -26,9 +27,14 @@ from typing import Any
 
 from sandbox.host import cgroups, diagnosis
 from sandbox.host.box import Box
+from sandbox.host.cold import Cold
 from sandbox.host.identities import Identities, NoFreeNumbers
+from sandbox.host.launching import Launcher, LaunchFailed, Place
 from sandbox.host.nsjail import NsjailMissing, find_nsjail
+from sandbox.host.ready import ReadyBoxes
 from sandbox.host.staging import StagingError, prepare
+from sandbox.host.walls import Walls
+from sandbox.host.zygote import Zygote
 from sandbox.protocol import (
     PROTOCOL_VERSION,
     BoxRequest,
@@ -40,10 +46,11 @@ from sandbox.protocol import (
 
 logger = logging.getLogger("sandbox.engine")
 
-VERSION = "cold-1"
+VERSION = "fork-1"
 QUEUE_SECONDS = 20.0
 RECHECK_SECONDS = 15.0
 HIGH_WATER_BYTES = 4 << 20
+MAX_EARLY_MESSAGES = 100
 SELF_CHECK_SOURCE = "print(6 * 7)\n"
 SELF_CHECK_LIMITS = Limits(10, 20, 256 << 20, 8 << 20, 16, 65536, 65536, 65536, 100, 0, 0)
 
@@ -62,6 +69,9 @@ class Engine:
         self._checked_at = 0.0
         self._looked = asyncio.Event()  # set when the first trial box has ended
         self._check_lock = asyncio.Lock()
+        self.zygote: Zygote | None = None
+        self.ready: ReadyBoxes | None = None
+        self._removals: set[asyncio.Task[Any]] = set()
 
     # Start and end
 
@@ -72,10 +82,12 @@ class Engine:
         self.group_name = "playground-" + hashlib.sha256(os.fsencode(options.state.resolve())).hexdigest()[:10]
         self.reason = diagnosis.missing_environment(options.env)
         try:
-            self.nsjail = find_nsjail()
-            options.store.mkdir(parents=True, exist_ok=True)
+            nsjail = find_nsjail()
+            for directory in (options.store, options.layers):
+                directory.mkdir(parents=True, exist_ok=True)
             self.identities = Identities()
-            self.staging = prepare(options.env, options.store, options.state)
+            self.staging = prepare(options.env, options.store, options.layers, options.state)
+            self.cold = Cold(nsjail, self.staging)
         except NsjailMissing as error:
             self.reason = str(error)
         except StagingError as error:
@@ -92,6 +104,16 @@ class Engine:
             if removed:
                 logger.info("removed %d control groups of an earlier engine", removed)
         self.weaknesses = diagnosis.weaknesses(self.parent, self.identities.distinct)
+        if options.zygote:
+            first = self.identities.first if self.identities.distinct else None
+            self.zygote = Zygote(nsjail, self.staging, first, self.parent)
+
+            async def build() -> Walls:
+                if self.zygote is None or not self.zygote.usable:
+                    raise LaunchFailed("there is no zygote")
+                return await self._build_walls(self.zygote, None)
+
+            self.ready = ReadyBoxes(build, options.ready)
 
     async def serve(self) -> None:
         path = self.options.socket
@@ -111,11 +133,15 @@ class Engine:
         await self.check()
         self._looked.set()
         logger.info("ready" if not self.reason else f"not ready: {self.reason}")
-        ender = asyncio.create_task(ending.wait())
-        await ender
+        keeping = [asyncio.create_task(part.live()) for part in (self.zygote,) if part is not None]
+        keeping += [asyncio.create_task(part.keep()) for part in (self.ready,) if part is not None]
+        await ending.wait()
         server.close()
         path.unlink(missing_ok=True)
         await self._end_boxes()
+        for task in reversed(keeping):  # the ready boxes before the zygote they came from
+            task.cancel()
+            await asyncio.wait([task], timeout=5)
         if self.parent is not None:
             self.parent.remove()
 
@@ -123,8 +149,9 @@ class Engine:
         for box in list(self.boxes.values()):
             box.stop("crashed")
             box.kill()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+        for tasks in (self._tasks, self._removals):
+            if tasks:
+                await asyncio.wait(tasks, timeout=5)
 
     # Is this machine able to?
 
@@ -137,8 +164,8 @@ class Engine:
             events: list[dict[str, Any]] = []
             request = BoxRequest("self-check", "", {"main.py": SELF_CHECK_SOURCE}, "main.py", {}, SELF_CHECK_LIMITS)
             try:
-                log = await self._run_box(request, events.append, lambda: True)
-            except (OSError, NoFreeNumbers) as error:
+                log = await self._run_box(request, events.append, lambda: True, starts=("cold",))
+            except (OSError, LaunchFailed, NoFreeNumbers, TimeoutError) as error:
                 self.reason = f"A box could not be started: {error}."
                 return
             printed = "".join(event["text"] for event in events if event["type"] == "stdout")
@@ -165,6 +192,20 @@ class Engine:
             "protocol": PROTOCOL_VERSION,
             "root": os.geteuid() == 0,
             "cgroups": self.parent.version if self.parent is not None else "none",
+            "zygote": self._zygote_status(),
+            "ready_boxes": len(self.ready) if self.ready is not None else 0,
+        }
+
+    def _zygote_status(self) -> dict[str, Any]:
+        zygote = self.zygote
+        if zygote is None:
+            return {"state": "off", "pid": 0}
+        return {
+            "state": zygote.state,
+            "pid": zygote.pid,
+            "started": zygote.started,
+            "boxes": zygote.boxes,
+            **{name: zygote.facts[name] for name in ("resident_bytes", "huge_bytes") if name in zygote.facts},
         }
 
     # Connections
@@ -216,7 +257,8 @@ class Engine:
             writer.write(encode_frame({"type": "refused", "reason": reason}))
             await writer.drain()
             return
-        listening: asyncio.Task[None] | None = None
+        listener = _Listener(reader, frames)
+        listening = asyncio.create_task(listener.listen())
         try:
             writer.write(encode_frame({"type": "accepted"}))
             transport = writer.transport
@@ -228,18 +270,13 @@ class Engine:
             def may_send() -> bool:
                 return transport.get_write_buffer_size() < HIGH_WATER_BYTES
 
-            def begin(box: Box) -> None:
-                nonlocal listening
-                listening = asyncio.create_task(_listen(reader, frames, box))
-
-            await self._run_box(request, send, may_send, begin)
+            await self._run_box(request, send, may_send, listener.attach)
             await writer.drain()
-        except (OSError, NoFreeNumbers) as error:
+        except (OSError, LaunchFailed, NoFreeNumbers, TimeoutError) as error:
             logger.exception("run %s: no box", request.run_id)
             raise ConnectionError(str(error)) from error
         finally:
-            if listening is not None:
-                listening.cancel()
+            listening.cancel()
             self._leave_a_place()
 
     async def _why_not(self, request: BoxRequest) -> str | None:
@@ -247,25 +284,85 @@ class Engine:
             status = await self.status()  # looks again when the last look was a while ago
             if not status["ready"]:
                 return f"Programs cannot run here at the moment. {self.reason}"
+        if request.layer is not None and not (self.options.layers / request.layer).is_dir():
+            return "The packages this run asks for are not installed. Install them, then run again."
         if request.snapshot is not None and not (self.options.store / "snapshots" / request.snapshot).is_dir():
             return "The market data this run asks for is not in the store. Load it, then run again."
         return None
 
-    async def _run_box(self, request: BoxRequest, send: Any, may_send: Any, begin: Any = None) -> str:
-        """One box from start to end; what nsjail logged."""
+    async def _run_box(
+        self,
+        request: BoxRequest,
+        send: Any,
+        may_send: Any,
+        begin: Any = None,
+        starts: tuple[str, ...] = ("ready", "fork", "cold"),
+    ) -> str:
+        """One program from start to end, in the first kind of box that can be had; what was logged about it."""
+        overrides = self._layer_overrides(request)
+        if overrides or self.zygote is None:
+            starts = ("cold",)
+        for start in starts:
+            last = start == starts[-1]
+            try:
+                walls = await self._find_walls(start, request)
+            except (OSError, LaunchFailed, TimeoutError):
+                if last:
+                    raise
+                continue
+            if walls is None:
+                continue
+            box = Box(request, walls, send, may_send, overrides)
+            self.boxes[walls.name] = box
+            try:
+                if begin is not None:
+                    begin(box)
+                if await box.run():
+                    return walls.log()
+                if last:
+                    box.tell()
+            finally:
+                del self.boxes[walls.name]
+                self._remove(walls)
+            if last:
+                return walls.log()
+        return ""
+
+    def _layer_overrides(self, request: BoxRequest) -> bool:
+        """Packages that replace some of the environment's: no interpreter that has loaded those will do."""
+        return request.layer is not None and (self.options.layers / request.layer / "overrides").exists()
+
+    async def _find_walls(self, start: str, request: BoxRequest) -> Walls | None:
+        if start == "ready":
+            return self.ready.take() if self.ready is not None else None
+        if start == "fork":
+            if self.zygote is None or not self.zygote.usable:
+                return None
+            return await self._build_walls(self.zygote, None)
+        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer)
+        return await self._build_walls(self.cold, place)
+
+    async def _build_walls(self, launcher: Launcher, place: Place | None) -> Walls:
         self._counter += 1
-        name = f"box-{self._counter}"
-        identity = self.identities.take()
-        box = Box(request, name, self.nsjail, self.staging, identity, self.parent, send, may_send)
-        self.boxes[name] = box
+        walls = Walls(f"box-{self._counter}", launcher, self.identities.take(), self.parent)
         try:
-            if begin is not None:
-                begin(box)
-            await box.run()
+            await walls.build(place)
+        except BaseException:
+            await self._take_down(walls)
+            raise
+        return walls
+
+    def _remove(self, walls: Walls) -> None:
+        """Without keeping the client waiting: no process of it is left, only places on our side."""
+        task = asyncio.create_task(self._take_down(walls))
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def _take_down(self, walls: Walls) -> None:
+        try:
+            await walls.remove()
         finally:
-            del self.boxes[name]
-            self.identities.give_back(identity)
-        return box.log()
+            self.identities.give_back(walls.identity)
 
     # Admission: first come, first served
 
@@ -308,20 +405,48 @@ async def _next_frame(reader: asyncio.StreamReader, frames: FrameReader) -> dict
     return message
 
 
-async def _listen(reader: asyncio.StreamReader, frames: FrameReader, box: Box) -> None:
-    """What the client says while its box runs; its going away ends the box."""
-    try:
-        while (message := await _next_frame(reader, frames)) is not None:
-            operation = message.get("op")
-            if operation == "cancel":
-                box.cancel()
-            elif operation == "interrupt":
-                box.interrupt()
-            elif operation == "input" and isinstance(message.get("text"), str):
-                box.write_input(message["text"])
-    except (ConnectionError, ProtocolError):
-        pass
-    box.abandon()
+class _Listener:
+    """What the client says while its box is made and while it runs; its going away ends the box."""
+
+    def __init__(self, reader: asyncio.StreamReader, frames: FrameReader) -> None:
+        self._reader, self._frames = reader, frames
+        self._box: Box | None = None
+        self._early: list[dict[str, Any]] = []
+        self._gone = False
+
+    def attach(self, box: Box) -> None:
+        """From now on it is this box; what was said before there was one is for it."""
+        self._box = box
+        for message in self._early:
+            self._tell(box, message)
+        self._early.clear()
+        if self._gone:
+            box.abandon()
+
+    async def listen(self) -> None:
+        try:
+            while (message := await _next_frame(self._reader, self._frames)) is not None:
+                if self._box is not None:
+                    self._tell(self._box, message)
+                elif len(self._early) < MAX_EARLY_MESSAGES:
+                    self._early.append(message)
+        except (ConnectionError, ProtocolError):
+            pass
+        self._gone = True
+        if self._box is not None:
+            self._box.abandon()
+
+    def _tell(self, box: Box, message: dict[str, Any]) -> None:
+        operation, body = message.get("op"), message.get("body")
+        number = message.get("id")
+        if operation == "cancel":
+            box.cancel()
+        elif operation == "interrupt":
+            box.interrupt()
+        elif operation == "input" and isinstance(message.get("text"), str):
+            box.write_input(message["text"])
+        elif operation == "answer" and isinstance(body, dict) and isinstance(number, int):
+            box.answer(number, body)
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -329,7 +454,10 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--socket", type=Path, required=True, help="where to listen")
     parser.add_argument("--env", type=Path, required=True, help="the virtual environment of the boxes")
     parser.add_argument("--store", type=Path, required=True, help="market data; its snapshots are what boxes see")
+    parser.add_argument("--layers", type=Path, help="locked packages; boxes see the one they ask for (STATE/layers)")
     parser.add_argument("--state", type=Path, required=True, help="a directory of the engine's own")
+    parser.add_argument("--no-zygote", dest="zygote", action="store_false", help="every box starts cold")
+    parser.add_argument("--ready", type=int, default=2 * (os.cpu_count() or 1), help="most boxes built ahead of need")
     parser.add_argument("--max-boxes", type=int, default=max(4, 2 * (os.cpu_count() or 1)))
     parser.add_argument("--no-cgroups", action="store_true", help="as if this machine had none; for tests")
     return parser.parse_args(arguments)
@@ -338,7 +466,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     options = parse_options()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s engine %(levelname)s %(message)s")
-    for name in ("socket", "env", "store", "state"):
+    options.layers = options.layers or options.state / "layers"
+    for name in ("socket", "env", "store", "layers", "state"):
         setattr(options, name, Path(os.path.abspath(getattr(options, name))))
     options.state.mkdir(parents=True, exist_ok=True)
     lock = (options.state / "engine.lock").open("w")

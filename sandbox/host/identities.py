@@ -9,9 +9,9 @@ import os
 import pwd
 from pathlib import Path
 
-from sandbox.host.nsjail import Identity
+from sandbox.host.launching import Identity
+from sandbox.host.nsjail import BLOCK
 
-BLOCK = 10_000
 # Tried in order; the small ones serve a container whose user namespace maps 65536 numbers only.
 FIRST_CHOICES = (1_879_000_000, 1_610_000_000, 700_000_000, 7_000_000, 52_000, 42_000, 31_000)
 
@@ -25,21 +25,21 @@ class Identities:
 
     def __init__(self) -> None:
         self.distinct = os.geteuid() == 0
+        self.first = _free_block() if self.distinct else 0  # the zygote's own; boxes have the ones after it
         self._used: set[int] = set()
         self._next = 0
-        self._first = _free_block() if self.distinct else 0
 
     def take(self) -> Identity:
         if not self.distinct:
             return Identity(os.getuid(), os.getgid())
         # Round and round, so that a number rests as long as possible before it serves another box.
-        for _ in range(BLOCK):
-            number = self._first + self._next
-            self._next = (self._next + 1) % BLOCK
+        for _ in range(BLOCK - 1):
+            number = self.first + 1 + self._next
+            self._next = (self._next + 1) % (BLOCK - 1)
             if number not in self._used:
                 self._used.add(number)
                 return Identity(number, number)
-        raise NoFreeNumbers(f"all {BLOCK} numbers are in use")
+        raise NoFreeNumbers(f"all {BLOCK - 1} numbers are in use")
 
     def give_back(self, identity: Identity) -> None:
         self._used.discard(identity.uid)

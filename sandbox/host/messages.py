@@ -117,6 +117,15 @@ def _input(raw: Message) -> Message:
     return {"prompt": _text(raw.get("prompt"), MAX_TEXT), "password": raw.get("password") is True}
 
 
+def _ask(raw: Message) -> Message:
+    number, what, body = _integer(raw.get("id")), raw.get("what"), raw.get("body")
+    if number is None or number < 0 or not isinstance(body, dict):
+        raise Refused("a question without a number or a body")
+    if not isinstance(what, str) or not what.isidentifier() or len(what) > 40:
+        raise Refused("a question of no known kind")
+    return {"id": number, "what": what, "body": body}  # its content is checked by whoever answers
+
+
 def _error(raw: Message) -> Message:
     frames = raw.get("frames")
     if not isinstance(frames, list):
@@ -156,6 +165,7 @@ _TYPES: dict[str, Callable[[Message], Message]] = {
     "param": _param,
     "backtest": _backtest,
     "input": _input,
+    "ask": _ask,
     "error": _error,
     "cell": _cell,
     "notice": _notice,

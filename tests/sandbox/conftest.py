@@ -112,6 +112,15 @@ class Engine:
         if not self.status["ready"]:
             self.stop()
             raise AssertionError(f"the engine is not ready: {self.status['reason']}")
+        if "--no-zygote" not in self.words:
+            self.wait_for_zygote()
+
+    def wait_for_zygote(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while self.client.status()["zygote"]["state"] != "ready":
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the zygote is not ready:\n{self.log.read_text()}")
+            time.sleep(0.05)
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -163,6 +172,15 @@ def make_request(
 def engine() -> Iterator[Engine]:
     with _directory() as directory:
         engine = Engine(directory)
+        yield engine
+        engine.stop()
+
+
+@pytest.fixture(scope="session")
+def cold_engine() -> Iterator[Engine]:
+    """An engine that makes an nsjail for each box."""
+    with _directory() as directory:
+        engine = Engine(directory, "--no-zygote")
         yield engine
         engine.stop()
 

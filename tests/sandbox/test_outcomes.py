@@ -307,20 +307,20 @@ def test_a_little_junk_is_only_left_out(engine: Engine) -> None:
 # An engine with a mistake of its own in what it does with the messages or the files of a box.
 MISTAKEN = """
 import sys
-from sandbox.host import box, engine
+from sandbox.host import box, engine, output
 def mistake(*arguments):
     if b"trip" in repr(arguments).encode():
         raise AttributeError("a mistake")
     return kept(*arguments)
-kept = box.{place}
-box.{place} = mistake
+kept = {place}
+{place} = mistake
 sys.exit(engine.main())
 """
 
 
-@pytest.mark.parametrize("place", ["messages.read_message", "Box._on_exited", "hashlib.sha256"])
+@pytest.mark.parametrize("place", ["output.messages.read_message", "box.Box._on_exited", "box.hashlib.sha256"])
 def test_a_mistake_of_the_engine_ends_its_box_as_crashed_and_no_other(make_engine, place: str) -> None:
-    mark = "'code': 77" if place == "Box._on_exited" else "trip"
+    mark = "'code': 77" if place == "box.Box._on_exited" else "trip"
     engine = make_engine(start_with=MISTAKEN.replace("{place}", place).replace("trip", mark))
     trip = "import os\nopen('trip.txt', 'w').write('trip')\nfrom IPython.display import HTML\ndisplay(HTML('trip'))\nos._exit(77)"
     result = engine.run(trip)

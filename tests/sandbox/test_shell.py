@@ -248,9 +248,9 @@ def test_two_runs_draw_different_random_numbers(engine: Engine) -> None:
     assert engine.run(source).stdout != engine.run(source).stdout
 
 
-def test_nothing_is_imported_that_the_program_does_not_import(engine: Engine) -> None:
+def test_a_cold_box_imports_nothing_that_the_program_does_not_import(cold_engine: Engine) -> None:
     source = "import sys\nprint([m for m in ('numpy', 'pandas', 'plotly', 'matplotlib', 'bokeh', 'tqdm', 'sqlite3') if m in sys.modules])"
-    assert engine.run(source).stdout == "[]\n"
+    assert cold_engine.run(source).stdout == "[]\n"
 
 
 # Files

@@ -1,18 +1,25 @@
-"""How does a running program hand charts, tables, progress and results to the page? One JSON object a line,
-on its own descriptor named by QFP_CHANNEL_FD. On a laptop there is no such descriptor and `connected` is
-False.
+"""How does a running program hand charts, tables, progress and results to the page, and ask it for something?
+
+One JSON object a line, on a descriptor of its own named by QFP_CHANNEL_FD; answers come back on another one,
+QFP_INBOX_FD, with their length in four bytes in front. On a laptop there are no such descriptors and
+`connected` is False.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
+import select
+import struct
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 _lock = threading.Lock()
+_inbox_lock = threading.Lock()
 # In a box: called before a message is written (True) and after (False), so that it keeps its place among
 # the texts.
 order: Callable[[int, bool], None] | None = None
@@ -30,8 +37,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def _descriptor() -> int | None:
-    text = os.environ.get("QFP_CHANNEL_FD", "")
+def _descriptor(variable: str) -> int | None:
+    text = os.environ.get(variable, "")
     if not text.isdigit():
         return None
     try:
@@ -41,8 +48,21 @@ def _descriptor() -> int | None:
     return int(text)
 
 
-_fd = _descriptor()
-connected: bool = _fd is not None
+_fd: int | None = None
+_inbox: int | None = None
+connected: bool = False
+
+
+def connect() -> None:
+    """Look for the descriptors; called again by a box that was there before its program."""
+    global _fd, _inbox, _owner, connected
+    _fd, _inbox = _descriptor("QFP_CHANNEL_FD"), _descriptor("QFP_INBOX_FD")
+    _owner = os.getpid()
+    connected = _fd is not None
+
+
+_owner = os.getpid()
+connect()
 
 
 def emit(message: dict[str, Any]) -> bool:
@@ -93,3 +113,64 @@ def plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=str)
     return str(value)
+
+
+# Questions to the host
+
+
+class Unanswered(Exception):
+    """Nobody answered: no host listens, it took too long, or the host could not do it. The text says which."""
+
+
+_numbers = itertools.count(1)
+_incoming = bytearray()
+_answers: dict[int, dict[str, Any]] = {}
+_FRAME = struct.Struct(">I")
+
+
+def ask(what: str, body: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
+    """Ask the host for something and wait for its answer.
+
+    what: the kind of question, such as "pmap". body: a JSON object. timeout: seconds; None waits as long as
+    the program may run. Raises Unanswered.
+    """
+    if _fd is None or _inbox is None:
+        raise Unanswered("This program is not connected to a host that could answer.")
+    if os.getpid() != _owner:
+        raise Unanswered("Only the program itself can ask the host, not a process that it has forked.")
+    number = next(_numbers)
+    if not emit({"type": "ask", "id": number, "what": what, "body": body}):
+        raise Unanswered("The connection to the host is closed.")
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with _inbox_lock:
+        while number not in _answers:
+            message = receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if message.get("type") == "answer":
+                _answers[message.get("id", 0)] = message.get("body") or {}
+    answer = _answers.pop(number)
+    if "error" in answer:
+        raise Unanswered(str(answer["error"]))
+    return answer
+
+
+def receive(timeout: float | None = None) -> dict[str, Any]:
+    """The next message of the host, in a box. Raises Unanswered when it takes longer than `timeout` seconds."""
+    if _inbox is None:
+        raise Unanswered("This program is not connected to a host.")
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        if len(_incoming) >= _FRAME.size:
+            end = _FRAME.size + _FRAME.unpack_from(_incoming)[0]
+            if len(_incoming) >= end:
+                text = bytes(_incoming[_FRAME.size : end])
+                del _incoming[:end]
+                return json.loads(text)
+        poller = select.poll()
+        poller.register(_inbox, select.POLLIN)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not poller.poll(None if left is None else left * 1000):
+            raise Unanswered("The host did not answer in time.")
+        data = os.read(_inbox, 1 << 18)
+        if not data:
+            raise Unanswered("The host has closed the connection.")
+        _incoming.extend(data)

@@ -1,0 +1,72 @@
+"""How is a box made? A launcher starts inside/init.py with the box's ends of its pipes, and can take it away again.
+
+There is one for each kind of wall: a fork of the zygote (zygote.py), an nsjail per box (cold.py). What happens to the
+box after that is the same for all and stands in box.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class LaunchFailed(Exception):
+    """The box could not be made; the text is for operators."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a box is outside. As root: a uid that owns nothing here. As an ordinary user: that user."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """What of this machine a box will see and how much it may write. A cold box has to know it before it starts."""
+
+    disk_bytes: int
+    snapshot: str | None = None
+    layer: str | None = None
+
+
+class Ends:
+    """The box's ends: stdin, stdout, stderr, the rich channel, the inbox, and the socket to init."""
+
+    def __init__(self, stdin: int, stdout: int, stderr: int, rich: int, inbox: int, control: socket.socket) -> None:
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self.rich, self.inbox, self.control = rich, inbox, control
+
+    def close(self) -> None:
+        for descriptor in (self.stdin, self.stdout, self.stderr, self.rich, self.inbox):
+            os.close(descriptor)
+        self.control.close()
+
+
+class Launched(Protocol):
+    """What a launcher has started."""
+
+    ended: asyncio.Event  # nothing of it is left, or it never began
+
+    def kill(self) -> None:
+        """End it before init is known; afterwards init's own end is enough."""
+
+    async def clear(self) -> None:
+        """Wait until nothing of it is left; called once, after init was killed."""
+
+    def log(self) -> str:
+        """What was said about it, for operators and never for users."""
+
+
+class Launcher(Protocol):
+    start: str  # what `ended` events say: "ready", "fork" or "cold"
+
+    async def launch(self, ends: Ends, identity: Identity, place: Place | None) -> Launched:
+        """Start a box. Raises LaunchFailed or OSError. The ends stay the caller's, who closes them."""
+
+    def go(self, identity: Identity) -> dict[str, Any]:
+        """What init is told once its process is counted and limited."""
