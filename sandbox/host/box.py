@@ -57,8 +57,7 @@ class Box:
         self._started_at = time.monotonic()
         self._observed = Observed()
         self._usage = Usage(0.0, 0, 0, 0, 0)
-        self._peak_memory = 0  # as sampled: memory that was asked for
-        self._kernel_peak = 0  # as the kernel kept it: what happens between two looks is in it, and so are files read
+        self._peak_memory = 0
         self._most_processes = 0
         self._ended = asyncio.Event()
         self._output: Output | None = None
@@ -273,7 +272,7 @@ class Box:
         observed.exit_code = message["code"] if isinstance(message.get("code"), int) else None
         observed.exit_signal = message["signal"] if isinstance(message.get("signal"), int) else None
         observed.disk_full = message.get("disk_full") is True
-        if isinstance(message.get("max_rss_bytes"), int):
+        if self.walls.group is None and isinstance(message.get("max_rss_bytes"), int):
             self._peak_memory = max(self._peak_memory, min(message["max_rss_bytes"], int(self.limits.memory_bytes)))
         if self.walls.group is None and isinstance(message.get("cpu_seconds"), float):
             used = max(self._usage.cpu_seconds, message["cpu_seconds"])
@@ -299,7 +298,7 @@ class Box:
         """The program and all it started are ended, and what they had printed is read."""
         if self.walls.group is not None:
             self._look_at_usage()
-            self._kernel_peak = self.walls.group.peak_bytes()
+            self._peak_memory = max(self._peak_memory, self.walls.group.peak_bytes())
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         await self.walls.end()
@@ -363,7 +362,7 @@ class Box:
                 "error": observed.error,
                 "cpu_seconds": round(self._usage.cpu_seconds, 3),
                 "wall_seconds": self.seconds(),
-                "peak_memory_bytes": max(self._peak_memory, min(self._kernel_peak, int(self.limits.memory_bytes))),
+                "peak_memory_bytes": self._peak_memory,
                 "notices": [
                     {"limit": name, "value": getattr(self.limits, name)} for name in outcome.limits_met(observed, limit)
                 ],

@@ -49,7 +49,10 @@ class Group:
         raise NotImplementedError
 
     def peak_bytes(self) -> int:
-        """The most memory ever charged to the group, files it was the first to read among it; 0 if not known."""
+        """The most memory the group's programs have held at once, without the files that they read; 0 if not known.
+
+        The kernel keeps the peak with the files in it, so what there is of them now is taken away again.
+        """
         raise NotImplementedError
 
     def kill(self) -> None:
@@ -188,7 +191,10 @@ class GroupV1(Group):
         )
 
     def peak_bytes(self) -> int:
-        return int(_read(self.directories["memory"] / "memory.max_usage_in_bytes") or 0)
+        memory = self.directories["memory"]
+        stat = _read_pairs(memory / "memory.stat")
+        files = max(0, stat.get("cache", 0) - stat.get("shmem", 0))
+        return max(0, int(_read(memory / "memory.max_usage_in_bytes") or 0) - files)
 
     def pids(self) -> list[int]:
         return sorted({pid for path in self.directories.values() for pid in _read_pids(path)})
@@ -280,7 +286,9 @@ class GroupV2(Group):
         )
 
     def peak_bytes(self) -> int:
-        return int(_read(self.directory / "memory.peak") or 0)  # since Linux 5.19
+        stat = _read_pairs(self.directory / "memory.stat")
+        files = max(0, stat.get("file", 0) - stat.get("shmem", 0))
+        return max(0, int(_read(self.directory / "memory.peak") or 0) - files)  # since Linux 5.19
 
     def kill(self) -> None:
         try:

@@ -250,13 +250,13 @@ def use_huge_pages() -> int:
 
 
 def own_memory() -> tuple[int, int]:
-    """Bytes of private data and of resident memory of this process, as RLIMIT_DATA and ru_maxrss count them."""
+    """Bytes of this process that a fork begins with: of private data, as RLIMIT_DATA counts them, and resident."""
     kinds = {}
     with open("/proc/self/status") as status:
         for line in status:
             name, _, rest = line.partition(":")
             kinds[name] = rest.split()[0] if rest.split() else ""
-    return int(kinds["VmData"]) * 1024, int(kinds["VmHWM"]) * 1024
+    return int(kinds["VmData"]) * 1024, int(kinds["RssAnon"]) * 1024
 
 
 if __name__ == "__main__":
