@@ -148,10 +148,11 @@ class Zygote:
                 if self._group is None:
                     self._group = self._parent.make("zygote")
                     self._group.limit(MEMORY_BYTES, PROCESSES, os.cpu_count() or 1)
-                # nsjail itself first: what it starts is then born in the group.
                 self._group.add(self._jail.process.pid)
             self._keeper = ours
-            await _first_message(ours, b"keeper", self._jail)
+            keeper = await _first_message(ours, b"keeper", self._jail)
+            if self._group is not None:
+                self._group.add(keeper)  # before it starts a zygote, which is then born in the group
         finally:
             theirs.close()
             os.close(null)

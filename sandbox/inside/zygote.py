@@ -28,7 +28,9 @@ from qfp_inside import init  # noqa: E402
 MESSAGE_BYTES = 1 << 16
 MAX_DESCRIPTORS = 8
 HUGE_PAGE = 2 << 20
-MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25
+MADV_COLLAPSE = 25
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+PYTHON_OBJECTS_BYTES = 72 << 20  # as much as the libraries need
 NEWPID = 0x20000000
 
 # What a box has at once. Each of them costs every fork a little, so only what programs of this site use all the time:
@@ -139,6 +141,7 @@ class Zygote:
         init.set_name("zygote")
         self.engine.send(b"zygote")  # the engine sees our number beside it
         gc.disable()
+        gather_memory()
         run_program = self._load()
         own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         capabilities = int(open("/proc/sys/kernel/cap_last_cap").read())
@@ -224,6 +227,24 @@ def move_up(descriptors: list[int]) -> list[int]:
     return [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 64) for each in descriptors]
 
 
+def gather_memory() -> None:
+    """Make what will be loaded lie together, so that huge pages can hold it.
+
+    Python takes its memory for objects in pieces of 1 MiB, wherever the kernel has room between libraries; taken all
+    at once they are neighbours. Small ones stay taken when one object stays in each. The C library's larger pieces
+    go to the heap up to the size that it would choose by itself after a while.
+    """
+    libc = init.libc()
+    libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
+    libc.mallopt(M_TRIM_THRESHOLD, 64 << 20)
+    size = 470  # just below the largest that Python keeps in its own pieces
+    taken = [bytes(size) for _ in range(PYTHON_OBJECTS_BYTES // (size + 42))]
+    _kept.extend(taken[:: (1 << 20) // (2 * size)])
+
+
+_kept: list[bytes] = []
+
+
 def use_huge_pages() -> int:
     """Bytes of our memory that are in pages of 2 MiB now: a fork copies one entry for each instead of 512.
 
@@ -243,7 +264,7 @@ def use_huge_pages() -> int:
         first, last = (int(part, 16) for part in fields[0].split("-"))
         first, last = -(-first // HUGE_PAGE) * HUGE_PAGE, last // HUGE_PAGE * HUGE_PAGE
         for start in range(first, last, HUGE_PAGE):
-            # Piece by piece: an area refuses as a whole when one of its pieces has too little in it.
+            # Piece by piece: an area refuses as a whole when one of its pieces is empty.
             if libc.madvise(start, HUGE_PAGE, MADV_COLLAPSE) == 0:
                 collapsed += HUGE_PAGE
     return collapsed
