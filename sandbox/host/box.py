@@ -18,7 +18,7 @@ from typing import Any
 from sandbox.host import outcome
 from sandbox.host.cgroups import Usage
 from sandbox.host.launching import LaunchFailed
-from sandbox.host.nsjail import MAX_INODES, program_limits
+from sandbox.host.nsjail import program_limits
 from sandbox.host.outcome import Observed
 from sandbox.host.output import Output
 from sandbox.host.processes import tree_usage
@@ -172,14 +172,8 @@ class Box:
         self._output = Output(self, *walls.reading_ends())
         walls.control.listen(self.guarded(self._on_control), self._on_control_closed)
         request = self.request
-        place = {
-            "disk_bytes": int(limits.disk_bytes),
-            "inodes": MAX_INODES,
-            "snapshot": request.snapshot,
-            "layer": request.layer,
-        }
         artefacts = {"bytes": int(limits.artefact_bytes), "count": int(limits.artefact_count)}
-        walls.control.send({"files": request.files, "place": place, "artefacts": artefacts})
+        walls.control.send({"files": request.files, "disk_bytes": int(limits.disk_bytes), "artefacts": artefacts})
         walls.write_inbox(
             encode_frame(
                 {
@@ -248,8 +242,7 @@ class Box:
             return
         kind_name = message.get("type")
         if kind_name == "running":
-            self.begun = True
-            self.emit({"type": "started"})
+            self._note_begin()
         elif kind_name == "exited" and not self._observed.reported:
             self._on_exited(message)
         elif kind_name == "artefact":
@@ -302,7 +295,9 @@ class Box:
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         await self.walls.end()
-        if self._output is not None:
+        if self._output is not None and not self.begun:
+            self._output.drop()
+        elif self._output is not None:
             try:
                 await self._output.finish()
             except Exception as error:
@@ -310,7 +305,14 @@ class Box:
 
     # What the client hears
 
+    def _note_begin(self) -> None:
+        if not self.begun:
+            self.begun = True
+            self._send({"type": "started", "t": self.seconds()})
+
     def emit(self, event: dict[str, Any]) -> None:
+        if self._output is not None and not self._ended.is_set():
+            self._note_begin()  # what it says may be seen before that it runs
         self._send({**event, "t": self.seconds()})
 
     def note_error(self, error: dict[str, Any], number: int | None) -> None:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sandbox.host.launching import Ends, Identity, Launched, LaunchFailed, Place
+from sandbox.host.launching import Ends, Identity, Launched, Place
 from sandbox.host.nsjail import cold_command
 from sandbox.host.seccomp import filter_program
 from sandbox.host.staging import Staging
@@ -33,17 +33,14 @@ class Cold:
         self._nsjail = nsjail
         self._staging = staging
 
-    async def launch(self, ends: Ends, identity: Identity, place: Place | None) -> Launched:
-        if place is None:
-            raise LaunchFailed("a cold box is made for one program")
-
+    async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
         def command(log: int) -> list[str]:
             passed = (ends.control.fileno(), ends.rich, ends.inbox)
             return cold_command(self._nsjail, self._staging, identity, place, passed, log)
 
         return Jail(command, (ends.control.fileno(), ends.rich, ends.inbox), (ends.stdin, ends.stdout, ends.stderr))
 
-    def go(self, identity: Identity) -> dict[str, Any]:
+    def go(self, identity: Identity, place: Place) -> dict[str, Any]:
         return {"filter": base64.b64encode(filter_program()).decode("ascii")}
 
 

@@ -38,7 +38,7 @@ class Control:
         return await asyncio.shield(self._hello)
 
     async def ready(self) -> bool:
-        """Whether init waits for its job, its program confined."""
+        """Whether init and its program wait for their job."""
         return await asyncio.shield(self._ready)
 
     def listen(self, on_message: Callable[[bytes, bytes], None], on_closed: Callable[[], None]) -> None:

@@ -108,10 +108,10 @@ class Engine:
             first = self.identities.first if self.identities.distinct else None
             self.zygote = Zygote(nsjail, self.staging, first, self.parent)
 
-            async def build() -> Walls:
+            async def build(place: Place) -> Walls:
                 if self.zygote is None or not self.zygote.usable:
                     raise LaunchFailed("there is no zygote")
-                return await self._build_walls(self.zygote, None)
+                return await self._build_walls(self.zygote, place)
 
             self.ready = ReadyBoxes(build, options.ready)
 
@@ -333,20 +333,20 @@ class Engine:
         return request.layer is not None and (self.options.layers / request.layer / "overrides").exists()
 
     async def _find_walls(self, start: str, request: BoxRequest) -> Walls | None:
+        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer)
         if start == "ready":
-            return self.ready.take() if self.ready is not None else None
+            return self.ready.take(place) if self.ready is not None else None
         if start == "fork":
             if self.zygote is None or not self.zygote.usable:
                 return None
-            return await self._build_walls(self.zygote, None)
-        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer)
+            return await self._build_walls(self.zygote, place)
         return await self._build_walls(self.cold, place)
 
-    async def _build_walls(self, launcher: Launcher, place: Place | None) -> Walls:
+    async def _build_walls(self, launcher: Launcher, place: Place) -> Walls:
         self._counter += 1
-        walls = Walls(f"box-{self._counter}", launcher, self.identities.take(), self.parent)
+        walls = Walls(f"box-{self._counter}", launcher, self.identities.take(), place, self.parent)
         try:
-            await walls.build(place)
+            await walls.build()
         except BaseException:
             await self._take_down(walls)
             raise

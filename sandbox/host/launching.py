@@ -27,7 +27,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Place:
-    """What of this machine a box will see and how much it may write. A cold box has to know it before it starts."""
+    """What of this machine a box will see, and how much it may write: it is part of the walls."""
 
     disk_bytes: int
     snapshot: str | None = None
@@ -65,8 +65,8 @@ class Launched(Protocol):
 class Launcher(Protocol):
     start: str  # what `ended` events say: "ready", "fork" or "cold"
 
-    async def launch(self, ends: Ends, identity: Identity, place: Place | None) -> Launched:
+    async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
         """Start a box. Raises LaunchFailed or OSError. The ends stay the caller's, who closes them."""
 
-    def go(self, identity: Identity) -> dict[str, Any]:
+    def go(self, identity: Identity, place: Place) -> dict[str, Any]:
         """What init is told once its process is counted and limited."""

@@ -27,8 +27,9 @@ MAX_BACKLOG = 64 << 20  # of what waits to be written into a pipe
 class Walls:
     """One box without a program. build() or an exception; remove() in any case."""
 
-    def __init__(self, name: str, launcher: Launcher, identity: Identity, parent: Parent | None) -> None:
+    def __init__(self, name: str, launcher: Launcher, identity: Identity, place: Place, parent: Parent | None) -> None:
         self.name = name
+        self.place = place
         self.start = launcher.start
         self.identity = identity
         self.group: Group | None = None
@@ -47,13 +48,13 @@ class Walls:
 
     # Building
 
-    async def build(self, place: Place | None = None) -> None:
+    async def build(self) -> None:
         """Until init waits for its job. Raises LaunchFailed, OSError or TimeoutError."""
         if self._parent is not None:
             self.group = self._parent.make(self.name)
         ends = self._make_pipes()
         try:
-            self._launched = await self._launcher.launch(ends, self.identity, place)
+            self._launched = await self._launcher.launch(ends, self.identity, self.place)
         finally:
             ends.close()
         assert self.control is not None
@@ -70,9 +71,9 @@ class Walls:
         self._init_descriptor = os.pidfd_open(self.pid)
         if self.group is not None:
             self.group.add(self.pid)  # everything the box does comes after this
-        self.control.send({"type": "go", **self._launcher.go(self.identity)})
+        self.control.send({"type": "go", **self._launcher.go(self.identity, self.place)})
         if await asyncio.wait_for(self.control.ready(), START_SECONDS) is not True:
-            raise LaunchFailed("process 1 of the box could not confine its program")
+            raise LaunchFailed("the program of the box did not get ready")
         if self.group is not None:
             self.used_before = self.group.usage().cpu_seconds
         self.built_at = time.monotonic()

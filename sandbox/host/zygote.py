@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from sandbox.host.cgroups import Group, Parent
 from sandbox.host.cold import Jail
 from sandbox.host.environment import STAMP
 from sandbox.host.launching import Ends, Identity, Launched, LaunchFailed, Place
-from sandbox.host.nsjail import zygote_command
+from sandbox.host.nsjail import MAX_INODES, zygote_command
 from sandbox.host.seccomp import filter_program
 from sandbox.host.staging import Staging
 
@@ -72,7 +73,7 @@ class Zygote:
 
     # The launcher
 
-    async def launch(self, ends: Ends, identity: Identity, place: Place | None) -> Launched:
+    async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
         living = self._living
         if living is None:
             raise LaunchFailed("there is no zygote at the moment")
@@ -86,9 +87,12 @@ class Zygote:
         self.boxes += 1
         return launched
 
-    def go(self, identity: Identity) -> dict[str, Any]:
-        uid = None if self._first_uid is None else identity.uid - self._first_uid
-        return {"filter": base64.b64encode(filter_program()).decode("ascii"), "uid": uid}
+    def go(self, identity: Identity, place: Place) -> dict[str, Any]:
+        return {
+            "filter": base64.b64encode(filter_program()).decode("ascii"),
+            "uid": None if self._first_uid is None else identity.uid - self._first_uid,
+            "place": {**asdict(place), "inodes": MAX_INODES},
+        }
 
     # Its life
 

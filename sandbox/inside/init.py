@@ -107,20 +107,14 @@ class Finished:
         """Before the program is forked."""
         load_filter(base64.b64decode(go["filter"]))
 
-    def confine(self) -> None:
-        """In the program's process, before it waits for its job."""
-
-    def arrange(self, place: dict) -> None:
-        """In process 1, when it is known what will run."""
-
     def prepare_program(self):
-        """The function that runs the program; loaded while nothing of the program can be loaded in its place."""
+        """The module that runs programs; loaded while nothing of the program can be loaded in its place."""
         sys.path.insert(0, "/opt/inside")
         from qfp_inside import shell
 
         sys.path.remove("/opt/inside")
         shell.prepare()
-        return shell.run
+        return shell
 
 
 def main() -> None:
@@ -136,19 +130,18 @@ def start(control: Control, rich: int, inbox: int, walls) -> None:
         # The engine learns our pid from the socket, counts and limits us, and answers.
         os.write(control.descriptor, b"hello\n")
         walls.enter(control.receive())
-        program, confined, gate = fork_program(rich, inbox, walls)
-        if os.read(confined, 1) != b".":
-            os._exit(71)
-        os.close(confined)
+        program, standing, gate = fork_program(rich, inbox, walls)
+        if (word := os.read(standing, 400)) != b".":
+            raise RuntimeError(word.decode("utf-8", "replace") or "the program's process ended")
+        os.close(standing)
         control.send({"type": "ready"})
         job = control.receive()
         set_name("box init")
-        walls.arrange(job["place"])
         write_sources(job["files"])
+        control.send({"type": "running"})
         os.write(gate, b".")
         os.close(gate)
-        control.send({"type": "running"})
-        watch = Watch(control, program, job["place"]["disk_bytes"])
+        watch = Watch(control, program, job["disk_bytes"])
         watch.until_the_program_ends()
         left = end_everything()
         control.send(watch.report(left, walls.resident_bytes))
@@ -163,11 +156,12 @@ def start(control: Control, rich: int, inbox: int, walls) -> None:
 
 
 def fork_program(rich: int, inbox: int, walls) -> tuple[int, int, int]:
-    """The program's process, waiting for its job; what tells that it is confined; the gate it waits at."""
-    confined, say_confined = os.pipe()
+    """The program's process; what tells that it stands by; the gate it then waits at."""
+    standing, say_standing = os.pipe()
     gate, open_gate = os.pipe()
     handlers = drop_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, handlers)  # an early interrupt waits for its handler
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
     program = os.fork()
     if program == 0:
         try:
@@ -175,9 +169,12 @@ def fork_program(rich: int, inbox: int, walls) -> tuple[int, int, int]:
                 signal.signal(number, handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
             os.close(open_gate)
-            become_program(rich, inbox, gate, say_confined, walls)
-        except BaseException as error:  # ours, before the program began; the engine's self-check shows it
-            os.write(2, f"The box could not be set up: {type(error).__name__}: {error}\n".encode())
+            gate, say_standing = (
+                fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, INBOX_FD + 1) for each in (gate, say_standing)
+            )
+            become_program(rich, inbox, gate, say_standing, walls)
+        except BaseException as error:  # ours, before the program began
+            os.write(say_standing, f"{type(error).__name__}: {error}".encode()[:400])
         finally:
             os._exit(70)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
@@ -186,9 +183,9 @@ def fork_program(rich: int, inbox: int, walls) -> tuple[int, int, int]:
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    for descriptor in (null, rich, inbox, say_confined, gate):
+    for descriptor in (null, rich, inbox, say_standing, gate):
         os.close(descriptor)
-    return program, confined, open_gate
+    return program, standing, open_gate
 
 
 def drop_signals() -> dict[int, Callable[[int, FrameType | None], object]]:
@@ -239,23 +236,20 @@ def write_sources(files: dict[str, str]) -> None:
             file.write(text.encode("utf-8", "replace"))
 
 
-def become_program(rich: int, inbox: int, gate: int, say_confined: int, walls) -> None:
-    """In the child: own session, no descriptor but those it may have, walls, then the job, limits and the program."""
+def become_program(rich: int, inbox: int, gate: int, say_standing: int, walls) -> None:
+    """In the child: own session, no descriptor but those it may have, then the job, limits and the program."""
     os.setsid()
     set_name("ready program")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
     os.dup2(rich, CHANNEL_FD, inheritable=True)
     os.dup2(inbox, INBOX_FD, inheritable=False)  # its answers are for this process, not for what it starts
-    gate = fcntl.fcntl(gate, fcntl.F_DUPFD_CLOEXEC, INBOX_FD + 1)
-    say_confined = fcntl.fcntl(say_confined, fcntl.F_DUPFD_CLOEXEC, INBOX_FD + 1)
     os.closerange(3, CHANNEL_FD)
-    os.closerange(max(gate, say_confined) + 1, MAX_OPEN_FILES)
+    os.closerange(max(gate, say_standing) + 1, MAX_OPEN_FILES)
     os.environ["QFP_CHANNEL_FD"] = str(CHANNEL_FD)
     os.environ["QFP_INBOX_FD"] = str(INBOX_FD)
-    walls.confine()
-    os.write(say_confined, b".")
-    os.close(say_confined)
-    run_program = walls.prepare_program()
+    shell = walls.prepare_program()
+    shell.stand_by()
+    os.write(say_standing, b".")
+    os.close(say_standing)
 
     job = read_job(INBOX_FD)
     if os.read(gate, 1) != b".":
@@ -271,7 +265,7 @@ def become_program(rich: int, inbox: int, gate: int, say_confined: int, walls) -
     os.environ["QFP_CORES"] = str(job["cores"])
     if job["layer"]:
         add_layer(first=job["layer"] == "first")
-    run_program(job)
+    shell.run(job)
 
 
 def read_job(descriptor: int) -> dict:

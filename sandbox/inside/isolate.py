@@ -1,9 +1,8 @@
 """How does a fork of the zygote get walls of its own? Namespaces, then its mounts, its uid, no rights, the filter.
 
-Process 1 and the program's process are both forks of the zygote and both pass through here. The namespaces of mounts,
-IPC, host name and control groups are made with the rights of the zygote's user namespace and belong to it: whatever
-rights a program could ever win in the user namespace of its own, it could not undo them. That user namespace comes
-last, so nobody outside has to write its map, and an ordinary user's engine works the same way.
+The namespaces of mounts, IPC, host name and control groups are made with the rights of the zygote's user namespace and
+belong to it: whatever rights a program could ever win in the user namespace of its own, it could not undo them. That
+user namespace comes last, so nobody outside has to write its map, and an ordinary user's engine works the same way.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 LOCKED_SECUREBITS = 0b11101111
 CAPABILITY_VERSION_3 = 0x20080522
 BOX_ID = 1000  # what a program sees, as in a box that nsjail made
-OUTER = ("/outer/store", "/outer/layers", "/proc")  # for making boxes; no program sees them
+OUTER = ("/outer/store", "/outer/layers")
 
 libc = init.libc()
 libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
@@ -32,48 +31,48 @@ libc.syscall.restype = ctypes.c_long
 
 
 class Isolated:
-    """Walls put up by process 1 around itself and its program."""
+    """Walls put up by process 1 around itself, before it forks its program."""
 
-    def __init__(self, run_program, data_bytes: int, resident_bytes: int, capabilities: int) -> None:
+    def __init__(self, shell, data_bytes: int, resident_bytes: int, capabilities: int) -> None:
         self.data_bytes = data_bytes
         self.resident_bytes = resident_bytes
-        self._run_program = run_program
+        self._shell = shell
         self._capabilities = capabilities
-        self._filter = b""
-        self._uid: int | None = None
 
     def enter(self, go: dict) -> None:
-        self._filter = base64.b64decode(go["filter"])
-        self._uid = go["uid"]
+        """From here on this process has no right that any other could not have, and so has all it ever starts."""
         os.setsid()
         unshare(NEWNS | NEWIPC | NEWUTS | NEWCGROUP)
         mount("none", "/", "", MS_REC | MS_PRIVATE)
         libc.sethostname(b"box", 3)
+        self._arrange(go["place"], BOX_ID if go["uid"] is None else go["uid"])
+        process = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY)
+        unmount("/proc")
+        self._become_nobody(go["uid"], process)
+        os.close(process)
+        self._drop_rights()
+        init.load_filter(base64.b64decode(go["filter"]))
 
-    def confine(self) -> None:
-        """In the program's process: from here on it has no right that any other could not have."""
-        self._give_up_everything(os.open("/proc/self", os.O_PATH | os.O_DIRECTORY), dumpable=1)
-
-    def arrange(self, place: dict) -> None:
-        """In process 1: the directories of this run, nothing that was only there to make them, and no rights."""
-        owner = BOX_ID if self._uid is None else self._uid
+    def _arrange(self, place: dict, owner: int) -> None:
+        """The directories of this box; what was there only for making them goes."""
         size = f"size={place['disk_bytes']},nr_inodes={place['inodes']},mode=0700,uid={owner},gid={owner}"
         mount("tmpfs", init.WORKDIR, "tmpfs", MS_NOSUID | MS_NODEV, size)
         if place["snapshot"]:
             mount(f"/outer/store/snapshots/{place['snapshot']}", "/data", "", MS_BIND)
         if place["layer"]:
             mount(f"/outer/layers/{place['layer']}", init.LAYER, "", MS_BIND)
-        process = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY)
         for path in OUTER:
             unmount(path)
-        self._give_up_everything(process, dumpable=0)
 
-    def _give_up_everything(self, process: int, dumpable: int) -> None:
-        """process: /proc/self, opened while it could be seen. dumpable: as an ordinary program is, or not."""
-        if self._uid is not None:
+    def _become_nobody(self, uid: int | None, process: int) -> None:
+        """A uid of its own, where there are any, in a user namespace of its own.
+
+        process: /proc/self, opened while it could be seen.
+        """
+        if uid is not None:
             os.setgroups([])
-            os.setresgid(self._uid, self._uid, self._uid)
-            os.setresuid(self._uid, self._uid, self._uid)
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
         outside = os.getuid(), os.getgid()
         # Changing one's identity clears it, and then /proc/self would belong to somebody else.
         prctl(PR_SET_DUMPABLE, 1)
@@ -82,13 +81,10 @@ class Isolated:
         write_at(process, "setgroups", "deny")
         write_at(process, "uid_map", f"{BOX_ID} {outside[0]} 1")
         write_at(process, "gid_map", f"{BOX_ID} {outside[1]} 1")
-        os.close(process)
-        prctl(PR_SET_DUMPABLE, dumpable)
-        self._drop_rights()
-        init.load_filter(self._filter)
+        prctl(PR_SET_DUMPABLE, 0)
 
     def prepare_program(self):
-        return self._run_program
+        return self._shell
 
     def _drop_rights(self) -> None:
         prctl(PR_SET_SECUREBITS, LOCKED_SECUREBITS)

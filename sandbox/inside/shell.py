@@ -21,6 +21,7 @@ import sys
 import threading
 import tokenize
 import warnings
+from types import CodeType
 from typing import Any
 
 from . import hooks, streams, tracebacks
@@ -79,6 +80,17 @@ def warm_up(source: str) -> None:
     streams.flush()
 
 
+def stand_by() -> None:
+    """In the program's process, as long as there is nothing to run: whatever can be done before is done before."""
+    from qfp import channel
+
+    channel.connect()
+    streams.begin()
+    _seed_random_numbers()
+    _shell.builtin_trap.activate()
+    _run_cell(Cell("", 1, "pass"))
+
+
 def run(job: dict) -> None:
     """Run the program and leave this process with the exit code its end means."""
     code = 1
@@ -98,10 +110,7 @@ def run(job: dict) -> None:
 def _run(entry: str) -> int:
     from qfp import channel
 
-    channel.connect()
-    streams.begin()
     _leave_room_to_report()
-    _seed_random_numbers()
     sys.argv[:] = [entry]
     sys.path.insert(0, WORKDIR)  # the program's own modules
     with open(entry, encoding="utf-8", errors="replace", newline=None) as file:
@@ -110,7 +119,7 @@ def _run(entry: str) -> int:
     linecache.cache[entry] = (len(source), None, source.splitlines(keepends=True), entry)
     _shell.user_ns["__file__"] = os.path.join(WORKDIR, entry)
 
-    code = _run_cells(_shell, entry, source, channel.emit)
+    code = _run_cells(entry, source, channel.emit)
     # As at the end of any Python program: wait for its threads, then what it left for the end.
     try:
         threading._shutdown()  # type: ignore[attr-defined]
@@ -123,8 +132,8 @@ def _run(entry: str) -> int:
     return code
 
 
-def _run_cells(shell, entry: str, source: str, emit) -> int:
-    mistake = _syntax_mistake(shell, source, entry)
+def _run_cells(entry: str, source: str, emit) -> int:
+    mistake = _syntax_mistake(source, entry)
     if mistake is not None:
         tracebacks.show(mistake, emit)
         return 1
@@ -132,22 +141,62 @@ def _run_cells(shell, entry: str, source: str, emit) -> int:
     for index, cell in enumerate(cells):
         if len(cells) > 1 or cell.title:
             emit({"type": "cell", "index": index, "title": cell.title, "line": cell.line})
-        error = _run_cell(shell, cell)
+        error = _run_cell(cell)
         streams.flush()
         if error is not None:
             return _end_by(error, emit)
     return 0
 
 
-def _run_cell(shell, cell: Cell) -> BaseException | None:
-    # Empty lines in front keep the line numbers; a cell magic has to be the first line instead.
-    padding = "" if cell.source.lstrip().startswith("%%") else "\n" * (cell.line - 1)
-    shell.displayhook.source = cell.source
+def _run_cell(cell: Cell) -> BaseException | None:
+    """Run one cell; the exception that ended it, if one did."""
+    _shell.displayhook.source = cell.source
     try:
-        result = shell.run_cell(padding + cell.source, store_history=False)
+        if (parts := _plain_parts(cell)) is not None:
+            return _run_plain(parts)
+        # Empty lines in front keep the line numbers; a cell magic has to be the first line instead.
+        padding = "" if cell.source.lstrip().startswith("%%") else "\n" * (cell.line - 1)
+        result = _shell.run_cell(padding + cell.source, store_history=False)
     except KeyboardInterrupt as interrupt:
         return interrupt
     return result.error_before_exec or result.error_in_exec
+
+
+def _plain_parts(cell: Cell) -> list[CodeType] | None:
+    """The cell compiled: its statements, and its last line if that is a value to show.
+
+    None for what only IPython knows: magics, `!`, `?`, `await`. It runs all other cells no differently, but takes a
+    hundred times as long for it, and in a fresh box each line of its own that runs is memory to copy.
+    """
+    if _shell.ast_transformers:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SyntaxWarning)  # IPython is left to show it
+            tree = _shell.compile.ast_parse(cell.source, _Program.entry, "exec")
+            ast.increment_lineno(tree, cell.line - 1)
+            last = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
+            parts = [_shell.compile(tree, _Program.entry, "exec")]
+            parts += [_shell.compile(ast.Interactive([value]), _Program.entry, "single") for value in last]
+            return parts
+    except (SyntaxError, ValueError, Warning):
+        return None
+
+
+def _run_plain(parts: list[CodeType]) -> BaseException | None:
+    trigger = _shell.events.trigger
+    trigger("pre_execute")
+    shown, sys.displayhook = sys.displayhook, _shell.displayhook
+    try:
+        for code in parts:
+            exec(code, _shell.user_ns)
+    except BaseException as error:
+        return error
+    finally:
+        sys.displayhook = shown
+        trigger("post_execute")  # Matplotlib shows its open figures then
+        trigger("post_run_cell", _shell.no_result)  # and gets ready to do so after its first import
+    return None
 
 
 def _end_by(error: BaseException, emit) -> int:
@@ -196,7 +245,7 @@ def _mark_lines(source: str, lines: list[str]) -> list[int]:
     return [number for number in looks if number in comments]
 
 
-def _syntax_mistake(shell, source: str, entry: str) -> SyntaxError | None:
+def _syntax_mistake(source: str, entry: str) -> SyntaxError | None:
     """A mistake anywhere is told before the first cell runs, not after ten minutes of the cells above it."""
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
@@ -218,7 +267,7 @@ def _syntax_mistake(shell, source: str, entry: str) -> SyntaxError | None:
 
 def _make_shell(emit):
     from IPython.core.compilerop import CachingCompiler
-    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
     from traitlets.config import Config
 
     from . import bars, display
@@ -265,6 +314,7 @@ def _make_shell(emit):
     config.InteractiveShell.automagic = False
     shell = Shell.instance(config=config)
     _name_things(shell)
+    shell.no_result = ExecutionResult(None)
     unwanted = ("leading_empty_lines", "leading_indent")  # they would move lines, or excuse a mistake
     transforms = shell.input_transformer_manager.cleanup_transforms
     transforms[:] = [each for each in transforms if getattr(each, "__name__", "") not in unwanted]

@@ -142,7 +142,7 @@ class Zygote:
         self.engine.send(b"zygote")  # the engine sees our number beside it
         gc.disable()
         gather_memory()
-        run_program = self._load()
+        shell = self._load()
         own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         capabilities = int(open("/proc/sys/kernel/cap_last_cap").read())
         from qfp_inside import isolate
@@ -152,14 +152,14 @@ class Zygote:
         gc.enable()
         collapsed = use_huge_pages()
         data, resident = own_memory()
-        self._walls = lambda: isolate.Isolated(run_program, data, resident, capabilities)
+        self._walls = lambda: isolate.Isolated(shell, data, resident, capabilities)
         self._isolate, self._own_namespace = isolate, own_namespace
         threads = len(os.listdir("/proc/self/task"))
         self._say({"ready": True, "threads": threads, "resident_bytes": resident, "huge_bytes": collapsed})
         self._listen()
 
     def _load(self):
-        """Import, warm up, and give the function that runs a program."""
+        """Import, warm up, and give the module that runs programs."""
         for name in (".tmp", ".shm", ".config"):
             os.makedirs(os.path.join(init.WORKDIR, name), exist_ok=True)
         from qfp_inside import shell
@@ -168,7 +168,7 @@ class Zygote:
         for name in LIBRARIES:
             __import__(name)
         shell.warm_up(TYPICAL)
-        return shell.run
+        return shell
 
     def _listen(self) -> None:
         woken = wake_on_child()

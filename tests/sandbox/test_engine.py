@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,13 @@ def groups_left(engine: Engine, name: str) -> list[Path]:
     import hashlib
 
     parent = "playground-" + hashlib.sha256(os.fsencode(engine.state.resolve())).hexdigest()[:10]
-    return [path for path in Path("/sys/fs/cgroup").glob(f"**/{parent}/{name}") if path.is_dir()]
+    found = []
+    for controller in Path("/sys/fs/cgroup").iterdir():
+        try:
+            found += [path for path in (controller / parent).iterdir() if path.is_dir() and fnmatch(path.name, name)]
+        except OSError:
+            continue
+    return found
 
 
 def test_terminating_the_engine_leaves_nothing(make_engine) -> None:
