@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import json
 import socket
 import struct
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from sandbox.protocol import dump_json
 
 _HEADER = struct.Struct(">Ic")
 MAX_MESSAGE = 1 << 20
-READY = b'{"type": "ready"}'  # as init writes it
 
 
 class Control:
@@ -28,7 +28,7 @@ class Control:
         self._on_closed: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._hello: asyncio.Future[int] = self._loop.create_future()
-        self._ready: asyncio.Future[bool] = self._loop.create_future()
+        self._ready: asyncio.Future[dict[str, float]] = self._loop.create_future()
         self._incoming = bytearray()
         self._outgoing = bytearray()
         self._loop.add_reader(ours, self._read_hello)
@@ -37,8 +37,8 @@ class Control:
         """Init's pid as we see it, which the kernel tells with its first message; init cannot lie about it."""
         return await asyncio.shield(self._hello)
 
-    async def ready(self) -> bool:
-        """Whether init and its program wait for their job."""
+    async def ready(self) -> dict[str, float]:
+        """Wait until init and its program wait for their job; seconds of each step on the way there."""
         return await asyncio.shield(self._ready)
 
     def listen(self, on_message: Callable[[bytes, bytes], None], on_closed: Callable[[], None]) -> None:
@@ -115,12 +115,14 @@ class Control:
     def _take(self, kind: bytes, body: bytes) -> None:
         if self._on_message is not None:
             self._on_message(kind, body)
-        elif not self._ready.done() and kind == b"J" and body == READY:
-            self._ready.set_result(True)
-        else:
-            if not self._ready.done():
-                self._ready.set_exception(LaunchFailed(f"process 1 of the box said {body[:600]!r}"))
-            self._end()
+            return
+        message = json.loads(body) if kind == b"J" else {}  # nobody but init has spoken so far
+        if message.get("type") == "ready" and not self._ready.done():
+            self._ready.set_result(message["steps"])
+            return
+        if not self._ready.done():
+            self._ready.set_exception(LaunchFailed(f"process 1 of the box said {body[:600]!r}"))
+        self._end()
 
     def _end(self) -> None:
         self._stop_reading()

@@ -382,6 +382,7 @@ class Engine:
         except BaseException:
             await self._take_down(walls)
             raise
+        self.metrics.note_build(walls.start, walls.steps)
         return walls
 
     def _remove(self, walls: Walls) -> None:

@@ -16,9 +16,17 @@ class Metrics:
         self._begun: Counter[str] = Counter()
         self._begin_seconds: dict[str, float] = {}
         self._buckets: Counter[tuple[str, float]] = Counter()
+        self._steps: dict[tuple[str, str], float] = {}
+        self._built: Counter[str] = Counter()
         self.refused = 0
         self.cpu_seconds = 0.0
         self.not_begun = 0
+
+    def note_build(self, start: str, steps: dict[str, float]) -> None:
+        """A box was built, with so many seconds in each step."""
+        self._built[start] += 1
+        for step, seconds in steps.items():
+            self._steps[start, step] = self._steps.get((start, step), 0.0) + seconds
 
     def note_begin(self, start: str, seconds: float) -> None:
         """A program runs, so many seconds after it was let in."""
@@ -51,6 +59,18 @@ class Metrics:
         add("boxes_refused_total", "counter", "Programs that were not started.", [("", self.refused)])
         add("boxes_not_begun_total", "counter", "Boxes that failed before their program.", [("", self.not_begun)])
         add("program_cpu_seconds_total", "counter", "Processor time of all programs.", [("", self.cpu_seconds)])
+        add(
+            "boxes_built_total",
+            "counter",
+            "Boxes built.",
+            ((f'{{start="{start}"}}', count) for start, count in sorted(self._built.items())),
+        )
+        add(
+            "build_seconds_total",
+            "counter",
+            "Time in each step of building a box.",
+            ((f'{{start="{start}",step="{step}"}}', seconds) for (start, step), seconds in sorted(self._steps.items())),
+        )
         lines.append(f"# HELP {PREFIX}begin_seconds From being let in to the program's first step.")
         lines.append(f"# TYPE {PREFIX}begin_seconds histogram")
         for start, count in sorted(self._begun.items()):

@@ -36,6 +36,7 @@ class Walls:
         self.pid = 0  # of init, as this machine counts
         self.used_before = 0.0  # processor seconds of the building, which are not the program's
         self.built_at = 0.0
+        self.steps: dict[str, float] = {}  # of the building, in seconds
         self.control: Control | None = None
         self._launcher = launcher
         self._parent = parent
@@ -52,6 +53,7 @@ class Walls:
         """Until init waits for its job. Raises LaunchFailed, OSError or TimeoutError."""
         if self._parent is not None:
             self.group = self._parent.make(self.name)
+        begun = time.monotonic()
         ends = self._make_pipes()
         try:
             self._launched = await self._launcher.launch(ends, self.identity, self.place)
@@ -72,11 +74,13 @@ class Walls:
         if self.group is not None:
             self.group.add(self.pid)  # everything the box does comes after this
         self.control.send({"type": "go", **self._launcher.go(self.identity, self.place)})
-        if await asyncio.wait_for(self.control.ready(), START_SECONDS) is not True:
-            raise LaunchFailed("the program of the box did not get ready")
+        born = time.monotonic()
+        steps = await asyncio.wait_for(self.control.ready(), START_SECONDS)
         if self.group is not None:
             self.used_before = self.group.usage().cpu_seconds
         self.built_at = time.monotonic()
+        self.steps = {"process 1": born - begun, **steps}
+        self.steps["messages"] = self.built_at - begun - sum(self.steps.values())
 
     def _make_pipes(self) -> Ends:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

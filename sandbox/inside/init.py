@@ -98,14 +98,28 @@ class Control:
             data = data[os.write(self.descriptor, data) :]
 
 
+class Steps:
+    """How long each step of building a box took, for the operators' figures."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def done(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 6)
+        self._last = now
+
+
 class Finished:
     """Walls that nsjail has put up: only the filter is missing."""
 
     data_bytes = resident_bytes = 0  # of memory that was there before the program
 
-    def enter(self, go: dict) -> None:
+    def enter(self, go: dict, steps: Steps) -> None:
         """Before the program is forked."""
         load_filter(base64.b64decode(go["filter"]))
+        steps.done("filter of system calls")
 
     def prepare_program(self):
         """The module that runs programs; loaded while nothing of the program can be loaded in its place."""
@@ -129,12 +143,16 @@ def start(control: Control, rich: int, inbox: int, walls) -> None:
         set_name("ready init")
         # The engine learns our pid from the socket, counts and limits us, and answers.
         os.write(control.descriptor, b"hello\n")
-        walls.enter(control.receive())
+        go = control.receive()
+        steps = Steps()
+        walls.enter(go, steps)
         program, standing, gate = fork_program(rich, inbox, walls)
+        steps.done("fork of the program's process")
         if (word := os.read(standing, 400)) != b".":
             raise RuntimeError(word.decode("utf-8", "replace") or "the program's process ended")
         os.close(standing)
-        control.send({"type": "ready"})
+        steps.done("getting ready to run")
+        control.send({"type": "ready", "steps": steps.seconds})
         job = control.receive()
         set_name("box init")
         write_sources(job["files"])

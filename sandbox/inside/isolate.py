@@ -39,19 +39,24 @@ class Isolated:
         self._shell = shell
         self._capabilities = capabilities
 
-    def enter(self, go: dict) -> None:
+    def enter(self, go: dict, steps: init.Steps) -> None:
         """From here on this process has no right that any other could not have, and so has all it ever starts."""
         os.setsid()
         unshare(NEWNS | NEWIPC | NEWUTS | NEWCGROUP)
         mount("none", "/", "", MS_REC | MS_PRIVATE)
         libc.sethostname(b"box", 3)
+        steps.done("namespaces")
         self._arrange(go["place"], BOX_ID if go["uid"] is None else go["uid"])
         process = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY)
         unmount("/proc")
+        steps.done("mounts")
         self._become_nobody(go["uid"], process)
         os.close(process)
+        steps.done("uid and user namespace")
         self._drop_rights()
+        steps.done("giving up rights")
         init.load_filter(base64.b64decode(go["filter"]))
+        steps.done("filter of system calls")
 
     def _arrange(self, place: dict, owner: int) -> None:
         """The directories of this box; what was there only for making them goes."""
