@@ -1,15 +1,18 @@
-"""Is the site alive, and can it do its work? /healthz asks the process only, /readyz everything it depends on."""
+"""Is the site alive, can it do its work, and how much of it? /healthz asks the process only, /readyz everything that
+it depends on, /metrics gives figures to a monitoring system.
+"""
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import django_rq
 from django.conf import settings
 from django.db import connection
-from django.http import HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from rq import Worker
@@ -35,6 +38,25 @@ def ready(request: HttpRequest) -> JsonResponse:
     parts = {name: _works(name, check) for name, check in CHECKS.items()}
     everything = all(parts.values())
     return JsonResponse({"ready": everything, "parts": parts}, status=200 if everything else 503)
+
+
+@require_safe
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The engine's figures and the queues' lengths for Prometheus; only with METRICS_TOKEN, as a bearer token."""
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not settings.METRICS_TOKEN or not secrets.compare_digest(given.encode(), settings.METRICS_TOKEN.encode()):
+        raise Http404
+    try:
+        text = EngineClient(settings.ENGINE_SOCKET).metrics()
+    except EngineUnavailable:
+        text = (
+            "# HELP playground_engine_ready Ready.\n# TYPE playground_engine_ready gauge\nplayground_engine_ready 0\n"
+        )
+    text += "# HELP playground_queue_jobs Jobs that wait.\n# TYPE playground_queue_jobs gauge\n"
+    for name in settings.RQ_QUEUES:
+        text += f'playground_queue_jobs{{queue="{name}"}} {django_rq.get_queue(name).count}\n'
+    return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _works(name: str, check: Callable[[], bool]) -> bool:

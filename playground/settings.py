@@ -364,6 +364,11 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# Figures for a monitoring system at /metrics; without a token there is no such page
+METRICS_TOKEN = environment.text("METRICS_TOKEN")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise environment.refused("METRICS_TOKEN", "must have at least 16 characters", shown="(too short)")
+
 # Logs: lines for people in development, one JSON object a line in production; never user source or output
 
 LOG_LEVEL = environment.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")

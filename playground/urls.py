@@ -15,6 +15,7 @@ _own_pages = [
     path("styleguide/", views.styleguide, name="styleguide"),
     path("healthz", health.live, name="healthz"),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
 ]
 
 urlpatterns = [
