@@ -30,7 +30,7 @@ MAX_DESCRIPTORS = 8
 HUGE_PAGE = 2 << 20
 MADV_COLLAPSE = 25
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-PYTHON_OBJECTS_BYTES = 72 << 20  # as much as the libraries need
+PYTHON_OBJECTS_BYTES = 112 << 20  # as much as the libraries need
 NEWPID = 0x20000000
 
 # What a box has at once. Each of them costs every fork a little, so only what programs of this site use all the time:
@@ -38,6 +38,8 @@ NEWPID = 0x20000000
 LIBRARIES = (
     "numpy", "pandas", "pyarrow", "scipy.stats", "scipy.optimize", "scipy.signal", "scipy.interpolate",
     "matplotlib.pyplot", "plotly.graph_objects", "plotly.express", "plotly.subplots", "plotly.io",
+    "statsmodels.api", "sklearn.linear_model", "sklearn.ensemble", "sklearn.preprocessing", "sklearn.model_selection",
+    "sklearn.pipeline", "sklearn.metrics",
     "bokeh.plotting", "bokeh.layouts", "bokeh.models", "backtesting", "backtesting.lib", "backtesting.test", "tqdm",
     "qfp.data", "qfp.backtests", "qfp.output", "qfp.params", "qfp.progressing", "qfp.metrics", "qfp.conventions",
     "qfp.replay", "qfp.adjustment",
