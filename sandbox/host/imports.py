@@ -1,0 +1,119 @@
+"""Which imported packages are neither in every box nor asked for? Found by parsing, before anything runs."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from sandbox.host.package_rules import normal_name
+from sandbox.host.requirements import base_versions
+
+TABLE = Path(__file__).resolve().parent.parent / "policy" / "import_names.toml"
+OURS = {"qfp"}
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An import without its package: the import's name, the distribution that has it, and where it is imported."""
+
+    module: str
+    distribution: str
+    file: str
+    line: int
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, dict[str, str]]:
+    return tomllib.loads(TABLE.read_text())
+
+
+def distribution_of(module: str) -> str:
+    """The distribution that is imported by this name: the table's where the two differ."""
+    return _table()["differs"].get(module, normal_name(module))
+
+
+def needs_a_network(module: str) -> bool:
+    """Whether the package is of no use in a box; what to use instead is said where it is imported."""
+    return module in _table()["network"]
+
+
+def missing_imports(files: dict[str, str], asked: set[str], provided: set[str] = frozenset()) -> list[Missing]:  # type: ignore[assignment]
+    """asked: distributions the project names; provided: import names that its layer is known to hold."""
+    own = {path.removesuffix(".py").split("/")[0] for path in files if path.endswith(".py")}
+    known = set(sys.stdlib_module_names) | OURS | own | provided
+    base = base_versions()
+    found: dict[str, Missing] = {}
+    for path, source in sorted(files.items()):
+        if not path.endswith(".py"):
+            continue
+        for module, line in _imports(source):
+            distribution = distribution_of(module)
+            if module in known or distribution in base or distribution in asked:
+                continue
+            found.setdefault(module, Missing(module, distribution, path, line))
+    return list(found.values())
+
+
+def _imports(source: str) -> list[tuple[str, int]]:
+    """The first part of every imported name, with its line; optional imports are left out."""
+    tree = _parse(source)
+    if tree is None:
+        return []  # the run will tell the mistake
+    finder = _Finder()
+    finder.visit(tree)
+    return finder.found
+
+
+def _parse(source: str) -> ast.Module | None:
+    plain = "\n".join("" if line.lstrip().startswith(("%", "!", "?")) else line for line in source.splitlines())
+    for text in (source, plain):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+class _Finder(ast.NodeVisitor):
+    def __init__(self) -> None:
+        self.found: list[tuple[str, int]] = []
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.found += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if node.level == 0 and node.module:
+            self.found.append((node.module.partition(".")[0], node.lineno))
+
+    def visit_Try(self, node: ast.Try) -> None:
+        optional = any(_catches_import_errors(handler.type) for handler in node.handlers)
+        if not optional:
+            for child in node.body:
+                self.visit(child)
+        for child in [*node.orelse, *node.finalbody, *(part for handler in node.handlers for part in handler.body)]:
+            self.visit(child)
+
+    def visit_If(self, node: ast.If) -> None:
+        test = node.test
+        name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
+        if name != "TYPE_CHECKING":
+            for child in node.body:
+                self.visit(child)
+        for child in node.orelse:
+            self.visit(child)
+
+
+def _catches_import_errors(kind: ast.expr | None) -> bool:
+    if kind is None:
+        return True
+    if isinstance(kind, ast.Tuple):
+        return any(_catches_import_errors(element) for element in kind.elts)
+    name = kind.id if isinstance(kind, ast.Name) else kind.attr if isinstance(kind, ast.Attribute) else ""
+    return name in {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
