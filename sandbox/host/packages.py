@@ -13,25 +13,61 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
 from sandbox.client import EngineClient
+from sandbox.host.imports import Missing, missing_imports, needs_a_network
 from sandbox.host.layers import Layers
-from sandbox.host.locks import Lock, Locked, resolve, still_needed
-from sandbox.host.package_index import IndexPage, PackageIndex, forget_pages
+from sandbox.host.locks import Lock, Locked, base_hash, resolve, still_needed
+from sandbox.host.package_index import IndexPage, PackageIndex, default_index, forget_pages
 from sandbox.host.package_names import check_name, popular_names
-from sandbox.host.package_rules import PackageRefused, PackageRules, Progress, megabytes, normal_name
-from sandbox.host.requirements import Asked
+from sandbox.host.package_rules import (
+    IndexUnavailable,
+    PackageRefused,
+    PackageRules,
+    Progress,
+    megabytes,
+    normal_name,
+)
+from sandbox.host.requirements import FIELD, Asked, requirements_of, with_requirement
 from sandbox.host.source_builds import MAX_SDIST_BYTES, build_wheel
 from sandbox.host.wheels import Unpacked, check_identity, unpack
 
+# All the site needs of packages; it imports this module and none of those behind it.
+__all__ = [
+    "FIELD",
+    "Asked",
+    "IndexUnavailable",
+    "Layers",
+    "Lock",
+    "Missing",
+    "PackageRefused",
+    "PackageRules",
+    "Packages",
+    "Progress",
+    "base_hash",
+    "check_name",
+    "default_index",
+    "forget_pages",
+    "missing_imports",
+    "needs_a_network",
+    "requirements_of",
+    "still_needed",
+    "with_requirement",
+]
+
+POLL_SECONDS = 0.1
+T = TypeVar("T")
 FREE_BYTES = 1 << 30  # of the disk that stay free beside a layer
 
 
@@ -45,7 +81,7 @@ class Packages:
         index_url: str,
         rules: PackageRules,
         engine: EngineClient,
-        owner: str = "packages",
+        owner: str = "packages",  # whose boxes those of source builds are
     ) -> None:
         self.layers = Layers(layers)
         self.rules = rules
@@ -67,18 +103,17 @@ class Packages:
             return None
         told("Resolving", 0, 0)
         for one in needed:
-            self._check_page(one.requirement.name)
-            told("Resolving", 0, 0)
+            self._check_page(one.requirement.name, told)
         with tempfile.TemporaryDirectory(prefix="sources-") as folder:
             built = {one.name: self._from_source(one, Path(folder), told) for one in needed if one.from_source}
             lock = resolve(needed, built, self._index.url, self._python, told, self._deadline)
         self._check_lock(lock, {one.name for one in needed}, told)
         return lock if lock.packages else None
 
-    def _check_page(self, name: str) -> IndexPage:
+    def _check_page(self, name: str, told: Progress) -> IndexPage:
         """The page of a name that may be installed: it is there, and neither too young nor too rare."""
         normal = normal_name(name)
-        page = self._index.page(name)
+        page = self._page(name, told)
         if page is None:
             raise PackageRefused(name, f"No package called {name} in the index. Look at how it is spelt.")
         if normal in self.rules.allowed or normal in popular_names():
@@ -113,7 +148,7 @@ class Packages:
                 raise PackageRefused(
                     one.name, f"{one.name}, which is needed, is blocked by the operators of this site."
                 )
-            page = self._check_page(one.name)
+            page = self._check_page(one.name, told)
             file = page.file(one.file)
             if file is not None and file.withdrawn is not None:
                 why = f" ({file.withdrawn[:200]})" if file.withdrawn else ""
@@ -122,7 +157,6 @@ class Packages:
                     f"{one.name} {one.version} is not installed: its authors have withdrawn this release{why}. "
                     "Ask for another one.",
                 )
-            told("Resolving", 0, 0)
         total = sum(one.size for one in lock.packages)
         if total > rules.download_bytes:
             largest = max(lock.packages, key=lambda one: one.size)
@@ -137,7 +171,7 @@ class Packages:
         name = one.requirement.name
         if not self.rules.source_builds:
             raise PackageRefused(name, f"{name} is not built from source: the operators of this site do not allow it.")
-        page = self._check_page(name)
+        page = self._check_page(name, told)
         sources: dict[Version, str] = {}
         for file in page.files:
             try:
@@ -177,11 +211,6 @@ class Packages:
                 )
             yield self.layers.path(lock.sha256)
 
-    def collect(self, most_bytes: int, keep_days: int, referenced: set[str]) -> list[str]:
-        """Remove layers whose time is up; the names of those removed."""
-        forget_pages(self._cache)
-        return self.layers.collect(most_bytes, keep_days * 86_400.0, referenced)
-
     def _fill(self, lock: Lock, target: Path, told: Progress) -> None:
         unpacked = Unpacked(self.rules.unpacked_bytes, self.rules.files, lambda: self._in_time(told))
         spent = 0
@@ -211,7 +240,7 @@ class Packages:
         return wheel
 
     def _download(self, one: Locked, folder: Path, most: int, told: Progress) -> Path:
-        page = self._index.page(one.name)
+        page = self._page(one.name, told, "")
         file = page.file(one.file) if page is not None else None
         if file is None:
             raise PackageRefused(one.name, f"{one.name} {one.version} is no longer in the package index.")
@@ -223,11 +252,45 @@ class Packages:
         text = f"Downloading {one.name} {one.version}" + (f" ({megabytes(size)})" if size else "")
         told(text, 0, size)
         target = folder / one.file
-        self._index.download(file, one.name, target, max(0, most), lambda done: told(text, done, size), self._deadline)
+        done = 0
+
+        def count(bytes_so_far: int) -> None:
+            nonlocal done
+            done = bytes_so_far
+
+        patiently(
+            lambda: self._index.download(file, one.name, target, max(0, most), count, self._deadline),
+            lambda: told(text, done, size),
+        )
         return target
+
+    def _page(self, name: str, told: Progress, text: str = "Resolving") -> IndexPage | None:
+        return patiently(lambda: self._index.page(name), lambda: told(text, 0, 0))
 
     def _check_space(self) -> None:
         root = self.layers.root
         free = shutil.disk_usage(root if root.is_dir() else root.parent).free
         if free < self.rules.unpacked_bytes + FREE_BYTES:
             raise PackageRefused("", "No packages can be installed at the moment: the site's disk is nearly full.")
+
+
+def patiently(action: Callable[[], T], told: Callable[[], None]) -> T:
+    """The action's answer. It may hang on a network; told() is called all the while and gives up by raising."""
+    answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put((action(), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    threading.Thread(target=work, name="package index", daemon=True).start()
+    while True:
+        told()
+        try:
+            answer, error = answers.get(timeout=POLL_SECONDS)
+        except Empty:
+            continue
+        if error is not None:
+            raise error
+        return answer  # type: ignore[return-value]

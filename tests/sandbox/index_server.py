@@ -95,8 +95,8 @@ class IndexServer:
     chunk_delay: float = 0.0  # seconds between pieces of a file
     on_download: Callable[[str], None] | None = None
 
-    def start(self) -> IndexServer:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+    def start(self, port: int = 0) -> IndexServer:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()

@@ -291,13 +291,13 @@ def test_the_oldest_unused_layer_goes_first_and_one_in_use_never(packages: Any, 
     size = made.layers.state(newest)["bytes"]
     with Layers(made.layers.root).used(oldest):
         os.utime(made.layers.root / f"{oldest}.use", (now - 1000,) * 2)
-        assert made.collect(most_bytes=2 * size + size // 2, keep_days=1, referenced=set()) == [middle]
-        assert made.collect(most_bytes=10**9, keep_days=1, referenced=set()) == []
+        assert made.layers.collect(2 * size + size // 2, 1 * 86_400, set()) == [middle]
+        assert made.layers.collect(10**9, 1 * 86_400, set()) == []
     # Over time: what nobody used and no run names.
-    assert made.collect(most_bytes=10**9, keep_days=0, referenced={newest}) == [oldest]
+    assert made.layers.collect(10**9, 0 * 86_400, {newest}) == [oldest]
     assert made.layers.is_built(newest)
     # Space demands what time does not.
-    assert made.collect(most_bytes=0, keep_days=30, referenced={newest}) == [newest]
+    assert made.layers.collect(0, 30 * 86_400, {newest}) == [newest]
     assert [path.name for path in made.layers.root.iterdir()] == []
 
 
@@ -305,10 +305,10 @@ def test_what_a_dead_builder_left_is_removed_after_a_while(packages: Any) -> Non
     made = packages()
     left = made.layers.root / "making-abc"
     left.mkdir(parents=True)
-    made.collect(0, 0, set())
+    made.layers.collect(0, 0)
     assert left.exists()
     os.utime(left, (time.time() - 7200,) * 2)
-    made.collect(0, 0, set())
+    made.layers.collect(0, 0)
     assert not left.exists()
 
 
