@@ -147,7 +147,7 @@ class RunAdmin(admin.ModelAdmin):
 @admin.register(PackageLock)
 class PackageLockAdmin(admin.ModelAdmin):
     list_display = ["short", "packages_text", "created", "used"]
-    search_fields = ["sha256", "asked", "text"]
+    search_fields = ["sha256", "text"]
     date_hierarchy = "created"
     readonly_fields = [field.name for field in PackageLock._meta.fields]
 

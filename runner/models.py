@@ -197,14 +197,12 @@ class PackageLock(models.Model):
 
     sha256 = models.CharField(max_length=64, primary_key=True, help_text="Of the text; the name of the layer.")
     text = models.TextField(help_text="Names, versions, files and hashes: the layer can be made again from it.")
-    asked = models.TextField(help_text="The requirements it was resolved from, sorted, one a line.")
     base = models.CharField(max_length=64, help_text="SHA-256 of the pins of what every box had then.")
     created = models.DateTimeField(default=timezone.now, editable=False)
     used = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["-created"]
-        indexes = [models.Index(fields=["base", "-created"], name="lock_by_base")]
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {version}" for name, version in self.packages)
@@ -292,6 +290,9 @@ class Run(models.Model):
         blank=True,
         related_name="runs",
         help_text="The packages this run had beside those.",
+    )
+    requirements = models.CharField(
+        max_length=64, blank=True, db_index=True, help_text="SHA-256 of what the code asked for; finds its lock again."
     )
     manifest = models.JSONField(default=dict, blank=True)
 

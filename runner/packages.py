@@ -5,6 +5,8 @@ The work itself is sandbox.host.packages; here it meets projects, runs and setti
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -42,6 +44,7 @@ __all__ = ["FIELD", "IndexUnavailable", "PackageRefused", "Progress"]
 # Two projects that ask for the same within this time get the same versions; a project keeps its own for good.
 SHARED = timedelta(days=1)
 MAX_OFFERED = 10
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,98}[a-z0-9])?")
 
 
 def rules() -> PackageRules:
@@ -87,7 +90,7 @@ def offered(project: Project, files: dict[str, str]) -> list[Missing]:
         return []  # starting the run says why
     found: dict[str, Missing] = {}
     for one in missing_imports(files, {each.name for each in asked}, _provided(project, asked)):
-        if needs_a_network(one.module) or one.distribution in found:
+        if needs_a_network(one.module) or one.distribution in found or not _NAME.fullmatch(one.distribution):
             continue
         try:
             check_name(one.distribution, rules())
@@ -142,10 +145,10 @@ def layer_of(run: Run, told: Progress) -> Iterator[PackageLock | None]:
                 return
             lock, _made = PackageLock.objects.get_or_create(
                 sha256=found.sha256,
-                defaults={"text": found.text, "base": found.base, "asked": _canonical(asked)},
+                defaults={"text": found.text, "base": found.base},
             )
-        run.lock = lock
-        Run.objects.filter(pk=run.pk).update(lock=lock)
+        run.lock, run.requirements = lock, _digest(asked)
+        Run.objects.filter(pk=run.pk).update(lock=lock, requirements=run.requirements)
     with (packages or _packages(run.owner_in_engine)).layer(Lock.from_text(lock.text), told):
         PackageLock.objects.filter(pk=lock.pk).update(used=timezone.now())
         yield lock
@@ -153,13 +156,15 @@ def layer_of(run: Run, told: Progress) -> Iterator[PackageLock | None]:
 
 def _recorded(project: Project, asked: list[Asked]) -> PackageLock | None:
     """The lock these requirements had before: the project's own, or that of another one a short time ago."""
-    same = PackageLock.objects.filter(asked=_canonical(asked), base=base_hash())
-    own = same.filter(runs__revision__project=project).order_by("-created").first()
-    return own or same.filter(created__gt=timezone.now() - SHARED).order_by("-created").first()
+    same = Run.objects.filter(requirements=_digest(asked), lock__base=base_hash()).select_related("lock")
+    own = same.filter(revision__project=project).order_by("-queued").first()
+    found = own or same.filter(lock__created__gt=timezone.now() - SHARED).order_by("-queued").first()
+    return found.lock if found is not None else None
 
 
-def _canonical(asked: list[Asked]) -> str:
-    return "\n".join(sorted(one.text for one in asked))
+def _digest(asked: list[Asked]) -> str:
+    """Of the requirements, however they are spelt and ordered."""
+    return hashlib.sha256("\n".join(sorted(one.text for one in asked)).encode()).hexdigest()
 
 
 def _page_cache() -> Path:

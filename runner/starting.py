@@ -123,7 +123,7 @@ def queue_run(revision: Revision, user: Any, **values: Any) -> Run:
 
 def rerun(run: Run) -> Run:
     """The same revision, parameters, limits, snapshot and packages again (staff, from the admin)."""
-    kept = ("address_hash", "params", "limits", "snapshot", "lock")
+    kept = ("address_hash", "params", "limits", "snapshot", "lock", "requirements")
     return queue_run(run.revision, run.user, **{name: getattr(run, name) for name in kept})
 
 

@@ -64,9 +64,33 @@ def _imports(source: str) -> list[tuple[str, int]]:
     tree = _parse(source)
     if tree is None:
         return []  # the run will tell the mistake
-    finder = _Finder()
-    finder.visit(tree)
-    return finder.found
+    found: list[tuple[str, int]] = []
+    # Statements only, and no recursion: an expression may be nested more deeply than Python likes to descend.
+    waiting: list[ast.stmt] = list(reversed(tree.body))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.append((node.module.partition(".")[0], node.lineno))
+        waiting += reversed(_inside(node))
+    return found
+
+
+def _inside(node: ast.stmt) -> list[ast.stmt]:
+    """The statements a statement holds, without those that need not succeed or never run."""
+    parts = [getattr(node, name, []) for name in ("body", "orelse", "finalbody")]
+    if isinstance(node, ast.Try) and any(_catches_import_errors(handler.type) for handler in node.handlers):
+        parts[0] = []
+    if isinstance(node, ast.If) and _name(node.test) == "TYPE_CHECKING":
+        parts[0] = []
+    parts += [handler.body for handler in getattr(node, "handlers", [])]
+    parts += [case.body for case in getattr(node, "cases", [])]
+    return [statement for part in parts for statement in part]
+
+
+def _name(node: ast.expr | None) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def _parse(source: str) -> ast.Module | None:
@@ -81,39 +105,9 @@ def _parse(source: str) -> ast.Module | None:
     return None
 
 
-class _Finder(ast.NodeVisitor):
-    def __init__(self) -> None:
-        self.found: list[tuple[str, int]] = []
-
-    def visit_Import(self, node: ast.Import) -> None:
-        self.found += [(alias.name.partition(".")[0], node.lineno) for alias in node.names]
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.level == 0 and node.module:
-            self.found.append((node.module.partition(".")[0], node.lineno))
-
-    def visit_Try(self, node: ast.Try) -> None:
-        optional = any(_catches_import_errors(handler.type) for handler in node.handlers)
-        if not optional:
-            for child in node.body:
-                self.visit(child)
-        for child in [*node.orelse, *node.finalbody, *(part for handler in node.handlers for part in handler.body)]:
-            self.visit(child)
-
-    def visit_If(self, node: ast.If) -> None:
-        test = node.test
-        name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
-        if name != "TYPE_CHECKING":
-            for child in node.body:
-                self.visit(child)
-        for child in node.orelse:
-            self.visit(child)
-
-
 def _catches_import_errors(kind: ast.expr | None) -> bool:
     if kind is None:
         return True
     if isinstance(kind, ast.Tuple):
         return any(_catches_import_errors(element) for element in kind.elts)
-    name = kind.id if isinstance(kind, ast.Name) else kind.attr if isinstance(kind, ast.Attribute) else ""
-    return name in {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+    return _name(kind) in {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}

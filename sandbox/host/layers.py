@@ -127,9 +127,9 @@ class Layers:
         return removed
 
     def _make_root(self) -> None:
-        if not self.root.is_dir():
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.root.chmod(0o755)
+        self.root.mkdir(parents=True, exist_ok=True)
+        if self.root.stat().st_uid == os.geteuid():
+            self.root.chmod(0o755)  # whatever the umask is: boxes have uids of their own
 
     def _last_used(self, name: str) -> float:
         for path in (self.root / f"{name}.use", self.path(name)):

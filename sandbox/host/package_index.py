@@ -6,12 +6,14 @@ Pages, and the fact that a name does not exist, are remembered for some minutes.
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 import http.client
 import importlib
 import json
 import os
 import re
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -32,6 +34,8 @@ PAGE_SECONDS = 600.0  # a page is believed this long
 CHUNK = 1 << 16
 # Where an operator's own choice of an index for Python's tools is written.
 _VARIABLES = ("UV_DEFAULT_INDEX", "PIP_INDEX_URL")
+_FILE_VARIABLE = "PIP_CONFIG_FILE"
+_FILES = (Path(sys.prefix) / "pip.conf", Path("~/.config/pip/pip.conf"), Path("/etc/pip.conf"))
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,16 @@ def default_index() -> str:
     for name in _VARIABLES:
         if os.environ.get(name, "").strip():
             return os.environ[name].strip()
+    named = os.environ.get(_FILE_VARIABLE)
+    for path in (Path(named),) if named else _FILES:
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read(path.expanduser())
+            found = parser.get("global", "index-url", fallback="").strip()
+        except (configparser.Error, OSError, UnicodeDecodeError):
+            continue
+        if found:
+            return found
     try:
         return str(importlib.import_module("pip._internal.models.index").PyPI.simple_url)
     except (ImportError, AttributeError):

@@ -19,6 +19,7 @@ FIELD = "requirements.txt"
 BASE_REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 MAX_REQUIREMENTS = 40
 MAX_LENGTH = 300  # of one
+LONGEST_NAME = 100
 SDIST = "--sdist"
 
 _LINE = re.compile(r"^#\s*requirements?\s*:\s*(.*)$", re.IGNORECASE)
@@ -93,6 +94,8 @@ def parse(text: str, place: str) -> Asked:
         requirement = Requirement(text)
     except InvalidRequirement:
         raise _cannot(shown, place, "it is not a requirement such as polars or arch>=7,<9") from None
+    if len(requirement.name) > LONGEST_NAME:
+        raise _cannot(shown, place, "its name is too long")
     for specifier in requirement.specifier:
         if specifier.operator == "===":
             raise _cannot(shown, place, "write == instead of ===")

@@ -102,6 +102,16 @@ def test_a_project_keeps_its_versions_and_an_old_run_its_lock(run_project, index
     assert (text_of(again), again.lock) == ("42\n", first.lock)
 
 
+def test_two_spellings_of_one_wish_share_the_lock_and_each_finds_it_again(run_project, index):
+    first = run_project(make_project(source=SOURCE))
+    other = make_project(source=SOURCE.replace("honest-thing", "honest-thing>=0.1"))
+    second = run_project(other)
+    assert second.lock == first.lock and "Resolving" in told(second)
+    assert told(run_project(other)) == []
+    third = run_project(make_project(source=SOURCE.replace("honest-thing", "Honest_Thing")))
+    assert third.lock == first.lock and told(third) == []
+
+
 def test_a_layer_that_was_collected_is_made_again_from_the_lock(run_project, index, settings):
     project = make_project(source=SOURCE)
     first = run_project(project)
@@ -249,6 +259,7 @@ def test_an_offer_goes_into_the_list_where_the_project_has_one(client, project, 
     "source",
     [
         "import pandsa",
+        "import münchen",
         "import yfinance",
         "import sklearn, PIL, qfp",
         "try:\n    import polars\nexcept ImportError: pass",

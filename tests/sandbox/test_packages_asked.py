@@ -53,6 +53,8 @@ def test_a_requirement_for_another_system_is_left_out() -> None:
         ("polars and arch", "not a requirement"),
         ("polars===1", "write == instead"),
         ("x" * 400, "too long"),
+        ("x" * 200, "too long"),
+        ("münchen", "not a requirement"),
     ],
 )
 def test_what_is_no_plain_requirement_is_refused_with_the_reason(line: str, why: str) -> None:
@@ -119,6 +121,14 @@ def test_magics_and_mistakes_do_not_stop_the_look() -> None:
     assert missing("%timeit 1\n!ls\nimport polars\n") == ["polars main.py:3"]
     assert missing("import polars\ndef (:\n") == []
     assert missing("import polars\n" + "(" * 5000) == []
+    deep = "x = " + "+".join(["1"] * 2500) + "\nimport polars\n"
+    assert missing(deep) in ([], ["polars main.py:2"])  # as deep as the parser still takes
+    assert missing(
+        "match x:\n    case 1:\n        import polars\nasync def f():\n    with a:\n        import arch\n"
+    ) == [
+        "polars main.py:3",
+        "arch main.py:6",
+    ]
 
 
 def test_everything_a_box_has_can_be_imported_without_an_offer() -> None:

@@ -227,6 +227,22 @@ def test_an_index_of_the_older_form_will_do(
     assert page.first_upload() is None
 
 
+def test_the_index_of_a_site_without_one_is_that_of_pip_and_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sandbox.host.package_index import default_index
+
+    for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL", "PIP_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    config = tmp_path / "pip.conf"
+    config.write_text("[global]\nindex-url = https://packages.example.org/simple\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    assert default_index() == "https://packages.example.org/simple"
+    monkeypatch.setenv("PIP_INDEX_URL", "https://first.example.org/simple")
+    assert default_index() == "https://first.example.org/simple"
+    monkeypatch.delenv("PIP_INDEX_URL")
+    config.write_text("nonsense")
+    assert default_index().startswith("https://")  # what pip comes with
+
+
 @pytest.mark.parametrize("text", ["", "x", "# Packages\n# python 3.11", "a==1 f 0 sha256:00"])
 def test_what_is_no_lock_is_not_read_as_one(text: str) -> None:
     with pytest.raises(ValueError):
