@@ -11,6 +11,7 @@ distribution) is executed in a box. Nothing is ever installed because an import 
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
@@ -67,6 +68,7 @@ __all__ = [
 ]
 
 POLL_SECONDS = 0.1
+_SDIST = re.compile(r"[A-Za-z0-9_.+!-]+\.tar\.gz")
 T = TypeVar("T")
 FREE_BYTES = 1 << 30  # of the disk that stay free beside a layer
 
@@ -178,7 +180,7 @@ class Packages:
                 found, version = parse_sdist_filename(file.name)
             except (InvalidSdistFilename, InvalidVersion):
                 continue
-            if file.withdrawn is None and file.name.endswith(".tar.gz") and normal_name(found) == one.name:
+            if file.withdrawn is None and _SDIST.fullmatch(file.name) and normal_name(found) == one.name:
                 sources[version] = file.name
         fitting = list(one.requirement.specifier.filter(sources))
         if not fitting:

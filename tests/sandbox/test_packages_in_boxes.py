@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sysconfig
@@ -18,7 +19,7 @@ from sandbox.host.package_rules import PackageRefused, PackageRules
 from sandbox.host.packages import Packages
 from sandbox.host.requirements import base_versions, requirements_of
 from sandbox.protocol import Limits
-from tests.sandbox.conftest import ENVIRONMENT, LIMITS, Engine, Result
+from tests.sandbox.conftest import ENVIRONMENT, LIMITS, ORDINARY_UID, Engine, Result
 from tests.sandbox.index_server import IndexServer, make_sdist, make_wheel
 
 PYTHON = ENVIRONMENT / "bin" / "python"
@@ -163,6 +164,32 @@ def test_a_layer_that_is_not_there_is_refused(engine: Engine) -> None:
         engine.client.start(request)
     with pytest.raises(ValueError, match="layer must be a SHA-256"):
         BoxRequest("r", "o", {"main.py": "1"}, "main.py", {}, Limits(**LIMITS), layer="../../etc")
+
+
+def test_an_ordinary_users_engine_has_layers_too(
+    index: IndexServer, make_engine: Callable[..., Engine], place: Path
+) -> None:
+    index.add_package("plain-thing", {"plain_thing.py": "answer = 42\n"})
+    (place / "layers").mkdir(mode=0o755, exist_ok=True)
+    uid = ORDINARY_UID if os.geteuid() == 0 else None
+    engine = make_engine("--layers", str(place / "layers"), "--no-zygote", uid=uid)
+    rules = PackageRules()
+    packages = Packages(
+        layers=place / "layers",
+        cache=place / "index",
+        python=PYTHON,
+        index_url=index.url,
+        rules=rules,
+        engine=engine.client,
+    )
+    source = "# requirements: plain-thing\nimport plain_thing\nprint(plain_thing.answer)\n"
+    lock = packages.lock(requirements_of({"main.py": source}, "main.py"), lambda *_: None)
+    assert lock is not None
+    with packages.layer(lock, lambda *_: None):
+        request = BoxRequest("r", "o", {"main.py": source}, "main.py", {}, Limits(**LIMITS), layer=lock.sha256)
+        with engine.client.start(request) as box:
+            result = Result([event for event in box.events() if event is not None])
+    assert result.stdout == "42\n", result.stderr
 
 
 # Source distributions

@@ -108,6 +108,24 @@ def test_a_needed_name_that_is_not_there_names_both(packages: Any, index: IndexS
     )
 
 
+def test_a_package_cannot_send_us_to_an_address(packages: Any, index: IndexServer) -> None:
+    sly = f"helper-thing @ {index.url.removesuffix('/simple')}/files/helper-thing/helper_thing-1.0-py3-none-any.whl"
+    index.add_package("sends-away", {"s.py": ""}, requires=(sly,))
+    caught = refusal(packages(), "sends-away")
+    assert caught.package == "sends-away"
+    assert "URL" in caught.reason
+    assert index.downloads() == []
+
+
+def test_a_source_distribution_is_never_opened_for_its_metadata(packages: Any, index: IndexServer) -> None:
+    for version in ("0.1", "0.2", "0.3"):
+        index.add("half-source", make_wheel("half-source", version, {"h.py": ""}))
+    index.add("half-source", make_sdist("half-source", "9.0", {"setup.py": "raise SystemExit('executed')\n"}))
+    lock = lock_of(packages(), "half-source")
+    assert lock is not None and [one.version for one in lock.packages] == ["0.3"]
+    assert index.downloads() == []
+
+
 def test_a_typosquat_is_refused_before_the_index_is_asked(packages: Any, index: IndexServer) -> None:
     index.add_package("pandsa", {"pandsa.py": ""})
     assert "Did you mean pandas?" in refusal(packages(), "pandsa").reason
