@@ -119,8 +119,9 @@ def test_a_layer_that_was_collected_is_made_again_from_the_lock(run_project, ind
     assert first.lock.sha256 in packages.collect_layers()
     assert PackageLock.objects.filter(pk=first.lock.pk).exists()
     again = run_project(project)
-    assert again.lock == first.lock
-    assert "Resolving" not in told(again) and text_of(again) == "42\n"
+    assert again.lock == first.lock, again.message
+    assert "Resolving" not in told(again)
+    assert text_of(again) == "42\n", again.message
 
 
 def test_what_no_run_names_is_collected_with_its_lock(run_project, index, settings):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from sandbox.client import BoxRefused, BoxRequest
+from sandbox.host.layers import Layers
 from sandbox.host.locks import python_version
 from sandbox.host.package_rules import PackageRefused, PackageRules
 from sandbox.host.packages import Packages
@@ -156,6 +158,15 @@ def test_two_projects_do_not_see_each_others_packages(run: Run, engine: Engine, 
     without = engine.run(look)
     assert without.stdout == "[]\n"
     assert "No package called 'pure_thing'" in without.ended["error"]["message"]
+
+
+def test_a_ready_box_never_has_a_layer_that_was_removed_since(run: Run, index: IndexServer, place: Path) -> None:
+    index.add_package("pure-thing", {"pure_thing/__init__.py": "answer = 42\n"})
+    source = "# requirements: pure-thing\nimport pure_thing\nprint(pure_thing.answer)\n"
+    for _ in range(3):
+        assert run(source).stdout == "42\n"
+        time.sleep(0.5)  # a box for the same layer stands ready by now
+        Layers(place / "layers").collect(0, 0)
 
 
 def test_a_layer_that_is_not_there_is_refused(engine: Engine) -> None:
