@@ -109,7 +109,7 @@ class Packages:
         with tempfile.TemporaryDirectory(prefix="sources-") as folder:
             built = {one.name: self._from_source(one, Path(folder), told) for one in needed if one.from_source}
             lock = resolve(needed, built, self._index.url, self._python, told, self._deadline)
-        self._check_lock(lock, {one.name for one in needed}, told)
+        self._check_lock(lock, told)
         return lock if lock.packages else None
 
     def _check_page(self, name: str, told: Progress) -> IndexPage:
@@ -138,7 +138,7 @@ class Packages:
             )
         return page
 
-    def _check_lock(self, lock: Lock, direct: set[str], told: Progress) -> None:
+    def _check_lock(self, lock: Lock, told: Progress) -> None:
         """What the resolver added to what was asked for obeys the same rules."""
         rules = self.rules
         if len(lock.packages) > rules.packages:
