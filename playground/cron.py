@@ -15,4 +15,5 @@ from runner import jobs
 rq.cron.Queue = partial(Queue, serializer=JSONSerializer)  # type: ignore[misc, assignment]
 
 cron.register(jobs.sweep_runs, queue_name="default", interval=15, result_ttl=60, job_timeout=120)
+cron.register(jobs.collect_layers, queue_name="default", interval=1800, result_ttl=60, job_timeout=600)
 cron.register(jobs.expire_guest_projects, queue_name="default", interval=3600, result_ttl=60, job_timeout=600)

@@ -6,6 +6,7 @@ Used by settings.py only, so that settings.py lists every variable of the site.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -67,6 +68,26 @@ def web_address(name: str, default: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or rest or port == 0:
         raise refused(name, "must look like https://example.org or http://127.0.0.1:8000", shown=value)
     return value
+
+
+def index_address(name: str) -> str:
+    """http(s)://host/path of a package index, or nothing."""
+    value = text(name).rstrip("/")
+    parts = urlsplit(value)
+    if value and not (parts.scheme in ("http", "https") and parts.hostname and _port_is_number(value)):
+        raise refused(name, "must look like https://packages.example.org/simple", shown="")
+    if parts.username or parts.query or parts.fragment:
+        raise refused(name, "must be an address without a user name, ? or #", shown="")
+    return value
+
+
+def package_names(name: str) -> list[str]:
+    """Names of packages, separated by commas, each in its one spelling."""
+    found = names(name, [])
+    for each in found:
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", each):
+            raise refused(name, "must be names of packages separated by commas")
+    return [re.sub(r"[-_.]+", "-", each).lower() for each in found]
 
 
 def redis_address(name: str, default: str) -> str:

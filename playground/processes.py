@@ -20,6 +20,7 @@ def engine_command() -> list[str]:
         *(sys.executable, "-m", "sandbox.host.engine"),
         *("--socket", str(settings.ENGINE_SOCKET), "--env", str(settings.SANDBOX_ENV)),
         *("--store", str(settings.STORE_DIR), "--state", str(settings.DATA_DIR / "engine")),
+        *("--layers", str(settings.LAYERS_DIR)),
         *(("--production",) if settings.PRODUCTION else ()),
     ]
 

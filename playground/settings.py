@@ -181,6 +181,27 @@ RQ_QUEUES = {
 }
 RQ = {"SHOW_ADMIN_LINK": True}
 
+# Packages that projects ask for
+
+PACKAGES = environment.boolean("PACKAGES", True)
+LAYERS_DIR = environment.path("LAYERS_DIR", DATA_DIR / "layers")
+# Without one: the index that pip and uv are set to on this machine.
+PACKAGE_INDEX = environment.index_address("PACKAGE_INDEX")
+PACKAGE_ALLOW = environment.package_names("PACKAGE_ALLOW")
+PACKAGE_BLOCK = environment.package_names("PACKAGE_BLOCK")
+PACKAGE_SDISTS = environment.boolean("PACKAGE_SDISTS", True)
+PACKAGE_YOUNGEST_DAYS = environment.whole_number("PACKAGE_YOUNGEST_DAYS", 30, 0, 3650)
+PACKAGE_FEWEST_RELEASES = environment.whole_number("PACKAGE_FEWEST_RELEASES", 3, 0, 1000)
+# Of one layer.
+PACKAGES_PER_RUN = environment.whole_number("PACKAGES_PER_RUN", 60, 1, 1000)
+PACKAGE_DOWNLOAD_MB = environment.whole_number("PACKAGE_DOWNLOAD_MB", 400, 1, 100_000)
+PACKAGE_UNPACKED_MB = environment.whole_number("PACKAGE_UNPACKED_MB", 1500, 1, 100_000)
+PACKAGE_FILES = environment.whole_number("PACKAGE_FILES", 40_000, 1, 1_000_000)
+PACKAGE_SECONDS = environment.whole_number("PACKAGE_SECONDS", 180, 5, 3600)
+# Of all layers: those not used for so long go, and the longest unused when there is too much of them.
+LAYERS_GB = environment.whole_number("LAYERS_GB", 10, 1, 100_000)
+LAYERS_DAYS = environment.whole_number("LAYERS_DAYS", 30, 1, 3650)
+
 # Static files: hashed names, served by the site itself
 
 STATIC_URL = "/static/"

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from runner.ending import request_cancel
-from runner.models import Artefact, Backtest, Project, Revision, Run
+from runner.models import Artefact, Backtest, PackageLock, Project, Revision, Run
 from runner.starting import enqueue, rerun
 
 
@@ -142,6 +142,25 @@ class RunAdmin(admin.ModelAdmin):
         for run in in_progress:
             request_cancel(run)
         self.message_user(request, f"{count} runs were asked to stop.")
+
+
+@admin.register(PackageLock)
+class PackageLockAdmin(admin.ModelAdmin):
+    list_display = ["short", "packages_text", "created", "used"]
+    search_fields = ["sha256", "text"]
+    date_hierarchy = "created"
+    readonly_fields = [field.name for field in PackageLock._meta.fields]
+
+    @admin.display(description="lock", ordering="sha256")
+    def short(self, lock: PackageLock) -> str:
+        return lock.sha256[:12]
+
+    @admin.display(description="packages")
+    def packages_text(self, lock: PackageLock) -> str:
+        return str(lock)[:200]
+
+    def has_add_permission(self, request: HttpRequest, obj=None) -> bool:
+        return False
 
 
 @admin.register(Backtest)

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from runner.ending import forget_stored_output, publish_finished
 from runner.events import Publisher
 from runner.models import ENTRY, Artefact, Backtest, Run
 from runner.outcomes import sentence
+from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.storable import storable
 from sandbox.client import BoxRefused, EngineClient, EngineUnavailable
 from sandbox.protocol import BoxRequest, Limits
@@ -31,11 +32,17 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=20)
 # The engine may let a run wait for a free box; nobody renews the lease meanwhile.
 LEASE_WHILE_WAITING = timedelta(seconds=40)
+# Longer than a package index may stay silent.
+LEASE_FOR_PACKAGES = timedelta(seconds=60)
 HEARTBEAT_SECONDS = 0.5
 POLL_SECONDS = 0.2
 MAX_BACKTESTS = 20
 MAX_PARAMS = 50
 ENGINE_PATIENCE_SECONDS = 10.0
+
+
+class Stopped(Exception):
+    """Somebody pressed Stop before there was a box."""
 
 
 class RunTaken(Exception):
@@ -45,11 +52,11 @@ class RunTaken(Exception):
 def execute(run_id: UUID | str) -> None:
     """One run from claim to stored output. A second delivery of the same job does nothing."""
     claimed = Run.objects.filter(pk=run_id, status=Run.Status.QUEUED).update(
-        status=Run.Status.RUNNING, started=timezone.now(), lease_expires=timezone.now() + LEASE_WHILE_WAITING
+        status=Run.Status.RUNNING, started=timezone.now(), lease_expires=_in(LEASE_WHILE_WAITING)
     )
     if not claimed:
         return
-    run = Run.objects.select_related("revision__project").get(pk=run_id)
+    run = Run.objects.select_related("revision__project", "lock").get(pk=run_id)
     Execution(run).go()
 
 
@@ -65,12 +72,22 @@ class Execution:
         self.next_heartbeat = 0.0
         self.next_control = 0.0
         self.cancelling = False
+        self.began = time.monotonic()
+        self.told = ""
 
     def go(self) -> None:
         run = self.run
         self.publisher.publish({"type": "phase", "phase": "starting", "t": 0.0})
         try:
-            ended = self._run_in_box()
+            with layer_of(run, self._tell_of_packages) as lock:
+                ended = self._run_in_box(lock.sha256 if lock is not None else None)
+        except PackageRefused as refusal:
+            ended = self._without_box(Run.Status.FAILED, refusal.reason, Run.PACKAGE_REFUSED)
+        except IndexUnavailable as error:
+            logger.warning("run %s: %s", run.pk, error)
+            ended = self._without_box(Run.Status.FAILED, str(error), Run.INDEX_UNAVAILABLE)
+        except Stopped:
+            ended = self._without_box(Run.Status.CANCELLED)
         except RunTaken:
             logger.warning("run %s: its lease was taken over", run.pk)
             self._forget_if_deleted()
@@ -88,20 +105,46 @@ class Execution:
             connection.close_if_unusable_or_obsolete()
         self._finish(ended)
 
+    # Packages ------------------------------------------------------------------------------------------------
+
+    def _tell_of_packages(self, text: str, done: int, total: int) -> None:
+        """Called all the time while packages are brought in: one line for each new sentence."""
+        if text and text != self.told:
+            if not self.told:
+                self.publisher.publish({"type": "phase", "phase": "packages", "t": 0.0})
+            self.told = text
+            self.publisher.publish({"type": "package", "text": text, "t": self._seconds()})
+        self._heartbeat(None)
+
+    def _without_box(self, status: str, reason: str = "", kind: str = "") -> dict[str, Any]:
+        """How a run ends that never had a box."""
+        ended: dict[str, Any] = {"outcome": status, "wall_seconds": self._seconds()}
+        if reason:
+            ended |= {"refused": reason, "error": {"name": kind, "message": reason}}
+        return ended
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self.began, 3)
+
     # The box ---------------------------------------------------------------------------------------------------
 
-    def _run_in_box(self) -> dict[str, Any]:
+    def _run_in_box(self, layer: str | None) -> dict[str, Any]:
         run = self.run
         limits = Limits(**run.limits)
         request = BoxRequest(
             run_id=str(run.pk),
-            owner=f"user-{run.user_id}" if run.user_id else f"guest-{run.address_hash[:16]}",
+            owner=run.owner_in_engine,
             files=run.revision.files,
             entry=ENTRY,
             params=run.params,
             limits=limits,
             snapshot=run.snapshot or None,
+            layer=layer,
         )
+        if self.told:
+            # The clock of the run begins with its program, not with its packages.
+            self.publisher.publish({"type": "phase", "phase": "starting", "t": 0.0})
+            Run.objects.filter(pk=run.pk).update(started=timezone.now(), lease_expires=_in(LEASE_WHILE_WAITING))
         with self._start(request) as box:
             for event in box.events(poll_seconds=POLL_SECONDS):
                 self._heartbeat(box)
@@ -119,7 +162,7 @@ class Execution:
         while True:
             try:
                 box = client.start(request)
-                Run.objects.filter(pk=self.run.pk).update(lease_expires=timezone.now() + LEASE)
+                Run.objects.filter(pk=self.run.pk).update(lease_expires=_in(LEASE))
                 return box
             except EngineUnavailable:
                 if time.monotonic() > deadline:
@@ -127,9 +170,9 @@ class Execution:
                 time.sleep(0.25)
 
     def _heartbeat(self, box: Any) -> None:
-        """Renew the lease, hear of a wish to stop, pass on what was typed for input()."""
+        """Renew the lease, hear a wish to stop, pass on what was typed for input(). box: None before one is there."""
         now = time.monotonic()
-        if now >= self.next_control:
+        if box is not None and now >= self.next_control:
             self.next_control = now + POLL_SECONDS
             for control in self.publisher.take_controls():
                 if control.get("type") == "input":
@@ -139,9 +182,11 @@ class Execution:
         self.next_heartbeat = now + HEARTBEAT_SECONDS
         try:
             mine = Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING)
-            if not mine.update(lease_expires=timezone.now() + LEASE):
+            if not mine.update(lease_expires=_in(LEASE if box is not None else LEASE_FOR_PACKAGES)):
                 raise RunTaken
             if not self.cancelling and mine.filter(cancel_requested__isnull=False).exists():
+                if box is None:
+                    raise Stopped
                 self.cancelling = True
                 box.cancel()
         except OperationalError:
@@ -304,7 +349,11 @@ class Execution:
             "revision": run.revision.number,
             "params": run.params,
             "data": {"snapshot": run.snapshot or None},
-            "environment": {"lock_sha256": environment_lock()},
+            "environment": {
+                "lock_sha256": environment_lock(),
+                "packages_sha256": run.lock.sha256 if run.lock is not None else None,
+                "packages": run.lock.text.splitlines() if run.lock is not None else [],
+            },
             "limits": run.limits,
             "backtests": [
                 {
@@ -315,6 +364,10 @@ class Execution:
                 for b in self.backtests
             ],
         }
+
+
+def _in(period: timedelta) -> datetime:
+    return timezone.now() + period
 
 
 def when_database_answers(run_id: UUID, action: Callable[[], Any]) -> Any:

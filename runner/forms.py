@@ -6,8 +6,11 @@ import unicodedata
 
 from django import forms
 
+from runner import packages
 from runner.models import Project
 from runner.samples import SAMPLES
+
+MAX_REQUIREMENTS_LENGTH = 10_000
 
 
 def clean_title(title: str) -> str:
@@ -17,6 +20,8 @@ def clean_title(title: str) -> str:
 
 
 class ProjectSettingsForm(forms.ModelForm):
+    requirements = forms.CharField(required=False, max_length=MAX_REQUIREMENTS_LENGTH, strip=False)
+
     class Meta:
         model = Project
         fields = ["title", "visibility"]
@@ -26,6 +31,14 @@ class ProjectSettingsForm(forms.ModelForm):
         if not title:
             raise forms.ValidationError("Give the project a title.")
         return title
+
+    def clean_requirements(self) -> str:
+        text = self.cleaned_data["requirements"].replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+        try:
+            packages.check({packages.FIELD: text})
+        except packages.PackageRefused as refusal:
+            raise forms.ValidationError(refusal.reason) from None
+        return text + "\n" if text else ""
 
     def clean_visibility(self) -> str:
         visibility = self.cleaned_data["visibility"]

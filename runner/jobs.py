@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner import execution, sweeping
+from runner import execution, packages, sweeping
 
 
 def execute_run(run_id: str) -> None:
@@ -15,3 +15,7 @@ def sweep_runs() -> None:
 
 def expire_guest_projects() -> None:
     sweeping.expire_guest_projects()
+
+
+def collect_layers() -> None:
+    packages.collect_layers()

@@ -133,6 +133,18 @@ class Project(models.Model):
         self.refresh_from_db(fields=["draft", "draft_version", "draft_saved", "updated"])
         return changed == 1
 
+    def save_file(self, path: str, text: str) -> None:
+        """Store another file than the entry; an empty one is removed. Whatever else was saved meanwhile stays."""
+        changed = 0
+        while not changed:
+            draft = {name: body for name, body in self.draft.items() if name != path}
+            if text.strip():
+                draft[path] = text
+            changed = Project.objects.filter(pk=self.pk, draft_version=self.draft_version).update(
+                draft=draft, draft_version=self.draft_version + 1, updated=timezone.now()
+            )
+            self.refresh_from_db(fields=["draft", "draft_version", "updated"])
+
     def make_revision(self, files: dict[str, str], author: Any, name: str = "") -> Revision:
         """The immutable record of these files; saving unchanged files returns the latest revision."""
         digest = digest_of_files(files)
@@ -180,6 +192,28 @@ class Revision(models.Model):
         return self.files.get(ENTRY, "")
 
 
+class PackageLock(models.Model):
+    """The exact files of the packages a run had beside those of every box. The same text is the same layer."""
+
+    sha256 = models.CharField(max_length=64, primary_key=True, help_text="Of the text; the name of the layer.")
+    text = models.TextField(help_text="Names, versions, files and hashes: the layer can be made again from it.")
+    base = models.CharField(max_length=64, help_text="SHA-256 of the pins of what every box had then.")
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    used = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {version}" for name, version in self.packages)
+
+    @property
+    def packages(self) -> list[tuple[str, str]]:
+        """(name, version) of everything in it."""
+        pins = [line.partition(" ")[0] for line in self.text.splitlines() if not line.startswith("#")]
+        return [(name, version) for name, _, version in (pin.partition("==") for pin in pins)]
+
+
 class RunQuerySet(models.QuerySet):
     def visible_to(self, viewer: Viewer) -> RunQuerySet:
         return self.filter(revision__project__in=Project.objects.visible_to(viewer).values("pk"))
@@ -195,8 +229,9 @@ class RunQuerySet(models.QuerySet):
         return self.filter(status=Run.Status.RUNNING, lease_expires__lt=timezone.now())
 
     def counted_today(self) -> RunQuerySet:
-        """Runs of the last 24 hours that count against a quota: our own failures do not."""
-        return self.filter(queued__gt=timezone.now() - timedelta(days=1)).exclude(status=Run.Status.CRASHED)
+        """Runs of the last 24 hours that count against a quota: our own failures, and the index's, do not."""
+        recent = self.filter(queued__gt=timezone.now() - timedelta(days=1))
+        return recent.exclude(status=Run.Status.CRASHED).exclude(error__name=Run.INDEX_UNAVAILABLE)
 
 
 class Run(models.Model):
@@ -215,6 +250,8 @@ class Run(models.Model):
         CRASHED = "crashed", "Lost by us"
 
     IN_PROGRESS = (Status.QUEUED, Status.RUNNING)
+    # Names in `error` of runs that ended before they had a box.
+    PACKAGE_REFUSED, INDEX_UNAVAILABLE = "PackageRefused", "IndexUnavailable"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="runs")
@@ -245,7 +282,18 @@ class Run(models.Model):
     wall_seconds = models.FloatField(null=True, blank=True)
     peak_memory_bytes = models.BigIntegerField(null=True, blank=True)
     snapshot = models.CharField(max_length=64, blank=True)
-    environment = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the box's package lock.")
+    environment = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the lock of what every box has.")
+    lock = models.ForeignKey(
+        PackageLock,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="runs",
+        help_text="The packages this run had beside those.",
+    )
+    requirements = models.CharField(
+        max_length=64, blank=True, db_index=True, help_text="SHA-256 of what the code asked for; finds its lock again."
+    )
     manifest = models.JSONField(default=dict, blank=True)
 
     objects = RunQuerySet.as_manager()
@@ -278,6 +326,11 @@ class Run(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.status not in self.IN_PROGRESS
+
+    @property
+    def owner_in_engine(self) -> str:
+        """Whose run it is, for the engine: boxes of one owner take turns with those of others."""
+        return f"user-{self.user_id}" if self.user_id else f"guest-{self.address_hash[:16]}"
 
     @property
     def changed_params(self) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import django_rq
 import redis
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from marketdata.store import current_snapshot_id
-from runner import quotas
+from runner import packages, quotas
 from runner.access import Viewer
 from runner.events import Publisher
 from runner.models import ENTRY, MAX_SOURCE_BYTES, Project, Revision, Run
@@ -87,8 +88,13 @@ def start_run(
 ) -> Run:
     """Make the revision and the run, and queue it once both are committed.
 
-    Raises quotas.QuotaExceeded when the plan allows no further run now. wall_seconds: a shorter limit than the plan's.
+    Raises quotas.QuotaExceeded when the plan allows no further run now, and BadInput for packages that are known to be
+    refused. wall_seconds: a shorter limit than the plan's.
     """
+    try:
+        packages.check(files)
+    except packages.PackageRefused as refusal:
+        raise BadInput(refusal.reason) from None
     plan = quotas.plan_of(viewer)
     limits = asdict(quotas.limits_of(plan))
     if wall_seconds is not None:
@@ -116,8 +122,8 @@ def queue_run(revision: Revision, user: Any, **values: Any) -> Run:
 
 
 def rerun(run: Run) -> Run:
-    """The same revision, parameters, limits and snapshot again (staff, from the admin)."""
-    kept = ("address_hash", "params", "limits", "snapshot")
+    """The same revision, parameters, limits, snapshot and packages again (staff, from the admin)."""
+    kept = ("address_hash", "params", "limits", "snapshot", "lock", "requirements")
     return queue_run(run.revision, run.user, **{name: getattr(run, name) for name in kept})
 
 
@@ -133,7 +139,7 @@ def enqueue(run: Run) -> None:
             "runner.jobs.execute_run",
             str(run.pk),
             job_id=job_id(run),
-            job_timeout=int(run.limits["wall_seconds"]) + 120,
+            job_timeout=int(run.limits["wall_seconds"] + settings.PACKAGE_SECONDS) + 120,
             result_ttl=60,
             failure_ttl=24 * 3600,
         )

@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from runner import quotas, sandbox_state
+from runner import packages, quotas, sandbox_state
 from runner.access import Viewer, address_hash, remember_guest
 from runner.ending import request_cancel
 from runner.events import send_control
@@ -82,6 +82,8 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "draft_version": project.draft_version,
         "run": runs[0] if runs else None,
         "runs": runs,
+        # Asked for by an answer to Run without JavaScript.
+        "offer_on_page": packages.offered(project, project.draft) if "offer" in request.GET else [],
         "params": chosen_params(last_declaring),
         "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
         "can_edit": True,
@@ -117,7 +119,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
     can_edit = Project.objects.editable_by(viewer).filter(pk=found.pk).exists()
     runs = recent_runs(found)
     finished_well = Run.objects.filter(revision__project=found, status=Run.Status.SUCCEEDED)
-    last_run = finished_well.select_related("revision__project__owner").order_by("-finished").first()
+    last_run = finished_well.select_related("revision__project__owner", "lock").order_by("-finished").first()
     backtest = last_run.backtests.order_by("position").first() if last_run else None
     return render(
         request,
@@ -129,6 +131,11 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
             "last_run": last_run,
             "runs": runs if can_edit else [],
             "can_edit": can_edit,
+            "packages": packages.shown(
+                found.draft if can_edit else last_run.revision.files if last_run else {},
+                last_run.lock if last_run else None,
+            ),
+            "requirements": found.draft.get(packages.FIELD, ""),
             "backtest": backtest,
         },
     )
@@ -251,6 +258,13 @@ def keep_draft(found: Project, source: str) -> None:
             pass
 
 
+def keep_files(found: Project, files: dict[str, str]) -> None:
+    """The same for what a choice of packages changed: the entry, or the list of requirements."""
+    keep_draft(found, files[ENTRY])
+    if files.get(packages.FIELD, "") != found.draft.get(packages.FIELD, ""):
+        found.save_file(packages.FIELD, files[packages.FIELD])
+
+
 @require_POST
 def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
     found = find_project(Project.objects.editable_by(Viewer.of(request)), **where)
@@ -258,14 +272,19 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
         {
             "title": request.POST.get("title", found.title),
             "visibility": request.POST.get("visibility", found.visibility),
+            "requirements": request.POST.get("requirements", found.draft.get(packages.FIELD, "")),
         },
         instance=found,
     )
     if not form.is_valid():
         text = " ".join(error for errors in form.errors.values() for error in errors)
         return _refused(request, found, text)
-    # Only these two: the draft may have been saved in between by the editor.
-    Project.objects.filter(pk=found.pk).update(updated=timezone.now(), **form.cleaned_data)
+    # Only these: the draft may have been saved in between by the editor.
+    values = dict(form.cleaned_data)
+    requirements = values.pop("requirements")
+    Project.objects.filter(pk=found.pk).update(updated=timezone.now(), **values)
+    if requirements != found.draft.get(packages.FIELD, ""):
+        found.save_file(packages.FIELD, requirements)
     if _wants_json(request):
         return JsonResponse({"title": found.title, "visibility": found.visibility})
     return SeeOther(found.edit_url)
@@ -344,38 +363,43 @@ def start(request: HttpRequest, **where: str) -> HttpResponse:
     viewer = Viewer.of(request)
     found = find_project(Project.objects.editable_by(viewer), **where)
     state = sandbox_state.current()
-    refusal, run = "", None
+    refusal, run, offer, kept_source = "", None, [], None
     try:
         source = clean_source(request.POST.get("source", found.source))
         keep_draft(found, source)
+        files = source_files(found, source)
+        if install := [name for name in request.POST.get("install", "").split(",") if name]:
+            files = packages.with_packages(files, install)
+            keep_files(found, files)
+            kept_source = files[ENTRY]
+        elif "without" not in request.POST:
+            offer = packages.offered(found, files)
         params = params_from(request.POST.dict())
         if not state.ready:
-            refusal = f"Runs are refused: {state.reason}"
-        else:
-            run = start_run(
-                found,
-                viewer,
-                files=source_files(found, source),
-                params=params,
-                address_hash=address_hash(request),
-            )
-    except (BadInput, QuotaExceeded) as error:
-        refusal = str(error)
+            refusal, offer = f"Runs are refused: {state.reason}", []
+        elif not offer:
+            run = start_run(found, viewer, files=files, params=params, address_hash=address_hash(request))
+    except (BadInput, QuotaExceeded, packages.PackageRefused) as error:
+        refusal, offer = str(error), []
     if not getattr(request, "htmx", False):
         if run is not None:
             return SeeOther(run)
+        if offer:
+            return SeeOther(f"{found.edit_url}?offer=1")
         messages.error(request, refusal)
         return SeeOther(found.edit_url)
     context = {
         "run": run or latest_run(found),
         "project": found,
         "refusal": refusal,
+        "offer": offer,
+        "kept_source": kept_source,
         "draft_version": found.draft_version,
         "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
         "is_guest": found.is_guest,
         "can_edit": True,
     }
-    return render(request, "runner/_run_panel.html", context, status=422 if refusal else 200)
+    return render(request, "runner/_run_panel.html", context, status=200 if run else 422)
 
 
 def find_run(request: HttpRequest, run: Any, *, editable: bool = False) -> Run:
@@ -401,6 +425,7 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "backtests": found.backtests.all(),
             "artefacts": found.artefacts.all(),
             "events_tail": [e["text"] for e in events if e["type"] in ("stdout", "stderr")],
+            "packages_told": [e["text"] for e in events if e["type"] == "package"],
             "can_edit": Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists(),
             "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
         },

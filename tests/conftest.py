@@ -7,6 +7,7 @@ Parts are started by the first test that asks for them:
     engine              the sandbox engine; boxes are real
     worker              an RQ worker of the "runs" queue, for the tests of one file
     live_site           the web server with engine and worker; .url, .restart_web()
+    package_index       a package index of this machine; packages are made on the fly
     page, open_page     Chromium on the live site; a violated Content-Security-Policy fails the test
 
 Tests with a browser run last: once its event loop turns, no asynchronous test could start.
@@ -39,7 +40,9 @@ ROOT = Path(__file__).resolve().parent.parent
 OF_THE_SITE = (
     "ALLOWED_HOSTS DATABASE_URL DEBUG EMAIL_URL ENGINE_SOCKET GITHUB_CLIENT_ID GITHUB_CLIENT_SECRET "
     "GITHUB_OAUTH_BASE GOOGLE_CLIENT_ID GOOGLE_CLIENT_SECRET GOOGLE_OAUTH_BASE HOST LOG_FORMAT "
-    "LOG_LEVEL METRICS_TOKEN MAIL_FROM MAKEFLAGS MAKELEVEL "
+    "LAYERS_DAYS LAYERS_DIR LAYERS_GB LOG_LEVEL METRICS_TOKEN MAIL_FROM MAKEFLAGS MAKELEVEL "
+    "PACKAGES PACKAGES_PER_RUN PACKAGE_ALLOW PACKAGE_BLOCK PACKAGE_DOWNLOAD_MB PACKAGE_FEWEST_RELEASES PACKAGE_FILES "
+    "PACKAGE_SDISTS PACKAGE_SECONDS PACKAGE_UNPACKED_MB PACKAGE_YOUNGEST_DAYS "
     "PLAYGROUND_ENV PLAYGROUND_SUPERVISOR PORT REDIS_URL SECRET_KEY SECURE_SSL_REDIRECT "
     "SITE_URL STATIC_ROOT STORE_DIR TRUSTED_PROXIES"
 ).split()
@@ -64,6 +67,8 @@ def _surroundings() -> dict[str, str]:
         "DATA_DIR": data,
         "PORT": str(_free_port()),
         "WEB_WORKERS": "2",
+        # Nobody answers there but the fixture package_index.
+        "PACKAGE_INDEX": f"http://127.0.0.1:{_free_port()}/simple",
         # Made once from pinned packages; the same for every data folder.
         "SANDBOX_ENV": os.environ.get("SANDBOX_ENV") or str(usual_data / "sandbox-env"),
         "STATIC_ROOT": str(usual_data / "tests" / "static"),
@@ -176,7 +181,7 @@ def child_environment(services: Any) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in _NAMES_OF_CHILDREN}
 
 
-_NAMES_OF_CHILDREN = ("DJANGO_SETTINGS_MODULE", "DATA_DIR", "PORT", "SANDBOX_ENV", "STATIC_ROOT")
+_NAMES_OF_CHILDREN = ("DJANGO_SETTINGS_MODULE", "DATA_DIR", "PORT", "SANDBOX_ENV", "STATIC_ROOT", "PACKAGE_INDEX")
 
 
 # Processes
@@ -257,6 +262,19 @@ def worker(services: Any, django_db_setup: None, engine: Any) -> Iterator[subpro
     _wait("worker", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
     yield process
     _end(process)
+
+
+@pytest.fixture
+def package_index() -> Iterator[Any]:
+    """The index that the tests' site takes packages from, empty; see tests/sandbox/index_server.py."""
+    from django.conf import settings
+
+    from tests.sandbox.index_server import IndexServer
+
+    shutil.rmtree(settings.DATA_DIR / "package-index", ignore_errors=True)  # what it remembers of an earlier test's
+    index = IndexServer().start(int(settings.PACKAGE_INDEX.partition("127.0.0.1:")[2].partition("/")[0]))
+    yield index
+    index.stop()
 
 
 @dataclass

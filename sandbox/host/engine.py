@@ -365,7 +365,8 @@ class Engine:
         return request.layer is not None and (self.options.layers / request.layer / "overrides").exists()
 
     async def _find_walls(self, start: str, request: BoxRequest) -> Walls | None:
-        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer)
+        made = 0 if request.layer is None else (self.options.layers / request.layer).stat().st_mtime_ns
+        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made)
         if start == "ready":
             return self.ready.take(place) if self.ready is not None else None
         if start == "fork":

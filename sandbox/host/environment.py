@@ -55,6 +55,7 @@ def build(environment: Path, python: Path | None = None) -> None:
         _run([uv, "pip", "sync", "--quiet", *copy, "--python", inside, str(REQUIREMENTS)])
     else:
         _run([inside, "-m", "pip", "install", "--quiet", "--no-deps", "--compile", "-r", str(REQUIREMENTS)])
+    _leave_out_start_code(environment)
     _make_font_list(environment, inside)
     _open_to_everyone(environment)
     (environment / STAMP).write_text(_stamp())
@@ -108,6 +109,12 @@ def _is_open(path: Path) -> bool:
 def _find_uv() -> str | None:
     beside = Path(sys.executable).parent / "uv"
     return str(beside) if beside.exists() else shutil.which("uv")
+
+
+def _leave_out_start_code(environment: Path) -> None:
+    """setuptools adds code that every start of Python would run; who imports setuptools does not need it."""
+    for path in environment.glob("lib/python*/site-packages/distutils-precedence.pth"):
+        path.unlink()
 
 
 def _make_font_list(environment: Path, python: str) -> None:

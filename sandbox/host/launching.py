@@ -32,6 +32,7 @@ class Place:
     disk_bytes: int
     snapshot: str | None = None
     layer: str | None = None
+    layer_made: int = 0  # nanoseconds; a layer that was removed and made again is another directory, so another place
 
 
 class Ends:

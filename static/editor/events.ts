@@ -49,6 +49,7 @@ export type RunEvent = Numbered & (
   | { type: "error"; name?: string; message?: string; file?: string; line?: number; frames?: { file: string; line: number; function: string }[] }
   | { type: "cell"; index: number; title?: string; line?: number }
   | { type: "notice"; text: string }
+  | { type: "package"; text: string }
   | { type: "artefact"; name: string; size: number; url?: string }
   | { type: "finished"; status: RunStatus; message?: string; limit?: { name: string; value: number } | null;
       cpu_seconds?: number | null; wall_seconds?: number | null; peak_memory_bytes?: number | null }

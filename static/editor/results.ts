@@ -9,6 +9,7 @@ import { type Connection, RunFeed } from "./socket";
 const PHASE_WORDS: Record<string, string> = {
   queued: "Queued",
   starting: "Starting",
+  packages: "Installing packages",
   running: "Running",
   saving: "Saving the results",
 };
@@ -124,6 +125,8 @@ export class RunView {
           this.status = "running";
           this.startedAt ||= Date.now() - event.t * 1000;
           this.observer.running();
+        } else if (event.phase === "packages") {
+          this.status = "running";
         }
         announce(PHASE_WORDS[event.phase] ?? event.phase, true);
         break;
@@ -150,6 +153,10 @@ export class RunView {
         break;
       case "error":
         this.addError(event);
+        break;
+      case "package":
+        this.console.say("notice", event.text);
+        announce(event.text);
         break;
       case "notice":
         this.notices.append(make("p", { class: "note" }, icon("info"), make("span", {}, event.text)));

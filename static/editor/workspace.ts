@@ -103,7 +103,8 @@ readRan(panelNow());
 let saver: DraftSaver | null = null;
 let starting = false;
 
-async function run(): Promise<void> {
+/** answer: the button that answered an offer to install packages. */
+async function run(answer?: HTMLButtonElement): Promise<void> {
   const form = find<HTMLFormElement>("#run-form");
   if (!form || !source || starting) return;
   if (view.inProgress) {
@@ -117,17 +118,25 @@ async function run(): Promise<void> {
   find("#nudge")?.setAttribute("hidden", "");
   const text = source.text;
   const values = params?.values() ?? {};
+  const chosen = answer?.name ? { [answer.name]: answer.value } : {};
   try {
-    const answer = await post(form.action, { source: text, ...values }, { "HX-Request": "true", Accept: "text/html" });
-    if (answer.status !== 200 && answer.status !== 422) throw new Error(`The server answered ${answer.status}.`);
+    const reply = await post(form.action, { source: text, ...values, ...chosen }, { "HX-Request": "true", Accept: "text/html" });
+    if (reply.status !== 200 && reply.status !== 422) throw new Error(`The server answered ${reply.status}.`);
     // A fragment of our own server, parsed without running anything in it.
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector<HTMLElement>("#run-panel");
+    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector<HTMLElement>("#run-panel");
     if (!fresh) throw new Error("The server's answer was not understood.");
-    saver?.storedElsewhere(text, fresh.dataset.draftVersion ? Number(fresh.dataset.draftVersion) : null);
-    if (answer.status === 422) {
-      const refusal = find("#refusal", fresh);
-      find("#refusal")?.remove();
-      if (refusal) panelNow().prepend(document.adoptNode(refusal));
+    // Installing wrote a line of requirements; what was typed meanwhile is not overwritten.
+    const kept = jsonScript<string>("kept-source", fresh) ?? text;
+    if (kept !== text && source.text === text) source.text = kept;
+    saver?.storedElsewhere(kept, fresh.dataset.draftVersion ? Number(fresh.dataset.draftVersion) : null);
+    find("#offer")?.remove();
+    if (reply.status === 422) {
+      for (const message of ["#refusal", "#offer"]) {
+        const drawn = find(message, fresh);
+        find(message)?.remove();
+        if (drawn) panelNow().prepend(document.adoptNode(drawn));
+      }
+      if (tabs.isNarrow) tabs.show("result");
     } else {
       panelNow().replaceWith(document.adoptNode(fresh));
       readRan(panelNow());
@@ -192,7 +201,7 @@ if (writing && source) {
 
   need<HTMLFormElement>("#run-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    void run();
+    void run(event.submitter instanceof HTMLButtonElement ? event.submitter : undefined);
   });
   for (const button of document.querySelectorAll("[data-action=run-again]")) button.addEventListener("click", () => void run());
   find("[data-action=toggle-editor]")?.addEventListener("click", () => void source.toggle());

@@ -82,6 +82,8 @@ class Command(BaseCommand):
                 self.stdout.write(event["text"], ending="")
             case "stderr":
                 self.stderr.write(event["text"], ending="")
+            case "package":
+                self.stderr.write(event["text"])
             case "display":
                 kinds = ", ".join(event.get("data", {}))
                 self.stdout.write(event.get("data", {}).get("text/plain") or f"[{kinds}]")
