@@ -1,0 +1,20 @@
+"""What does a run ask the engine for? The same for its own box and for further boxes that work for it."""
+
+from __future__ import annotations
+
+from runner.models import ENTRY, Run
+from sandbox.protocol import BoxRequest, Limits
+
+
+def request_for(run: Run) -> BoxRequest:
+    """Its packages have to be there already (runner.packages.layer_of)."""
+    return BoxRequest(
+        run_id=str(run.pk),
+        owner=run.owner_in_engine,
+        files=run.revision.files,
+        entry=ENTRY,
+        params=run.params,
+        limits=Limits(**run.limits),
+        snapshot=run.snapshot or None,
+        layer=run.lock.sha256 if run.lock is not None else None,
+    )
