@@ -310,6 +310,7 @@ class Engine:
             if accepted:
                 raise ConnectionError(str(error)) from error
             why = getattr(error, "strerror", None) or error
+            self.metrics.refused += 1
             reason = f"This machine has no room for another program at the moment ({why}). Try again later."
             writer.write(encode_frame({"type": "refused", "reason": reason}))
             await writer.drain()
