@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from runner.backtests import ClaimRefused, check_claim, page_event
@@ -45,7 +46,7 @@ class RunTaken(Exception):
 def execute(run_id: UUID | str) -> None:
     """One run from claim to stored output. A second delivery of the same job does nothing."""
     claimed = Run.objects.filter(pk=run_id, status=Run.Status.QUEUED).update(
-        status=Run.Status.RUNNING, started=timezone.now(), lease_expires=timezone.now() + LEASE_WHILE_WAITING
+        status=Run.Status.RUNNING, started=Now(), lease_expires=Now() + LEASE_WHILE_WAITING
     )
     if not claimed:
         return
@@ -119,7 +120,7 @@ class Execution:
         while True:
             try:
                 box = client.start(request)
-                Run.objects.filter(pk=self.run.pk).update(lease_expires=timezone.now() + LEASE)
+                Run.objects.filter(pk=self.run.pk).update(lease_expires=Now() + LEASE)
                 return box
             except EngineUnavailable:
                 if time.monotonic() > deadline:
@@ -139,7 +140,7 @@ class Execution:
         self.next_heartbeat = now + HEARTBEAT_SECONDS
         try:
             mine = Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING)
-            if not mine.update(lease_expires=timezone.now() + LEASE):
+            if not mine.update(lease_expires=Now() + LEASE):
                 raise RunTaken
             if not self.cancelling and mine.filter(cancel_requested__isnull=False).exists():
                 self.cancelling = True

@@ -282,6 +282,34 @@ async def _collect(run_id) -> list[int]:
     return [json.loads(each)["seq"] async for batch in follow(run_id) for each in batch]
 
 
+# Clocks that differ
+
+
+@pytest.mark.parametrize("seconds", [-90, 90, -86_400])
+def test_a_worker_whose_clock_is_wrong_loses_no_run_and_no_run_of_another(start_worker, clock, monkeypatch, seconds):
+    with monkeypatch.context() as patch:
+        for name, value in clock.variables.items():
+            patch.setenv(name, value)
+        worker = start_worker()
+    clock.set(seconds)
+    run = start("import time\nprint('on', flush=True)\ntime.sleep(2)\nprint('end')")
+    until_it_prints(run)
+    for _ in range(5):
+        assert sweep_runs()[0] == 0
+        time.sleep(0.2)
+    wait_for(lambda: status(run) == Run.Status.SUCCEEDED)
+    assert printed(run) == "on\nend\n" and len(ends(run)) == 1
+    assert 2 <= run.wall_seconds < 30
+    # And when this worker is lost, its lease is not worth more than another's.
+    lost = start("import time\nprint('on', flush=True)\ntime.sleep(60)")
+    until_it_prints(lost)
+    for pid in [worker.pid, *process_table.descendants(worker.pid)]:
+        os.kill(pid, signal.SIGKILL)
+    worker.wait()
+    lost.refresh_from_db()
+    assert lost.lease_expires < timezone.now() + timedelta(seconds=41)
+
+
 # A neighbour that eats the memory of the machine
 
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,6 +21,7 @@ import pytest
 
 from sandbox.client import BoxRefused, EngineUnavailable
 from sandbox.host.processes import descendants
+from tests.moving_clock import Clock
 from tests.sandbox import soak
 from tests.sandbox.conftest import Engine, Result
 from tests.sandbox.test_engine import boxes_of, wait_until
@@ -189,75 +187,6 @@ def test_everything_at_once_and_again(make_engine) -> None:
 
 
 # The clock
-
-SHIM = """
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-static volatile long *offset;
-__attribute__((constructor)) static void begin(void) {
-    int file = open(getenv("CLOCK_OFFSET"), O_RDONLY);
-    offset = mmap(0, sizeof *offset, PROT_READ, MAP_SHARED, file, 0);
-    close(file);
-}
-int clock_gettime(clockid_t which, struct timespec *now) {
-    int result = syscall(SYS_clock_gettime, which, now);
-    if (result == 0 && (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE)) now->tv_sec += *offset;
-    return result;
-}
-int gettimeofday(struct timeval *restrict now, void *restrict zone) {
-    int result = syscall(SYS_gettimeofday, now, zone);
-    if (result == 0) now->tv_sec += *offset;
-    return result;
-}
-time_t time(time_t *into) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (into) *into = now.tv_sec;
-    return now.tv_sec;
-}
-"""
-
-
-class Clock:
-    """The wall clock of processes started with `variables`; set() moves it while they run."""
-
-    def __init__(self, directory: Path) -> None:
-        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-        if compiler is None:
-            pytest.skip("moving the clock of a process takes a C compiler")
-        self._file = directory / "offset"
-        self.set(0)
-        library = directory / "clock.so"
-        source = directory / "clock.c"
-        source.write_text(SHIM)
-        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-        self.variables = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(self._file)}
-
-    def set(self, seconds: int) -> None:
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o644)
-        os.pwrite(descriptor, seconds.to_bytes(8, sys.byteorder, signed=True), 0)
-        os.close(descriptor)
-
-
-@pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    clock = Clock(tmp_path)
-    clock.set(86_400)
-    told = subprocess.run(
-        [sys.executable, "-c", "import datetime, time; print(time.time(), datetime.datetime.now().timestamp())"],
-        env={**os.environ, **clock.variables},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert all(float(word) > time.time() + 80_000 for word in told.stdout.split()), "the clock cannot be moved"
-    clock.set(0)
-    return clock
 
 
 @pytest.mark.parametrize("options", [("--no-zygote",), ("--ready", "0")], ids=("cold", "fork"))
