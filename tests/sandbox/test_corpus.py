@@ -221,7 +221,7 @@ def test_the_host_notices_a_box_without_a_wall(make_engine: Any, host: Host, way
     if host.canary is None and "CANARY" in source:
         pytest.skip("an ordinary user may lay out no canary")
     canary = str(host.canary)
-    engine = make_engine(start_with=engine_with(way).replace("CANARY", canary))
+    engine = make_engine("--no-zygote", start_with=engine_with(way).replace("CANARY", canary))
     source = source.replace("CANARY", canary)
     with host.watched(engine) as watch:
         running = threading.Thread(target=lambda: watch.results.append(engine.run(source)))
