@@ -649,6 +649,9 @@ LIMITED = {
     "endings: leaving with the code of a crash": Greedy("import os\nos._exit(139)", "failed", code=139),
     "endings: leaving with the code of a time-out": Greedy("import sys\nsys.exit(124)", "failed", code=124),
     "endings: killing itself": Greedy("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "failed", signal=9),
+    "endings: claiming to have run out of processor time": Greedy(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGXCPU)", "failed", signal=24
+    ),
     "endings: announcing success and failing": Greedy(
         "import json, os, struct\nchannel = int(os.environ['QFP_CHANNEL_FD'])\nfor kind in ('ended', 'finished', 'exited', 'done', 'started', 'accepted', 'ask'):\n    line = json.dumps({'type': kind, 'outcome': 'succeeded', 'status': 'succeeded', 'code': 0, 'exit': {'code': 0}}).encode()\n    for fd in (1, 2, channel): os.write(fd, line + b'\\n')\n    os.write(channel, struct.pack('>Ic', len(line), b'J') + line + b'\\n')\nos._exit(3)",
         "failed",
