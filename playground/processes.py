@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from django.conf import settings
 
+from playground.memory_pressure import SITE, hold_on
+
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,6 +71,11 @@ def start(
 ) -> subprocess.Popen:
     """Start a program in a session of its own, so that it and all its children can be ended together."""
     parent = os.getpid()
+
+    def prepare() -> None:
+        die_with(parent)
+        hold_on(SITE)
+
     return subprocess.Popen(
         command,
         cwd=settings.BASE_DIR,
@@ -77,5 +84,5 @@ def start(
         stdout=output,
         stderr=None if output == subprocess.DEVNULL else output,  # what is discarded is chatter, never errors
         start_new_session=True,
-        preexec_fn=lambda: die_with(parent),
+        preexec_fn=prepare,
     )

@@ -20,10 +20,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from playground import process_table
+from playground.memory_pressure import DATA, hold_on
 from playground.paths import data_folder, make_private, run_folder
 
 DATABASE_USER = "playground"
@@ -165,7 +167,14 @@ class Services:
             ),
             *("--pidfile", str(self._redis_pid_file), "--logfile", str(log)),
         ]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=partial(hold_on, DATA),
+        )
         if done.returncode != 0:
             raise ServiceError(f"Redis did not start: {(done.stderr or done.stdout).strip()}{_tail(log)}")
         self._wait_for_redis(None)
@@ -233,6 +242,7 @@ class Services:
                     stderr=output,
                     cwd="/",
                     start_new_session=True,
+                    preexec_fn=partial(hold_on, DATA),
                 )
         self._wait_for_postgres(log)
 

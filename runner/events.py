@@ -57,7 +57,9 @@ class Publisher:
             self.sequence += 1
             # ASCII: text from a box may hold halves of surrogate pairs, which UTF-8 cannot carry.
             lines.append(json.dumps({**event, "seq": self.sequence}, allow_nan=False))
-        self.recording.append(lines)
+        if not self.recording.append(lines):
+            logger.warning("run %s: %d events came after its end", self.run_id, len(lines))
+            return
         if time.monotonic() >= self._wire_down_until:
             self._send(lines, first=self.sequence - len(lines) + 1)
 

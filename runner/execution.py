@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from runner.backtests import ClaimRefused, check_claim, page_event
@@ -61,7 +62,7 @@ class RunTaken(Exception):
 def execute(run_id: UUID | str) -> None:
     """One run from claim to stored output. A second delivery of the same job does nothing."""
     claimed = Run.objects.filter(pk=run_id, status=Run.Status.QUEUED).update(
-        status=Run.Status.RUNNING, started=timezone.now(), lease_expires=_in(LEASE_WHILE_WAITING)
+        status=Run.Status.RUNNING, started=Now(), lease_expires=Now() + LEASE_WHILE_WAITING
     )
     if not claimed:
         return
@@ -145,7 +146,7 @@ class Execution:
         if self.told:
             # The clock of the run begins with its program, not with its packages.
             self.publisher.publish({"type": "phase", "phase": "starting", "t": 0.0})
-            Run.objects.filter(pk=self.run.pk).update(started=timezone.now(), lease_expires=_in(LEASE_WHILE_WAITING))
+            Run.objects.filter(pk=self.run.pk).update(started=Now(), lease_expires=Now() + LEASE_WHILE_WAITING)
         with self._start(request_for(self.run)) as box:
             for event in box.events(poll_seconds=POLL_SECONDS):
                 self._heartbeat(box)
@@ -163,7 +164,7 @@ class Execution:
         while True:
             try:
                 box = client.start(request)
-                Run.objects.filter(pk=self.run.pk).update(lease_expires=_in(LEASE))
+                Run.objects.filter(pk=self.run.pk).update(lease_expires=Now() + LEASE)
                 return box
             except EngineUnavailable:
                 if time.monotonic() > deadline:
@@ -183,7 +184,7 @@ class Execution:
         self.next_heartbeat = now + HEARTBEAT_SECONDS
         try:
             mine = Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING)
-            if not mine.update(lease_expires=_in(LEASE if box is not None else LEASE_FOR_PACKAGES)):
+            if not mine.update(lease_expires=Now() + (LEASE if box is not None else LEASE_FOR_PACKAGES)):
                 raise RunTaken
             if not self.cancelling and mine.filter(cancel_requested__isnull=False).exists():
                 if box is None:
@@ -384,10 +385,6 @@ class Execution:
                 for b in self.backtests
             ],
         }
-
-
-def _in(period: timedelta) -> datetime:
-    return timezone.now() + period
 
 
 def when_database_answers(run_id: UUID, action: Callable[[], Any]) -> Any:

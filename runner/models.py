@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Max, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
@@ -225,8 +225,10 @@ class RunQuerySet(models.QuerySet):
         return self.filter(status__in=[Run.Status.QUEUED, Run.Status.RUNNING])
 
     def abandoned(self) -> RunQuerySet:
-        """Running according to the record, but no worker has renewed its lease."""
-        return self.filter(status=Run.Status.RUNNING, lease_expires__lt=timezone.now())
+        """Running according to the record, but no worker has renewed its lease. By the database's clock, as leases
+        are: those of the machines may differ.
+        """
+        return self.filter(status=Run.Status.RUNNING, lease_expires__lt=Now())
 
     def counted_today(self) -> RunQuerySet:
         """Runs of the last 24 hours that count against a quota: our own failures, and the index's, do not."""

@@ -33,11 +33,18 @@ class Recording:
         self.path = self.directory / "events.jsonl"
         self.compressed_path = self.directory / "events.jsonl.gz"
 
-    def append(self, lines: list[str]) -> None:
-        """Add events that are already JSON; they are on disk as far as the kernel is concerned when this returns."""
+    def append(self, lines: list[str]) -> bool:
+        """Add events that are already JSON; they are on disk as far as the kernel is concerned when this returns.
+
+        False, and nothing is added, once the recording is closed: a worker that had been taken for lost and goes on
+        after all must not write behind the end.
+        """
+        if self.compressed_path.exists():
+            return False
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write("".join(line + "\n" for line in lines))
+        return True
 
     def last_sequence_number(self) -> int:
         """The number of complete events; a line cut short by a killed writer is removed first."""
@@ -82,6 +89,9 @@ class Recording:
     def compress(self) -> None:
         """Called once after the last event. A reader sees the plain or the compressed file, never neither."""
         if not self.path.exists():
+            return
+        if self.compressed_path.exists():  # what came after the end, while it was being closed
+            self.path.unlink()
             return
         unfinished = self.compressed_path.with_suffix(".part")
         with self.path.open("rb") as source, gzip.open(unfinished, "wb", compresslevel=6) as target:

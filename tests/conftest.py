@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.moving_clock import Clock
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -185,6 +187,12 @@ _NAMES_OF_CHILDREN = ("DJANGO_SETTINGS_MODULE", "DATA_DIR", "PORT", "SANDBOX_ENV
 
 
 # Processes
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    """The wall clock of processes that are started with its variables."""
+    return Clock(tmp_path).proven()
 
 
 def _launch(name: str, command: list[str]) -> subprocess.Popen:

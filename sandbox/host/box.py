@@ -349,6 +349,7 @@ class Box:
         observed = self._observed
         # Sampling cannot see a peak that was refused at once: nearly all of it used counts as met.
         observed.memory_near_limit = self._peak_memory > NEAR_LIMIT * self.limits.memory_bytes
+        observed.cpu_near_limit = self._usage.cpu_seconds > NEAR_LIMIT * self.limits.cpu_seconds
         if self.walls.group is None:
             observed.refused_processes = int(self._most_processes - OWN_PROCESSES >= self.limits.processes)
         result, limit = outcome.decide(observed)

@@ -285,9 +285,16 @@ class Engine:
             return
         listener = _Listener(reader, frames)
         listening = asyncio.create_task(listener.listen())
+        accepted = False
         try:
-            writer.write(encode_frame({"type": "accepted"}))
             transport = writer.transport
+
+            def begin(box: Box) -> None:
+                nonlocal accepted
+                if not accepted:
+                    writer.write(encode_frame({"type": "accepted"}))
+                    accepted = True
+                listener.attach(box)
 
             def send(event: dict[str, Any]) -> None:
                 if not transport.is_closing():
@@ -296,11 +303,17 @@ class Engine:
             def may_send() -> bool:
                 return transport.get_write_buffer_size() < HIGH_WATER_BYTES
 
-            await self._run_box(request, send, may_send, listener.attach)
+            await self._run_box(request, send, may_send, begin)
             await writer.drain()
         except (OSError, LaunchFailed, NoFreeNumbers, TimeoutError) as error:
             logger.exception("run %s: no box", request.run_id)
-            raise ConnectionError(str(error)) from error
+            if accepted:
+                raise ConnectionError(str(error)) from error
+            why = getattr(error, "strerror", None) or error
+            self.metrics.refused += 1
+            reason = f"This machine has no room for another program at the moment ({why}). Try again later."
+            writer.write(encode_frame({"type": "refused", "reason": reason}))
+            await writer.drain()
         finally:
             listening.cancel()
             self.admission.leave(request.owner)

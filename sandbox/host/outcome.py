@@ -29,6 +29,7 @@ class Observed:
     disk_full: bool = False
     interrupted: bool = False
     memory_near_limit: bool = False
+    cpu_near_limit: bool = False
     error: dict[str, Any] | None = None  # the last error message of the rich channel
     error_number: int | None = None
     crash: str = ""
@@ -57,7 +58,7 @@ def decide(observed: Observed) -> tuple[str, str | None]:
         return protocol.OUT_OF_MEMORY, "memory_bytes"
     if reason == "crashed" or not observed.reported:
         return protocol.CRASHED, None
-    if observed.exit_signal == signal.SIGXCPU:
+    if observed.exit_signal == signal.SIGXCPU and observed.cpu_near_limit:  # a program may send it to itself, too
         return protocol.TIMED_OUT, "cpu_seconds"
     if not failed:
         return protocol.SUCCEEDED, None

