@@ -11,7 +11,7 @@ from accounts.models import Plan
 from runner import packages, quotas
 from runner.access import Viewer
 from runner.ending import request_cancel
-from runner.execution import execute
+from runner.execution import execute_next
 from runner.models import ENTRY, PackageLock, Project, Run
 from runner.recording import Recording
 from runner.starting import BadInput, rerun, start_run
@@ -32,7 +32,7 @@ def run_project(engine):
 
 
 def finished(run: Run) -> Run:
-    execute(run.pk)
+    execute_next()
     run.refresh_from_db()
     return run
 
