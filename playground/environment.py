@@ -115,7 +115,7 @@ def database(name: str, default: str) -> dict[str, object]:
     if parts.scheme not in ("postgres", "postgresql") or not database_name or not _port_is_number(value):
         raise refused(name, "must look like postgresql://user:password@host:5432/name (only PostgreSQL is supported)")
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "playground.database",
         "NAME": database_name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

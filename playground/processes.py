@@ -28,9 +28,11 @@ def engine_command() -> list[str]:
 
 
 def worker_command(*queues: str) -> list[str]:
-    """A forking RQ worker; all its queues must have the same serializer."""
+    """An RQ worker; all its queues must have the same serializer."""
     serializer = settings.RQ_QUEUES[queues[0]]["SERIALIZER"]
-    return [sys.executable, "manage.py", "rqworker", *queues, "--serializer", serializer, "--verbosity", "0"]
+    # Runs are waited for; the house-keeping is not.
+    kind = ("--worker-class", "runner.workers.ReadyWorker") if "runs" in queues else ()
+    return [sys.executable, "manage.py", "rqworker", *queues, *kind, "--serializer", serializer, "--verbosity", "0"]
 
 
 def cron_command() -> list[str]:

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 
 from runner.ending import request_cancel
 from runner.models import Artefact, Backtest, PackageLock, Project, Revision, Run
-from runner.starting import enqueue, rerun
+from runner.starting import rerun, wake_a_worker
 
 
 def link(instance, text: str | None = None) -> str:
@@ -131,7 +131,7 @@ class RunAdmin(admin.ModelAdmin):
                 rerun(run)
                 made += 1
             elif run.status == Run.Status.QUEUED:
-                enqueue(run)
+                wake_a_worker()
                 sent += 1
         self.message_user(request, f"{made} new runs were queued, {sent} waiting ones sent to the workers again.")
 

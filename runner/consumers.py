@@ -12,12 +12,14 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from runner.access import Viewer
+from runner.claiming import place_in_queue
 from runner.events import follow
 from runner.models import Run
 
 logger = logging.getLogger(__name__)
 
 PING_SECONDS = 20.0
+QUEUE_FIRST_SECONDS = 0.3
 QUEUE_SECONDS = 1.5
 NOT_FOUND = 4404
 
@@ -68,6 +70,7 @@ class RunConsumer(AsyncWebsocketConsumer):
             await self.send('{"ping":1}')
 
     async def _send_place(self) -> None:
+        await asyncio.sleep(QUEUE_FIRST_SECONDS)  # most runs do not wait, and nobody need count for them
         while place := await self._place():
             await self.send(json.dumps({"queue": place}))
             await asyncio.sleep(QUEUE_SECONDS)
@@ -79,8 +82,7 @@ class RunConsumer(AsyncWebsocketConsumer):
 
     @database_sync_to_async
     def _place(self) -> int:
-        run = Run.objects.filter(pk=self.run_id).first()
-        return run.place_in_queue() if run else 0
+        return place_in_queue(self.run_id)
 
 
 def _number(text: Any) -> int:

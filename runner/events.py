@@ -12,6 +12,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 STREAM_LENGTH = 5000
 STREAM_SECONDS = 3600
 BATCH = 500
+GATHER_SECONDS = 0.03
 
 
 def stream_key(run_id: UUID | str) -> str:
@@ -36,9 +39,15 @@ def control_key(run_id: UUID | str) -> str:
     return f"run:{run_id}:control"
 
 
-def redis_connection() -> redis.Redis:
+@lru_cache(maxsize=1)
+def _pool() -> redis.ConnectionPool:
     # socket_timeout: a Redis that does not answer must not hold up a run; the recording has the events.
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=3, socket_connect_timeout=1)
+    return redis.ConnectionPool.from_url(settings.REDIS_URL, socket_timeout=3, socket_connect_timeout=1)
+
+
+def redis_connection() -> redis.Redis:
+    """A client over this process's connections; closing it gives its connection back."""
+    return redis.Redis(connection_pool=_pool())
 
 
 class Publisher:
@@ -179,6 +188,14 @@ class Feed:
         events = await asyncio.to_thread(Recording(self.run_id).read, number, BATCH)
         return [json.dumps(event) for event in events]
 
+    async def gather(self) -> None:
+        """Let what a fast program prints gather into few, larger frames; its end is not waited for."""
+        if not self.finished:
+            async with self.news:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER_SECONDS):
+                        await self.news.wait_for(lambda: self.finished)
+
 
 def _entries(found: Any) -> list[tuple[int, str]]:
     """The (number, JSON) pairs of one stream from XREAD's answer, a list of pairs or (RESP3) a mapping."""
@@ -194,6 +211,7 @@ def _entries(found: Any) -> list[tuple[int, str]]:
 async def follow(run_id: UUID | str, after: int = 0) -> AsyncIterator[list[str]]:
     """Batches of events (JSON texts) after sequence number `after`, each once and in order, until `finished`."""
     feed = Feed.join(str(run_id))
+    flows = False  # nothing waits before the first output has gone
     try:
         while True:
             batch = await feed.after(after)
@@ -204,7 +222,8 @@ async def follow(run_id: UUID | str, after: int = 0) -> AsyncIterator[list[str]]
             after = last["seq"]
             if last["type"] == "finished":
                 return
-            # Gather what a fast program prints into few, larger frames.
-            await asyncio.sleep(0.03)
+            flows = flows or last["type"] != "phase"
+            if flows:
+                await feed.gather()
     finally:
         feed.leave()

@@ -1,13 +1,16 @@
-"""Run one Revision in a box and store what it printed. Start reading at execute()."""
+"""Run one Revision in a box and store what it printed. Start reading at execute_next()."""
 
 from __future__ import annotations
 
 import base64
+import faulthandler
 import hashlib
 import logging
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +21,10 @@ from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
 from runner.backtests import ClaimRefused, check_claim, page_event
+from runner.claiming import LEASE_WHILE_WAITING, claim
 from runner.ending import forget_stored_output, publish_finished
 from runner.events import Publisher
 from runner.models import ENTRY, Artefact, Backtest, Run
@@ -34,11 +39,10 @@ from sandbox.protocol import BoxRequest
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=20)
-# The engine may let a run wait for a free box; nobody renews the lease meanwhile.
-LEASE_WHILE_WAITING = timedelta(seconds=40)
 # Longer than a package index may stay silent.
 LEASE_FOR_PACKAGES = timedelta(seconds=60)
 HEARTBEAT_SECONDS = 0.5
+FIRST_HEARTBEAT_SECONDS = 0.1
 POLL_SECONDS = 0.2
 MAX_BACKTESTS = 20
 MAX_PARAMS = 50
@@ -49,6 +53,12 @@ ANSWERING_THREADS = 4
 ANSWERERS: dict[str, Callable[[Execution, dict[str, Any]], dict[str, Any]]] = {
     "pmap": lambda execution, body: execution.fanout.answer(body),
 }
+# What a run may take on our side beyond its own limit: waiting for a box, checking, storing.
+SPARE_SECONDS = 120
+_HEARTBEAT = """
+UPDATE runner_run SET lease_expires = statement_timestamp() + %s
+WHERE id = %s AND status = 'running' RETURNING cancel_requested IS NOT NULL
+"""
 
 
 class Stopped(Exception):
@@ -59,15 +69,24 @@ class RunTaken(Exception):
     """The record says the run is no longer ours: it was ended by somebody else."""
 
 
-def execute(run_id: UUID | str) -> None:
-    """One run from claim to stored output. A second delivery of the same job does nothing."""
-    claimed = Run.objects.filter(pk=run_id, status=Run.Status.QUEUED).update(
-        status=Run.Status.RUNNING, started=Now(), lease_expires=Now() + LEASE_WHILE_WAITING
-    )
-    if not claimed:
+def execute_next() -> None:
+    """One run from claim to stored output; nothing when none waits, as after a second delivery of a job."""
+    run = claim()
+    if run is None:
         return
-    run = Run.objects.select_related("revision__project", "lock").get(pk=run_id)
-    Execution(run).go()
+    with time_limit(int(run.limits["wall_seconds"] + settings.PACKAGE_SECONDS) + SPARE_SECONDS):
+        Execution(run).go()
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """JobTimeoutException after that time. Where Python cannot even raise it, the process ends a minute later."""
+    faulthandler.dump_traceback_later(seconds + 60, exit=True, file=sys.__stderr__)
+    try:
+        with UnixSignalDeathPenalty(seconds, JobTimeoutException):
+            yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 class Execution:
@@ -149,12 +168,11 @@ class Execution:
             Run.objects.filter(pk=self.run.pk).update(started=Now(), lease_expires=Now() + LEASE_WHILE_WAITING)
         with self._start(request_for(self.run)) as box:
             for event in box.events(poll_seconds=POLL_SECONDS):
+                if event is not None:
+                    if event["type"] == "ended":
+                        return event
+                    self._handle(box, event)
                 self._heartbeat(box)
-                if event is None:
-                    continue
-                if event["type"] == "ended":
-                    return event
-                self._handle(box, event)
         return {"outcome": Run.Status.CRASHED}  # the engine went away without a last word
 
     def _start(self, request: BoxRequest) -> Any:
@@ -164,7 +182,8 @@ class Execution:
         while True:
             try:
                 box = client.start(request)
-                Run.objects.filter(pk=self.run.pk).update(lease_expires=Now() + LEASE)
+                # A short program's output does not wait for its first heartbeat; the lease of the claim is long.
+                self.next_heartbeat = self.next_control = time.monotonic() + FIRST_HEARTBEAT_SECONDS
                 return box
             except EngineUnavailable:
                 if time.monotonic() > deadline:
@@ -183,10 +202,13 @@ class Execution:
             return
         self.next_heartbeat = now + HEARTBEAT_SECONDS
         try:
-            mine = Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING)
-            if not mine.update(lease_expires=Now() + (LEASE if box is not None else LEASE_FOR_PACKAGES)):
+            lease = LEASE if box is not None else LEASE_FOR_PACKAGES
+            with connection.cursor() as cursor:
+                cursor.execute(_HEARTBEAT, [lease, self.run.pk])
+                found = cursor.fetchone()
+            if found is None:
                 raise RunTaken
-            if not self.cancelling and mine.filter(cancel_requested__isnull=False).exists():
+            if found[0] and not self.cancelling:
                 if box is None:
                     raise Stopped
                 self.cancelling = True

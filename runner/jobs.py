@@ -1,12 +1,12 @@
-"""What the RQ workers call. Jobs carry ids only."""
+"""What the RQ workers call. Jobs carry nothing: what there is to do stands in the database."""
 
 from __future__ import annotations
 
 from runner import execution, packages, parallel, sweeping
 
 
-def execute_run(run_id: str) -> None:
-    execution.execute(run_id)
+def execute_next_run() -> None:
+    execution.execute_next()
 
 
 def execute_chunk(run_id: str, call: str, number: int, attempt: int) -> None:

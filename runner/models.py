@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Max, Q
+from django.db.models import Q
 from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils import timezone
@@ -127,11 +127,18 @@ class Project(models.Model):
     def save_draft(self, source: str, version: int) -> bool:
         """Store the editor's text if nobody has stored another one since `version`; False when somebody has."""
         now = timezone.now()
-        changed = Project.objects.filter(pk=self.pk, draft_version=version).update(
-            draft={**self.draft, ENTRY: source}, draft_version=version + 1, draft_saved=now, updated=now
-        )
-        self.refresh_from_db(fields=["draft", "draft_version", "draft_saved", "updated"])
-        return changed == 1
+        values = {
+            "draft": {**self.draft, ENTRY: source},
+            "draft_version": version + 1,
+            "draft_saved": now,
+            "updated": now,
+        }
+        if not Project.objects.filter(pk=self.pk, draft_version=version).update(**values):
+            self.refresh_from_db(fields=list(values))
+            return False
+        for name, value in values.items():
+            setattr(self, name, value)
+        return True
 
     def save_file(self, path: str, text: str) -> None:
         """Store another file than the entry; an empty one is removed. Whatever else was saved meanwhile stays."""
@@ -148,7 +155,7 @@ class Project(models.Model):
     def make_revision(self, files: dict[str, str], author: Any, name: str = "") -> Revision:
         """The immutable record of these files; saving unchanged files returns the latest revision."""
         digest = digest_of_files(files)
-        with transaction.atomic():
+        with transaction.atomic(savepoint=False):
             # The lock gives revisions of one project their numbers one after the other.
             Project.objects.select_for_update().get(pk=self.pk)
             latest = self.revisions.order_by("-number").first()
@@ -157,7 +164,7 @@ class Project(models.Model):
                     latest.name = name
                     latest.save(update_fields=["name"])
                 return latest
-            number = (self.revisions.aggregate(Max("number"))["number__max"] or 0) + 1
+            number = latest.number + 1 if latest else 1
             return self.revisions.create(number=number, files=files, sha256=digest, author=author, name=name)
 
 
@@ -266,6 +273,9 @@ class Run(models.Model):
         db_index=True,
         help_text="Keyed hash of a guest's network address, for its quota.",
     )
+    owner_key = models.CharField(
+        max_length=40, blank=True, help_text="The account or the guest's browser whose share of the workers it uses."
+    )
     params = models.JSONField(default=dict, blank=True)
     declared_params = models.JSONField(default=list, blank=True, help_text="What the code declared with qfp.param.")
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
@@ -313,6 +323,8 @@ class Run(models.Model):
             models.Index(fields=["status", "queued"], name="run_by_status"),
             models.Index(fields=["revision", "-queued"], name="run_by_revision"),
             models.Index(fields=["user", "-queued"], name="run_by_user"),
+            # A claim asks what was started lately; what waits and what runs stands in run_by_status.
+            models.Index(fields=["started"], name="run_started", condition=Q(started__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -330,11 +342,6 @@ class Run(models.Model):
         return self.status not in self.IN_PROGRESS
 
     @property
-    def owner_in_engine(self) -> str:
-        """Whose run it is, for the engine: boxes of one owner take turns with those of others."""
-        return f"user-{self.user_id}" if self.user_id else f"guest-{self.address_hash[:16]}"
-
-    @property
     def changed_params(self) -> dict[str, Any]:
         """The parameters this run was given that differ from what the code declares as default."""
         defaults = {param["name"]: param.get("default") for param in self.declared_params}
@@ -347,12 +354,6 @@ class Run(models.Model):
     @property
     def events_url(self) -> str:
         return reverse("runner:run-events", args=[self.pk])
-
-    def place_in_queue(self) -> int:
-        """1 for the next to start; 0 when it is not waiting."""
-        if self.status != self.Status.QUEUED:
-            return 0
-        return Run.objects.filter(status=self.Status.QUEUED, queued__lt=self.queued).count() + 1
 
 
 class Backtest(models.Model):

@@ -138,7 +138,7 @@ def layer_of(run: Run, told: Progress) -> Iterator[PackageLock | None]:
             return
         lock = _recorded(run.project, asked)
         if lock is None:
-            packages = _packages(run.owner_in_engine)
+            packages = _packages(run.owner_key)
             found = packages.lock(asked, told)
             if found is None:
                 yield None
@@ -149,7 +149,7 @@ def layer_of(run: Run, told: Progress) -> Iterator[PackageLock | None]:
             )
         run.lock, run.requirements = lock, _digest(asked)
         Run.objects.filter(pk=run.pk).update(lock=lock, requirements=run.requirements)
-    with (packages or _packages(run.owner_in_engine)).layer(Lock.from_text(lock.text), told):
+    with (packages or _packages(run.owner_key)).layer(Lock.from_text(lock.text), told):
         PackageLock.objects.filter(pk=lock.pk).update(used=timezone.now())
         yield lock
 

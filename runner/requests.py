@@ -10,7 +10,7 @@ def request_for(run: Run) -> BoxRequest:
     """Its packages have to be there already (runner.packages.layer_of)."""
     return BoxRequest(
         run_id=str(run.pk),
-        owner=run.owner_in_engine,
+        owner=run.owner_key,
         files=run.revision.files,
         entry=ENTRY,
         params=run.params,

@@ -6,11 +6,12 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import django_rq
 import redis
-from django.conf import settings
+import rq
 from django.db import transaction
 from django.utils import timezone
 
@@ -23,6 +24,8 @@ from runner.models import ENTRY, MAX_SOURCE_BYTES, Project, Revision, Run
 logger = logging.getLogger(__name__)
 
 QUEUE = "runs"
+# Longer than any run: each has a limit of its own once it is claimed.
+JOB_SECONDS = 24 * 3600
 MAX_PARAMS = 50
 MAX_PARAM_TEXT = 200
 _PARAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
@@ -116,7 +119,7 @@ def start_run(
 
 def queue_run(revision: Revision, user: Any, **values: Any) -> Run:
     """Make a run that no quota counts against starting (it counts once it exists), and queue it on commit."""
-    run = Run.objects.create(revision=revision, user=user, **values)
+    run = Run.objects.create(revision=revision, user=user, owner_key=owner_key(revision.project, user), **values)
     transaction.on_commit(lambda: enqueue(run))
     return run
 
@@ -127,24 +130,32 @@ def rerun(run: Run) -> Run:
     return queue_run(run.revision, run.user, **{name: getattr(run, name) for name in kept})
 
 
-def job_id(run: Run) -> str:
-    return f"run-{run.pk}"
+def owner_key(project: Project, user: Any) -> str:
+    """Whose share of the workers a run uses: an account's, or that of one guest's browser."""
+    return f"user-{user.pk}" if user is not None else f"guest-{project.guest_hash[:32]}"
 
 
 def enqueue(run: Run) -> None:
-    """Hand the run's id to the workers. When Redis is away the run stays queued in the record; the sweeper sends it."""
+    """Say that the run waits, to those who watch it and to the workers."""
+    Publisher(run.pk).publish({"type": "phase", "phase": "queued", "t": 0.0})
+    wake_a_worker()
+
+
+def wake_a_worker() -> None:
+    """One job for one waiting run; which one it will be is decided by the claim. One job too many does nothing.
+
+    When Redis is away the run stays queued in the record, and the sweeper sends the job.
+    """
     try:
-        Publisher(run.pk).publish({"type": "phase", "phase": "queued", "t": 0.0})
-        django_rq.get_queue(QUEUE).enqueue(
-            "runner.jobs.execute_run",
-            str(run.pk),
-            job_id=job_id(run),
-            job_timeout=int(run.limits["wall_seconds"] + settings.PACKAGE_SECONDS) + 120,
-            result_ttl=60,
-            failure_ttl=24 * 3600,
-        )
+        queue().enqueue("runner.jobs.execute_next_run", job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=24 * 3600)
     except redis.RedisError as error:
-        logger.warning("run %s: not queued yet (%s)", run.pk, type(error).__name__)
+        logger.warning("a job was not sent yet (%s)", type(error).__name__)
+
+
+@lru_cache(maxsize=1)
+def queue() -> rq.Queue:
+    """Kept with its connections: making it anew would connect to Redis for every run."""
+    return django_rq.get_queue(QUEUE)
 
 
 def source_files(project: Project, source: str) -> dict[str, str]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-import django_rq
 from django.utils import timezone
-from rq.exceptions import NoSuchJobError
-from rq.job import Job, JobStatus
 
 from runner.ending import FINISHED_KEYS, end_without_box, publish_finished
 from runner.events import Publisher
 from runner.models import Project, Run
 from runner.outcomes import sentence
 from runner.recording import Recording
-from runner.starting import QUEUE, enqueue, job_id
+from runner.starting import queue, wake_a_worker
 
 logger = logging.getLogger(__name__)
 
@@ -24,21 +21,26 @@ BELL_WINDOW = timedelta(hours=1)
 
 
 def sweep_runs() -> tuple[int, int]:
-    """(runs marked crashed, runs queued again). Safe to call at any time, by several at once."""
+    """(runs marked crashed, jobs sent again). Safe to call at any time, by several at once."""
     lost = 0
     for run in Run.objects.abandoned():
         if end_without_box(run, Run.Status.CRASHED, sentence(Run.Status.CRASHED, {})):
             logger.error("run %s: its worker was lost", run.pk)
             lost += 1
-    requeued = 0
-    connection = django_rq.get_connection(QUEUE)
-    for run in Run.objects.filter(status=Run.Status.QUEUED, queued__lt=timezone.now() - QUEUE_PATIENCE):
-        if not _is_queued(run, connection) and Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED).exists():
-            logger.warning("run %s: the queue had forgotten it", run.pk)
-            enqueue(run)
-            requeued += 1
+    sent = _send_missing_jobs()
     _ring_missing_bells()
-    return lost, requeued
+    return lost, sent
+
+
+def _send_missing_jobs() -> int:
+    """A queue that was flushed, or could not be reached, holds fewer jobs than runs wait."""
+    waiting = Run.objects.filter(status=Run.Status.QUEUED, queued__lt=timezone.now() - QUEUE_PATIENCE).count()
+    missing = max(0, waiting - queue().count) if waiting else 0
+    for _ in range(missing):
+        wake_a_worker()
+    if missing:
+        logger.warning("the queue had forgotten %d of %d waiting runs", missing, waiting)
+    return missing
 
 
 def _ring_missing_bells() -> None:
@@ -47,16 +49,6 @@ def _ring_missing_bells() -> None:
     for run in Run.objects.filter(finished__gt=now - BELL_WINDOW, finished__lt=now - QUEUE_PATIENCE):
         if Recording(run.pk).path.exists():  # a recording is compressed with its last event
             publish_finished(Publisher(run.pk), {key: getattr(run, key) for key in FINISHED_KEYS})
-
-
-def _is_queued(run: Run, connection) -> bool:
-    try:
-        status = Job.fetch(
-            job_id(run), connection=connection, serializer=django_rq.get_queue(QUEUE).serializer
-        ).get_status()
-    except NoSuchJobError:
-        return False
-    return status in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.DEFERRED, JobStatus.SCHEDULED)
 
 
 def expire_guest_projects() -> int:

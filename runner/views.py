@@ -20,6 +20,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from runner import packages, quotas, sandbox_state
 from runner.access import Viewer, address_hash, remember_guest
+from runner.claiming import place_in_queue
 from runner.ending import request_cancel
 from runner.events import send_control
 from runner.forms import NewProjectForm, ProjectSettingsForm
@@ -455,7 +456,12 @@ def run_events(request: HttpRequest, run: Any) -> HttpResponse:
     last = events[-1]["seq"] if events else after
     finished = bool(events and events[-1]["type"] == "finished") or (found.is_finished and not events)
     return JsonResponse(
-        {"events": events, "last": last, "finished": finished, "queue": found.place_in_queue()},
+        {
+            "events": events,
+            "last": last,
+            "finished": finished,
+            "queue": place_in_queue(found.pk) if found.status == Run.Status.QUEUED else 0,
+        },
         json_dumps_params={"ensure_ascii": False},
     )
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from runner.models import ENTRY, Project, Run
 from runner.quotas import limits_of
+from runner.starting import owner_key
 
 _numbers = count(1)
 PASSWORD = "a quiet harbour 91"
@@ -47,6 +48,7 @@ def make_run(project: Project | None = None, **values: Any) -> Run:
     project = project or make_project()
     revision = project.make_revision(project.draft, author=project.owner)
     limits = asdict(limits_of(project.owner.plan)) | values.pop("limits", {})
+    values = {"owner_key": owner_key(project, project.owner), **values}
     return Run.objects.create(revision=revision, user=project.owner, limits=limits, **values)
 
 

@@ -53,10 +53,10 @@ const view = new RunView(output, frame, {
   began: () => {
     if (tabs.isNarrow && tabs.current === "code") tabs.show("result");
   },
-  running: () => void refreshRuns(),
+  running: refreshRuns,
   ended: (status, declared) => {
     if (status === "succeeded") params?.keepOnly(declared);
-    void refreshRuns();
+    refreshRuns();
     markStale();
     if (status === "succeeded") drawNudge();
     if (tabs.isNarrow && !root.hasAttribute("data-has-rich") && root.hasAttribute("data-has-text")) tabs.show("console");
@@ -143,7 +143,7 @@ async function run(answer?: HTMLButtonElement): Promise<void> {
       ranSource ??= text;
       view.attach(panelNow());
       if (tabs.isNarrow) tabs.show("result");
-      void refreshRuns();
+      refreshRuns();
     }
     markStale();
   } catch (error) {
@@ -155,7 +155,18 @@ async function run(answer?: HTMLButtonElement): Promise<void> {
   }
 }
 
-async function refreshRuns(): Promise<void> {
+const REFRESH_MS = 250;
+let refreshing = 0;
+
+/** A short run waits, runs and ends within a moment: one list will do for it, and not before its output. */
+function refreshRuns(): void {
+  refreshing ||= window.setTimeout(() => {
+    refreshing = 0;
+    void fetchRuns();
+  }, REFRESH_MS);
+}
+
+async function fetchRuns(): Promise<void> {
   const list = find("#runs");
   const url = list?.dataset.url;
   if (!list || !url) return;

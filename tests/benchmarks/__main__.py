@@ -1,4 +1,4 @@
-"""Measure the site as its users meet it: `make bench`.
+"""Measure the site as its users meet it: `make bench`; `make bench-<area>` for the other areas.
 
 Runs go through the real queue, worker, engine and box: those of the site that runs on this DATA_DIR, or of one started
 for the measurement. Nothing here is a test: a missed target is reported, not hidden, and does not fail anything.
@@ -7,11 +7,8 @@ for the measurement. Nothing here is a test: a missed target is reported, not hi
 from __future__ import annotations
 
 import importlib
-import json
 import os
-import platform
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -19,13 +16,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import django
 
+from tests.benchmarks.report import Report
+
 AREA = "main"
 # Each is a module of this package with a function measure(), which sets up what it needs.
-AREAS = ("engine", "parallel", "soak")
+AREAS = ("engine", "fairness", "parallel", "site", "soak")
 RUNS = 50
 PAGE_REQUESTS = 50
 TARGETS = {
@@ -35,54 +33,6 @@ TARGETS = {
     "page dashboard p95": 150.0,
     "page workspace p95": 150.0,
 }
-
-
-def percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
-
-
-class Report:
-    def __init__(self, area: str) -> None:
-        self.area = area
-        self.figures: dict[str, dict[str, Any]] = {}
-
-    def add(self, name: str, value: float, unit: str, n: int) -> None:
-        self.figures[name] = {"value": round(value, 4), "unit": unit, "n": n}
-
-    def add_spread(self, name: str, values: list[float], unit: str) -> None:
-        self.add(f"{name} p50", statistics.median(values), unit, len(values))
-        self.add(f"{name} p95", percentile(values, 0.95), unit, len(values))
-
-    def write(self, data_dir: Path) -> Path:
-        targets = {
-            name: {"value": self.figures[name]["value"], "target": target, "met": self.figures[name]["value"] <= target}
-            for name, target in TARGETS.items()
-            if name in self.figures
-        }
-        machine = {
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "kernel": platform.release(),
-        }
-        load = os.getloadavg()[0]
-        report = {
-            "area": self.area,
-            "machine": machine,
-            "load": load,
-            "figures": self.figures,
-            "targets": targets,
-        }
-        path = data_dir / "bench" / f"{self.area}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2))
-        width = max(map(len, self.figures))
-        for name, figure in self.figures.items():
-            target = targets.get(name)
-            met = "" if target is None else "met" if target["met"] else "MISSED"
-            verdict = f"   target {target['target']:g}: {met}" if target else ""
-            print(f"{name:<{width}}  {figure['value']:>10.3f} {figure['unit']:<5} n={figure['n']}{verdict}")
-        return path
 
 
 def first_outputs(project, viewer, source: str, count: int) -> tuple[list[float], list[float]]:
@@ -191,7 +141,7 @@ def main() -> None:
     from django.conf import settings
 
     with running_site(settings.PORT):
-        measure(Report(area), Path(settings.DATA_DIR))
+        measure(Report(area, TARGETS), Path(settings.DATA_DIR))
 
 
 def measure(report: Report, data_dir: Path) -> None:
@@ -231,7 +181,7 @@ def measure(report: Report, data_dir: Path) -> None:
     rate, count = throughput(project, viewer, "print(1)", 20.0)
     report.add("print runs a second", rate, "1/s", count)
     pages(report, user, project)
-    print(f"\nWritten to {report.write(data_dir)}")
+    report.write(data_dir)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.execution import execute
+from runner.execution import execute_next
 from runner.models import Run
 from runner.recording import Recording
 from tests.factories import make_project, make_run
@@ -18,7 +18,7 @@ def run_source(engine):
 
     def run_it(source: str, params: dict | None = None, **limits: float) -> Run:
         run = make_run(make_project(source=source), limits=limits, params=params or {})
-        execute(run.pk)
+        execute_next()
         run.refresh_from_db()
         return run
 
@@ -106,7 +106,7 @@ def test_code_cannot_forge_its_ending(run_source):
 def test_a_second_delivery_of_the_job_does_nothing(run_source):
     run = run_source("print('once')")
     before = Recording(run.pk).read()
-    execute(run.pk)
+    execute_next()
     assert Recording(run.pk).read() == before
 
 
@@ -137,7 +137,7 @@ def test_a_lost_engine_ends_the_run_as_ours_to_answer_for(settings, tmp_path, mo
     settings.ENGINE_SOCKET = tmp_path / "nobody.sock"
     monkeypatch.setattr("runner.execution.ENGINE_PATIENCE_SECONDS", 0.1)
     run = make_run()
-    execute(run.pk)
+    execute_next()
     run.refresh_from_db()
     assert run.status == Run.Status.CRASHED
     assert "does not count" in run.message

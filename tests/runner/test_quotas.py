@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Plan
 from runner.access import Viewer
+from runner.claiming import place_in_queue
 from runner.models import ENTRY, Project, Run
 from runner.quotas import QuotaExceeded, limits_in_words
 from runner.starting import start_run
@@ -99,4 +100,4 @@ def test_guests_at_one_address_share_a_days_runs_and_so_its_projects(client):
 
 def test_the_place_in_the_queue_is_counted():
     first, second = make_run(), make_run()
-    assert (first.place_in_queue(), second.place_in_queue()) == (1, 2)
+    assert (place_in_queue(first.pk), place_in_queue(second.pk)) == (1, 2)
