@@ -505,7 +505,7 @@ class ChunkBox:
 
     def _wanted_run(self) -> Run | None:
         running = Run.objects.filter(pk=self.names.run_id, status=Run.Status.RUNNING, cancel_requested__isnull=True)
-        return running.select_related("revision__project").first()
+        return running.select_related("revision__project", "lock").first()
 
     def _request(self, run: Run) -> BoxRequest:
         """The run's own request with another entry, and what is left of its time."""
