@@ -1,4 +1,4 @@
-"""The library of Quant Finance Playground: market data, backtests, charts, tables, parameters and progress.
+"""The library of Quant Finance Playground: market data, backtests, charts, tables, parameters, parallel work.
 
 The same program runs on the site and, after `pip install`, on a laptop. Nothing heavy is imported before it
 is used.
@@ -20,9 +20,12 @@ __all__ = [
     "chart",
     "param",
     "progress",
+    "pmap",
     "BacktestResult",
     "Table",
     "Progress",
+    "ParallelError",
+    "montecarlo",
     "metrics",
     "conventions",
     "replay",
@@ -30,9 +33,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from qfp import adjustment, conventions, data, metrics, replay
+    from qfp import adjustment, conventions, data, metrics, montecarlo, replay
     from qfp.backtests import BacktestResult, backtest
     from qfp.output import Table, chart, display, show, table
+    from qfp.parallel import ParallelError, pmap
     from qfp.params import param
     from qfp.progressing import Progress, progress
 
@@ -48,8 +52,10 @@ _HOME = {
     "param": "params",
     "progress": "progressing",
     "Progress": "progressing",
+    "pmap": "parallel",
+    "ParallelError": "parallel",
 }
-_MODULES = {"data", "metrics", "conventions", "replay", "adjustment", "starter", "channel"}
+_MODULES = {"data", "metrics", "montecarlo", "conventions", "replay", "adjustment", "starter", "channel"}
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,8 @@ _inbox_lock = threading.Lock()
 # In a box: called before a message is written (True) and after (False), so that it keeps its place among
 # the texts.
 order: Callable[[int, bool], None] | None = None
+# In a worker of pmap(): takes messages to the program, which sends them on.
+relay: Callable[[dict[str, Any]], None] | None = None
 
 
 def _renew_lock() -> None:
@@ -72,6 +74,9 @@ def emit(message: dict[str, Any]) -> bool:
     global connected, _fd
     if _fd is None:
         return False
+    if relay is not None:
+        relay(message)
+        return True
     try:
         text = json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=plain)
     except ValueError:
