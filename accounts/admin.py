@@ -90,7 +90,8 @@ class AccountAdmin(UserAdmin):
 class PlanAdmin(admin.ModelAdmin):
     list_display = (
         "name", "code", "is_default", "is_for_guests", "concurrent_runs", "runs_per_day", "cpu_seconds",
-        "wall_seconds", "memory_mb", "disk_mb", "output_kb", "processes", "max_projects", "accounts",
+        "wall_seconds", "memory_mb", "disk_mb", "output_kb", "processes", "cores", "parallel_boxes", "max_projects",
+        "accounts",
     )  # fmt: skip
     list_filter = ("is_default", "is_for_guests")
     search_fields = ("name", "code")
@@ -99,7 +100,18 @@ class PlanAdmin(admin.ModelAdmin):
         ("How much", {"fields": ("concurrent_runs", "runs_per_day", "max_projects")}),
         (
             "One run",
-            {"fields": ("cpu_seconds", "wall_seconds", "memory_mb", "disk_mb", "output_kb", "processes")},
+            {
+                "fields": (
+                    "cpu_seconds",
+                    "wall_seconds",
+                    "memory_mb",
+                    "disk_mb",
+                    "output_kb",
+                    "processes",
+                    "cores",
+                    "parallel_boxes",
+                )
+            },
         ),
     )
 

@@ -39,6 +39,10 @@ class Plan(models.Model):
     disk_mb = models.PositiveIntegerField("disk, MB")
     output_kb = models.PositiveIntegerField("text output, KB")
     processes = models.PositiveIntegerField("processes and threads")
+    cores = models.FloatField("processor cores a run", default=1)
+    parallel_boxes = models.PositiveIntegerField(
+        "further boxes a run", default=0, help_text="How many boxes qfp.pmap may use elsewhere at a time; 0 is none."
+    )
     max_projects = models.PositiveIntegerField("projects")
 
     objects = PlanQuerySet.as_manager()
@@ -64,6 +68,7 @@ class Plan(models.Model):
                 ),
                 name="plan_limits_above_zero",
             ),
+            models.CheckConstraint(condition=models.Q(cores__gt=0), name="plan_cores_above_zero"),
         )
 
     def __str__(self) -> str:

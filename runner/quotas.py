@@ -21,6 +21,11 @@ def plan_of(viewer: Viewer) -> Plan:
     return viewer.user.plan if viewer.user is not None else Plan.objects.for_guests()
 
 
+def plan_of_run(run: Run) -> Plan:
+    """The plan of whoever started it, as it is now."""
+    return run.user.plan if run.user is not None else Plan.objects.for_guests()
+
+
 def limits_of(plan: Plan) -> Limits:
     """What the engine enforces for one run of this plan."""
     return Limits(
@@ -35,6 +40,7 @@ def limits_of(plan: Plan) -> Limits:
         events=20_000,
         artefact_bytes=min(plan.disk_mb, 32) * 1_000_000,
         artefact_count=50,
+        cores=plan.cores,
     )
 
 
@@ -45,6 +51,7 @@ def limits_in_words(plan: Plan) -> list[dict[str, str]]:
         {"name": "concurrent_runs", "text": at_once},
         {"name": "cpu_seconds", "text": f"{plan.cpu_seconds} s of processor time"},
         {"name": "wall_seconds", "text": f"{plan.wall_seconds} s in all"},
+        *([{"name": "cores", "text": f"{plan.cores:g} processor cores"}] if plan.cores != 1 else []),
         {"name": "memory", "text": f"{plan.memory_mb} MB of memory"},
         {"name": "runs_per_day", "text": f"{plan.runs_per_day} runs a day"},
     ]
