@@ -166,7 +166,8 @@ CHANNEL_LAYERS = {
     }
 }
 
-# Jobs: "runs" holds what users start, "default" the house-keeping that the scheduler orders
+# Jobs: "runs" holds what users start, "parallel" the chunks that qfp.pmap hands to further boxes, "default" the
+# house-keeping that the scheduler orders
 
 RQ_QUEUES = {
     name: {
@@ -177,7 +178,7 @@ RQ_QUEUES = {
         "DEFAULT_RESULT_TTL": 600,
         "DEFAULT_FAILURE_TTL": 7 * 24 * 3600,
     }
-    for name, timeout_seconds in (("runs", 2 * 3600), ("default", 1800))
+    for name, timeout_seconds in (("runs", 2 * 3600), ("parallel", 2 * 3600), ("default", 1800))
 }
 RQ = {"SHOW_ADMIN_LINK": True}
 

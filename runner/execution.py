@@ -7,6 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
 from runner.backtests import ClaimRefused, check_claim, page_event
@@ -23,9 +24,11 @@ from runner.events import Publisher
 from runner.models import ENTRY, Artefact, Backtest, Run
 from runner.outcomes import sentence
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
+from runner.parallel import Fanout
+from runner.requests import request_for
 from runner.storable import storable
-from sandbox.client import BoxRefused, EngineClient, EngineUnavailable
-from sandbox.protocol import BoxRequest, Limits
+from sandbox.client import Box, BoxRefused, EngineClient, EngineUnavailable
+from sandbox.protocol import BoxRequest
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +42,12 @@ POLL_SECONDS = 0.2
 MAX_BACKTESTS = 20
 MAX_PARAMS = 50
 ENGINE_PATIENCE_SECONDS = 10.0
+ANSWERING_THREADS = 4
+
+# What a program may ask the host: kind of question -> who answers, in a thread, so that events go on flowing.
+ANSWERERS: dict[str, Callable[[Execution, dict[str, Any]], dict[str, Any]]] = {
+    "pmap": lambda execution, body: execution.fanout.answer(body),
+}
 
 
 class Stopped(Exception):
@@ -74,6 +83,8 @@ class Execution:
         self.cancelling = False
         self.began = time.monotonic()
         self.told = ""
+        self.fanout = Fanout(run)
+        self.answering = ThreadPoolExecutor(ANSWERING_THREADS, thread_name_prefix="answer")
 
     def go(self) -> None:
         run = self.run
@@ -102,6 +113,8 @@ class Execution:
             logger.exception("run %s: failed on our side", run.pk)
             ended = {"outcome": Run.Status.CRASHED}
         finally:
+            self.fanout.close()
+            self.answering.shutdown(wait=False, cancel_futures=True)
             connection.close_if_unusable_or_obsolete()
         self._finish(ended)
 
@@ -130,29 +143,18 @@ class Execution:
 
     def _run_in_box(self, layer: str | None) -> dict[str, Any]:
         run = self.run
-        limits = Limits(**run.limits)
-        request = BoxRequest(
-            run_id=str(run.pk),
-            owner=run.owner_in_engine,
-            files=run.revision.files,
-            entry=ENTRY,
-            params=run.params,
-            limits=limits,
-            snapshot=run.snapshot or None,
-            layer=layer,
-        )
         if self.told:
             # The clock of the run begins with its program, not with its packages.
             self.publisher.publish({"type": "phase", "phase": "starting", "t": 0.0})
             Run.objects.filter(pk=run.pk).update(started=timezone.now(), lease_expires=_in(LEASE_WHILE_WAITING))
-        with self._start(request) as box:
+        with self._start(request_for(run, layer)) as box:
             for event in box.events(poll_seconds=POLL_SECONDS):
                 self._heartbeat(box)
                 if event is None:
                     continue
                 if event["type"] == "ended":
                     return event
-                self._handle(event)
+                self._handle(box, event)
         return {"outcome": Run.Status.CRASHED}  # the engine went away without a last word
 
     def _start(self, request: BoxRequest) -> Any:
@@ -196,8 +198,10 @@ class Execution:
 
     # What comes out of it --------------------------------------------------------------------------------------
 
-    def _handle(self, event: dict[str, Any]) -> None:
+    def _handle(self, box: Box, event: dict[str, Any]) -> None:
         match event["type"]:
+            case "ask":
+                self.answering.submit(self._answer, box, event)
             case "started":
                 self.publisher.publish({"type": "phase", "phase": "running", "t": event.get("t", 0.0)})
             case "backtest":
@@ -209,6 +213,18 @@ class Execution:
             case _:
                 self._note_first_output(event)
                 self.publisher.publish(event)
+
+    def _answer(self, box: Box, event: dict[str, Any]) -> None:
+        """In a thread: what the program asked for, or why it cannot be had."""
+        answerer = ANSWERERS.get(event["what"])
+        try:
+            body = answerer(self, event["body"]) if answerer else {"error": "This site knows no such question."}
+        except Exception:
+            logger.exception("run %s: a question about %s", self.run.pk, event["what"])
+            body = {"error": "Answering failed, which is a fault of ours. Run again; if it stays, tell the operator."}
+        finally:
+            connections.close_all()  # of this thread
+        box.answer(event["id"], body)
 
     def _note_first_output(self, event: dict[str, Any]) -> None:
         if self.run.first_output is None and event["type"] in ("stdout", "stderr", "display"):
@@ -290,7 +306,7 @@ class Execution:
             "finished": timezone.now(),
             "lease_expires": None,
             "first_output": self.run.first_output,
-            "cpu_seconds": ended.get("cpu_seconds"),
+            "cpu_seconds": self._cpu_seconds(ended),
             "wall_seconds": ended.get("wall_seconds"),
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
             "declared_params": storable(list(self.params.values())),
@@ -311,6 +327,11 @@ class Execution:
                 }
             )
         publish_finished(self.publisher, values, ended.get("t"))
+
+    def _cpu_seconds(self, ended: dict[str, Any]) -> float | None:
+        """Of the run's own box and of the further ones that worked for it."""
+        own = ended.get("cpu_seconds")
+        return None if own is None else own + self.fanout.cpu_seconds()
 
     def _store(self, values: dict[str, Any]) -> bool:
         """The record first, the bell second. False when the run was taken from us, or deleted."""

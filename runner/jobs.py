@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from runner import execution, packages, sweeping
+from runner import execution, packages, parallel, sweeping
 
 
 def execute_run(run_id: str) -> None:
     execution.execute(run_id)
+
+
+def execute_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
+    parallel.work_on_chunk(run_id, call, number, attempt)
 
 
 def sweep_runs() -> None:

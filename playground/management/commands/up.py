@@ -50,6 +50,11 @@ class Program:
     start_at: float = 0.0
 
 
+def queues_of_worker(number: int) -> tuple[str, ...]:
+    """The first worker takes no chunks of parallel work, so that a new run never waits for all of them."""
+    return ("runs",) if number == 1 else ("runs", "parallel")
+
+
 class Stopped(Exception):
     """Somebody asked us to stop."""
 
@@ -178,7 +183,7 @@ class Command(BaseCommand):
         with _Line(self, "Sandbox engine, workers, scheduler", at_the_end=True):
             self._launch(Program("engine", processes.engine_command()))
             for number in range(1, settings.RUN_WORKERS + 1):
-                self._launch(Program(f"worker {number}", processes.worker_command("runs")))
+                self._launch(Program(f"worker {number}", processes.worker_command(*queues_of_worker(number))))
             self._launch(Program("house-keeping", processes.worker_command("default")))
             self._launch(Program("scheduler", processes.cron_command(), output=subprocess.DEVNULL))
             self._wait_for_the_rest()

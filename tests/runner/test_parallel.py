@@ -1,0 +1,376 @@
+"""qfp.pmap in further boxes: real queue, real workers, real boxes, and what happens when one of them goes away."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import time
+from pathlib import Path
+
+import django_rq
+import pytest
+from rq import Worker
+
+from accounts.models import Plan
+from playground import processes
+from runner import parallel
+from runner.access import Viewer
+from runner.ending import request_cancel
+from runner.models import ENTRY, Run
+from runner.parallel import Fanout, Names, folder_of
+from runner.recording import Recording
+from runner.starting import start_run
+from tests.conftest import _end, _launch, _wait
+from tests.factories import make_project, make_run, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine")]
+
+PATIENCE_SECONDS = 60
+
+
+def start_worker(*queues: str):
+    process = _launch(f"worker-{queues[0]}", processes.worker_command(*queues))
+    redis = django_rq.get_connection("parallel")
+    _wait("worker", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
+    return process
+
+
+@pytest.fixture(scope="module")
+def run_worker(django_db_setup):
+    process = start_worker("runs")
+    yield process
+    _end(process)
+
+
+@pytest.fixture(scope="module")
+def chunk_workers(django_db_setup):
+    """Two workers as on another host: they serve nothing but chunks. Tests without them stand first in this file."""
+    started = [start_worker("parallel") for _ in range(2)]
+    yield started
+    for process in started:
+        _end(process)
+
+
+def begin(source: str, boxes: int = 2, files: dict[str, str] | None = None, **plan) -> Run:
+    Plan.objects.filter(is_default=True).update(parallel_boxes=boxes, **plan)
+    project = make_project(make_user())
+    return start_run(project, Viewer(project.owner), files={ENTRY: source, **(files or {})})
+
+
+def wait_for(what, run: Run | None = None):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := what()):
+        if time.monotonic() > deadline:
+            events = Recording(run.pk).read() if run else ""
+            pytest.fail(f"waited for too long; the run said {events}", pytrace=False)
+        time.sleep(0.02)
+    return found
+
+
+def finish(run: Run) -> tuple[Run, str]:
+    """The run at its end, and what it printed."""
+
+    def ended() -> bool:
+        run.refresh_from_db()
+        return run.is_finished
+
+    wait_for(ended, run)
+    return run, said(run)
+
+
+def said(run: Run) -> str:
+    return "".join(event["text"] for event in Recording(run.pk).read() if event["type"] == "stdout")
+
+
+def stderr_of(run: Run) -> str:
+    return "".join(event["text"] for event in Recording(run.pk).read() if event["type"] == "stderr")
+
+
+def kill_all_of(pid: int) -> None:
+    """A worker and the process it does its job in, as when a machine goes away."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for each in (pid, *map(int, children)):
+        os.kill(each, signal.SIGKILL)
+
+
+def nothing_is_left(run: Run, engine) -> None:
+    redis = django_rq.get_connection("parallel")
+    wait_for(lambda: engine.status()["boxes"] == 0)
+    assert not folder_of(run.pk).exists()
+    assert django_rq.get_queue("parallel").job_ids == []
+    assert not [key for key in redis.scan_iter(f"run:{run.pk}:pmap:*") if key.endswith((b":open", b":news"))]
+
+
+def test_one_worker_for_everything_does_not_wait_for_itself(run_worker, engine):
+    run, printed = finish(begin("from qfp import pmap\nprint(pmap(lambda x: x + 1, range(5), where='hosts', chunk=2))"))
+    assert (run.status, printed) == (Run.Status.SUCCEEDED, "[1, 2, 3, 4, 5]\n"), stderr_of(run)
+    nothing_is_left(run, engine)
+
+
+def test_plan_without_boxes_refuses_and_says_what_to_do(run_worker):
+    run, _ = finish(begin("from qfp import pmap\npmap(str, [1, 2], where='hosts')", boxes=0))
+    assert run.status == Run.Status.FAILED
+    assert "Your plan has no further boxes" in run.message and "Leave `where` out" in run.message
+
+
+def test_function_that_cannot_travel_says_so(run_worker):
+    run, _ = finish(
+        begin(
+            "import numpy as np\nfrom qfp import pmap\nbig = np.ones(1_000_000)\n"
+            "pmap(lambda x: big[x], range(3), where='hosts')"
+        )
+    )
+    assert run.status == Run.Status.FAILED and "takes 8.0 MB, and at most 4 MB can travel" in run.message
+
+
+def test_further_boxes_give_what_one_box_gives(run_worker, chunk_workers, engine):
+    run, printed = finish(
+        begin(
+            """
+import os
+from helpers import shift
+from qfp import pmap
+
+base = 100
+def work(item, rng):
+    print("item", item)
+    return shift(base + item, rng.normal()), os.path.exists("/box/qfp_chunk.py")
+
+there = pmap(work, range(10), seed=3, where="hosts", chunk=3, progress="far")
+here = pmap(work, range(10), seed=3, where="box", workers=2)
+print([value for value, _ in there] == [value for value, _ in here])
+print({far for _, far in there}, {far for _, far in here})
+print([f(1) for f in pmap(lambda n: lambda x: x + n, [1, 2], where="hosts")])
+""",
+            files={"helpers.py": "def shift(x, by):\n    return x + by\n"},
+        )
+    )
+    assert run.status == Run.Status.SUCCEEDED, (run.message, stderr_of(run))
+    lines = printed.splitlines()
+    assert lines[-3:] == ["True", "{True} {False}", "[2, 3]"]
+    assert sorted(lines[:-3]) == sorted([f"item {x}" for x in range(10)] * 2)
+    bars = [e for e in Recording(run.pk).read() if e["type"] == "progress" and e["label"] == "far"]
+    assert bars[-1]["value"] == 10 and bars[-1]["done"]
+    nothing_is_left(run, engine)
+
+
+def test_error_names_the_item_and_stops_the_rest(run_worker, chunk_workers, engine):
+    run, printed = finish(
+        begin("""
+import time
+from qfp import ParallelError, pmap
+
+def work(x):
+    if x == 3:
+        raise ValueError("three")
+    if x > 5:
+        time.sleep(600)
+    return x
+
+try:
+    pmap(work, range(40), where="hosts", chunk=2)
+except ParallelError as error:
+    print(error.index, error, "in work" in error.traceback)
+""")
+    )
+    assert (run.status, printed) == (Run.Status.SUCCEEDED, "3 item 3, 3: ValueError: three True\n"), stderr_of(run)
+    nothing_is_left(run, engine)
+
+
+def test_chunk_whose_worker_is_killed_is_done_again(run_worker, chunk_workers, engine):
+    run = begin("""
+import time
+from qfp import pmap
+
+def work(x):
+    time.sleep(2)
+    return x * x
+
+print(pmap(work, range(4), where="hosts", chunk=1))
+""")
+    redis = django_rq.get_connection("parallel")
+    wait_for(lambda: len([k for k in redis.scan_iter(f"run:{run.pk}:pmap:*") if b":alive:" in k]) == 2, run)
+    kill_all_of(chunk_workers[0].pid)  # with the box it had just started
+    chunk_workers.append(start_worker("parallel"))
+    run, printed = finish(run)
+    assert (run.status, printed) == (Run.Status.SUCCEEDED, "[0, 1, 4, 9]\n"), stderr_of(run)
+    claims = [key for key in redis.scan_iter(f"run:{run.pk}:pmap:*:claim:*") if key.endswith(b":2")]
+    assert len(claims) == 1
+    nothing_is_left(run, engine)
+
+
+def test_cancelling_the_run_cancels_its_chunks(run_worker, chunk_workers, engine):
+    run = begin("import time\nfrom qfp import pmap\npmap(lambda x: time.sleep(600), range(6), where='hosts', chunk=1)")
+    wait_for(lambda: engine.status()["boxes"] == 3, run)
+    request_cancel(run)
+    run, _ = finish(run)
+    assert run.status == Run.Status.CANCELLED
+    nothing_is_left(run, engine)
+
+
+@pytest.mark.parametrize("boxes", [1, 2])
+def test_no_more_boxes_work_at_a_time_than_the_plan_allows(run_worker, chunk_workers, boxes):
+    run, printed = finish(
+        begin(
+            """
+import time
+from qfp import pmap
+
+def work(x):
+    begun = time.time()
+    time.sleep(0.5)
+    return begun, time.time()
+
+times = pmap(work, range(6), where="hosts", chunk=1)
+print(max(sum(b <= at < e for b, e in times) for at, _ in times))
+""",
+            boxes=boxes,
+        )
+    )
+    assert (run.status, printed) == (Run.Status.SUCCEEDED, f"{boxes}\n"), stderr_of(run)
+
+
+def test_auto_goes_to_further_boxes_when_much_is_left(run_worker, chunk_workers):
+    run, printed = finish(
+        begin("""
+import os, time
+from qfp import parallel, pmap
+
+def work(x):
+    time.sleep(0.1)
+    return x, os.path.exists("/box/qfp_chunk.py")
+
+parallel.LOOK_SECONDS, parallel.WORTH_SECONDS = 0.3, 2.0
+results = pmap(work, range(30))
+print([x for x, _ in results] == list(range(30)))
+far = [far for _, far in results]
+print(far[0], far[-1], far == sorted(far))
+parallel.WORTH_SECONDS = 60.0
+print(any(far for _, far in pmap(work, range(30))))
+""")
+    )
+    assert (run.status, printed) == (Run.Status.SUCCEEDED, "True\nFalse True True\nFalse\n"), stderr_of(run)
+
+
+def test_processor_time_of_further_boxes_counts(run_worker, chunk_workers):
+    run, printed = finish(
+        begin("""
+import time
+from qfp import pmap
+
+def work(x):
+    begun = time.process_time()
+    while time.process_time() - begun < 1:
+        pass
+
+pmap(work, range(2), where="hosts", chunk=1)
+print(time.process_time() < 1.5)
+""")
+    )
+    assert (run.status, printed) == (Run.Status.SUCCEEDED, "True\n"), stderr_of(run)
+    assert run.cpu_seconds > 1.9
+
+
+@pytest.mark.parametrize(
+    ("body", "plan", "words"),
+    [
+        ("while True: pass", {"cpu_seconds": 2}, "Timed out: Time limit of"),
+        ("return bytearray(400_000_000) and [b'x' * 1_000_000] * 500", {"memory_mb": 200}, "MemoryError"),
+        ("import os; os._exit(5)", {}, "Failed: The program ended with exit code 5."),
+        ("return b'x' * 5_000_000", {}, "TooLarge: the result cannot be sent back"),
+    ],
+)
+def test_item_that_ends_its_box_is_told_with_the_reason(run_worker, chunk_workers, engine, body, plan, words):
+    run, _ = finish(
+        begin(f"from qfp import pmap\ndef work(x):\n    {body}\npmap(work, range(2), where='hosts', chunk=2)", **plan)
+    )
+    assert run.status == Run.Status.FAILED
+    assert words in run.message and "item 0, 0" in run.message, run.message
+    nothing_is_left(run, engine)
+
+
+# Without a program: what the host does with what it is told
+
+
+@pytest.fixture
+def fanout():
+    Plan.objects.filter(is_default=True).update(parallel_boxes=2)
+    run = make_run(status=Run.Status.RUNNING)
+    fanout = Fanout(run)
+    yield fanout
+    fanout.close()
+
+
+def text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def test_chunk_that_is_always_lost_ends_in_words_after_three_attempts(fanout, monkeypatch):
+    monkeypatch.setattr(parallel, "NEXT_SECONDS", 0.2)
+    monkeypatch.setattr(parallel, "LOOK_SECONDS", 0.05)
+    call = fanout.answer({"do": "open", "function": text(b"f")})["call"]
+    assert fanout.answer({"do": "add", "call": call, "number": 0, "items": text(b"items")}) == {}
+    names = Names(str(fanout.run.pk), call)
+    for attempt in (1, 2, 3):
+        fanout.client.set(names.claim(0, attempt), 1)  # somebody took it, and gives no sign of life
+    done = wait_for(lambda: fanout.answer({"do": "next", "call": call, "before": None})["done"])
+    assert [chunk.attempt for chunk in fanout.calls[call].chunks] == [3]
+    assert done[0]["failure"]["kind"] == "Lost" and "lost 3 times" in done[0]["failure"]["message"]
+
+
+def test_what_is_sent_is_stored_and_never_unpickled(fanout, tmp_path):
+    mark = tmp_path / "unpickled"
+    hostile = b"cposix\nsystem\n(S'touch " + str(mark).encode() + b"'\ntR."
+    call = fanout.answer({"do": "open", "function": text(hostile)})["call"]
+    assert fanout.answer({"do": "add", "call": call, "number": 0, "items": text(hostile)}) == {}
+    stored = list(folder_of(fanout.run.pk).iterdir())
+    assert [path.read_bytes() for path in stored] == [hostile] and not mark.exists()
+    fanout.close()
+    assert not folder_of(fanout.run.pk).exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"do": ["open"]},
+        {"do": "open"},
+        {"do": "open", "function": "not base64!"},
+        {"do": "next", "call": "../../etc"},
+        {"do": "add", "call": "{call}", "number": 5, "items": ""},
+        {"do": "add", "call": "{call}", "number": "0", "items": ""},
+        {"do": "add", "call": "{call}", "number": 0, "items": {"a": 1}},
+        {"do": "explode", "call": "{call}"},
+    ],
+)
+def test_nonsense_is_answered_with_words(fanout, body):
+    call = fanout.answer({"do": "open", "function": ""})["call"]
+    if body.get("call") == "{call}":
+        body = {**body, "call": call}
+    assert set(fanout.answer(body)) == {"error"}
+
+
+def test_stored_bytes_and_open_calls_are_limited(fanout, monkeypatch):
+    monkeypatch.setattr(parallel, "MAX_STORED_BYTES", 100)
+    calls = [fanout.answer({"do": "open", "function": text(b"x")}) for _ in range(parallel.MAX_OPEN_CALLS + 1)]
+    assert "error" in calls[-1] and all("call" in call for call in calls[:-1])
+    refused = fanout.answer({"do": "add", "call": calls[0]["call"], "number": 0, "items": text(b"x" * 101)})
+    assert "limited to" in refused["error"]
+
+
+def test_second_delivery_of_a_chunk_does_nothing(fanout, engine):
+    call = fanout.answer({"do": "open", "function": text(b"f")})["call"]
+    fanout.answer({"do": "add", "call": call, "number": 0, "items": text(b"items")})
+    names = Names(str(fanout.run.pk), call)
+    fanout.client.set(names.claim(0, 1), 1)
+    parallel.work_on_chunk(str(fanout.run.pk), call, 0, 1)
+    assert fanout.client.llen(names.news) == 0
+    fanout.client.delete(names.claim(0, 1), names.open)
+    parallel.work_on_chunk(str(fanout.run.pk), call, 0, 1)  # of a call that is closed
+    assert not fanout.client.exists(names.claim(0, 1))
+
+
+def test_pickle_is_not_even_imported_by_the_host():
+    source = Path(parallel.__file__).read_text()
+    assert "import pickle" not in source and "cloudpickle" not in source
