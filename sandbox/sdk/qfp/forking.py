@@ -161,11 +161,15 @@ class Forked:
         # Two numbers a worker, written by it and read by us: the item it works on, and how many it has finished.
         self.board = memoryview(mmap.mmap(-1, 16 * number)).cast("q")
         flush_texts()  # or every worker would print again what waits in the buffers
-        for slot in range(number):
-            try:
+        # An interrupt during a fork would be raised in what libraries do around it, where Python drops it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for slot in range(number):
                 self._fork(slot)
-            except OSError:
-                break  # no more processes, or no more memory: those that are there do the work
+        except OSError:
+            pass  # no more processes, or no more memory: those that are there do the work
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return bool(self.workers)
 
     def _fork(self, slot: int) -> None:
@@ -313,6 +317,7 @@ class _Work:
         global in_worker
         in_worker = True
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program that was interrupted ends its workers
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         gc.freeze()  # a collection would copy every page it marks
         channel.relay = self._relay
         _widen(self.results)
