@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,13 +25,16 @@ def sent(monkeypatch):
     return messages
 
 
-def children() -> list[int]:
-    """Processes this one has not yet waited for."""
-    try:
-        pid, _ = os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return []
-    return [pid]
+def children() -> set[str]:
+    """Processes this one has started and not yet waited for."""
+    return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left():
+    before = children()
+    yield
+    assert not children() - before
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -92,7 +96,6 @@ def test_error_names_the_first_item_that_failed_and_where(workers):
     assert (error.index, error.item, error.kind) == (13, "13", "ZeroDivisionError")
     assert "in reciprocal" in error.traceback and "forking.py" not in error.traceback
     assert error.traceback in str(error.__cause__)
-    assert not children()
 
 
 def test_item_in_an_error_is_cut():
@@ -118,7 +121,6 @@ def test_worker_that_dies_is_reported_with_its_item(end, words):
     with pytest.raises(ParallelError, match=words) as caught:
         pmap(work, range(20), workers=2, chunk=4)
     assert (caught.value.index, caught.value.kind) == (5, "WorkerDied")
-    assert not children()
 
 
 def test_leaving_the_program_from_an_item_is_an_error_of_that_item():
@@ -156,7 +158,6 @@ def test_interrupt_ends_the_workers():
     with pytest.raises(KeyboardInterrupt):
         pmap(work, range(4), workers=2, chunk=1)
     assert time.monotonic() - begun < 30
-    assert not children()
 
 
 @pytest.mark.parametrize(
