@@ -30,7 +30,7 @@ from typing import Any
 import django_rq
 import redis
 from django.conf import settings
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import timezone
 from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
@@ -178,6 +178,7 @@ class Fanout:
         self.client = redis_connection()
         self.storage = Storage(run.pk, self.client)
         self.calls: dict[str, Call] = {}
+        self.used = False
         self.ended = threading.Event()
         self.lock = threading.Lock()  # one question at a time, even if the program asks from several threads
 
@@ -226,10 +227,13 @@ class Fanout:
         names = Names(str(self.run.pk), uuid.uuid4().hex[:12])
         self.calls[names.call] = Call(self, names, self.storage.put(function), boxes)
         self.client.set(names.open, 1, ex=KEY_SECONDS)
+        self.used = True
         return names.call
 
     def cpu_seconds(self) -> float:
         """Processor time that further boxes have used so far."""
+        if not self.used:
+            return 0.0
         try:
             return float(self.client.get(cpu_key(self.run.pk)) or 0)
         except redis.RedisError:
@@ -246,7 +250,8 @@ class Fanout:
                 # Boxes that still work look at the run's record, too.
                 logger.warning("run %s: its parallel work was not cancelled: %s", self.run.pk, type(error).__name__)
             self.calls.clear()
-            shutil.rmtree(self.storage.folder, ignore_errors=True)
+            if self.used:
+                shutil.rmtree(self.storage.folder, ignore_errors=True)
 
 
 class Call:
@@ -311,8 +316,8 @@ class Call:
         chunk = self.chunks[news["number"]]
         if chunk.done:
             return None  # an attempt that was thought to be lost
-        if news.get("lost"):
-            return self._lost(chunk) if news["attempt"] == chunk.attempt else None
+        if news["lost"]:
+            return self._lost(chunk, news["lost"]) if news["attempt"] == chunk.attempt else None
         chunk.done, chunk.sent_at = True, None
         done: dict[str, Any] = {"number": chunk.number, "texts": news["texts"]}
         if news["failure"] is not None:
@@ -322,7 +327,7 @@ class Call:
     def _find_lost(self) -> dict[str, Any] | None:
         for chunk in self.chunks:
             if chunk.sent_at is not None and self._is_lost(chunk):
-                return self._lost(chunk)
+                return self._lost(chunk, "its worker gave no sign of life any more.")
         return None
 
     def _is_lost(self, chunk: Chunk) -> bool:
@@ -337,20 +342,17 @@ class Call:
         chunk.started_at = chunk.started_at or now
         return now - chunk.started_at > UNCLAIMED_SECONDS
 
-    def _lost(self, chunk: Chunk) -> dict[str, Any] | None:
+    def _lost(self, chunk: Chunk, why: str) -> dict[str, Any] | None:
         """Try again, or give up and say so."""
         logger.warning(
-            "run %s: chunk %d was lost, attempt %d of %d",
-            self.fanout.run.pk, chunk.number, chunk.attempt, MAX_ATTEMPTS,
+            "run %s: chunk %d, attempt %d of %d, was lost: %s",
+            self.fanout.run.pk, chunk.number, chunk.attempt, MAX_ATTEMPTS, why,
         )  # fmt: skip
         chunk.sent_at = None
         if chunk.attempt < MAX_ATTEMPTS:
             return None  # handed out again with the next turn
         chunk.done = True
-        message = (
-            f"Its box was lost {MAX_ATTEMPTS} times; it was done again each time. If it is always the same items, "
-            "they need more than a box has."
-        )
+        message = f"Its box was lost {MAX_ATTEMPTS} times, which is a fault of ours; the last time {why}"
         return {"number": chunk.number, "texts": [], "failure": {"position": None, "kind": "Lost", "message": message}}
 
     def _help(self) -> None:
@@ -467,14 +469,12 @@ class ChunkBox:
         if run is None or chunk is None:
             return
         self.chunk = json.loads(chunk)
-        lost = False
         try:
-            ended = self._run_in_box(self._request(run))
-        except (BoxRefused, EngineUnavailable) as error:
-            logger.warning("run %s: chunk %d: %s", self.names.run_id, self.number, error)
-            lost = True
-        else:
-            lost = self._judge(ended)
+            lost = self._judge(self._run_in_box(self._request(run)))
+        except BoxRefused as refusal:
+            lost = f"no box was to be had. {refusal.reason}"
+        except EngineUnavailable:
+            lost = "the sandbox engine went away."
         if not self.cancelled:
             self._tell(lost)
 
@@ -532,7 +532,14 @@ class ChunkBox:
         if self.cancelled or now < self.next_look:
             return
         self.next_look = now + LOOK_SECONDS
-        if not self.client.exists(self.names.open) or self._wanted_run() is None:
+        try:
+            wanted = self.client.exists(self.names.open) and self._wanted_run() is not None
+        except (OperationalError, redis.RedisError):
+            # Away for a moment; the box's own time limit holds meanwhile.
+            logger.warning("run %s: chunk %d could not look whether it is wanted", self.names.run_id, self.number)
+            connections.close_all()
+            return
+        if not wanted:
             self.cancelled = True
             box.cancel()
 
@@ -563,20 +570,20 @@ class ChunkBox:
             return {"error": str(reason)}
         return {}
 
-    def _judge(self, ended: dict[str, Any]) -> bool:
-        """Whether this attempt counts as lost; otherwise there are results, or a failure that says why not."""
+    def _judge(self, ended: dict[str, Any]) -> str:
+        """Why this attempt counts as lost; "" when there are results, or a failure that says why there are none."""
         outcome = ended.get("outcome")
         if self.done or self.failure is not None:
-            return False
+            return ""
         if outcome == Run.Status.CRASHED:
-            return True
+            return "its box ended without a word."
         if outcome == Run.Status.CANCELLED:
             self.cancelled = True
         status = Run.Status(outcome)
         self.failure = {"position": None, "kind": status.label, "message": sentence(status, ended), "trace": ""}
-        return False
+        return ""
 
-    def _tell(self, lost: bool) -> None:
+    def _tell(self, lost: str) -> None:
         news = {
             "number": self.number,
             "attempt": self.attempt,

@@ -89,9 +89,12 @@ def stderr_of(run: Run) -> str:
 
 def kill_all_of(pid: int) -> None:
     """A worker and the process it does its job in, as when a machine goes away."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for each in (pid, *map(int, children)):
+    for each in (pid, *children_of(pid)):
         os.kill(each, signal.SIGKILL)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def nothing_is_left(run: Run, engine) -> None:
@@ -112,6 +115,14 @@ def test_plan_without_boxes_refuses_and_says_what_to_do(run_worker):
     run, _ = finish(begin("from qfp import pmap\npmap(str, [1, 2], where='hosts')", boxes=0))
     assert run.status == Run.Status.FAILED
     assert "Your plan has no further boxes" in run.message and "Leave `where` out" in run.message
+
+
+def test_items_of_a_run_are_limited(run_worker):
+    run, _ = finish(
+        begin("from qfp import pmap\npmap(len, [bytes(3_000_000) for _ in range(6)], where='hosts', chunk=1)")
+    )
+    assert run.status == Run.Status.FAILED
+    assert "more than 12 MB that this box sends to others" in run.message, run.message
 
 
 def test_function_that_cannot_travel_says_so(run_worker):
@@ -191,7 +202,8 @@ print(pmap(work, range(4), where="hosts", chunk=1))
 """)
     redis = django_rq.get_connection("parallel")
     wait_for(lambda: len([k for k in redis.scan_iter(f"run:{run.pk}:pmap:*") if b":alive:" in k]) == 2, run)
-    kill_all_of(chunk_workers[0].pid)  # with the box it had just started
+    busy = next(worker for worker in chunk_workers if worker.poll() is None and children_of(worker.pid))
+    kill_all_of(busy.pid)  # with the box it had just started
     chunk_workers.append(start_worker("parallel"))
     run, printed = finish(run)
     assert (run.status, printed) == (Run.Status.SUCCEEDED, "[0, 1, 4, 9]\n"), stderr_of(run)
@@ -288,6 +300,16 @@ def test_item_that_ends_its_box_is_told_with_the_reason(run_worker, chunk_worker
     assert run.status == Run.Status.FAILED
     assert words in run.message and "item 0, 0" in run.message, run.message
     nothing_is_left(run, engine)
+
+
+def test_results_of_a_chunk_are_limited_and_smaller_chunks_help(run_worker, chunk_workers):
+    source = (
+        "from qfp import pmap\nr = pmap(lambda x: bytes(3_000_000), range(6), where='hosts', chunk={})\nprint(len(r))"
+    )
+    run, _ = finish(begin(source.format(6)))
+    assert run.status == Run.Status.FAILED and "Smaller chunks (chunk=) help" in run.message, run.message
+    run, printed = finish(begin(source.format(2)))
+    assert (run.status, printed) == (Run.Status.SUCCEEDED, "6\n"), run.message
 
 
 # Without a program: what the host does with what it is told

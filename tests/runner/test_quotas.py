@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Plan
 from runner.access import Viewer
 from runner.models import ENTRY, Project, Run
-from runner.quotas import QuotaExceeded
+from runner.quotas import QuotaExceeded, limits_in_words
 from runner.starting import start_run
 from tests.factories import make_finished_run, make_project, make_run
 
@@ -48,6 +49,27 @@ def test_limits_of_a_run_are_those_of_the_plan():
     project.owner.refresh_from_db()
     run = start(project)
     assert (run.limits["cpu_seconds"], run.limits["memory_bytes"]) == (7, 123_000_000)
+
+
+def test_cores_of_the_plan_reach_the_box_and_stand_beside_the_button():
+    project = make_project()
+    plan = project.owner.plan
+    assert start(project).limits["cores"] == plan.cores == 1
+    assert "cores" not in {limit["name"] for limit in limits_in_words(plan)}
+    Plan.objects.filter(pk=plan.pk).update(cores=1.5)
+    project.owner.plan.refresh_from_db()
+    assert start(project).limits["cores"] == 1.5
+    assert {"name": "cores", "text": "1.5 processor cores"} in limits_in_words(project.owner.plan)
+
+
+def test_a_plan_without_cores_cannot_be_stored():
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Plan.objects.update(cores=0)
+
+
+def test_plans_of_a_new_installation_differ_in_parallel_work():
+    plans = {plan.code: (plan.cores, plan.parallel_boxes) for plan in Plan.objects.all()}
+    assert plans == {"guest": (1, 0), "free": (1, 2), "pro": (2, 8)}
 
 
 def test_a_shorter_time_limit_may_be_asked_for_but_not_a_longer_one():

@@ -23,8 +23,11 @@ __all__ = ["available", "boxes_offered", "can_travel", "run_on_hosts", "work"]
 
 CHUNKS_PER_BOX = 3  # so that boxes which are done early have something to do
 PART_BYTES = 4_000_000  # of pickled data in one message; the site takes messages of 8 MB, and base64 adds a third
+# A box may say 20 MB on its channel in all, and would be ended for more; this leaves room for charts.
+TOTAL_BYTES = 12_000_000
 OFFER_SECONDS = 5.0  # whoever can answer answers at once
 
+_sent = 0  # bytes this box has sent pickled so far
 in_chunk = False  # True in a box that works on a chunk: a pmap() in there takes no further boxes
 
 
@@ -65,7 +68,7 @@ def run_on_hosts(call: Call, chunk: int | None, on_progress: Callable[[int], Non
         raise RuntimeError(f'pmap(where="hosts"): {reason} Leave `where` out to use the cores of this box.')
     function = _pickled(call.f, "the function, with what it uses,")
     size = chunk or max(1, math.ceil(len(call.items) / (boxes * CHUNKS_PER_BOX)))
-    opened = channel.ask("pmap", {"do": "open", "function": _text(function)})
+    opened = channel.ask("pmap", {"do": "open", "function": _leaving(function, "the function")})
     return _Call(opened["call"], call, on_progress).run(size)
 
 
@@ -97,7 +100,7 @@ class _Call:
             for first, last, data in self._parts(start, min(start + size, len(self.call.items))):
                 if data is None:
                     return  # an item that cannot travel; the chunks before it may still fail first
-                self._ask("add", number=len(self.chunks), items=_text(data))
+                self._ask("add", number=len(self.chunks), items=_leaving(data, "the items"))
                 self.chunks.append((first, last))
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, bytes | None]]:
@@ -188,7 +191,10 @@ def _give(results: list[Any], start: int) -> Failure | None:
             middle = len(results) // 2
             return _give(results[:middle], start) or _give(results[middle:], start + middle)
         return Failure(start, type(error).__name__, f"the result cannot be sent back: {error}")
-    channel.ask("pmap_chunk", {"do": "give", "results": _text(data)})
+    try:
+        channel.ask("pmap_chunk", {"do": "give", "results": _leaving(data, "the results of this chunk")})
+    except TooLarge as error:
+        return Failure(start, "TooLarge", f"{error} Smaller chunks (chunk=) help.")
     return None
 
 
@@ -208,5 +214,10 @@ def _pickled(value: Any, what: str) -> bytes:
     return data
 
 
-def _text(data: bytes) -> str:
+def _leaving(data: bytes, what: str) -> str:
+    """The bytes as they are sent; TooLarge when this box has sent too many."""
+    global _sent
+    _sent += len(data)
+    if _sent > TOTAL_BYTES:
+        raise TooLarge(f"{what} would make more than {TOTAL_BYTES / 1e6:.0f} MB that this box sends to others.")
     return b64encode(data).decode("ascii")
