@@ -17,12 +17,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import django
 
 AREA = "main"
+OTHER_AREAS = ("parallel",)  # a module of this package each, with a main()
 RUNS = 50
 PAGE_REQUESTS = 50
 TARGETS = {
@@ -178,8 +180,11 @@ def _answers(port: int) -> bool:
 
 def main() -> None:
     area = sys.argv[1] if len(sys.argv) > 1 else AREA
+    if area in OTHER_AREAS:
+        import_module(f"tests.benchmarks.{area}").main()
+        return
     if area != AREA:
-        raise SystemExit(f"There is no benchmark called {area!r}; there is {AREA!r}.")
+        raise SystemExit(f"There is no benchmark called {area!r}; there are {', '.join((AREA, *OTHER_AREAS))}.")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "playground.settings")
     django.setup()
     from django.conf import settings
