@@ -47,7 +47,9 @@ from sandbox.protocol import BoxRequest
 logger = logging.getLogger(__name__)
 
 QUEUE = "parallel"
-MAX_ATTEMPTS = 3  # a chunk that was lost is done again at most twice
+MAX_LOSSES = 3  # a chunk that was lost is done again at most twice
+FULL_SECONDS = 120.0  # engines without room for any chunk of a call: for so long there is hope
+FULL_PAUSE_SECONDS = 1.0
 MAX_OPEN_CALLS = 4
 MAX_CHUNKS = 2_000
 MAX_STORED_BYTES = 256_000_000  # of one run, function, items and results together
@@ -164,7 +166,9 @@ class Chunk:
     """What the run's worker knows of one chunk."""
 
     number: int
-    attempt: int = 0
+    attempt: int = 0  # how often it was handed out
+    losses: int = 0
+    not_before: float = 0.0
     sent_at: float | None = None  # handed out and not yet back
     started_at: float | None = None  # when RQ was first seen to have handed it to a worker
     done: bool = False
@@ -262,6 +266,7 @@ class Call:
         self.client = fanout.client
         self.chunks: list[Chunk] = []
         self.helper: threading.Thread | None = None
+        self.advanced_at = time.monotonic()
 
     def add(self, number: Any, items: Any) -> None:
         if number != len(self.chunks) or len(self.chunks) >= MAX_CHUNKS:
@@ -289,10 +294,11 @@ class Call:
 
     def _hand_out(self, before: int) -> None:
         in_work = sum(chunk.sent_at is not None for chunk in self.chunks)
+        now = time.monotonic()
         for chunk in self.chunks[:before]:
             if in_work >= self.boxes:
                 return
-            if not chunk.done and chunk.sent_at is None:
+            if not chunk.done and chunk.sent_at is None and now >= chunk.not_before:
                 self._send(chunk)
                 in_work += 1
 
@@ -316,9 +322,12 @@ class Call:
         chunk = self.chunks[news["number"]]
         if chunk.done:
             return None  # an attempt that was thought to be lost
-        if news["lost"]:
-            return self._lost(chunk, news["lost"]) if news["attempt"] == chunk.attempt else None
+        if news["lost"] or news["refused"]:
+            if news["attempt"] != chunk.attempt:
+                return None
+            return self._lost(chunk, news["lost"]) if news["lost"] else self._refused(chunk, news["refused"])
         chunk.done, chunk.sent_at = True, None
+        self.advanced_at = time.monotonic()
         done: dict[str, Any] = {"number": chunk.number, "texts": news["texts"]}
         if news["failure"] is not None:
             return {**done, "failure": news["failure"]}
@@ -344,15 +353,26 @@ class Call:
 
     def _lost(self, chunk: Chunk, why: str) -> dict[str, Any] | None:
         """Try again, or give up and say so."""
-        logger.warning(
-            "run %s: chunk %d, attempt %d of %d, was lost: %s",
-            self.fanout.run.pk, chunk.number, chunk.attempt, MAX_ATTEMPTS, why,
-        )  # fmt: skip
         chunk.sent_at = None
-        if chunk.attempt < MAX_ATTEMPTS:
+        chunk.losses += 1
+        logger.warning("run %s: chunk %d was lost (%d): %s", self.fanout.run.pk, chunk.number, chunk.losses, why)
+        if chunk.losses < MAX_LOSSES:
             return None  # handed out again with the next turn
+        return self._given_up(
+            chunk, f"Its box was lost {MAX_LOSSES} times, which is a fault of ours; the last time {why}"
+        )
+
+    def _refused(self, chunk: Chunk, why: str) -> dict[str, Any] | None:
+        """The engine had no room. That is no loss, and passes; but not for ever when no chunk is in work."""
+        now = time.monotonic()
+        chunk.sent_at, chunk.not_before = None, now + FULL_PAUSE_SECONDS
+        others = any(self.client.exists(self.names.alive(each.number, each.attempt)) for each in self.chunks)
+        if others or now - self.advanced_at < FULL_SECONDS:
+            return None
+        return self._given_up(chunk, f"There was no box for it for {now - self.advanced_at:.0f} s. {why}")
+
+    def _given_up(self, chunk: Chunk, message: str) -> dict[str, Any]:
         chunk.done = True
-        message = f"Its box was lost {MAX_ATTEMPTS} times, which is a fault of ours; the last time {why}"
         return {"number": chunk.number, "texts": [], "failure": {"position": None, "kind": "Lost", "message": message}}
 
     def _help(self) -> None:
@@ -469,14 +489,15 @@ class ChunkBox:
         if run is None or chunk is None:
             return
         self.chunk = json.loads(chunk)
+        lost = refused = ""
         try:
             lost = self._judge(self._run_in_box(self._request(run)))
         except BoxRefused as refusal:
-            lost = f"no box was to be had. {refusal.reason}"
+            refused = refusal.reason
         except EngineUnavailable:
             lost = "the sandbox engine went away."
         if not self.cancelled:
-            self._tell(lost)
+            self._tell(lost, refused)
 
     def _wanted_run(self) -> Run | None:
         running = Run.objects.filter(pk=self.names.run_id, status=Run.Status.RUNNING, cancel_requested__isnull=True)
@@ -583,11 +604,12 @@ class ChunkBox:
         self.failure = {"position": None, "kind": status.label, "message": sentence(status, ended), "trace": ""}
         return ""
 
-    def _tell(self, lost: str) -> None:
+    def _tell(self, lost: str, refused: str) -> None:
         news = {
             "number": self.number,
             "attempt": self.attempt,
             "lost": lost,
+            "refused": refused,
             "results": self.results,
             "failure": self.failure,
             "texts": self.texts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import time
@@ -337,8 +338,30 @@ def test_chunk_that_is_always_lost_ends_in_words_after_three_attempts(fanout, mo
     for attempt in (1, 2, 3):
         fanout.client.set(names.claim(0, attempt), 1)  # somebody took it, and gives no sign of life
     done = wait_for(lambda: fanout.answer({"do": "next", "call": call, "before": None})["done"])
-    assert [chunk.attempt for chunk in fanout.calls[call].chunks] == [3]
+    assert [(chunk.attempt, chunk.losses) for chunk in fanout.calls[call].chunks] == [(3, 3)]
     assert done[0]["failure"]["kind"] == "Lost" and "lost 3 times" in done[0]["failure"]["message"]
+
+
+def test_engine_without_room_costs_no_attempt_but_has_an_end(fanout, monkeypatch):
+    monkeypatch.setattr(parallel, "NEXT_SECONDS", 0.2)
+    monkeypatch.setattr(parallel, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(parallel, "FULL_PAUSE_SECONDS", 0.0)
+    name = fanout.answer({"do": "open", "function": text(b"f")})["call"]
+    fanout.answer({"do": "add", "call": name, "number": 0, "items": text(b"items")})
+    names, chunk = Names(str(fanout.run.pk), name), fanout.calls[name].chunks[0]
+
+    def refuse() -> list:
+        fanout.client.set(names.claim(0, chunk.attempt), 1)
+        news = {"number": 0, "attempt": chunk.attempt, "lost": "", "refused": "All boxes are in use."}
+        fanout.client.rpush(names.news, json.dumps(news))
+        return fanout.answer({"do": "next", "call": name, "before": None})["done"]
+
+    for _ in range(5):
+        assert refuse() == []
+    assert chunk.losses <= 1 and chunk.attempt >= 5 and not chunk.done
+    monkeypatch.setattr(parallel, "FULL_SECONDS", 0.0)
+    done = refuse()
+    assert "no box for it" in done[0]["failure"]["message"] and "All boxes" in done[0]["failure"]["message"]
 
 
 def test_what_is_sent_is_stored_and_never_unpickled(fanout, tmp_path):
