@@ -76,6 +76,17 @@ def test_a_seed_gives_the_same_digits_with_any_number_of_workers(price):
     assert price("call", **MARKET, paths=1000, seed=5) != price("call", **MARKET, paths=1000, seed=6)
 
 
+@pytest.mark.parametrize(("price", "block"), [(european, montecarlo.EUROPEAN_BLOCK), (asian, montecarlo.ASIAN_BLOCK)])
+def test_every_block_of_paths_draws_numbers_of_its_own(price, block):
+    one, two = (price("call", **MARKET, paths=count * block, seed=9) for count in (1, 2))
+    assert one.value != pytest.approx(two.value, rel=1e-9)
+
+
+def test_control_variate_of_the_same_path_explains_most_of_the_variance():
+    got = asian("call", **MARKET, steps=52, paths=50_000, seed=1)
+    assert got.standard_error < got.plain_standard_error / 20
+
+
 def test_call_and_put_of_the_same_paths_differ_by_the_forward():
     call, put = (european(kind, **MARKET, paths=500_000, seed=2) for kind in ("call", "put"))
     forward = 100 * math.exp(-0.02) - 105 * math.exp(-0.05)
