@@ -38,6 +38,7 @@ from rq.job import JobStatus
 from runner.events import redis_connection
 from runner.models import Run
 from runner.outcomes import sentence
+from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.quotas import plan_of_run
 from runner.recording import directory_of
 from runner.requests import request_for
@@ -491,21 +492,33 @@ class ChunkBox:
         self.chunk = json.loads(chunk)
         lost = refused = ""
         try:
-            lost = self._judge(self._run_in_box(self._request(run)))
+            with self._layer(run) as layer:
+                lost = self._judge(self._run_in_box(self._request(run, layer)))
         except BoxRefused as refusal:
             refused = refusal.reason
         except EngineUnavailable:
             lost = "the sandbox engine went away."
+        except (PackageRefused, IndexUnavailable) as error:
+            lost = f"its packages could not be had: {error}"
         if not self.cancelled:
             self._tell(lost, refused)
 
     def _wanted_run(self) -> Run | None:
         running = Run.objects.filter(pk=self.names.run_id, status=Run.Status.RUNNING, cancel_requested__isnull=True)
-        return running.select_related("revision__project").first()
+        return running.select_related("revision__project", "lock").first()
 
-    def _request(self, run: Run) -> BoxRequest:
+    @contextmanager
+    def _layer(self, run: Run) -> Iterator[str | None]:
+        """The packages of the run, kept while the block lasts; made first where this machine lacks them."""
+        if run.lock is None:
+            yield None
+            return
+        with layer_of(run, lambda text, done, total: None):
+            yield run.lock.sha256
+
+    def _request(self, run: Run, layer: str | None) -> BoxRequest:
         """The run's own request with another entry, and what is left of its time."""
-        request = request_for(run)
+        request = request_for(run, layer)
         limits = request.limits
         spent = float(self.client.get(cpu_key(run.pk)) or 0)
         passed = (timezone.now() - (run.started or timezone.now())).total_seconds()
