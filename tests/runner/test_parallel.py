@@ -18,6 +18,7 @@ from playground import processes
 from runner import parallel
 from runner.access import Viewer
 from runner.ending import request_cancel
+from runner.execution import execute
 from runner.models import ENTRY, Run
 from runner.parallel import Fanout, Names, folder_of
 from runner.recording import Recording
@@ -311,6 +312,19 @@ def test_results_of_a_chunk_are_limited_and_smaller_chunks_help(run_worker, chun
     assert run.status == Run.Status.FAILED and "Smaller chunks (chunk=) help" in run.message, run.message
     run, printed = finish(begin(source.format(2)))
     assert (run.status, printed) == (Run.Status.SUCCEEDED, "6\n"), run.message
+
+
+def test_further_boxes_have_the_packages_of_their_run(package_index):
+    package_index.add_package("honest-thing", {"honest.py": "answer = 42\n"})
+    Plan.objects.filter(is_default=True).update(parallel_boxes=1)
+    source = (
+        "# requirements: honest-thing\nfrom qfp import pmap\ndef work(x):\n    import honest\n"
+        "    return honest.answer + x\nprint(pmap(work, range(3), where='hosts'))\n"
+    )
+    run = make_run(make_project(source=source))
+    execute(run.pk)  # here, with nobody to help: as a worker does that has to do the chunks itself
+    run, printed = finish(run)
+    assert (run.status, printed) == (Run.Status.SUCCEEDED, "[42, 43, 44]\n"), stderr_of(run)
 
 
 # Without a program: what the host does with what it is told
