@@ -181,6 +181,8 @@ class Promise:
             return f"it ended as {seen.outcome}"
         if self.limit and seen.limit != self.limit:
             return f"it ended by {seen.limit or 'no limit'}"
+        if len(seen.printed) > _LIMITS.output_bytes:
+            return f"it printed {len(seen.printed)} letters"
         if self.exit is not None and seen.exit != self.exit:
             return f"it left with {seen.exit}"
         if self.printed is not None and seen.printed != self.printed:

@@ -138,7 +138,7 @@ subprocess.Popen.__init__ = start
     ),
     "a reader that takes whatever comes": Broken(
         "read = protocol.Limits.from_json\n"
-        "more = {'output_bytes': 1 << 40, 'events': 1 << 40}\n"
+        "more = {'output_bytes': 4 << 20, 'events': 100_000}\n"
         "protocol.Limits.from_json = staticmethod(lambda value: read({**value, **more}))\n",
         (),
         ("output",),
