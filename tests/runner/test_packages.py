@@ -10,8 +10,9 @@ import pytest
 from accounts.models import Plan
 from runner import packages, quotas
 from runner.access import Viewer
+from runner.claiming import claim
 from runner.ending import request_cancel
-from runner.execution import execute_next
+from runner.execution import Execution, execute_next
 from runner.models import ENTRY, PackageLock, Project, Run
 from runner.recording import Recording
 from runner.starting import BadInput, rerun, start_run
@@ -192,7 +193,8 @@ def test_stop_ends_a_run_while_its_packages_come(engine, package_index):
     package_index.add_package("slow-thing", {"slow.bin": bytes(range(256)) * 8})
     run = make_run(make_project(source="# requirements: slow-thing\nprint('never')"))
     package_index.on_download = lambda _name: setattr(package_index, "answer", "silence") or time.sleep(30)
-    worker = threading.Thread(target=execute_next)
+    # Not execute_next(): its time limit is a signal, which only a main thread can wait for.
+    worker = threading.Thread(target=lambda: Execution(claim()).go())
     worker.start()
     deadline = time.monotonic() + 30
     while not any(step.startswith("Downloading") for step in told(run)) and time.monotonic() < deadline:
