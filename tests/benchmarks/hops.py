@@ -114,7 +114,7 @@ def watch_worker() -> None:
         lambda _, client, request: mark("box accepted", request.run_id),
     )
 
-    def handle(self: Execution, event: dict[str, Any]) -> None:
+    def handle(self: Execution, _box: Any, event: dict[str, Any]) -> None:
         if event["type"] in ("started", "stdout"):
             mark("box started" if event["type"] == "started" else "first byte", self.run.pk)
 

@@ -193,6 +193,7 @@ def test_stop_ends_a_run_while_its_packages_come(engine, package_index):
     package_index.add_package("slow-thing", {"slow.bin": bytes(range(256)) * 8})
     run = make_run(make_project(source="# requirements: slow-thing\nprint('never')"))
     package_index.on_download = lambda _name: setattr(package_index, "answer", "silence") or time.sleep(30)
+    # Not execute_next(): its time limit is a signal, which only a main thread can wait for.
     worker = threading.Thread(target=lambda: Execution(claim()).go())
     worker.start()
     deadline = time.monotonic() + 30
