@@ -28,6 +28,42 @@ rng = np.random.default_rng(7)
 frame = pd.DataFrame(rng.normal(size=(1_000_000, 9)), columns=list("abcdefghi"))
 frame["j"] = pd.date_range("1990-01-01", periods=len(frame), freq="min")
 """
+HUNGRY = """
+import os, time
+for _ in range(3):
+    if os.fork() == 0:
+        held = b"x" * 200_000_000
+        time.sleep(20)
+time.sleep(20)
+"""
+TABLES = """
+import numpy as np, pandas as pd
+series = pd.Series([3, 1, None], index=list("xyz"), name="n")
+array = np.arange(6).reshape(3, 2)
+mixed = pd.DataFrame({"a": ["b", 2, None], "a2": pd.date_range("2024", periods=3)})
+twice = pd.DataFrame([[1, 2]], columns=["same", "same"])
+empty = pd.DataFrame()
+wide = pd.DataFrame(np.zeros((300, 300)))
+texts = pd.DataFrame({"t": ["é" * 5000] * 500})
+levels = mixed.set_index(["a", "a2"])
+index = pd.Index([2, 1])
+"""
+FORGED_REPLY = """
+from qfp import channel
+old = channel.emit
+def emit(message, **options):
+    return old({**message, CHANGE} if message["type"] == "reply" else message, **options)
+channel.emit = emit
+"""
+FLOOD = """
+import os, threading
+def flood():
+    for _ in range(200):
+        os.write(1024, b"\\x00{" * 5000 + b"\\n")
+        print("noise" * 100)
+threading.Thread(target=flood, daemon=True).start()
+x = 1
+"""
 
 
 class Live:
@@ -244,8 +280,7 @@ def test_memory_is_the_sessions_and_too_much_of_it_is_told(live):
     assert refused.outcome == "out_of_memory" and refused.ended["session"]["alive"]
     assert session.cell("print(x)").stdout == "1\n"
     # Several processes together: no single one is refused anything, the kernel ends them all.
-    fork = "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        held = b'x' * 200_000_000\n        time.sleep(20)\n"
-    ended = session.cell(fork + "time.sleep(20)").ended
+    ended = session.cell(HUNGRY).ended
     assert ended["outcome"] == "out_of_memory" and not ended["session"]["alive"]
     assert "memory" in ended["session"]["why"]
 
@@ -405,17 +440,12 @@ def test_a_million_rows_are_paged_and_sorted_in_small_answers(live):
 
 def test_pages_of_every_kind_of_table(live):
     session = live()
-    session.cell(
-        "import numpy as np, pandas as pd\nseries = pd.Series([3, 1, None], index=list('xyz'), name='n')\n"
-        "array = np.arange(6).reshape(3, 2)\nmixed = pd.DataFrame({'a': ['b', 2, None], 'a2': pd.date_range('2024', periods=3)})\n"
-        "twice = pd.DataFrame([[1, 2]], columns=['same', 'same'])\nempty = pd.DataFrame()\nwide = pd.DataFrame(np.zeros((300, 300)))\n"
-        "texts = pd.DataFrame({'t': ['é' * 5000] * 500})\nlevels = mixed.set_index(['a', 'a2'])\nindex = pd.Index([2, 1])"
-    )
+    session.cell(TABLES)
     series = session.ask("page", name="series", first=0, count=10, left=0, width=5, sort=0, descending=True)
     assert series["rows"] == [["x", 3.0], ["y", 1.0], ["z", None]] and series["columns"][1]["name"] == "n"
     assert session.ask("page", name="array", first=1, count=1, left=0, width=5)["rows"] == [[1, 2, 3]]
     mixed = session.ask("page", name="mixed", first=0, count=9, left=0, width=9, sort=0)
-    assert [row[1] for row in mixed["rows"]][0] == "2"
+    assert mixed["rows"][0][1] == "2"
     assert session.ask("page", name="twice", first=0, count=9, left=1, width=9)["rows"] == [[0, 2]]
     assert session.ask("page", name="empty", first=0, count=9, left=0, width=9)["rows"] == []
     assert session.ask("page", name="levels", first=0, count=9, left=0, width=9)["index_columns"] == 2
@@ -432,19 +462,11 @@ def test_pages_of_every_kind_of_table(live):
 
 
 @pytest.mark.parametrize(
-    "source",
-    [
-        "from qfp import channel\nold = channel.emit\n"
-        "channel.emit = lambda m, **k: old({**m, 'body': {'variables': 'no'}}, **k) if m['type'] == 'reply' else old(m, **k)",
-        "from qfp import channel\nold = channel.emit\n"
-        "channel.emit = lambda m, **k: old({**m, 'body': [1]}, **k) if m['type'] == 'reply' else old(m, **k)",
-        "from qfp import channel\nold = channel.emit\n"
-        "channel.emit = lambda m, **k: old({**m, 'body': {'variables': ['x' * 10**6]}}, **k) if m['type'] == 'reply' else old(m, **k)",
-        "from qfp import channel\nold = channel.emit\n"
-        "channel.emit = lambda m, **k: old({**m, 'id': 10**9}, **k) if m['type'] == 'reply' else old(m, **k)",
-    ],
+    "change",
+    ["'body': {'variables': 'no'}", "'body': [1]", "'body': {'variables': ['x' * 10**6]}", "'id': 10**9"],
 )
-def test_a_hostile_answer_is_refused_and_hurts_nobody(live, source):
+def test_a_hostile_answer_is_refused_and_hurts_nobody(live, change):
+    source = FORGED_REPLY.replace("CHANGE", change)
     session = live()
     session.cell(source)
     with pytest.raises(BoxRefused):
@@ -456,11 +478,8 @@ def test_a_hostile_answer_is_refused_and_hurts_nobody(live, source):
 
 def test_an_answer_is_rebuilt_field_by_field(live):
     session = live()
-    session.cell(
-        "from qfp import channel\nold = channel.emit\nentry = {'name': 'n' * 10**5, 'size': -1, 'pages': 'yes', 'evil': 1}\n"
-        "def emit(m, **k):\n    if m['type'] == 'reply': m = {**m, 'body': {'variables': [entry, 7], 'more': 'x'}, 'evil': 2}\n"
-        "    return old(m, **k)\nchannel.emit = emit"
-    )
+    entry = "{'name': 'n' * 10**5, 'size': -1, 'pages': 'yes', 'evil': 1}"
+    session.cell(FORGED_REPLY.replace("CHANGE", f"'body': {{'variables': [{entry}, 7], 'more': 'x'}}, 'evil': 2"))
     body = session.ask("variables")
     kept = {"name": "n" * 100, "type": "", "shape": "", "size": None, "preview": "", "pages": False}
     assert body.pop("idle_left") > 0 and body == {"variables": [kept], "more": 0}
@@ -486,10 +505,7 @@ def test_words_of_a_session_mean_nothing_in_a_run(engine):
 
 def test_garbage_on_the_channel_between_cells_is_survived(live):
     session = live()
-    session.cell(
-        "import os, threading, time\ndef flood():\n    for _ in range(200):\n        os.write(1024, b'\\x00{' * 5000 + b'\\n')\n"
-        "        print('noise' * 100)\nthreading.Thread(target=flood, daemon=True).start()\nx = 1"
-    )
+    session.cell(FLOOD)
     time.sleep(0.5)
     assert "1" in session.cell("print(x)").stdout
     assert session.ask("variables")["variables"]
