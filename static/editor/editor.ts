@@ -10,9 +10,16 @@ export interface EditorOptions {
   worker: string;
   label: string;
   changed: () => void;
+  moved: () => void;
 }
 
+/** A cell of the file: its lines, whether the cursor is in it, how its last run stands, and a word about that. */
+export interface CellMark { first: number; last: number; current: boolean; state: string; note: string }
+
 export interface EditorHandle {
+  getLine(): number;
+  moveTo(line: number): void;
+  mark(cells: CellMark[]): void;
   getValue(): string;
   setValue(text: string): void;
   setOffset(offset: number): void;
@@ -63,6 +70,8 @@ export function mount(holder: HTMLElement, options: EditorOptions): EditorHandle
     scrollbar: { verticalScrollbarSize: 12, horizontalScrollbarSize: 12, useShadows: false },
   });
   editor.onDidChangeModelContent(() => options.changed());
+  editor.onDidChangeCursorPosition(() => options.moved());
+  const cellMarks = editor.createDecorationsCollection();
 
   const retheme = (): void => monaco.editor.setTheme(applyTheme());
   document.addEventListener("themechange", retheme);
@@ -100,6 +109,12 @@ export function mount(holder: HTMLElement, options: EditorOptions): EditorHandle
       });
       editor.focus();
     },
+    getLine: () => editor.getPosition()?.lineNumber ?? 1,
+    moveTo: (line) => {
+      editor.setPosition({ lineNumber: line, column: 1 });
+      editor.revealLineInCenterIfOutsideViewport(line);
+    },
+    mark: (cells) => cellMarks.set(cells.flatMap(cellDecorations)),
     focus: () => editor.focus(),
     dispose: () => {
       document.removeEventListener("themechange", retheme);
@@ -108,6 +123,25 @@ export function mount(holder: HTMLElement, options: EditorOptions): EditorHandle
       editor.dispose();
     },
   };
+}
+
+/** A line above each cell, an edge along it, and a word at its mark. */
+function cellDecorations(cell: CellMark): monaco.editor.IModelDeltaDecoration[] {
+  const edge = ["cell-edge", cell.current && "cell-edge--current", cell.state && `cell-edge--${cell.state}`].filter(Boolean).join(" ");
+  const whole: monaco.editor.IModelDeltaDecoration = {
+    range: new monaco.Range(cell.first, 1, Math.max(cell.first, cell.last), 1),
+    options: { isWholeLine: true, linesDecorationsClassName: edge },
+  };
+  const head: monaco.editor.IModelDeltaDecoration = {
+    range: new monaco.Range(cell.first, 1, cell.first, Number.MAX_SAFE_INTEGER),
+    options: {
+      isWholeLine: true,
+      className: "cell-start",
+      showIfCollapsed: true,
+      ...(cell.note ? { after: { content: `   ${cell.note}`, inlineClassName: `cell-note cell-note--${cell.state}` } } : {}),
+    },
+  };
+  return [whole, head];
 }
 
 /** Define the theme from the page's own tokens and answer its name. */
