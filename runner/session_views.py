@@ -173,7 +173,10 @@ def _around(page: dict[str, Any], url: str) -> dict[str, Any]:
     return {
         "heads": heads,
         "rows": [
-            [(_shown(value), value, column["kind"]) for value, column in zip(row, page["columns"], strict=True)]
+            [
+                (_shown(value), _in_full(value), column["kind"])
+                for value, column in zip(row, page["columns"], strict=True)
+            ]
             for row in page["rows"]
         ],
         "from_row": page["first"] + 1 if shown else 0,
@@ -190,8 +193,13 @@ def _around(page: dict[str, Any], url: str) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
-    """A figure as people read it; the whole of it is its title."""
+    """A figure as people read it."""
     return f"{value:.8g}" if isinstance(value, float) else value
+
+
+def _in_full(value: Any) -> str:
+    """Of a figure that is not shown in full, what it is."""
+    return repr(value) if isinstance(value, float) and float(_shown(value)) != value else ""
 
 
 def _live(found: Project) -> Session:

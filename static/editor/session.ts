@@ -76,6 +76,10 @@ export class SessionView {
     });
     source.onChange(() => this.mark());
     source.onCursor(() => this.mark());
+    source.onRunCell((line, what) => {
+      source.moveTo(line);
+      void this.run(what, line);
+    });
     document.addEventListener("visibilitychange", () => { if (this.entered && document.visibilityState === "visible") void this.refresh(); });
   }
 

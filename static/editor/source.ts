@@ -15,6 +15,7 @@ export class SourceBox {
   private readonly listeners: (() => void)[] = [];
   private readonly followers: (() => void)[] = [];
   private marks: CellMark[] = [];
+  private runCell: (line: number, what: "cell" | "above") => void = () => undefined;
 
   constructor() {
     this.area.addEventListener("input", () => this.tell());
@@ -55,6 +56,10 @@ export class SourceBox {
   /** Called when the cursor has moved. */
   onCursor(follower: () => void): void {
     this.followers.push(follower);
+  }
+
+  onRunCell(run: (line: number, what: "cell" | "above") => void): void {
+    this.runCell = run;
   }
 
   /** The line of the cursor, from 1. */
@@ -135,6 +140,7 @@ export class SourceBox {
         label: `${this.area.getAttribute("aria-label") ?? "Source"}. Control M: Tab leaves the editor.`,
         changed: () => this.tell(),
         moved: () => this.tellMoved(),
+        runCell: (line, what) => this.runCell(line, what),
       });
       this.handle.mark(this.marks);
       this.area.hidden = true;

@@ -70,9 +70,23 @@ def test_cells_run_by_key_one_after_the_other_and_survive_the_browser(signed_in,
     assert Session.objects.get().number == 1
 
 
+def test_each_cell_has_its_own_buttons_in_the_editor(signed_in):
+    page, project = open_session(signed_in)
+    before = project.source
+    expect(page.get_by_role("button", name="Run cell").locator("visible=true")).to_have_count(4)  # and the one above
+    page.locator(".codelens-decoration a", has_text="Run above").nth(1).click()  # of the third cell
+    expect(page.get_by_label("Output of Look")).to_contain_text("sum 31125")
+    expect(page.get_by_label("Output of Slow")).to_have_count(0)
+    assert [run.cell_index for run in Run.objects.order_by("queued")] == [0, 1]
+    page.locator(".codelens-decoration a", has_text="Run cell").nth(1).click()
+    expect(page.locator("#session-state")).to_have_text("Idle")
+    project.refresh_from_db()
+    assert project.source == before
+
+
 def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
     page, _ = open_session(signed_in)
-    page.get_by_role("button", name="Run cell").click()
+    page.locator("[data-session=cell]").click()
     expect(page.get_by_label("Output of Load")).to_contain_text("loaded")
     page.get_by_role("button", name="Variables").click()
     row = page.get_by_role("row", name="frame")
@@ -91,7 +105,7 @@ def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
 def test_the_end_is_told_before_and_after_and_can_be_put_off(signed_in):
     Plan.objects.update(session_idle_minutes=1)
     page, _ = open_session(signed_in)
-    page.get_by_role("button", name="Run cell").click()
+    page.locator("[data-session=cell]").click()
     expect(page.get_by_label("Output of Load")).to_contain_text("loaded")
     banner = page.locator("#session-banner")
     expect(banner).to_contain_text("run something to keep it")
@@ -101,7 +115,7 @@ def test_the_end_is_told_before_and_after_and_can_be_put_off(signed_in):
     page.get_by_role("button", name="Restart").click()
     expect(page.locator("#session-state")).to_have_text("Ended")
     expect(page.locator("#session-banner")).to_contain_text("restarted")
-    page.get_by_role("button", name="Run cell").click()
+    page.locator("[data-session=cell]").click()
     expect(page.locator("#session-number")).to_contain_text("Session 2")
 
 
@@ -149,7 +163,7 @@ def test_a_session_works_without_a_script(signed_in):
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (900, 700), (1280, 800)])
 def test_nothing_of_a_session_leaves_the_screen(signed_in, width, height):
     page, _ = open_session(signed_in, width=width, height=height)
-    page.get_by_role("button", name="Run cell").click()
+    page.locator("[data-session=cell]").click()
     if width < 720:
         page.get_by_role("tab", name="Result").click()
     expect(page.get_by_label("Output of Load")).to_contain_text("loaded", timeout=20_000)

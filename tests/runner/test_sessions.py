@@ -141,6 +141,18 @@ def test_variables_and_data_are_looked_at_and_sorted():
     assert "<html" in whole and "frame" in whole  # without scripts it is a page
 
 
+def test_a_page_of_a_million_rows_is_small():
+    author = Author(
+        "import numpy as np, pandas as pd\n"
+        "frame = pd.DataFrame(np.random.default_rng(7).normal(size=(1_000_000, 10)), columns=list('abcdefghij'))\n"
+    )
+    author.ran()
+    for query in ({}, {"sort": "3", "descending": "1"}, {"sort": "3", "descending": "1", "first": "500000"}):
+        page = author.client.get(f"{author.url}/_data", {"name": "frame", **query}, HTTP_HX_REQUEST="true")
+        assert page.status_code == 200 and len(page.content) <= 200_000
+    assert "rows 500\u202f001 to 500\u202f100 of 1\u202f000\u202f000" in page.content.decode()
+
+
 def test_questions_reach_another_host_through_its_queue(settings):
     author = Author("x = 1\n")
     author.ran()
