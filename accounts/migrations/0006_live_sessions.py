@@ -14,7 +14,7 @@ def set_starting_plans(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0003_disputed_addresses"),
+        ("accounts", "0005_parallel_starting_values"),
     ]
 
     operations = [
