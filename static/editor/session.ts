@@ -57,6 +57,7 @@ export class SessionView {
   private warned = false;
   private sending = false;
   private entered = false;
+  private loads = 0;
   private readonly pane = need("#pane-session");
   private readonly list = need("#session-cells");
   private readonly look = need("#session-look");
@@ -324,11 +325,14 @@ export class SessionView {
   }
 
   private async load(url: string, called: string): Promise<void> {
+    this.loads += 1;
+    const mine = this.loads;
     this.look.setAttribute("aria-busy", "true");
     try {
       const answer = await fetch(url, { headers: { "HX-Request": "true", Accept: "text/html" } });
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-table], [data-variables]");
       if (!fresh) throw new Error("not understood");
+      if (mine !== this.loads) return; // something else was asked for meanwhile
       const hadFocus = this.look.contains(document.activeElement);
       this.look.replaceChildren(document.adoptNode(fresh));
       if (called) announce(find("[role=status]", this.look)?.textContent ?? "Variables", true);

@@ -97,6 +97,7 @@ def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
     page.get_by_role("link", name="Next rows").click()
     expect(page.locator("#session-look")).to_contain_text("rows 101 to 200 of 250")
     page.get_by_role("link", name="twice").click()
+    expect(table.locator("th[aria-sort=ascending]")).to_have_text("twice")
     page.get_by_role("link", name="twice").click()
     expect(table.locator("th[aria-sort=descending]")).to_have_text("twice")
     expect(table.locator("tbody tr").first.locator("td").last).to_have_text("498")
