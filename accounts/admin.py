@@ -97,7 +97,10 @@ class PlanAdmin(admin.ModelAdmin):
     search_fields = ("name", "code")
     fieldsets = (
         (None, {"fields": ("name", "code", "is_default", "is_for_guests")}),
-        ("How much", {"fields": ("concurrent_runs", "runs_per_day", "max_projects")}),
+        (
+            "How much",
+            {"fields": ("concurrent_runs", "runs_per_day", "max_projects", "sessions", "session_idle_minutes")},
+        ),
         (
             "One run",
             {

@@ -44,6 +44,8 @@ class Plan(models.Model):
         "further boxes a run", default=0, help_text="How many boxes qfp.pmap may use elsewhere at a time; 0 is none."
     )
     max_projects = models.PositiveIntegerField("projects")
+    sessions = models.PositiveIntegerField("live sessions", default=1)
+    session_idle_minutes = models.PositiveIntegerField("minutes a session waits without use", default=15)
 
     objects = PlanQuerySet.as_manager()
 
@@ -65,6 +67,7 @@ class Plan(models.Model):
                     disk_mb__gt=0,
                     output_kb__gt=0,
                     processes__gt=0,
+                    session_idle_minutes__gt=0,
                 ),
                 name="plan_limits_above_zero",
             ),

@@ -9,7 +9,7 @@ from runner.models import Backtest, Project, Run
 
 def public_projects() -> QuerySet[Project]:
     """Public projects that somebody has run, with `backtest_id` of the newest verified backtest (or None)."""
-    runs = Run.objects.filter(revision__project=OuterRef("pk"), status=Run.Status.SUCCEEDED)
+    runs = Run.objects.whole().filter(revision__project=OuterRef("pk"), status=Run.Status.SUCCEEDED)
     backtests = Backtest.objects.filter(
         run__revision__project=OuterRef("pk"), run__status=Run.Status.SUCCEEDED, verified=True
     ).order_by("-run__finished", "position")

@@ -20,6 +20,8 @@ RUN_DIR = paths.run_folder(DATA_DIR)
 ENGINE_SOCKET = environment.path("ENGINE_SOCKET", RUN_DIR / "engine.sock")
 SANDBOX_ENV = environment.path("SANDBOX_ENV", DATA_DIR / "sandbox-env")
 STORE_DIR = environment.path("STORE_DIR", DATA_DIR / "store")
+# Whose engine it is: live sessions stay on the machine that holds them, and its workers have a queue of this name.
+SANDBOX_HOST = environment.text("SANDBOX_HOST", socket.gethostname())
 RUNS_DIR = DATA_DIR / "runs"
 MAIL_DIR = DATA_DIR / "mail"
 
@@ -178,7 +180,12 @@ RQ_QUEUES = {
         "DEFAULT_RESULT_TTL": 600,
         "DEFAULT_FAILURE_TTL": 7 * 24 * 3600,
     }
-    for name, timeout_seconds in (("runs", 2 * 3600), ("parallel", 2 * 3600), ("default", 1800))
+    for name, timeout_seconds in (
+        ("runs", 2 * 3600),
+        (f"host-{SANDBOX_HOST}", 2 * 3600),
+        ("parallel", 2 * 3600),
+        ("default", 1800),
+    )
 }
 RQ = {"SHOW_ADMIN_LINK": True}
 

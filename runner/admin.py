@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from runner import sessions
 from runner.ending import request_cancel
-from runner.models import Artefact, Backtest, PackageLock, Project, Revision, Run
+from runner.models import Artefact, Backtest, PackageLock, Project, Revision, Run, Session
 from runner.starting import rerun, wake_a_worker
 
 
@@ -91,7 +92,7 @@ class RunAdmin(admin.ModelAdmin):
         "cpu_seconds",
         "memory",
     ]
-    list_filter = ["status", "queued", "revision__project__visibility"]
+    list_filter = ["status", "queued", ("session", admin.EmptyFieldListFilter), "revision__project__visibility"]
     list_select_related = ["revision__project__owner", "user"]
     search_fields = ["id", "revision__project__title", "user__username", "user__email", "address_hash"]
     date_hierarchy = "queued"
@@ -102,7 +103,7 @@ class RunAdmin(admin.ModelAdmin):
         "user_link",
         "page_link",
     ]
-    raw_id_fields = ["revision", "user"]
+    raw_id_fields = ["revision", "user", "session"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         return super().get_queryset(request).defer("manifest", "declared_params", "limits")
@@ -177,6 +178,24 @@ class BacktestAdmin(admin.ModelAdmin):
     @admin.display(description="run")
     def run_link(self, backtest: Backtest) -> str:
         return link(backtest.run, str(backtest.run_id))
+
+
+@admin.register(Session)
+class SessionAdmin(admin.ModelAdmin):
+    list_display = ["project", "number", "user", "host", "state", "started", "last_used", "ended", "why"]
+    list_filter = ["state", "host", "started"]
+    list_select_related = ["project", "user"]
+    search_fields = ["id", "project__title", "user__username", "host"]
+    raw_id_fields = ["project", "user"]
+    readonly_fields = [field.name for field in Session._meta.fields if field.name not in ("project", "user")]
+    date_hierarchy = "started"
+    actions = ["end"]
+
+    @admin.action(description="End")
+    def end(self, request: HttpRequest, chosen: QuerySet[Session]) -> None:
+        for session in chosen.filter(pk__in=Session.objects.alive()):
+            sessions.close(session, "It was ended by the people who operate the site.")
+        self.message_user(request, f"{chosen.count()} sessions ended.")
 
 
 @admin.register(Artefact)

@@ -4,7 +4,7 @@ Jobs in the queue of Redis only say that there is a run to do; which one is deci
 has a hand free, and by its clock. Waiting runs stand in this order: those of owners with the fewest runs running now,
 then with the fewest started lately, then from network addresses with the fewest, then the oldest. A run that waits
 behind others of the same owner counts these as if they ran already, so the order of the first is also the place of all
-others.
+others. Cells of sessions are not among them: they wait for each other, and then for the machine that has their session.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ waiting AS (
            row_number() OVER (PARTITION BY owner_key ORDER BY queued, id) AS own,
            row_number() OVER (PARTITION BY source ORDER BY queued, id) AS near
     FROM (SELECT *, coalesce(nullif(address_hash, ''), owner_key) AS source FROM runner_run) run
-    WHERE status = 'queued'
+    WHERE status = 'queued' AND session_id IS NULL
 ),
 in_order AS (
     SELECT id, row_number() OVER (ORDER BY coalesce(running, 0) + own, coalesce(lately, 0) + own,

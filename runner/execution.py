@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
+from runner import cells, sessions
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.claiming import LEASE_WHILE_WAITING, claim
 from runner.ending import forget_stored_output, publish_finished
@@ -89,6 +90,26 @@ def time_limit(seconds: int) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
+def execute_cell(run_id: UUID | str) -> None:
+    """One cell of a session, which is claimed by its name: its place is in that session and in no other queue."""
+    claimed = Run.objects.filter(pk=run_id, status=Run.Status.QUEUED).update(
+        status=Run.Status.RUNNING, started=Now(), lease_expires=Now() + LEASE_WHILE_WAITING
+    )
+    if not claimed:
+        _go_on_after(run_id)
+        return
+    run = Run.objects.select_related("revision__project", "lock", "session").get(pk=run_id)
+    with time_limit(int(run.limits["wall_seconds"] + settings.PACKAGE_SECONDS) + SPARE_SECONDS):
+        Execution(run).go()
+
+
+def _go_on_after(run_id: UUID | str) -> None:
+    """A cell that was stopped while it waited: those behind it wait for nothing now."""
+    ended = Run.objects.filter(pk=run_id, session__isnull=False).select_related("session").first()
+    if ended is not None and ended.session is not None:
+        cells.advance(ended.session)
+
+
 class Execution:
     """The state of one run while this worker holds its lease."""
 
@@ -123,6 +144,9 @@ class Execution:
             logger.warning("run %s: its lease was taken over", run.pk)
             self._forget_if_deleted()
             return
+        except sessions.InterpreterLost as lost:
+            logger.warning("run %s: %s", run.pk, lost)
+            ended = {"outcome": Run.Status.CRASHED, "refused": str(lost)}
         except BoxRefused as refusal:
             logger.error("run %s: refused: %s", run.pk, refusal.reason)
             ended = {"outcome": Run.Status.CRASHED, "refused": f"Runs are refused: {refusal.reason}"}
@@ -166,7 +190,7 @@ class Execution:
             # The clock of the run begins with its program, not with its packages.
             self.publisher.publish({"type": "phase", "phase": "starting", "t": 0.0})
             Run.objects.filter(pk=self.run.pk).update(started=Now(), lease_expires=Now() + LEASE_WHILE_WAITING)
-        with self._start(request_for(self.run)) as box:
+        with self._open() as box:
             for event in box.events(poll_seconds=POLL_SECONDS):
                 if event is not None:
                     if event["type"] == "ended":
@@ -174,6 +198,17 @@ class Execution:
                     self._handle(box, event)
                 self._heartbeat(box)
         return {"outcome": Run.Status.CRASHED}  # the engine went away without a last word
+
+    def _open(self) -> Any:
+        """A box for the program, or the session's for one more cell."""
+        run = self.run
+        if run.session_id is not None:
+            if note := sessions.note_on_packages(run):
+                self._notice({"t": 0.0}, note)
+            box = sessions.open_cell(run)
+            Run.objects.filter(pk=run.pk).update(lease_expires=Now() + LEASE)
+            return box
+        return self._start(request_for(run))
 
     def _start(self, request: BoxRequest) -> Any:
         """A box; a restarting engine is given a few seconds."""
@@ -316,7 +351,7 @@ class Execution:
 
     def _finish(self, ended: dict[str, Any]) -> None:
         status = Run.Status(ended.get("outcome", Run.Status.CRASHED))
-        message = ended.get("refused") or sentence(status, ended)
+        message = ended.get("refused") or sentence(status, ended) + sessions.note_on_session(ended)
         for skipped in (ended.get("artefacts_skipped") or [])[:50]:
             self._notice(ended, f"Not kept: {skipped.get('name', '')[:120]} ({skipped.get('why', '')[:200]})")
         values = {
@@ -349,6 +384,8 @@ class Execution:
                 }
             )
         publish_finished(self.publisher, values, ended.get("t"))
+        if self.run.session_id is not None:
+            sessions.after_cell(self.run, ended)
 
     def _cpu_seconds(self, ended: dict[str, Any]) -> float | None:
         """Of the run's own box and of the further ones that worked for it."""

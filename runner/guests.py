@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from runner.access import Viewer, hash_key, new_guest_key
-from runner.models import ENTRY, GUEST_DAYS, Project, Run
+from runner.models import ENTRY, GUEST_DAYS, Project, Run, Session
 from runner.samples import FIRST_SAMPLE, Sample
 
 
@@ -52,5 +52,6 @@ def adopt_guest_projects(request: HttpRequest, user) -> int:
                 owner=user, guest_hash="", expires=None, slug=Project.free_slug(user, project.slug)
             )
             Run.objects.filter(revision__project=project, user__isnull=True).update(user=user)
+            Session.objects.filter(project=project, user__isnull=True).update(user=user)
             adopted += changed
     return adopted

@@ -1,16 +1,26 @@
-"""What the RQ workers call. Jobs carry nothing: what there is to do stands in the database."""
+"""What the RQ workers call. Jobs carry ids at most: what there is to do stands in the database."""
 
 from __future__ import annotations
 
-from runner import execution, packages, parallel, sweeping
+from typing import Any
+
+from runner import execution, hosts, packages, parallel, sweeping
 
 
 def execute_next_run() -> None:
     execution.execute_next()
 
 
+def execute_cell(run_id: str) -> None:
+    execution.execute_cell(run_id)
+
+
 def execute_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
     parallel.work_on_chunk(run_id, call, number, attempt)
+
+
+def answer_for_session(key: str, operation: str, arguments: dict[str, Any]) -> None:
+    hosts.leave_answer(key, operation, arguments)
 
 
 def sweep_runs() -> None:

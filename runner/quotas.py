@@ -9,7 +9,7 @@ from django.db import connection
 
 from accounts.models import Plan
 from runner.access import Viewer
-from runner.models import Project, Run
+from runner.models import Project, Run, Session
 from sandbox.protocol import Limits
 
 
@@ -63,26 +63,50 @@ def _runs_of(viewer: Viewer, address_hash: str) -> Any:
     return Run.objects.filter(user__isnull=True, address_hash=address_hash)
 
 
-def check_run(viewer: Viewer, plan: Plan, address_hash: str) -> None:
-    """Raise QuotaExceeded when the next run would be one too many. Call inside the transaction that creates the run."""
+def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | None = None, count: int = 1) -> None:
+    """Raise QuotaExceeded when the next run would be one too many. Call inside the transaction that creates the run.
+
+    session, count: so many cells of this session. One session is one run at a time, however many cells wait in it.
+    """
     _one_at_a_time(f"u{viewer.user.pk}" if viewer.user is not None else f"a{address_hash}")
     runs = _runs_of(viewer, address_hash)
     # At once: an account's runs, or those of one guest's browser, so that a class behind one address can work.
     # A day: an account's, or all of an address.
     at_once = runs if viewer.user is not None else runs.filter(revision__project__guest_hash=viewer.guest_hash)
-    in_progress = at_once.in_progress().count()
+    going = at_once.in_progress()
+    others = going.filter(session__isnull=False)
+    if session is not None:
+        others = others.exclude(session=session)
+    in_progress = going.whole().count() + others.values("session").distinct().count()
     if in_progress >= plan.concurrent_runs:
         have = "A run is" if in_progress == 1 else f"{in_progress} runs are"
         raise QuotaExceeded(
             f"{have} still in progress, the limit of your plan ({plan.name}). Stop one or wait for it to finish."
         )
-    if runs.counted_today().count() >= plan.runs_per_day:
+    if runs.counted_today().count() + count > plan.runs_per_day:
         more = (
             "Sign up for more, or come back tomorrow."
             if viewer.user is None
             else "The oldest stops counting 24 hours after it was started."
         )
         raise QuotaExceeded(f"{plan.runs_per_day} runs in 24 hours, the limit of your plan ({plan.name}). {more}")
+
+
+def check_session(viewer: Viewer, plan: Plan) -> None:
+    """Raise QuotaExceeded when another live session would be one too many. Call after check_run."""
+    mine = Session.objects.alive()
+    if viewer.user is not None:
+        mine = mine.filter(user=viewer.user)
+    else:
+        mine = mine.filter(user__isnull=True, project__guest_hash=viewer.guest_hash)
+    if not plan.sessions:
+        raise QuotaExceeded(f"Your plan ({plan.name}) has no live sessions. Run the whole file instead.")
+    open_ones = list(mine.select_related("project")[: plan.sessions])
+    if len(open_ones) >= plan.sessions:
+        raise QuotaExceeded(
+            f"{len(open_ones)} live session{'s are' if len(open_ones) > 1 else ' is'} open, the limit of your plan "
+            f"({plan.name}). Close the one of “{open_ones[-1].project.title}” first."
+        )
 
 
 def check_project(viewer: Viewer, plan: Plan) -> None:

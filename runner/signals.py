@@ -7,12 +7,13 @@ from typing import Any
 
 from allauth.account.signals import user_logged_in, user_signed_up
 from django.db import transaction
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import receiver
 
+from runner import sessions
 from runner.ending import forget_stored_output
 from runner.guests import adopt_guest_projects
-from runner.models import Run
+from runner.models import Run, Session
 
 
 @receiver([user_signed_up, user_logged_in])
@@ -23,3 +24,9 @@ def keep_guest_work(request: Any, user: Any, **kwargs: Any) -> None:
 @receiver(post_delete, sender=Run)
 def delete_stored_output(instance: Run, **kwargs: Any) -> None:
     transaction.on_commit(partial(forget_stored_output, instance.pk))
+
+
+@receiver(pre_delete, sender=Session)
+def close_session(instance: Session, **kwargs: Any) -> None:
+    if instance.is_alive:
+        sessions.close(instance, "Its project was deleted.")

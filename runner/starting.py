@@ -164,4 +164,4 @@ def source_files(project: Project, source: str) -> dict[str, str]:
 
 
 def latest_run(project: Project) -> Run | None:
-    return Run.objects.filter(revision__project=project).select_related("revision").order_by("-queued").first()
+    return Run.objects.whole().filter(revision__project=project).select_related("revision").order_by("-queued").first()

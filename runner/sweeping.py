@@ -7,16 +7,22 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from runner.cells import advance, is_sent, next_cell
 from runner.ending import FINISHED_KEYS, end_without_box, publish_finished
 from runner.events import Publisher
-from runner.models import Project, Run
+from runner.models import Project, Run, Session
 from runner.outcomes import sentence
 from runner.recording import Recording
+from runner.sessions import sweep_sessions
 from runner.starting import queue, wake_a_worker
 
 logger = logging.getLogger(__name__)
 
 QUEUE_PATIENCE = timedelta(seconds=15)
+CELL_LOST = (
+    "The system lost this cell; it was not your code, and it does not count. The session goes on: what the cell had "
+    "changed by then is changed. Run it again."
+)
 BELL_WINDOW = timedelta(hours=1)
 
 
@@ -24,23 +30,36 @@ def sweep_runs() -> tuple[int, int]:
     """(runs marked crashed, jobs sent again). Safe to call at any time, by several at once."""
     lost = 0
     for run in Run.objects.abandoned():
-        if end_without_box(run, Run.Status.CRASHED, sentence(Run.Status.CRASHED, {})):
+        message = sentence(Run.Status.CRASHED, {}) if run.session_id is None else CELL_LOST
+        if end_without_box(run, Run.Status.CRASHED, message):
             logger.error("run %s: its worker was lost", run.pk)
             lost += 1
-    sent = _send_missing_jobs()
+    sweep_sessions()
+    sent = _send_missing_jobs() + _send_missing_cells()
     _ring_missing_bells()
     return lost, sent
 
 
 def _send_missing_jobs() -> int:
     """A queue that was flushed, or could not be reached, holds fewer jobs than runs wait."""
-    waiting = Run.objects.filter(status=Run.Status.QUEUED, queued__lt=timezone.now() - QUEUE_PATIENCE).count()
+    waiting = Run.objects.whole().filter(status=Run.Status.QUEUED, queued__lt=timezone.now() - QUEUE_PATIENCE).count()
     missing = max(0, waiting - queue().count) if waiting else 0
     for _ in range(missing):
         wake_a_worker()
     if missing:
         logger.warning("the queue had forgotten %d of %d waiting runs", missing, waiting)
     return missing
+
+
+def _send_missing_cells() -> int:
+    """The same for the cells of sessions, each of which has a job of its own."""
+    sent = 0
+    for session in Session.objects.filter(cells__status=Run.Status.QUEUED).distinct():
+        head = next_cell(session)
+        if head is not None and head.queued < timezone.now() - QUEUE_PATIENCE and not is_sent(head):
+            advance(session)
+            sent += 1
+    return sent
 
 
 def _ring_missing_bells() -> None:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runner import views
+from runner import session_views, views
 
 app_name = "runner"
 
@@ -14,6 +14,11 @@ _ACTIONS = [
     ("settings", views.change_settings, "change-settings"),
     ("delete", views.delete_project, "delete-project"),
     ("_runs", views.run_list, "run-list"),
+    ("session", session_views.session, "session"),
+    ("session/cells", session_views.run_cells, "run-cells"),
+    ("session/_variables", session_views.variables, "session-variables"),
+    ("session/_data", session_views.data, "session-data"),
+    ("session/<slug:action>", session_views.act, "act-on-session"),
 ]
 
 urlpatterns = [

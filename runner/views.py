@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from runner import packages, quotas, sandbox_state
+from runner import packages, quotas, sandbox_state, sessions
 from runner.access import Viewer, address_hash, remember_guest
 from runner.claiming import place_in_queue
 from runner.ending import request_cancel
@@ -57,7 +57,8 @@ def find_project(projects: QuerySet, user: str = "", slug: str = "", token: str 
 
 def recent_runs(project: Project) -> list[Run]:
     return list(
-        Run.objects.filter(revision__project=project)
+        Run.objects.whole()
+        .filter(revision__project=project)
         .select_related("revision__project__owner")
         .order_by("-queued")[:RUNS_SHOWN]
     )
@@ -73,6 +74,7 @@ def chosen_params(run: Run | None) -> list[dict[str, Any]]:
 def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
     viewer = Viewer.of(request)
     runs = recent_runs(project)
+    session = sessions.current(project)
     # A run that failed early may not have come to its parameters; one that succeeded and has none has none.
     last_declaring = next((run for run in runs if run.declared_params or run.status == Run.Status.SUCCEEDED), None)
     state = sandbox_state.current()
@@ -93,7 +95,8 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "is_guest": project.is_guest,
         "guest_expires": project.expires,
         "urls": {name: f"{base}/{name}" for name in ("run", "draft", "save", "settings", "delete")}
-        | {"runs": f"{base}/_runs"},
+        | {"runs": f"{base}/_runs", "session": f"{base}/session"},
+        "live": session is not None and session.is_alive,
     }
 
 
@@ -119,7 +122,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
     found = find_project(Project.objects.visible_to(viewer), user=user, slug=slug)
     can_edit = Project.objects.editable_by(viewer).filter(pk=found.pk).exists()
     runs = recent_runs(found)
-    finished_well = Run.objects.filter(revision__project=found, status=Run.Status.SUCCEEDED)
+    finished_well = Run.objects.whole().filter(revision__project=found, status=Run.Status.SUCCEEDED)
     last_run = finished_well.select_related("revision__project__owner", "lock").order_by("-finished").first()
     backtest = last_run.backtests.order_by("position").first() if last_run else None
     return render(
@@ -147,7 +150,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
 @require_GET
 def dashboard(request: HttpRequest) -> HttpResponse:
     viewer = Viewer.of(request)
-    runs_of_project = Run.objects.filter(revision__project=OuterRef("pk")).order_by("-queued")
+    runs_of_project = Run.objects.whole().filter(revision__project=OuterRef("pk")).order_by("-queued")
     projects = (
         Project.objects.filter(owner=request.user)
         .select_related("owner")
@@ -173,7 +176,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
                 }
                 for project in page
             ],
-            "runs": Run.objects.filter(user=request.user)
+            "runs": Run.objects.whole()
+            .filter(user=request.user)
             .select_related("revision__project__owner")
             .order_by("-queued")[:RUNS_SHOWN],
             "usage": quotas.usage_of(viewer, ""),
@@ -246,7 +250,7 @@ def save_revision(request: HttpRequest, **where: str) -> HttpResponse:
     before = found.revisions.count()
     name = " ".join(request.POST.get("name", "").replace("\x00", "").split())[:120]
     revision = found.make_revision(source_files(found, source), author=viewer.user, name=name)
-    if _wants_json(request):
+    if wants_json(request):
         unchanged = found.revisions.count() == before
         return JsonResponse({"revision": revision.number, "unchanged": unchanged, "version": found.draft_version})
     return SeeOther(found.edit_url)
@@ -286,7 +290,7 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
     Project.objects.filter(pk=found.pk).update(updated=timezone.now(), **values)
     if requirements != found.draft.get(packages.FIELD, ""):
         found.save_file(packages.FIELD, requirements)
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse({"title": found.title, "visibility": found.visibility})
     return SeeOther(found.edit_url)
 
@@ -302,12 +306,12 @@ def delete_project(request: HttpRequest, **where: str) -> HttpResponse:
     return SeeOther("runner:dashboard" if request.user.is_authenticated else "playground:home")
 
 
-def _wants_json(request: HttpRequest) -> bool:
+def wants_json(request: HttpRequest) -> bool:
     return request.accepts("application/json") and "application/json" in request.headers.get("Accept", "")
 
 
 def _refused(request: HttpRequest, found: Project, text: str) -> HttpResponse:
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse({"saved": False, "message": text}, status=422)
     messages.error(request, text)
     return SeeOther(found.edit_url)
@@ -474,7 +478,7 @@ def cancel(request: HttpRequest, run: Any) -> HttpResponse:
     if getattr(request, "htmx", False):
         context = {"run": found, "project": found.project, "can_edit": True}
         return render(request, "runner/_run_status.html", context)
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse({"status": found.status})
     return SeeOther(found)
 
@@ -492,7 +496,7 @@ def send_input(request: HttpRequest, run: Any) -> HttpResponse:
         send_control(found.pk, {"type": "input", "text": text})
     except redis.RedisError:
         return JsonResponse({"message": "The line was not delivered. Send it again in a moment."}, status=503)
-    return JsonResponse({"sent": True}) if _wants_json(request) else SeeOther(found)
+    return JsonResponse({"sent": True}) if wants_json(request) else SeeOther(found)
 
 
 @never_cache

@@ -20,13 +20,24 @@ from typing import Any
 from sandbox.protocol import (
     MAX_INPUT_BYTES,
     BoxRequest,
+    Cell,
     FrameReader,
     Limits,
     ProtocolError,
     encode_frame,
 )
 
-__all__ = ["Box", "BoxRefused", "BoxRequest", "EngineClient", "EngineUnavailable", "Limits"]
+__all__ = [
+    "Box",
+    "BoxRefused",
+    "BoxRequest",
+    "Cell",
+    "EngineClient",
+    "EngineUnavailable",
+    "Limits",
+    "SessionBusy",
+    "SessionGone",
+]
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -42,6 +53,17 @@ class BoxRefused(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class SessionGone(BoxRefused):
+    """The session has ended, was never there, or is somebody else's; `reason` says why it ended."""
+
+
+class SessionBusy(BoxRefused):
+    """The session does something else at the moment."""
+
+
+_REFUSALS = {"gone": SessionGone, "busy": SessionBusy}
 
 
 class EngineClient:
@@ -68,18 +90,75 @@ class EngineClient:
 
     def start(self, request: BoxRequest) -> Box:
         """Start a box. Raises BoxRefused or EngineUnavailable; the caller owns the Box and closes it."""
+        return self._begin({"op": "start", "request": request.to_json()})
+
+    # Sessions. Each raises SessionGone when there is none of this id and owner, and EngineUnavailable.
+
+    def open_session(self, request: BoxRequest, idle_seconds: float, most: int) -> dict[str, Any]:
+        """A live interpreter under the id request.run_id, which ends after idle_seconds without use. BoxRefused when
+        its owner has `most` of them.
+        """
+        return self._ask(
+            {"op": "open_session", "request": request.to_json(), "idle_seconds": idle_seconds, "most": most}
+        )
+
+    def run_cell(self, session: str, owner: str, cell: Cell) -> Box:
+        """Run a cell; the Box is the cell's. Leaving it interrupts the cell and keeps the session."""
+        return self._begin({"op": "run_cell", "session": session, "owner": owner, "cell": cell.to_json()})
+
+    def ask_session(
+        self, session: str, owner: str, what: str, question: dict[str, Any] | None = None, timeout: float = 20.0
+    ) -> dict[str, Any]:
+        """ "variables" or "page". SessionBusy while a cell runs; BoxRefused when it cannot be answered."""
+        message = {"op": "ask_session", "session": session, "owner": owner, "what": what, "question": question or {}}
+        body = self._ask(message, timeout).get("body")
+        return body if isinstance(body, dict) else {}
+
+    def keep_session(self, session: str, owner: str) -> float:
+        """It is used: seconds until it ends without use."""
+        return float(self._ask({"op": "keep_session", "session": session, "owner": owner})["idle_left"])
+
+    def interrupt_session(self, session: str, owner: str) -> None:
+        """KeyboardInterrupt in the cell that runs, if one does."""
+        self._ask({"op": "interrupt_session", "session": session, "owner": owner})
+
+    def restart_session(self, session: str, owner: str) -> None:
+        """The same session without its variables."""
+        self._ask({"op": "restart_session", "session": session, "owner": owner})
+
+    def close_session(self, session: str, owner: str) -> None:
+        self._ask({"op": "close_session", "session": session, "owner": owner})
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """All sessions of the engine: id, owner, state, run, idle_left, memory_bytes, started."""
+        found = self._ask({"op": "sessions"}).get("sessions")
+        return found if isinstance(found, list) else []
+
+    def _ask(self, message: dict[str, Any], timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
         connection = _Connection(self.socket_path)
         try:
-            connection.send({"op": "start", "request": request.to_json()})
-            answer = connection.receive_answer()
-            if answer.get("type") == "refused":
-                raise BoxRefused(str(answer.get("reason", "")))
+            connection.send(message)
+            return _agreed(connection.receive_answer(timeout))
+        finally:
+            connection.close()
+
+    def _begin(self, message: dict[str, Any]) -> Box:
+        connection = _Connection(self.socket_path)
+        try:
+            connection.send(message)
+            answer = _agreed(connection.receive_answer())
             if answer.get("type") != "accepted":
                 raise EngineUnavailable(f"The sandbox engine gave an answer of type {answer.get('type')!r}.")
         except BaseException:
             connection.close()
             raise
         return Box(connection)
+
+
+def _agreed(answer: dict[str, Any]) -> dict[str, Any]:
+    if answer.get("type") == "refused":
+        raise _REFUSALS.get(str(answer.get("code")), BoxRefused)(str(answer.get("reason", "")))
+    return answer
 
 
 class Box:
@@ -92,13 +171,14 @@ class Box:
     def events(self, poll_seconds: float = 1.0) -> Iterator[dict[str, Any] | None]:
         """Events in order, the last of type `ended`; None whenever poll_seconds passed without one.
 
-        Raises EngineUnavailable when the engine dies before it could say how the box ended.
+        Raises EngineUnavailable when the engine dies before it could say how the box ended, and BoxRefused when a
+        cell never got its turn.
         """
         while not self._ended:
             event = self._connection.receive(poll_seconds)
             if event is not None and event.get("type") == "ended":
                 self._ended = True
-            yield event
+            yield _agreed(event) if event is not None else None
 
     def cancel(self) -> None:
         """Stop the program now; its `ended` event says `cancelled`."""
@@ -161,10 +241,10 @@ class _Connection:
         except OSError as error:
             raise EngineUnavailable(f"The sandbox engine went away: {error.strerror or error}.") from error
 
-    def receive_answer(self) -> dict[str, Any]:
-        answer = self.receive(ANSWER_SECONDS)
+    def receive_answer(self, timeout_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        answer = self.receive(timeout_seconds)
         if answer is None:
-            raise EngineUnavailable(f"The sandbox engine gave no answer within {ANSWER_SECONDS:.0f} s.")
+            raise EngineUnavailable(f"The sandbox engine gave no answer within {timeout_seconds:.0f} s.")
         return answer
 
     def receive(self, timeout_seconds: float) -> dict[str, Any] | None:

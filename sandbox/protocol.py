@@ -4,6 +4,23 @@ A frame is a 4-byte big-endian length and a JSON object in UTF-8, on a unix stre
 conversation: `{"op": "status"}` and its answer, or `{"op": "start", ...}`, the answer to it, and then the events of
 that box one way and `cancel`, `interrupt`, `input` and `answer` the other way. The box lives no longer than its
 connection.
+
+A session is a box that does: a live interpreter, held by the engine under an id. Its conversations, all but the first
+with `session` (the id) and `owner` (another's session is answered like one that never was):
+
+    open_session     request (its run_id is the session's id), idle_seconds, most (sessions of this owner)
+                     -> opened {idle_left} | refused {reason, code}
+    run_cell         cell (Cell, below) -> accepted | refused, then events as of a box, `ended` with a `session`:
+                     {alive, why, idle_left}. `cancel` and the end of the connection interrupt the cell and keep
+                     the session.
+    ask_session      what: "variables" | "page" (name, first, count, left, width, sort, descending)
+                     -> answer {body} | refused
+    keep_session     -> done {idle_left}: used, so the time without use begins anew
+    interrupt_session, restart_session, close_session -> done | refused
+    sessions         (without session) -> sessions {sessions: [{id, owner, state, run, idle_left, memory_bytes,
+                     started}]}
+
+Codes of refusals: gone (reason says why it ended), busy, full, unanswered, crashed, invalid.
 """
 
 from __future__ import annotations
@@ -12,7 +29,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 PROTOCOL_VERSION = 1
@@ -22,6 +39,7 @@ MAX_SOURCE_BYTES = 4 * 1024 * 1024
 MAX_SOURCE_FILES = 200
 MAX_PARAMS_BYTES = 256 * 1024
 MAX_INPUT_BYTES = 64 * 1024
+MAX_LINE = 1_000_000
 
 SUCCEEDED = "succeeded"
 FAILED = "failed"
@@ -58,18 +76,18 @@ class Limits:
     cores: float = 1.0  # processors used at the same time, by all its processes
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in (each.name for each in fields(self)):
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ValueError(f"{field.name} must be a number, not {value!r}")
-            if value < 0 or (value == 0 and field.name not in {"artefact_bytes", "artefact_count"}):
-                raise ValueError(f"{field.name} must be more than 0")
+                raise ValueError(f"{name} must be a number, not {value!r}")
+            if value < 0 or (value == 0 and name not in {"artefact_bytes", "artefact_count"}):
+                raise ValueError(f"{name} must be more than 0")
 
     @classmethod
     def from_json(cls, value: Any) -> Limits:
         if not isinstance(value, Mapping):
             raise ValueError("limits must be an object")
-        unknown = set(value) - {field.name for field in fields(cls)}
+        unknown = set(value) - {each.name for each in fields(cls)}
         if unknown:
             raise ValueError(f"unknown limits: {', '.join(sorted(map(str, unknown)))}")
         try:
@@ -131,6 +149,41 @@ class BoxRequest:
     def from_json(cls, value: Any) -> BoxRequest:
         if not isinstance(value, Mapping):
             raise ValueError("a request must be an object")
+        values = dict(value)
+        values["limits"] = Limits.from_json(values.get("limits"))
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A piece of a file to run in a session; `line` is where in the file it stands, from 1."""
+
+    run_id: str
+    source: str
+    limits: Limits  # processor time, length and output are the cell's; the others are the session's
+    line: int = 1
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.run_id, str) or len(self.run_id) > 200:
+            raise ValueError("run_id must be a text of at most 200 characters")
+        if not isinstance(self.source, str) or len(self.source.encode("utf-8", "replace")) > MAX_SOURCE_BYTES:
+            raise ValueError(f"the source must be text of at most {MAX_SOURCE_BYTES // 2**20} MB")
+        if not isinstance(self.line, int) or isinstance(self.line, bool) or not 1 <= self.line <= MAX_LINE:
+            raise ValueError("line must be a whole number from 1")
+        if not isinstance(self.params, dict) or len(dump_json(self.params)) > MAX_PARAMS_BYTES:
+            raise ValueError("params must be an object of reasonable size")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Cell:
+        if not isinstance(value, Mapping):
+            raise ValueError("a cell must be an object")
         values = dict(value)
         values["limits"] = Limits.from_json(values.get("limits"))
         try:

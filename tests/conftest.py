@@ -261,11 +261,12 @@ def engine(services: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def worker(services: Any, django_db_setup: None, engine: Any) -> Iterator[subprocess.Popen]:
     import django_rq
+    from django.conf import settings
     from rq import Worker
 
     from playground import processes
 
-    process = _launch("worker", processes.worker_command("runs"))
+    process = _launch("worker", processes.worker_command(f"host-{settings.SANDBOX_HOST}", "runs"))
     redis = django_rq.get_connection("runs")
     _wait("worker", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
     yield process

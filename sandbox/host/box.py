@@ -170,7 +170,7 @@ class Box:
             if forked:
                 memory += FORK_SLACK_BYTES
             walls.group.limit(memory, int(limits.processes) + 1, float(limits.cores))
-        self._output = Output(self, *walls.reading_ends())
+        self._listen()
         walls.control.listen(self.guarded(self._on_control), self._on_control_closed)
         request = self.request
         artefacts = {"bytes": int(limits.artefact_bytes), "count": int(limits.artefact_count)}
@@ -183,9 +183,13 @@ class Box:
                     "rlimits": program_limits(limits, walls.group is not None),
                     "cores": limits.cores,
                     "layer": None if request.layer is None else "first" if self._overrides else "last",
+                    "session": request.session,
                 }
             )
         )
+
+    def _listen(self) -> None:
+        self._output = Output(self, *self.walls.reading_ends())
 
     @property
     def cpu_seconds(self) -> float:

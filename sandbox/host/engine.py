@@ -21,6 +21,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from sandbox.host.launching import Launcher, LaunchFailed, Place
 from sandbox.host.metrics import Metrics
 from sandbox.host.nsjail import NsjailMissing, find_nsjail
 from sandbox.host.ready import ReadyBoxes
+from sandbox.host.sessions import OPERATIONS, CellRun, Sessions
 from sandbox.host.staging import StagingError, prepare
 from sandbox.host.walls import Walls
 from sandbox.host.zygote import Zygote
@@ -73,6 +75,7 @@ class Engine:
         self.zygote: Zygote | None = None
         self.ready: ReadyBoxes | None = None
         self._removals: set[asyncio.Task[Any]] = set()
+        self.sessions = Sessions(self._run_box, options.max_sessions)
 
     # Start and end
 
@@ -195,6 +198,7 @@ class Engine:
             "reason": self.reason,
             "weaknesses": self.weaknesses,
             "boxes": len(self.boxes),
+            "sessions": len(self.sessions),
             "max_boxes": self.options.max_boxes,
             "waiting": self.admission.waiting,
             "version": VERSION,
@@ -212,6 +216,7 @@ class Engine:
             "boxes_running": len(self.boxes),
             "boxes_most": self.options.max_boxes,
             "boxes_ready": len(self.ready) if self.ready is not None else 0,
+            "sessions_open": len(self.sessions),
             "programs_waiting": self.admission.waiting,
             "zygote_usable": zygote is not None and zygote.usable,
             "zygotes_started": zygote.started if zygote is not None else 0,
@@ -260,6 +265,13 @@ class Engine:
             await writer.drain()
         elif message.get("op") == "start":
             await self._start(message, reader, frames, writer)
+        elif message.get("op") in OPERATIONS:
+            client = _Client(self, reader, frames, writer)
+            try:
+                await self.sessions.serve(message, client)
+                await writer.drain()
+            finally:
+                client.leave()
         else:
             raise ProtocolError("unknown operation")
 
@@ -275,6 +287,8 @@ class Engine:
         except ValueError as error:
             writer.write(encode_frame({"type": "refused", "reason": f"This program cannot be run: {error}."}))
             return
+        if request.session:
+            raise ProtocolError("a session is opened, not started")
         reason = await self._why_not(request)
         if reason is None and not await self.admission.enter(request.owner, QUEUE_SECONDS):
             reason = self.admission.why_not(request.owner)
@@ -336,6 +350,7 @@ class Engine:
         may_send: Any,
         begin: Any = None,
         starts: tuple[str, ...] = ("ready", "fork", "cold"),
+        make: Callable[..., Box] = Box,
     ) -> str:
         """One program from start to end, in the first kind of box that can be had; what was logged about it."""
         let_in = time.monotonic()
@@ -355,7 +370,7 @@ class Engine:
             if walls is None:
                 continue
             self.metrics.note_begin(start, time.monotonic() - let_in)
-            box = Box(request, walls, send, may_send, overrides)
+            box = make(request, walls, send, may_send, overrides)
             self.boxes[walls.name] = box
             try:
                 if begin is not None:
@@ -427,16 +442,55 @@ async def _next_frame(reader: asyncio.StreamReader, frames: FrameReader) -> dict
     return message
 
 
+class _Client:
+    """Who asks for something of a session, on one connection."""
+
+    def __init__(
+        self, engine: Engine, reader: asyncio.StreamReader, frames: FrameReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._engine = engine
+        self._writer = writer
+        self._listener = _Listener(reader, frames)
+        self._listening: asyncio.Task[None] | None = None
+        self._owner: str | None = None  # of the place that this has
+        self.why_not = engine._why_not
+
+    def say(self, message: dict[str, Any]) -> None:
+        if not self._writer.transport.is_closing():
+            self._writer.write(encode_frame(message))
+
+    def may_send(self) -> bool:
+        return self._writer.transport.get_write_buffer_size() < HIGH_WATER_BYTES
+
+    def listen(self, cell: CellRun) -> None:
+        self._listener.attach(cell)
+        self._listening = asyncio.create_task(self._listener.listen())
+
+    async def enter(self, owner: str) -> str | None:
+        """Take one of the places that running programs share, or hear why not; an idle session has none."""
+        if not await self._engine.admission.enter(owner, QUEUE_SECONDS):
+            self._engine.metrics.refused += 1
+            return self._engine.admission.why_not(owner)
+        self._owner = owner
+        return None
+
+    def leave(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        if self._owner is not None:
+            self._engine.admission.leave(self._owner)
+
+
 class _Listener:
-    """What the client says while its box is made and while it runs; its going away ends the box."""
+    """What the client says while its box is made and while it runs; its going away ends the box, or its cell."""
 
     def __init__(self, reader: asyncio.StreamReader, frames: FrameReader) -> None:
         self._reader, self._frames = reader, frames
-        self._box: Box | None = None
+        self._box: Box | CellRun | None = None
         self._early: list[dict[str, Any]] = []
         self._gone = False
 
-    def attach(self, box: Box) -> None:
+    def attach(self, box: Box | CellRun) -> None:
         """From now on it is this box; what was said before there was one is for it."""
         self._box = box
         for message in self._early:
@@ -458,7 +512,7 @@ class _Listener:
         if self._box is not None:
             self._box.abandon()
 
-    def _tell(self, box: Box, message: dict[str, Any]) -> None:
+    def _tell(self, box: Box | CellRun, message: dict[str, Any]) -> None:
         operation, body = message.get("op"), message.get("body")
         number = message.get("id")
         if operation == "cancel":
@@ -483,6 +537,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max-boxes", type=int, default=max(4, 2 * (os.cpu_count() or 1)))
     parser.add_argument("--production", action="store_true", help="refuse programs where a wall is missing")
     parser.add_argument("--per-owner", type=int, help="most boxes of one user (all but one)")
+    parser.add_argument("--max-sessions", type=int, default=max(16, 8 * (os.cpu_count() or 1)))
     parser.add_argument("--no-cgroups", action="store_true", help="as if this machine had none; for tests")
     return parser.parse_args(arguments)
 

@@ -22,6 +22,8 @@ MAX_METADATA_BYTES = 10_000
 MAX_TABLE_COLUMNS = 500
 MAX_TABLE_CELLS = 200_000
 MAX_MIMES = 12
+MAX_REPLY_BYTES = 200_000  # of a live interpreter, to one question
+MAX_VARIABLES = 500
 
 PLOTLY = "application/vnd.plotly.v1+json"
 BOKEH = "application/vnd.qfp.bokeh+json"
@@ -51,6 +53,71 @@ def read_message(line: bytes) -> tuple[Message, int | None]:
     message = {"type": raw["type"], **rebuild(raw)}
     number = raw.get("errno") if raw["type"] == "error" else None
     return message, number if _is_integer(number) else None
+
+
+def read_session_message(line: bytes) -> tuple[Message, int | None]:
+    """The same for a live interpreter, which also says when a cell has ended and what it was asked."""
+    try:
+        raw = load_json(line)
+    except ValueError as error:
+        raise Refused(f"not JSON ({error})") from None
+    kind = raw.get("type") if isinstance(raw, dict) else None
+    number = _integer(raw.get("id")) if isinstance(raw, dict) else None
+    if kind == "cell_ended":
+        if number is None:
+            raise Refused("the end of no cell")
+        return {"type": kind, "id": number, "failed": raw.get("end") != "ok"}, None
+    if kind == "reply":
+        body = raw.get("body")
+        if number is None or not isinstance(body, dict) or len(line) > MAX_REPLY_BYTES:
+            raise Refused("an answer to no question, or too long a one")
+        return {"type": kind, "id": number, "body": body}, None  # rebuilt by whoever asked
+    return read_message(line)
+
+
+def variables(body: Message) -> Message:
+    """The answer to what a live interpreter holds."""
+    found = body.get("variables")
+    if not isinstance(found, list):
+        raise Refused("without variables")
+    return {
+        "variables": [
+            {
+                "name": _text(each.get("name"), 100),
+                "type": _text(each.get("type"), 100),
+                "shape": _text(each.get("shape"), 100),
+                "size": _natural(each.get("size")),
+                "preview": _text(each.get("preview"), 200),
+                "pages": each.get("pages") is True,
+            }
+            for each in found[:MAX_VARIABLES]
+            if isinstance(each, dict)
+        ],
+        "more": _natural(body.get("more")) or 0,
+    }
+
+
+def page(body: Message) -> Message:
+    """The answer with some rows of a table."""
+    table = _table({**body, "caption": ""})
+    width = len(table["columns"])
+    return {
+        "name": _text(body.get("name"), 100),
+        "columns": table["columns"],
+        "rows": table["rows"],
+        "index_columns": min(width, _natural(body.get("index_columns")) or 0),
+        "total_rows": table["total_rows"],
+        "total_columns": _natural(body.get("total_columns")) or 0,
+        "first": _natural(body.get("first")) or 0,
+        "left": _natural(body.get("left")) or 0,
+        "sort": _integer(body.get("sort")),
+        "descending": body.get("descending") is True,
+    }
+
+
+def refusal(body: Message) -> str:
+    """Why a live interpreter did not answer; empty when it did."""
+    return _text(body.get("error"), 500)
 
 
 # The types
@@ -276,6 +343,10 @@ def _is_integer(value: Any) -> bool:
 
 def _integer(value: Any) -> int | None:
     return value if _is_integer(value) else None
+
+
+def _natural(value: Any) -> int | None:
+    return value if _is_integer(value) and value >= 0 else None
 
 
 def _number(value: Any, otherwise: float | None) -> float | None:

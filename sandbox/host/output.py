@@ -43,8 +43,12 @@ class Reader(Protocol):
 class Output:
     """stdout, stderr and the rich channel of a box, read under its limits and turned into events in order."""
 
-    def __init__(self, box: Reader, out: int, err: int, rich: int) -> None:
+    def __init__(
+        self, box: Reader, out: int, err: int, rich: int, read_message: Any = messages.read_message, begun: bytes = b""
+    ) -> None:
+        """begun: of a line of the rich channel, what an earlier reader of the same pipe has had of it."""
         self._box = box
+        self._read_message = read_message
         self._loop = asyncio.get_running_loop()
         self._texts = {out: "stdout", err: "stderr"}
         self._rich = rich
@@ -54,7 +58,8 @@ class Output:
         self._last_flush = 0.0
         self._flush_timer: asyncio.TimerHandle | None = None
         self._progress: dict[str, tuple[float, dict[str, Any] | None]] = {}
-        self._line = bytearray()
+        self._line = bytearray(begun)
+        self.unfinished = b""  # a line that had only begun when this ended
         self._skipping = False
         self._backlog: deque[bytes] = deque()  # lines of the rich channel, read and not yet looked at
         self._continuing = False
@@ -78,6 +83,7 @@ class Output:
     def drop(self) -> None:
         """Nothing more is read or said, not even what has come."""
         self._closed = True
+        self.unfinished = bytes(self._line)
         self._backlog.clear()
         self._line.clear()
         if self._flush_timer is not None:
@@ -236,7 +242,7 @@ class Output:
             self._refuse_size()
             return
         try:
-            message, number = messages.read_message(line)
+            message, number = self._read_message(line)
             dump_json(message)
         except messages.Refused as refusal:
             self._notice(f"A result could not be shown: it was {refusal}.")

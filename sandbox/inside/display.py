@@ -196,6 +196,11 @@ def plotly_data(figure) -> dict[str, Any]:
 _shown_bokeh: set[str] = set()
 
 
+def forget_shown() -> None:
+    """In another cell a figure may be shown again."""
+    _shown_bokeh.clear()
+
+
 def show_bokeh(figure, *_arguments, **_options) -> None:
     from bokeh.embed import json_item
 

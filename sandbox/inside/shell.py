@@ -61,6 +61,7 @@ def prepare() -> None:
     streams.install(lambda: emit({"type": "input", "prompt": "", "password": False}))
     _prepare_questions(emit)
     _shell = _make_shell(emit)
+    from . import sessions  # noqa: F401  (imports this module; loaded now, like everything of ours)
 
 
 def warm_up(source: str) -> None:
@@ -98,7 +99,7 @@ def run(job: dict) -> None:
     """Run the program and leave this process with the exit code its end means."""
     code = 1
     try:
-        code = _run(job["entry"])
+        code = _run(job["entry"], live=job["session"])
     except KeyboardInterrupt as interrupt:
         tracebacks.show(interrupt, _emitter())
         code = 130
@@ -110,8 +111,10 @@ def run(job: dict) -> None:
         os._exit(code)
 
 
-def _run(entry: str) -> int:
+def _run(entry: str, live: bool) -> int:
     from qfp import channel
+
+    from . import sessions
 
     _leave_room_to_report()
     threading.stack_size(STACK_BYTES)
@@ -122,6 +125,8 @@ def _run(entry: str) -> int:
     _Program.entry = entry
     linecache.cache[entry] = (len(source), None, source.splitlines(keepends=True), entry)
     _shell.user_ns["__file__"] = os.path.join(WORKDIR, entry)
+    if live:
+        return sessions.serve(_shell, entry)
 
     code = _run_cells(entry, source, channel.emit)
     # As at the end of any Python program: wait for its threads, then what it left for the end.

@@ -10,9 +10,18 @@ export interface EditorOptions {
   worker: string;
   label: string;
   changed: () => void;
+  moved: () => void;
+  /** A press on what stands above a cell. */
+  runCell: (line: number, what: "cell" | "above") => void;
 }
 
+/** A cell of the file: its lines, whether the cursor is in it, how its last run stands, and a word about that. */
+export interface CellMark { first: number; last: number; current: boolean; state: string; note: string }
+
 export interface EditorHandle {
+  getLine(): number;
+  moveTo(line: number): void;
+  mark(cells: CellMark[]): void;
   getValue(): string;
   setValue(text: string): void;
   setOffset(offset: number): void;
@@ -59,10 +68,15 @@ export function mount(holder: HTMLElement, options: EditorOptions): EditorHandle
     hideCursorInOverviewRuler: true,
     accessibilitySupport: "auto",
     stickyScroll: { enabled: false },
+    codeLensFontFamily: "Inter, system-ui, sans-serif",
+    codeLensFontSize: 12,
     unicodeHighlight: { ambiguousCharacters: true, nonBasicASCII: false },
     scrollbar: { verticalScrollbarSize: 12, horizontalScrollbarSize: 12, useShadows: false },
   });
   editor.onDidChangeModelContent(() => options.changed());
+  editor.onDidChangeCursorPosition(() => options.moved());
+  const cellMarks = editor.createDecorationsCollection();
+  const lenses = new CellLenses(editor, options.runCell);
 
   const retheme = (): void => monaco.editor.setTheme(applyTheme());
   document.addEventListener("themechange", retheme);
@@ -100,14 +114,78 @@ export function mount(holder: HTMLElement, options: EditorOptions): EditorHandle
       });
       editor.focus();
     },
+    getLine: () => editor.getPosition()?.lineNumber ?? 1,
+    moveTo: (line) => {
+      editor.setPosition({ lineNumber: line, column: 1 });
+      editor.revealLineInCenterIfOutsideViewport(line);
+    },
+    mark: (cells) => {
+      cellMarks.set(cells.flatMap(cellDecorations));
+      lenses.show(cells.map((cell) => cell.first));
+    },
     focus: () => editor.focus(),
     dispose: () => {
       document.removeEventListener("themechange", retheme);
       for (const query of queries) query.removeEventListener("change", retheme);
+      lenses.dispose();
       editor.getModel()?.dispose();
       editor.dispose();
     },
   };
+}
+
+/** "Run cell" and "Run above" over each cell, as words one can press. */
+class CellLenses {
+  private lines: number[] = [];
+  private readonly changed = new monaco.Emitter<monaco.languages.CodeLensProvider>();
+  private readonly provider: monaco.IDisposable;
+
+  constructor(editor: monaco.editor.IStandaloneCodeEditor, run: EditorOptions["runCell"]) {
+    const command = editor.addCommand(0, (_accessor: unknown, line: number, what: "cell" | "above") => run(line, what)) ?? "";
+    this.provider = monaco.languages.registerCodeLensProvider("python", {
+      onDidChange: this.changed.event,
+      provideCodeLenses: (model) => ({
+        lenses: model === editor.getModel() ? this.lines.flatMap((line, at) => lensesAt(command, line, at > 0)) : [],
+        dispose: () => undefined,
+      }),
+    });
+  }
+
+  show(lines: number[]): void {
+    if (lines.join() === this.lines.join()) return;
+    this.lines = lines;
+    this.changed.fire(undefined as unknown as monaco.languages.CodeLensProvider);
+  }
+
+  dispose(): void {
+    this.provider.dispose();
+    this.changed.dispose();
+  }
+}
+
+function lensesAt(command: string, line: number, hasAbove: boolean): monaco.languages.CodeLens[] {
+  const range = new monaco.Range(line, 1, line, 1);
+  const words: ["cell" | "above", string][] = hasAbove ? [["cell", "Run cell"], ["above", "Run above"]] : [["cell", "Run cell"]];
+  return words.map(([what, title]) => ({ range, command: { id: command, title, arguments: [line, what] } }));
+}
+
+/** A line above each cell, an edge along it, and a word at its mark. */
+function cellDecorations(cell: CellMark): monaco.editor.IModelDeltaDecoration[] {
+  const edge = ["cell-edge", cell.current && "cell-edge--current", cell.state && `cell-edge--${cell.state}`].filter(Boolean).join(" ");
+  const whole: monaco.editor.IModelDeltaDecoration = {
+    range: new monaco.Range(cell.first, 1, Math.max(cell.first, cell.last), 1),
+    options: { isWholeLine: true, linesDecorationsClassName: edge },
+  };
+  const head: monaco.editor.IModelDeltaDecoration = {
+    range: new monaco.Range(cell.first, 1, cell.first, Number.MAX_SAFE_INTEGER),
+    options: {
+      isWholeLine: true,
+      className: "cell-start",
+      showIfCollapsed: true,
+      ...(cell.note ? { after: { content: `   ${cell.note}`, inlineClassName: `cell-note cell-note--${cell.state}` } } : {}),
+    },
+  };
+  return [whole, head];
 }
 
 /** Define the theme from the page's own tokens and answer its name. */

@@ -5,7 +5,10 @@ import { find, remembered } from "./page";
 const SINGLE_KEYS_OFF = "single-keys-off";
 
 export interface KeyActions {
-  run(): void;
+  run(everything: boolean): void;
+  /** Shift+Enter and Alt with an arrow are the session's while there is one; false leaves the key to the editor. */
+  goOn(): boolean;
+  step(by: number): boolean;
   stop(): void;
   save(): void;
   pane(number: number): void;
@@ -16,7 +19,9 @@ export function watchKeys(actions: KeyActions): void {
     if (event.isComposing || document.querySelector("dialog[open]")) return;
     const control = event.ctrlKey || event.metaKey;
     let action: (() => void) | null = null;
-    if (control && !event.altKey && event.key === "Enter") action = actions.run;
+    if (control && !event.altKey && event.key === "Enter") action = () => actions.run(event.shiftKey);
+    else if (event.shiftKey && !control && !event.altKey && event.key === "Enter" && isInEditor(event.target) && actions.goOn()) action = nothing;
+    else if (event.altKey && !control && !event.shiftKey && (event.key === "ArrowUp" || event.key === "ArrowDown") && isInEditor(event.target) && actions.step(event.key === "ArrowUp" ? -1 : 1)) action = nothing;
     else if (control && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "s") action = actions.save;
     else if (control && !event.altKey && !event.shiftKey && event.key === ".") action = actions.stop;
     else if (event.altKey && !control && !event.shiftKey && /^Digit[1-4]$/.test(event.code)) action = () => actions.pane(Number(event.code.slice(5)));
@@ -41,6 +46,14 @@ export function watchKeys(actions: KeyActions): void {
 export function showKeys(): void {
   const dialog = find<HTMLDialogElement>("#keys");
   if (dialog && !dialog.open) dialog.showModal();
+}
+
+function nothing(): void {
+  // It has been done.
+}
+
+function isInEditor(target: EventTarget | null): boolean {
+  return target instanceof Element && target.closest("#pane-code") !== null;
 }
 
 function singleKeysOn(): boolean {

@@ -434,7 +434,7 @@ export class RunView {
 /** How many figures stand above the charts; the others wait with the conventions. */
 const HEAD_FIGURES = 8;
 
-function figureList(figures: Figure[]): HTMLElement {
+export function figureList(figures: Figure[]): HTMLElement {
   return make("dl", { class: "figures" }, ...figures.map((figure) =>
     make("div", { title: figure.help || null }, make("dt", {}, figure.label),
       make("dd", { class: toneOf(figure.key, figure.value) || null }, figure.text))));

@@ -1,7 +1,9 @@
 // Where is the source text while it is edited? In the form's textarea first; in Monaco once that has loaded.
 
-import type { EditorBundle, EditorHandle } from "./editor";
+import type { CellMark, EditorBundle, EditorHandle } from "./editor";
 import { find, need, remembered } from "./page";
+
+export type { CellMark };
 
 const PLAIN = "plain-editor";
 
@@ -11,9 +13,13 @@ export class SourceBox {
   private readonly holder = need("#editor");
   private readonly note = find("#editor-note");
   private readonly listeners: (() => void)[] = [];
+  private readonly followers: (() => void)[] = [];
+  private marks: CellMark[] = [];
+  private runCell: (line: number, what: "cell" | "above") => void = () => undefined;
 
   constructor() {
     this.area.addEventListener("input", () => this.tell());
+    for (const name of ["keyup", "click", "select"]) this.area.addEventListener(name, () => this.tellMoved());
     const small = matchMedia("(pointer: coarse), (max-width: 719px)").matches;
     const edit = find<HTMLButtonElement>("#edit-as-text");
     if (small && edit && !this.area.readOnly) {
@@ -45,6 +51,38 @@ export class SourceBox {
 
   onChange(listener: () => void): void {
     this.listeners.push(listener);
+  }
+
+  /** Called when the cursor has moved. */
+  onCursor(follower: () => void): void {
+    this.followers.push(follower);
+  }
+
+  onRunCell(run: (line: number, what: "cell" | "above") => void): void {
+    this.runCell = run;
+  }
+
+  /** The line of the cursor, from 1. */
+  get line(): number {
+    if (this.handle) return this.handle.getLine();
+    return this.area.value.slice(0, this.area.selectionStart).split("\n").length;
+  }
+
+  /** Put the cursor on a line; the focus stays where it is. */
+  moveTo(line: number): void {
+    if (this.handle) {
+      this.handle.moveTo(line);
+      return;
+    }
+    const start = this.area.value.split("\n").slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
+    this.area.setSelectionRange(start, start);
+    this.tellMoved();
+  }
+
+  /** Draw the cells of a session; the plain text field has no place for it. */
+  mark(cells: CellMark[]): void {
+    this.marks = cells;
+    this.handle?.mark(cells);
   }
 
   /** The textarea is what a plain form post sends. */
@@ -101,7 +139,10 @@ export class SourceBox {
         worker,
         label: `${this.area.getAttribute("aria-label") ?? "Source"}. Control M: Tab leaves the editor.`,
         changed: () => this.tell(),
+        moved: () => this.tellMoved(),
+        runCell: (line, what) => this.runCell(line, what),
       });
+      this.handle.mark(this.marks);
       this.area.hidden = true;
       if (selection !== null) {
         this.handle.focus();
@@ -122,6 +163,10 @@ export class SourceBox {
     document.body.toggleAttribute("data-rich-editor", this.isRich);
     const label = find("[data-action=toggle-editor] [data-label]");
     if (label) label.textContent = this.isRich ? "Edit as plain text" : "Use the code editor";
+  }
+
+  private tellMoved(): void {
+    for (const follower of this.followers) follower();
   }
 
   private tell(): void {

@@ -3,11 +3,12 @@
 import { Console } from "./console";
 import { showKeys, watchKeys } from "./keys";
 import { OutputFrame } from "./outputs";
-import { find, icon, jsonScript, make, need, post, toast } from "./page";
+import { find, icon, jsonScript, make, need, post, remembered, toast } from "./page";
 import { PaneTabs, watchSplitters } from "./panes";
 import { ParamPanel } from "./params";
 import { RunView } from "./results";
 import { DraftSaver } from "./save";
+import { SessionView } from "./session";
 import { SourceBox } from "./source";
 
 const root = need("#workspace");
@@ -200,13 +201,48 @@ function drawNudge(): void {
   nudge.hidden = !idea && !find("[data-keep]", nudge);
 }
 
+// A live session instead of runs --------------------------------------------------------------------------------
+
+let session: SessionView | null = null;
+
+function inSession(): boolean {
+  return session !== null && root.dataset.mode === "session";
+}
+
+function watchMode(url: string): void {
+  if (!source) return;
+  session = new SessionView(url, source, {
+    params: () => params?.values() ?? {},
+    param: (param) => params?.declare(param),
+    stored: (text, version) => saver?.storedElsewhere(text, version),
+    goToLine,
+  });
+  const key = `mode:${url}`;
+  const choose = (mode: string): void => {
+    root.dataset.mode = mode;
+    for (const button of document.querySelectorAll("[data-mode-button]")) button.setAttribute("aria-pressed", String(button.getAttribute("data-mode-button") === mode));
+    if (mode === "session") session?.enter();
+    else session?.leave();
+  };
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-mode-button]")) {
+    button.addEventListener("click", () => {
+      const mode = button.dataset.modeButton as string;
+      remembered.set(key, mode === "session" ? mode : null);
+      choose(mode);
+    });
+  }
+  // A session that lives is what one comes back to.
+  if (remembered.get(key) === "session" || root.dataset.live === "yes") choose("session");
+}
+
 // The bar ------------------------------------------------------------------------------------------------------
 
 if (writing && source) {
-  const urls = jsonScript<{ draft: string; save: string; settings: string }>("urls");
+  const urls = jsonScript<{ draft: string; save: string; settings: string; session: string }>("urls");
   if (urls) {
     saver = new DraftSaver(source, urls, Number(root.dataset.draftVersion) || 1, root.dataset.draftSaved ?? "");
     watchTitle(urls.settings);
+    watchMode(urls.session);
   }
   source.onChange(markStale);
 
@@ -227,8 +263,20 @@ find("[data-action=stop]")?.addEventListener("click", () => void view.stop());
 for (const button of document.querySelectorAll("[data-action=keys]")) button.addEventListener("click", showKeys);
 
 watchKeys({
-  run: () => void run(),
-  stop: () => void view.stop(),
+  run: (everything) => {
+    if (!inSession()) void run();
+    else if (everything) session?.runAll();
+    else session?.runCell();
+  },
+  goOn: () => {
+    if (inSession()) session?.runCell(true);
+    return inSession();
+  },
+  step: (by) => {
+    if (inSession()) session?.step(by);
+    return inSession();
+  },
+  stop: () => (inSession() ? session?.interrupt() : void view.stop()),
   save: () => void saver?.saveRevision(),
   pane: (number) => {
     const pane = ["files", "code", "result", "console"][number - 1] as string;

@@ -51,8 +51,11 @@ class Program:
 
 
 def queues_of_worker(number: int) -> tuple[str, ...]:
-    """The first worker takes no chunks of parallel work, so that a new run never waits for all of them."""
-    return ("runs",) if number == 1 else ("runs", "parallel")
+    """What belongs to sessions on this machine comes first. The first worker takes no chunks of parallel work, so that
+    a new run never waits for all of them.
+    """
+    queues = (f"host-{settings.SANDBOX_HOST}", "runs")
+    return queues if number == 1 else (*queues, "parallel")
 
 
 class Stopped(Exception):

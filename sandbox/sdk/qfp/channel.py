@@ -20,6 +20,7 @@ from typing import Any
 
 _lock = threading.Lock()
 _inbox_lock = threading.Lock()
+_half_a_line = False  # has been written, and its rest will not come
 # In a box: called before a message is written (True) and after (False), so that it keeps its place among
 # the texts.
 order: Callable[[int, bool], None] | None = None
@@ -67,11 +68,11 @@ _owner = os.getpid()
 connect()
 
 
-def emit(message: dict[str, Any]) -> bool:
+def emit(message: dict[str, Any], in_order: bool = True) -> bool:
     """Send one message; False when nobody listens. Numbers that JSON has no word for (NaN, infinity)
-    become null.
+    become null. in_order: its place among the texts matters.
     """
-    global connected, _fd
+    global connected, _fd, _half_a_line
     if _fd is None:
         return False
     if relay is not None:
@@ -81,20 +82,28 @@ def emit(message: dict[str, Any]) -> bool:
         text = json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=plain)
     except ValueError:
         text = json.dumps(_finite(message), ensure_ascii=False, separators=(",", ":"), default=plain)
-    view = memoryview(text.encode("utf-8", "replace") + b"\n")
     with _lock:
+        view = memoryview((b"\n" if _half_a_line else b"") + text.encode("utf-8", "replace") + b"\n")
         try:
-            if order is not None:
+            if order is not None and in_order:
                 order(_fd, True)
+            _half_a_line = True  # an interrupt may end this here
             while view:
                 view = view[os.write(_fd, view) :]
-            if order is not None:
+            _half_a_line = False
+            if order is not None and in_order:
                 order(_fd, False)
         except OSError:
             # The program closed the descriptor itself. Its output is its own to lose; the program goes on.
             _fd, connected = None, False
             return False
     return True
+
+
+def begin_line() -> None:
+    """The next message stands on a line of its own, whatever others may have written into the channel."""
+    global _half_a_line
+    _half_a_line = True
 
 
 def _finite(value: Any) -> Any:
@@ -130,6 +139,8 @@ class Unanswered(Exception):
 _numbers = itertools.count(1)
 _incoming = bytearray()
 _answers: dict[int, dict[str, Any]] = {}
+# In a live interpreter, whose main thread reads the inbox between the cells: other threads cannot.
+only_thread = False
 _FRAME = struct.Struct(">I")
 
 
@@ -143,6 +154,8 @@ def ask(what: str, body: dict[str, Any], timeout: float | None = None) -> dict[s
         raise Unanswered("This program is not connected to a host that could answer.")
     if os.getpid() != _owner:
         raise Unanswered("Only the program itself can ask the host, not a process that it has forked.")
+    if only_thread and threading.current_thread() is not threading.main_thread():
+        raise Unanswered("In a session only the cell itself can ask the host, not a thread of it.")
     number = next(_numbers)
     if not emit({"type": "ask", "id": number, "what": what, "body": body}):
         raise Unanswered("The connection to the host is closed.")

@@ -1,0 +1,564 @@
+// How does a live session look? Cells with their outputs, the state of the interpreter, and what it holds.
+
+import { AnsiText, styleOf, type TextLine } from "./ansi";
+import { type EventOf, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
+import { OutputFrame } from "./outputs";
+import { announce, bytesize, duration, elapsed, find, icon, make, need, post, toast } from "./page";
+import { figureList } from "./results";
+import { RunFeed } from "./socket";
+import type { CellMark, SourceBox } from "./source";
+
+const POLL_MS = 15_000;
+const LAST_MINUTES_S = 120;
+const LINES_KEPT = 400;
+const MARK = /^#\s?%%(.*)$/;
+
+export interface FileCell { index: number; title: string; first: number; line: number; last: number; source: string }
+
+interface SessionState {
+  number: number; state: "starting" | "idle" | "busy" | "ended"; words: string; why: string;
+  idle_left: number; idle_seconds: number; memory_bytes: number | null; silent: string;
+}
+interface CellRun {
+  run: string; index: number; title: string; line: number; source: string; status: RunStatus; message: string;
+  url: string; socket: string; events: string; input: string; wall_seconds: number | null;
+}
+
+export interface SessionObserver {
+  params(): Record<string, string>;
+  param(param: Param): void;
+  stored(source: string, version: number | null): void;
+  goToLine(line: number): void;
+}
+
+/** The cells of a file as they are marked while one types; the server has the last word when they are run. */
+export function splitCells(text: string): FileCell[] {
+  const lines = text.split(/\r\n?|\n/);
+  const starts = lines.flatMap((line, at) => (MARK.test(line.trimEnd()) ? [at + 1] : []));
+  const cells: FileCell[] = [];
+  const bounds = [0, ...starts, lines.length + 1];
+  for (let at = 0; at + 1 < bounds.length; at += 1) {
+    const start = bounds[at] as number;
+    const end = bounds[at + 1] as number;
+    const body = lines.slice(start, end - 1).join("\n");
+    const title = start ? (MARK.exec((lines[start - 1] as string).trimEnd())?.[1] ?? "").trim().replace(/^\[markdown\]/, "").trim() : "";
+    if (body.trim() || title || starts.length === 0) cells.push({ index: cells.length, title, first: Math.max(1, start), line: start + 1, last: Math.max(start, end - 1), source: body });
+  }
+  return cells;
+}
+
+export class SessionView {
+  private state: SessionState | null = null;
+  private readonly views = new Map<number, CellView>();
+  private shownNumber = 0;
+  private heardAt = 0;
+  private ticking = 0;
+  private polling = 0;
+  private warned = false;
+  private sending = false;
+  private entered = false;
+  private loads = 0;
+  private readonly pane = need("#pane-session");
+  private readonly list = need("#session-cells");
+  private readonly look = need("#session-look");
+  private readonly banner = need("#session-banner");
+  private readonly empty = need("#session-empty");
+
+  constructor(private readonly url: string, private readonly source: SourceBox, private readonly observer: SessionObserver) {
+    for (const button of document.querySelectorAll<HTMLButtonElement>("[data-session]")) {
+      button.addEventListener("click", () => this.press(button.dataset.session as string));
+    }
+    for (const tab of this.pane.querySelectorAll<HTMLButtonElement>("[data-session-tab]")) tab.addEventListener("click", () => this.showTab(tab.dataset.sessionTab as string));
+    this.look.addEventListener("click", (event) => {
+      const link = event.target instanceof Element ? event.target.closest<HTMLAnchorElement>("a[data-look]") : null;
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      void this.load(link.href, link.title || link.textContent || "");
+    });
+    source.onChange(() => this.mark());
+    source.onCursor(() => this.mark());
+    source.onRunCell((line, what) => {
+      source.moveTo(line);
+      void this.run(what, line);
+    });
+    document.addEventListener("visibilitychange", () => { if (this.entered && document.visibilityState === "visible") void this.refresh(); });
+  }
+
+  enter(): void {
+    this.entered = true;
+    void this.refresh();
+    this.tick();
+    this.mark();
+  }
+
+  leave(): void {
+    this.entered = false;
+    clearTimeout(this.polling);
+    clearTimeout(this.ticking);
+    this.source.mark([]);
+  }
+
+  // What people do ---------------------------------------------------------------------------------------------
+
+  runCell(goOn = false): void {
+    const here = this.here();
+    void this.run("cell", here?.first ?? 1);
+    if (!goOn || !here) return;
+    const next = splitCells(this.source.text)[here.index + 1];
+    if (next) this.source.moveTo(next.line);
+  }
+
+  runAll(): void {
+    void this.run("all", 1);
+  }
+
+  interrupt(): void {
+    void this.act("interrupt");
+  }
+
+  /** Alt with an arrow: the cell before, or the next. */
+  step(by: number): void {
+    const cells = splitCells(this.source.text);
+    const here = this.here();
+    const target = cells[Math.min(cells.length - 1, Math.max(0, (here?.index ?? 0) + by))];
+    if (target) this.source.moveTo(target.line);
+  }
+
+  private press(what: string): void {
+    if (what === "cell") this.runCell();
+    else if (what === "above") void this.run("above", this.here()?.first ?? 1);
+    else if (what === "all") this.runAll();
+    else void this.act(what);
+  }
+
+  private here(): FileCell | undefined {
+    const line = this.source.line;
+    return splitCells(this.source.text).findLast((cell) => cell.first <= line) ?? splitCells(this.source.text)[0];
+  }
+
+  private async run(what: string, line: number): Promise<void> {
+    if (this.sending) return;
+    this.sending = true;
+    const text = this.source.text;
+    try {
+      const answer = await post(`${this.url}/cells`, { source: text, what, line: String(line), ...this.observer.params() });
+      const body = (await answer.json()) as { message: string; version: number; cells: CellRun[] };
+      this.observer.stored(text, body.version ?? null);
+      if (!answer.ok) {
+        this.say(body.message || "The cell was not run.", "error");
+        return;
+      }
+      this.say("");
+      if (this.state === null || this.state.state === "ended") this.clearCells();
+      for (const cell of body.cells) this.show(cell);
+      this.showTab("cells");
+      await this.refresh();
+    } catch {
+      toast("The server cannot be reached. Your text is kept here; run the cell again in a moment.", "error");
+    } finally {
+      this.sending = false;
+    }
+  }
+
+  private async act(action: string): Promise<void> {
+    try {
+      const answer = await post(`${this.url}/${action}`, {});
+      const body = (await answer.json()) as { message?: string };
+      if (!answer.ok) this.say(body.message ?? "That was not possible.", "error");
+      if (action === "interrupt") announce("Interrupting the cell.", true);
+    } catch {
+      toast("The server cannot be reached. Try again in a moment.", "error");
+    }
+    await this.refresh();
+  }
+
+  // State ------------------------------------------------------------------------------------------------------
+
+  async refresh(): Promise<void> {
+    clearTimeout(this.polling);
+    try {
+      const answer = await fetch(this.url, { headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(String(answer.status));
+      const body = (await answer.json()) as { session: SessionState | null; cells: CellRun[] };
+      this.state = body.session;
+      this.heardAt = Date.now();
+      if (this.state && this.state.number !== this.shownNumber) {
+        this.clearCells();
+        this.shownNumber = this.state.number;
+      }
+      for (const cell of body.cells) this.show(cell);
+    } catch {
+      // The state comes with the next poll; what is shown stays.
+    }
+    this.draw();
+    if (this.entered) this.polling = window.setTimeout(() => void this.refresh(), POLL_MS);
+  }
+
+  private clearCells(): void {
+    for (const view of this.views.values()) view.leave();
+    this.views.clear();
+    this.list.replaceChildren();
+    find("[data-table], [data-variables]", this.look)?.remove();
+  }
+
+  private show(cell: CellRun): void {
+    const shown = this.views.get(cell.index);
+    if (shown?.run === cell.run) {
+      shown.update(cell);
+      return;
+    }
+    const view = new CellView(cell, this.observer, () => {
+      void this.refresh();
+      if (this.tab === "variables") void this.showVariables();
+    });
+    if (shown) {
+      shown.leave();
+      shown.element.replaceWith(view.element);
+    } else {
+      const after = [...this.views.entries()].filter(([index]) => index < cell.index).sort(([one], [other]) => other - one)[0];
+      if (after) after[1].element.after(view.element);
+      else this.list.prepend(view.element);
+    }
+    this.views.set(cell.index, view);
+    view.follow();
+    this.mark();
+  }
+
+  private draw(): void {
+    const badge = need("#session-state");
+    const state = this.state;
+    badge.textContent = state ? state.words : "No session";
+    badge.className = `badge ${state ? { busy: "badge--running", starting: "badge--queued", idle: "badge--succeeded", ended: "badge--cancelled" }[state.state] : "badge--plain"}`;
+    need("#session-number").textContent = state ? `Session ${state.number}${state.memory_bytes ? ` · ${bytesize(state.memory_bytes)}` : ""}` : "";
+    this.empty.hidden = this.views.size > 0;
+    const alive = state !== null && state.state !== "ended";
+    for (const button of document.querySelectorAll<HTMLButtonElement>("[data-session=interrupt]")) button.disabled = state?.state !== "busy" && state?.state !== "starting";
+    for (const button of document.querySelectorAll<HTMLButtonElement>("[data-session=restart], [data-session=close]")) button.disabled = !alive;
+    if (state?.state === "ended") this.notice(state.why, "info");
+    else if (state?.silent) this.notice(state.silent, "triangle-alert");
+    else this.drawCountdown();
+    this.mark();
+  }
+
+  private drawCountdown(): void {
+    const state = this.state;
+    const left = state ? state.idle_left - (Date.now() - this.heardAt) / 1000 : 0;
+    if (!state || state.state !== "idle" || left > LAST_MINUTES_S) {
+      this.warned = false;
+      this.notice("");
+      return;
+    }
+    if (left <= 0) {
+      this.notice("It ends now, without use.", "info");
+      if (Date.now() - this.heardAt > 2_000) void this.refresh();
+      return;
+    }
+    const words = `Ends in ${left > 60 ? `${Math.ceil(left / 60)} min` : elapsed(left)}; run something to keep it.`;
+    if (!this.warned) {
+      this.warned = true;
+      announce(`The session ${words.toLowerCase()}`, true);
+    }
+    const keep = make("button", { type: "button", class: "button button--small" }, "Keep it");
+    keep.addEventListener("click", () => void this.act("keep"));
+    const focused = this.banner.contains(document.activeElement);
+    this.notice(words, "triangle-alert", keep);
+    if (focused) keep.focus();
+  }
+
+  private tick(): void {
+    clearTimeout(this.ticking);
+    if (!this.entered) return;
+    if (this.state?.state === "idle" && !this.state.silent) this.drawCountdown();
+    this.ticking = window.setTimeout(() => this.tick(), 1_000);
+  }
+
+  private notice(text: string, mark = "info", ...extra: Node[]): void {
+    this.banner.hidden = !text;
+    if (!extra.length && this.banner.textContent === text) return;
+    this.banner.replaceChildren(...(text ? [icon(mark), make("span", {}, text), ...extra] : []));
+  }
+
+  private say(text: string, tone: "error" | "info" = "info"): void {
+    const place = need("#session-refusal");
+    place.hidden = !text;
+    place.textContent = text;
+    if (text) announce(text, tone === "error");
+  }
+
+  /** The cells in the editor: where each begins, which one the cursor is in, how each has ended. */
+  private mark(): void {
+    if (!this.entered) return;
+    const cells = splitCells(this.source.text);
+    const here = this.here()?.index;
+    const marks: CellMark[] = cells.map((cell) => {
+      const view = this.views.get(cell.index);
+      const stale = view !== undefined && view.source.trimEnd() !== cell.source.trimEnd();
+      view?.setStale(stale);
+      return { first: cell.first, last: cell.last, current: cell.index === here, state: view ? (stale ? "stale" : view.status) : "", note: view ? view.note(stale) : "" };
+    });
+    this.source.mark(marks);
+  }
+
+  // Variables --------------------------------------------------------------------------------------------------
+
+  private get tab(): string {
+    return this.pane.dataset.tab ?? "cells";
+  }
+
+  private showTab(name: string): void {
+    this.pane.dataset.tab = name;
+    for (const tab of this.pane.querySelectorAll<HTMLButtonElement>("[data-session-tab]")) {
+      const chosen = tab.dataset.sessionTab === name;
+      tab.setAttribute("aria-pressed", String(chosen));
+      if (chosen) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
+    this.list.hidden = name !== "cells";
+    this.look.hidden = name !== "variables";
+    this.empty.hidden = name !== "cells" || this.views.size > 0;
+    if (name === "variables") void this.showVariables();
+  }
+
+  private async showVariables(): Promise<void> {
+    if (find("[data-table]", this.look)) return; // somebody reads a table; it is renewed when they step on
+    await this.load(`${this.url}/_variables`, "");
+  }
+
+  private async load(url: string, called: string): Promise<void> {
+    this.loads += 1;
+    const mine = this.loads;
+    this.look.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(url, { headers: { "HX-Request": "true", Accept: "text/html" } });
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-table], [data-variables]");
+      if (!fresh) throw new Error("not understood");
+      if (mine !== this.loads) return; // something else was asked for meanwhile
+      const hadFocus = this.look.contains(document.activeElement);
+      this.look.replaceChildren(document.adoptNode(fresh));
+      if (called) announce(find("[role=status]", this.look)?.textContent ?? "Variables", true);
+      if (hadFocus) {
+        const links = [...this.look.querySelectorAll<HTMLElement>("a[data-look]")];
+        (links.find((link) => (link.title || link.textContent) === called) ?? links[0])?.focus();
+      }
+    } catch {
+      this.look.replaceChildren(make("p", { class: "pane__empty", role: "status" }, "The server cannot be reached. Press Variables again in a moment."));
+    } finally {
+      this.look.removeAttribute("aria-busy");
+    }
+  }
+}
+
+/** The output of one cell. */
+class CellView {
+  readonly element: HTMLElement;
+  readonly run: string;
+  readonly source: string;
+  status: RunStatus;
+  private feed: RunFeed | null = null;
+  private frame: OutputFrame | null = null;
+  private readonly texts = { stdout: new AnsiText(), stderr: new AnsiText() };
+  private readonly open: Partial<Record<"stdout" | "stderr", HTMLElement>> = {};
+  private readonly badge: HTMLElement;
+  private readonly facts: HTMLElement;
+  private readonly message: HTMLElement;
+  private readonly lines: HTMLElement;
+  private readonly rich: HTMLElement;
+  private readonly bars = new Map<string, HTMLProgressElement>();
+  private readonly staleMark: HTMLElement;
+  private wall: number | null;
+
+  constructor(private readonly cell: CellRun, private readonly observer: SessionObserver, private readonly ended: () => void) {
+    this.run = cell.run;
+    this.source = cell.source;
+    this.status = cell.status;
+    this.wall = cell.wall_seconds;
+    const name = cell.title || `Cell ${cell.index + 1}`;
+    const go = make("button", { type: "button", class: "session-cell__name", title: `Go to line ${cell.line}` }, name);
+    go.addEventListener("click", () => observer.goToLine(cell.line));
+    this.badge = make("span", { class: "badge" });
+    this.facts = make("a", { class: "session-cell__facts", href: cell.url, title: "The page of this run" });
+    this.staleMark = make("span", { class: "session-cell__stale muted small", hidden: true }, "changed since");
+    this.message = make("p", { class: "session-cell__message muted small" });
+    this.lines = make("div", { class: "session-cell__lines console__lines" });
+    this.lines.addEventListener("click", (event) => {
+      const link = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-line]") : null;
+      if (link) observer.goToLine(Number(link.dataset.line));
+    });
+    this.rich = make("div", { class: "session-cell__rich" });
+    this.element = make("section", { class: "session-cell", "aria-label": `Output of ${name}` },
+      make("div", { class: "session-cell__head" }, go, this.badge, this.staleMark, this.facts), this.lines, this.rich, this.message);
+    this.drawHead(cell.message);
+  }
+
+  follow(): void {
+    this.feed = new RunFeed(this.cell.socket, this.cell.events, {
+      events: (batch) => { for (const event of batch) this.one(event); },
+      queue: () => undefined,
+      connection: () => undefined,
+    });
+    this.feed.start(isFinal(this.status));
+  }
+
+  leave(): void {
+    this.feed?.stop();
+  }
+
+  update(cell: CellRun): void {
+    if (isFinal(this.status) || cell.status === this.status) return;
+    this.status = cell.status;
+    this.wall = cell.wall_seconds;
+    this.drawHead(cell.message);
+  }
+
+  setStale(stale: boolean): void {
+    this.staleMark.hidden = !stale;
+  }
+
+  /** What stands beside the cell's mark in the editor: told in words, not by colour alone. */
+  note(stale: boolean): string {
+    if (stale) return "changed since";
+    if (this.status === "succeeded") return this.wall === null ? "✓" : `✓ ${duration(this.wall)}`;
+    return isFinal(this.status) ? `✕ ${STATUS_WORDS[this.status]}` : STATUS_WORDS[this.status];
+  }
+
+  private one(event: RunEvent): void {
+    switch (event.type) {
+      case "phase":
+        if (event.phase === "running" && !isFinal(this.status)) {
+          this.status = "running";
+          this.drawHead("");
+        }
+        break;
+      case "stdout":
+      case "stderr":
+        this.write(event.type, event.text);
+        break;
+      case "display":
+        this.output().display(event.seq, event.data);
+        break;
+      case "backtest":
+        this.rich.append(make("p", {}, make("strong", {}, event.strategy), ` ${event.verified ? "Verified" : "Not verified"}`), figureList(event.figures.slice(0, 8)));
+        this.output().backtest(event.seq, event);
+        break;
+      case "param":
+        this.observer.param(event);
+        break;
+      case "progress":
+        this.progress(event);
+        break;
+      case "input":
+        this.ask(event);
+        break;
+      case "notice":
+        this.rich.append(make("p", { class: "note" }, icon("info"), make("span", {}, event.text)));
+        break;
+      case "finished":
+        this.finish(event);
+        break;
+    }
+  }
+
+  private finish(event: EventOf<"finished">): void {
+    const before = this.status;
+    this.status = event.status;
+    this.wall = event.wall_seconds ?? null;
+    this.bars.forEach((bar) => bar.parentElement?.remove());
+    find("form", this.element)?.remove();
+    this.drawHead(event.message ?? "");
+    announce(`${this.cell.title || `Cell ${this.cell.index + 1}`}: ${STATUS_WORDS[event.status]}`, event.status !== "succeeded");
+    if (!isFinal(before)) this.ended();
+  }
+
+  private drawHead(message: string): void {
+    this.badge.className = `badge badge--${this.status}`;
+    this.badge.textContent = STATUS_WORDS[this.status] ?? this.status;
+    this.facts.textContent = this.wall === null ? "run" : duration(this.wall);
+    this.message.textContent = this.status === "succeeded" ? "" : message;
+    this.element.dataset.status = this.status;
+  }
+
+  private write(stream: "stdout" | "stderr", text: string): void {
+    const parser = this.texts[stream];
+    const put = (line: TextLine): void => {
+      const drawn = drawLine(stream, line);
+      const begun = this.open[stream];
+      if (begun) begun.replaceWith(drawn);
+      else this.lines.append(drawn);
+      this.open[stream] = drawn;
+    };
+    parser.write(text, (line) => {
+      put(line);
+      delete this.open[stream];
+    });
+    if (parser.hasLine) put(parser.line());
+    while (this.lines.childElementCount > LINES_KEPT) {
+      this.lines.firstElementChild?.remove();
+      if (!find(".session-cell__earlier", this.element)) this.lines.before(make("a", { class: "session-cell__earlier small", href: this.cell.url }, "Earlier lines are on the page of this run"));
+    }
+  }
+
+  private output(): OutputFrame {
+    if (!this.frame) {
+      const page = need<HTMLIFrameElement>("#output-frame");
+      const holder = make("iframe", { class: "output-frame", sandbox: "allow-scripts", src: page.getAttribute("src"), title: `Charts and tables of ${this.cell.title || `cell ${this.cell.index + 1}`}`, referrerpolicy: "no-referrer", allow: "" });
+      this.rich.append(holder);
+      this.frame = new OutputFrame(holder);
+    }
+    return this.frame;
+  }
+
+  private progress(event: EventOf<"progress">): void {
+    let bar = this.bars.get(event.id);
+    if (!bar) {
+      if (this.bars.size >= 20) return;
+      bar = make("progress", { max: 1, "aria-label": event.label || "Progress" });
+      this.bars.set(event.id, bar);
+      this.rich.append(make("div", { class: "progress" }, make("span", {}, event.label || "Progress"), bar));
+    }
+    if (event.total) {
+      bar.max = event.total;
+      bar.value = Math.min(event.value ?? 0, event.total);
+    }
+  }
+
+  private ask(event: EventOf<"input">): void {
+    find("form", this.element)?.remove();
+    if (isFinal(this.status)) return;
+    const field = make("input", { type: event.password ? "password" : "text", name: "text", maxlength: 10_000, autocomplete: "off", spellcheck: "false" });
+    const prompt = event.prompt?.trim() || "The cell waits for a line";
+    const form = make("form", { class: "console__input" }, make("label", {}, prompt, " ", field), make("button", { class: "button button--primary button--small" }, "Send"));
+    form.addEventListener("submit", (submitted) => {
+      submitted.preventDefault();
+      void post(this.cell.input, { text: field.value }).then((answer) => {
+        if (!answer.ok) throw new Error(String(answer.status));
+        form.remove();
+        this.lines.append(make("div", { class: "console__line console__line--input" }, prompt + (event.password ? " ••••••" : ` ${field.value}`)));
+      }).catch(() => toast("The line was not delivered. Send it again in a moment.", "error"));
+    });
+    this.rich.after(form);
+    announce(`The cell asks: ${prompt}`, true);
+    field.focus();
+  }
+}
+
+const SOURCE_LINE = /"?\bmain\.py"?(?::(\d+)\b|,?\s+line\s+(\d+)\b)/;
+
+function drawLine(stream: "stdout" | "stderr", line: TextLine): HTMLElement {
+  const element = make("div", { class: `console__line console__line--${stream}` });
+  for (const span of line.spans) {
+    const part = make("span", {}, span.text);
+    if (span.style) {
+      const { classes, front, back } = styleOf(span.style);
+      part.classList.add(...classes);
+      if (front) part.style.setProperty("--ansi-front", front);
+      if (back) part.style.setProperty("--ansi-back", back);
+      if (front) part.classList.add("ansi-front-free");
+      if (back) part.classList.add("ansi-back-free");
+    }
+    element.append(part);
+  }
+  const match = SOURCE_LINE.exec(element.textContent ?? "");
+  const number = match?.[1] ?? match?.[2];
+  if (number) element.append(" ", make("button", { type: "button", class: "console__link", "data-line": number }, `go to line ${number}`));
+  return element;
+}

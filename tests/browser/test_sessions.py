@@ -1,0 +1,175 @@
+"""Does the workspace keep a live session: cells by key, state, variables, and what it says when it ends?"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from accounts.models import Plan
+from runner.models import Project, Run, Session
+from tests.factories import make_project, make_user
+
+FILE = """# %% Load
+import numpy as np, pandas as pd
+frame = pd.DataFrame({"n": np.arange(250), "twice": 2 * np.arange(250)})
+print("loaded")
+
+# %% Look
+print("sum", frame["n"].sum())
+
+# %% Slow
+import time
+print("begun", flush=True)
+while True: time.sleep(0.05)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_session_outlives_its_test(request):
+    yield
+    engine = request.getfixturevalue("engine")
+    for each in engine.sessions():
+        engine.close_session(each["id"], each["owner"])
+
+
+def open_session(signed_in, source: str = FILE, **options):
+    user = make_user()
+    project = make_project(user, source=source)
+    page = signed_in(user, **options)
+    page.goto(project.edit_url)
+    page.locator("body[data-ready]").wait_for()
+    page.get_by_role("button", name="Session", exact=True).click()
+    return page, project
+
+
+def test_cells_run_by_key_one_after_the_other_and_survive_the_browser(signed_in, live_site):
+    page, project = open_session(signed_in)
+    page.locator(".monaco-editor textarea, .monaco-editor .native-edit-context").first.focus()
+    page.keyboard.press("Shift+Enter")
+    expect(page.get_by_label("Output of Load")).to_contain_text("loaded")
+    page.keyboard.press("Control+Enter")  # the cursor has gone on
+    expect(page.get_by_label("Output of Look")).to_contain_text("sum 31125")
+    expect(page.locator("#session-state")).to_have_text("Idle")
+    expect(page.locator(".cell-note--succeeded")).to_have_count(2)
+    assert [run.cell_index for run in Run.objects.order_by("queued")] == [0, 1]
+    user = project.owner
+    page.context.close()
+
+    elsewhere = signed_in(user)
+    elsewhere.goto(project.edit_url)  # a session that lives is what one comes back to
+    expect(elsewhere.get_by_label("Output of Look")).to_contain_text("sum 31125")
+    expect(elsewhere.locator("#session-number")).to_contain_text("Session 1")
+    elsewhere.get_by_role("button", name="Run all").click()
+    expect(elsewhere.get_by_label("Output of Slow")).to_contain_text("begun")
+    expect(elsewhere.locator("#session-state")).to_have_text("Busy")
+    elsewhere.keyboard.press("Control+.")
+    expect(elsewhere.get_by_label("Output of Slow").locator(".badge")).to_have_text("Stopped")
+    expect(elsewhere.locator("#session-state")).to_have_text("Idle")
+    assert Session.objects.get().number == 1
+
+
+def test_each_cell_has_its_own_buttons_in_the_editor(signed_in):
+    page, project = open_session(signed_in)
+    before = project.source
+    expect(page.get_by_role("button", name="Run cell").locator("visible=true")).to_have_count(4)  # and the one above
+    page.locator(".codelens-decoration a", has_text="Run above").nth(1).click()  # of the third cell
+    expect(page.get_by_label("Output of Look")).to_contain_text("sum 31125")
+    expect(page.get_by_label("Output of Slow")).to_have_count(0)
+    assert [run.cell_index for run in Run.objects.order_by("queued")] == [0, 1]
+    page.locator(".codelens-decoration a", has_text="Run cell").nth(1).click()
+    expect(page.locator("#session-state")).to_have_text("Idle")
+    project.refresh_from_db()
+    assert project.source == before
+
+
+def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
+    page, _ = open_session(signed_in)
+    page.locator("[data-session=cell]").click()
+    expect(page.get_by_label("Output of Load")).to_contain_text("loaded")
+    page.get_by_role("button", name="Variables").click()
+    row = page.get_by_role("row", name="frame")
+    expect(row).to_contain_text("250 × 2")
+    row.get_by_role("link", name="frame").press("Enter")
+    table = page.get_by_role("region", name="Rows of frame")
+    expect(table.locator("tbody tr")).to_have_count(100)
+    page.get_by_role("link", name="Next rows").click()
+    expect(page.locator("#session-look")).to_contain_text("rows 101 to 200 of 250")
+    page.get_by_role("link", name="twice").click()
+    expect(table.locator("th[aria-sort=ascending]")).to_have_text("twice")
+    page.get_by_role("link", name="twice").click()
+    expect(table.locator("th[aria-sort=descending]")).to_have_text("twice")
+    expect(table.locator("tbody tr").first.locator("td").last).to_have_text("498")
+
+
+def test_the_end_is_told_before_and_after_and_can_be_put_off(signed_in):
+    Plan.objects.update(session_idle_minutes=1)
+    page, _ = open_session(signed_in)
+    page.locator("[data-session=cell]").click()
+    expect(page.get_by_label("Output of Load")).to_contain_text("loaded")
+    banner = page.locator("#session-banner")
+    expect(banner).to_contain_text("run something to keep it")
+    expect(banner).to_contain_text(re.compile(r"Ends in 5[0-6]"), timeout=20_000)
+    page.get_by_role("button", name="Keep it").click()
+    expect(banner).to_contain_text(re.compile(r"Ends in (1 min|60|5[789])"))
+    page.get_by_role("button", name="Restart").click()
+    expect(page.locator("#session-state")).to_have_text("Ended")
+    expect(page.locator("#session-banner")).to_contain_text("restarted")
+    page.locator("[data-session=cell]").click()
+    expect(page.locator("#session-number")).to_contain_text("Session 2")
+
+
+def test_a_cell_asks_shows_and_fails_where_it_stands(signed_in):
+    source = (
+        "# %% Ask\nname = input('Who? ')\nprint('hello', name)\n"
+        "# %% Show\nimport pandas as pd\npd.DataFrame({'a': [1]})\n# %% Fail\n1 / 0\n"
+    )
+    page, _ = open_session(signed_in, source)
+    page.get_by_role("button", name="Run all").click()
+    page.get_by_label("Who?").fill("Ada")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Output of Ask")).to_contain_text("hello Ada")
+    expect(page.get_by_label("Output of Show").frame_locator("iframe").locator("td").first).to_be_visible()
+    failed = page.get_by_label("Output of Fail")
+    expect(failed.locator(".badge")).to_have_text("Failed")
+    failed.get_by_role("button", name="go to line 8").first.click()
+    expect(page.locator(".monaco-editor .line-called")).to_have_count(1)
+    # A changed cell is marked in both places.
+    page.keyboard.press("End")
+    page.keyboard.type(" + 1")
+    expect(failed.get_by_text("changed since")).to_be_visible()
+
+
+def test_a_session_works_without_a_script(signed_in):
+    user = make_user()
+    project = make_project(user, source=FILE.split("# %% Slow")[0])
+    page = signed_in(user, java_script_enabled=False)
+    page.goto(project.edit_url)
+    page.get_by_role("link", name="Session", exact=True).click()
+    page.get_by_role("button", name="Run all").click()
+    for _ in range(60):
+        if page.get_by_text("sum 31125").count():
+            break
+        page.wait_for_timeout(500)
+        page.get_by_role("link", name="Reload").click()
+    expect(page.get_by_text("sum 31125")).to_be_visible()
+    page.get_by_role("link", name="Variables").click()
+    page.get_by_role("link", name="frame").click()
+    page.get_by_role("link", name="Next rows").click()
+    expect(page.get_by_text("rows 101 to 200 of 250")).to_be_visible()
+    assert Project.objects.get().sessions.get().is_alive
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (900, 700), (1280, 800)])
+def test_nothing_of_a_session_leaves_the_screen(signed_in, width, height):
+    page, _ = open_session(signed_in, width=width, height=height)
+    page.locator("[data-session=cell]").click()
+    if width < 720:
+        page.get_by_role("tab", name="Result").click()
+    expect(page.get_by_label("Output of Load")).to_contain_text("loaded", timeout=20_000)
+    overflow = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+    for name in ("Run cell", "Run all", "Interrupt", "Restart"):
+        box = page.locator(".actions__session").get_by_role("button", name=name).bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
