@@ -22,7 +22,7 @@ import pytest
 from sandbox.client import EngineUnavailable
 from sandbox.host.cgroups import CONTROLLERS_V2, GroupV2, ParentV2
 from tests.sandbox.conftest import MEGABYTE, ORDINARY_UID, ROOT, Engine, make_request
-from tests.sandbox.test_engine import SLEEPER, boxes_of, first_output, wait_until
+from tests.sandbox.test_engine import SLEEPER, boxes_of, first_output, groups_left, wait_until
 
 PATIENCE = 600.0
 GENEROUS = {"cpu_seconds": 300, "wall_seconds": 600}
@@ -338,22 +338,13 @@ def engine(base: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
         engine = Engine(Path(directory), uid=uid, start_with=PATIENT, before=before, patience=PATIENCE)
         yield engine
         engine.stop()
-        assert groups_of(engine) == []
+        assert groups_left(engine, "*") == []
     remove_tree(group)
-
-
-def groups_of(engine: Engine) -> list[Path]:
-    """Of its boxes and its zygote, wherever they are."""
-    import hashlib
-
-    assert MOUNT is not None
-    name = "playground-" + hashlib.sha256(os.fsencode(engine.state.resolve())).hexdigest()[:10]
-    return [path for parent in MOUNT.rglob(name) for path in parent.iterdir() if path.is_dir()]
 
 
 def group_with(engine: Engine, condition: Callable[[Path], bool]) -> list[Path]:
     found = []
-    for group in groups_of(engine):
+    for group in groups_left(engine, "*"):
         try:
             if condition(group):
                 found.append(group)
@@ -375,8 +366,8 @@ def run(engine: Engine, source: str, **limits: object):
 def test_the_engine_uses_version_2(engine: Engine) -> None:
     assert engine.status["cgroups"] == "v2"
     assert not [weakness for weakness in engine.status["weaknesses"] if "control groups" in weakness]
-    assert (groups_of(engine)[0].parent / "cgroup.procs").read_text() == ""
-    zygote = next(group for group in groups_of(engine) if group.name == "zygote")
+    assert (groups_left(engine, "*")[0].parent / "cgroup.procs").read_text() == ""
+    zygote = next(group for group in groups_left(engine, "*") if group.name == "zygote")
     assert str(engine.client.status()["zygote"]["pid"]) in (zygote / "cgroup.procs").read_text().split()
 
 
@@ -461,7 +452,7 @@ def test_without_its_zygote_a_box_starts_cold_under_the_same_limits(engine: Engi
 def test_a_killed_engine_leaves_nothing_running_and_the_next_one_cleans_up(engine: Engine) -> None:
     box = engine.client.start(make_request(SLEEPER, **GENEROUS))
     first_output(box)
-    pids, left = boxes_of(engine), groups_of(engine)
+    pids, left = boxes_of(engine), groups_left(engine, "*")
     assert pids and left
     engine.process.kill()
     engine.process.wait()

@@ -36,7 +36,7 @@ MEMORY_MIB = 2048
 FREE_MIB = 256  # on the disk, for what the tests write
 SECONDS = int(os.environ.get("VM_SECONDS") or 5400)  # without KVM everything takes some twenty times as long
 # The guest has nothing to hide from itself, and guards against its processor's faults are dear in emulation.
-KERNEL_WORDS = "console=ttyS0 loglevel=4 panic=-1 cgroup_no_v1=all mitigations=off random.trust_cpu=on"
+KERNEL_WORDS = "console=ttyS0 loglevel=3 panic=-1 cgroup_no_v1=all mitigations=off random.trust_cpu=on"
 ENDED = re.compile(r"^tests ended with (\d+)\r?$", re.MULTILINE)
 
 
