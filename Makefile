@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 /usr/bin/python3 python3.14 python3.13 python
   $$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 SITE = .venv/bin/python
 
-.PHONY: run setup setup-tests test bench lint format
+.PHONY: run setup setup-tests test test-cgroup2 bench lint format
 .DEFAULT_GOAL := run
 
 run: setup
@@ -29,6 +29,10 @@ bench: setup-tests
 
 bench-%: setup-tests
 	@exec $(SITE) -m tests.benchmarks $*
+
+# In a virtual machine that has control groups version 2 only (tests/vm/README.md); slow.
+test-cgroup2: setup-tests
+	@exec $(SITE) -m tests.vm.run $(ARGS)
 
 lint: setup-tests
 	@$(SITE) -m ruff check .

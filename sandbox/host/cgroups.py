@@ -20,6 +20,7 @@ CORE_PERIOD_MICROSECONDS = 100_000  # quota = period: one core
 CONTROLLERS_V1 = ("memory", "pids", "cpu", "cpuacct")
 CONTROLLERS_V2 = ("memory", "pids", "cpu")
 REMOVE_SECONDS = 2.0
+ASIDE = "playground-engine"  # the group of the engine itself, on version 2
 
 
 @dataclass(frozen=True)
@@ -208,35 +209,75 @@ class GroupV1(Group):
 
 
 def _find_v2(name: str) -> Parent | None:
-    mount = next(
-        (
-            Path(line.split()[1])
-            for line in Path("/proc/self/mounts").read_text().splitlines()
-            if line.split()[2] == "cgroup2"
-        ),
-        None,
-    )
-    if mount is None:
+    own = _own_group()
+    if own is None or not set(CONTROLLERS_V2) <= set(_read(own / "cgroup.controllers").split()):
         return None
+    place = own
+    if own.name == ASIDE:  # started by somebody who stepped aside with an earlier engine
+        place = own.parent
+    elif (own / "cgroup.type").exists():  # only the machine's root group has none; a container's root group has
+        _step_aside(own)
+    controllers = " ".join(f"+{controller}" for controller in CONTROLLERS_V2)
+    _write(place / "cgroup.subtree_control", controllers)
+    directory = place / name
+    directory.mkdir(exist_ok=True)
+    _write(directory / "cgroup.subtree_control", controllers)
+    parent = ParentV2(directory)
+    _try_move(parent)
+    return parent
+
+
+def _own_group() -> Path | None:
+    """Of this process, where it can be seen: in a container a part of the hierarchy may be mounted, or none."""
     own = next(
-        line.removeprefix("0::")
-        for line in Path("/proc/self/cgroup").read_text().splitlines()
-        if line.startswith("0::")
+        (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), None
     )
-    own_directory = mount / own.lstrip("/")
-    if not set(CONTROLLERS_V2) <= set(_read(own_directory / "cgroup.controllers").split()):
+    if own is None:
         return None
-    # A group with processes of its own may not give controllers to its children (except the root): step aside.
-    if own_directory != mount:
-        aside = own_directory / "engine"
-        aside.mkdir(exist_ok=True)
-        for pid in _read_pids(own_directory):
-            _write(aside / "cgroup.procs", pid)
-    _write(own_directory / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2))
-    parent = own_directory / name
-    parent.mkdir(exist_ok=True)
-    _write(parent / "cgroup.subtree_control", " ".join(f"+{controller}" for controller in CONTROLLERS_V2))
-    return ParentV2(parent)
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):  # the uppermost mount is the last
+        fields, _, rest = line.partition(" - ")
+        root, place = fields.split()[3:5]
+        if rest.split()[0] == "cgroup2" and (own + "/").startswith(root.rstrip("/") + "/"):
+            return Path(place) / own.removeprefix(root).lstrip("/")
+    return None
+
+
+def _step_aside(group: Path) -> None:
+    """Move all processes of this group into one below: a group that gives controllers to its children may have none.
+
+    Those are ours and whoever started us. Raises OSError where the group was not delegated, before anything has moved.
+    """
+    aside = group / ASIDE
+    aside.mkdir(exist_ok=True)
+    try:
+        for pid in (os.getpid(), *_read_pids(group)):
+            _move(pid, aside)
+    except OSError:
+        _remove_directory(aside)
+        raise
+    for _ in range(10):
+        for pid in _read_pids(group):  # forked meanwhile
+            _move(pid, aside)
+
+
+def _move(pid: int, group: Path) -> None:
+    try:
+        _write(group / "cgroup.procs", pid)
+    except ProcessLookupError:
+        pass  # it has just ended
+
+
+def _try_move(parent: Parent) -> None:
+    """Into a group and back: whether we may must be known before the first box, and making groups does not show it."""
+    own = _own_group()
+    probe = parent.make("probe")
+    try:
+        probe.limit(64 << 20, 8, 1)
+        probe.add(os.getpid())
+        if own is not None:
+            _move(os.getpid(), own)
+    finally:
+        probe.remove()
 
 
 class ParentV2(Parent):
@@ -328,7 +369,8 @@ def _read_pairs(path: Path) -> dict[str, int]:
 
 
 def _read_pids(path: Path) -> list[int]:
-    return [int(line) for line in _read(path / "cgroup.procs").split()]
+    # 0 stands for a process of another pid namespace; to kill() and the kernel's files it would mean ourselves.
+    return [int(line) for line in _read(path / "cgroup.procs").split() if line != "0"]
 
 
 def _children(path: Path) -> list[Path]:

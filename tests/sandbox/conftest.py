@@ -83,8 +83,12 @@ class Engine:
         uid: int | None = None,
         start_with: str = "",
         extra: dict[str, str] | None = None,
+        before: tuple[str, ...] = (),
+        patience: float = START_SECONDS,
     ) -> None:
+        """`before`: a command that ends in running the words after it; `patience`: seconds the start may take."""
         self.directory = directory
+        self.patience = patience
         self.socket = directory / "engine.sock"
         self.log = directory / "engine.log"
         self.state = directory / "state"
@@ -101,7 +105,7 @@ class Engine:
             for path in (directory, self.state, self.store):
                 os.chown(path, uid, uid)
         program = ["-c", start_with] if start_with else ["-m", "sandbox.host.engine"]
-        self.words = [*python, *program, "--socket", str(self.socket), "--env", str(environment)]
+        self.words = [*before, *python, *program, "--socket", str(self.socket), "--env", str(environment)]
         self.words += ["--store", str(self.store), "--state", str(self.state), *options]
         self._root, self._variables = root, variables
         self.start()
@@ -109,7 +113,7 @@ class Engine:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.words, cwd=self._root, env=self._variables, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 self.status = EngineClient(self.socket).status()
@@ -125,7 +129,7 @@ class Engine:
             self.wait_for_zygote()
 
     def wait_for_zygote(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.patience
         while self.client.status()["zygote"]["state"] != "ready":
             if time.monotonic() > deadline:
                 raise AssertionError(f"the zygote is not ready:\n{self.log.read_text()}")
@@ -134,7 +138,7 @@ class Engine:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(15)
+            self.process.wait(max(15, self.patience / 4))
 
     @property
     def client(self) -> EngineClient:

@@ -109,9 +109,9 @@ def groups_left(engine: Engine, name: str) -> list[Path]:
 
     parent = "playground-" + hashlib.sha256(os.fsencode(engine.state.resolve())).hexdigest()[:10]
     found = []
-    for controller in Path("/sys/fs/cgroup").iterdir():
+    for directory in Path("/sys/fs/cgroup").rglob(parent):  # below each controller, or wherever the engine was started
         try:
-            found += [path for path in (controller / parent).iterdir() if path.is_dir() and fnmatch(path.name, name)]
+            found += [path for path in directory.iterdir() if path.is_dir() and fnmatch(path.name, name)]
         except OSError:
             continue
     return found
