@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
     if "--tests" in arguments:
         steps.insert(2, ("Test tools", lambda: install_packages("requirements-dev.txt")))
         steps.append(("Chromium", install_chromium))
+        steps.append(("Podman", install_podman))
     try:
         for number, (name, step) in enumerate(steps, 1):
             began = time.monotonic()
@@ -172,6 +173,22 @@ def install_chromium() -> bool:
         _run(command, advice, environment=quiet)
     if not find_chromium():
         raise StepFailed(advice)
+    return True
+
+
+def install_podman() -> bool:
+    """Where root has apt. Elsewhere the tests of the Docker backend are skipped, and say so."""
+    apt = shutil.which("apt-get")
+    if shutil.which("podman") or os.getuid() != 0 or apt is None:
+        return False
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # runc, because crun refuses machines that have control groups of both versions.
+    packages = ["podman", "runc"]
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
+    ):
+        _run(command, "The tests of the Docker backend need it:  apt install podman runc", environment=quiet)
     return True
 
 

@@ -180,7 +180,7 @@ class Box:
                 {
                     "entry": request.entry,
                     "params": request.params,
-                    "rlimits": program_limits(limits, walls.group is not None),
+                    "rlimits": program_limits(limits, walls.limited),
                     "cores": limits.cores,
                     "layer": None if request.layer is None else "first" if self._overrides else "last",
                     "session": request.session,
@@ -220,7 +220,7 @@ class Box:
         if usage.cpu_seconds > self.limits.cpu_seconds:
             self.stop("cpu_seconds")
         elif usage.out_of_memory_kills or (
-            self.walls.group is None and usage.memory_bytes > self.limits.memory_bytes + self.limits.disk_bytes
+            not self.walls.limited and usage.memory_bytes > self.limits.memory_bytes + self.limits.disk_bytes
         ):
             self.stop("memory_bytes")
 
@@ -304,6 +304,8 @@ class Box:
         if self._kill_timer is not None:
             self._kill_timer.cancel()
         await self.walls.end()
+        if not self.walls.local:
+            self._look_at_usage()  # whether a container ran out of memory is known for certain once it has ended
         if self._output is not None and not self.begun:
             self._output.drop()
         elif self._output is not None:

@@ -30,6 +30,7 @@ _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and
 
 class Cold:
     start = "cold"
+    local = True
 
     def __init__(self, nsjail: Path, staging: Staging) -> None:
         self._nsjail = nsjail
@@ -94,6 +95,9 @@ class Jail:
 
     def log(self) -> str:
         return self._text.decode("utf-8", "replace")
+
+    def usage(self) -> None:
+        return None
 
     def _on_end(self) -> None:
         self._loop.remove_reader(self._descriptor)

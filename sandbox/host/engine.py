@@ -3,8 +3,8 @@ D`.
 
 It trusts whoever may open its socket and has the same uid (or is root), and nobody else. It imports no Django and
 holds no credentials, so there is nothing in it for a box to find. A box is one that stood ready, or a fork of the
-zygote, or, where neither is to be had, a cold nsjail; it lives no longer than the connection that asked for it, and no
-longer than this process.
+zygote, or, where neither is to be had, a cold nsjail; with another backend it is a container or a pod. It lives no
+longer than the connection that asked for it, and no longer than this process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sandbox.host import cgroups, diagnosis
+from sandbox.host import backends, cgroups, diagnosis
 from sandbox.host.admission import Admission
 from sandbox.host.box import Box
 from sandbox.host.cold import Cold
@@ -84,6 +84,9 @@ class Engine:
         options = self.options
         # The socket's name makes the groups' name: two engines on a machine must not sweep each other's boxes.
         self.group_name = "playground-" + hashlib.sha256(os.fsencode(options.state.resolve())).hexdigest()[:10]
+        if options.backend != "nsjail":
+            self._prepare_backend()
+            return
         self.reason = diagnosis.missing_environment(options.env)
         try:
             nsjail = find_nsjail()
@@ -91,7 +94,7 @@ class Engine:
                 directory.mkdir(parents=True, exist_ok=True)
             self.identities = Identities()
             self.staging = prepare(options.env, options.store, options.layers, options.state)
-            self.cold = Cold(nsjail, self.staging)
+            self.cold: Launcher = Cold(nsjail, self.staging)
         except NsjailMissing as error:
             self.reason = str(error)
         except StagingError as error:
@@ -118,6 +121,15 @@ class Engine:
                 return await self._build_walls(self.zygote, place)
 
             self.ready = ReadyBoxes(build, options.ready)
+
+    def _prepare_backend(self) -> None:
+        """Where somebody else makes the boxes: no groups, no zygote, nothing mounted here."""
+        self.identities = Identities(distinct=True)
+        try:
+            self.cold = backends.launcher(self.options, self.group_name)
+            self.reason = ""
+        except backends.BackendMissing as error:
+            self.reason = str(error)
 
     async def serve(self) -> None:
         path = self.options.socket
@@ -162,11 +174,13 @@ class Engine:
     async def check(self) -> None:
         """Run a real box, cold, as that needs least; its failure becomes the reason."""
         async with self._check_lock:
-            if self.reason and not hasattr(self, "staging"):
-                return
+            if not hasattr(self, "cold") and self.options.backend != "nsjail":
+                await asyncio.to_thread(self._prepare_backend)  # it may have come since
             self._checked_at = time.monotonic()
+            if not hasattr(self, "cold"):
+                return
             self.reason = await self._try_box("cold")
-            if not self.reason and self.options.production and self.parent is None:
+            if not self.reason and self.options.production and self.parent is None and self.options.backend == "nsjail":
                 self.reason = (
                     "There are no control groups here, so the memory and processor time of a program's processes "
                     "together cannot be limited. In production programs are refused then: run the engine as root or "
@@ -185,6 +199,8 @@ class Engine:
         ended = events[-1] if events else {}
         if ended.get("outcome") == "succeeded" and printed == "42\n":
             return ""
+        if self.options.backend != "nsjail":
+            return f"A trial program in {self.options.backend} ended with: {ended.get('outcome')}. {log}"
         errors = "".join(event["text"] for event in events if event["type"] == "stderr")
         return diagnosis.why_a_box_failed(ended.get("outcome", "nothing"), log, errors)
 
@@ -205,6 +221,7 @@ class Engine:
             "protocol": PROTOCOL_VERSION,
             "root": os.geteuid() == 0,
             "cgroups": self.parent.version if self.parent is not None else "none",
+            "backend": self.options.backend,
             "zygote": self._zygote_status(),
             "ready_boxes": len(self.ready) if self.ready is not None else 0,
         }
@@ -394,7 +411,8 @@ class Engine:
 
     async def _find_walls(self, start: str, request: BoxRequest) -> Walls | None:
         made = 0 if request.layer is None else (self.options.layers / request.layer).stat().st_mtime_ns
-        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made)
+        limits = None if self.options.backend == "nsjail" else request.limits
+        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made, limits)
         if start == "ready":
             return self.ready.take(place) if self.ready is not None else None
         if start == "fork":
@@ -532,6 +550,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--store", type=Path, required=True, help="market data; its snapshots are what boxes see")
     parser.add_argument("--layers", type=Path, help="locked packages; boxes see the one they ask for (STATE/layers)")
     parser.add_argument("--state", type=Path, required=True, help="a directory of the engine's own")
+    parser.add_argument("--backend", choices=("nsjail", *backends.NAMES), default="nsjail", help="who makes the boxes")
+    backends.add_options(parser)
     parser.add_argument("--no-zygote", dest="zygote", action="store_false", help="every box starts cold")
     parser.add_argument("--ready", type=int, default=2 * (os.cpu_count() or 1), help="most boxes built ahead of need")
     parser.add_argument("--max-boxes", type=int, default=max(4, 2 * (os.cpu_count() or 1)))

@@ -21,10 +21,12 @@ class NoFreeNumbers(Exception):
 
 
 class Identities:
-    """Hands out one number per living box. For an ordinary user there is only that user, whom all boxes share."""
+    """Hands out one number per living box. For an ordinary user there is only that user, whom all boxes share, unless
+    somebody else makes the boxes.
+    """
 
-    def __init__(self) -> None:
-        self.distinct = os.geteuid() == 0
+    def __init__(self, distinct: bool | None = None) -> None:
+        self.distinct = os.geteuid() == 0 if distinct is None else distinct
         self.first = _free_block() if self.distinct else 0  # the zygote's own; boxes have the ones after it
         self._used: set[int] = set()
         self._next = 0

@@ -1,7 +1,7 @@
 """How is a box made? A launcher starts inside/init.py with the box's ends of its pipes, and can take it away again.
 
-There is one for each kind of wall: a fork of the zygote (zygote.py), an nsjail per box (cold.py). What happens to the
-box after that is the same for all and stands in box.py.
+There is one for each kind of wall: a fork of the zygote (zygote.py), an nsjail per box (cold.py), a container
+(containers.py), a pod (pods.py). What happens to the box after that is the same for all and stands in box.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import os
 import socket
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from sandbox.host.cgroups import Usage
+from sandbox.protocol import Limits
 
 
 class LaunchFailed(Exception):
@@ -33,6 +36,7 @@ class Place:
     snapshot: str | None = None
     layer: str | None = None
     layer_made: int = 0  # nanoseconds; a layer that was removed and made again is another directory, so another place
+    limits: Limits | None = None  # for walls that set them themselves
 
 
 class Ends:
@@ -62,9 +66,13 @@ class Launched(Protocol):
     def log(self) -> str:
         """What was said about it, for operators and never for users."""
 
+    def usage(self) -> Usage | None:
+        """What the program uses, as those tell who run it; None where the engine has a group to ask."""
+
 
 class Launcher(Protocol):
-    start: str  # what `ended` events say: "ready", "fork" or "cold"
+    start: str  # what `ended` events say: "ready", "fork", "cold", "docker" or "kubernetes"
+    local: bool  # its processes are children of this machine's engine, which counts, limits and ends them
 
     async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
         """Start a box. Raises LaunchFailed or OSError. The ends stay the caller's, who closes them."""

@@ -36,8 +36,8 @@ def filter_program(machine: str = platform.machine()) -> bytes:
     process: their numbers mean other calls. Raises ValueError for a policy that contradicts itself or a machine
     without a table.
     """
-    policy = _read("seccomp.toml")
-    tables = _read("syscalls.toml")
+    policy = read_policy("seccomp.toml")
+    tables = read_policy("syscalls.toml")
     if machine not in tables:
         raise ValueError(f"There is no table of system calls for {machine} in {POLICY / 'syscalls.toml'}.")
     numbers = {name: int(number) for name, number in _pairs(tables[machine]["calls"])}
@@ -109,6 +109,6 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     return [(name, number) for name, _, number in (word.partition("=") for word in text.split())]
 
 
-def _read(name: str) -> dict[str, Any]:
+def read_policy(name: str) -> dict[str, Any]:
     with (POLICY / name).open("rb") as file:
         return tomllib.load(file)

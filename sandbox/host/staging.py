@@ -61,12 +61,13 @@ def interpreter_prefix(environment: Path) -> Path | None:
     return python.parent.parent
 
 
-def prepare(environment: Path, store: Path, layers: Path, state: Path) -> Staging:
+def prepare(environment: Path, store: Path, layers: Path, state: Path, private: bool = True) -> Staging:
+    """private: in a place of the engine's own if it is root's; else where things are, for others to mount."""
     environment, store, layers, state = (path.resolve() for path in (environment, store, layers, state))
     etc = state / "etc"
     write_etc(etc)
     prefix = interpreter_prefix(environment)
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or not private:
         return Staging(environment, prefix, prefix, INSIDE, SDK, store, layers, etc)
     sources = {"environment": environment, "inside": INSIDE, "sdk": SDK, "store": store}
     sources |= {"layers": layers, "etc": etc}

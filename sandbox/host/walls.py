@@ -32,9 +32,10 @@ class Walls:
         self.name = name
         self.place = place
         self.start = launcher.start
+        self.local = launcher.local
         self.identity = identity
         self.group: Group | None = None
-        self.pid = 0  # of init, as this machine counts
+        self.pid = 0  # of init, as this machine counts; none where it is not this machine's
         self.used_before = 0.0  # processor seconds of the building, which are not the program's
         self.built_at = 0.0
         self.steps: dict[str, float] = {}  # of the building, in seconds
@@ -47,12 +48,13 @@ class Walls:
         self._writers: dict[str, Writer] = {}
         self._loop = asyncio.get_running_loop()
         self._log = ""
+        self._last_usage: Usage | None = None
 
     # Building
 
     async def build(self) -> None:
         """Until init waits for its job. Raises LaunchFailed, OSError or TimeoutError."""
-        if self._parent is not None:
+        if self._parent is not None and self.local:
             self.group = self._parent.make(self.name)
         begun = time.monotonic()
         ends = self._make_pipes()
@@ -67,11 +69,13 @@ class Walls:
             done, _ = await asyncio.wait({waiting, gone}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if waiting not in done:
                 raise LaunchFailed("process 1 of the box did not answer")
-            self.pid = waiting.result()
+            if self.local:
+                self.pid = waiting.result()
         finally:
             waiting.cancel()
             gone.cancel()
-        self._init_descriptor = os.pidfd_open(self.pid)
+        if self.local:
+            self._init_descriptor = os.pidfd_open(self.pid)
         if self.group is not None:
             self.group.add(self.pid)  # everything the box does comes after this
         self.control.send({"type": "go", **self._launcher.go(self.identity, self.place)})
@@ -123,10 +127,15 @@ class Walls:
         return self.control is not None and not self.control.closed
 
     def usage(self) -> Usage | None:
-        """What the program has used so far; None where there is no group to ask."""
-        if self.group is None:
-            return None
-        return self.group.usage().since(self.used_before)
+        """What the program has used so far; None where there is nobody to ask."""
+        if self.group is not None:
+            return self.group.usage().since(self.used_before)
+        return self._launched.usage() if self._launched is not None else self._last_usage
+
+    @property
+    def limited(self) -> bool:
+        """Whether the sums over all processes are limited by the kernel, and not only looked at."""
+        return self.group is not None or not self.local
 
     def kill(self) -> None:
         """SIGKILL to process 1: the kernel ends its pid namespace before the box can answer."""
@@ -154,7 +163,7 @@ class Walls:
             self._init_descriptor = None  # its number may be another box's by now
         if self._launched is not None:
             await self._launched.clear()
-            self._log = self._launched.log()
+            self._log, self._last_usage = self._launched.log(), self._launched.usage()
             self._launched = None
 
     async def remove(self) -> None:

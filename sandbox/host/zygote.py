@@ -46,6 +46,7 @@ class Zygote:
     """The launcher of forked boxes. `usable` says whether it is worth asking."""
 
     start = "fork"
+    local = True
 
     def __init__(
         self,
@@ -360,6 +361,9 @@ class _Forked:
 
     def log(self) -> str:
         return ""
+
+    def usage(self) -> None:
+        return None
 
 
 async def _first_message(connection: socket.socket, expected: bytes, jail: Jail) -> int:

@@ -6,9 +6,10 @@ signals to it from inside, as long as it has no handler for them: see drop_signa
 ptrace and process_vm_*) or open its descriptors (there is no /proc). It speaks to the engine on the control socket,
 which the program never holds: 4-byte length, a kind (J for a JSON object, D for bytes of a file), the body.
 
-It is started in one of two ways and does the same in both: by nsjail, inside finished walls (cold), or as a fork of the
-zygote, around which it puts the walls itself (sandbox/inside/isolate.py). The program is forked before there is
-anything to run, so that a box can wait, complete, for the moment somebody presses Run.
+It is started in one of three ways and does the same in all: by nsjail, inside finished walls (cold); in a container,
+where the socket and the pipes travel on one stream (sandbox/inside/stream.py); or as a fork of the zygote, around which
+it puts the walls itself (sandbox/inside/isolate.py). The program is forked before there is anything to run, so that a
+box can wait, complete, for the moment somebody presses Run.
 
 It never follows a link, opens a FIFO or imports anything from a directory the program can write.
 """
@@ -66,6 +67,12 @@ class Control:
         while (message := self._next()) is None:
             self._fill()
         return message
+
+    def forked(self) -> None:
+        """The program's process has been forked."""
+
+    def finish(self) -> None:
+        """Everything has been said; the process may leave."""
 
     def receive_ready(self) -> list[dict]:
         """The messages that have come, after the socket was found readable."""
@@ -132,8 +139,15 @@ class Finished:
 
 
 def main() -> None:
-    control, rich, inbox = map(int, sys.argv[1:4])
-    start(Control(control), rich, inbox, Finished())
+    if sys.argv[1:] == ["stream"]:
+        sys.path.insert(0, "/opt/inside")
+        from qfp_inside import stream
+
+        sys.path.remove("/opt/inside")
+        control, rich, inbox = stream.open_box()
+        start(control, rich, inbox, Finished())
+    descriptors = [int(word) for word in sys.argv[1:4]]
+    start(Control(descriptors[0]), descriptors[1], descriptors[2], Finished())
 
 
 def start(control: Control, rich: int, inbox: int, walls) -> None:
@@ -148,6 +162,7 @@ def start(control: Control, rich: int, inbox: int, walls) -> None:
         walls.enter(go, steps)
         program, standing, gate = fork_program(rich, inbox, walls)
         steps.done("fork of the program's process")
+        control.forked()
         if (word := os.read(standing, 400)) != b".":
             raise RuntimeError(word.decode("utf-8", "replace") or "the program's process ended")
         os.close(standing)
@@ -165,9 +180,11 @@ def start(control: Control, rich: int, inbox: int, walls) -> None:
         control.send(watch.report(left, walls.resident_bytes))
         collect_artefacts(control, job)
         control.send({"type": "done"})
+        control.finish()
     except Exception as error:  # or the engine is gone: leaving ends every process of this pid namespace
         try:
             control.send({"type": "failed", "text": f"{type(error).__name__}: {error}"[:500]})
+            control.finish()
         except OSError:
             pass
     os._exit(0)

@@ -18,6 +18,8 @@ import pytest
 
 from sandbox.client import BoxRequest, EngineClient, EngineUnavailable, Limits
 from tests.sandbox.host_checks import Host
+from tests.sandbox.podman import Podman
+from tests.sandbox.podman import why_not as why_not_podman
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = Path(os.environ.get("SANDBOX_ENV") or Path(os.environ.get("DATA_DIR") or ROOT / ".data") / "sandbox-env")
@@ -125,7 +127,7 @@ class Engine:
         if not self.status["ready"]:
             self.stop()
             raise AssertionError(f"the engine is not ready: {self.status['reason']}")
-        if "--no-zygote" not in self.words:
+        if self.status["backend"] == "nsjail" and "--no-zygote" not in self.words:
             self.wait_for_zygote()
 
     def wait_for_zygote(self) -> None:
@@ -215,6 +217,24 @@ def host() -> Iterator[Host]:
     host = Host()
     yield host
     host.close()
+
+
+def podman() -> Iterator[Podman]:
+    reason = why_not_podman()
+    if reason:
+        pytest.skip(reason)
+    service = Podman()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def docker_engine(podman: Podman) -> Iterator[Engine]:
+    """An engine whose boxes are containers."""
+    with _directory() as directory:
+        engine = Engine(directory, "--backend", "docker", "--docker-url", podman.url)
+        yield engine
+        engine.stop()
 
 
 @pytest.fixture

@@ -1,0 +1,166 @@
+"""Boxes that are containers: held like the others, limited like the others, and gone like the others."""
+
+# ruff: noqa: E501  (programs for the box read better in one line)
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.sandbox.attacks import ATTACKS, PRELUDE
+from tests.sandbox.conftest import MEGABYTE, Engine, make_request
+from tests.sandbox.podman import Podman
+from tests.sandbox.test_corpus import PROGRAMS, _run
+
+# What every container has and a box of nsjail does not: its runtime needs it. What it may be used for is tested below.
+OF_A_CONTAINER = {
+    "filesystem: homes, mounts and state of the host",  # /proc, /sys and /run are there
+    "filesystem: devices that are there",  # a terminal's
+    "processes: only its own are there",  # the relay is a thread of process 1 and has a number
+    "identity: no capabilities, no groups",  # its group is its own, and has the number it has outside
+    "leaks: paths of the host in /proc",  # there, and closed
+}
+# Each costs a container of about a second, so one or two of each kind; SANDBOX_ALL=1 runs them all.
+CHOSEN = (
+    "filesystem: password and shadow files",
+    "filesystem: writing where it may only read",
+    "filesystem: a device node",
+    "filesystem: becoming another by a setuid program",
+    "network: sockets of every family",
+    "syscalls: new namespaces by unshare",
+    "syscalls: clone3",
+    "syscalls: tracing and other memory",
+    "syscalls: x32 numbers are killed",
+    "processes: process 1 cannot be ended or stopped",
+    "identity: becoming root",
+    "identity: no new privileges, and no way back",
+    "leaks: environment",
+    "leaks: open descriptors",
+    "leaks: paths of the host in modules",
+)
+CHOSEN_PROGRAMS = ("fs_disk_fill", "procfs_environ", "link_symlink_artefact", "proc_double_fork_daemon", "xrun_file")
+ALL = bool(os.environ.get("SANDBOX_ALL"))
+SLEEPER = "print('on', flush=True)\nimport time\ntime.sleep(60)"
+
+
+def wait_until(condition, seconds: float = 15.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def nothing_is_left(podman: Podman) -> bool:
+    return not podman.containers() and not podman.volumes()
+
+
+@pytest.mark.parametrize("name", sorted(set(ATTACKS) - OF_A_CONTAINER) if ALL else CHOSEN)
+def test_the_container_holds(docker_engine: Engine, name: str) -> None:
+    result = docker_engine.run(PRELUDE + ATTACKS[name])
+    assert "ESCAPED" not in result.stdout, result.stdout
+    assert "HELD" in result.stdout, (result.outcome, result.stderr)
+    assert "QFPTOKEN" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "program", [each for each in PROGRAMS if ALL or each.stem in CHOSEN_PROGRAMS], ids=lambda path: path.stem
+)
+def test_a_program_of_the_corpus_is_held(docker_engine: Engine, program) -> None:
+    _run(docker_engine, program)
+
+
+def test_nothing_in_proc_and_sys_can_be_read_or_written(docker_engine: Engine) -> None:
+    source = """
+import os
+opened = []
+for path in ('/proc/self/mountinfo', '/proc/mounts', '/proc/1/environ', '/proc/self/environ', '/proc/keys', '/proc/cpuinfo', '/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes', '/proc/1/fd/0'):
+    try: open(path).close(); opened.append(path)
+    except OSError: pass
+for path in ('/proc/self/oom_score_adj', '/proc/self/comm', '/proc/sysrq-trigger', '/proc/sys/kernel/core_pattern'):
+    try: open(path, 'w').close(); opened.append(path)
+    except OSError: pass
+print(opened)
+"""
+    assert docker_engine.run(source).stdout == "[]\n"
+
+
+def test_files_can_be_moved_between_directories_all_the_same(docker_engine: Engine) -> None:
+    source = "import os\nos.makedirs('a'); os.makedirs('/tmp/b'); open('a/x', 'w').close(); os.rename('a/x', '/tmp/b/x'); print(os.listdir('/tmp/b'))"
+    assert docker_engine.run(source).stdout == "['x']\n"
+
+
+def test_the_relay_cannot_be_ended_by_the_program(docker_engine: Engine) -> None:
+    source = """
+import os, signal, time
+for pid in range(1, os.getpid()):
+    for number in (signal.SIGTERM, signal.SIGSTOP, signal.SIGKILL):
+        try: os.kill(pid, number)
+        except OSError: pass
+time.sleep(.3); print('still here')
+"""
+    result = docker_engine.run(source)
+    assert (result.outcome, result.stdout) == ("succeeded", "still here\n")
+
+
+def test_the_daemon_was_told_every_limit(docker_engine: Engine, podman: Podman) -> None:
+    request = make_request(SLEEPER, memory_bytes=200 * MEGABYTE, disk_bytes=10 * MEGABYTE, processes=20)
+    with docker_engine.client.start(request) as box:
+        for event in box.events():
+            if event is not None and event["type"] == "stdout":
+                break
+        (found,) = podman.containers()
+        details = podman.api.inspect_container(found["Id"])
+    host = details["HostConfig"]
+    assert host["Memory"] == host["MemorySwap"] == 200 * MEGABYTE + 10 * MEGABYTE + 32 * MEGABYTE
+    assert host["PidsLimit"] == 22
+    assert host["NanoCpus"] == 1_000_000_000
+    assert host["NetworkMode"] == "none"
+    assert {"ALL"} <= set(host["CapDrop"]) or {"CHOWN", "SETUID", "KILL"} <= set(host["CapDrop"])
+    assert "no-new-privileges" in host["SecurityOpt"]
+    assert int(details["Config"]["User"].partition(":")[0]) > 1000
+    assert wait_until(lambda: nothing_is_left(podman))
+
+
+def test_it_is_stopped_interrupted_and_asked(docker_engine: Engine) -> None:
+    def on_event(box, event):
+        if event["type"] == "stdout" and "on" in event["text"]:
+            box.cancel()
+
+    assert docker_engine.run(SLEEPER, on_event=on_event).outcome == "cancelled"
+
+    def interrupt(box, event):
+        if event["type"] == "stdout" and "on" in event["text"]:
+            box.interrupt()
+
+    source = "import time\ntry:\n    print('on', flush=True)\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    print('heard')"
+    assert docker_engine.run(source, on_event=interrupt).stdout == "on\nheard\n"
+    assert docker_engine.run("print('Hello', input('Who? '))", answers=("you",)).stdout.endswith("Hello you\n")
+
+
+def test_an_engine_that_is_killed_leaves_no_program_running(make_engine, podman: Podman) -> None:
+    engine = make_engine("--backend", "docker", "--docker-url", podman.url)
+    box = engine.client.start(make_request(SLEEPER))
+    for event in box.events():
+        if event is not None and event["type"] == "stdout":
+            break
+    engine.process.send_signal(signal.SIGKILL)
+    engine.process.wait()
+    assert wait_until(lambda: not podman.api.containers())  # those that run
+    assert podman.containers()  # its name is left
+    engine.start()
+    assert wait_until(lambda: nothing_is_left(podman))
+
+
+def test_a_runtime_that_is_not_there_is_named(make_engine, podman: Podman) -> None:
+    """Podman would say nothing and use its usual one: then the engine has to."""
+    with pytest.raises(AssertionError, match="runsc-elsewhere"):
+        make_engine("--backend", "docker", "--docker-url", podman.url, "--runtime", "runsc-elsewhere")
+
+
+def test_a_daemon_that_is_not_there_is_said(make_engine, tmp_path) -> None:
+    with pytest.raises(AssertionError, match="Docker does not answer"):
+        make_engine("--backend", "docker", "--docker-url", f"unix://{tmp_path}/nobody.sock")
