@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.host import diagnosis
+from sandbox.host.devices import Device
 from sandbox.host.launching import Launcher
 from sandbox.host.staging import prepare
 
@@ -26,12 +28,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--runtime", default="", help="such as runsc (gVisor); the one that is usual there if not said")
 
 
-def launcher(options: argparse.Namespace, owner: str) -> Launcher:
+def launcher(options: argparse.Namespace, owner: str, device: Device | None) -> Launcher:
     """owner: what this engine's containers are labelled with. Raises BackendMissing."""
-    return _docker(options, owner)
+    return _docker(options, owner, device)
 
 
-def _docker(options: argparse.Namespace, owner: str) -> Containers:
+def _docker(options: argparse.Namespace, owner: str, device: Device | None) -> Containers:
     # Its client takes a third of a second to import, which no other engine should pay.
     from sandbox.host import containers
 
@@ -42,6 +44,7 @@ def _docker(options: argparse.Namespace, owner: str) -> Containers:
     for directory in (options.store, options.layers):
         directory.mkdir(parents=True, exist_ok=True)
     staging = prepare(options.env, options.store, options.layers, options.state, private=False)
+    staging = replace(staging, device=device)
     try:
         return containers.Containers(options.docker_url, staging, options.state, owner, options.image, options.runtime)
     except containers.DockerMissing as error:

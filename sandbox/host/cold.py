@@ -44,7 +44,7 @@ class Cold:
         return Jail(command, (ends.control.fileno(), ends.rich, ends.inbox), (ends.stdin, ends.stdout, ends.stderr))
 
     def go(self, identity: Identity, place: Place) -> dict[str, Any]:
-        return {"filter": base64.b64encode(filter_program()).decode("ascii")}
+        return {"filter": base64.b64encode(filter_program(self._staging.device)).decode("ascii")}
 
 
 class Jail:

@@ -31,6 +31,7 @@ from docker.types import Mount, Ulimit
 
 from sandbox.host.bridge import Bridge, SocketStream
 from sandbox.host.cgroups import Usage
+from sandbox.host.devices import Device
 from sandbox.host.launching import Ends, Identity, Launched, LaunchFailed, Place
 from sandbox.host.nsjail import ENVIRONMENT, MAX_INODES, PYTHON, SYSTEM_LINKS, read_only_mounts
 from sandbox.host.profile import docker_profile
@@ -51,10 +52,6 @@ ANSWER_SECONDS = 30
 LINKS = (*SYSTEM_LINKS, ("/tmp", "box/.tmp"))
 ETC_FILES = ("passwd", "group", "hosts", "hostname", "nsswitch.conf", "fonts/fonts.conf", "ld.so.cache")
 HEADER = struct.Struct(">B3xI")  # of the daemon's own framing: 1 is stdout, 2 is stderr
-BOX_COMMAND = (
-    *("/usr/bin/env", "-i", *(f"{name}={value}" for name, value in ENVIRONMENT.items())),
-    *(*PYTHON, "/opt/inside/qfp_inside/init.py", "stream"),
-)
 
 
 class DockerMissing(Exception):
@@ -106,7 +103,7 @@ class Containers:
         return container
 
     def go(self, identity: Identity, place: Place) -> dict[str, Any]:
-        return {"filter": base64.b64encode(filter_program()).decode("ascii")}
+        return {"filter": base64.b64encode(filter_program(self._staging.device)).decode("ascii")}
 
     def _create(self, name: str, identity: Identity, place: Place) -> socket.socket:
         limits = place.limits
@@ -139,10 +136,11 @@ class Containers:
             security_opt=["no-new-privileges", self._profile],
             log_config={"type": "none"},
             runtime=self._runtime or None,
+            devices=[f"{node}:{node}:rw" for node in self._nodes(place)],
         )
         self._api.create_container(
             self._image,
-            command=list(BOX_COMMAND),
+            command=box_command(self._staging.device),
             name=name,
             hostname="box",
             user=f"{identity.uid}:{identity.gid}",
@@ -158,11 +156,17 @@ class Containers:
         attached.close()
         return own
 
+    def _nodes(self, place: Place) -> tuple[str, ...]:
+        device = self._staging.device
+        return (*device.nodes, place.unit) if device is not None and place.unit is not None else ()
+
     def _mounts(self, volume: str, place: Place) -> list[Mount]:
         mounts = [Mount("/box", volume, type="volume", no_copy=True)]
         read_only = []
         if self._own_files:
             read_only += _file_mounts(self._staging)
+        if self._staging.device is not None:
+            read_only += [(path, path) for path in self._staging.device.libraries]
         if place.snapshot is not None:
             read_only.append((str(self._staging.store / "snapshots" / place.snapshot), "/data"))
         if place.layer is not None:
@@ -184,7 +188,7 @@ class Containers:
 
     def _seccomp_option(self, state: Path) -> str:
         """Docker takes the profile itself, Podman the name of a file that it can read."""
-        text = json.dumps(docker_profile())
+        text = json.dumps(docker_profile(self._staging.device))
         if not self._is_podman:
             return f"seccomp={text}"
         file = state / "seccomp.json"
@@ -293,6 +297,13 @@ class Container:
                 pass
             except (docker.errors.DockerException, requests.RequestException) as error:
                 logger.warning("%s: not removed: %s", self.name, error)
+
+
+def box_command(device: Device | None) -> list[str]:
+    """Process 1, with an environment of ours alone: images, daemons and clusters add variables of their own."""
+    variables = {**ENVIRONMENT, **(device.environment if device is not None else {})}
+    words = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items())]
+    return [*words, *PYTHON, "/opt/inside/qfp_inside/init.py", "stream"]
 
 
 def usage_of(stats: dict[str, Any], before: Usage) -> Usage:

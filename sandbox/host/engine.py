@@ -22,10 +22,11 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.host import backends, cgroups, diagnosis
+from sandbox.host import backends, cgroups, devices, diagnosis
 from sandbox.host.admission import Admission
 from sandbox.host.box import Box
 from sandbox.host.cold import Cold
@@ -72,6 +73,7 @@ class Engine:
         self._checked_at = 0.0
         self._looked = asyncio.Event()  # set when the first trial box has ended
         self._check_lock = asyncio.Lock()
+        self.units: devices.Units | None = None
         self.zygote: Zygote | None = None
         self.ready: ReadyBoxes | None = None
         self._removals: set[asyncio.Task[Any]] = set()
@@ -93,8 +95,11 @@ class Engine:
             for directory in (options.store, options.layers):
                 directory.mkdir(parents=True, exist_ok=True)
             self.identities = Identities()
-            self.staging = prepare(options.env, options.store, options.layers, options.state)
+            device = self._find_device()
+            self.staging = replace(prepare(options.env, options.store, options.layers, options.state), device=device)
             self.cold: Launcher = Cold(nsjail, self.staging)
+        except devices.DeviceMissing as error:
+            self.reason = str(error)
         except NsjailMissing as error:
             self.reason = str(error)
         except StagingError as error:
@@ -120,15 +125,27 @@ class Engine:
                     raise LaunchFailed("there is no zygote")
                 return await self._build_walls(self.zygote, place)
 
-            self.ready = ReadyBoxes(build, options.ready)
+            # A unit of a device cannot wait in a box for somebody who wants it.
+            self.ready = ReadyBoxes(build, 0 if options.device else options.ready)
+
+    def _find_device(self) -> devices.Device | None:
+        options = self.options
+        if not options.device:
+            return None
+        device = devices.find(options.device, options.devices, here=options.backend != "kubernetes")
+        if device.units:
+            self.units = devices.Units(device)
+            options.max_boxes = len(device.units)
+            self.admission = Admission(options.max_boxes, max(1, options.max_boxes - 1))
+        return device
 
     def _prepare_backend(self) -> None:
         """Where somebody else makes the boxes: no groups, no zygote, nothing mounted here."""
         self.identities = Identities(distinct=True)
         try:
-            self.cold = backends.launcher(self.options, self.group_name)
+            self.cold = backends.launcher(self.options, self.group_name, self._find_device())
             self.reason = ""
-        except backends.BackendMissing as error:
+        except (backends.BackendMissing, devices.DeviceMissing) as error:
             self.reason = str(error)
 
     async def serve(self) -> None:
@@ -192,7 +209,7 @@ class Engine:
         events: list[dict[str, Any]] = []
         request = BoxRequest("self-check", "", {"main.py": SELF_CHECK_SOURCE}, "main.py", {}, SELF_CHECK_LIMITS)
         try:
-            log = await self._run_box(request, events.append, lambda: True, starts=(start,))
+            log = await self._run_on(None, request, events.append, lambda: True, None, (start,))
         except (OSError, LaunchFailed, NoFreeNumbers, TimeoutError) as error:
             return f"A box could not be started: {error or 'it took too long'}."
         printed = "".join(event["text"] for event in events if event["type"] == "stdout")
@@ -222,6 +239,7 @@ class Engine:
             "root": os.geteuid() == 0,
             "cgroups": self.parent.version if self.parent is not None else "none",
             "backend": self.options.backend,
+            "device": self.options.device,
             "zygote": self._zygote_status(),
             "ready_boxes": len(self.ready) if self.ready is not None else 0,
         }
@@ -354,6 +372,9 @@ class Engine:
             status = await self.status()  # looks again when the last look was a while ago
             if not status["ready"]:
                 return f"Programs cannot run here at the moment. {self.reason}"
+        if request.device != self.options.device:
+            wanted = request.device or "no device"
+            return f"This engine's boxes have {self.options.device or 'no device'}, and the run asks for {wanted}."
         if request.layer is not None and not (self.options.layers / request.layer).is_dir():
             return "The packages this run asks for are not installed. Install them, then run again."
         if request.snapshot is not None and not (self.options.store / "snapshots" / request.snapshot).is_dir():
@@ -370,6 +391,23 @@ class Engine:
         make: Callable[..., Box] = Box,
     ) -> str:
         """One program from start to end, in the first kind of box that can be had; what was logged about it."""
+        unit = self.units.take() if self.units is not None else None
+        try:
+            return await self._run_on(unit, request, send, may_send, begin, starts, make)
+        finally:
+            if self.units is not None and unit is not None:
+                self.units.give_back(unit)
+
+    async def _run_on(
+        self,
+        unit: str | None,
+        request: BoxRequest,
+        send: Any,
+        may_send: Any,
+        begin: Any,
+        starts: tuple[str, ...],
+        make: Callable[..., Box] = Box,
+    ) -> str:
         let_in = time.monotonic()
         overrides = self._layer_overrides(request)
         if overrides or self.zygote is None:
@@ -379,7 +417,7 @@ class Engine:
         for start in starts:
             last = start == starts[-1]
             try:
-                walls = await self._find_walls(start, request)
+                walls = await self._find_walls(start, request, unit)
             except (OSError, LaunchFailed, TimeoutError):
                 if last:
                     raise
@@ -409,10 +447,10 @@ class Engine:
         """Packages that replace some of the environment's: no interpreter that has loaded those will do."""
         return request.layer is not None and (self.options.layers / request.layer / "overrides").exists()
 
-    async def _find_walls(self, start: str, request: BoxRequest) -> Walls | None:
+    async def _find_walls(self, start: str, request: BoxRequest, unit: str | None) -> Walls | None:
         made = 0 if request.layer is None else (self.options.layers / request.layer).stat().st_mtime_ns
         limits = None if self.options.backend == "nsjail" else request.limits
-        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made, limits)
+        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made, limits, unit)
         if start == "ready":
             return self.ready.take(place) if self.ready is not None else None
         if start == "fork":
@@ -552,6 +590,8 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--state", type=Path, required=True, help="a directory of the engine's own")
     parser.add_argument("--backend", choices=("nsjail", *backends.NAMES), default="nsjail", help="who makes the boxes")
     backends.add_options(parser)
+    parser.add_argument("--device", default="", help="that every box gets, such as gpu")
+    parser.add_argument("--devices", type=Path, default=devices.DEVICES, help="what a device is (policy/devices.toml)")
     parser.add_argument("--no-zygote", dest="zygote", action="store_false", help="every box starts cold")
     parser.add_argument("--ready", type=int, default=2 * (os.cpu_count() or 1), help="most boxes built ahead of need")
     parser.add_argument("--max-boxes", type=int, default=max(4, 2 * (os.cpu_count() or 1)))

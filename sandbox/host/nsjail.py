@@ -106,9 +106,11 @@ def cold_command(
     log_descriptor: int,
 ) -> list[str]:
     """One box. `passed`: the descriptors of the control socket, the rich channel and the inbox."""
-    words = _common(nsjail, "box", "/box", log_descriptor)
+    words = _common(nsjail, staging, "box", "/box", log_descriptor)
     words += ["--user", f"{BOX_UID}:{identity.uid}:1", "--group", f"{BOX_UID}:{identity.gid}:1", "--disable_proc"]
     words += _words(read_only_mounts(staging))
+    if staging.device is not None and place.unit is not None:
+        words += _words(staging.device.mounts((place.unit,)))
     if place.snapshot is not None:
         words += ["--bindmount_ro", f"{staging.store / 'snapshots' / place.snapshot}:/data"]
     if place.layer is not None:
@@ -129,7 +131,7 @@ def zygote_command(
     Its three capabilities count in its own user namespace only: it makes namespaces and mounts, and hands each box
     its uid. The store, the layers and /proc are there for making boxes; a box takes them away for itself.
     """
-    words = _common(nsjail, "zygote", "/", log_descriptor)
+    words = _common(nsjail, staging, "zygote", "/", log_descriptor)
     if first_uid is None:
         words += ["--user", f"{BOX_UID}:{os.getuid()}:1", "--group", f"{BOX_UID}:{os.getgid()}:1"]
     else:
@@ -138,20 +140,24 @@ def zygote_command(
         words += ["--cap", capability]
     words += ["--proc_rw", "--seccomp_string", (POLICY / "zygote.kafel").read_text()]
     words += _words(read_only_mounts(staging))
+    preload: tuple[str, ...] = ()
+    if staging.device is not None:
+        words += _words(staging.device.mounts(staging.device.units))  # a box takes away those that are not its own
+        preload = staging.device.preload
     words += _words([(str(staging.store), "/outer/store"), (str(staging.layers), "/outer/layers")])
     for empty in ("/data", "/opt/layer"):  # what boxes mount over
         words += ["--mount", f"none:{empty}:tmpfs:size=4096,nr_inodes=2,mode=0555"]
     words += ["--mount", "none:/box:tmpfs:size=67108864,mode=0700"]  # for the warming-up
     words += ["--pass_fd", str(control_descriptor)]
-    return [*words, "--", *PYTHON, "/opt/inside/qfp_inside/zygote.py", str(control_descriptor)]
+    return [*words, "--", *PYTHON, "/opt/inside/qfp_inside/zygote.py", str(control_descriptor), *preload]
 
 
-def _common(nsjail: Path, hostname: str, directory: str, log_descriptor: int) -> list[str]:
+def _common(nsjail: Path, staging: Staging, hostname: str, directory: str, log_descriptor: int) -> list[str]:
     words = [str(nsjail), "-Mo", "-q", "--log_fd", str(log_descriptor)]
     # nsjail counts its own time limit, and ours is on the engine's clock; 0 switches its 600 s off.
     words += ["--time_limit", "0", "--disable_rlimits", "--nice_level", "0"]
     words += ["--hostname", hostname, "--cwd", directory, "--iface_no_lo"]
-    for name, value in ENVIRONMENT.items():
+    for name, value in environment_of(staging).items():
         words += ["--env", f"{name}={value}"]
     for link, target in SYSTEM_LINKS:
         words += ["--symlink", f"{target}:{link}"]
@@ -160,6 +166,10 @@ def _common(nsjail: Path, hostname: str, directory: str, log_descriptor: int) ->
 
 def _words(mounts: list[tuple[str, str]]) -> list[str]:
     return [word for path, target in mounts for word in ("--bindmount_ro", f"{path}:{target}")]
+
+
+def environment_of(staging: Staging) -> dict[str, str]:
+    return {**ENVIRONMENT, **(staging.device.environment if staging.device is not None else {})}
 
 
 def read_only_mounts(staging: Staging) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import errno
 import platform
 from typing import Any
 
-from sandbox.host.seccomp import read_policy
+from sandbox.host.seccomp import Rules, read_policy
 
 ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 # prctl: dumpable (set). Landlock: /proc and /sys are closed by it (sandbox/inside/closed_files.py).
@@ -18,17 +18,21 @@ PROCESS_1_PRCTL = 4
 PROCESS_1_CALLS = ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self")
 
 
-def docker_profile(machine: str = platform.machine()) -> dict[str, Any]:
+def docker_profile(device: Rules | None = None, machine: str = platform.machine()) -> dict[str, Any]:
     """Raises ValueError for a machine that the policy does not know."""
     if machine not in ARCHITECTURES:
         raise ValueError(f"There is no seccomp profile for {machine}.")
     policy = read_policy("seccomp.toml")
-    rules = [_allow(group["calls"].split()) for group in policy["allow"]]
+    allow, when = [*policy["allow"]], [*policy["when"]]
+    if device is not None:
+        allow += device.allow
+        when += device.when
+    rules = [_allow(group["calls"].split()) for group in allow]
     rules += [
         {"names": group["calls"].split(), "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS}
         for group in policy["missing"]
     ]
-    for rule in policy["when"]:
+    for rule in when:
         values = [*rule["equals"], *([PROCESS_1_PRCTL] if rule["call"] == "prctl" else [])]
         rules += [_allow([rule["call"]], _condition(rule, value)) for value in values]
     rules.append(_allow(list(PROCESS_1_CALLS)))

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 POLICY = Path(__file__).resolve().parent.parent / "policy"
 X32_BIT = 0x40000000
@@ -28,13 +28,22 @@ _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 Instruction = tuple[int, int, int, int]
 
 
+class Rules(Protocol):
+    """Groups beside those of seccomp.toml, in its form."""
+
+    @property
+    def allow(self) -> tuple[dict[str, Any], ...]: ...
+    @property
+    def when(self) -> tuple[dict[str, Any], ...]: ...
+
+
 @cache
-def filter_program(machine: str = platform.machine()) -> bytes:
+def filter_program(device: Rules | None = None, machine: str = platform.machine()) -> bytes:
     """The policy as an array of `struct sock_filter`, for prctl(PR_SET_SECCOMP).
 
-    What the policy does not name fails with EPERM. Calls of another architecture (int 0x80) and of x32 kill the
-    process: their numbers mean other calls. Raises ValueError for a policy that contradicts itself or a machine
-    without a table.
+    device: what using one takes beside it. What the policy does not name fails with EPERM. Calls of another
+    architecture (int 0x80) and of x32 kill the process: their numbers mean other calls. Raises ValueError for a policy
+    that contradicts itself or a machine without a table.
     """
     policy = read_policy("seccomp.toml")
     tables = read_policy("syscalls.toml")
@@ -44,8 +53,12 @@ def filter_program(machine: str = platform.machine()) -> bytes:
     known = {name for table in tables.values() for name, _ in _pairs(table["calls"])}
     allowed = _named(policy["allow"])
     missing = _named(policy["missing"])
-    conditional = {rule["call"]: rule for rule in policy["when"]}
     _check_names([*allowed, *missing, *(rule["call"] for rule in policy["when"])], known)
+    conditional = {rule["call"]: [rule] for rule in policy["when"]}
+    if device is not None:
+        allowed += _named(list(device.allow))
+        for rule in device.when:
+            conditional.setdefault(rule["call"], []).append(rule)
 
     program: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
@@ -55,30 +68,34 @@ def filter_program(machine: str = platform.machine()) -> bytes:
         (_IF_SET, 0, 1, X32_BIT),
         (_RETURN, 0, 0, _KILL_PROCESS),
     ]
-    for name, rule in conditional.items():
+    for name, rules in conditional.items():
         if name in numbers:
-            program += _when(numbers[name], rule)
+            program += _when(numbers[name], rules)
     program += _ranges((numbers[name] for name in missing if name in numbers), _ERRNO | errno.ENOSYS)
     program += _ranges((numbers[name] for name in allowed if name in numbers), _ALLOW)
     program.append((_RETURN, 0, 0, _ERRNO | errno.EPERM))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
-def _when(number: int, rule: dict[str, Any]) -> list[Instruction]:
-    """Allow the call if its argument is one of the values; the number of the call is in the accumulator before."""
-    low = _ARGUMENTS_AT + 8 * rule["argument"]
-    masked = "mask" in rule
-    body: list[Instruction] = []
-    if not masked:
-        # The kernel looks at the lower half of such arguments; the upper one has to be empty all the same.
-        body += [(_LOAD, 0, 0, low + 4), (_IF_EQUAL, 1, 0, 0), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
-    body.append((_LOAD, 0, 0, low))
-    if masked:
-        body.append((_AND, 0, 0, rule["mask"]))
-    for value in rule["equals"]:
-        body += [(_IF_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
+def _when(number: int, rules: list[dict[str, Any]]) -> list[Instruction]:
+    """Allow the call if one of the rules does; the number of the call is in the accumulator before."""
+    body = [instruction for rule in rules for instruction in _allow_if(rule)]
     body.append((_RETURN, 0, 0, _ERRNO | errno.EPERM))
     return [(_IF_EQUAL, 0, len(body), number), *body]
+
+
+def _allow_if(rule: dict[str, Any]) -> list[Instruction]:
+    """Allow if the argument is one of the values; fall through if not."""
+    low = _ARGUMENTS_AT + 8 * rule["argument"]
+    compare: list[Instruction] = [(_LOAD, 0, 0, low)]
+    if "mask" in rule:
+        compare.append((_AND, 0, 0, rule["mask"]))
+    for value in rule["equals"]:
+        compare += [(_IF_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
+    if "mask" in rule:
+        return compare
+    # The kernel looks at the lower half of such arguments; the upper one has to be empty all the same.
+    return [(_LOAD, 0, 0, low + 4), (_IF_EQUAL, 0, len(compare), 0), *compare]
 
 
 def _ranges(numbers: Iterable[int], answer: int) -> list[Instruction]:

@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.host.devices import Device
+
 INSIDE = Path(__file__).resolve().parent.parent / "inside"
 SDK = Path(__file__).resolve().parent.parent / "sdk"
 
@@ -51,6 +53,7 @@ class Staging:
     store: Path
     layers: Path
     etc: Path
+    device: Device | None = None  # that every box gets
 
 
 def interpreter_prefix(environment: Path) -> Path | None:

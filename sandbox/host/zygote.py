@@ -104,10 +104,14 @@ class Zygote:
 
     def go(self, identity: Identity, place: Place) -> dict[str, Any]:
         return {
-            "filter": base64.b64encode(filter_program()).decode("ascii"),
+            "filter": base64.b64encode(filter_program(self._staging.device)).decode("ascii"),
             "uid": None if self._first_uid is None else identity.uid - self._first_uid,
-            "place": {**asdict(place), "inodes": MAX_INODES},
+            "place": {**asdict(place), "inodes": MAX_INODES, "not_for_it": self._not_for(place)},
         }
+
+    def _not_for(self, place: Place) -> tuple[str, ...]:
+        """Nodes of the engine's device that are other boxes'."""
+        return self._staging.device.others(place.unit) if self._staging.device is not None else ()
 
     # Its life
 

@@ -66,7 +66,7 @@ class Isolated:
             mount(f"/outer/store/snapshots/{place['snapshot']}", "/data", "", MS_BIND)
         if place["layer"]:
             mount(f"/outer/layers/{place['layer']}", init.LAYER, "", MS_BIND)
-        for path in OUTER:
+        for path in (*OUTER, *place["not_for_it"]):
             unmount(path)
 
     def _become_nobody(self, uid: int | None, process: int) -> None:

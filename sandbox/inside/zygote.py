@@ -169,6 +169,11 @@ class Zygote:
         shell.prepare()
         for name in LIBRARIES:
             __import__(name)
+        for name in sys.argv[2:]:  # what goes with a device, where it is installed
+            try:
+                __import__(name)
+            except ImportError:
+                pass
         shell.warm_up(TYPICAL)
         return shell
 
