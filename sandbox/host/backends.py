@@ -13,8 +13,9 @@ from sandbox.host.staging import prepare
 
 if TYPE_CHECKING:
     from sandbox.host.containers import Containers
+    from sandbox.host.pods import Pods
 
-NAMES = ("docker",)
+NAMES = ("docker", "kubernetes")
 
 
 class BackendMissing(Exception):
@@ -26,11 +27,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--docker-url", default="unix:///var/run/docker.sock", help="where Docker, or Podman, listens")
     group.add_argument("--image", default="", help="of the boxes; without one Docker mounts this machine's files")
     group.add_argument("--runtime", default="", help="such as runsc (gVisor); the one that is usual there if not said")
+    group.add_argument("--namespace", default="default", help="of the pods")
+    group.add_argument("--claim", default="", help="of the volume with the pods' market data (store) and layers")
 
 
 def launcher(options: argparse.Namespace, owner: str, device: Device | None) -> Launcher:
     """owner: what this engine's containers are labelled with. Raises BackendMissing."""
-    return _docker(options, owner, device)
+    return _docker(options, owner, device) if options.backend == "docker" else _kubernetes(options, owner, device)
 
 
 def _docker(options: argparse.Namespace, owner: str, device: Device | None) -> Containers:
@@ -48,4 +51,13 @@ def _docker(options: argparse.Namespace, owner: str, device: Device | None) -> C
     try:
         return containers.Containers(options.docker_url, staging, options.state, owner, options.image, options.runtime)
     except containers.DockerMissing as error:
+        raise BackendMissing(str(error)) from error
+
+
+def _kubernetes(options: argparse.Namespace, owner: str, device: Device | None) -> Pods:
+    from sandbox.host import pods  # its client takes more than a second to import
+
+    try:
+        return pods.Pods(owner, options.namespace, options.image, options.runtime, options.claim, device)
+    except pods.ClusterMissing as error:
         raise BackendMissing(str(error)) from error

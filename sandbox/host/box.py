@@ -35,6 +35,8 @@ FORK_SLACK_BYTES = 96 << 20  # pages of the zygote that a program has changed ar
 NEAR_LIMIT = 0.85
 OUTPUT_LIMITS = ("output_bytes", "rich_bytes", "events")
 OWN_PROCESSES = 1  # of a box's tree: init
+CPU_SLACK = 5  # seconds; the sum over all processes is stopped before any of them gets so far
+FOREIGN_PROCESSES = 2  # where it has a relay beside it
 MAX_STDIN_BACKLOG = 1 << 20
 
 Send = Callable[[dict[str, Any]], None]
@@ -50,6 +52,7 @@ class Box:
         self.limits = request.limits
         self.walls = walls
         self.begun = False  # the program runs, or has run
+        self._said = False  # anything of the program's
         self.outcome = ""  # when it has ended
         self._overrides = overrides  # the layer's packages come before the environment's
         self._send = send
@@ -58,6 +61,8 @@ class Box:
         self._started_at = time.monotonic()
         self._observed = Observed()
         self._usage = Usage(0.0, 0, 0, 0, 0)
+        self._used_before: float | None = None  # processor seconds of a box that is not this machine's
+        self._told = self._usage  # by process 1 of a box that is not this machine's
         self._peak_memory = 0
         self._most_processes = 0
         self._ended = asyncio.Event()
@@ -153,7 +158,8 @@ class Box:
                 await self._finish()
             except Exception as error:
                 self.fail(error)
-        if not self.begun and self._observed.stopped_for in (None, "crashed"):
+        unheard = not self.begun or (self.walls.lost and not self._said)
+        if unheard and not self._observed.reported and self._observed.stopped_for in (None, "crashed"):
             logger.warning(
                 "run %s: its %s box did not begin: %s", self.request.run_id, self.walls.start, self._observed.crash
             )
@@ -180,7 +186,7 @@ class Box:
                 {
                     "entry": request.entry,
                     "params": request.params,
-                    "rlimits": program_limits(limits, walls.limited),
+                    "rlimits": self._rlimits(),
                     "cores": limits.cores,
                     "layer": None if request.layer is None else "first" if self._overrides else "last",
                     "session": request.session,
@@ -194,6 +200,10 @@ class Box:
     @property
     def cpu_seconds(self) -> float:
         return self._usage.cpu_seconds
+
+    def _rlimits(self) -> dict[str, int]:
+        own = OWN_PROCESSES if self.walls.local else FOREIGN_PROCESSES
+        return program_limits(self.limits, self.walls.limited, own, CPU_SLACK if self.walls.counted else 1)
 
     def seconds(self) -> float:
         return round(time.monotonic() - self._started_at, 4)
@@ -226,6 +236,9 @@ class Box:
 
     def _measure(self) -> Usage:
         usage = self.walls.usage()
+        if not self.walls.local:
+            kills = usage.out_of_memory_kills if usage is not None else 0
+            return dataclasses.replace(self._told, out_of_memory_kills=max(kills, self._told.out_of_memory_kills))
         if usage is not None:
             return usage
         usage = tree_usage(self.walls.pid, self.limits.memory_bytes)
@@ -254,6 +267,8 @@ class Box:
             self._note_begin()
         elif kind_name == "exited" and not self._observed.reported:
             self._on_exited(message)
+        elif kind_name == "counted":
+            self._take_count(message)
         elif kind_name == "artefact":
             size = message.get("size")
             if isinstance(size, int) and len(self._artefacts) < self.limits.artefact_count:
@@ -268,6 +283,18 @@ class Box:
         elif kind_name == "done":
             self._ended.set()
 
+    def _take_count(self, message: dict[str, Any]) -> None:
+        """What a container's own control group counts; it only grows what we know."""
+        figures = [message.get(name) for name in ("cpu_seconds", "memory_bytes", "processes", "out_of_memory_kills")]
+        numbers = [each for each in figures if isinstance(each, (int, float)) and each >= 0]
+        if self.walls.local or len(numbers) != len(figures):
+            return
+        if self._used_before is None:
+            self._used_before = numbers[0]  # for getting ready, as the first count comes when the program begins
+        own = FOREIGN_PROCESSES - OWN_PROCESSES
+        counted = Usage(numbers[0], int(numbers[1]), max(0, int(numbers[2]) - own), int(numbers[3]), 0)
+        self._told = counted.since(self._used_before)
+
     def _on_exited(self, message: dict[str, Any]) -> None:
         observed = self._observed
         observed.reported = True
@@ -276,9 +303,11 @@ class Box:
         observed.disk_full = message.get("disk_full") is True
         if self.walls.group is None and isinstance(message.get("max_rss_bytes"), int):
             self._peak_memory = max(self._peak_memory, min(message["max_rss_bytes"], int(self.limits.memory_bytes)))
-        if self.walls.group is None and isinstance(message.get("cpu_seconds"), float):
+        if self.walls.group is None and not self._told.cpu_seconds and isinstance(message.get("cpu_seconds"), float):
             used = max(self._usage.cpu_seconds, message["cpu_seconds"])
             self._usage = dataclasses.replace(self._usage, cpu_seconds=used)
+            if used > self.limits.cpu_seconds and observed.stopped_for is None:
+                observed.stopped_for = "cpu_seconds"
         if isinstance(message.get("processes"), int):
             self._most_processes = max(self._most_processes, message["processes"] + OWN_PROCESSES)
         if self._kill_timer is not None:
@@ -322,6 +351,7 @@ class Box:
             self._send({"type": "started", "t": self.seconds()})
 
     def emit(self, event: dict[str, Any]) -> None:
+        self._said = self._said or event["type"] != "started"
         if self._output is not None and not self._ended.is_set():
             self._note_begin()  # what it says may be seen before that it runs
         self._send({**event, "t": self.seconds()})

@@ -30,7 +30,7 @@ _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and
 
 class Cold:
     start = "cold"
-    local = True
+    local = counts = True
 
     def __init__(self, nsjail: Path, staging: Staging) -> None:
         self._nsjail = nsjail
@@ -49,6 +49,8 @@ class Cold:
 
 class Jail:
     """A running nsjail, its log, and its end."""
+
+    lost = False
 
     def __init__(self, command: Any, passed: tuple[int, ...], standard: tuple[int, int, int]) -> None:
         self.ended = asyncio.Event()

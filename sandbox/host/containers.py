@@ -47,7 +47,6 @@ OWN_PROCESSES = 2  # init and its relay
 SHM_BYTES = 16 << 20
 OPEN_FILES = 4096
 BLOCK_BYTES = 4096
-LOOK_SECONDS = 0.5
 ANSWER_SECONDS = 30
 LINKS = (*SYSTEM_LINKS, ("/tmp", "box/.tmp"))
 ETC_FILES = ("passwd", "group", "hosts", "hostname", "nsswitch.conf", "fonts/fonts.conf", "ld.so.cache")
@@ -63,6 +62,7 @@ class Containers:
 
     start = "docker"
     local = False
+    counts = True
 
     def __init__(self, url: str, staging: Staging, state: Path, owner: str, image: str = "", runtime: str = "") -> None:
         """owner: a name of this engine's, by which it knows what it left behind. Raises DockerMissing."""
@@ -99,7 +99,6 @@ class Containers:
             container.kill()
             await container.clear()
             raise LaunchFailed(f"Docker did not start the container: {error}") from error
-        container.look()
         return container
 
     def go(self, identity: Identity, place: Place) -> dict[str, Any]:
@@ -222,6 +221,8 @@ class Containers:
 class Container:
     """One box: a container and the volume of the same name."""
 
+    lost = False
+
     def __init__(self, api: docker.APIClient, name: str) -> None:
         self.ended = asyncio.Event()
         self.name = name
@@ -231,15 +232,11 @@ class Container:
         self._bridge: Bridge | None = None
         self._usage = Usage(0.0, 0, 0, 0, 0)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._looking: asyncio.Task[None] | None = None
         self._killed = False
 
     def carry(self, ends: Ends, connection: socket.socket) -> None:
         self._bridge = Bridge(self.name, ends, SocketStream(connection, self._unpack))
         self.ended = self._bridge.over
-
-    def look(self) -> None:
-        self._looking = asyncio.create_task(self._keep_looking())
 
     def kill(self) -> None:
         if self._killed:
@@ -250,8 +247,6 @@ class Container:
         task.add_done_callback(self._tasks.discard)
 
     async def clear(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
         if self._bridge is not None:
@@ -265,17 +260,10 @@ class Container:
     def usage(self) -> Usage:
         return self._usage
 
-    async def _keep_looking(self) -> None:
-        while not self.ended.is_set():
-            await asyncio.to_thread(self._look_once)
-            await asyncio.sleep(LOOK_SECONDS)
-
-    def _look_once(self) -> None:
-        try:
-            stats = self._api.stats(self.name, stream=False, one_shot=True)
-        except (docker.errors.DockerException, requests.RequestException, ValueError):
-            return  # it has ended, or the daemon is busy; the next look tells
-        self._usage = usage_of(stats, self._usage)
+    def _look_for_memory_kills(self) -> None:
+        """Process 1 tells of kills while it lives; if it was killed itself, the daemon does."""
+        if self._api.inspect_container(self.name)["State"].get("OOMKilled"):
+            self._usage = replace(self._usage, out_of_memory_kills=1)
 
     def _kill(self) -> None:
         try:
@@ -285,9 +273,8 @@ class Container:
 
     def _remove(self) -> None:
         try:
-            state = self._api.inspect_container(self.name)["State"]
-            if state.get("OOMKilled"):
-                self._usage = replace(self._usage, out_of_memory_kills=1)
+            self._api.wait(self.name, timeout=ANSWER_SECONDS)
+            self._look_for_memory_kills()
         except (docker.errors.DockerException, requests.RequestException):
             pass
         for remove in (self._api.remove_container, self._api.remove_volume):
@@ -304,24 +291,6 @@ def box_command(device: Device | None) -> list[str]:
     variables = {**ENVIRONMENT, **(device.environment if device is not None else {})}
     words = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items())]
     return [*words, *PYTHON, "/opt/inside/qfp_inside/init.py", "stream"]
-
-
-def usage_of(stats: dict[str, Any], before: Usage) -> Usage:
-    """The daemon's figures of a container. What it does not tell stays as it was."""
-    cpu = (stats.get("cpu_stats") or {}).get("cpu_usage") or {}
-    memory = stats.get("memory_stats") or {}
-    details = memory.get("stats") or {}
-    # Anonymous and shared memory, as in the engine's own groups; version 2 and version 1 name them differently.
-    known = [details[name] for name in ("anon", "rss") if name in details][:1]
-    used = sum(known) + details.get("shmem", 0) if known else memory.get("usage", 0)
-    processes = (stats.get("pids_stats") or {}).get("current") or 0
-    return Usage(
-        max(before.cpu_seconds, (cpu.get("total_usage") or 0) / 1e9),
-        int(used),
-        max(0, int(processes) - OWN_PROCESSES + 1),
-        before.out_of_memory_kills,
-        before.refused_processes,
-    )
 
 
 class _Unpacker:

@@ -31,7 +31,7 @@ from sandbox.host.admission import Admission
 from sandbox.host.box import Box
 from sandbox.host.cold import Cold
 from sandbox.host.identities import Identities, NoFreeNumbers
-from sandbox.host.launching import Launcher, LaunchFailed, Place
+from sandbox.host.launching import Launcher, LaunchFailed, LaunchUseless, Place
 from sandbox.host.metrics import Metrics
 from sandbox.host.nsjail import NsjailMissing, find_nsjail
 from sandbox.host.ready import ReadyBoxes
@@ -352,7 +352,12 @@ class Engine:
             def may_send() -> bool:
                 return transport.get_write_buffer_size() < HIGH_WATER_BYTES
 
-            await self._run_box(request, send, may_send, begin)
+            if self.options.backend == "nsjail":
+                await self._run_box(request, send, may_send, begin)
+            else:  # where making a box may take minutes
+                writer.write(encode_frame({"type": "accepted"}))
+                accepted = True
+                await self._run_elsewhere(request, send, may_send, listener)
             await writer.drain()
         except (OSError, LaunchFailed, NoFreeNumbers, TimeoutError) as error:
             logger.exception("run %s: no box", request.run_id)
@@ -366,6 +371,20 @@ class Engine:
         finally:
             listening.cancel()
             self.admission.leave(request.owner)
+
+    async def _run_elsewhere(self, request: BoxRequest, send: Any, may_send: Any, listener: _Listener) -> None:
+        """Who does not want the box any more does not wait for it; why there is none is for operators."""
+        running = asyncio.create_task(self._run_box(request, send, may_send, listener.attach))
+        listener.when_unwanted(running.cancel)
+        try:
+            await running
+        except asyncio.CancelledError:
+            if not listener.unwanted:
+                raise
+            send(ended_without_box("cancelled", self.options.backend))
+        except LaunchFailed as error:
+            logger.error("run %s: no box: %s", request.run_id, error)
+            send(ended_without_box("crashed", self.options.backend))
 
     async def _why_not(self, request: BoxRequest) -> str | None:
         if self.reason or not self._looked.is_set():
@@ -410,21 +429,24 @@ class Engine:
     ) -> str:
         let_in = time.monotonic()
         overrides = self._layer_overrides(request)
-        if overrides or self.zygote is None:
+        if self.options.backend != "nsjail":
+            starts = ("cold", "cold")  # another one, if the node of the first was lost before it said anything
+        elif overrides or self.zygote is None:
             starts = ("cold",)
         elif not self.zygote.usable and len(starts) > 1:
             starts = starts[-1:]
-        for start in starts:
-            last = start == starts[-1]
+        for number, start in enumerate(starts, 1):
+            last = number == len(starts)
             try:
                 walls = await self._find_walls(start, request, unit)
-            except (OSError, LaunchFailed, TimeoutError):
-                if last:
+            except (OSError, LaunchFailed, TimeoutError) as error:
+                if last or isinstance(error, LaunchUseless):
                     raise
+                logger.warning("run %s: no %s box: %s", request.run_id, start, error or "too slow")
                 continue
             if walls is None:
                 continue
-            self.metrics.note_begin(start, time.monotonic() - let_in)
+            self.metrics.note_begin(walls.start, time.monotonic() - let_in)
             box = make(request, walls, send, may_send, overrides)
             self.boxes[walls.name] = box
             try:
@@ -481,6 +503,24 @@ class Engine:
             await walls.remove()
         finally:
             self.identities.give_back(walls.identity)
+
+
+def ended_without_box(result: str, start: str) -> dict[str, Any]:
+    """The last event of a run for which no box could be made, or was wanted."""
+    return {
+        "type": "ended",
+        "outcome": result,
+        "start": start,
+        "limit": None,
+        "exit": {"code": None, "signal": None},
+        "error": None,
+        "cpu_seconds": 0.0,
+        "wall_seconds": 0.0,
+        "peak_memory_bytes": 0,
+        "notices": [],
+        "artefacts_skipped": [],
+        "t": 0.0,
+    }
 
 
 def _is_trusted(connection: socket.socket) -> bool:
@@ -545,6 +585,16 @@ class _Listener:
         self._box: Box | CellRun | None = None
         self._early: list[dict[str, Any]] = []
         self._gone = False
+        self._cancelled = False
+        self._stop_making: Callable[[], object] | None = None
+
+    @property
+    def unwanted(self) -> bool:
+        return self._gone or self._cancelled
+
+    def when_unwanted(self, stop_making: Callable[[], object]) -> None:
+        """Called once, if nobody wants the box any more before there is one."""
+        self._stop_making = stop_making
 
     def attach(self, box: Box | CellRun) -> None:
         """From now on it is this box; what was said before there was one is for it."""
@@ -554,6 +604,8 @@ class _Listener:
         self._early.clear()
         if self._gone:
             box.abandon()
+        elif self._cancelled:
+            box.cancel()  # it was meant for the one before, which was lost
 
     async def listen(self) -> None:
         try:
@@ -562,16 +614,24 @@ class _Listener:
                     self._tell(self._box, message)
                 elif len(self._early) < MAX_EARLY_MESSAGES:
                     self._early.append(message)
+                    self._cancelled = self._cancelled or message.get("op") == "cancel"
+                    self._give_up()
         except (ConnectionError, ProtocolError):
             pass
         self._gone = True
+        self._give_up()
         if self._box is not None:
             self._box.abandon()
+
+    def _give_up(self) -> None:
+        if self._box is None and self.unwanted and self._stop_making is not None:
+            self._stop_making()
 
     def _tell(self, box: Box | CellRun, message: dict[str, Any]) -> None:
         operation, body = message.get("op"), message.get("body")
         number = message.get("id")
         if operation == "cancel":
+            self._cancelled = True
             box.cancel()
         elif operation == "interrupt":
             box.interrupt()

@@ -20,6 +20,10 @@ class LaunchFailed(Exception):
     """The box could not be made; the text is for operators."""
 
 
+class LaunchUseless(LaunchFailed):
+    """The box cannot be made, and another try would not help."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """Who a box is outside. As root: a uid that owns nothing here. As an ordinary user: that user."""
@@ -67,6 +71,10 @@ class Launched(Protocol):
     def log(self) -> str:
         """What was said about it, for operators and never for users."""
 
+    @property
+    def lost(self) -> bool:
+        """Whether where it ran is gone, through no fault of the program's."""
+
     def usage(self) -> Usage | None:
         """What the program uses, as those tell who run it; None where the engine has a group to ask."""
 
@@ -74,6 +82,7 @@ class Launched(Protocol):
 class Launcher(Protocol):
     start: str  # what `ended` events say: "ready", "fork", "cold", "docker" or "kubernetes"
     local: bool  # its processes are children of this machine's engine, which counts, limits and ends them
+    counts: bool  # somebody tells what its programs use while they run, and limits their sums
 
     async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
         """Start a box. Raises LaunchFailed or OSError. The ends stay the caller's, who closes them."""

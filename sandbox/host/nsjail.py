@@ -184,7 +184,7 @@ def read_only_mounts(staging: Staging) -> list[tuple[str, str]]:
     return mounts
 
 
-def program_limits(limits: Limits, has_group: bool) -> dict[str, int]:
+def program_limits(limits: Limits, has_group: bool, own_processes: int, cpu_slack: int) -> dict[str, int]:
     """The rlimits of the program's processes, each of them; init sets them on its child, never on itself."""
     memory = int(limits.memory_bytes)
     rlimits = {
@@ -198,9 +198,9 @@ def program_limits(limits: Limits, has_group: bool) -> dict[str, int]:
         "SIGPENDING": 512,
         "NICE": 0,
         "RTPRIO": 0,
-        # Only a back stop, for an engine that cannot look: the engine counts the tree and says which limit it was.
-        "CPU": int(limits.cpu_seconds) + 5,
+        # Only a back stop where somebody counts what all of them use together.
+        "CPU": int(limits.cpu_seconds) + cpu_slack,
     }
     if not has_group:
-        rlimits["NPROC"] = int(limits.processes) + 1  # counted for the box's own user namespace; one is init
+        rlimits["NPROC"] = int(limits.processes) + own_processes  # counted for the box's own uid
     return rlimits

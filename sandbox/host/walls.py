@@ -33,6 +33,8 @@ class Walls:
         self.place = place
         self.start = launcher.start
         self.local = launcher.local
+        self.counted = launcher.counts
+        self.lost = False  # where it ran is gone
         self.identity = identity
         self.group: Group | None = None
         self.pid = 0  # of init, as this machine counts; none where it is not this machine's
@@ -135,7 +137,7 @@ class Walls:
     @property
     def limited(self) -> bool:
         """Whether the sums over all processes are limited by the kernel, and not only looked at."""
-        return self.group is not None or not self.local
+        return self.group is not None or (self._launcher.counts and not self.local)
 
     def kill(self) -> None:
         """SIGKILL to process 1: the kernel ends its pid namespace before the box can answer."""
@@ -164,6 +166,7 @@ class Walls:
         if self._launched is not None:
             await self._launched.clear()
             self._log, self._last_usage = self._launched.log(), self._launched.usage()
+            self.lost = self._launched.lost
             self._launched = None
 
     async def remove(self) -> None:

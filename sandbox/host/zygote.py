@@ -46,7 +46,7 @@ class Zygote:
     """The launcher of forked boxes. `usable` says whether it is worth asking."""
 
     start = "fork"
-    local = True
+    local = counts = True
 
     def __init__(
         self,
@@ -353,6 +353,8 @@ class _Living:
 
 class _Forked:
     """A box that the zygote has been asked for. What it is made of ends with its process 1."""
+
+    lost = False
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()

@@ -71,6 +71,9 @@ class Control:
     def forked(self) -> None:
         """The program's process has been forked."""
 
+    def count(self) -> None:
+        """Say what has been used, where the engine cannot look; called again and again while the program runs."""
+
     def finish(self) -> None:
         """Everything has been said; the process may leave."""
 
@@ -342,6 +345,7 @@ class Watch:
             ready = {descriptor for descriptor, _ in poller.poll(REAP_MILLISECONDS)}
             self._look_at_disk()
             self._reap()
+            self.control.count()
             if self.control.descriptor in ready:
                 for message in self.control.receive_ready():
                     if message.get("type") == "interrupt":

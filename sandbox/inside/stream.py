@@ -13,8 +13,9 @@ import socket
 import threading
 import time
 
-from . import closed_files, init, relay
+from . import closed_files, counting, init, relay
 
+COUNT_SECONDS = 0.1
 QUIET_SECONDS = 0.5  # without a byte moved, what a program left in its pipes is not waited for any longer
 OUTPUTS = (relay.STDOUT, relay.STDERR, relay.RICH)
 
@@ -22,8 +23,10 @@ OUTPUTS = (relay.STDOUT, relay.STDERR, relay.RICH)
 class StreamControl(init.Control):
     """init's end of the control socket; whose other end moves while init waits, and later by itself."""
 
-    def __init__(self, descriptor: int, carrier: relay.Relay) -> None:
+    def __init__(self, descriptor: int, carrier: relay.Relay, counters: counting.Counters) -> None:
         super().__init__(descriptor)
+        self._counters = counters
+        self._counted_at = 0.0
         self._relay = carrier
         self._thread: threading.Thread | None = None
 
@@ -39,6 +42,12 @@ class StreamControl(init.Control):
             # The engine ends the box on this word, and with it what the program printed last.
             self._wait_until_sent(OUTPUTS)
         super().send(message)
+
+    def count(self) -> None:
+        now = time.monotonic()
+        if now - self._counted_at >= COUNT_SECONDS:
+            self._counted_at = now
+            self.send(self._counters.read())
 
     def finish(self) -> None:
         os.close(self.descriptor)
@@ -69,6 +78,7 @@ class StreamControl(init.Control):
 
 def open_box() -> tuple[StreamControl, int, int]:
     """Process 1's control, and the program's ends of the rich channel and the inbox; 0 to 2 become the program's."""
+    counters = counting.Counters()
     closed_files.close_proc_and_sys()
     stream_in, stream_out = (fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 3) for each in (0, 1))
     for each in (stream_in, stream_out):
@@ -98,4 +108,4 @@ def open_box() -> tuple[StreamControl, int, int]:
         {relay.CONTROL: os.dup(carried), relay.STDIN: ends[relay.STDIN], relay.INBOX: ends[relay.INBOX]},
         speaks_first=False,
     )
-    return StreamControl(ours.detach(), carrier), program[3], program[4]
+    return StreamControl(ours.detach(), carrier, counters), program[3], program[4]

@@ -18,6 +18,8 @@ import pytest
 
 from sandbox.client import BoxRequest, EngineClient, EngineUnavailable, Limits
 from tests.sandbox.host_checks import Host
+from tests.sandbox.local_cluster import LocalCluster
+from tests.sandbox.local_cluster import why_not as why_not_cluster
 from tests.sandbox.podman import Podman
 from tests.sandbox.podman import why_not as why_not_podman
 
@@ -233,6 +235,27 @@ def docker_engine(podman: Podman) -> Iterator[Engine]:
     """An engine whose boxes are containers."""
     with _directory() as directory:
         engine = Engine(directory, "--backend", "docker", "--docker-url", podman.url)
+        yield engine
+        engine.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[LocalCluster]:
+    reason = why_not_cluster()
+    if reason:
+        pytest.skip(reason)
+    with _directory() as directory, pytest.MonkeyPatch.context() as patch:
+        cluster = LocalCluster(directory, ENVIRONMENT)
+        patch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+        yield cluster
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def kubernetes_engine(cluster: LocalCluster) -> Iterator[Engine]:
+    """An engine whose boxes are pods."""
+    with _directory() as directory:
+        engine = Engine(directory, *cluster.options())
         yield engine
         engine.stop()
 
