@@ -221,6 +221,7 @@ def host() -> Iterator[Host]:
     host.close()
 
 
+@pytest.fixture(scope="session")
 def podman() -> Iterator[Podman]:
     reason = why_not_podman()
     if reason:

@@ -9,10 +9,12 @@ import time
 
 import pytest
 
-from tests.sandbox.attacks import ATTACKS, PRELUDE
+from tests.sandbox.attacks import ATTACKS, LIMITED, PRELUDE
 from tests.sandbox.conftest import MEGABYTE, Engine, make_request
+from tests.sandbox.host_checks import Host
 from tests.sandbox.podman import Podman
-from tests.sandbox.test_corpus import PROGRAMS, _run
+from tests.sandbox.test_corpus import PROGRAMS, Program, play
+from tests.sandbox.test_walls import check_greedy
 
 # What every container has and a box of nsjail does not: its runtime needs it. What it may be used for is tested below.
 OF_A_CONTAINER = {
@@ -41,6 +43,11 @@ CHOSEN = (
     "leaks: paths of the host in modules",
 )
 CHOSEN_PROGRAMS = ("fs_disk_fill", "procfs_environ", "link_symlink_artefact", "proc_double_fork_daemon", "xrun_file")
+CHOSEN_GREEDY = (
+    "ordinary: aborting",
+    "aftermath: a child that goes on writing",
+    "artefacts: links to what the collector must not read",
+)
 ALL = bool(os.environ.get("SANDBOX_ALL"))
 SLEEPER = "print('on', flush=True)\nimport time\ntime.sleep(60)"
 
@@ -66,11 +73,16 @@ def test_the_container_holds(docker_engine: Engine, name: str) -> None:
     assert "QFPTOKEN" not in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("name", LIMITED if ALL else CHOSEN_GREEDY)
+def test_a_greedy_program_gets_its_end_and_no_other(docker_engine: Engine, name: str) -> None:
+    check_greedy(docker_engine, LIMITED[name])
+
+
 @pytest.mark.parametrize(
-    "program", [each for each in PROGRAMS if ALL or each.stem in CHOSEN_PROGRAMS], ids=lambda path: path.stem
+    "program", [each for each in PROGRAMS if ALL or each.id in CHOSEN_PROGRAMS], ids=lambda program: program.id
 )
-def test_a_program_of_the_corpus_is_held(docker_engine: Engine, program) -> None:
-    _run(docker_engine, program)
+def test_a_program_of_the_corpus_is_held(docker_engine: Engine, host: Host, program: Program) -> None:
+    assert not play(docker_engine, host, program)
 
 
 def test_nothing_in_proc_and_sys_can_be_read_or_written(docker_engine: Engine) -> None:

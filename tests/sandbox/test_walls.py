@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from sandbox.host.box import FORK_SLACK_BYTES, GROUP_SLACK_BYTES
-from tests.sandbox.attacks import ATTACKS, LIMITED, PRELUDE
+from tests.sandbox.attacks import ATTACKS, LIMITED, PRELUDE, Greedy
 from tests.sandbox.broken import BROKEN, engine_with
 from tests.sandbox.conftest import LIMITS, Engine
 
@@ -40,7 +40,10 @@ def test_the_box_holds(walls: Engine, name: str) -> None:
 
 @pytest.mark.parametrize("name", LIMITED)
 def test_a_greedy_program_gets_its_end_and_no_other(engine: Engine, name: str) -> None:
-    greedy = LIMITED[name]
+    check_greedy(engine, LIMITED[name])
+
+
+def check_greedy(engine: Engine, greedy: Greedy) -> None:
     result = engine.run(greedy.source, **greedy.limits)
     outcomes = (greedy.outcome,) if isinstance(greedy.outcome, str) else greedy.outcome
     assert result.outcome in outcomes, (result.ended, result.stderr[-500:])
