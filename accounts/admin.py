@@ -90,7 +90,8 @@ class AccountAdmin(UserAdmin):
 class PlanAdmin(admin.ModelAdmin):
     list_display = (
         "name", "code", "is_default", "is_for_guests", "concurrent_runs", "runs_per_day", "cpu_seconds",
-        "wall_seconds", "memory_mb", "disk_mb", "output_kb", "processes", "cores", "parallel_boxes", "max_projects",
+        "wall_seconds", "memory_mb", "disk_mb", "output_kb", "processes", "cores", "parallel_boxes",
+        "gpu_seconds_per_day", "max_projects",
         "accounts",
     )  # fmt: skip
     list_filter = ("is_default", "is_for_guests")
@@ -99,7 +100,16 @@ class PlanAdmin(admin.ModelAdmin):
         (None, {"fields": ("name", "code", "is_default", "is_for_guests")}),
         (
             "How much",
-            {"fields": ("concurrent_runs", "runs_per_day", "max_projects", "sessions", "session_idle_minutes")},
+            {
+                "fields": (
+                    "concurrent_runs",
+                    "runs_per_day",
+                    "gpu_seconds_per_day",
+                    "max_projects",
+                    "sessions",
+                    "session_idle_minutes",
+                )
+            },
         ),
         (
             "One run",
@@ -113,6 +123,7 @@ class PlanAdmin(admin.ModelAdmin):
                     "processes",
                     "cores",
                     "parallel_boxes",
+                    "queue",
                 )
             },
         ),

@@ -46,6 +46,15 @@ class Plan(models.Model):
     max_projects = models.PositiveIntegerField("projects")
     sessions = models.PositiveIntegerField("live sessions", default=1)
     session_idle_minutes = models.PositiveIntegerField("minutes a session waits without use", default=15)
+    queue = models.CharField(
+        max_length=20,
+        choices=(("runs", "usual"), ("large", "large")),
+        default="runs",
+        help_text="Where its runs go; SANDBOX_BACKEND says who makes the boxes of each.",
+    )
+    gpu_seconds_per_day = models.PositiveIntegerField(
+        "GPU seconds a day", default=0, help_text="0 is no GPU. A run counts from the start of its program to its end."
+    )
 
     objects = PlanQuerySet.as_manager()
 

@@ -30,6 +30,20 @@ def choice(name: str, choices: tuple[str, ...], default: str) -> str:
     return value
 
 
+def for_each(name: str, keys: tuple[str, ...], choices: tuple[str, ...], default: str) -> dict[str, str]:
+    """One choice for all keys (`docker`), or some with their own (`large=kubernetes,gpu=docker`) and the default."""
+    value = text(name, default)
+    if value in choices:
+        return dict.fromkeys(keys, value)
+    found = dict.fromkeys(keys, default)
+    for part in value.split(","):
+        key, _, chosen = (word.strip() for word in part.partition("="))
+        if key not in keys or chosen not in choices:
+            raise refused(name, f"must be one of {', '.join(choices)}, or pairs such as {keys[-1]}={choices[-1]}")
+        found[key] = chosen
+    return found
+
+
 def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
     value = text(name)
     if not value:

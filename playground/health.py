@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import django_rq
 from django.conf import settings
@@ -15,13 +14,11 @@ from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from rq import Worker
 
+from runner.sandbox_state import a_worker_listens
 from sandbox.client import EngineClient, EngineUnavailable
 
 logger = logging.getLogger(__name__)
-# A worker renews its mark while it waits and while it runs a job; RQ forgets it after about 7 minutes.
-HEARTBEAT_SECONDS = 480
 
 
 @require_safe
@@ -82,16 +79,6 @@ def engine_is_ready() -> bool:
         return bool(EngineClient(settings.ENGINE_SOCKET).status()["ready"])
     except EngineUnavailable:
         return False
-
-
-def a_worker_listens() -> bool:
-    """Some worker of the runs queue was heard of lately."""
-    now = datetime.now(UTC)
-    for worker in Worker.all(queue=django_rq.get_queue("runs")):
-        heard = worker.last_heartbeat
-        if heard is not None and (now - heard.replace(tzinfo=heard.tzinfo or UTC)).total_seconds() < HEARTBEAT_SECONDS:
-            return True
-    return False
 
 
 CHECKS: dict[str, Callable[[], bool]] = {

@@ -17,21 +17,36 @@ PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def engine_command() -> list[str]:
+def engine_command(queue: str = "runs") -> list[str]:
+    """The engine of this queue; those of settings.ENGINE_SOCKETS have one of their own."""
+    own = queue in settings.ENGINE_SOCKETS
+    environment = settings.GPU_SANDBOX_ENV if queue == "gpu" else settings.SANDBOX_ENV
+    socket = settings.ENGINE_SOCKETS[queue] if own else settings.ENGINE_SOCKET
     return [
         *(sys.executable, "-m", "sandbox.host.engine"),
-        *("--socket", str(settings.ENGINE_SOCKET), "--env", str(settings.SANDBOX_ENV)),
-        *("--store", str(settings.STORE_DIR), "--state", str(settings.DATA_DIR / "engine")),
+        *("--socket", str(socket), "--env", str(environment)),
+        *("--store", str(settings.STORE_DIR), "--state", str(settings.DATA_DIR / f"engine{f'-{queue}' * own}")),
         *("--layers", str(settings.LAYERS_DIR)),
+        *(("--device", "gpu") if queue == "gpu" else ()),
+        *_backend_options(settings.SANDBOX_BACKENDS[queue]),
         *(("--production",) if settings.PRODUCTION else ()),
     ]
+
+
+def _backend_options(backend: str) -> list[str]:
+    if backend == "nsjail":
+        return []
+    options = ["--backend", backend, "--image", settings.SANDBOX_IMAGE, "--runtime", settings.SANDBOX_RUNTIME]
+    if backend == "docker":
+        return [*options, "--docker-url", settings.DOCKER_HOST]
+    return [*options, "--namespace", settings.SANDBOX_NAMESPACE, "--claim", settings.SANDBOX_CLAIM]
 
 
 def worker_command(*queues: str) -> list[str]:
     """An RQ worker; all its queues must have the same serializer."""
     serializer = settings.RQ_QUEUES[queues[0]]["SERIALIZER"]
     # Runs are waited for; the house-keeping is not.
-    kind = ("--worker-class", "runner.workers.ReadyWorker") if "runs" in queues else ()
+    kind = ("--worker-class", "runner.workers.ReadyWorker") if set(settings.RUN_QUEUES) & set(queues) else ()
     return [sys.executable, "manage.py", "rqworker", *queues, *kind, "--serializer", serializer, "--verbosity", "0"]
 
 

@@ -18,6 +18,23 @@ BASE_DIR = paths.BASE_DIR
 DATA_DIR = paths.data_folder()  # DATA_DIR
 RUN_DIR = paths.run_folder(DATA_DIR)
 ENGINE_SOCKET = environment.path("ENGINE_SOCKET", RUN_DIR / "engine.sock")
+# Who makes the boxes, queue by queue: "runs" is where runs go, "large" where plans may send theirs, "gpu" for GPUs
+RUN_QUEUES = ("runs", "large", "gpu")
+SANDBOX_BACKENDS = environment.for_each("SANDBOX_BACKEND", RUN_QUEUES, ("nsjail", "docker", "kubernetes"), "nsjail")
+DOCKER_HOST = environment.text("DOCKER_HOST", "unix:///var/run/docker.sock")
+SANDBOX_IMAGE = environment.text("SANDBOX_IMAGE")
+SANDBOX_RUNTIME = environment.text("SANDBOX_RUNTIME")
+SANDBOX_NAMESPACE = environment.text("SANDBOX_NAMESPACE", "default")
+SANDBOX_CLAIM = environment.text("SANDBOX_CLAIM")
+# The environment of GPU runs (PyTorch and the like); naming one makes this machine serve the queue.
+GPU_SANDBOX_ENV = environment.path("GPU_SANDBOX_ENV", Path()) if environment.text("GPU_SANDBOX_ENV") else None
+# Engines of this machine beside the one of "runs", which listens on ENGINE_SOCKET and serves every queue not named here
+ENGINE_SOCKETS = {
+    queue: RUN_DIR / f"engine-{queue}.sock"
+    for queue in RUN_QUEUES
+    if (queue == "gpu" and GPU_SANDBOX_ENV)
+    or (queue == "large" and SANDBOX_BACKENDS["large"] != SANDBOX_BACKENDS["runs"])
+}
 SANDBOX_ENV = environment.path("SANDBOX_ENV", DATA_DIR / "sandbox-env")
 STORE_DIR = environment.path("STORE_DIR", DATA_DIR / "store")
 # Whose engine it is: live sessions stay on the machine that holds them, and its workers have a queue of this name.
@@ -168,8 +185,8 @@ CHANNEL_LAYERS = {
     }
 }
 
-# Jobs: "runs" holds what users start, "parallel" the chunks that qfp.pmap hands to further boxes, "default" the
-# house-keeping that the scheduler orders
+# Jobs: the queues of runs hold what users start, "parallel" the chunks that qfp.pmap hands to further boxes, "default"
+# the house-keeping that the scheduler orders
 
 RQ_QUEUES = {
     name: {
@@ -181,9 +198,7 @@ RQ_QUEUES = {
         "DEFAULT_FAILURE_TTL": 7 * 24 * 3600,
     }
     for name, timeout_seconds in (
-        ("runs", 2 * 3600),
-        (f"host-{SANDBOX_HOST}", 2 * 3600),
-        ("parallel", 2 * 3600),
+        *((name, 2 * 3600) for name in (*RUN_QUEUES, f"host-{SANDBOX_HOST}", "parallel")),
         ("default", 1800),
     )
 }

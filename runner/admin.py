@@ -132,7 +132,7 @@ class RunAdmin(admin.ModelAdmin):
                 rerun(run)
                 made += 1
             elif run.status == Run.Status.QUEUED:
-                wake_a_worker()
+                wake_a_worker(run.queue)
                 sent += 1
         self.message_user(request, f"{made} new runs were queued, {sent} waiting ones sent to the workers again.")
 

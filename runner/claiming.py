@@ -35,21 +35,23 @@ owners AS (
 ),
 sources AS (SELECT source, count(*) AS had FROM recent GROUP BY source),
 waiting AS (
-    SELECT id, queued, owner_key, source,
-           row_number() OVER (PARTITION BY owner_key ORDER BY queued, id) AS own,
-           row_number() OVER (PARTITION BY source ORDER BY queued, id) AS near
+    SELECT id, queued, owner_key, source, queue,
+           row_number() OVER (PARTITION BY queue, owner_key ORDER BY queued, id) AS own,
+           row_number() OVER (PARTITION BY queue, source ORDER BY queued, id) AS near
     FROM (SELECT *, coalesce(nullif(address_hash, ''), owner_key) AS source FROM runner_run) run
     WHERE status = 'queued' AND session_id IS NULL
 ),
 in_order AS (
-    SELECT id, row_number() OVER (ORDER BY coalesce(running, 0) + own, coalesce(lately, 0) + own,
-                                           coalesce(had, 0) + near, queued, id) AS place
+    SELECT id, queue, row_number() OVER (
+        PARTITION BY queue ORDER BY coalesce(running, 0) + own, coalesce(lately, 0) + own, coalesce(had, 0) + near,
+                                    queued, id
+    ) AS place
     FROM waiting LEFT JOIN owners USING (owner_key) LEFT JOIN sources USING (source)
 )
 """
 _CLAIM = f"""
 WITH {_ORDER},
-next AS (SELECT id FROM in_order WHERE place = 1),
+next AS (SELECT id FROM in_order WHERE place = 1 AND queue = %(queue)s),
 claimed AS (
     UPDATE runner_run SET status = 'running', started = statement_timestamp(),
         lease_expires = statement_timestamp() + %(lease)s
@@ -62,11 +64,11 @@ PLACES_FRESH_SECONDS = 1.0
 _places: tuple[float, dict[UUID, int]] = (0.0, {})
 
 
-def claim() -> Run | None:
-    """The next run, from now on running in our hands; None when nothing waits. No two workers get the same."""
+def claim(queue: str = "runs") -> Run | None:
+    """The queue's next run, from now on running in our hands; None when nothing waits. No two workers get the same."""
     while True:
         with connection.cursor() as cursor:
-            cursor.execute(_CLAIM, {"lease": LEASE_WHILE_WAITING, "lately": LATELY})
+            cursor.execute(_CLAIM, {"queue": queue, "lease": LEASE_WHILE_WAITING, "lately": LATELY})
             found = cursor.fetchone()
         if found is None:
             return None

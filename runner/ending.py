@@ -13,7 +13,7 @@ from runner.models import Run
 from runner.outcomes import sentence
 from runner.recording import Recording
 
-FINISHED_KEYS = ("status", "message", "limit", "cpu_seconds", "wall_seconds", "peak_memory_bytes")
+FINISHED_KEYS = ("status", "message", "limit", "cpu_seconds", "gpu_seconds", "wall_seconds", "peak_memory_bytes")
 
 
 def publish_finished(publisher: Publisher, values: dict[str, Any], t: float | None = None) -> None:

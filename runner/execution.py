@@ -28,7 +28,7 @@ from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.claiming import LEASE_WHILE_WAITING, claim
 from runner.ending import forget_stored_output, publish_finished
 from runner.events import Publisher
-from runner.models import ENTRY, Artefact, Backtest, Run
+from runner.models import ENTRY, GPU, Artefact, Backtest, Run
 from runner.outcomes import sentence
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
@@ -70,9 +70,9 @@ class RunTaken(Exception):
     """The record says the run is no longer ours: it was ended by somebody else."""
 
 
-def execute_next() -> None:
-    """One run from claim to stored output; nothing when none waits, as after a second delivery of a job."""
-    run = claim()
+def execute_next(queue: str = "runs") -> None:
+    """One run of the queue from claim to stored output; nothing when none waits, as after a job's second delivery."""
+    run = claim(queue)
     if run is None:
         return
     with time_limit(int(run.limits["wall_seconds"] + settings.PACKAGE_SECONDS) + SPARE_SECONDS):
@@ -212,7 +212,7 @@ class Execution:
 
     def _start(self, request: BoxRequest) -> Any:
         """A box; a restarting engine is given a few seconds."""
-        client = EngineClient(settings.ENGINE_SOCKET)
+        client = EngineClient(settings.ENGINE_SOCKETS.get(self.run.queue, settings.ENGINE_SOCKET))
         deadline = time.monotonic() + ENGINE_PATIENCE_SECONDS
         while True:
             try:
@@ -364,10 +364,11 @@ class Execution:
             "lease_expires": None,
             "first_output": self.run.first_output,
             "cpu_seconds": self._cpu_seconds(ended),
+            "gpu_seconds": ended.get("wall_seconds") if self.run.queue == GPU and "start" in ended else None,
             "wall_seconds": ended.get("wall_seconds"),
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
             "declared_params": storable(list(self.params.values())),
-            "environment": environment_lock(),
+            "environment": environment_lock(self.run.queue),
             "manifest": self._manifest(),
         }
         if not self._store(values):
@@ -430,7 +431,7 @@ class Execution:
             "params": run.params,
             "data": {"snapshot": run.snapshot or None},
             "environment": {
-                "lock_sha256": environment_lock(),
+                "lock_sha256": environment_lock(run.queue),
                 "packages_sha256": run.lock.sha256 if run.lock is not None else None,
                 "packages": run.lock.text.splitlines() if run.lock is not None else [],
             },
@@ -458,7 +459,12 @@ def when_database_answers(run_id: UUID, action: Callable[[], Any]) -> Any:
     return action()
 
 
-@lru_cache(maxsize=1)
-def environment_lock() -> str:
-    """SHA-256 of the package lock the box's environment was made from."""
+@lru_cache(maxsize=4)
+def environment_lock(queue: str = "runs") -> str:
+    """SHA-256 of the package lock the box's environment was made from; of what is installed where GPU runs have one."""
+    if queue == GPU and settings.GPU_SANDBOX_ENV is not None:
+        installed = sorted(
+            each.name for each in settings.GPU_SANDBOX_ENV.glob("lib/python3*/site-packages/*.dist-info")
+        )
+        return hashlib.sha256("\n".join(installed).encode()).hexdigest()
     return hashlib.sha256((Path(settings.BASE_DIR) / "sandbox" / "requirements.txt").read_bytes()).hexdigest()

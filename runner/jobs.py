@@ -7,8 +7,8 @@ from typing import Any
 from runner import execution, hosts, packages, parallel, sweeping
 
 
-def execute_next_run() -> None:
-    execution.execute_next()
+def execute_next_run(queue: str = "runs") -> None:
+    execution.execute_next(queue)
 
 
 def execute_cell(run_id: str) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runner.access import Viewer
 
 ENTRY = "main.py"
+GPU = "gpu"  # the queue of runs that get one
 MAX_SOURCE_BYTES = 512 * 1024
 GUEST_DAYS = 7
 
@@ -358,7 +359,11 @@ class Run(models.Model):
     first_output = models.DateTimeField(null=True, blank=True)
     lease_expires = models.DateTimeField(null=True, blank=True)
     cancel_requested = models.DateTimeField(null=True, blank=True)
+    queue = models.CharField(max_length=20, default="runs")
     cpu_seconds = models.FloatField(null=True, blank=True)
+    gpu_seconds = models.FloatField(
+        null=True, blank=True, help_text="While the run had a GPU, whatever it did with it."
+    )
     wall_seconds = models.FloatField(null=True, blank=True)
     peak_memory_bytes = models.BigIntegerField(null=True, blank=True)
     snapshot = models.CharField(max_length=64, blank=True)

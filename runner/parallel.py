@@ -518,6 +518,7 @@ class ChunkBox:
             run_id=f"{run.pk}.{self.names.call}.{self.number}",
             files={**request.files, CHUNK_ENTRY: CHUNK_SOURCE},
             entry=CHUNK_ENTRY,
+            device="",  # there is one GPU to a run, and its own box has it
             limits=replace(
                 limits,
                 cpu_seconds=max(1.0, limits.cpu_seconds - spent),

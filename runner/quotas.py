@@ -53,6 +53,11 @@ def limits_in_words(plan: Plan) -> list[dict[str, str]]:
         {"name": "wall_seconds", "text": f"{plan.wall_seconds} s in all"},
         *([{"name": "cores", "text": f"{plan.cores:g} processor cores"}] if plan.cores != 1 else []),
         {"name": "memory", "text": f"{plan.memory_mb} MB of memory"},
+        *(
+            [{"name": "gpu_seconds", "text": f"{plan.gpu_seconds_per_day} GPU seconds a day"}]
+            if plan.gpu_seconds_per_day
+            else []
+        ),
         {"name": "runs_per_day", "text": f"{plan.runs_per_day} runs a day"},
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.models import ENTRY, Run
+from runner.models import ENTRY, GPU, Run
 from sandbox.protocol import BoxRequest, Limits
 
 
@@ -16,5 +16,6 @@ def request_for(run: Run) -> BoxRequest:
         params=run.params,
         limits=Limits(**run.limits),
         snapshot=run.snapshot or None,
+        device="gpu" if run.queue == GPU else "",
         layer=run.lock.sha256 if run.lock is not None else None,
     )

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import django_rq
 from django.conf import settings
+from rq import Worker
 
 from sandbox.client import EngineClient, EngineUnavailable
 
 SECONDS_FRESH = 5.0
+# A worker renews its mark while it waits and while it runs a job; RQ forgets it after about 7 minutes.
+HEARTBEAT_SECONDS = 480.0
 
 
 @dataclass(frozen=True)
 class SandboxState:
     ready: bool
     reason: str = ""
+
+
+def a_worker_listens(queue: str = "runs") -> bool:
+    """Some worker of the queue was heard of lately."""
+    now = datetime.now(UTC)
+    for worker in Worker.all(queue=django_rq.get_queue(queue)):
+        heard = worker.last_heartbeat
+        if heard is not None and (now - heard.replace(tzinfo=heard.tzinfo or UTC)).total_seconds() < HEARTBEAT_SECONDS:
+            return True
+    return False
 
 
 _known: tuple[float, SandboxState] | None = None

@@ -16,10 +16,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from marketdata.store import current_snapshot_id
-from runner import packages, quotas
+from runner import gpu, packages, quotas
 from runner.access import Viewer
 from runner.events import Publisher
-from runner.models import ENTRY, MAX_SOURCE_BYTES, Project, Revision, Run
+from runner.models import ENTRY, GPU, MAX_SOURCE_BYTES, Project, Revision, Run
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +88,12 @@ def start_run(
     params: dict[str, Any] | None = None,
     address_hash: str = "",
     wall_seconds: float | None = None,
+    on_gpu: bool = False,
 ) -> Run:
     """Make the revision and the run, and queue it once both are committed.
 
-    Raises quotas.QuotaExceeded when the plan allows no further run now, and BadInput for packages that are known to be
-    refused. wall_seconds: a shorter limit than the plan's.
+    Raises quotas.QuotaExceeded when the plan allows no further run now, BadInput for packages that are known to be
+    refused, and gpu.GpuUnavailable. wall_seconds: a shorter limit than the plan's.
     """
     try:
         packages.check(files)
@@ -103,14 +104,19 @@ def start_run(
     if wall_seconds is not None:
         limits["wall_seconds"] = min(limits["wall_seconds"], wall_seconds)
         limits["cpu_seconds"] = min(limits["cpu_seconds"], wall_seconds)
+    if on_gpu:
+        gpu.check_there_is_one(plan)
     with transaction.atomic():
         quotas.check_run(viewer, plan, address_hash)
+        if on_gpu:
+            limits["wall_seconds"] = min(limits["wall_seconds"], gpu.check_seconds(viewer, plan))
         revision = project.make_revision(files, author=viewer.user)
         Project.objects.filter(pk=project.pk).update(updated=timezone.now())
         return queue_run(
             revision,
             viewer.user,
             params=params or {},
+            queue=GPU if on_gpu else plan.queue,
             limits=limits,
             address_hash="" if viewer.user is not None else address_hash,
             snapshot=current_snapshot_id() or "",
@@ -126,7 +132,7 @@ def queue_run(revision: Revision, user: Any, **values: Any) -> Run:
 
 def rerun(run: Run) -> Run:
     """The same revision, parameters, limits, snapshot and packages again (staff, from the admin)."""
-    kept = ("address_hash", "params", "limits", "snapshot", "lock", "requirements")
+    kept = ("address_hash", "params", "queue", "limits", "snapshot", "lock", "requirements")
     return queue_run(run.revision, run.user, **{name: getattr(run, name) for name in kept})
 
 
@@ -138,24 +144,26 @@ def owner_key(project: Project, user: Any) -> str:
 def enqueue(run: Run) -> None:
     """Say that the run waits, to those who watch it and to the workers."""
     Publisher(run.pk).publish({"type": "phase", "phase": "queued", "t": 0.0})
-    wake_a_worker()
+    wake_a_worker(run.queue)
 
 
-def wake_a_worker() -> None:
+def wake_a_worker(name: str = QUEUE) -> None:
     """One job for one waiting run; which one it will be is decided by the claim. One job too many does nothing.
 
     When Redis is away the run stays queued in the record, and the sweeper sends the job.
     """
     try:
-        queue().enqueue("runner.jobs.execute_next_run", job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=24 * 3600)
+        queue(name).enqueue(
+            "runner.jobs.execute_next_run", name, job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=24 * 3600
+        )
     except redis.RedisError as error:
         logger.warning("a job was not sent yet (%s)", type(error).__name__)
 
 
-@lru_cache(maxsize=1)
-def queue() -> rq.Queue:
+@lru_cache(maxsize=8)
+def queue(name: str = QUEUE) -> rq.Queue:
     """Kept with its connections: making it anew would connect to Redis for every run."""
-    return django_rq.get_queue(QUEUE)
+    return django_rq.get_queue(name)
 
 
 def source_files(project: Project, source: str) -> dict[str, str]:

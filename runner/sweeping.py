@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from django.db.models import Count
 from django.utils import timezone
 
 from runner.cells import advance, is_sent, next_cell
@@ -42,13 +43,16 @@ def sweep_runs() -> tuple[int, int]:
 
 def _send_missing_jobs() -> int:
     """A queue that was flushed, or could not be reached, holds fewer jobs than runs wait."""
-    waiting = Run.objects.whole().filter(status=Run.Status.QUEUED, queued__lt=timezone.now() - QUEUE_PATIENCE).count()
-    missing = max(0, waiting - queue().count) if waiting else 0
-    for _ in range(missing):
-        wake_a_worker()
-    if missing:
-        logger.warning("the queue had forgotten %d of %d waiting runs", missing, waiting)
-    return missing
+    late = Run.objects.whole().filter(status=Run.Status.QUEUED, queued__lt=timezone.now() - QUEUE_PATIENCE)
+    sent = 0
+    for name, waiting in late.order_by().values_list("queue").annotate(waiting=Count("pk")):
+        missing = max(0, waiting - queue(name).count)
+        for _ in range(missing):
+            wake_a_worker(name)
+        if missing:
+            logger.warning("the queue %s had forgotten %d of %d waiting runs", name, missing, waiting)
+        sent += missing
+    return sent
 
 
 def _send_missing_cells() -> int:

@@ -24,8 +24,9 @@ from runner.claiming import place_in_queue
 from runner.ending import request_cancel
 from runner.events import send_control
 from runner.forms import NewProjectForm, ProjectSettingsForm
+from runner.gpu import GpuUnavailable
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
-from runner.models import ENTRY, Artefact, Project, Run
+from runner.models import ENTRY, GPU, Artefact, Project, Run
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording
 from runner.samples import FIRST_SAMPLE, SAMPLES
@@ -89,6 +90,7 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "offer_on_page": packages.offered(project, project.draft) if "offer" in request.GET else [],
         "params": chosen_params(last_declaring),
         "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
+        "offers_gpu": quotas.plan_of(viewer).gpu_seconds_per_day > 0,
         "can_edit": True,
         "sandbox_ready": state.ready,
         "sandbox_reason": state.reason,
@@ -368,7 +370,7 @@ def start(request: HttpRequest, **where: str) -> HttpResponse:
     viewer = Viewer.of(request)
     found = find_project(Project.objects.editable_by(viewer), **where)
     state = sandbox_state.current()
-    refusal, run, offer, kept_source = "", None, [], None
+    refusal, run, offer, kept_source, offer_cpu = "", None, [], None, False
     try:
         source = clean_source(request.POST.get("source", found.source))
         keep_draft(found, source)
@@ -383,7 +385,12 @@ def start(request: HttpRequest, **where: str) -> HttpResponse:
         if not state.ready:
             refusal, offer = f"Runs are refused: {state.reason}", []
         elif not offer:
-            run = start_run(found, viewer, files=files, params=params, address_hash=address_hash(request))
+            on_gpu = request.POST.get("on") == GPU
+            run = start_run(
+                found, viewer, files=files, params=params, address_hash=address_hash(request), on_gpu=on_gpu
+            )
+    except GpuUnavailable as error:
+        refusal, offer, offer_cpu = str(error), [], True
     except (BadInput, QuotaExceeded, packages.PackageRefused) as error:
         refusal, offer = str(error), []
     if not getattr(request, "htmx", False):
@@ -397,6 +404,7 @@ def start(request: HttpRequest, **where: str) -> HttpResponse:
         "run": run or latest_run(found),
         "project": found,
         "refusal": refusal,
+        "offer_cpu": offer_cpu,
         "offer": offer,
         "kept_source": kept_source,
         "draft_version": found.draft_version,

@@ -52,7 +52,7 @@ export type RunEvent = Numbered & (
   | { type: "package"; text: string }
   | { type: "artefact"; name: string; size: number; url?: string }
   | { type: "finished"; status: RunStatus; message?: string; limit?: { name: string; value: number } | null;
-      cpu_seconds?: number | null; wall_seconds?: number | null; peak_memory_bytes?: number | null }
+      cpu_seconds?: number | null; gpu_seconds?: number | null; wall_seconds?: number | null; peak_memory_bytes?: number | null }
 );
 
 export type EventOf<Type extends RunEvent["type"]> = Extract<RunEvent, { type: Type }>;

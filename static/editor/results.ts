@@ -196,6 +196,7 @@ export class RunView {
     const facts = [
       event.wall_seconds != null && event.status !== "succeeded" && `${duration(event.wall_seconds)} in all`,
       event.cpu_seconds != null && `${duration(event.cpu_seconds)} CPU`,
+      event.gpu_seconds != null && `${duration(event.gpu_seconds)} GPU`,
       event.peak_memory_bytes != null && event.peak_memory_bytes > 0 && `${bytesize(event.peak_memory_bytes)} peak`,
     ].filter((fact): fact is string => Boolean(fact));
     this.slot("facts").replaceChildren(...facts.map((fact) => make("span", {}, fact)));

@@ -12,7 +12,8 @@ import pytest
 from django.conf import settings as running
 from django.core.exceptions import ImproperlyConfigured
 
-from playground import environment
+from playground import environment, processes
+from sandbox.host.engine import parse_options
 
 PRODUCTION = {
     "PLAYGROUND_ENV": "production",
@@ -57,6 +58,9 @@ def settings_with(monkeypatch):
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
         ("DEBUG", "perhaps"),
+        ("SANDBOX_BACKEND", "podman"),
+        ("SANDBOX_BACKEND", "large=podman"),
+        ("SANDBOX_BACKEND", "huge=docker"),
     ],
 )
 def test_wrong_value_is_refused_with_the_name_of_its_variable(settings_with, variable, value):
@@ -137,3 +141,36 @@ def test_secrets_are_not_shown_in_complaints(monkeypatch):
     with pytest.raises(ImproperlyConfigured) as refusal:
         environment.database("DATABASE_URL", "")
     assert "hidden-word" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", {"runs": "nsjail", "large": "nsjail", "gpu": "nsjail"}),
+        ("docker", {"runs": "docker", "large": "docker", "gpu": "docker"}),
+        ("large=kubernetes, gpu=docker", {"runs": "nsjail", "large": "kubernetes", "gpu": "docker"}),
+    ],
+)
+def test_every_queue_has_a_backend(settings_with, value, expected):
+    assert settings_with(SANDBOX_BACKEND=value)["SANDBOX_BACKENDS"] == expected
+
+
+def test_there_is_an_engine_for_each_backend_in_use_and_one_for_the_gpu(settings_with, settings):
+    assert settings_with(SANDBOX_BACKEND="docker")["ENGINE_SOCKETS"] == {}
+    read = settings_with(
+        SANDBOX_BACKEND="large=kubernetes", GPU_SANDBOX_ENV="/opt/gpu", SANDBOX_IMAGE="box:1", SANDBOX_RUNTIME="gvisor"
+    )
+    assert set(read["ENGINE_SOCKETS"]) == {"large", "gpu"}
+    for name in ("ENGINE_SOCKETS", "SANDBOX_BACKENDS", "SANDBOX_IMAGE", "SANDBOX_RUNTIME", "GPU_SANDBOX_ENV"):
+        setattr(settings, name, read[name])
+    large, gpu, usual = (processes.engine_command(queue) for queue in ("large", "gpu", "runs"))
+    options = {
+        name: [parse_options(words[3:]).__dict__[name] for words in (large, gpu, usual)]
+        for name in ("backend", "image", "runtime", "device", "socket", "state", "env")
+    }
+    assert options["backend"] == ["kubernetes", "nsjail", "nsjail"]
+    assert options["image"] == ["box:1", "", ""]
+    assert options["runtime"] == ["gvisor", "", ""]
+    assert options["device"] == ["", "gpu", ""]
+    assert str(options["env"][1]) == "/opt/gpu"
+    assert len({str(path) for path in options["socket"]}) == len({str(path) for path in options["state"]}) == 3

@@ -54,7 +54,7 @@ def queues_of_worker(number: int) -> tuple[str, ...]:
     """What belongs to sessions on this machine comes first. The first worker takes no chunks of parallel work, so that
     a new run never waits for all of them.
     """
-    queues = (f"host-{settings.SANDBOX_HOST}", "runs")
+    queues = (f"host-{settings.SANDBOX_HOST}", "runs", "large")
     return queues if number == 1 else (*queues, "parallel")
 
 
@@ -187,6 +187,10 @@ class Command(BaseCommand):
             self._launch(Program("engine", processes.engine_command()))
             for number in range(1, settings.RUN_WORKERS + 1):
                 self._launch(Program(f"worker {number}", processes.worker_command(*queues_of_worker(number))))
+            for queue in settings.ENGINE_SOCKETS:
+                self._launch(Program(f"{queue} engine", processes.engine_command(queue)))
+            if "gpu" in settings.ENGINE_SOCKETS:
+                self._launch(Program("gpu worker", processes.worker_command("gpu")))
             self._launch(Program("house-keeping", processes.worker_command("default")))
             self._launch(Program("scheduler", processes.cron_command(), output=subprocess.DEVNULL))
             self._wait_for_the_rest()
