@@ -285,14 +285,15 @@ class Box:
 
     def _take_count(self, message: dict[str, Any]) -> None:
         """What a container's own control group counts; it only grows what we know."""
-        figures = [message.get(name) for name in ("cpu_seconds", "memory_bytes", "processes", "out_of_memory_kills")]
+        names = ("cpu_seconds", "memory_bytes", "processes", "out_of_memory_kills", "refused_processes")
+        figures = [message.get(name) for name in names]
         numbers = [each for each in figures if isinstance(each, (int, float)) and each >= 0]
         if self.walls.local or len(numbers) != len(figures):
             return
         if self._used_before is None:
             self._used_before = numbers[0]  # for getting ready, as the first count comes when the program begins
         own = FOREIGN_PROCESSES - OWN_PROCESSES
-        counted = Usage(numbers[0], int(numbers[1]), max(0, int(numbers[2]) - own), int(numbers[3]), 0)
+        counted = Usage(numbers[0], int(numbers[1]), max(0, int(numbers[2]) - own), int(numbers[3]), int(numbers[4]))
         self._told = counted.since(self._used_before)
 
     def _on_exited(self, message: dict[str, Any]) -> None:
@@ -387,7 +388,8 @@ class Box:
         observed.memory_near_limit = self._peak_memory > NEAR_LIMIT * self.limits.memory_bytes
         observed.cpu_near_limit = self._usage.cpu_seconds > NEAR_LIMIT * self.limits.cpu_seconds
         if self.walls.group is None:
-            observed.refused_processes = int(self._most_processes - OWN_PROCESSES >= self.limits.processes)
+            met = self._most_processes - OWN_PROCESSES >= self.limits.processes
+            observed.refused_processes = max(self._told.refused_processes, int(met))
         result, limit = outcome.decide(observed)
         self.outcome = result
         if result == "crashed":

@@ -12,12 +12,14 @@ V2 = {
     "memory": "/sys/fs/cgroup/memory.stat",
     "kills": "/sys/fs/cgroup/memory.events",
     "processes": "/sys/fs/cgroup/pids.current",
+    "refused": "/sys/fs/cgroup/pids.events",
 }
 V1 = {
     "cpu": "/sys/fs/cgroup/cpuacct/cpuacct.usage",
     "memory": "/sys/fs/cgroup/memory/memory.stat",
     "kills": "/sys/fs/cgroup/memory/memory.oom_control",
     "processes": "/sys/fs/cgroup/pids/pids.current",
+    "refused": "/sys/fs/cgroup/pids/pids.events",
 }
 
 
@@ -42,6 +44,7 @@ class Counters:
             "memory_bytes": used + memory.get("shmem", 0),
             "processes": int(self._text("processes") or 0),
             "out_of_memory_kills": _pairs(self._text("kills")).get("oom_kill", 0),
+            "refused_processes": _pairs(self._text("refused")).get("max", 0),
         }
 
     def _text(self, name: str) -> str:

@@ -71,7 +71,7 @@ class Control:
     def forked(self) -> None:
         """The program's process has been forked."""
 
-    def count(self) -> None:
+    def count(self, last: bool = False) -> None:
         """Say what has been used, where the engine cannot look; called again and again while the program runs."""
 
     def finish(self) -> None:
@@ -180,6 +180,7 @@ def start(control: Control, rich: int, inbox: int, walls) -> None:
         watch = Watch(control, program, job["disk_bytes"])
         watch.until_the_program_ends()
         left = end_everything()
+        control.count(last=True)
         control.send(watch.report(left, walls.resident_bytes))
         collect_artefacts(control, job)
         control.send({"type": "done"})

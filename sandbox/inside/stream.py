@@ -43,9 +43,9 @@ class StreamControl(init.Control):
             self._wait_until_sent(OUTPUTS)
         super().send(message)
 
-    def count(self) -> None:
+    def count(self, last: bool = False) -> None:
         now = time.monotonic()
-        if now - self._counted_at >= COUNT_SECONDS:
+        if last or now - self._counted_at >= COUNT_SECONDS:
             self._counted_at = now
             self.send(self._counters.read())
 

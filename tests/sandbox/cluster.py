@@ -29,13 +29,17 @@ PROTOCOL = "v4.channel.k8s.io"
 
 
 def complaints(job: dict[str, Any]) -> str:
-    """What the client's models do not know of the object; nothing if every field of it is one of theirs."""
+    """What is wrong with a Job; nothing if every field of it is one of the client's model."""
+    return unknown_fields(V1Job, job)
+
+
+def unknown_fields(model: Any, sent: dict[str, Any]) -> str:
+    """What the client's model does not know of the object."""
     try:
-        model = V1Job.from_dict(job)
+        known = model.from_dict(sent)
     except Exception as error:
         return str(error)
-    assert model is not None
-    return _unknown(job, ApiClient().sanitize_for_serialization(model), "job")
+    return _unknown(sent, ApiClient().sanitize_for_serialization(known), sent.get("kind", "object").lower())
 
 
 def _unknown(sent: Any, known: Any, path: str) -> str:

@@ -3,7 +3,9 @@
 # ruff: noqa: E501  (programs for the box read better in one line)
 from __future__ import annotations
 
+import json
 import os
+import pwd
 import signal
 import time
 
@@ -18,29 +20,35 @@ from tests.sandbox.test_walls import check_greedy
 
 # What every container has and a box of nsjail does not: its runtime needs it. What it may be used for is tested below.
 OF_A_CONTAINER = {
+    "identity: who it is, seen from inside",  # its number is the one it has outside
+    "privileges: numbers of others for itself and its files",  # the same
+    "privileges: capabilities and groups",  # the same
+    "paths: names of accounts, of this machine and of its networks",  # Podman names the number
+    "paths: tables of mounts",  # /proc/self/exe has a name
+    "paths: those of the host in /proc",  # there, and closed
+    "paths: where its own directories come from",  # /dev/shm is a place of its own
+    "syscalls: programs for the kernel",  # an empty directory of /sys can be opened
     "filesystem: homes, mounts and state of the host",  # /proc, /sys and /run are there
     "filesystem: devices that are there",  # a terminal's
     "processes: only its own are there",  # the relay is a thread of process 1 and has a number
-    "identity: no capabilities, no groups",  # its group is its own, and has the number it has outside
-    "leaks: paths of the host in /proc",  # there, and closed
 }
 # Each costs a container of about a second, so one or two of each kind; SANDBOX_ALL=1 runs them all.
 CHOSEN = (
     "filesystem: password and shadow files",
     "filesystem: writing where it may only read",
     "filesystem: a device node",
-    "filesystem: becoming another by a setuid program",
+    "privileges: a setuid program",
     "network: sockets of every family",
     "syscalls: new namespaces by unshare",
     "syscalls: clone3",
     "syscalls: tracing and other memory",
     "syscalls: x32 numbers are killed",
     "processes: process 1 cannot be ended or stopped",
-    "identity: becoming root",
-    "identity: no new privileges, and no way back",
-    "leaks: environment",
-    "leaks: open descriptors",
-    "leaks: paths of the host in modules",
+    "privileges: becoming root",
+    "privileges: no new ones, and no way back",
+    "inheritance: environment",
+    "inheritance: open descriptors",
+    "paths: those of the host in modules",
 )
 CHOSEN_PROGRAMS = ("fs_disk_fill", "procfs_environ", "link_symlink_artefact", "proc_double_fork_daemon", "xrun_file")
 CHOSEN_GREEDY = (
@@ -49,6 +57,7 @@ CHOSEN_GREEDY = (
     "artefacts: links to what the collector must not read",
 )
 ALL = bool(os.environ.get("SANDBOX_ALL"))
+assert set(CHOSEN) | OF_A_CONTAINER <= set(ATTACKS) and set(CHOSEN_GREEDY) <= set(LIMITED)  # none by a name it had
 SLEEPER = "print('on', flush=True)\nimport time\ntime.sleep(60)"
 
 
@@ -98,6 +107,28 @@ for path in ('/proc/self/oom_score_adj', '/proc/self/comm', '/proc/sysrq-trigger
 print(opened)
 """
     assert docker_engine.run(source).stdout == "[]\n"
+
+
+def test_it_is_somebody_of_its_own_with_no_right(docker_engine: Engine) -> None:
+    """What the programs of OF_A_CONTAINER ask about numbers, for somebody whose number is that of the machine."""
+    source = """
+import ctypes, json, os
+header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+ctypes.CDLL(None).syscall(ctypes.c_long(125), header, data)
+refused = []
+for call in (lambda: os.setuid(0), lambda: os.setgroups([0]), lambda: os.chown('/box', 0, 0), lambda: os.chown('/box', 1, 1)):
+    try: call()
+    except PermissionError: refused.append(True)
+print(json.dumps([os.getresuid(), os.getresgid(), os.getgroups(), list(data), len(refused)]))
+"""
+    seen = []
+    for _ in range(2):
+        users, groups, others, rights, refused = json.loads(docker_engine.run(source).stdout)
+        assert len(set(users) | set(groups) | set(others)) == 1 and users[0] > 1000
+        assert not any(rights) and refused == 4
+        seen.append(users[0])
+    assert seen[0] != seen[1]
+    assert not set(seen) & {entry.pw_uid for entry in pwd.getpwall()}
 
 
 def test_files_can_be_moved_between_directories_all_the_same(docker_engine: Engine) -> None:

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0005_parallel_starting_values"),
+        ("accounts", "0006_live_sessions"),
     ]
 
     operations = [

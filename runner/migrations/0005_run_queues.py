@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runner", "0003_fair_queue"),
+        ("runner", "0004_live_sessions"),
     ]
 
     operations = [

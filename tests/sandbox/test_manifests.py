@@ -1,0 +1,92 @@
+"""deploy/kubernetes: every object is one that the client's models know, and together they say what the engine needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+from kubernetes import client
+
+from sandbox.host.engine import parse_options
+from tests.sandbox.cluster import unknown_fields
+from tests.sandbox.conftest import ROOT
+
+MODELS = {
+    "Namespace": client.V1Namespace,
+    "ResourceQuota": client.V1ResourceQuota,
+    "NetworkPolicy": client.V1NetworkPolicy,
+    "ServiceAccount": client.V1ServiceAccount,
+    "Role": client.V1Role,
+    "RoleBinding": client.V1RoleBinding,
+    "Deployment": client.V1Deployment,
+    "HorizontalPodAutoscaler": client.V2HorizontalPodAutoscaler,
+}
+WITHOUT_MODEL = {"ScaledObject"}  # KEDA's own
+
+
+def objects() -> Iterator[tuple[str, dict[str, Any]]]:
+    for file in sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml")):
+        for each in yaml.safe_load_all(file.read_text()):
+            yield f"{file.name}: {each['kind']} {each['metadata']['name']}", each
+
+
+OBJECTS = dict(objects())
+
+
+def of_kind(kind: str) -> list[dict[str, Any]]:
+    return [each for each in OBJECTS.values() if each["kind"] == kind]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_every_field_is_one_of_the_model(name: str) -> None:
+    wanted = OBJECTS[name]
+    if wanted["kind"] in WITHOUT_MODEL:
+        assert wanted["spec"]["scaleTargetRef"]["name"] in {each["metadata"]["name"] for each in of_kind("Deployment")}
+        return
+    assert unknown_fields(MODELS[wanted["kind"]], wanted) == ""
+
+
+def test_the_role_is_what_the_engine_asks_for_and_no_more() -> None:
+    (role,) = of_kind("Role")
+    allowed = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    assert allowed == {
+        ("jobs", "create"), ("jobs", "delete"), ("jobs", "list"), ("pods", "list"),
+        ("pods/attach", "get"), ("pods/attach", "create"),
+    }  # fmt: skip
+    (binding,) = of_kind("RoleBinding")
+    assert binding["metadata"]["namespace"] == role["metadata"]["namespace"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_no_box_speaks_to_anybody() -> None:
+    (policy,) = of_kind("NetworkPolicy")
+    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert policy["metadata"]["namespace"] == of_kind("Role")[0]["metadata"]["namespace"]
+
+
+def test_the_workers_are_the_site_s_and_their_engine_takes_its_options() -> None:
+    (workers,) = of_kind("Deployment")
+    worker, engine = workers["spec"]["template"]["spec"]["containers"]
+    queue = worker["command"][3]
+    assert queue in settings.RUN_QUEUES
+    options = parse_options(engine["command"][3:])
+    assert options.backend == "kubernetes"
+    assert options.namespace == of_kind("Role")[0]["metadata"]["namespace"]
+    assert {each["name"]: each["value"] for each in worker["env"]}["ENGINE_SOCKET"] == str(options.socket)
+    places = {each["name"]: each["mountPath"] for each in engine["volumeMounts"]}
+    assert str(options.store).startswith(places["files"]) and str(options.layers).startswith(places["files"])
+    token = next(each for each in engine["volumeMounts"] if each["name"] == "token")
+    assert "token" not in {each["name"] for each in worker["volumeMounts"]} and token["readOnly"]
+
+
+def test_both_ways_of_scaling_look_at_the_queue_of_the_workers() -> None:
+    queue = of_kind("Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["command"][3]
+    (keda,) = of_kind("ScaledObject")
+    assert keda["spec"]["triggers"][0]["metadata"]["listName"] == f"rq:queue:{queue}"
+    (plain,) = of_kind("HorizontalPodAutoscaler")
+    assert plain["spec"]["metrics"][0]["external"]["metric"]["selector"]["matchLabels"] == {"queue": queue}
+    for scaled in (keda, plain):
+        assert scaled["spec"]["scaleTargetRef"]["name"] == of_kind("Deployment")[0]["metadata"]["name"]
