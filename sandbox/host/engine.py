@@ -2,9 +2,8 @@
 D`.
 
 It trusts whoever may open its socket and has the same uid (or is root), and nobody else. It imports no Django and
-holds no credentials, so there is nothing in it for a box to find. A box is one that stood ready, or a fork of the
-zygote, or, where neither is to be had, a cold nsjail; with another backend it is a container or a pod. It lives no
-longer than the connection that asked for it, and no longer than this process.
+holds no credentials, so there is nothing in it for a box to find. A box lives no longer than the connection that asked
+for it, a session's no longer than it is used, and none longer than this process.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -22,28 +20,21 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.host import backends, cgroups, devices, diagnosis
+from sandbox.host import backends, devices
 from sandbox.host.admission import Admission
 from sandbox.host.box import Box
-from sandbox.host.cold import Cold
-from sandbox.host.identities import Identities, NoFreeNumbers
-from sandbox.host.launching import Launcher, LaunchFailed, LaunchUseless, Place
+from sandbox.host.boxes import Boxes
+from sandbox.host.identities import NoFreeNumbers
+from sandbox.host.launching import LaunchFailed
 from sandbox.host.metrics import Metrics
-from sandbox.host.nsjail import NsjailMissing, find_nsjail
-from sandbox.host.ready import ReadyBoxes
 from sandbox.host.sessions import OPERATIONS, CellRun, Sessions
-from sandbox.host.staging import StagingError, prepare
-from sandbox.host.walls import Walls
-from sandbox.host.zygote import Zygote
 from sandbox.protocol import (
     PROTOCOL_VERSION,
     BoxRequest,
     FrameReader,
-    Limits,
     ProtocolError,
     encode_frame,
 )
@@ -55,98 +46,22 @@ QUEUE_SECONDS = 20.0
 RECHECK_SECONDS = 15.0
 HIGH_WATER_BYTES = 4 << 20
 MAX_EARLY_MESSAGES = 100
-SELF_CHECK_SOURCE = "print(6 * 7)\n"
-SELF_CHECK_LIMITS = Limits(10, 20, 256 << 20, 8 << 20, 16, 65536, 65536, 65536, 100, 0, 0)
 
 
 class Engine:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.boxes: dict[str, Box] = {}
-        self.reason = "The sandbox engine is starting."
-        self.weaknesses: list[str] = []
-        self.parent: cgroups.Parent | None = None
-        self._counter = 0
-        self.admission = Admission(options.max_boxes, options.per_owner)
         self.metrics = Metrics()
+        self.boxes = Boxes(options, self.metrics)
+        self.reason = self.boxes.prepare()  # why programs are refused; nothing if they are not
+        self.admission = Admission(options.max_boxes, options.per_owner)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._checked_at = 0.0
         self._looked = asyncio.Event()  # set when the first trial box has ended
         self._check_lock = asyncio.Lock()
-        self.units: devices.Units | None = None
-        self.zygote: Zygote | None = None
-        self.ready: ReadyBoxes | None = None
-        self._removals: set[asyncio.Task[Any]] = set()
-        self.sessions = Sessions(self._run_box, options.max_sessions)
+        self.sessions = Sessions(self.boxes.run, options.max_sessions)
 
     # Start and end
-
-    def prepare(self) -> None:
-        """Everything boxes need, once. What is missing becomes the reason runs are refused with."""
-        options = self.options
-        # The socket's name makes the groups' name: two engines on a machine must not sweep each other's boxes.
-        self.group_name = "playground-" + hashlib.sha256(os.fsencode(options.state.resolve())).hexdigest()[:10]
-        if options.backend != "nsjail":
-            self._prepare_backend()
-            return
-        self.reason = diagnosis.missing_environment(options.env)
-        try:
-            nsjail = find_nsjail()
-            for directory in (options.store, options.layers):
-                directory.mkdir(parents=True, exist_ok=True)
-            self.identities = Identities()
-            device = self._find_device()
-            self.staging = replace(prepare(options.env, options.store, options.layers, options.state), device=device)
-            self.cold: Launcher = Cold(nsjail, self.staging)
-        except devices.DeviceMissing as error:
-            self.reason = str(error)
-        except NsjailMissing as error:
-            self.reason = str(error)
-        except StagingError as error:
-            self.reason = f"The engine could not make its private mounts: {error}."
-        except NoFreeNumbers as error:
-            self.reason = f"The engine found no user ids for boxes: {error}."
-        if not hasattr(self, "staging"):
-            return
-        # Also when only the environment is missing: it may come later, and its boxes must not lack their groups.
-        if not options.no_cgroups:
-            self.parent = cgroups.find_parent(self.group_name)
-        if self.parent is not None:
-            removed = self.parent.sweep()
-            if removed:
-                logger.info("removed %d control groups of an earlier engine", removed)
-        self.weaknesses = diagnosis.weaknesses(self.parent, self.identities.distinct)
-        if options.zygote:
-            first = self.identities.first if self.identities.distinct else None
-            self.zygote = Zygote(nsjail, self.staging, first, self.parent, lambda: self._try_box("fork"))
-
-            async def build(place: Place) -> Walls:
-                if self.zygote is None or not self.zygote.usable:
-                    raise LaunchFailed("there is no zygote")
-                return await self._build_walls(self.zygote, place)
-
-            # A unit of a device cannot wait in a box for somebody who wants it.
-            self.ready = ReadyBoxes(build, 0 if options.device else options.ready)
-
-    def _find_device(self) -> devices.Device | None:
-        options = self.options
-        if not options.device:
-            return None
-        device = devices.find(options.device, options.devices, here=options.backend != "kubernetes")
-        if device.units:
-            self.units = devices.Units(device)
-            options.max_boxes = len(device.units)
-            self.admission = Admission(options.max_boxes, max(1, options.max_boxes - 1))
-        return device
-
-    def _prepare_backend(self) -> None:
-        """Where somebody else makes the boxes: no groups, no zygote, nothing mounted here."""
-        self.identities = Identities(distinct=True)
-        try:
-            self.cold = backends.launcher(self.options, self.group_name, self._find_device())
-            self.reason = ""
-        except (backends.BackendMissing, devices.DeviceMissing) as error:
-            self.reason = str(error)
 
     async def serve(self) -> None:
         path = self.options.socket
@@ -166,60 +81,35 @@ class Engine:
         await self.check()
         self._looked.set()
         logger.info("ready" if not self.reason else f"not ready: {self.reason}")
-        keeping = [asyncio.create_task(part.live()) for part in (self.zygote,) if part is not None]
-        keeping += [asyncio.create_task(part.keep()) for part in (self.ready,) if part is not None]
+        living = asyncio.create_task(self.boxes.live())
         await ending.wait()
         server.close()
         path.unlink(missing_ok=True)
-        await self._end_boxes()
-        for task in reversed(keeping):  # the ready boxes before the zygote they came from
-            task.cancel()
-            await asyncio.wait([task], timeout=5)
-        if self.parent is not None:
-            self.parent.remove()
-
-    async def _end_boxes(self) -> None:
-        for box in list(self.boxes.values()):
-            box.stop("crashed")
-            box.kill()
-        for tasks in (self._tasks, self._removals):
-            if tasks:
-                await asyncio.wait(tasks, timeout=5)
+        self.boxes.end_all()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+        living.cancel()
+        await asyncio.wait([living])
 
     # Is this machine able to?
 
     async def check(self) -> None:
         """Run a real box, cold, as that needs least; its failure becomes the reason."""
         async with self._check_lock:
-            if not hasattr(self, "cold") and self.options.backend != "nsjail":
-                await asyncio.to_thread(self._prepare_backend)  # it may have come since
+            if not self.boxes.possible and self.options.backend != "nsjail":
+                self.reason = await asyncio.to_thread(self.boxes.prepare_backend)  # it may have come since
+                self.admission = Admission(self.options.max_boxes, self.options.per_owner)  # a device says how many
             self._checked_at = time.monotonic()
-            if not hasattr(self, "cold"):
+            if not self.boxes.possible:
                 return
-            self.reason = await self._try_box("cold")
-            if not self.reason and self.options.production and self.parent is None and self.options.backend == "nsjail":
+            self.reason = await self.boxes.why_not("cold")
+            unlimited = self.boxes.parent is None and self.options.backend == "nsjail"
+            if not self.reason and self.options.production and unlimited:
                 self.reason = (
                     "There are no control groups here, so the memory and processor time of a program's processes "
                     "together cannot be limited. In production programs are refused then: run the engine as root or "
                     "with a delegated control group."
                 )
-
-    async def _try_box(self, start: str) -> str:
-        """What is wrong with boxes that are started so, by running one; nothing if they work."""
-        events: list[dict[str, Any]] = []
-        request = BoxRequest("self-check", "", {"main.py": SELF_CHECK_SOURCE}, "main.py", {}, SELF_CHECK_LIMITS)
-        try:
-            log = await self._run_on(None, request, events.append, lambda: True, None, (start,))
-        except (OSError, LaunchFailed, NoFreeNumbers, TimeoutError) as error:
-            return f"A box could not be started: {error or 'it took too long'}."
-        printed = "".join(event["text"] for event in events if event["type"] == "stdout")
-        ended = events[-1] if events else {}
-        if ended.get("outcome") == "succeeded" and printed == "42\n":
-            return ""
-        if self.options.backend != "nsjail":
-            return f"A trial program in {self.options.backend} ended with: {ended.get('outcome')}. {log}"
-        errors = "".join(event["text"] for event in events if event["type"] == "stderr")
-        return diagnosis.why_a_box_failed(ended.get("outcome", "nothing"), log, errors)
 
     async def status(self) -> dict[str, Any]:
         await self._looked.wait()
@@ -229,45 +119,33 @@ class Engine:
             "type": "status",
             "ready": not self.reason,
             "reason": self.reason,
-            "weaknesses": self.weaknesses,
-            "boxes": len(self.boxes),
+            "weaknesses": self.boxes.weaknesses,
+            "boxes": len(self.boxes.living),
             "sessions": len(self.sessions),
             "max_boxes": self.options.max_boxes,
             "waiting": self.admission.waiting,
             "version": VERSION,
             "protocol": PROTOCOL_VERSION,
             "root": os.geteuid() == 0,
-            "cgroups": self.parent.version if self.parent is not None else "none",
+            "cgroups": self.boxes.parent.version if self.boxes.parent is not None else "none",
             "backend": self.options.backend,
             "device": self.options.device,
-            "zygote": self._zygote_status(),
-            "ready_boxes": len(self.ready) if self.ready is not None else 0,
+            "zygote": self.boxes.zygote_status(),
+            "ready_boxes": self.boxes.standing_ready,
         }
 
     def _gauges(self) -> dict[str, float]:
-        zygote = self.zygote
+        zygote = self.boxes.zygote
         return {
             "ready": not self.reason,
-            "boxes_running": len(self.boxes),
+            "boxes_running": len(self.boxes.living),
             "boxes_most": self.options.max_boxes,
-            "boxes_ready": len(self.ready) if self.ready is not None else 0,
+            "boxes_ready": self.boxes.standing_ready,
             "sessions_open": len(self.sessions),
             "programs_waiting": self.admission.waiting,
             "zygote_usable": zygote is not None and zygote.usable,
             "zygotes_started": zygote.started if zygote is not None else 0,
             "zygote_resident_bytes": zygote.facts.get("resident_bytes", 0) if zygote is not None else 0,
-        }
-
-    def _zygote_status(self) -> dict[str, Any]:
-        zygote = self.zygote
-        if zygote is None:
-            return {"state": "off", "pid": 0}
-        return {
-            "state": zygote.state,
-            "pid": zygote.pid,
-            "started": zygote.started,
-            "boxes": zygote.boxes,
-            **{name: zygote.facts[name] for name in ("resident_bytes", "huge_bytes") if name in zygote.facts},
         }
 
     # Connections
@@ -353,7 +231,7 @@ class Engine:
                 return transport.get_write_buffer_size() < HIGH_WATER_BYTES
 
             if self.options.backend == "nsjail":
-                await self._run_box(request, send, may_send, begin)
+                await self.boxes.run(request, send, may_send, begin)
             else:  # where making a box may take minutes
                 writer.write(encode_frame({"type": "accepted"}))
                 accepted = True
@@ -374,7 +252,7 @@ class Engine:
 
     async def _run_elsewhere(self, request: BoxRequest, send: Any, may_send: Any, listener: _Listener) -> None:
         """Who does not want the box any more does not wait for it; why there is none is for operators."""
-        running = asyncio.create_task(self._run_box(request, send, may_send, listener.attach))
+        running = asyncio.create_task(self.boxes.run(request, send, may_send, listener.attach))
         listener.when_unwanted(running.cancel)
         try:
             await running
@@ -399,110 +277,6 @@ class Engine:
         if request.snapshot is not None and not (self.options.store / "snapshots" / request.snapshot).is_dir():
             return "The market data this run asks for is not in the store. Load it, then run again."
         return None
-
-    async def _run_box(
-        self,
-        request: BoxRequest,
-        send: Any,
-        may_send: Any,
-        begin: Any = None,
-        starts: tuple[str, ...] = ("ready", "fork", "cold"),
-        make: Callable[..., Box] = Box,
-    ) -> str:
-        """One program from start to end, in the first kind of box that can be had; what was logged about it."""
-        unit = self.units.take() if self.units is not None else None
-        try:
-            return await self._run_on(unit, request, send, may_send, begin, starts, make)
-        finally:
-            if self.units is not None and unit is not None:
-                self.units.give_back(unit)
-
-    async def _run_on(
-        self,
-        unit: str | None,
-        request: BoxRequest,
-        send: Any,
-        may_send: Any,
-        begin: Any,
-        starts: tuple[str, ...],
-        make: Callable[..., Box] = Box,
-    ) -> str:
-        let_in = time.monotonic()
-        overrides = self._layer_overrides(request)
-        if self.options.backend != "nsjail":
-            starts = ("cold", "cold")  # another one, if the node of the first was lost before it said anything
-        elif overrides or self.zygote is None:
-            starts = ("cold",)
-        elif not self.zygote.usable and len(starts) > 1:
-            starts = starts[-1:]
-        for number, start in enumerate(starts, 1):
-            last = number == len(starts)
-            try:
-                walls = await self._find_walls(start, request, unit)
-            except (OSError, LaunchFailed, TimeoutError) as error:
-                if last or isinstance(error, LaunchUseless):
-                    raise
-                logger.warning("run %s: no %s box: %s", request.run_id, start, error or "too slow")
-                continue
-            if walls is None:
-                continue
-            self.metrics.note_begin(walls.start, time.monotonic() - let_in)
-            box = make(request, walls, send, may_send, overrides)
-            self.boxes[walls.name] = box
-            try:
-                if begin is not None:
-                    begin(box)
-                if await box.run():
-                    self.metrics.note_end(walls.start, box.outcome, box.cpu_seconds)
-                    return walls.log()
-                self.metrics.not_begun += 1
-                if last:
-                    box.tell()
-            finally:
-                del self.boxes[walls.name]
-                self._remove(walls)
-            if last:
-                return walls.log()
-        return ""
-
-    def _layer_overrides(self, request: BoxRequest) -> bool:
-        """Packages that replace some of the environment's: no interpreter that has loaded those will do."""
-        return request.layer is not None and (self.options.layers / request.layer / "overrides").exists()
-
-    async def _find_walls(self, start: str, request: BoxRequest, unit: str | None) -> Walls | None:
-        made = 0 if request.layer is None else (self.options.layers / request.layer).stat().st_mtime_ns
-        limits = None if self.options.backend == "nsjail" else request.limits
-        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made, limits, unit)
-        if start == "ready":
-            return self.ready.take(place) if self.ready is not None else None
-        if start == "fork":
-            if self.zygote is None or not self.zygote.present:
-                return None
-            return await self._build_walls(self.zygote, place)
-        return await self._build_walls(self.cold, place)
-
-    async def _build_walls(self, launcher: Launcher, place: Place) -> Walls:
-        self._counter += 1
-        walls = Walls(f"box-{self._counter}", launcher, self.identities.take(), place, self.parent)
-        try:
-            await walls.build()
-        except BaseException:
-            await self._take_down(walls)
-            raise
-        self.metrics.note_build(walls.start, walls.steps)
-        return walls
-
-    def _remove(self, walls: Walls) -> None:
-        """Without keeping the client waiting: no process of it is left, only places on our side."""
-        task = asyncio.create_task(self._take_down(walls))
-        self._removals.add(task)
-        task.add_done_callback(self._removals.discard)
-
-    async def _take_down(self, walls: Walls) -> None:
-        try:
-            await walls.remove()
-        finally:
-            self.identities.give_back(walls.identity)
 
 
 def ended_without_box(result: str, start: str) -> dict[str, Any]:
@@ -680,9 +454,7 @@ def main() -> int:
     lock.flush()
 
     async def serve() -> None:
-        engine = Engine(options)
-        engine.prepare()
-        await engine.serve()
+        await Engine(options).serve()
 
     asyncio.run(serve())
     return 0

@@ -212,7 +212,7 @@ def test_a_second_engine_with_the_same_directory_does_not_start(engine: Engine) 
 
 
 def test_more_programs_than_places_wait_their_turn(make_engine) -> None:
-    engine = make_engine("--max-boxes", "2")
+    engine = make_engine("--max-boxes", "2", "--per-owner", "2")
     most, results = 0, []
 
     def run() -> None:
