@@ -21,6 +21,7 @@ def publish_finished(publisher: Publisher, values: dict[str, Any], t: float | No
     event = {key: values.get(key) for key in FINISHED_KEYS}
     publisher.publish({"type": "finished", **event, "t": t if t is not None else values.get("wall_seconds") or 0.0})
     publisher.recording.compress()
+    publisher.recording.forget_parallel_work()
     publisher.close()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from runner.models import ENTRY, PackageLock, Project, Run
+from runner.models import ENTRY, PackageLock, Project, Run, Session
 from sandbox.client import EngineClient
 from sandbox.host.packages import (
     FIELD,
@@ -201,7 +201,9 @@ def collect_layers() -> list[str]:
     """Remove layers nobody needs: by last use, unless a kept run names them, and by total size."""
     referenced = set(PackageLock.objects.filter(runs__isnull=False).values_list("sha256", flat=True))
     layers = Layers(Path(settings.LAYERS_DIR))
-    removed = layers.collect(settings.LAYERS_GB * 1_000_000_000, settings.LAYERS_DAYS * 86_400, referenced)
+    # Interpreters that live on between two cells have their packages mounted.
+    in_use = set(Session.objects.alive().filter(lock__isnull=False).values_list("lock__sha256", flat=True))
+    removed = layers.collect(settings.LAYERS_GB * 1_000_000_000, settings.LAYERS_DAYS * 86_400, referenced, in_use)
     forget_pages(_page_cache())
     PackageLock.objects.filter(
         runs__isnull=True, used__lt=timezone.now() - timedelta(days=settings.LAYERS_DAYS)

@@ -40,7 +40,7 @@ from runner.models import Run
 from runner.outcomes import sentence
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.quotas import plan_of_run
-from runner.recording import directory_of
+from runner.recording import Recording
 from runner.requests import request_for
 from sandbox.client import Box, BoxRefused, EngineClient, EngineUnavailable
 from sandbox.protocol import BoxRequest
@@ -156,7 +156,7 @@ class Storage:
 
 
 def folder_of(run_id: Any) -> Path:
-    return directory_of(run_id) / "parallel"
+    return Recording(run_id).parallel_work
 
 
 # The side of the run

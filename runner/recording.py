@@ -110,5 +110,14 @@ class Recording:
     def artefact_path(self, sha256: str) -> Path:
         return self.directory / "files" / sha256
 
+    @property
+    def parallel_work(self) -> Path:
+        """Where chunks of pmap lie as long as the run goes on."""
+        return self.directory / "parallel"
+
+    def forget_parallel_work(self) -> None:
+        """The worker that made them may be gone."""
+        shutil.rmtree(self.parallel_work, ignore_errors=True)
+
     def delete(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)

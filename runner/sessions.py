@@ -69,9 +69,19 @@ def _open(client: EngineClient, run: Run) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.25)
-    session.state, session.host, session.lock = Session.State.OPEN, settings.SANDBOX_HOST, run.lock
-    session.started = session.last_used = timezone.now()
-    session.save(update_fields=["state", "host", "lock", "started", "last_used"])
+    now = timezone.now()
+    values = {
+        "state": Session.State.OPEN,
+        "host": settings.SANDBOX_HOST,
+        "lock": run.lock,
+        "started": now,
+        "last_used": now,
+    }
+    if not Session.objects.filter(pk=session.pk, state=Session.State.STARTING).update(**values):
+        # It was ended while it was being opened: nobody knows of this interpreter.
+        client.close_session(str(session.pk), session.owner_key)
+        raise SessionGone("It was ended before it had started.")
+    session.refresh_from_db()
 
 
 def after_cell(run: Run, ended: dict[str, Any]) -> None:

@@ -49,7 +49,6 @@ OUTPUT_EXCEEDED = "output_exceeded"
 DISK_FULL = "disk_full"
 CANCELLED = "cancelled"
 CRASHED = "crashed"
-OUTCOMES = (SUCCEEDED, FAILED, TIMED_OUT, OUT_OF_MEMORY, OUTPUT_EXCEEDED, DISK_FULL, CANCELLED, CRASHED)
 
 _HEADER = struct.Struct(">I")
 

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -113,7 +114,9 @@ class Boxes:
         """Where somebody else makes the boxes: no groups, no zygote, nothing mounted here."""
         self.identities = Identities(distinct=True)
         try:
-            self._cold = backends.launcher(self.options, self.group_name, self._find_device())
+            # Engines with the same directory on several machines or in several pods must not sweep each other's boxes.
+            here = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+            self._cold = backends.launcher(self.options, f"{self.group_name}-{here}", self._find_device())
         except (backends.BackendMissing, devices.DeviceMissing) as error:
             return str(error)
         return ""

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sandbox.host.launching import LaunchFailed
 from sandbox.host.seccomp import POLICY
 
 DEVICES = POLICY / "devices.toml"
 
 
-class DeviceMissing(Exception):
+class DeviceMissing(LaunchFailed):
     """The device is not on this machine, or nothing is known of it; the text says which, for users and operators."""
 
 

@@ -161,6 +161,8 @@ class Engine:
             await self._converse(reader, writer)
         except (ConnectionError, ProtocolError, asyncio.IncompleteReadError) as error:
             logger.info("connection ended: %s", error)
+        except Exception:
+            logger.exception("a conversation failed")  # the client sees a closed connection
         finally:
             self._tasks.discard(task)
             writer.close()

@@ -7,13 +7,18 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import random
+import socket
 from pathlib import Path
 
 from sandbox.host.launching import Identity
 from sandbox.host.nsjail import BLOCK
 
-# Tried in order; the small ones serve a container whose user namespace maps 65536 numbers only.
-FIRST_CHOICES = (1_879_000_000, 1_610_000_000, 700_000_000, 7_000_000, 52_000, 42_000, 31_000)
+# Tried in order, one for each engine of a machine; the small ones serve a container whose user namespace maps 65536
+# numbers only.
+FIRST_CHOICES = (
+    *range(1_879_000_000, 1_879_080_000, BLOCK), 1_610_000_000, 700_000_000, 7_000_000, 52_000, 42_000, 31_000,
+)  # fmt: skip
 
 
 class NoFreeNumbers(Exception):
@@ -27,9 +32,12 @@ class Identities:
 
     def __init__(self, distinct: bool | None = None) -> None:
         self.distinct = os.geteuid() == 0 if distinct is None else distinct
-        self.first = _free_block() if self.distinct else 0  # the zygote's own; boxes have the ones after it
+        self.first = 0  # of the block: the zygote's own; boxes have the ones after it
+        if self.distinct:
+            self.first, self._claim = _free_block()  # the claim ends with this process
         self._used: set[int] = set()
-        self._next = 0
+        # Not at the first: engines on other machines of a cluster begin elsewhere.
+        self._next = random.randrange(BLOCK - 1)
 
     def take(self) -> Identity:
         if not self.distinct:
@@ -47,7 +55,8 @@ class Identities:
         self._used.discard(identity.uid)
 
 
-def _free_block() -> int:
+def _free_block() -> tuple[int, socket.socket]:
+    """The first number of a block that nobody has, and what keeps other engines of this machine from taking it."""
     taken = [(entry.pw_uid, 1) for entry in pwd.getpwall()] + [(entry.gr_gid, 1) for entry in grp.getgrall()]
     for name in ("/etc/subuid", "/etc/subgid"):
         taken += _subordinate_ranges(Path(name))
@@ -58,9 +67,18 @@ def _free_block() -> int:
     for first in FIRST_CHOICES:
         last = first + BLOCK - 1
         is_mapped = any(start <= first and last < start + count for start, count in mapped)
-        if is_mapped and not any(start <= last and first < start + count for start, count in taken):
-            return first
-    raise NoFreeNumbers("no block of 10,000 user ids is free: accounts or /etc/subuid take them all")
+        if not is_mapped or any(start <= last and first < start + count for start, count in taken):
+            continue
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0playground-uids-{first}")
+        except OSError:  # another engine has them
+            claim.close()
+            continue
+        return first, claim
+    raise NoFreeNumbers(
+        "no block of 10,000 user ids is free: accounts, /etc/subuid or other engines of this machine have them all"
+    )
 
 
 def _subordinate_ranges(path: Path) -> list[tuple[int, int]]:

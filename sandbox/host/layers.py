@@ -101,10 +101,17 @@ class Layers:
                 shutil.rmtree(making, ignore_errors=True)
         return final
 
-    def collect(self, most_bytes: int, keep_seconds: float, referenced: Collection[str] = ()) -> list[str]:
+    def collect(
+        self,
+        most_bytes: int,
+        keep_seconds: float,
+        referenced: Collection[str] = (),
+        in_use: Collection[str] = (),
+    ) -> list[str]:
         """Remove what nobody used for keep_seconds and no kept run names; then, over most_bytes, the longest unused.
 
-        The names of the removed layers. One that is in use stays, whatever it costs.
+        The names of the removed layers. One that is in use stays, whatever it costs: those a run holds are known here,
+        those of live interpreters are named by in_use.
         """
         if not self.root.is_dir():
             return []
@@ -121,7 +128,7 @@ class Layers:
 
         # What is kept goes last, and only for want of space.
         for name in sorted(layers, key=lambda name: (keeps(name), last_used[name])):
-            if (not keeps(name) or total > most_bytes) and self._remove(name):
+            if name not in in_use and (not keeps(name) or total > most_bytes) and self._remove(name):
                 total -= sizes[name]
                 removed.append(name)
         return removed

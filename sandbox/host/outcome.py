@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox import protocol
@@ -33,7 +33,6 @@ class Observed:
     error: dict[str, Any] | None = None  # the last error message of the rich channel
     error_number: int | None = None
     crash: str = ""
-    notices: list[str] = field(default_factory=list)
 
 
 _STOPPED = {

@@ -31,7 +31,7 @@ IDLE_LOOK_SECONDS = 0.5
 GRACE_SECONDS = 3.0  # from an interrupt for a limit until the interpreter ends
 INTERRUPT_AGAIN_SECONDS = 5.0  # for a cell that was asked to stop and has not
 TURN_SECONDS = 10.0  # a cell or a question waits this long for what comes before it
-OPEN_SECONDS = 30.0
+OPEN_SECONDS = 25.0  # less than a client waits for its answer
 QUESTION_SECONDS = 8.0
 MAX_REMEMBERED_ENDS = 500
 UNLIMITED = 1e9
@@ -533,6 +533,8 @@ class Sessions:
             client.say({"type": "refused", "reason": refusal.reason, "code": refusal.code})
         except ValueError as error:
             client.say({"type": "refused", "reason": f"This cannot be done: {error}.", "code": "invalid"})
+        except TimeoutError:
+            client.say({"type": "refused", "reason": "The session did not answer in time. Try again.", "code": BUSY})
 
     async def _list(self, message: dict[str, Any], client: Conversation) -> None:
         client.say({"type": "sessions", "sessions": self.facts()})
@@ -633,6 +635,8 @@ class Sessions:
         if not opened.is_set() or task.done():
             if made:
                 made[-1].end("It did not start.")
+            else:
+                task.cancel()  # it is still being made, and nobody will know of it
             raise Refused("crashed", "The interpreter could not be started. Try again in a moment.")
         session = made[-1]
         session.touch()

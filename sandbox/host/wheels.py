@@ -19,7 +19,6 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -104,15 +103,6 @@ def check_identity(wheel: Path, name: str, version: str) -> None:
         raise _broken(name, f"{wheel.name[:80]!r} is not the name of a wheel") from None
     if normal_name(found) != normal_name(name) or str(found_version) != version:
         raise _broken(name, f"building {name} {version} gave {found} {found_version}")
-
-
-def metadata_of(wheel: Path, package: str) -> dict[str, list[str]]:
-    """The fields of the wheel's METADATA, each with all its values."""
-    with zipfile.ZipFile(wheel) as archive:
-        name = _one(archive, ".dist-info/METADATA", package)
-        text = _read_small(archive, name, package).decode("utf-8", "replace")
-    message = HeaderParser().parsestr(text)
-    return {key.lower(): [str(value) for value in message.get_all(key, [])] for key in message}
 
 
 def _check_directory(wheel: Path, package: str) -> None:

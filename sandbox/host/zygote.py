@@ -39,6 +39,7 @@ HEALTHY_SECONDS = 60.0  # a zygote that lived this long was healthy: its end is 
 MAX_AGE_SECONDS = 6 * 3600.0
 MAX_BOXES = 5000
 MEMORY_BYTES = 3 << 30
+MAX_ASKED = 64
 PROCESSES = 4096  # of the zygote's group: boxes are counted in their own, but are born in this one
 
 
@@ -70,8 +71,6 @@ class Zygote:
         self._living: _Living | None = None
         self._failures = 0
         self._stamp = ""
-        self._wanted = asyncio.Event()  # something has changed that the loop should look at now
-        self._changed = asyncio.Condition()
 
     @property
     def present(self) -> bool:
@@ -95,7 +94,7 @@ class Zygote:
         descriptors = (ends.stdin, ends.stdout, ends.stderr, ends.rich, ends.inbox, ends.control.fileno())
         launched = _Forked()
         try:
-            living.send(b"box", descriptors, launched)
+            living.send(descriptors, launched)
         except OSError as error:
             self._lose(living, f"does not take messages ({error})")
             raise LaunchFailed(f"the zygote did not answer: {error}") from error
@@ -280,12 +279,15 @@ class _Living:
         self._descriptor = os.pidfd_open(pid)
         self._pong = asyncio.Event()
         self._gone = asyncio.Event()
-        self._asked: list[_Forked] = []  # the newest last: who hears of a fork that failed
+        self._number = 0
+        self._asked: dict[int, _Forked] = {}  # those that hear of a fork that failed; a box that is there does not look
         self._loop.add_reader(connection, self._read)
 
-    def send(self, message: bytes, descriptors: tuple[int, ...], launched: _Forked) -> None:
-        socket.send_fds(self._connection, [message], list(descriptors))
-        self._asked = [*self._asked[-63:], launched]
+    def send(self, descriptors: tuple[int, ...], launched: _Forked) -> None:
+        self._number += 1
+        socket.send_fds(self._connection, [b"%d" % self._number], list(descriptors))
+        self._asked[self._number] = launched
+        self._asked.pop(self._number - MAX_ASKED, None)
 
     async def answers_ping(self, seconds: float) -> bool:
         self._pong.clear()
@@ -332,8 +334,8 @@ class _Living:
             self.ready.set_result(message)
         elif "failed" in message:
             logger.warning("the zygote could not fork: %s", message["failed"])
-            for launched in self._asked:
-                launched.ended.set()  # those that have a box by now do not look any more
+            if (launched := self._asked.get(message["number"])) is not None:
+                launched.ended.set()
         elif "pong" in message:
             self._pong.set()
 
@@ -347,7 +349,7 @@ class _Living:
         if not self.ready.done():
             self.ready.set_exception(LaunchFailed("it ended while it was loading"))
             self.ready.exception()
-        for launched in self._asked:
+        for launched in self._asked.values():
             launched.ended.set()
 
 

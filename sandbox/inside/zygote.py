@@ -198,7 +198,7 @@ class Zygote:
             try:
                 self._fork_box(descriptors)
             except OSError as error:  # no process or no namespace to be had: the engine makes this box cold
-                self._say({"failed": f"{type(error).__name__}: {error}"})
+                self._say({"failed": f"{type(error).__name__}: {error}", "number": int(message)})
             for each in descriptors:
                 os.close(each)
 
