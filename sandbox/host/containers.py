@@ -122,7 +122,8 @@ class Containers:
             pids_limit=processes,
             ulimits=[
                 Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
-                Ulimit(name="nproc", soft=processes, hard=processes),
+                # Far above the group's limit, which counts what it refuses: only that makes a notice for the user.
+                Ulimit(name="nproc", soft=4 * processes, hard=4 * processes),
                 Ulimit(name="core", soft=0, hard=0),
             ],
             shm_size=min(SHM_BYTES, place.disk_bytes),
