@@ -318,7 +318,7 @@ sys.exit(engine.main())
 """
 
 
-@pytest.mark.parametrize("place", ["output.messages.read_message", "box.Box._on_exited", "box.hashlib.sha256"])
+@pytest.mark.parametrize("place", ["output.dump_json", "box.Box._on_exited", "box.base64.b64encode"])
 def test_a_mistake_of_the_engine_ends_its_box_as_crashed_and_no_other(make_engine, place: str) -> None:
     mark = "'code': 77" if place == "box.Box._on_exited" else "trip"
     engine = make_engine(start_with=MISTAKEN.replace("{place}", place).replace("trip", mark))
