@@ -5,12 +5,8 @@ Cells of a session are runs that wait for each other: only the first of those th
 
 from __future__ import annotations
 
-import io
-import itertools
 import logging
-import re
-import tokenize
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +14,7 @@ import redis
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from qfp.cells import FileCell, split
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 
@@ -32,48 +29,6 @@ from runner.starting import JOB_SECONDS, BadInput, owner_key, queue
 logger = logging.getLogger(__name__)
 
 MAX_CELLS = 200
-_MARK = re.compile(r"^#\s?%%(.*)$")
-
-
-@dataclass(frozen=True)
-class FileCell:
-    """A part of a file between two `# %%` lines; `line` is that of its first line of code."""
-
-    index: int
-    title: str
-    line: int
-    source: str
-    first: int  # line of the mark, or 1
-
-    @property
-    def last(self) -> int:
-        return self.line + max(0, len(self.source.splitlines()) - 1)
-
-
-def split(source: str) -> list[FileCell]:
-    """The cells of a file, as the sandbox splits it for a run: a mark inside a text in quotes is none."""
-    lines = source.splitlines(keepends=True)
-    marks = _marks(source, lines)
-    cells: list[FileCell] = []
-    for start, end in itertools.pairwise([0, *marks, len(lines) + 1]):
-        body = "".join(lines[start : end - 1])
-        mark = _MARK.match(lines[start - 1].rstrip()) if start else None
-        title = mark.group(1).strip().removeprefix("[markdown]").strip() if mark else ""
-        if body.strip() or title or not marks:
-            cells.append(FileCell(len(cells), title[:200], start + 1, body, max(1, start)))
-    return cells
-
-
-def _marks(source: str, lines: list[str]) -> list[int]:
-    looks = [number for number, line in enumerate(lines, start=1) if _MARK.match(line.rstrip())]
-    if not looks:
-        return []
-    try:
-        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        comments = {token.start[0] for token in tokens if token.type == tokenize.COMMENT and token.start[1] == 0}
-    except (tokenize.TokenError, SyntaxError):
-        return looks
-    return [number for number in looks if number in comments]
 
 
 def chosen(source: str, what: str, line: int) -> list[FileCell]:

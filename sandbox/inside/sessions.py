@@ -74,7 +74,7 @@ class Session:
         end = "error"
         try:
             _Interrupts.welcome = True
-            error = shell._run_cell(shell.Cell("", line, source))
+            error = shell._run_cell(source, line)
             _Interrupts.welcome = False
             end = self._tell(error)
         except KeyboardInterrupt as interrupt:  # between the cell and us

@@ -9,17 +9,14 @@ import atexit
 import builtins
 import getpass
 import io
-import itertools
 import linecache
 import os
 import random  # noqa: F401  (loaded while nothing of the program can be loaded in its place)
-import re
 import resource
 import shutil
 import signal
 import sys
 import threading
-import tokenize
 import warnings
 from types import CodeType
 from typing import Any
@@ -29,18 +26,10 @@ from . import hooks, streams, tracebacks
 WORKDIR = "/box"
 SDK = "/opt/sdk"
 FONT_LIST = "/opt/env/share/playground"
-MARK = re.compile(r"^#\s?%%(.*)$")
 REPORT_BYTES = 16 << 20  # what a program out of memory still gets to say so
 # Of a thread: it counts as memory when the thread starts. With the usual 8 MB a program would meet the memory limit
 # before that of its processes, and be told neither.
 STACK_BYTES = 2 << 20
-
-
-class Cell:
-    def __init__(self, title: str, line: int, source: str) -> None:
-        self.title = title
-        self.line = line  # of its first line of code
-        self.source = source
 
 
 class _Program:
@@ -57,6 +46,8 @@ def prepare() -> None:
     global _shell
     sys.path.append(SDK)
     os.environ.setdefault("MATPLOTLIBRC", os.path.join(os.path.dirname(__file__), "matplotlibrc"))
+    import qfp.cells  # noqa: F401  (before anything of a program can be loaded in its place)
+
     emit = _emitter()
     streams.install(lambda: emit({"type": "input", "prompt": "", "password": False}))
     _prepare_questions(emit)
@@ -92,7 +83,7 @@ def stand_by() -> None:
     streams.begin()
     _seed_random_numbers()
     _shell.builtin_trap.activate()
-    _run_cell(Cell("", 1, "pass"))
+    _run_cell("pass", 1)
 
 
 def run(job: dict) -> None:
@@ -123,7 +114,7 @@ def _run(entry: str, live: bool) -> int:
     with open(entry, encoding="utf-8", errors="replace", newline=None) as file:
         source = file.read()
     _Program.entry = entry
-    linecache.cache[entry] = (len(source), None, source.splitlines(keepends=True), entry)
+    linecache.cache[entry] = (len(source), None, io.StringIO(source).readlines(), entry)
     _shell.user_ns["__file__"] = os.path.join(WORKDIR, entry)
     if live:
         return sessions.serve(_shell, entry)
@@ -146,32 +137,34 @@ def _run_cells(entry: str, source: str, emit) -> int:
     if mistake is not None:
         tracebacks.show(mistake, emit)
         return 1
-    cells = split_cells(source)
-    for index, cell in enumerate(cells):
-        if len(cells) > 1 or cell.title:
-            emit({"type": "cell", "index": index, "title": cell.title, "line": cell.line})
-        error = _run_cell(cell)
+    from qfp import cells
+
+    found = cells.split(source)
+    for cell in found:
+        if len(found) > 1 or cell.title:
+            emit({"type": "cell", "index": cell.index, "title": cell.title, "line": cell.line})
+        error = _run_cell(cell.source, cell.line)
         streams.flush()
         if error is not None:
             return _end_by(error, emit)
     return 0
 
 
-def _run_cell(cell: Cell) -> BaseException | None:
+def _run_cell(source: str, line: int) -> BaseException | None:
     """Run one cell; the exception that ended it, if one did."""
-    _shell.displayhook.source = cell.source
+    _shell.displayhook.source = source
     try:
-        if (parts := _plain_parts(cell)) is not None:
+        if (parts := _plain_parts(source, line)) is not None:
             return _run_plain(parts)
         # Empty lines in front keep the line numbers; a cell magic has to be the first line instead.
-        padding = "" if cell.source.lstrip().startswith("%%") else "\n" * (cell.line - 1)
-        result = _shell.run_cell(padding + cell.source, store_history=False)
+        padding = "" if source.lstrip().startswith("%%") else "\n" * (line - 1)
+        result = _shell.run_cell(padding + source, store_history=False)
     except KeyboardInterrupt as interrupt:
         return interrupt
     return result.error_before_exec or result.error_in_exec
 
 
-def _plain_parts(cell: Cell) -> list[CodeType] | None:
+def _plain_parts(source: str, line: int) -> list[CodeType] | None:
     """The cell compiled: its statements, and its last line if that is a value to show.
 
     None for what only IPython knows: magics, `!`, `?`, `await`. It runs all other cells no differently, but takes a
@@ -182,8 +175,8 @@ def _plain_parts(cell: Cell) -> list[CodeType] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", SyntaxWarning)  # IPython is left to show it
-            tree = _shell.compile.ast_parse(cell.source, _Program.entry, "exec")
-            ast.increment_lineno(tree, cell.line - 1)
+            tree = _shell.compile.ast_parse(source, _Program.entry, "exec")
+            ast.increment_lineno(tree, line - 1)
             last = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
             parts = [_shell.compile(tree, _Program.entry, "exec")]
             parts += [_shell.compile(ast.Interactive([value]), _Program.entry, "single") for value in last]
@@ -219,39 +212,6 @@ def _end_by(error: BaseException, emit) -> int:
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     tracebacks.show(error, emit)
     return 130 if isinstance(error, KeyboardInterrupt) else 1
-
-
-# Cells
-
-
-def split_cells(source: str) -> list[Cell]:
-    """The parts between `# %%` lines; a mark inside a text in quotes is none."""
-    lines = source.splitlines(keepends=True)
-    marks = _mark_lines(source, lines)
-    if not marks:
-        return [Cell("", 1, source)]
-    cells = []
-    bounds = [0, *marks, len(lines) + 1]
-    for start, end in itertools.pairwise(bounds):
-        body = "".join(lines[start : end - 1])
-        mark = MARK.match(lines[start - 1].rstrip()) if start else None
-        title = mark.group(1).strip() if mark else ""
-        if start or body.strip():
-            cells.append(Cell(title.removeprefix("[markdown]").strip(), start + 1, body))
-    return [cell for cell in cells if cell.source.strip() or cell.title]
-
-
-def _mark_lines(source: str, lines: list[str]) -> list[int]:
-    """Numbers, from 1, of the lines that begin a cell."""
-    looks = [number for number, line in enumerate(lines, start=1) if MARK.match(line.rstrip())]
-    if not looks:
-        return []
-    try:
-        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        comments = {token.start[0] for token in tokens if token.type == tokenize.COMMENT and token.start[1] == 0}
-    except (tokenize.TokenError, SyntaxError):
-        return looks  # magics or a mistake: the mistake is reported when its cell is compiled
-    return [number for number in looks if number in comments]
 
 
 def _syntax_mistake(source: str, entry: str) -> SyntaxError | None:

@@ -31,10 +31,24 @@ export interface SessionObserver {
   goToLine(line: number): void;
 }
 
+/** Lines that begin inside a text in three quotes: what looks like a mark there is none. */
+function linesInTexts(text: string): Set<number> {
+  const found = new Set<number>();
+  const pieces = /#[^\n]*|("""|''')(?:\\[^]|(?!\1)[^])*\1|"(?:\\[^]|[^"\\\n])*"|'(?:\\[^]|[^'\\\n])*'/g;
+  for (const piece of text.matchAll(pieces)) {
+    if (!piece[1]) continue;
+    const first = text.slice(0, piece.index).split("\n").length;
+    const more = piece[0].split("\n").length - 1;
+    for (let line = first + 1; line <= first + more; line += 1) found.add(line);
+  }
+  return found;
+}
+
 /** The cells of a file as they are marked while one types; the server has the last word when they are run. */
 export function splitCells(text: string): FileCell[] {
   const lines = text.split(/\r\n?|\n/);
-  const starts = lines.flatMap((line, at) => (MARK.test(line.trimEnd()) ? [at + 1] : []));
+  const quoted = linesInTexts(lines.join("\n"));
+  const starts = lines.flatMap((line, at) => (MARK.test(line.trimEnd()) && !quoted.has(at + 1) ? [at + 1] : []));
   const cells: FileCell[] = [];
   const bounds = [0, ...starts, lines.length + 1];
   for (let at = 0; at + 1 < bounds.length; at += 1) {

@@ -308,6 +308,7 @@ def test_a_session_nobody_used_is_swept(engine):
         "print(1)",
         "a = 1\n#%% [markdown] Words\n# text\n# %%\n\n\n# %% Only a title\n",
         "text = '''\n# %% no mark\n'''\n# %% mark\nprint(text)",
+        "a = 1  # \x0c \u2028 \x85\n# %% second\nprint('\u2028')\n# %% third\nprint(2)",
     ],
 )
 def test_cells_are_split_as_a_run_splits_them(engine, source):

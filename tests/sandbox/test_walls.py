@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
 
 import pytest
@@ -22,17 +23,26 @@ ENGINES = {
 }
 
 
+# Boxes of a root's zygote meet every attack; the others, which have the same walls, the first of each promise.
+# SANDBOX_ALL=1 runs everything everywhere.
+FIRST_OF_EACH = {name.partition(":")[0]: name for name in reversed(ATTACKS)}
+TRIED = [
+    (engine, name)
+    for engine in ENGINES
+    for name in ATTACKS
+    if engine == "engine" or os.environ.get("SANDBOX_ALL") or name in FIRST_OF_EACH.values()
+]
+
+
 @pytest.fixture(params=ENGINES)
 def walls(request: pytest.FixtureRequest) -> Engine:
-    engine = request.getfixturevalue(request.param)
-    started = engine.run("print(1)").ended["start"]
-    assert started in ENGINES[request.param], started
-    return engine
+    return request.getfixturevalue(request.param)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_the_box_holds(walls: Engine, name: str) -> None:
-    result = walls.run(PRELUDE + ATTACKS[name])
+@pytest.mark.parametrize(("engine_name", "name"), TRIED)
+def test_the_box_holds(request: pytest.FixtureRequest, engine_name: str, name: str) -> None:
+    result = request.getfixturevalue(engine_name).run(PRELUDE + ATTACKS[name])
+    assert result.ended["start"] in ENGINES[engine_name]
     assert "ESCAPED" not in result.stdout, result.stdout
     assert "HELD" in result.stdout, (result.outcome, result.stderr)
     assert "QFPTOKEN" not in result.stdout + result.stderr
