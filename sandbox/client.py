@@ -89,7 +89,11 @@ class EngineClient:
             connection.close()
 
     def start(self, request: BoxRequest) -> Box:
-        """Start a box. Raises BoxRefused or EngineUnavailable; the caller owns the Box and closes it."""
+        """Start a box. Raises BoxRefused or EngineUnavailable; the caller owns the Box and closes it.
+
+        Where the box has to wait for a place its events begin all the same; if none comes free, its `ended` event has
+        the reason in `refused`.
+        """
         return self._begin({"op": "start", "request": request.to_json()})
 
     # Sessions. Each raises SessionGone when there is none of this id and owner, and EngineUnavailable.

@@ -32,6 +32,10 @@ class Admission:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    def has_place(self, owner: str) -> bool:
+        """Whether enter() would not wait."""
+        return not self._waiting and self.running < self.total and self._running[owner] < self.per_owner
+
     async def enter(self, owner: str, seconds: float) -> bool:
         """Wait for a place; False when none came free in time. Who was let in has to leave()."""
         mine = _Waiting(owner, asyncio.get_running_loop().create_future())

@@ -205,8 +205,6 @@ class Engine:
         if request.session:
             raise ProtocolError("a session is opened, not started")
         reason = await self._why_not(request)
-        if reason is None and not await self.admission.enter(request.owner, QUEUE_SECONDS):
-            reason = self.admission.why_not(request.owner)
         if reason is not None:
             self.metrics.refused += 1
             writer.write(encode_frame({"type": "refused", "reason": reason}))
@@ -214,30 +212,38 @@ class Engine:
             return
         listener = _Listener(reader, frames)
         listening = asyncio.create_task(listener.listen())
-        accepted = False
-        try:
-            transport = writer.transport
+        accepted = entered = False
+        transport = writer.transport
 
-            def begin(box: Box) -> None:
-                nonlocal accepted
-                if not accepted:
-                    writer.write(encode_frame({"type": "accepted"}))
-                    accepted = True
-                listener.attach(box)
-
-            def send(event: dict[str, Any]) -> None:
-                if not transport.is_closing():
-                    writer.write(encode_frame(event))
-
-            def may_send() -> bool:
-                return transport.get_write_buffer_size() < HIGH_WATER_BYTES
-
-            if self.options.backend == "nsjail":
-                await self.boxes.run(request, send, may_send, begin)
-            else:  # where making a box may take minutes
+        def accept() -> None:
+            nonlocal accepted
+            if not accepted:
                 writer.write(encode_frame({"type": "accepted"}))
                 accepted = True
+
+        def begin(box: Box) -> None:
+            accept()
+            listener.attach(box)
+
+        def send(event: dict[str, Any]) -> None:
+            if not transport.is_closing():
+                writer.write(encode_frame(event))
+
+        def may_send() -> bool:
+            return transport.get_write_buffer_size() < HIGH_WATER_BYTES
+
+        try:
+            if not self.admission.has_place(request.owner):
+                accept()  # so that the client can change its mind while it waits
+            entered = await self._enter(request.owner, listener, send)
+            if entered and self.options.backend == "nsjail":
+                await self.boxes.run(request, send, may_send, begin)
+            elif entered:  # where making a box may take minutes
+                accept()
                 await self._run_elsewhere(request, send, may_send, listener)
+            if entered:
+                self.admission.leave(request.owner)  # a client that reads slowly keeps no place
+                entered = False
             await writer.drain()
         except (OSError, LaunchFailed, NoFreeNumbers, TimeoutError) as error:
             logger.exception("run %s: no box", request.run_id)
@@ -250,7 +256,25 @@ class Engine:
             await writer.drain()
         finally:
             listening.cancel()
-            self.admission.leave(request.owner)
+            if entered:
+                self.admission.leave(request.owner)
+
+    async def _enter(self, owner: str, listener: _Listener, send: Any) -> bool:
+        """Wait for a place. False: there was none in time, or it is not wanted any more, and the client was told."""
+        entering = asyncio.create_task(self.admission.enter(owner, QUEUE_SECONDS))
+        listener.when_unwanted(entering.cancel)
+        try:
+            if await entering:
+                return True
+        except asyncio.CancelledError:
+            if not listener.unwanted:
+                raise
+            send(ended_without_box("cancelled", self.options.backend))
+            return False
+        self.metrics.refused += 1
+        reason = self.admission.why_not(owner)
+        send({**ended_without_box("crashed", self.options.backend), "refused": reason})
+        return False
 
     async def _run_elsewhere(self, request: BoxRequest, send: Any, may_send: Any, listener: _Listener) -> None:
         """Who does not want the box any more does not wait for it; why there is none is for operators."""

@@ -228,6 +228,22 @@ def test_more_programs_than_places_wait_their_turn(make_engine) -> None:
     assert most == 2
 
 
+def test_who_waits_for_a_place_can_be_stopped_at_once_and_told_why_there_is_none(make_engine) -> None:
+    hasty = "import sys\nfrom sandbox.host import engine\nengine.QUEUE_SECONDS = 3.0\nsys.exit(engine.main())"
+    engine = make_engine("--max-boxes", "1", start_with=hasty)
+    first = engine.client.start(make_request(SLEEPER))
+    first_output(first)
+    waiting = engine.client.start(make_request("print(1)"))
+    waiting.cancel()
+    assert [event["outcome"] for event in waiting.events() if event] == ["cancelled"]
+    (told,) = [event for event in engine.client.start(make_request("print(1)")).events() if event]
+    assert told["outcome"] == "crashed"
+    assert "programs of yours are running" in told["refused"]
+    first.close()
+    assert wait_until(lambda: engine.client.status()["boxes"] == 0)
+    assert engine.run("print(1)").outcome == "succeeded"
+
+
 def test_a_hundred_mixed_runs_leave_nothing_behind(engine: Engine) -> None:
     sources = [
         "print(1)",
