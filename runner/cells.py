@@ -84,7 +84,7 @@ def start_cells(
         session = Session.objects.alive().filter(project=project).first()
         quotas.check_run(viewer, plan, address_hash, session, len(cells))
         if session is None:
-            quotas.check_session(viewer, plan)
+            quotas.check_session(viewer, plan, address_hash)
             session = new_session(project, viewer)
         revision = project.make_revision(files, author=viewer.user)
         now = timezone.now()

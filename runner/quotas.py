@@ -12,6 +12,8 @@ from runner.access import Viewer
 from runner.models import Project, Run, Session
 from sandbox.protocol import Limits
 
+MOST_GUEST_SESSIONS_OF_AN_ADDRESS = 3  # they hold memory even when nobody looks
+
 
 class QuotaExceeded(Exception):
     """The viewer asked for more than the plan allows; the text says what helps."""
@@ -97,9 +99,16 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
         raise QuotaExceeded(f"{plan.runs_per_day} runs in 24 hours, the limit of your plan ({plan.name}). {more}")
 
 
-def check_session(viewer: Viewer, plan: Plan) -> None:
+def check_session(viewer: Viewer, plan: Plan, address_hash: str) -> None:
     """Raise QuotaExceeded when another live session would be one too many. Call after check_run."""
     mine = Session.objects.alive()
+    if viewer.user is None:
+        near = mine.filter(user__isnull=True, cells__address_hash=address_hash).distinct()
+        if near.exclude(project__guest_hash=viewer.guest_hash).count() >= MOST_GUEST_SESSIONS_OF_AN_ADDRESS:
+            raise QuotaExceeded(
+                "Too many live sessions are open from your network address. Sign up for one of your own, or run the "
+                "whole file."
+            )
     if viewer.user is not None:
         mine = mine.filter(user=viewer.user)
     else:

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 ENGINE_PATIENCE_SECONDS = 10.0
 MOST_OF_ONE_OWNER = 100  # for the engine; the plan's number is checked where a session is made
 SWEEP_PATIENCE = timedelta(seconds=60)
+LONGEST_LIFE = timedelta(hours=12)
 RUN_ABOVE = "Run the cells above again."
 
 
@@ -210,6 +211,10 @@ def sweep_sessions() -> int:
             if session.host and session.last_used < now - SWEEP_PATIENCE and not hosts.is_listening(session.host):
                 end(session, f"The machine that held it ({session.host}) does not answer any more. {RUN_ABOVE}")
                 ended += 1
+            continue
+        if session.started is not None and now - session.started > LONGEST_LIFE:
+            close(session, f"It ended after {LONGEST_LIFE.seconds // 3600} hours, the longest for one. {RUN_ABOVE}")
+            ended += 1
             continue
         unused = now - session.last_used - timedelta(seconds=session.idle_seconds)
         if unused > SWEEP_PATIENCE:

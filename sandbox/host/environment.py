@@ -19,6 +19,8 @@ from pathlib import Path
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 STAMP = "playground-requirements.sha256"
 OLDEST_PYTHON = (3, 11)
+BOX_PLACE = "/opt/env"
+FORM = b"2"  # of what is made beside the packages; another one makes every environment anew
 
 # Run by the new environment's Python: what Matplotlib would otherwise look for in every box.
 _MAKE_FONT_LIST = "import matplotlib.font_manager"
@@ -51,11 +53,12 @@ def build(environment: Path, python: Path | None = None) -> None:
     inside = str(environment / "bin" / "python")
     if uv:
         # Hard links to a cache under a private home would be as unreadable as the cache.
-        copy = ["--link-mode", "copy", "--compile-bytecode"]
+        copy = ["--link-mode", "copy"]
         _run([uv, "pip", "sync", "--quiet", *copy, "--python", inside, str(REQUIREMENTS)])
     else:
-        _run([inside, "-m", "pip", "install", "--quiet", "--no-deps", "--compile", "-r", str(REQUIREMENTS)])
+        _run([inside, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "-r", str(REQUIREMENTS)])
     _leave_out_start_code(environment)
+    _name_the_place_in_the_box(environment, inside)
     _make_font_list(environment, inside)
     _open_to_everyone(environment)
     (environment / STAMP).write_text(_stamp())
@@ -117,6 +120,24 @@ def _leave_out_start_code(environment: Path) -> None:
         path.unlink()
 
 
+def _name_the_place_in_the_box(environment: Path, python: str) -> None:
+    """Bytecode and scripts name where they were made; a box shows neither that directory nor its name."""
+    library = next((environment / "lib").glob("python3*"))
+    place = library.relative_to(environment)
+    words = [python, "-I", "-m", "compileall", "-q", "-f", "-j", "0", "-s", str(library), "-p", f"{BOX_PLACE}/{place}"]
+    # Some packages ship templates and tests in another Python's syntax: compileall says so and goes on.
+    subprocess.run([*words, str(library / "site-packages")], capture_output=True)
+    for path in (environment / "bin").iterdir():
+        if path.is_symlink() or not path.is_file():
+            continue
+        if path.name.lower().startswith("activate") or path.name.startswith("deactivate"):
+            path.unlink()
+            continue
+        text = path.read_bytes()
+        if text.startswith(b"#!"):
+            path.write_bytes(text.replace(os.fsencode(environment), os.fsencode(BOX_PLACE)))
+
+
 def _make_font_list(environment: Path, python: str) -> None:
     target = environment / "share" / "playground"
     target.mkdir(parents=True, exist_ok=True)
@@ -138,7 +159,7 @@ def _open_to_everyone(environment: Path) -> None:
 
 
 def _stamp() -> str:
-    return hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest() + "\n"
+    return hashlib.sha256(FORM + REQUIREMENTS.read_bytes()).hexdigest() + "\n"
 
 
 def _run(words: list[str], environment: dict[str, str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 import warnings
@@ -15,6 +16,10 @@ from sandbox.host.requirements import base_versions
 
 TABLE = Path(__file__).resolve().parent.parent / "policy" / "import_names.toml"
 OURS = {"qfp"}
+MAX_PARSED_CHARACTERS = 32_000
+MAX_BRACES = 1_000
+_F_STRING = re.compile(r"""\b[rR]?[fF][rR]?["']""")
+_IMPORT_LINE = re.compile(r"(?:import|from)[ \t]+([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ def missing_imports(files: dict[str, str], asked: set[str], provided: set[str] =
 
 def _imports(source: str) -> list[tuple[str, int]]:
     """The first part of every imported name, with its line; optional imports are left out."""
+    if not _is_cheap_to_parse(source):
+        return _imports_by_line(source)
     tree = _parse(source)
     if tree is None:
         return []  # the run will tell the mistake
@@ -74,6 +81,25 @@ def _imports(source: str) -> list[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.append((node.module.partition(".")[0], node.lineno))
         waiting += reversed(_inside(node))
+    return found
+
+
+def _is_cheap_to_parse(source: str) -> bool:
+    """Whether Python's parser can be let loose on it while somebody waits for a page.
+
+    It takes seconds for half a megabyte of short statements, and for long f-strings a time that grows with the square.
+    """
+    if len(source) > MAX_PARSED_CHARACTERS:
+        return False
+    return not _F_STRING.search(source) or source.count("{") <= MAX_BRACES
+
+
+def _imports_by_line(source: str) -> list[tuple[str, int]]:
+    """What the lines say that begin with an import; those that are indented may be optional, and are left out."""
+    found = []
+    for number, line in enumerate(source.split("\n"), start=1):
+        if match := _IMPORT_LINE.match(line):
+            found.append((match.group(1), number))
     return found
 
 

@@ -22,6 +22,8 @@ MAX_METADATA_BYTES = 10_000
 MAX_TABLE_COLUMNS = 500
 MAX_TABLE_CELLS = 200_000
 MAX_MIMES = 12
+# Of one message: reading it keeps all other boxes waiting, and each part takes a microsecond or two.
+MAX_OBJECTS, MAX_LISTS, MAX_PARTS = 50_000, 100_000, 2_000_000
 MAX_REPLY_BYTES = 200_000  # of a live interpreter, to one question
 MAX_VARIABLES = 500
 
@@ -40,6 +42,8 @@ class Refused(Exception):
 
 def read_message(line: bytes) -> tuple[Message, int | None]:
     """The message in one line of the channel, rebuilt, and the error number it carried for us, if any."""
+    if line.count(b"{") > MAX_OBJECTS or line.count(b"[") > MAX_LISTS or line.count(b",") > MAX_PARTS:
+        raise Refused("made of too many parts")
     try:
         raw = load_json(line)
     except ValueError as error:

@@ -19,6 +19,8 @@ FIELD = "requirements.txt"
 BASE_REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 MAX_REQUIREMENTS = 40
 MAX_LENGTH = 300  # of one
+MAX_TOKENIZED_CHARACTERS = 128_000  # beyond, a line of that form counts wherever it stands
+_COMPARISON = re.compile(r"\s*[<>=!~]")
 LONGEST_NAME = 100
 SDIST = "--sdist"
 
@@ -133,7 +135,7 @@ def base_versions(path: Path = BASE_REQUIREMENTS) -> dict[str, Version]:
 def _written(files: dict[str, str], entry: str) -> list[tuple[str, str]]:
     found = []
     source = files.get(entry, "")
-    lines = source.splitlines()
+    lines = source.split("\n")
     for number in _comment_lines(source):
         match = _LINE.match(lines[number - 1].rstrip())
         if match:
@@ -149,23 +151,20 @@ def _written(files: dict[str, str], entry: str) -> list[tuple[str, str]]:
 def _split(text: str) -> list[str]:
     """At the commas between requirements; not at those of `arch>=7,<9` or inside brackets."""
     parts: list[str] = []
-    depth = 0
-    current = ""
+    depth = begin = 0
     for position, character in enumerate(text):
         depth += (character in "[(") - (character in "])")
-        if character == "," and depth == 0 and not re.match(r"\s*[<>=!~]", text[position + 1 :]):
-            parts.append(current)
-            current = ""
-        else:
-            current += character
-    return [part.strip() for part in [*parts, current] if part.strip()]
+        if character == "," and depth == 0 and not _COMPARISON.match(text, position + 1):
+            parts.append(text[begin:position])
+            begin = position + 1
+    return [part.strip() for part in [*parts, text[begin:]] if part.strip()]
 
 
 def _comment_lines(source: str) -> list[int]:
     """Numbers of the lines that are comments from their first column; a line inside a text in quotes is none."""
-    looks = [number for number, line in enumerate(source.splitlines(), start=1) if _LINE.match(line.rstrip())]
-    if not looks:
-        return []
+    looks = [number for number, line in enumerate(source.split("\n"), start=1) if _LINE.match(line.rstrip())]
+    if not looks or len(source) > MAX_TOKENIZED_CHARACTERS:
+        return looks
     comments: set[int] = set()
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):

@@ -41,7 +41,7 @@ def list_variables(namespace: dict[str, Any], hidden: frozenset[str]) -> dict[st
     found: list[dict[str, Any]] = []
     more = 0
     for name, value in list(namespace.items()):
-        if name.startswith("_") or name in hidden or isinstance(value, types.ModuleType):
+        if name.startswith("_") or name in hidden or issubclass(type(value), types.ModuleType):
             continue
         if len(found) >= MAX_VARIABLES:
             more += 1
@@ -56,21 +56,22 @@ def _describe(name: str, value: Any) -> dict[str, Any]:
     facts |= {"shape": "", "size": None, "preview": "", "pages": False}
     try:
         facts.update(_facts(value))
-    except Exception:  # of a class derived from one we know, with ideas of its own
+    except (Exception, SystemExit):  # of a class derived from one we know, with ideas of its own
         facts["preview"] = "(could not be looked at)"
     return facts
 
 
 def _facts(value: Any) -> dict[str, Any]:
+    kind = type(value)  # not isinstance(): it believes what a __class__ of the program's own says
     pandas, numpy = sys.modules.get("pandas"), sys.modules.get("numpy")
-    if pandas is not None and isinstance(value, pandas.DataFrame):
+    if pandas is not None and issubclass(kind, pandas.DataFrame):
         return {
             "shape": _shape(value.shape),
             "size": int(value.memory_usage(deep=False).sum()),
             "preview": _cut(", ".join(f"{display._name(name)}" for name in value.columns[:12])),
             "pages": True,
         }
-    if pandas is not None and isinstance(value, (pandas.Series, pandas.Index)):
+    if pandas is not None and issubclass(kind, (pandas.Series, pandas.Index)):
         texts = [str(each) for each in value[:6].tolist()]
         return {
             "type": type(value).__name__ + f" ({value.dtype})"[:40],
@@ -79,7 +80,7 @@ def _facts(value: Any) -> dict[str, Any]:
             "preview": _cut(", ".join(texts) + (", …" if len(value) > 6 else "")),
             "pages": True,
         }
-    if numpy is not None and isinstance(value, numpy.ndarray):
+    if numpy is not None and issubclass(kind, numpy.ndarray):
         texts = [str(each) for each in value.flat[:6].tolist()]
         return {
             "type": f"ndarray ({value.dtype})"[:60],
@@ -89,12 +90,12 @@ def _facts(value: Any) -> dict[str, Any]:
             "pages": value.ndim in (1, 2),
         }
     facts: dict[str, Any] = {"size": sys.getsizeof(value)}
-    if isinstance(value, (str, bytes, list, tuple, dict, set, frozenset)):
+    if issubclass(kind, (str, bytes, list, tuple, dict, set, frozenset)):
         facts["shape"] = f"{len(value):,}"
-    if isinstance(value, types.FunctionType):
+    if issubclass(kind, types.FunctionType):
         names = value.__code__.co_varnames[: value.__code__.co_argcount]
         facts["preview"] = _cut(f"{value.__name__}({', '.join(names)})")
-    elif isinstance(value, type):
+    elif issubclass(kind, type):
         facts["preview"] = _cut(value.__qualname__)
     elif type(value).__module__.partition(".")[0] in PLAIN_MODULES | {"numpy", "pandas"}:
         facts["preview"] = _cut(_short.repr(value))
@@ -171,14 +172,15 @@ def _as_frame(value: Any) -> Any:
     """The value as a DataFrame; no row of a large one is copied."""
     import pandas
 
+    kind = type(value)
     numpy = sys.modules["numpy"]
-    if isinstance(value, pandas.DataFrame):
+    if issubclass(kind, pandas.DataFrame):
         return value
-    if isinstance(value, pandas.Series):
+    if issubclass(kind, pandas.Series):
         return value.to_frame(value.name if value.name is not None else "value")
-    if isinstance(value, pandas.Index):
+    if issubclass(kind, pandas.Index):
         return value.to_frame(index=False)
-    if isinstance(value, numpy.ndarray) and value.ndim in (1, 2):
+    if issubclass(kind, numpy.ndarray) and value.ndim in (1, 2):
         if value.dtype.names:
             return pandas.DataFrame(value)
         return pandas.DataFrame(value, columns=["value"] if value.ndim == 1 else None, copy=False)

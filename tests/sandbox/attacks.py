@@ -180,6 +180,41 @@ while environ[len(block)]: block.append(environ[len(block)])
 start = ctypes.cast(environ, ctypes.c_void_p).value
 held(not any(b'QFPTOKEN' in entry for entry in block))
 """,
+    "neighbours: locks on files that everybody reads": """
+import fcntl
+taken = []
+for path in ('/opt/env/pyvenv.cfg', '/opt/env/.lock', '/usr/lib', '/usr/bin/env'):
+    if not os.path.exists(path): continue
+    fd = os.open(path, os.O_RDONLY)
+    for how in (lambda: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB), lambda: fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)):
+        try: how(); taken.append(path)
+        except OSError: pass
+held(not taken, taken)
+""",
+    "neighbours: being told what others read": """
+import fcntl, signal
+told = []
+for path in ('/usr/bin', '/opt/sdk', '/opt/env'):
+    fd = os.open(path, os.O_RDONLY)
+    for command, value in ((1026, 0x80000001), (1024, fcntl.F_RDLCK), (fcntl.F_SETOWN, os.getpid()), (10, signal.SIGUSR1)):
+        try: fcntl.fcntl(fd, command, value); told.append((path, command))
+        except OSError: pass
+held(not told, told)
+""",
+    "paths: where scripts and bytecode were made": """
+import importlib.util, marshal
+import numpy.linalg
+found = set()
+for name in os.listdir('/opt/env/bin'):
+    path = '/opt/env/bin/' + name
+    first = open(path, 'rb').readline()[:200] if os.path.isfile(path) and not os.path.islink(path) else b''
+    if first.startswith(b'#!/') and not first.startswith((b'#!/opt/env/', b'#!/usr/', b'#!/bin/')): found.add(first)
+for module in ('numpy.linalg', 'pandas.core.frame', 'plotly.basedatatypes'):
+    cached = importlib.util.cache_from_source(importlib.util.find_spec(module).origin)
+    place = marshal.loads(open(cached, 'rb').read()[16:]).co_filename
+    if not place.startswith('/opt/env/'): found.add(place)
+held(not found, found)
+""",
     "paths: those of the host in /proc": """
 held(not os.path.exists('/proc/self/mountinfo') and not os.path.exists('/proc/mounts') and not os.path.exists('/proc/1/environ'), os.path.exists('/proc/1'))
 """,

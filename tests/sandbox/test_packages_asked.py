@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.host.imports import distribution_of, missing_imports
+from sandbox.host.imports import _is_cheap_to_parse, distribution_of, missing_imports
 from sandbox.host.package_names import check_name, imitated, popular_names
 from sandbox.host.package_rules import PackageRefused, PackageRules
 from sandbox.host.requirements import base_versions, requirements_of, with_requirement
@@ -188,3 +188,18 @@ def test_operators_allow_and_block_names() -> None:
     check_name("pandsa", PackageRules(allowed=frozenset({"pandsa"})))
     with pytest.raises(PackageRefused, match="operators of this site have blocked"):
         check_name("Polars", PackageRules(blocked=frozenset({"polars"})))
+
+
+@pytest.mark.parametrize(
+    "source",
+    ['f"' + "{a}" * 100_000 + '"', "a=a\n" * 120_000, "a" + "()" * 150_000],
+    ids=["an f-string", "many statements", "many calls"],
+)
+def test_what_takes_pythons_parser_seconds_is_read_line_by_line(source: str) -> None:
+    source = "import polars\n" + source
+    assert not _is_cheap_to_parse(source)
+    assert [each.module for each in missing_imports({"main.py": source}, set())] == ["polars"]
+
+
+def test_a_very_long_list_of_requirements_is_refused() -> None:
+    assert "Name fewer" in refusal("# requirements: " + ",".join(f"x{number}" for number in range(50_000)))

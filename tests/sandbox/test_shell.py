@@ -329,6 +329,13 @@ def test_a_message_that_is_too_large_is_left_out_and_said(engine: Engine) -> Non
     assert "larger than 2 MB" in result.of("notice")[0]["text"]
 
 
+def test_a_message_of_countless_parts_is_left_out_before_anybody_reads_it(engine: Engine) -> None:
+    source = "import os\nline = b'{\"type\":\"display\",\"data\":{\"application/json\":[' + b'{},' * 200_000 + b'{}]}}\\n'\nos.write(int(os.environ['QFP_CHANNEL_FD']), line)\nprint('on')"
+    result = engine.run(source)
+    assert "too many parts" in result.of("notice")[0]["text"]
+    assert result.stdout == "on\n"
+
+
 def test_unknown_fields_and_plotlys_config_stay_behind(engine: Engine) -> None:
     source = (
         "import os, json\nos.write(int(os.environ['QFP_CHANNEL_FD']), json.dumps({'type': 'display', 'evil': 1, 'data': "

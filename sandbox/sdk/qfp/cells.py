@@ -15,6 +15,7 @@ __all__ = ["FileCell", "split"]
 
 _MARK = re.compile(r"^#\s?%%(.*)$")
 MAX_TITLE = 200
+MAX_TOKENIZED_CHARACTERS = 128_000  # beyond, a mark counts wherever it stands: somebody waits for the page
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def split(source: str) -> list[FileCell]:
 def _marks(source: str, lines: list[str]) -> list[int]:
     """Numbers of the lines that begin a cell."""
     looks = [number for number, line in enumerate(lines, start=1) if _MARK.match(line.rstrip())]
-    if not looks:
-        return []
+    if not looks or len(source) > MAX_TOKENIZED_CHARACTERS:
+        return looks
     try:
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
         comments = {token.start[0] for token in tokens if token.type == tokenize.COMMENT and token.start[1] == 0}
