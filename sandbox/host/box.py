@@ -241,7 +241,7 @@ class Box:
             return dataclasses.replace(self._told, out_of_memory_kills=max(kills, self._told.out_of_memory_kills))
         if usage is not None:
             return usage
-        usage = tree_usage(self.walls.pid, self.limits.memory_bytes)
+        usage = tree_usage(self.walls.pid, self.limits.memory_bytes, self.walls.shared_bytes)
         return Usage(
             max(usage.cpu_seconds, self._usage.cpu_seconds),  # what ended between two looks is not in the tree any more
             usage.memory_bytes,

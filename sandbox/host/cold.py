@@ -30,6 +30,7 @@ _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and
 
 class Cold:
     start = "cold"
+    shared_bytes = 0
     local = counts = True
 
     def __init__(self, nsjail: Path, staging: Staging) -> None:

@@ -61,6 +61,7 @@ class Containers:
     """The launcher of boxes that are containers."""
 
     start = "docker"
+    shared_bytes = 0
     local = False
     counts = True
 

@@ -84,6 +84,10 @@ class Launcher(Protocol):
     local: bool  # its processes are children of this machine's engine, which counts, limits and ends them
     counts: bool  # somebody tells what its programs use while they run, and limits their sums
 
+    @property
+    def shared_bytes(self) -> int:
+        """Of memory that every box begins with, and that is counted for none."""
+
     async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
         """Start a box. Raises LaunchFailed or OSError. The ends stay the caller's, who closes them."""
 

@@ -66,6 +66,7 @@ class Pods:
     """The launcher of boxes that are pods."""
 
     start = "kubernetes"
+    shared_bytes = 0
     local = False
     counts = False
 

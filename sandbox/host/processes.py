@@ -28,8 +28,11 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def tree_usage(pid: int, memory_limit_bytes: float) -> Usage:
-    """Sums over the tree. Memory is looked at closely only when a quick look finds half the limit used."""
+def tree_usage(pid: int, memory_limit_bytes: float, shared_bytes: int = 0) -> Usage:
+    """Sums over the tree. Memory is looked at closely only when a quick look finds half the limit used.
+
+    shared_bytes: what the processes had when they were forked from the zygote, which is not theirs.
+    """
     ticks = memory = threads = 0
     tree = descendants(pid)
     for each in tree:
@@ -44,7 +47,9 @@ def tree_usage(pid: int, memory_limit_bytes: float) -> Usage:
         memory += max(0, int(pages[1]) - int(pages[2])) * _PAGE  # resident less shared
     if memory > memory_limit_bytes / 2:
         # The quick look counts a page once for each process that shares it after a fork; this one counts it once.
-        memory = sum(map(_proportional_bytes, tree))
+        # Their part of the zygote's memory is the larger the more of them there are, and never all of it.
+        shared = shared_bytes * len(tree) / (len(tree) + 1)
+        memory = max(0, sum(map(_proportional_bytes, tree)) - int(shared))
     return Usage(ticks / _TICKS, memory, threads, 0, 0)
 
 

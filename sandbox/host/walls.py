@@ -32,6 +32,7 @@ class Walls:
         self.name = name
         self.place = place
         self.start = launcher.start
+        self.shared_bytes = launcher.shared_bytes
         self.local = launcher.local
         self.counted = launcher.counts
         self.lost = False  # where it ran is gone

@@ -82,6 +82,10 @@ class Zygote:
         return self._living is not None and self.state == "ready"
 
     @property
+    def shared_bytes(self) -> int:
+        return int(self.facts.get("resident_bytes", 0))
+
+    @property
     def pid(self) -> int:
         return self._living.pid if self._living is not None else 0
 
