@@ -535,6 +535,8 @@ class ChunkBox:
                 if event is None:
                     continue
                 if event["type"] == "ended":
+                    if event.get("refused"):
+                        raise BoxRefused(str(event["refused"]))
                     self.client.incrbyfloat(cpu_key(self.names.run_id), ended_cpu(event))
                     self.client.expire(cpu_key(self.names.run_id), KEY_SECONDS)
                     return event

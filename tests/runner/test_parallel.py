@@ -360,6 +360,7 @@ def test_engine_without_room_costs_no_attempt_but_has_an_end(fanout, monkeypatch
     monkeypatch.setattr(parallel, "NEXT_SECONDS", 0.2)
     monkeypatch.setattr(parallel, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(parallel, "FULL_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(parallel, "HELP_SECONDS", 60.0)  # nobody does the chunk here
     name = fanout.answer({"do": "open", "function": text(b"f")})["call"]
     fanout.answer({"do": "add", "call": name, "number": 0, "items": text(b"items")})
     names, chunk = Names(str(fanout.run.pk), name), fanout.calls[name].chunks[0]
