@@ -29,6 +29,28 @@ def test_run_by_key_shows_output_and_how_it_ended(signed_in):
 
 
 def test_error_leads_to_its_line(signed_in):
+def test_the_list_of_runs_has_the_end_of_a_run_whatever_the_line_is_like(signed_in):
+    page, _ = open_editor(signed_in, "import time\ntime.sleep(1)\nprint('slept')\n")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#runs .badge--succeeded")).to_have_count(1)
+    page.reload()
+    page.locator("body[data-ready]").wait_for()
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+    page.wait_for_timeout(600)  # the list that goes with it
+    held: list = []
+    holding = True
+    page.route("**/_runs", lambda route: held.append((route, route.fetch())) if holding else route.continue_())
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#run-status .badge")).to_have_text("Running")
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+    page.wait_for_timeout(600)
+    holding = False
+    for route, answer in held:  # as it was when the run had just begun
+        route.fulfill(response=answer)
+    expect(page.locator("#runs li")).to_have_count(2)
+    expect(page.locator("#runs .badge--succeeded")).to_have_count(2)
+
+
     page, _ = open_editor(signed_in, "def f(x):\n    return 1 / x\n\n\nf(0)\n")
     page.locator(".monaco-editor").first.wait_for()
     page.keyboard.press("Control+Enter")
