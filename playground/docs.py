@@ -173,17 +173,17 @@ def render_inline(text: str) -> SafeString:
 # What is put in when the page is read -----------------------------------------------------------------------
 
 
-def plan_limits() -> str:
-    return render_to_string(
-        "playground/_plan_limits.html", {"plans": [(plan, limits_of(plan)) for plan in Plan.objects.all()]}
-    )
+def plan_limits(own: Plan | None) -> str:
+    plans = [(plan, limits_of(plan)) for plan in Plan.objects.all()]
+    return render_to_string("playground/_plan_limits.html", {"plans": plans, "own": own})
 
 
-GENERATED: dict[str, Callable[[], str]] = {"plan-limits": plan_limits}
+# Each is given the reader's plan.
+GENERATED: dict[str, Callable[[Plan | None], str]] = {"plan-limits": plan_limits}
 
 
-def put_in_generated(html: str) -> str:
-    return re.sub(r"<!-- generated ([a-z-]+) -->", lambda match: GENERATED[match[1]](), html)
+def put_in_generated(html: str, plan: Plan | None) -> str:
+    return re.sub(r"<!-- generated ([a-z-]+) -->", lambda match: GENERATED[match[1]](plan), html)
 
 
 # Pages ------------------------------------------------------------------------------------------------------
@@ -193,14 +193,14 @@ def slugs() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.md"))
 
 
-def find_page(slug: str) -> Page | None:
+def find_page(slug: str, plan: Plan | None = None) -> Page | None:
     """The page of this address, or None. Names come from the folder's listing, never from a path."""
     if slug == reference.SLUG:
         return reference_page()
     if slug not in slugs():
         return None
     title, html, contents = rendered((FOLDER / f"{slug}.md").read_text(encoding="utf-8"))
-    return Page(slug, title or slug, mark_safe(put_in_generated(html)), contents)
+    return Page(slug, title or slug, mark_safe(put_in_generated(html, plan)), contents)
 
 
 def reference_page() -> Page:

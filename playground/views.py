@@ -18,6 +18,8 @@ from accounts.models import Plan
 from playground import docs, specimens
 from playground.context_processors import GAINS, THEMES
 from runner import showcase
+from runner.access import Viewer
+from runner.quotas import plan_of
 
 YEAR_SECONDS = 365 * 24 * 3600
 
@@ -55,7 +57,7 @@ def docs_page(request: HttpRequest, page: str = "index") -> HttpResponse:
         return redirect("playground:docs")
     if slug != page or (slug == "index" and request.path.endswith("/index")):
         return redirect(docs.url_of(slug), permanent=True)
-    found = docs.find_page(slug)
+    found = docs.find_page(slug, plan_of(Viewer.of(request)))
     if found is None:
         raise Http404(f"No page {slug!r} in the manual.")
     return render(request, "playground/docs.html", {"docs_page": found, "sections": docs.navigation()})

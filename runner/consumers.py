@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from typing import Any
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from runner.access import Viewer
@@ -22,6 +24,8 @@ PING_SECONDS = 20.0
 QUEUE_FIRST_SECONDS = 0.3
 QUEUE_SECONDS = 1.5
 NOT_FOUND = 4404
+# What a server raises for a send to a browser that has left: OSError by the protocol, RuntimeError of its transport.
+GONE = (OSError, RuntimeError)
 
 
 class RunConsumer(AsyncWebsocketConsumer):
@@ -35,10 +39,13 @@ class RunConsumer(AsyncWebsocketConsumer):
         self.tasks: list[asyncio.Task] = []
         self.run_id = self.scope["url_route"]["kwargs"]["run"]
         status = await self._status_for_viewer()
-        await self.accept()
+        try:
+            await self.accept()
+        except GONE:
+            raise StopConsumer from None  # a page left before it was answered
         if status is None:
             # Accepted first, as a browser cannot read the reason of a refused handshake.
-            await self.close(code=NOT_FOUND)
+            await self._close(NOT_FOUND)
             return
         after = _number(parse_qs(self.scope.get("query_string", b"").decode()).get("after", ["0"])[0])
         self.tasks = [asyncio.create_task(self._send_events(after)), asyncio.create_task(self._ping())]
@@ -55,25 +62,40 @@ class RunConsumer(AsyncWebsocketConsumer):
     async def _send_events(self, after: int) -> None:
         try:
             async for batch in follow(self.run_id, after):
-                await self.send('{"events":[' + ",".join(batch) + "]}")
-            await self.close(code=1000)
+                if not await self._say('{"events":[' + ",".join(batch) + "]}"):
+                    return
+            await self._close(1000)
         except asyncio.CancelledError:
             raise
         except Exception:
             logger.exception("run %s: its socket failed", self.run_id)
-            await self.close(code=1011)
+            await self._close(1011)
 
     async def _ping(self) -> None:
         """Keeps proxies from closing an idle socket."""
         while True:
             await asyncio.sleep(PING_SECONDS)
-            await self.send('{"ping":1}')
+            if not await self._say('{"ping":1}'):
+                return
 
     async def _send_place(self) -> None:
         await asyncio.sleep(QUEUE_FIRST_SECONDS)  # most runs do not wait, and nobody need count for them
         while place := await self._place():
-            await self.send(json.dumps({"queue": place}))
+            if not await self._say(json.dumps({"queue": place})):
+                return
             await asyncio.sleep(QUEUE_SECONDS)
+
+    async def _say(self, text: str) -> bool:
+        """False when nobody listens any more. The server's word that the browser has left may come after we send."""
+        try:
+            await self.send(text)
+        except GONE:
+            return False
+        return True
+
+    async def _close(self, code: int) -> None:
+        with contextlib.suppress(*GONE):
+            await self.close(code=code)
 
     @database_sync_to_async
     def _status_for_viewer(self) -> str | None:

@@ -47,14 +47,14 @@ def limits_of(plan: Plan) -> Limits:
 
 
 def limits_in_words(plan: Plan) -> list[dict[str, str]]:
-    """What stands beside the Run button."""
+    """What stands beside the Run button, what one looks for most first: a narrow bar shows three at once."""
     at_once = "1 run at a time" if plan.concurrent_runs == 1 else f"{plan.concurrent_runs} runs at a time"
     return [
-        {"name": "concurrent_runs", "text": at_once},
         {"name": "cpu_seconds", "text": f"{plan.cpu_seconds} s of processor time"},
         {"name": "wall_seconds", "text": f"{plan.wall_seconds} s in all"},
-        *([{"name": "cores", "text": f"{plan.cores:g} processor cores"}] if plan.cores != 1 else []),
         {"name": "memory", "text": f"{plan.memory_mb} MB of memory"},
+        *([{"name": "cores", "text": f"{plan.cores:g} processor cores"}] if plan.cores != 1 else []),
+        {"name": "concurrent_runs", "text": at_once},
         *(
             [{"name": "gpu_seconds", "text": f"{plan.gpu_seconds_per_day} GPU seconds a day"}]
             if plan.gpu_seconds_per_day

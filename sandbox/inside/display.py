@@ -117,8 +117,7 @@ def frame_table(frame) -> dict[str, Any]:
 
     shown = frame.iloc[:TABLE_ROWS, :TABLE_COLUMNS]
     columns, values = [], []
-    plain_index = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
-    levels = range(0 if plain_index else frame.index.nlevels)
+    levels = range(0 if _only_counts(pd, frame.index) else frame.index.nlevels)
     parts = [(_name(frame.index.names[level]), shown.index.get_level_values(level)) for level in levels]
     parts += [(_name(name), shown.iloc[:, place]) for place, name in enumerate(shown.columns)]
     for name, column in parts:
@@ -132,6 +131,11 @@ def frame_table(frame) -> dict[str, Any]:
         "total_rows": len(frame),
         "caption": f"{left_out} more columns are not shown." if left_out > 0 else "",
     }
+
+
+def _only_counts(pd, index) -> bool:
+    """0, 1, 2... says nothing that the place of a row does not say; the numbers of `frame.tail()` do."""
+    return isinstance(index, pd.RangeIndex) and index.name is None and (index.start, index.step) == (0, 1)
 
 
 def _name(name: Any) -> str:

@@ -366,6 +366,8 @@ export class RunView {
       need("h2", this.empty).textContent = title as string;
       need("p", this.empty).textContent = text as string;
     }
+    const over = isFinal(this.status) && this.status !== "";
+    for (const words of document.querySelectorAll<HTMLElement>("#console [data-nothing]")) words.hidden = (words.dataset.nothing === "ended") !== over;
     this.panel.toggleAttribute("data-outdated", this.fresh && !nothing);
     need("#outputs").toggleAttribute("data-outdated", this.fresh && !nothing);
     document.dispatchEvent(new CustomEvent("contentchange", { detail: { rich: !this.frame.isEmpty || this.backtests.length > 0 || !this.artefacts.hidden, text: !this.console.isEmpty || this.asked !== null } }));

@@ -11,6 +11,7 @@ import type { CellMark, SourceBox } from "./source";
 const POLL_MS = 15_000;
 const LAST_MINUTES_S = 120;
 const LINES_KEPT = 400;
+const OLD = "session ended";
 const MARK = /^#\s?%%(.*)$/;
 
 export interface FileCell { index: number; title: string; first: number; line: number; last: number; source: string }
@@ -23,6 +24,9 @@ interface CellRun {
   run: string; index: number; title: string; line: number; source: string; status: RunStatus; message: string;
   url: string; socket: string; events: string; input: string; wall_seconds: number | null;
 }
+
+/** What a press asked for: the text and the values are those of the moment it was made. */
+interface Wish { what: string; line: string; source: string; params: Record<string, string> }
 
 export interface SessionObserver {
   params(): Record<string, string>;
@@ -69,6 +73,7 @@ export class SessionView {
   private ticking = 0;
   private polling = 0;
   private warned = false;
+  private readonly wishes: Wish[] = [];
   private sending = false;
   private entered = false;
   private loads = 0;
@@ -151,30 +156,45 @@ export class SessionView {
   }
 
   private async run(what: string, line: number): Promise<void> {
+    this.wishes.push({ what, line: String(line), source: this.source.text, params: this.observer.params() });
     if (this.sending) return;
     this.sending = true;
-    const text = this.source.text;
     try {
-      const answer = await post(`${this.url}/cells`, { source: text, what, line: String(line), ...this.observer.params() });
-      const body = (await answer.json()) as { message: string; version: number; cells: CellRun[] };
-      this.observer.stored(text, body.version ?? null);
-      if (!answer.ok) {
-        this.say(body.message || "The cell was not run.", "error");
-        return;
+      // One after the other: cells run in the order they were asked for.
+      for (let wish = this.wishes.shift(); wish; wish = this.wishes.shift()) {
+        if (!(await this.send(wish))) this.wishes.length = 0; // what came after it may need what it did not get
       }
-      this.say("");
-      if (this.state === null || this.state.state === "ended") this.clearCells();
-      for (const cell of body.cells) this.show(cell);
-      this.showTab("cells");
-      await this.refresh();
-    } catch {
-      toast("The server cannot be reached. Your text is kept here; run the cell again in a moment.", "error");
     } finally {
       this.sending = false;
     }
   }
 
+  private async send({ what, line, source, params }: Wish): Promise<boolean> {
+    try {
+      const answer = await post(`${this.url}/cells`, { source, what, line, ...params });
+      const body = (await answer.json()) as { message: string; version: number; cells: CellRun[] };
+      this.observer.stored(source, body.version ?? null);
+      if (!answer.ok) {
+        this.say(body.message || "The cell was not run.", "error");
+        return false;
+      }
+      this.say("");
+      if (this.state === null || this.state.state === "ended") {
+        this.state = null; // a new one begins; the refresh below tells of it
+        this.clearCells();
+      }
+      for (const cell of body.cells) this.show(cell);
+      this.showTab("cells");
+      await this.refresh();
+      return true;
+    } catch {
+      toast("The server cannot be reached. Your text is kept here; run the cell again in a moment.", "error");
+      return false;
+    }
+  }
+
   private async act(action: string): Promise<void> {
+    if (action !== "keep") this.wishes.length = 0; // who stops it wants nothing more of it
     try {
       const answer = await post(`${this.url}/${action}`, {});
       const body = (await answer.json()) as { message?: string };
@@ -304,11 +324,14 @@ export class SessionView {
     if (!this.entered) return;
     const cells = splitCells(this.source.text);
     const here = this.here()?.index;
+    const over = this.state?.state === "ended"; // its variables have gone with it
+    for (const view of this.views.values()) view.setOld(over);
     const marks: CellMark[] = cells.map((cell) => {
       const view = this.views.get(cell.index);
       const stale = view !== undefined && view.source.trimEnd() !== cell.source.trimEnd();
       view?.setStale(stale);
-      return { first: cell.first, last: cell.last, current: cell.index === here, state: view ? (stale ? "stale" : view.status) : "", note: view ? view.note(stale) : "" };
+      const state = view ? (over ? "old" : stale ? "stale" : view.status) : "";
+      return { first: cell.first, last: cell.last, current: cell.index === here, state, note: view ? view.note(stale) : "" };
     });
     this.source.mark(marks);
   }
@@ -379,6 +402,7 @@ class CellView {
   private readonly rich: HTMLElement;
   private readonly bars = new Map<string, HTMLProgressElement>();
   private readonly staleMark: HTMLElement;
+  private old = false;
   private wall: number | null;
 
   constructor(private readonly cell: CellRun, private readonly observer: SessionObserver, private readonly ended: () => void) {
@@ -428,8 +452,16 @@ class CellView {
     this.staleMark.hidden = !stale;
   }
 
+  /** Of a session that has ended: what was shown can be read, what it made is no longer there. */
+  setOld(old: boolean): void {
+    if (old === this.old) return;
+    this.old = old;
+    this.drawHead(this.message.textContent ?? "");
+  }
+
   /** What stands beside the cell's mark in the editor: told in words, not by colour alone. */
   note(stale: boolean): string {
+    if (this.old) return OLD;
     if (stale) return "changed since";
     if (this.status === "succeeded") return this.wall === null ? "✓" : `✓ ${duration(this.wall)}`;
     return isFinal(this.status) ? `✕ ${STATUS_WORDS[this.status]}` : STATUS_WORDS[this.status];
@@ -484,11 +516,12 @@ class CellView {
   }
 
   private drawHead(message: string): void {
-    this.badge.className = `badge badge--${this.status}`;
-    this.badge.textContent = STATUS_WORDS[this.status] ?? this.status;
+    const words = STATUS_WORDS[this.status] ?? this.status;
+    this.badge.className = `badge badge--${this.old ? "plain" : this.status}`;
+    this.badge.textContent = this.old ? `${words}, ${OLD}` : words;
     this.facts.textContent = this.wall === null ? "run" : duration(this.wall);
     this.message.textContent = this.status === "succeeded" ? "" : message;
-    this.element.dataset.status = this.status;
+    this.element.dataset.status = this.old ? "old" : this.status;
   }
 
   private write(stream: "stdout" | "stderr", text: string): void {

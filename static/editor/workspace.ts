@@ -158,24 +158,31 @@ async function run(answer?: HTMLButtonElement): Promise<void> {
 
 const REFRESH_MS = 250;
 let refreshing = 0;
+let runsAsked = false;
 
 /** A short run waits, runs and ends within a moment: one list will do for it, and not before its output. */
 function refreshRuns(): void {
-  refreshing ||= window.setTimeout(() => {
-    refreshing = 0;
-    void fetchRuns();
-  }, REFRESH_MS);
+  runsAsked = true;
+  refreshing ||= window.setTimeout(() => void renewRuns(), REFRESH_MS);
+}
+
+/** One request at a time: of two on their way together the older might have the last word. */
+async function renewRuns(): Promise<void> {
+  while (runsAsked) {
+    runsAsked = false;
+    await fetchRuns();
+  }
+  refreshing = 0;
 }
 
 async function fetchRuns(): Promise<void> {
-  const list = find("#runs");
-  const url = list?.dataset.url;
-  if (!list || !url) return;
+  const url = find("#runs")?.dataset.url;
+  if (!url) return;
   try {
     const answer = await fetch(url, { headers: { "HX-Request": "true", Accept: "text/html" } });
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#runs");
-    if (fresh) list.replaceWith(document.adoptNode(fresh));
+    if (fresh) find("#runs")?.replaceWith(document.adoptNode(fresh));
   } catch {
     // The list is a convenience; it comes with the next run or reload.
   }

@@ -70,6 +70,19 @@ def test_cells_run_by_key_one_after_the_other_and_survive_the_browser(signed_in,
     assert Session.objects.get().number == 1
 
 
+def test_every_press_sends_its_cell_however_fast_they_come(signed_in):
+    source = "".join(f"# %% Step {number}\nprint('step', {number})\n" for number in range(1, 8))
+    page, _ = open_session(signed_in, source)
+    page.locator(".monaco-editor textarea, .monaco-editor .native-edit-context").first.focus()
+    for _ in range(6):
+        page.keyboard.press("Shift+Enter")
+        page.wait_for_timeout(100)
+    for number in range(1, 7):
+        expect(page.get_by_label(f"Output of Step {number}")).to_contain_text(f"step {number}")
+    expect(page.locator(".cell-note--succeeded")).to_have_count(6)
+    assert [run.cell_index for run in Run.objects.order_by("queued")] == [0, 1, 2, 3, 4, 5]
+
+
 def test_each_cell_has_its_own_buttons_in_the_editor(signed_in):
     page, project = open_session(signed_in)
     before = project.source
@@ -116,8 +129,12 @@ def test_the_end_is_told_before_and_after_and_can_be_put_off(signed_in):
     page.get_by_role("button", name="Restart").click()
     expect(page.locator("#session-state")).to_have_text("Ended")
     expect(page.locator("#session-banner")).to_contain_text("restarted")
+    expect(page.get_by_label("Output of Load").locator(".badge")).to_have_text("Succeeded, session ended")
+    expect(page.locator(".cell-note--old")).to_have_count(1)
     page.locator("[data-session=cell]").click()
     expect(page.locator("#session-number")).to_contain_text("Session 2")
+    expect(page.get_by_label("Output of Load").locator(".badge")).to_have_text("Succeeded")
+    expect(page.locator(".cell-note--succeeded")).to_have_count(1)
 
 
 def test_a_cell_asks_shows_and_fails_where_it_stands(signed_in):
@@ -173,3 +190,5 @@ def test_nothing_of_a_session_leaves_the_screen(signed_in, width, height):
     for name in ("Run cell", "Run all", "Interrupt", "Restart"):
         box = page.locator(".actions__session").get_by_role("button", name=name).bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+    for name in ("Cells", "Variables"):
+        expect(page.locator(".session-bar").get_by_role("button", name=name)).to_be_in_viewport(ratio=0.9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+from accounts.models import Plan
 from runner.models import Project, Run
 from tests.browser.pages import eventually
 from tests.factories import make_project, make_user
@@ -26,6 +27,28 @@ def test_run_by_key_shows_output_and_how_it_ended(signed_in):
     expect(page.locator("#runs li")).to_have_count(1)
     page.reload()
     expect(page.locator(".console__line", has_text="the first line")).to_have_count(1)
+
+
+def test_the_list_of_runs_has_the_end_of_a_run_whatever_the_line_is_like(signed_in):
+    page, _ = open_editor(signed_in, "import time\ntime.sleep(1)\nprint('slept')\n")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#runs .badge--succeeded")).to_have_count(1)
+    page.reload()
+    page.locator("body[data-ready]").wait_for()
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+    page.wait_for_timeout(600)  # the list that goes with it
+    held: list = []
+    holding = True
+    page.route("**/_runs", lambda route: held.append((route, route.fetch())) if holding else route.continue_())
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#run-status .badge")).to_have_text("Running")
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+    page.wait_for_timeout(600)
+    holding = False
+    for route, answer in held:  # as it was when the run had just begun
+        route.fulfill(response=answer)
+    expect(page.locator("#runs li")).to_have_count(2)
+    expect(page.locator("#runs .badge--succeeded")).to_have_count(2)
 
 
 def test_error_leads_to_its_line(signed_in):
@@ -120,11 +143,45 @@ def test_it_works_without_a_script(signed_in):
 
 def test_nothing_scrolls_sideways_on_a_phone(signed_in):
     page, _ = open_editor(signed_in, "print('x' * 300)\n", has_touch=True, is_mobile=True, width=360, height=740)
-    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator("[data-action=run]").click()
     expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
     for tab in ("Code", "Result", "Console", "Runs"):
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
+
+
+def test_what_a_plan_with_a_gpu_offers_has_room_and_its_limits_are_one_press_away(signed_in):
+    Plan.objects.update(gpu_seconds_per_day=600, cores=2)
+    for width in (360, 768, 1280):
+        page, _ = open_editor(signed_in, "print(1)\n", width=width, height=760)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        for name in ("Run", "Run on GPU", "Session", "Limits"):
+            box = page.locator(".actions").get_by_role("button", name=name, exact=True).last.bounding_box()
+            assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width, (name, width)
+        page.get_by_role("button", name="Limits").click()
+        expect(page.locator("#all-limits")).to_contain_text("600 GPU seconds a day")
+        expect(page.locator("#all-limits")).to_contain_text("2 processor cores")
+        expect(page.locator("#all-limits")).to_be_in_viewport(ratio=1)
+        page.context.close()
+
+
+def test_a_printed_table_keeps_its_columns(signed_in):
+    page, _ = open_editor(signed_in, "print('-' * 200)\nprint('short')\n", width=1280)
+    page.keyboard.press("Control+Enter")
+    short = page.locator(".console__line", has_text="short")
+    expect(short).to_have_count(1)
+    table = page.locator(".console__line").first.bounding_box()
+    assert table is not None and table["height"] == short.bounding_box()["height"]
+    assert page.locator("[data-console-scroll]").evaluate("(it) => it.scrollWidth > it.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_an_empty_console_says_whether_more_may_come(signed_in):
+    page, _ = open_editor(signed_in, "x = 1\n")
+    expect(page.locator(".console__nothing")).to_contain_text("Nothing printed yet")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+    expect(page.locator(".console__nothing")).to_have_text("Nothing was printed.", use_inner_text=True)
 
 
 def test_panes_can_be_sized_by_keyboard_and_stay_so(signed_in):

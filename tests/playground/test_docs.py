@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts.models import Plan
 from playground import docs, reference
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +56,17 @@ def test_limits_are_read_from_the_plans(client):
     page = client.get(docs.url_of("limits")).content.decode()
     assert "7\u202f654" in page
     assert "Visitors &lt;b&gt;" in page
+
+
+def test_the_plan_of_the_reader_is_marked(client):
+    guests = client.get(docs.url_of("limits")).content.decode()
+    user = make_user()
+    client.force_login(user, backend="accounts.backends.AccountBackend")
+    own = client.get(docs.url_of("limits")).content.decode()
+    mark = '{} <span class="badge badge--plain">Your plan</span>'
+    assert mark.format(Plan.objects.for_guests().name) in guests
+    assert mark.format(user.plan.name) in own
+    assert guests.count("Your plan") == own.count("Your plan") == 1
 
 
 def variables_read() -> set[str]:

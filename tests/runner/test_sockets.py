@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from uuid import uuid4
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from runner.consumers import NOT_FOUND
+from runner.consumers import NOT_FOUND, RunConsumer
 from runner.events import Publisher, redis_connection, stream_key
 from tests.factories import make_finished_run, make_project, make_user
 
@@ -83,3 +85,27 @@ def test_an_address_without_a_socket_is_refused(listen, run):
 def test_a_flushed_redis_takes_nothing_away(listen, run):
     redis_connection().delete(stream_key(run.pk))
     assert len(listen(f"/ws/r/{run.pk}", run.user)[0]) == 4
+
+
+@pytest.mark.parametrize("gone", [OSError, RuntimeError])
+@pytest.mark.parametrize("left_before", ["websocket.accept", "websocket.send", "websocket.close"])
+def test_a_browser_that_has_left_ends_the_socket_quietly(run, caplog, gone, left_before):
+    """The server refuses what is sent to a closed connection; its word that it is closed comes later."""
+    refused = asyncio.Event()
+
+    async def send(message: dict) -> None:
+        if message["type"] == left_before:
+            refused.set()
+            raise gone("closed")
+
+    async def visit() -> None:
+        inbox: asyncio.Queue = asyncio.Queue()
+        inbox.put_nowait({"type": "websocket.connect"})
+        scope = {"type": "websocket", "url_route": {"kwargs": {"run": str(run.pk)}}, "user": run.user, "session": {}}
+        served = asyncio.create_task(RunConsumer.as_asgi()(scope, inbox.get, send))
+        await asyncio.wait_for(refused.wait(), 10)
+        inbox.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        await asyncio.wait_for(served, 10)
+
+    async_to_sync(visit)()
+    assert not caplog.records

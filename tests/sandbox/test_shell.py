@@ -137,6 +137,14 @@ def test_a_series_with_an_index_is_a_table_of_both(engine: Engine) -> None:
     assert table["rows"] == [["a", 1], ["b", 2]]
 
 
+@pytest.mark.parametrize(
+    ("rows", "first"), [("head(2)", [0.5]), ("tail(2)", [998, 0.5]), ("iloc[::500]", [0, 0.5]), ("iloc[5:7]", [5, 0.5])]
+)
+def test_a_counted_index_is_shown_unless_it_only_says_the_place(engine: Engine, rows: str, first: list) -> None:
+    source = f"import pandas as pd\npd.DataFrame({{'x': [0.5] * 1000}}).{rows}"
+    assert engine.run(source).data(TABLE)[0]["rows"][0] == first
+
+
 def test_plotly_figures_arrive_as_json(engine: Engine) -> None:
     figures = engine.run("import plotly.graph_objects as go\nf = go.Figure(go.Scatter(y=[1, 2]))\nf.show()\nf").data(
         PLOTLY

@@ -49,6 +49,7 @@ def test_tables_of_a_dictionary_and_of_rows():
     assert output.table({"a": [1, 2]}).content["rows"] == [[1], [2]]
     assert output.table([{"a": 1}, {"a": 2}]).content["rows"] == [[1], [2]]
     assert output.table(pd.Series([1.0], index=["x"], name="v")).content["rows"] == [["x", 1.0]]
+    assert output.table(pd.DataFrame({"a": [1, 2, 3]}).tail(1)).content["rows"] == [[2, 3]]
 
 
 def test_progress_sends_few_messages_and_one_at_the_end(monkeypatch):

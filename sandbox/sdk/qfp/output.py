@@ -183,7 +183,8 @@ def _columns_and_rows(data: Any, max_rows: int) -> dict[str, Any]:
         data = data.to_frame(data.name if data.name is not None else "value")
     elif not isinstance(data, pd.DataFrame):
         data = pd.DataFrame(data)
-    if not (isinstance(data.index, pd.RangeIndex) and data.index.name is None):
+    only_counts = isinstance(data.index, pd.RangeIndex) and (data.index.start, data.index.step) == (0, 1)
+    if not only_counts or data.index.name is not None:
         index = data.index.to_frame(index=False)
         index.columns = [str(name) if name is not None else "" for name in data.index.names]
         data = pd.concat([index, data.reset_index(drop=True)], axis=1)
