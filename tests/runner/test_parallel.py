@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from importlib import import_module
 from pathlib import Path
 
 import django_rq
@@ -360,7 +361,11 @@ def test_engine_without_room_costs_no_attempt_but_has_an_end(fanout, monkeypatch
     monkeypatch.setattr(parallel, "NEXT_SECONDS", 0.2)
     monkeypatch.setattr(parallel, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(parallel, "FULL_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(parallel, "HELP_SECONDS", 60.0)  # nobody does the chunk here
+    # Nobody does the chunk: neither the worker that waits for it nor those of this file's other tests.
+    monkeypatch.setattr(parallel, "HELP_SECONDS", 60.0)
+    queues = import_module("django_rq.settings").QUEUES
+    monkeypatch.setitem(queues, "unserved", queues[parallel.QUEUE])
+    monkeypatch.setattr(parallel, "QUEUE", "unserved")
     name = fanout.answer({"do": "open", "function": text(b"f")})["call"]
     fanout.answer({"do": "add", "call": name, "number": 0, "items": text(b"items")})
     names, chunk = Names(str(fanout.run.pk), name), fanout.calls[name].chunks[0]
