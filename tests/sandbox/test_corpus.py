@@ -133,6 +133,7 @@ def test_the_corpus_is_held_twice_more(engine: Engine, host: Host, programs: lis
     assert not [wrong for _ in range(2) for program in programs for wrong in play(engine, host, program)]
 
 
+@pytest.mark.skipif(not os.environ.get("SANDBOX_ALL"), reason="the walls are the same; SANDBOX_ALL=1 tries them")
 @pytest.mark.parametrize("programs", [ALL])
 def test_the_corpus_is_held_in_the_boxes_of_an_ordinary_user(
     ordinary_engine: Engine, host: Host, programs: list[Program]

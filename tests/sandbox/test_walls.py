@@ -77,7 +77,8 @@ OPENED = [
     for way, broken in BROKEN.items()
     if broken.flagged_by
     for start in ("cold", "fork")
-    if start in broken.starts
+    # The walls are the same either way, and a zygote takes seconds to load: both with SANDBOX_ALL=1.
+    if start in broken.starts and (start == "cold" or "cold" not in broken.starts or os.environ.get("SANDBOX_ALL"))
 ]
 
 

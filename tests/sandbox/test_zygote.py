@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import threading
 import time
 
 import pytest
 
 from tests.sandbox.conftest import Engine, make_request
-from tests.sandbox.test_engine import SLEEPER, boxes_of, first_output, wait_until
+from tests.sandbox.test_engine import first_output, wait_until
 
 
 def start_of(engine: Engine, source: str = "print(1)", **options) -> str:
@@ -46,39 +45,6 @@ def test_libraries_are_there_at_once_and_clean(engine: Engine) -> None:
     assert engine.run(source).stdout == "[]\nTrue False\n"
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
-def test_without_its_zygote_the_next_run_starts_cold_and_another_one_comes(make_engine, sign: signal.Signals) -> None:
-    engine = make_engine()
-    box = engine.client.start(make_request("import time\nprint('on', flush=True)\ntime.sleep(3)\nprint('still on')"))
-    first_output(box)
-    zygote = zygote_of(engine)
-    os.kill(zygote["pid"], sign)
-    for _ in range(4):  # those that stood ready are as good as before
-        assert start_of(engine) in ("ready", "fork", "cold")
-    assert wait_until(lambda: zygote_of(engine)["pid"] != zygote["pid"], 8)
-    assert start_of(engine, disk_bytes=2 << 20) == "cold"
-    rest = [event for event in box.events() if event is not None]
-    assert rest[-1]["outcome"] == "succeeded", "a box outlives the zygote it came from"
-    assert any(event.get("text") == "still on\n" for event in rest)
-    engine.wait_for_zygote()
-    assert zygote_of(engine)["started"] == zygote["started"] + 1
-    assert start_of(engine, disk_bytes=3 << 20) == "fork"
-
-
-def test_a_lost_jail_ends_its_boxes_as_crashed_and_comes_back(make_engine) -> None:
-    engine = make_engine()
-    box = engine.client.start(make_request(SLEEPER))
-    first_output(box)
-    jail = int(re.search(r"\d+", os.popen(f"pgrep -P {engine.process.pid} -x nsjail").read()).group())
-    os.kill(jail, signal.SIGKILL)
-    rest = [event for event in box.events() if event is not None]
-    assert rest[-1]["outcome"] == "crashed"
-    assert wait_until(lambda: not boxes_of(engine))
-    assert start_of(engine) == "cold"
-    engine.wait_for_zygote()
-    assert start_of(engine, disk_bytes=3 << 20) == "fork"
-
-
 TIRED = """
 import sys
 from sandbox.host import engine, zygote
@@ -103,21 +69,6 @@ def test_after_many_boxes_another_zygote_takes_over_without_a_gap(make_engine) -
     rest = [event for event in box.events() if event is not None]
     assert rest[-1]["outcome"] == "succeeded"
     assert not os.path.exists(f"/proc/{first['pid']}")
-
-
-def test_two_boxes_draw_different_random_numbers(engine: Engine) -> None:
-    source = "import numpy as np, random, secrets, uuid, os\nprint(np.random.rand(), random.random(), secrets.token_hex(8), uuid.uuid4(), np.random.default_rng().random(), os.urandom(4).hex())"
-    ones = [engine.run(source).stdout.split() for _ in range(2)]
-    assert len(ones[0]) == 6
-    assert all(one != other for one, other in zip(*ones, strict=True)), ones
-
-
-def test_what_one_program_changes_in_its_libraries_the_next_one_does_not_see(engine: Engine) -> None:
-    engine.run(
-        "import numpy, builtins, sys, pandas\nnumpy.mean = lambda *a: 42\nbuiltins.print = None\nsys.path.append('/evil')\npandas.evil = 1"
-    )
-    source = "import numpy, sys, pandas\nprint(numpy.mean([1, 2, 3]), '/evil' in sys.path, hasattr(pandas, 'evil'))"
-    assert engine.run(source).stdout == "2.0 False False\n"
 
 
 def test_many_at_once_each_get_their_own_box(engine: Engine) -> None:
