@@ -321,7 +321,7 @@ sys.exit(engine.main())
 @pytest.mark.parametrize("place", ["output.dump_json", "box.Box._on_exited", "box.base64.b64encode"])
 def test_a_mistake_of_the_engine_ends_its_box_as_crashed_and_no_other(make_engine, place: str) -> None:
     mark = "'code': 77" if place == "box.Box._on_exited" else "trip"
-    engine = make_engine(start_with=MISTAKEN.replace("{place}", place).replace("trip", mark))
+    engine = make_engine("--no-zygote", start_with=MISTAKEN.replace("{place}", place).replace("trip", mark))
     trip = "import os\nopen('trip.txt', 'w').write('trip')\nfrom IPython.display import HTML\ndisplay(HTML('trip'))\nos._exit(77)"
     result = engine.run(trip)
     assert result.outcome == "crashed", result.events

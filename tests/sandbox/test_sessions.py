@@ -356,7 +356,7 @@ def test_nobody_reaches_the_session_of_another(live):
 
 
 def test_the_number_of_sessions_has_limits(make_engine):
-    engine = make_engine("--max-sessions", "2", "--ready", "0")
+    engine = make_engine("--no-zygote", "--max-sessions", "2")
     first = Live(engine.client, most=1)
     with pytest.raises(BoxRefused, match="limit of your plan"):
         Live(engine.client, most=1)
