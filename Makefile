@@ -20,9 +20,9 @@ setup-tests:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt install python3 python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m playground.prepare --tests
 
-# ARGS="tests/runner -k flood" runs some of them.
+# Two processes share the files; ARGS="tests/runner -k flood" runs some of them, in one.
 test: setup-tests
-	@exec $(SITE) -m pytest $(ARGS)
+	@exec $(SITE) -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
 
 bench: setup-tests
 	@exec $(SITE) -m tests.benchmarks

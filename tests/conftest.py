@@ -10,12 +10,14 @@ Parts are started by the first test that asks for them:
     package_index       a package index of this machine; packages are made on the fly
     page, open_page     Chromium on the live site; a violated Content-Security-Policy fails the test
 
-Tests with a browser run last: once its event loop turns, no asynchronous test could start.
+Tests with a browser run last: once its event loop turns, no asynchronous test could start. `make test` shares the
+files out to two processes, each with a site of its own.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import io
 import os
 import shutil
@@ -63,15 +65,22 @@ def _surroundings() -> dict[str, str]:
     usual_data = Path(os.environ.get("DATA_DIR") or ROOT / ".data").absolute()
     data = tempfile.mkdtemp(prefix="playground-tests-")
     atexit.register(shutil.rmtree, data, ignore_errors=True)
-    for name in OF_THE_SITE:
-        os.environ.pop(name, None)
-    return {
-        "DJANGO_SETTINGS_MODULE": "playground.settings",
+    own = {
         "DATA_DIR": data,
         "PORT": str(_free_port()),
-        "WEB_WORKERS": "2",
         # Nobody answers there but the fixture package_index.
         "PACKAGE_INDEX": f"http://127.0.0.1:{_free_port()}/simple",
+    }
+    sharing = "PYTEST_XDIST_WORKER" in os.environ  # the process that shares the tests out has set the rest
+    for name in OF_THE_SITE:
+        if not (sharing and name == "STATIC_ROOT"):
+            os.environ.pop(name, None)
+    own["DJANGO_SETTINGS_MODULE"] = "playground.settings"
+    if sharing:
+        return own
+    return {
+        **own,
+        "WEB_WORKERS": "2",
         # Made once from pinned packages; the same for every data folder.
         "SANDBOX_ENV": os.environ.get("SANDBOX_ENV") or str(usual_data / "sandbox-env"),
         "STATIC_ROOT": str(usual_data / "tests" / "static"),
@@ -82,16 +91,24 @@ def _surroundings() -> dict[str, str]:
 os.environ.update(_surroundings())
 
 
-def pytest_configure() -> None:
-    # Here and not by an option in pyproject.toml: that would read the settings before the line above.
+def pytest_configure(config: pytest.Config) -> None:
+    if getattr(config.option, "numprocesses", None):
+        # This process only shares the tests out. The others inherit its environment, and with this name in it
+        # they would read the settings before the lines above.
+        del os.environ["DJANGO_SETTINGS_MODULE"]
+        return
+    # Here and not by an option in pyproject.toml: that would read the settings before the lines above.
     import django
 
     django.setup()
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The traps that watch this machine have fixed names, so one process has them; otherwise a file stays together.
+    trapping = {item.path for item in items if "host" in getattr(item, "fixturenames", ())}
     for item in items:
+        item.add_marker(pytest.mark.xdist_group("traps" if item.path in trapping else str(item.path)))
         marker = item.get_closest_marker("django_db")
         fixtures = set(getattr(item, "fixturenames", ()))
         if (marker and marker.kwargs.get("transaction")) or fixtures & {"transactional_db", "live_site"}:
@@ -146,7 +163,10 @@ def django_db_setup(services: Any, django_test_environment: None, django_db_bloc
     from playground.static_files import collect_if_changed
 
     finished = Path(os.environ["PLAYGROUND_TESTS_STORE"])
-    starter.build(finished)
+    finished.parent.mkdir(parents=True, exist_ok=True)
+    with (finished.parent / ".starter.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        starter.build(finished)
     shutil.copytree(finished, settings.STORE_DIR, copy_function=_link_or_copy, dirs_exist_ok=True)
     collect_if_changed()
     with django_db_blocker.unblock():

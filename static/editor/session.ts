@@ -106,14 +106,15 @@ export class SessionView {
   enter(): void {
     this.entered = true;
     void this.refresh();
-    this.tick();
+    clearInterval(this.ticking);
+    this.ticking = window.setInterval(() => this.tick(), 1_000);
     this.mark();
   }
 
   leave(): void {
     this.entered = false;
     clearTimeout(this.polling);
-    clearTimeout(this.ticking);
+    clearInterval(this.ticking);
     this.source.mark([]);
   }
 
@@ -300,10 +301,7 @@ export class SessionView {
   }
 
   private tick(): void {
-    clearTimeout(this.ticking);
-    if (!this.entered) return;
     if (this.state?.state === "idle" && !this.state.silent) this.drawCountdown();
-    this.ticking = window.setTimeout(() => this.tick(), 1_000);
   }
 
   private notice(text: string, mark = "info", ...extra: Node[]): void {

@@ -109,11 +109,11 @@ def groups_left(engine: Engine, name: str) -> list[Path]:
 
     parent = "playground-" + hashlib.sha256(os.fsencode(engine.state.resolve())).hexdigest()[:10]
     found = []
-    for directory in Path("/sys/fs/cgroup").rglob(parent):  # below each controller, or wherever the engine was started
-        try:
-            found += [path for path in directory.iterdir() if path.is_dir() and fnmatch(path.name, name)]
-        except OSError:
-            continue
+    # Below each controller, or wherever the engine was started. (Not rglob, which fails when a group goes meanwhile.)
+    for place, directories, _ in os.walk("/sys/fs/cgroup"):
+        if Path(place).name == parent:
+            found += [Path(place) / directory for directory in directories if fnmatch(directory, name)]
+            directories.clear()
     return found
 
 
