@@ -23,7 +23,7 @@ class SnapshotMissing(Exception):
 
 def current_snapshot_id() -> str | None:
     """The snapshot that new runs are pinned to; None before the starter data has been loaded."""
-    return Snapshot.objects.filter(is_current=True).values_list("pk", flat=True).first()
+    return Snapshot.objects.filter(is_current=True, owner=None).values_list("pk", flat=True).first()
 
 
 def snapshot_folder(store: Path, snapshot: str) -> Path:
@@ -80,7 +80,7 @@ def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True) ->
             },
         )
     if make_current and not row.is_current:
-        Snapshot.objects.filter(is_current=True).update(is_current=False)
+        Snapshot.objects.filter(is_current=True, owner=None).update(is_current=False)
         row.is_current = True
         row.save(update_fields=["is_current"])
     return row

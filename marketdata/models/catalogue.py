@@ -4,6 +4,7 @@ files.
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -20,6 +21,9 @@ class Instrument(models.Model):
         CURVE = "curve"
         FACTORS = "factors"
         MACRO = "macro"
+        FX = "fx"
+        CRYPTO = "crypto"
+        OPTIONS = "options"
 
     symbol = models.CharField(max_length=60, unique=True)
     name = models.CharField(max_length=200)
@@ -40,12 +44,22 @@ class Snapshot(models.Model):
     id = models.CharField(max_length=64, primary_key=True)
     created_for = models.CharField(max_length=60)
     created = models.DateTimeField(auto_now_add=True)
-    is_current = models.BooleanField(default=False, help_text="New runs read this one.")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="snapshots",
+        help_text="It holds series that only this person may read; empty for the catalogue that everybody reads.",
+    )
+    is_current = models.BooleanField(default=False, help_text="New runs (of its owner, if it has one) read this one.")
 
     class Meta:
         ordering = ["-created"]
         constraints = [
-            models.UniqueConstraint(fields=["is_current"], condition=Q(is_current=True), name="one_current_snapshot")
+            models.UniqueConstraint(
+                fields=["owner"], condition=Q(is_current=True), nulls_distinct=False, name="one_current_snapshot_each"
+            )
         ]
 
     def __str__(self) -> str:
@@ -56,6 +70,11 @@ class Series(models.Model):
     """One interval of an instrument as a snapshot holds it: which object, how many rows, what may be done
     with it.
     """
+
+    class Rights(models.TextChoices):
+        REDISTRIBUTE = "redistribute", "may be shown, shared and downloaded"
+        PERSONAL = "personal", "for its owner alone, under the provider's terms"
+        OWN = "own", "its owner's; shared as its owner decides"
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="series")
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="series")
@@ -70,6 +89,11 @@ class Series(models.Model):
     actions_sha256 = models.CharField(max_length=64, blank=True, help_text="Splits and dividends, if there are any.")
     adjustment = models.CharField(max_length=60)
     licence = models.CharField(max_length=200)
+    rights = models.CharField(max_length=20, choices=Rights.choices, default=Rights.REDISTRIBUTE)
+    tier = models.CharField(
+        max_length=1, blank=True, help_text="A public domain, B open, C for education, S synthetic."
+    )
+    provider = models.CharField(max_length=30, blank=True)
     source = models.CharField(max_length=200)
     quality = models.TextField(blank=True)
     survivorship = models.CharField(max_length=120, blank=True)
@@ -84,3 +108,23 @@ class Series(models.Model):
 
     def __str__(self) -> str:
         return self.series_id
+
+
+class Universe(models.Model):
+    """A named set of instruments whose members come and go, as a snapshot holds it."""
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="universes")
+    name = models.CharField(max_length=120, help_text="Such as starter/sp500_20.")
+    title = models.CharField(max_length=200)
+    survivorship = models.CharField(max_length=20, choices=[(word, word) for word in ("free", "biased", "unknown")])
+    notice = models.TextField(blank=True)
+    members = models.PositiveIntegerField()
+    first = models.DateField(null=True)
+    last = models.DateField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["snapshot", "name"], name="one_universe_per_name_in_a_snapshot")]
+
+    def __str__(self) -> str:
+        return self.name

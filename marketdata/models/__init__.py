@@ -1,0 +1,22 @@
+"""The rows of market data, by what they are about; prices themselves are files (marketdata.store)."""
+
+from marketdata.models.catalogue import Instrument, Series, Snapshot, Universe
+from marketdata.models.datasets import Dataset, DatasetVersion, Upload
+from marketdata.models.fetches import CredentialUse, Fetch, Provider, ProviderCredential
+from marketdata.models.quality import QualityIssue, Refresh
+
+__all__ = [
+    "CredentialUse",
+    "Dataset",
+    "DatasetVersion",
+    "Fetch",
+    "Instrument",
+    "Provider",
+    "ProviderCredential",
+    "QualityIssue",
+    "Refresh",
+    "Series",
+    "Snapshot",
+    "Universe",
+    "Upload",
+]

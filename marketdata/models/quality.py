@@ -1,0 +1,62 @@
+"""What is wrong with a series, and which refreshes have looked?"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class QualityIssue(models.Model):
+    """Something that a check found in a series, told and never silently repaired."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        QUARANTINED = "quarantined", "the new rows are held back"
+        DISMISSED = "dismissed", "looked at, and right as it is"
+
+    series_id = models.CharField(max_length=120, db_index=True)
+    object_sha256 = models.CharField(max_length=64)
+    kind = models.CharField(max_length=40)
+    first = models.DateField(null=True, blank=True)
+    last = models.DateField(null=True, blank=True)
+    message = models.TextField()
+    state = models.CharField(max_length=12, choices=State.choices, default=State.OPEN)
+    found = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-found"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["series_id", "object_sha256", "kind", "first"], name="an_issue_is_told_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.series_id}: {self.message}"
+
+
+class Refresh(models.Model):
+    """One round of bringing series up to date: when, what for, and what came of it."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+
+    what = models.CharField(max_length=120, help_text="A series, a provider or a calendar.")
+    reason = models.CharField(max_length=60)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    created = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True, blank=True)
+    finished = models.DateTimeField(null=True, blank=True)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    changed = models.PositiveIntegerField(default=0)
+    message = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-created"]
+        verbose_name_plural = "refreshes"
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.status}"
