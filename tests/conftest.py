@@ -318,6 +318,9 @@ class LiveSite:
 
     def restart_web(self) -> None:
         _end(self.web)
+        self.start_web()
+
+    def start_web(self) -> None:
         self.web = _start_web()
 
 
