@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -296,3 +297,23 @@ def test_a_machine_without_control_groups_left_refuses_with_the_reason_and_recov
     full.unlink()
     assert engine.run("print(1)").stdout == "1\n"
     assert not soak.settled(engine, before)
+
+
+@pytest.mark.parametrize("options", [("--ready", "0"), ("--no-zygote",)], ids=["fork", "cold"])
+def test_a_disk_without_inodes_costs_nobody_a_run(options: tuple[str, ...]) -> None:
+    """What a box writes is in memory of its own, so the engine's own disk may be full."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to make a small disk")
+    with tempfile.TemporaryDirectory(prefix="boxes-") as name:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=200,mode=755", "none", name], check=True)
+        try:
+            engine = Engine(Path(name), *options)
+            before = soak.quiet(engine)
+            with pytest.raises(OSError, match="No space left"):
+                for number in range(1000):
+                    (Path(name) / f"file{number}").touch()
+            assert engine.run("open('mine', 'w').write('x'); print(1)").stdout == "1\n"
+            assert not soak.settled(engine, before)
+            engine.stop()
+        finally:
+            subprocess.run(["umount", "--lazy", name], check=True)
