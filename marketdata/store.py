@@ -1,5 +1,8 @@
-"""Where do bars lie, and which snapshot do new runs read? The folder of Arrow objects, and the rows that name
-them.
+"""Where do bars lie, and what may whom read? Arrow objects named by their hash, and snapshots that pin them.
+
+The catalogue has a current snapshot that everybody reads. Somebody with series of their own (fetched with their key,
+brought along, or chosen from what others share) has a snapshot of their own: the catalogue's and those. A run pins one
+snapshot, and a box sees the files of that snapshot alone.
 """
 
 from __future__ import annotations
@@ -7,23 +10,83 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Q
+from qfp import objects
 
-from marketdata.models import Instrument, Series, Snapshot
+from marketdata.models import DatasetVersion, Instrument, Series, Snapshot, Universe
 
 SNAPSHOT_ID = re.compile(r"[0-9a-f]{64}")
+# What an entry of a manifest must say, and what may be left out.
+REQUIRED = (
+    "id",
+    "symbol",
+    "name",
+    "kind",
+    "interval",
+    "licence",
+    "source",
+    "columns",
+    "rows",
+    "first",
+    "last",
+    "object",
+)
+OPTIONAL = {
+    "aliases": [],
+    "unit": "",
+    "exchange": "",
+    "adjustment": "none",
+    "quality": "",
+    "survivorship": "unknown",
+    "notice": "",
+    "actions": None,
+    "rights": Series.Rights.REDISTRIBUTE.value,
+    "tier": "",
+    "provider": "",
+    "currency": "",
+    "zone": "",
+}
+# Files that nothing names yet may belong to somebody who is about to name them.
+GRACE_SECONDS = 24 * 3600
+KEPT_SNAPSHOTS = 5
+_LOCK = 0x5345_5249
 
 
 class SnapshotMissing(Exception):
     """The store does not hold this snapshot, or its manifest is not the one its id names."""
 
 
-def current_snapshot_id() -> str | None:
-    """The snapshot that new runs are pinned to; None before the starter data has been loaded."""
-    return Snapshot.objects.filter(is_current=True, owner=None).values_list("pk", flat=True).first()
+# Reading ----------------------------------------------------------------------------------------------------
+
+
+def current_snapshot_id(user: Any = None) -> str | None:
+    """The snapshot that new runs are pinned to; None before the starter data has been loaded.
+
+    user: whose run it is. A guest (None) reads the catalogue; so does everybody without series of their own. When the
+    catalogue has changed, a person's own snapshot is made anew over it.
+    """
+    whose = Q(owner=None) if user is None else Q(owner=None) | Q(owner=user)
+    current = {
+        owner: (pk, base)
+        for owner, pk, base in Snapshot.objects.filter(whose, is_current=True).values_list("owner", "pk", "base")
+    }
+    catalogue, _ = current.get(None, (None, None))
+    if user is None or user.pk not in current:
+        return catalogue
+    own, base = current[user.pk]
+    if base == catalogue:
+        return own
+    moved = _change(user, lambda held: held, created_for="catalogue")
+    return moved.pk if moved else catalogue
 
 
 def snapshot_folder(store: Path, snapshot: str) -> Path:
@@ -46,41 +109,254 @@ def read_manifest(store: Path, snapshot: str) -> dict[str, Any]:
     return json.loads(content)
 
 
+# Adding and removing ----------------------------------------------------------------------------------------
+
+
+def put_object(content: bytes | Path) -> str:
+    """Keep bytes (or a file's) under their SHA-256, which is returned. add_series() then names them; what nothing
+    names within a day is collected.
+    """
+    return objects.put(settings.STORE_DIR, content.read_bytes() if isinstance(content, Path) else content)
+
+
+def add_series(
+    entries: Iterable[Mapping[str, Any]],
+    *,
+    user: Any = None,
+    created_for: str,
+    universes: Iterable[Mapping[str, Any]] = (),
+) -> Snapshot:
+    """A snapshot with these series beside those that were there, which becomes current.
+
+    entries: as they stand in the manifest; REQUIRED says which keys they must have. One with the id of another
+      replaces it, and takes over its aliases. Objects must be in the store already.
+    user: whose snapshot; None changes the catalogue, which everybody reads.
+    created_for: a few words on why, such as "fetch" or "starter".
+    universes: to be added in the same way, by name.
+
+    Raises ValueError for an entry that lacks something, and for the catalogue when one may not be redistributed.
+    """
+    added = [_complete(entry, for_all=user is None) for entry in entries]
+    sets = [dict(universe) for universe in universes]
+
+    def change(held: Held) -> Held:
+        ids, names = {entry["id"] for entry in added}, {universe["name"] for universe in sets}
+        taken = {alias for entry in added for alias in entry["aliases"]}
+        series = [
+            {**entry, "aliases": [alias for alias in entry["aliases"] if alias not in taken]}
+            for entry in held.series
+            if entry["id"] not in ids
+        ]
+        kept = [universe for universe in held.universes if universe["name"] not in names]
+        return Held(series + added, kept + sets)
+
+    snapshot = _change(user, change, created_for=created_for)
+    assert snapshot is not None  # it holds what was added
+    return snapshot
+
+
+def remove_series(ids: Iterable[str], *, user: Any = None) -> Snapshot | None:
+    """Make a snapshot without these series current; None when a person has none of their own any more. Snapshots that
+    runs are pinned to keep them.
+    """
+    gone = set(ids)
+    return _change(
+        user,
+        lambda held: Held([entry for entry in held.series if entry["id"] not in gone], held.universes),
+        created_for="removal",
+    )
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the catalogue holds, or what somebody's snapshot holds beside it."""
+
+    series: list[dict[str, Any]]
+    universes: list[dict[str, Any]]
+
+
 @transaction.atomic
-def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True) -> Snapshot:
-    """Write rows for a snapshot that lies in the store. Doing it twice changes nothing."""
+def _change(user: Any, change: Callable[[Held], Held], *, created_for: str) -> Snapshot | None:
+    """One after the other for the same person: both of two fetches that end at once are in the result."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, user.pk % 2**31 if user is not None else 0])
+    store = settings.STORE_DIR
+    current = Snapshot.objects.filter(owner=user, is_current=True).first()
+    manifest = read_manifest(store, current.pk) if current else {"series": []}
+    if user is None:
+        held = change(Held(manifest["series"], manifest.get("universes", [])))
+        made = {"version": 1, "created_for": created_for, "series": held.series, "universes": held.universes}
+        return record_snapshot(store, objects.write_snapshot(store, made))
+    own, names = set(manifest.get("own", [])), set(manifest.get("own_universes", []))
+    held = change(
+        Held(
+            [entry for entry in manifest["series"] if entry["id"] in own],
+            [universe for universe in manifest.get("universes", []) if universe["name"] in names],
+        )
+    )
+    if not held.series:
+        Snapshot.objects.filter(owner=user, is_current=True).update(is_current=False)
+        Series.objects.filter(snapshot__owner=user).delete()
+        return None
+    base = current_snapshot_id()
+    below = read_manifest(store, base) if base else {"series": []}
+    own, names = {entry["id"] for entry in held.series}, {universe["name"] for universe in held.universes}
+    made = {
+        "version": 1,
+        "created_for": created_for,
+        # Two people with the same series have two snapshots all the same.
+        "view": f"user-{user.pk}",
+        "base": base,
+        "own": sorted(own),
+        "own_universes": sorted(names),
+        "series": [entry for entry in below["series"] if entry["id"] not in own] + held.series,
+        "universes": [universe for universe in below.get("universes", []) if universe["name"] not in names]
+        + held.universes,
+    }
+    return record_snapshot(store, objects.write_snapshot(store, made), owner=user)
+
+
+def _complete(entry: Mapping[str, Any], *, for_all: bool) -> dict[str, Any]:
+    if missing := [key for key in REQUIRED if key not in entry]:
+        raise ValueError(f"The entry of {entry.get('id', 'a series')} lacks {', '.join(missing)}.")
+    whole = {**OPTIONAL, **entry}
+    if for_all and whole["rights"] != Series.Rights.REDISTRIBUTE:
+        raise ValueError(f"{whole['id']} may not be redistributed, so it cannot go into the catalogue.")
+    for key in ("object", "actions"):
+        if whole[key] and not objects.object_path(settings.STORE_DIR, whole[key]).is_file():
+            raise ValueError(f"The store holds no object {whole[key]}; put_object() comes first.")
+    return whole
+
+
+# Rows -------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True, owner: Any = None) -> Snapshot:
+    """Write rows for a snapshot that lies in the store. Doing it twice changes nothing.
+
+    Rows of series are kept for current snapshots; what an older one holds is in its manifest.
+    """
     manifest = read_manifest(store, snapshot)
-    row, _ = Snapshot.objects.get_or_create(pk=snapshot, defaults={"created_for": manifest["created_for"]})
-    for entry in manifest["series"]:
-        instrument, _ = Instrument.objects.update_or_create(
-            symbol=entry["symbol"],
-            defaults={key: entry[key] for key in ("name", "kind", "exchange", "aliases")},
-        )
-        Series.objects.update_or_create(
-            snapshot=row,
-            series_id=entry["id"],
-            defaults={
-                "instrument": instrument,
-                "object_sha256": entry["object"],
-                "actions_sha256": entry["actions"] or "",
-                **{
-                    key: entry[key]
-                    for key in (
-                        "interval",
-                        "unit",
-                        "columns",
-                        "rows",
-                        "first",
-                        "last",
-                        "adjustment",
-                        "licence",
-                    )
-                },
-                **{key: entry[key] for key in ("source", "quality", "survivorship", "notice")},
-            },
-        )
+    row, _ = Snapshot.objects.get_or_create(
+        pk=snapshot,
+        defaults={
+            "created_for": manifest["created_for"],
+            "owner": owner,
+            "base": Snapshot.objects.filter(pk=manifest.get("base")).first(),
+        },
+    )
+    own = set(manifest.get("own", []))
+    entries = [{**OPTIONAL, **entry} for entry in manifest["series"]]
+    catalogue = _instruments([entry for entry in entries if entry["id"] not in own], None)
+    private = _instruments([entry for entry in entries if entry["id"] in own], owner)
+    Series.objects.filter(snapshot=row).delete()
+    Series.objects.bulk_create(
+        [_series_row(row, entry, (private if entry["id"] in own else catalogue)[entry["symbol"]]) for entry in entries],
+        batch_size=500,
+    )
+    Universe.objects.filter(snapshot=row).delete()
+    Universe.objects.bulk_create([_universe_row(row, universe) for universe in manifest.get("universes", [])])
     if make_current and not row.is_current:
-        Snapshot.objects.filter(is_current=True, owner=None).update(is_current=False)
+        before = Snapshot.objects.filter(is_current=True, owner=owner)
+        Series.objects.filter(snapshot__in=before).delete()
+        Universe.objects.filter(snapshot__in=before).delete()
+        before.update(is_current=False)
         row.is_current = True
         row.save(update_fields=["is_current"])
     return row
+
+
+def _instruments(entries: list[dict[str, Any]], owner: Any) -> dict[str, Instrument]:
+    """Rows by symbol, made or brought up to date. Where several series have one symbol, the first says what it is
+    called: the one that wins when code asks for the symbol.
+    """
+    named: dict[str, dict[str, Any]] = {}
+    for entry in sorted(entries, key=objects.rank, reverse=True):
+        named.setdefault(entry["symbol"], entry)
+    described = ("name", "kind", "exchange", "aliases")
+    Instrument.objects.bulk_create(
+        [
+            Instrument(owner=owner, symbol=symbol, **{key: entry[key] for key in described})
+            for symbol, entry in named.items()
+        ],
+        batch_size=500,
+        update_conflicts=True,
+        unique_fields=["owner", "symbol"],
+        update_fields=described,
+    )
+    return {row.symbol: row for row in Instrument.objects.filter(owner=owner, symbol__in=list(named))}
+
+
+def _series_row(snapshot: Snapshot, entry: dict[str, Any], instrument: Instrument) -> Series:
+    same = ("interval", "unit", "columns", "rows", "adjustment", "licence", "rights", "tier", "provider")
+    said = ("source", "quality", "survivorship", "notice")
+    return Series(
+        snapshot=snapshot,
+        instrument=instrument,
+        series_id=entry["id"],
+        object_sha256=entry["object"],
+        actions_sha256=entry["actions"] or "",
+        first=entry["first"][:10],
+        last=entry["last"][:10],
+        **{key: entry[key] for key in (*same, *said)},
+    )
+
+
+def _universe_row(snapshot: Snapshot, universe: dict[str, Any]) -> Universe:
+    members = universe["members"]
+    return Universe(
+        snapshot=snapshot,
+        **{key: universe[key] for key in ("name", "title", "survivorship", "notice")},
+        members=len(members),
+        first=min((member["entered"] for member in members if member["entered"]), default=None),
+        last=max((member["left"] for member in members if member["left"]), default=None),
+    )
+
+
+# Garbage ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was removed because nothing needs it."""
+
+    snapshots: int
+    objects: int
+    bytes: int
+
+
+def collect_garbage(
+    pinned: Callable[[], set[str]], *, keep_last: int = KEPT_SNAPSHOTS, grace_seconds: float = GRACE_SECONDS
+) -> Collected:
+    """Remove snapshots that nothing is pinned to, and objects that no snapshot and no dataset names.
+
+    pinned: asked for the ids that runs, sessions and backtests hold. Current snapshots, the catalogue's last so many,
+      and whatever is younger than grace_seconds stay.
+    """
+    store: Path = settings.STORE_DIR
+    # In this order: a run that is pinned while we look is pinned to one that was current before.
+    keep = set(Snapshot.objects.filter(is_current=True).values_list("pk", flat=True))
+    keep |= set(Snapshot.objects.filter(owner=None).order_by("-created").values_list("pk", flat=True)[:keep_last])
+    keep |= pinned()
+    oldest = time.time() - grace_seconds
+    removed = 0
+    for folder in (store / "snapshots").glob("*"):
+        if folder.name not in keep and folder.stat().st_mtime < oldest:
+            Snapshot.objects.filter(pk=folder.name).delete()
+            (folder / "manifest.json").unlink(missing_ok=True)  # first: without it nobody takes the rest for whole
+            shutil.rmtree(folder)
+            removed += 1
+    needed = set().union(*DatasetVersion.objects.values_list("object_sha256", "original_sha256"))
+    for folder in (store / "snapshots").glob("*"):
+        if (folder / "manifest.json").is_file():
+            needed |= objects.named_objects(read_manifest(store, folder.name))
+    freed = [
+        path
+        for path in (store / "objects").glob("*.arrow")
+        if path.stem not in needed and path.stat().st_mtime < oldest
+    ]
+    size = sum(path.stat().st_size for path in freed)
+    for path in freed:
+        path.unlink()
+    return Collected(removed, len(freed), size)

@@ -120,7 +120,7 @@ def new_session(project: Project, viewer: Viewer) -> Session:
         number=last + 1,
         owner_key=owner_key(project, viewer.user),
         limits=asdict(quotas.limits_of(plan)),
-        snapshot=current_snapshot_id() or "",
+        snapshot=current_snapshot_id(viewer.user) or "",
         idle_seconds=plan.session_idle_minutes * 60,
     )
 

@@ -119,7 +119,7 @@ def start_run(
             queue=GPU if on_gpu else plan.queue,
             limits=limits,
             address_hash="" if viewer.user is not None else address_hash,
-            snapshot=current_snapshot_id() or "",
+            snapshot=current_snapshot_id(viewer.user) or "",
         )
 
 

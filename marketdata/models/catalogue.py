@@ -24,8 +24,17 @@ class Instrument(models.Model):
         FX = "fx"
         CRYPTO = "crypto"
         OPTIONS = "options"
+        DATASET = "dataset"
 
-    symbol = models.CharField(max_length=60, unique=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="instruments",
+        help_text="Whose own it is; empty for those of the catalogue.",
+    )
+    symbol = models.CharField(max_length=120)
     name = models.CharField(max_length=200)
     kind = models.CharField(max_length=20, choices=Kind.choices)
     exchange = models.CharField(max_length=30, blank=True)
@@ -33,6 +42,11 @@ class Instrument(models.Model):
 
     class Meta:
         ordering = ["symbol"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "symbol"], nulls_distinct=False, name="one_instrument_per_symbol_and_owner"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.symbol
@@ -51,6 +65,14 @@ class Snapshot(models.Model):
         on_delete=models.CASCADE,
         related_name="snapshots",
         help_text="It holds series that only this person may read; empty for the catalogue that everybody reads.",
+    )
+    base = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The catalogue's snapshot that somebody's own one was made over.",
     )
     is_current = models.BooleanField(default=False, help_text="New runs (of its owner, if it has one) read this one.")
 
@@ -77,7 +99,8 @@ class Series(models.Model):
         OWN = "own", "its owner's; shared as its owner decides"
 
     snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="series")
-    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="series")
+    # Restricted, not protected: an account takes its instruments and its series along together.
+    instrument = models.ForeignKey(Instrument, on_delete=models.RESTRICT, related_name="series")
     series_id = models.CharField(max_length=120, help_text="The name in the manifest, such as starter/us/1d/AAPL.")
     interval = models.CharField(max_length=10)
     unit = models.CharField(max_length=60, blank=True)

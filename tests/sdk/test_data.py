@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
+from qfp import objects
 
 
 def test_raw_bars_are_what_was_traded(data):
@@ -117,7 +118,7 @@ def test_every_series_says_licence_source_quality_survivorship_and_adjustment(da
 
 
 def test_bars_are_memory_mapped_and_read_only(data, starter):
-    columns = data.read_object(starter.folder, data.info("IBM")["object"])
+    columns = objects.read(starter.folder, data.info("IBM")["object"])
     assert not columns["close"].flags.writeable and not columns["close"].flags.owndata
     with pytest.raises(ValueError, match="read-only"):
         columns["close"][0] = 1.0

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from qfp import objects
 from qfp import starter as building
 
 from tests.sdk.conftest import STORE
@@ -28,6 +29,7 @@ def test_a_damaged_object_is_noticed(starter, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(STORE, store)
     victim = next((store / "snapshots" / starter.snapshot / "objects").iterdir())
+    victim.chmod(0o644)
     victim.write_bytes(victim.read_bytes()[:-1] + b"!")
     assert building._finished(store) is None
 
@@ -41,9 +43,7 @@ def test_an_unreachable_registry_is_said_in_a_sentence(monkeypatch, tmp_path):
 
 def test_changed_contents_are_refused(monkeypatch, tmp_path, starter):
     entry = starter.series[0]
-    from qfp.data import read_object
-
-    columns = read_object(starter.folder, entry["object"])
+    columns = objects.read(starter.folder, entry["object"])
     dates = columns.pop("date")
     changed = {name: values * 1.01 for name, values in columns.items()}
     with pytest.raises(building.StarterDataError, match="not what this release expects"):
@@ -51,13 +51,11 @@ def test_changed_contents_are_refused(monkeypatch, tmp_path, starter):
 
 
 def test_the_same_values_give_the_same_bytes(starter):
-    from qfp.data import read_object
-
     for entry in starter.series:
-        columns = dict(read_object(starter.folder, entry["object"]))
+        columns = dict(objects.read(starter.folder, entry["object"]))
         dates = columns.pop("date")
         stored = (starter.folder / "objects" / f"{entry['object']}.arrow").read_bytes()
-        assert building.arrow_bytes(dates, columns) == stored
+        assert objects.arrow_bytes(dates, columns) == stored
 
 
 def test_others_may_read_the_store_whatever_the_umask_was(starter):

