@@ -108,7 +108,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The traps that watch this machine have fixed names, so one process has them; otherwise a file stays together.
     trapping = {item.path for item in items if "host" in getattr(item, "fixturenames", ())}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("traps" if item.path in trapping else str(item.path)))
+        in_browser = " in a browser" * ("browser" in getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("traps" if item.path in trapping else f"{item.path}{in_browser}"))
         marker = item.get_closest_marker("django_db")
         fixtures = set(getattr(item, "fixturenames", ()))
         if (marker and marker.kwargs.get("transaction")) or fixtures & {"transactional_db", "live_site"}:
