@@ -20,7 +20,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
-from qfp import objects
+from qfp import objects, panels
+from qfp.data import adjusted_columns
 
 from marketdata.models import DatasetVersion, Instrument, Series, Snapshot, Universe
 
@@ -167,6 +168,32 @@ def remove_series(ids: Iterable[str], *, user: Any = None) -> Snapshot | None:
     )
 
 
+def take_starter(snapshot: str) -> Snapshot:
+    """Make the starter catalogue, which lies in the store, part of the catalogue; what else is in that stays."""
+    store = settings.STORE_DIR
+    starter = read_manifest(store, snapshot)
+    current = Snapshot.objects.filter(owner=None, is_current=True).first()
+    held = read_manifest(store, current.pk) if current else {"series": []}
+    if current and [entry for entry in held["series"] if _is_starters(entry["id"])] == starter["series"]:
+        return current
+    if all(_is_starters(entry["id"]) for entry in held["series"]):
+        return record_snapshot(store, snapshot)  # the same as on a laptop
+    made = _change(
+        None,
+        lambda held: Held(
+            [entry for entry in held.series if not _is_starters(entry["id"])] + starter["series"],
+            [each for each in held.universes if not _is_starters(each["name"])] + starter["universes"],
+        ),
+        created_for="starter",
+    )
+    assert made is not None
+    return made
+
+
+def _is_starters(name: str) -> bool:
+    return name.startswith(("starter/", "synth/"))
+
+
 @dataclass(frozen=True)
 class Held:
     """What the catalogue holds, or what somebody's snapshot holds beside it."""
@@ -186,7 +213,7 @@ def _change(user: Any, change: Callable[[Held], Held], *, created_for: str) -> S
     if user is None:
         held = change(Held(manifest["series"], manifest.get("universes", [])))
         made = {"version": 1, "created_for": created_for, "series": held.series, "universes": held.universes}
-        return record_snapshot(store, objects.write_snapshot(store, made))
+        return record_snapshot(store, _write(made))
     own, names = set(manifest.get("own", [])), set(manifest.get("own_universes", []))
     held = change(
         Held(
@@ -213,7 +240,16 @@ def _change(user: Any, change: Callable[[Held], Held], *, created_for: str) -> S
         "universes": [universe for universe in below.get("universes", []) if universe["name"] not in names]
         + held.universes,
     }
-    return record_snapshot(store, objects.write_snapshot(store, made), owner=user)
+    return record_snapshot(store, _write(made), owner=user)
+
+
+def _write(manifest: dict[str, Any]) -> str:
+    """With the panels of its universes, which are made where a member has changed."""
+    store = settings.STORE_DIR
+    universes = panels.derive(
+        store, manifest["universes"], manifest["series"], lambda entry: adjusted_columns(store, entry, "all")
+    )
+    return objects.write_snapshot(store, {**manifest, "universes": universes})
 
 
 def _complete(entry: Mapping[str, Any], *, for_all: bool) -> dict[str, Any]:

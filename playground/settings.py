@@ -37,6 +37,8 @@ ENGINE_SOCKETS = {
 }
 SANDBOX_ENV = environment.path("SANDBOX_ENV", DATA_DIR / "sandbox-env")
 STORE_DIR = environment.path("STORE_DIR", DATA_DIR / "store")
+# Whether the starter catalogue has the series that their package gives for education alone.
+STARTER_TIER_C = environment.boolean("STARTER_TIER_C", True)
 # Whose engine it is: live sessions stay on the machine that holds them, and its workers have a queue of this name.
 SANDBOX_HOST = environment.text("SANDBOX_HOST", socket.gethostname())
 RUNS_DIR = DATA_DIR / "runs"

@@ -23,7 +23,18 @@ BELOW = {
 SANDBOX_DOORS = {"sandbox.client", "sandbox.protocol"}
 # Packages are brought in outside of boxes, by the workers: one module of the site, and one door.
 PACKAGES_DOOR = ("runner/packages.py", "sandbox.host.packages")
-PURE_SDK = {"cells", "metrics", "conventions", "replay", "adjustment", "data", "starter", "objects"}
+PURE_SDK = {
+    "cells",
+    "metrics",
+    "conventions",
+    "replay",
+    "adjustment",
+    "data",
+    "starter",
+    "objects",
+    "panels",
+    "synthetic",
+}
 # Modules that may be looked at for documentation or run as programs, never for their behaviour in a request.
 SDK_READERS = {"playground/reference.py"}
 CHECKS = {"runner/management/commands/check_sandbox.py"}

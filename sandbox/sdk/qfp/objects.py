@@ -88,7 +88,7 @@ def put(store: Path, content: bytes) -> str:
 def named_objects(manifest: Mapping[str, Any]) -> set[str]:
     """The objects that a manifest needs."""
     held = [*manifest["series"], *manifest.get("universes", [])]
-    return {entry[key] for entry in held for key in ("object", "actions", "panel") if entry.get(key)}
+    return {entry[key] for entry in held for key in ("object", "actions", "panel", "panel_dates") if entry.get(key)}
 
 
 def rank(entry: Mapping[str, Any]) -> int:
