@@ -21,6 +21,7 @@ _own_pages = [
 urlpatterns = [
     path("", include((_own_pages, "playground"))),
     path("", include("accounts.urls")),
+    path("", include("marketdata.urls")),
     path("", include("runner.urls")),
     path("", include("community.urls")),
     path("admin/", admin.site.urls),

@@ -21,14 +21,17 @@ def existing_guest_project(viewer: Viewer) -> Project | None:
 def new_guest_project() -> tuple[Project, str]:
     """A project made of the first sample, and the key its browser must keep in the cookie."""
     key = new_guest_key()
-    project = Project.objects.create(
-        guest_hash=hash_key(key),
-        slug=FIRST_SAMPLE.slug,
-        title=FIRST_SAMPLE.title,
-        draft={ENTRY: FIRST_SAMPLE.source},
+    return guest_project_of(hash_key(key), FIRST_SAMPLE.title, FIRST_SAMPLE.source, FIRST_SAMPLE.slug), key
+
+
+def guest_project_of(guest_hash: str, title: str, source: str, slug: str) -> Project:
+    return Project.objects.create(
+        guest_hash=guest_hash,
+        slug=slug,
+        title=title,
+        draft={ENTRY: source},
         expires=timezone.now() + timedelta(days=GUEST_DAYS),
     )
-    return project, key
 
 
 def project_from_sample(owner, sample: Sample) -> Project:

@@ -25,6 +25,7 @@ urlpatterns = [
     path("try", views.try_sample, name="try"),
     path("dashboard", views.dashboard, name="dashboard"),
     path("new", views.new_project, name="new-project"),
+    path("new/with-data", views.new_with_data, name="new-with-data"),
     path("p/<slug:user>/<slug:slug>", views.project, name="project"),
     path("p/<slug:user>/<slug:slug>/edit", views.workspace, name="workspace"),
     path("g/<slug:token>", views.workspace, name="guest-workspace"),

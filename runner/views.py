@@ -13,19 +13,24 @@ from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import slugify
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from marketdata.browsing import view_of
+from marketdata.comparing import MOST_SERIES
+from marketdata.snippets import program_for, title_of
 from runner import packages, quotas, sandbox_state, sessions
-from runner.access import Viewer, address_hash, remember_guest
+from runner.access import Viewer, address_hash, hash_key, new_guest_key, remember_guest
 from runner.claiming import place_in_queue
 from runner.ending import request_cancel
 from runner.events import send_control
-from runner.forms import NewProjectForm, ProjectSettingsForm
+from runner.forms import NewProjectForm, ProjectSettingsForm, clean_title
 from runner.gpu import GpuUnavailable
-from runner.guests import existing_guest_project, new_guest_project, project_from_sample
+from runner.guests import existing_guest_project, guest_project_of, new_guest_project, project_from_sample
 from runner.models import ENTRY, GPU, Artefact, Project, Run
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording
@@ -214,6 +219,39 @@ def new_project(request: HttpRequest) -> HttpResponse:
             return SeeOther(made.edit_url)
     status = 422 if form.errors else 200
     return render(request, "runner/project_form.html", {"form": form, "samples": SAMPLES}, status=status)
+
+
+@require_POST
+def new_with_data(request: HttpRequest) -> HttpResponse:
+    """A project whose program reads the named series ("use in a project"); a guest's is run at once, as in the first
+    minute, so that the limit of runs from one address is also one of projects.
+    """
+    view = view_of(request.user)
+    entries = [view.find(name) for name in request.POST.getlist("s")[:MOST_SERIES]] if view else []
+    if view is None or not entries or None in entries:
+        raise Http404("No such series.")
+    title, source = clean_title(title_of(entries))[:120], program_for(entries, view)
+    viewer, key = Viewer.of(request), None
+    try:
+        if viewer.user is not None:
+            quotas.check_project(viewer, quotas.plan_of(viewer))
+            slug = Project.free_slug(viewer.user, title)
+            made = Project.objects.create(owner=viewer.user, slug=slug, title=title, draft={ENTRY: source})
+        else:
+            if not viewer.guest_hash:
+                key = new_guest_key()
+                viewer = Viewer(None, hash_key(key))
+            with transaction.atomic():
+                made = guest_project_of(viewer.guest_hash, title, source, slugify(title)[:50] or "data")
+                if sandbox_state.current().ready:
+                    start_run(made, viewer, files=made.draft, address_hash=address_hash(request))
+    except QuotaExceeded as refusal:
+        messages.warning(request, str(refusal))
+        return SeeOther(reverse("marketdata:instrument", args=[view.name_in_addresses(entries[0])]))
+    response = SeeOther(made.edit_url)
+    if key is not None:
+        remember_guest(response, key)
+    return response
 
 
 @require_POST

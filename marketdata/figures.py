@@ -1,0 +1,345 @@
+"""What do the bars of a series say: which points of them are drawn, in which sentence, with which key figures?
+
+Prices are adjusted and measured by the functions that code in a box uses (qfp), so that page and program agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from qfp import metrics
+from qfp.data import adjusted_columns
+
+from marketdata.bars import PRICES
+from marketdata.browsing import Entry, View
+
+MOST_POINTS = 2_000
+# Lines of many columns share a chart, so each gets fewer.
+MOST_VALUES = 8_000
+MOST_COLUMNS = 8
+TABLE_ROWS = 60
+
+ADJUSTMENTS: dict[str, tuple[Any, str, str]] = {
+    "all": ("all", "Adjusted", "adjusted for splits and dividends"),
+    "split": ("split", "Splits only", "adjusted for splits"),
+    "raw": (None, "As traded", "as traded"),
+}
+RANGES: tuple[tuple[str, str, int | None], ...] = (
+    ("1m", "1M", 1),
+    ("6m", "6M", 6),
+    ("ytd", "YTD", 0),
+    ("1y", "1Y", 12),
+    ("3y", "3Y", 36),
+    ("all", "All", None),
+)
+INTRADAY = ("1m", "5m", "15m", "30m", "1h")
+PERIODS = {"1d": 252.0, "1wk": 52.0, "1mo": 12.0, "3mo": 4.0, "1y": 1.0}
+# Of these a change is a return that somebody could have had; of a yield or a price level it is not.
+INVESTABLE = {"equity", "index", "commodity", "fx", "crypto"}
+
+
+class BadWindow(Exception):
+    """The stretch asked for is none; the text says what is expected."""
+
+
+# Which bars -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a series as it was asked for: how adjusted, from when to when (both included)."""
+
+    adjust: str
+    chosen: str
+    start: np.datetime64 | None
+    end: np.datetime64 | None
+
+
+def window_from(query: Mapping[str, str], entry: Entry) -> Window:
+    """Read adjust=, range= or from= and to=. Raises BadWindow."""
+    adjust = query.get("adjust", "all")
+    if adjust not in ADJUSTMENTS:
+        raise BadWindow(f"adjust is one of {', '.join(ADJUSTMENTS)}.")
+    if query.get("from") or query.get("to"):
+        start, end = _moment(query.get("from", "")), _moment(query.get("to", ""), end=True)
+        if start is not None and end is not None and start > end:
+            raise BadWindow("from must not be later than to.")
+        return Window(adjust, "", start, end)
+    chosen = query.get("range", "all")
+    if chosen not in [name for name, _, _ in RANGES]:
+        raise BadWindow(f"range is one of {', '.join(name for name, _, _ in RANGES)}.")
+    return Window(adjust, chosen, start_of(chosen, entry), None)
+
+
+def start_of(chosen: str, entry: Entry) -> np.datetime64 | None:
+    """The first day of a range that ends with the series."""
+    months = next(months for name, _, months in RANGES if name == chosen)
+    if months is None or not entry["last"]:
+        return None
+    last = date.fromisoformat(entry["last"][:10])
+    if months == 0:
+        return np.datetime64(f"{last.year}-01-01", "us")
+    month = last.year * 12 + last.month - 1 - months
+    for day in (last.day, 30, 29, 28):
+        try:
+            return np.datetime64(date(month // 12, month % 12 + 1, day), "us")
+        except ValueError:
+            continue
+    return None
+
+
+def _moment(text: str, end: bool = False) -> np.datetime64 | None:
+    if not text:
+        return None
+    try:
+        moment = np.datetime64(text.strip().removesuffix("Z").replace(" ", "T"), "us")
+    except ValueError:
+        raise BadWindow(f"{text[:40]!r} is no date. Write it like 2010-01-31.") from None
+    if np.isnat(moment) or not np.datetime64("1600-01-01") <= moment <= np.datetime64("2300-01-01"):
+        raise BadWindow(f"{text[:40]!r} is no date of this calendar. Write it like 2010-01-31.")
+    whole_day = end and "T" not in text and ":" not in text
+    return moment + np.timedelta64(86_399_999_999, "us") if whole_day else moment
+
+
+def columns_of(view: View, entry: Entry, adjust: str = "all") -> dict[str, np.ndarray]:
+    """All columns of a series, on the memory-mapped file where nothing is adjusted."""
+    return adjusted_columns(view.folder, dict(entry), ADJUSTMENTS[adjust][0])
+
+
+def cut(columns: Mapping[str, np.ndarray], window: Window) -> dict[str, np.ndarray]:
+    dates = columns["date"]
+    low = 0 if window.start is None else int(dates.searchsorted(window.start, side="left"))
+    high = len(dates) if window.end is None else int(dates.searchsorted(window.end, side="right"))
+    return {name: values[low:high] for name, values in columns.items()}
+
+
+def has_bars(entry: Entry) -> bool:
+    return set(PRICES) <= set(entry["columns"])
+
+
+def is_intraday(entry: Entry) -> bool:
+    return entry["interval"] in INTRADAY
+
+
+def can_be_adjusted(entry: Entry) -> bool:
+    return bool(entry["actions"])
+
+
+def drawable(columns: Mapping[str, np.ndarray]) -> list[str]:
+    """Columns of numbers that make lines; none where a date has several rows, as in a table of options."""
+    dates = columns.get("date")
+    if dates is None or len(dates) < 2 or not np.all(np.diff(dates.astype(np.int64)) > 0):
+        return []
+    return [
+        name
+        for name, values in columns.items()
+        if name not in ("date", "dividend", "split") and values.dtype.kind in "fiu"
+    ]
+
+
+# Which points ---------------------------------------------------------------------------------------------------
+
+
+def points_of(columns: Mapping[str, np.ndarray], entry: Entry, most: int = MOST_POINTS) -> dict[str, Any]:
+    """At most `most` points for a chart: bars are joined to longer bars, lines keep the extremes of each stretch.
+
+    `bars_per_point` says how many bars one point stands for.
+    """
+    count = len(columns["date"])
+    if has_bars(entry):
+        per = max(1, math.ceil(count / most))
+        starts = np.arange(0, count, per)
+        joined = {"date": columns["date"][starts]}
+        if count:
+            ends = np.minimum(starts + per, count) - 1
+            joined |= {
+                "open": columns["open"][starts],
+                "high": np.fmax.reduceat(columns["high"], starts),
+                "low": np.fmin.reduceat(columns["low"], starts),
+                "close": columns["close"][ends],
+            }
+            if "volume" in columns:
+                joined["volume"] = np.add.reduceat(np.nan_to_num(columns["volume"]), starts)
+        else:
+            joined |= {name: columns[name] for name in (*PRICES, "volume") if name in columns}
+        return {"bars_per_point": per, **joined}
+    lines = drawable(columns) if count > 1 else []
+    picks = _picks(columns, lines, most)
+    return {
+        "bars_per_point": max(1, math.ceil(count / max(1, len(picks)))),
+        **{n: columns[n][picks] for n in ["date", *lines]},
+    }
+
+
+def _picks(columns: Mapping[str, np.ndarray], lines: Sequence[str], most: int) -> np.ndarray:
+    """Positions of the lowest and highest value of each stretch; of several lines, of the first, as they move alike."""
+    count = len(columns["date"])
+    most = min(most, max(200, MOST_VALUES // max(1, len(lines))))
+    if count <= most or not lines:
+        return np.arange(min(count, most))
+    values = np.asarray(columns[lines[0]], dtype=np.float64)
+    low, high = np.where(np.isnan(values), np.inf, values), np.where(np.isnan(values), -np.inf, values)
+    edges = np.linspace(0, count, (most - 2) // 2 + 1, dtype=int)
+    picks = {0, count - 1}
+    for start, stop in pairwise(edges):
+        picks |= {int(start + low[start:stop].argmin()), int(start + high[start:stop].argmax())}
+    return np.array(sorted(picks))
+
+
+def marks_of(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Splits and dividends of these bars, by ex-date, the dividend in the prices' own terms."""
+    if "split" not in columns:
+        return []
+    split, dividend = columns["split"], columns["dividend"]
+    at = np.flatnonzero((split != 1) | (dividend != 0))
+    return [
+        {"date": shown_date(columns["date"][i]), "split": float(split[i]), "dividend": round(float(dividend[i]), 6)}
+        for i in at
+    ]
+
+
+def shown_date(moment: np.datetime64) -> str:
+    text = str(moment.astype("datetime64[m]"))
+    return text[:10] if text.endswith("T00:00") else text
+
+
+def shown_dates(dates: np.ndarray, entry: Entry) -> list[str]:
+    unit = "m" if is_intraday(entry) else "D"
+    return [str(moment) for moment in dates.astype(f"datetime64[{unit}]")]
+
+
+def numbers(values: np.ndarray) -> list[float | None]:
+    """For JSON: eight significant digits, null where there is no number."""
+    return [float(f"{value:.8g}") if math.isfinite(value) else None for value in values.tolist()]
+
+
+# In words and figures -------------------------------------------------------------------------------------------
+
+
+def sentence(columns: Mapping[str, np.ndarray], entry: Entry, adjust: str) -> str:
+    """What the chart shows, for those who cannot see it."""
+    name, values, dates = _leading(columns, entry)
+    known = np.flatnonzero(np.isfinite(values))
+    if not len(known):
+        return f"{entry['symbol']} has no values in this range."
+    first, last = known[0], known[-1]
+    low, high = known[values[known].argmin()], known[values[known].argmax()]
+    what = entry["symbol"] if name == "close" else f"{entry['symbol']} {name}"
+    if len(known) == 1:
+        return f"{what} was {shown_number(values[last])} on {prose_day(dates[last])}, the only value in this range."
+    went = "rose" if values[last] > values[first] else "fell" if values[last] < values[first] else "ended as it began,"
+    change = ""
+    if entry["kind"] in INVESTABLE and values[first] > 0:
+        change = f" ({_signed_percent(values[last] / values[first] - 1)})"
+    how = f", {ADJUSTMENTS[adjust][2]}" if can_be_adjusted(entry) else ""
+
+    def at(position: int) -> str:
+        return f"{shown_number(values[position])} on {prose_day(dates[position])}"
+
+    return f"{what} {went} from {at(first)} to {at(last)}{change}{how}; lowest {at(low)}, highest {at(high)}."
+
+
+def _leading(columns: Mapping[str, np.ndarray], entry: Entry) -> tuple[str, np.ndarray, np.ndarray]:
+    """The column that speaks for the series: the close, the ten-year yield, or the first."""
+    names = [
+        name for name in columns if name not in ("date", "dividend", "split") and columns[name].dtype.kind in "fiu"
+    ]
+    name = next((wanted for wanted in ("close", "10y") if wanted in names), names[0] if names else "")
+    values = np.asarray(columns[name], dtype=np.float64) if name else np.empty(0)
+    return name, values, columns["date"]
+
+
+def periods_per_year(entry: Entry, dates: np.ndarray) -> float:
+    """252 for daily bars of exchanges that close; where markets do not close, what was measured."""
+    if entry["kind"] not in ("crypto",) and entry["interval"] in PERIODS:
+        return PERIODS[entry["interval"]]
+    years = float((dates[-1] - dates[0]) / np.timedelta64(1, "D")) / 365.25 if len(dates) > 1 else 0.0
+    return (len(dates) - 1) / years if years > 0 else PERIODS["1d"]
+
+
+def key_figures(columns: Mapping[str, np.ndarray], entry: Entry) -> list[dict[str, Any]]:
+    """[{key, label, value, form, help}] of the whole series, measured on adjusted closes."""
+    name, values, dates = _leading(columns, entry)
+    known = np.isfinite(values)
+    values, dates = values[known], dates[known]
+    if not len(values):
+        return []
+    last = {"key": "last", "label": f"Last {name}", "value": values[-1], "form": "number"}
+    last["help"] = f"{name} of {prose_day(dates[-1])}" + (f", {entry['unit']}." if entry["unit"] else ".")
+    if entry["kind"] not in INVESTABLE or name != "close" or not np.all(values > 0) or len(values) < 3:
+        return [
+            last,
+            _figure("low", "Lowest", float(values.min()), "number", f"On {prose_day(dates[values.argmin()])}."),
+            _figure("high", "Highest", float(values.max()), "number", f"On {prose_day(dates[values.argmax()])}."),
+            _figure("mean", "Mean", float(values.mean()), "number", "Arithmetic mean of all values."),
+        ]
+    year = periods_per_year(entry, dates)
+    a_year = f"{year:,.0f} bars a year"
+    dividends = "with dividends reinvested" if can_be_adjusted(entry) else "prices only"
+    return [
+        last,
+        _figure("total_return", "Total return", metrics.total_return(values), "signed",
+                f"Last close over first close, minus 1; {dividends}."),
+        _figure("cagr", "CAGR", metrics.cagr(values, year), "signed", f"The same as growth a year, {a_year}."),
+        _figure("volatility", "Volatility", metrics.volatility(metrics.returns_of(values), year), "percent",
+                f"Deviation of the returns from bar to bar, made yearly with {a_year}."),
+        _figure("max_drawdown", "Max drawdown", metrics.max_drawdown(values), "fall",
+                "Deepest fall below the highest close so far."),
+        _figure("best", "Best bar", metrics.best_return(metrics.returns_of(values)), "signed",
+                "Highest return from one close to the next."),
+        _figure("worst", "Worst bar", metrics.worst_return(metrics.returns_of(values)), "signed",
+                "Lowest return from one close to the next."),
+    ]  # fmt: skip
+
+
+def _figure(key: str, label: str, value: float, form: str, text: str) -> dict[str, Any]:
+    return {"key": key, "label": label, "value": value, "form": form, "help": text}
+
+
+def last_rows(columns: Mapping[str, np.ndarray], entry: Entry, rows: int = TABLE_ROWS) -> dict[str, Any]:
+    """The newest rows, newest first: {"columns": names, "rows": [[date, cells…]]}."""
+    names = [name for name in columns if name not in ("date", "dividend", "split")]
+    dates = shown_dates(columns["date"][-rows:], entry)
+    cells = [columns[name][-rows:] for name in names]
+    body = [[day, *(_cell(values[i]) for values in cells)] for i, day in enumerate(dates)]
+    return {"columns": names, "rows": body[::-1]}
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value[:80]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)[:80]
+    return shown_number(number)
+
+
+def shown_number(value: float) -> str:
+    """A price, a yield or a volume with the digits that matter: 430.47, 0.0523, 12 345 678."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    digits = 0 if size >= 10_000 or (value == int(value) and size >= 1_000) else 2 if size >= 1 else 4
+    if 0 < size < 0.01:
+        digits = 6
+    text = f"{size:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"\N{MINUS SIGN}{text}" if value < 0 and text.strip("0.") else text
+
+
+def _signed_percent(fraction: float) -> str:
+    sign = "+" if fraction > 0 else "\N{MINUS SIGN}" if fraction < 0 else ""
+    text = f"{abs(fraction) * 100:,.1f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{sign}{text}\N{NO-BREAK SPACE}%"
+
+
+def prose_day(moment: np.datetime64) -> str:
+    found = moment.astype("datetime64[m]").item()
+    text = f"{found.day} {found:%b %Y}"
+    return text if (found.hour, found.minute) == (0, 0) else f"{text} {found:%H:%M} UTC"
