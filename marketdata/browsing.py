@@ -26,11 +26,11 @@ INTERVALS = {
     "15m": "15 minutes",
     "30m": "30 minutes",
     "1h": "1 hour",
-    "1d": "1 day",
-    "1wk": "1 week",
-    "1mo": "1 month",
-    "3mo": "3 months",
-    "1y": "1 year",
+    "1d": "Daily",
+    "1wk": "Weekly",
+    "1mo": "Monthly",
+    "3mo": "Quarterly",
+    "1y": "Yearly",
 }
 KINDS = {
     "equity": "Shares",
@@ -115,7 +115,7 @@ def _view(store: Path, snapshot: str) -> View:
     manifest = read_manifest(store, snapshot)
     entries = sorted(
         ({**OPTIONAL, **entry} for entry in manifest["series"]),
-        key=lambda entry: (-rank(entry), entry["symbol"].casefold(), entry["id"]),
+        key=lambda entry: (-rank(entry), place_of(entry["kind"]), entry["symbol"].casefold(), entry["id"]),
     )
     by_name: dict[str, Entry] = {}
     for names in (lambda e: [e["id"]], lambda e: [e["symbol"]], lambda e: e["aliases"]):
@@ -124,6 +124,12 @@ def _view(store: Path, snapshot: str) -> View:
                 by_name.setdefault(name.casefold(), entry)
     folder, own = snapshot_folder(store, snapshot), frozenset(manifest.get("own", []))
     return View(snapshot, folder, entries, manifest.get("universes", []), own, by_name)
+
+
+def place_of(kind: str) -> int:
+    """Where a kind stands in lists."""
+    order = list(KINDS)
+    return order.index(kind) if kind in order else len(order)
 
 
 # What a series is, in words -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from django.http import QueryDict
 from qfp import metrics
 from qfp.data import adjusted_columns
 
@@ -23,6 +24,8 @@ MOST_POINTS = 2_000
 # Lines of many columns share a chart, so each gets fewer.
 MOST_VALUES = 8_000
 MOST_COLUMNS = 8
+# Of a yield curve, when nobody asked for others.
+TENORS = ("3m", "1y", "2y", "5y", "10y", "30y")
 TABLE_ROWS = 60
 
 ADJUSTMENTS: dict[str, tuple[Any, str, str]] = {
@@ -59,22 +62,24 @@ class Window:
     chosen: str
     start: np.datetime64 | None
     end: np.datetime64 | None
+    columns: tuple[str, ...] = ()
 
 
-def window_from(query: Mapping[str, str], entry: Entry) -> Window:
-    """Read adjust=, range= or from= and to=. Raises BadWindow."""
+def window_from(query: QueryDict, entry: Entry) -> Window:
+    """Read adjust=, range= or from= and to=, and c= for columns. Raises BadWindow."""
     adjust = query.get("adjust", "all")
     if adjust not in ADJUSTMENTS:
         raise BadWindow(f"adjust is one of {', '.join(ADJUSTMENTS)}.")
+    columns = tuple(name for name in query.getlist("c") if name in entry["columns"])
     if query.get("from") or query.get("to"):
         start, end = _moment(query.get("from", "")), _moment(query.get("to", ""), end=True)
         if start is not None and end is not None and start > end:
             raise BadWindow("from must not be later than to.")
-        return Window(adjust, "", start, end)
+        return Window(adjust, "", start, end, columns)
     chosen = query.get("range", "all")
     if chosen not in [name for name, _, _ in RANGES]:
         raise BadWindow(f"range is one of {', '.join(name for name, _, _ in RANGES)}.")
-    return Window(adjust, chosen, start_of(chosen, entry), None)
+    return Window(adjust, chosen, start_of(chosen, entry), None, columns)
 
 
 def start_of(chosen: str, entry: Entry) -> np.datetime64 | None:
@@ -143,10 +148,21 @@ def drawable(columns: Mapping[str, np.ndarray]) -> list[str]:
     ]
 
 
+def drawn(columns: Mapping[str, np.ndarray], entry: Entry, window: Window) -> list[str]:
+    """The columns that become lines, as many as can be told apart: those asked for, else the ones that say most."""
+    lines = drawable(columns)
+    if has_bars(entry):
+        return ["close"] if lines else []
+    wanted = window.columns or [name for name in TENORS if entry["kind"] == "curve"] or lines
+    return [name for name in lines if name in wanted][:MOST_COLUMNS]
+
+
 # Which points ---------------------------------------------------------------------------------------------------
 
 
-def points_of(columns: Mapping[str, np.ndarray], entry: Entry, most: int = MOST_POINTS) -> dict[str, Any]:
+def points_of(
+    columns: Mapping[str, np.ndarray], entry: Entry, lines: Sequence[str], most: int = MOST_POINTS
+) -> dict[str, Any]:
     """At most `most` points for a chart: bars are joined to longer bars, lines keep the extremes of each stretch.
 
     `bars_per_point` says how many bars one point stands for.
@@ -169,7 +185,6 @@ def points_of(columns: Mapping[str, np.ndarray], entry: Entry, most: int = MOST_
         else:
             joined |= {name: columns[name] for name in (*PRICES, "volume") if name in columns}
         return {"bars_per_point": per, **joined}
-    lines = drawable(columns) if count > 1 else []
     picks = _picks(columns, lines, most)
     return {
         "bars_per_point": max(1, math.ceil(count / max(1, len(picks)))),
@@ -238,9 +253,10 @@ def sentence(columns: Mapping[str, np.ndarray], entry: Entry, adjust: str) -> st
     if entry["kind"] in INVESTABLE and values[first] > 0:
         change = f" ({_signed_percent(values[last] / values[first] - 1)})"
     how = f", {ADJUSTMENTS[adjust][2]}" if can_be_adjusted(entry) else ""
+    digits = digits_for(values)
 
     def at(position: int) -> str:
-        return f"{shown_number(values[position])} on {prose_day(dates[position])}"
+        return f"{shown_number(values[position], digits)} on {prose_day(dates[position])}"
 
     return f"{what} {went} from {at(first)} to {at(last)}{change}{how}; lowest {at(low)}, highest {at(high)}."
 
@@ -306,30 +322,33 @@ def last_rows(columns: Mapping[str, np.ndarray], entry: Entry, rows: int = TABLE
     """The newest rows, newest first: {"columns": names, "rows": [[date, cells…]]}."""
     names = [name for name in columns if name not in ("date", "dividend", "split")]
     dates = shown_dates(columns["date"][-rows:], entry)
-    cells = [columns[name][-rows:] for name in names]
-    body = [[day, *(_cell(values[i]) for values in cells)] for i, day in enumerate(dates)]
-    return {"columns": names, "rows": body[::-1]}
+    cells = [_cells(columns[name][-rows:]) for name in names]
+    return {"columns": names, "rows": [list(row) for row in zip(dates, *cells, strict=True)][::-1]}
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value[:80]
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return str(value)[:80]
-    return shown_number(number)
+def _cells(values: np.ndarray) -> list[str]:
+    if values.dtype.kind not in "fiu":
+        return [str(value)[:80] for value in values]
+    digits = digits_for(values)
+    return [shown_number(float(value), digits) for value in values]
 
 
-def shown_number(value: float) -> str:
+def digits_for(values: np.ndarray) -> int:
+    """How many digits after the point tell these numbers: none for whole ones, two for prices, more below ten."""
+    known = np.abs(values[np.isfinite(values)])
+    if not len(known) or np.all(known == np.floor(known)):
+        return 0
+    most = float(known.max())
+    return 2 if most >= 10 else 4 if most >= 0.01 else 6
+
+
+def shown_number(value: float, digits: int | None = None) -> str:
     """A price, a yield or a volume with the digits that matter: 430.47, 0.0523, 12 345 678."""
     if not math.isfinite(value):
         return "–"
-    size = abs(value)
-    digits = 0 if size >= 10_000 or (value == int(value) and size >= 1_000) else 2 if size >= 1 else 4
-    if 0 < size < 0.01:
-        digits = 6
-    text = f"{size:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    if digits is None:
+        digits = digits_for(np.array([value]))
+    text = f"{abs(value):,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return f"\N{MINUS SIGN}{text}" if value < 0 and text.strip("0.") else text
 
 

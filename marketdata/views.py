@@ -108,7 +108,7 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
         return HttpResponse(str(problem), status=400, content_type="text/plain")
     everything = figures.columns_of(view, entry)
     columns = everything if window.adjust == "all" else figures.columns_of(view, entry, window.adjust)
-    lines = figures.drawable(columns)[: figures.MOST_COLUMNS]
+    lines = figures.drawn(columns, entry, window)
     shown = figures.cut(columns, window)
     actions = figures.marks_of(figures.columns_of(view, entry, "raw")) if figures.can_be_adjusted(entry) else []
     own = described(view, entry)
@@ -130,6 +130,7 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
         "ranges": _choices(request, "range", [(key, label) for key, label, _ in _ranges(entry)], window.chosen)
         if lines
         else [],
+        "columns": _columns(request, columns, lines),
         "intervals": [described(view, other) for other in view.intervals_of(entry)],
         "universes": view.universes_with(entry),
         "issues": QualityIssue.objects.filter(series_id=entry["id"], object_sha256=entry["object"])[:20],
@@ -166,12 +167,25 @@ def _choices(request: HttpRequest, name: str, options: Sequence[tuple[str, str]]
     return found
 
 
+def _columns(request: HttpRequest, columns: dict[str, Any], lines: Sequence[str]) -> list[dict[str, Any]]:
+    """Links that add a line or take one out, where there are several columns to choose from."""
+    names = figures.drawable(columns)
+    if len(names) < 2 or "close" in names:
+        return []
+    found = []
+    for name in names:
+        query = request.GET.copy()
+        query.setlist("c", [n for n in names if (n in lines) != (n == name)])
+        full = len(lines) >= figures.MOST_COLUMNS and name not in lines
+        last = list(lines) == [name]
+        found.append({"name": name, "chosen": name in lines, "query": "" if full or last else query.urlencode()})
+    return found
+
+
 def _svg(columns: dict[str, Any], entry: Entry, lines: Sequence[str], window: Window) -> Any:
     if not lines:
         return ""
-    points = figures.points_of(columns, entry, charts.MOST_DRAWN)
-    if figures.has_bars(entry):
-        lines = ["close"]
+    points = figures.points_of(columns, entry, lines, charts.MOST_DRAWN)
     return charts.series_svg(
         figures.shown_dates(points["date"], entry),
         [(name, figures.numbers(points[name])) for name in lines],
@@ -191,12 +205,12 @@ def bars(request: HttpRequest, name: str) -> HttpResponse:
     except BadWindow as problem:
         return JsonResponse({"message": str(problem)}, status=400)
     columns = figures.columns_of(view, entry, window.adjust)
-    lines = ["open", "high", "low", "close"] if figures.has_bars(entry) else figures.drawable(columns)
+    lines = figures.drawn(columns, entry, window)
     shown = figures.cut(columns, window)
-    points = figures.points_of(shown, entry)
+    points = figures.points_of(shown, entry, lines)
     answer = {
         "dates": figures.shown_dates(points["date"], entry),
-        "columns": {n: figures.numbers(points[n]) for n in [*lines, "volume"] if n in points},
+        "columns": {n: figures.numbers(points[n]) for n in points if n not in ("date", "bars_per_point")},
         "marks": figures.marks_of(shown),
         "bars": len(shown["date"]),
         "bars_per_point": points["bars_per_point"],

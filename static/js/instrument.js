@@ -28,6 +28,7 @@ async function load() {
   } else {
     query.set("range", shown.range || "all");
   }
+  for (const name of chart.dataset.columns.split(" ").filter(Boolean)) query.append("c", name);
   chart.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(`${chart.dataset.bars}?${query}`, { signal: asking.signal, headers: { Accept: "application/json" } });
@@ -45,6 +46,7 @@ async function load() {
 
 /** The address says what is seen, so that it can be kept or sent. */
 function remember(query) {
+  if (!new URLSearchParams(location.search).has("c")) query.delete("c");
   if (query.get("range") === "all") query.delete("range");
   if (query.get("adjust") === "all") query.delete("adjust");
   history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
@@ -57,7 +59,7 @@ function remember(query) {
 
 function tell() {
   sentence.textContent = data.sentence;
-  density.textContent = data.bars_per_point > 1 ? `Each point stands for ${data.bars_per_point} bars; zoom in to see all.` : "";
+  density.textContent = data.bars_per_point > 1 ? `Each point stands for ${data.bars_per_point} ${chart.dataset.noun}; zoom in to see all.` : "";
   place?.setAttribute("aria-label", data.sentence);
   const body = document.createElement("tbody");
   for (const cells of data.table.rows) {
@@ -82,7 +84,7 @@ async function draw() {
     const side = (colour) => ({ line: { color: token(colour), width: 1 }, fillcolor: token(colour) });
     traces.push({ type: "candlestick", x: dates, open: columns.open, high: columns.high, low: columns.low, close: columns.close, name: chart.dataset.symbol, increasing: side("--gain"), decreasing: side("--loss"), ...price });
   } else {
-    const lines = columns.open ? ["close"] : Object.keys(columns).filter((name) => name !== "volume").slice(0, 8);
+    const lines = columns.open ? ["close"] : Object.keys(columns).filter((name) => name !== "volume");
     lines.forEach((name, at) => traces.push({ type: "scatter", mode: "lines", x: dates, y: columns[name], name, connectgaps: false, line: { color: token(`--chart-${at + 1}`), width: 1.5 }, ...price }));
   }
   const volume = columns.volume?.some((value) => value > 0);

@@ -289,7 +289,7 @@ def test_a_comparison_measures_as_qfp_does_over_the_common_days(client):
     assert found.figures()[0]["sharpe"] == metrics.sharpe_ratio(returns[0])
     assert found.correlations()[0][1] == pytest.approx(np.corrcoef(*returns)[0, 1], abs=1e-12)
     assert response.context["chart"]["lines"][0]["values"][0] == 100.0
-    years = dict((year, values) for year, _, values in found.by_year())
+    years = {year: values for year, _, values in found.by_year()}
     inside = common.astype("datetime64[Y]") == np.datetime64("2010")
     start = np.flatnonzero(inside)[0] - 1
     assert years[2010][0] == pytest.approx(closes[0][inside][-1] / closes[0][start] - 1)
