@@ -52,8 +52,8 @@ TIERS = {
     "C": "For education",
     "S": "Synthetic",
     "own": "Your own data",
-    "personal": "Yours under a vendor's terms",
-    "": "See the series",
+    "personal": "For you alone",
+    "": "Other, see the series",
 }
 SURVIVORSHIP = {
     "free": "Free of it",
@@ -61,6 +61,9 @@ SURVIVORSHIP = {
     "unknown": "Not known",
     "not applicable": "Does not apply",
 }
+
+
+PROVIDERS = {"starter": "Starter catalogue", "upload": "Uploaded"}
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,11 @@ def provider_of(entry: Entry) -> str:
     return entry["provider"] or ("upload" if entry["rights"] == "own" else "starter")
 
 
+def provider_title(entry: Entry) -> str:
+    key = provider_of(entry)
+    return PROVIDERS.get(key) or key.replace("_", " ").capitalize()
+
+
 def may_be_downloaded(entry: Entry) -> bool:
     """Whether the site may hand the series out as a file: what may be passed on, and what somebody brought along.
 
@@ -177,7 +185,7 @@ FACETS = (
     Facet("interval", "Interval", lambda entry: entry["interval"], INTERVALS),
     Facet("licence", "Licence", licence_of, TIERS),
     Facet("survivorship", "Survivorship", survivorship_of, SURVIVORSHIP),
-    Facet("provider", "Provider", provider_of, {"starter": "Starter catalogue", "upload": "Uploaded"}),
+    Facet("provider", "Provider", provider_of, PROVIDERS),
 )
 
 

@@ -41,6 +41,8 @@ def series_svg(
         return mark_safe("")
     low, high = min(values), max(values)
     ticks = round_ticks(low, high)
+    if steps:  # of something that is counted
+        ticks = [tick for tick in ticks if tick == int(tick)]
     low, high = min(low, ticks[0]), max(high, ticks[-1])
     plot = height - TOP - BOTTOM
     upper = plot * (1 - VOLUME_SHARE) - GAP if volume else plot

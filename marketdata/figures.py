@@ -334,12 +334,19 @@ def _cells(values: np.ndarray) -> list[str]:
 
 
 def digits_for(values: np.ndarray) -> int:
-    """How many digits after the point tell these numbers: none for whole ones, two for prices, more below ten."""
+    """How many digits after the point tell these numbers: none for whole ones, two for prices, more below ten, and
+    never more than they have.
+    """
     known = np.abs(values[np.isfinite(values)])
     if not len(known) or np.all(known == np.floor(known)):
         return 0
     most = float(known.max())
-    return 2 if most >= 10 else 4 if most >= 0.01 else 6
+    enough = 2 if most >= 10 else 4 if most >= 0.01 else 6
+    return next((digits for digits in (2, 4) if digits < enough and _has_digits(known, digits)), enough)
+
+
+def _has_digits(values: np.ndarray, digits: int) -> bool:
+    return bool(np.allclose(values, np.round(values, digits), rtol=0, atol=1e-9))
 
 
 def shown_number(value: float, digits: int | None = None) -> str:

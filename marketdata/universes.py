@@ -48,5 +48,5 @@ def sentence(universe: Universe, today: Sequence[Mapping[str, Any]], day: date) 
     gone = sum(1 for member in members if member["left"])
     text = f"{len(today):,} of {len(members):,} names were in it on {day.day} {day:%b %Y}"
     if gone:
-        return f"{text}; {gone:,} left it at some time and are kept with their dates."
-    return f"{text}; none ever left, so it holds survivors only." if universe["survivorship"] != "free" else f"{text}."
+        return f"{text}; {gone:,} left and {'stays' if gone == 1 else 'stay'} listed with the dates."
+    return f"{text}." if universe["survivorship"] == "free" else f"{text}; none ever left, so it holds survivors only."

@@ -135,9 +135,7 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
         "universes": view.universes_with(entry),
         "issues": QualityIssue.objects.filter(series_id=entry["id"], object_sha256=entry["object"])[:20],
         "downloadable": browsing.may_be_downloaded(entry),
-        "provider": next(f for f in browsing.FACETS if f.name == "provider").labels.get(
-            browsing.provider_of(entry), browsing.provider_of(entry)
-        ),
+        "provider": browsing.provider_title(entry),
         "program": program_for([entry], view),
         "name": view.name_in_addresses(entry),
     }

@@ -345,7 +345,7 @@ def test_a_universe_shows_who_was_in_it_on_a_day(client, universe):
 
 def test_a_universe_says_its_counts_and_links_its_members(client, universe):
     page = text_of(client.get("/data/universes/test/three", {"asof": "2005-06-01"}))
-    assert "2 of 3 names were in it on 1 Jun 2005; 1 left it at some time" in page
+    assert "2 of 3 names were in it on 1 Jun 2005; 1 left and stays listed" in page
     assert "/data/instruments/AAPL" in page and "no series here" in page and "Survivorship: free" in page
     assert "Three names" in text_of(client.get("/data/universes")) and "Three names" in text_of(
         client.get("/data/instruments/AAPL")
