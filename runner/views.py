@@ -233,8 +233,8 @@ def new_with_data(request: HttpRequest) -> HttpResponse:
     title, source = clean_title(title_of(entries))[:120], program_for(entries, view)
     viewer, key = Viewer.of(request), None
     try:
+        quotas.check_project(viewer, quotas.plan_of(viewer))
         if viewer.user is not None:
-            quotas.check_project(viewer, quotas.plan_of(viewer))
             slug = Project.free_slug(viewer.user, title)
             made = Project.objects.create(owner=viewer.user, slug=slug, title=title, draft={ENTRY: source})
         else:
@@ -246,7 +246,8 @@ def new_with_data(request: HttpRequest) -> HttpResponse:
                 if sandbox_state.current().ready:
                     start_run(made, viewer, files=made.draft, address_hash=address_hash(request))
     except QuotaExceeded as refusal:
-        messages.warning(request, str(refusal))
+        sign_up = "" if viewer.user is not None else " With an account, which is free, there is room for more."
+        messages.warning(request, f"{refusal}{sign_up}")
         return SeeOther(reverse("marketdata:instrument", args=[view.name_in_addresses(entries[0])]))
     response = SeeOther(made.edit_url)
     if key is not None:

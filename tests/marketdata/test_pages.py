@@ -14,7 +14,7 @@ from qfp import metrics, objects
 from marketdata import browsing, figures, store
 from marketdata.browsing import view_of
 from marketdata.models import QualityIssue
-from runner.models import Project, Run
+from runner.models import Project
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -368,16 +368,14 @@ def test_use_in_a_project_makes_one_that_reads_the_series(client):
     assert 'data.panel(["IBM", "MSFT"])' in Project.objects.get(title="Comparing IBM, MSFT").source
 
 
-def test_a_guest_gets_one_that_runs_and_the_limit_of_runs_holds(client):
+def test_a_guest_gets_one_that_opens_and_is_told_that_there_is_room_for_one(client):
     response = client.post("/new/with-data", {"s": "ust"})
     project = Project.objects.get(owner=None)
     assert response["Location"] == project.edit_url and 'data.curve("ust")' in project.source
     assert client.get(project.edit_url).status_code == 200 and project.expires is not None
-    from accounts.models import Plan
-
-    Plan.objects.filter(is_for_guests=True).update(runs_per_day=Run.objects.count())
-    refused = client.post("/new/with-data", {"s": "ust"}, follow=True)
-    assert Project.objects.count() == 1 or "runs" in text_of(refused)
+    refused = client.post("/new/with-data", {"s": "AAPL"}, follow=True)
+    assert Project.objects.count() == 1
+    assert refused.redirect_chain[-1][0] == "/data/instruments/AAPL" and "room for more" in text_of(refused)
 
 
 def test_unknown_series_make_no_project(client):
