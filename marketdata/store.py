@@ -13,6 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from django.db.models import Q
 from qfp import objects, panels
 from qfp.data import adjusted_columns
 
+from marketdata import object_storage
 from marketdata.models import DatasetVersion, Instrument, Series, Snapshot, Universe
 
 SNAPSHOT_ID = re.compile(r"[0-9a-f]{64}")
@@ -60,6 +62,7 @@ OPTIONAL = {
 GRACE_SECONDS = 24 * 3600
 KEPT_SNAPSHOTS = 5
 _LOCK = 0x5345_5249
+BRINGING_THREADS = 16
 
 
 class SnapshotMissing(Exception):
@@ -101,6 +104,8 @@ def snapshot_folder(store: Path, snapshot: str) -> Path:
 
 def read_manifest(store: Path, snapshot: str) -> dict[str, Any]:
     """The manifest of a snapshot, checked against its id. Raises SnapshotMissing."""
+    if store == settings.STORE_DIR:
+        make_local(snapshot)
     try:
         content = (snapshot_folder(store, snapshot) / "manifest.json").read_bytes()
     except OSError:
@@ -117,7 +122,14 @@ def put_object(content: bytes | Path) -> str:
     """Keep bytes (or a file's) under their SHA-256, which is returned. add_series() then names them; what nothing
     names within a day is collected.
     """
-    return objects.put(settings.STORE_DIR, content.read_bytes() if isinstance(content, Path) else content)
+    whole = content.read_bytes() if isinstance(content, Path) else content
+    digest = objects.put(settings.STORE_DIR, whole)
+    if bucket := object_storage.bucket():
+        put_there = bucket.changed(f"objects/{digest}.arrow")
+        # An old one may be about to be collected; anew, it has its grace.
+        if put_there is None or put_there.timestamp() < time.time() - GRACE_SECONDS / 2:
+            bucket.put(f"objects/{digest}.arrow", whole)
+    return digest
 
 
 def add_series(
@@ -246,6 +258,7 @@ def _change(user: Any, change: Callable[[Held], Held], *, created_for: str) -> S
 def _write(manifest: dict[str, Any]) -> str:
     """With the panels of its universes, which are made where a member has changed."""
     store = settings.STORE_DIR
+    _bring(objects.named_objects(manifest))
     universes = panels.derive(
         store, manifest["universes"], manifest["series"], lambda entry: adjusted_columns(store, entry, "all")
     )
@@ -258,10 +271,76 @@ def _complete(entry: Mapping[str, Any], *, for_all: bool) -> dict[str, Any]:
     whole = {**OPTIONAL, **entry}
     if for_all and whole["rights"] != Series.Rights.REDISTRIBUTE:
         raise ValueError(f"{whole['id']} may not be redistributed, so it cannot go into the catalogue.")
-    for key in ("object", "actions"):
-        if whole[key] and not objects.object_path(settings.STORE_DIR, whole[key]).is_file():
-            raise ValueError(f"The store holds no object {whole[key]}; put_object() comes first.")
+    try:
+        _bring({whole[key] for key in ("object", "actions") if whole[key]})
+    except SnapshotMissing as error:
+        raise ValueError(f"{error} put_object() comes first.") from None
     return whole
+
+
+# Object storage ---------------------------------------------------------------------------------------------
+
+
+def make_local(snapshot: str) -> None:
+    """Bring a snapshot from object storage, if there is one and this machine lacks it. Raises SnapshotMissing when it
+    is not there either, StorageUnreachable when nobody can say.
+    """
+    bucket, store = object_storage.bucket(), settings.STORE_DIR
+    if bucket is None or (snapshot_folder(store, snapshot) / "manifest.json").is_file():
+        return
+    manifest = _manifest_there(bucket, snapshot)
+    _bring(objects.named_objects(manifest))
+    objects.write_snapshot(store, manifest)
+
+
+def _manifest_there(bucket: object_storage.Bucket, snapshot: str) -> dict[str, Any]:
+    try:
+        content = bucket.get(f"snapshots/{snapshot}/manifest.json")
+    except FileNotFoundError:
+        raise SnapshotMissing(f"The store holds no snapshot {snapshot[:12]}.") from None
+    if hashlib.sha256(content).hexdigest() != snapshot:
+        raise SnapshotMissing(f"The manifest of snapshot {snapshot[:12]} has been changed.")
+    return json.loads(content)
+
+
+def _bring(digests: set[str]) -> None:
+    """Objects that are not on this machine, from object storage. Raises SnapshotMissing for one that is nowhere, or
+    that is not what its name says.
+    """
+    bucket, store = object_storage.bucket(), settings.STORE_DIR
+    lacking = [digest for digest in sorted(digests) if not objects.object_path(store, digest).is_file()]
+    if lacking and bucket is None:
+        raise SnapshotMissing(f"The store holds no object {lacking[0]}.")
+
+    def bring(digest: str) -> None:
+        assert bucket is not None
+        try:
+            content = bucket.get(f"objects/{digest}.arrow")
+        except FileNotFoundError:
+            raise SnapshotMissing(f"The store holds no object {digest}.") from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise SnapshotMissing(f"Object {digest[:12]} in the storage is not what its name says.")
+        objects.put(store, content)
+
+    if lacking:
+        with ThreadPoolExecutor(BRINGING_THREADS) as pool:
+            list(pool.map(bring, lacking))
+
+
+def _publish(snapshot: str, manifest: dict[str, Any]) -> None:
+    """Put a snapshot of this machine into object storage, its manifest last: what has one is whole."""
+    bucket, store = object_storage.bucket(), settings.STORE_DIR
+    if bucket is None or bucket.changed(f"snapshots/{snapshot}/manifest.json"):
+        return
+    there = bucket.names("objects")
+    lacking = [name for name in objects.named_objects(manifest) if f"objects/{name}.arrow" not in there]
+
+    def put(digest: str) -> None:
+        bucket.put(f"objects/{digest}.arrow", objects.object_path(store, digest).read_bytes())
+
+    with ThreadPoolExecutor(BRINGING_THREADS) as pool:
+        list(pool.map(put, lacking))
+    bucket.put(f"snapshots/{snapshot}/manifest.json", (snapshot_folder(store, snapshot) / "manifest.json").read_bytes())
 
 
 # Rows -------------------------------------------------------------------------------------------------------
@@ -274,6 +353,7 @@ def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True, ow
     Rows of series are kept for current snapshots; what an older one holds is in its manifest.
     """
     manifest = read_manifest(store, snapshot)
+    _publish(snapshot, manifest)
     row, _ = Snapshot.objects.get_or_create(
         pk=snapshot,
         defaults={
@@ -383,7 +463,8 @@ def collect_garbage(
             (folder / "manifest.json").unlink(missing_ok=True)  # first: without it nobody takes the rest for whole
             shutil.rmtree(folder)
             removed += 1
-    needed = set().union(*DatasetVersion.objects.values_list("object_sha256", "original_sha256"))
+    datasets = set().union(*DatasetVersion.objects.values_list("object_sha256", "original_sha256"))
+    needed = set(datasets)
     for folder in (store / "snapshots").glob("*"):
         if (folder / "manifest.json").is_file():
             needed |= objects.named_objects(read_manifest(store, folder.name))
@@ -395,4 +476,20 @@ def collect_garbage(
     size = sum(path.stat().st_size for path in freed)
     for path in freed:
         path.unlink()
+    if bucket := object_storage.bucket():
+        _collect_there(bucket, keep, datasets, oldest)
     return Collected(removed, len(freed), size)
+
+
+def _collect_there(bucket: object_storage.Bucket, keep: set[str], needed: set[str], oldest: float) -> None:
+    """The same in object storage, where machines find what they lack."""
+    for name, put_there in bucket.names("snapshots").items():
+        snapshot = name.split("/")[1]
+        if snapshot in keep or put_there.timestamp() >= oldest:
+            needed = needed | objects.named_objects(_manifest_there(bucket, snapshot))
+        else:
+            Snapshot.objects.filter(pk=snapshot).delete()
+            bucket.delete(name)
+    for name, put_there in bucket.names("objects").items():
+        if Path(name).stem not in needed and put_there.timestamp() < oldest:
+            bucket.delete(name)

@@ -37,6 +37,14 @@ ENGINE_SOCKETS = {
 }
 SANDBOX_ENV = environment.path("SANDBOX_ENV", DATA_DIR / "sandbox-env")
 STORE_DIR = environment.path("STORE_DIR", DATA_DIR / "store")
+# Object storage of market data, such as s3://bucket/folder; STORE_DIR is then this machine's cache of it.
+STORE_S3_URL = environment.text("STORE_S3_URL")
+STORE_S3_ENDPOINT = environment.text("STORE_S3_ENDPOINT") and environment.web_address("STORE_S3_ENDPOINT", "")
+STORE_S3_REGION = environment.text("STORE_S3_REGION")
+STORE_S3_KEY = environment.text("STORE_S3_KEY")
+STORE_S3_SECRET = environment.text("STORE_S3_SECRET")
+if STORE_S3_URL and not STORE_S3_URL.startswith("s3://"):
+    raise environment.refused("STORE_S3_URL", "must be like s3://bucket/folder")
 # Whether the starter catalogue has the series that their package gives for education alone.
 STARTER_TIER_C = environment.boolean("STARTER_TIER_C", True)
 # Whose engine it is: live sessions stay on the machine that holds them, and its workers have a queue of this name.

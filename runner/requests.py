@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from marketdata.store import SnapshotMissing, make_local
 from runner.models import ENTRY, GPU, Run
 from sandbox.protocol import BoxRequest, Limits
 
 
 def request_for(run: Run) -> BoxRequest:
-    """Its packages have to be there already (runner.packages.layer_of)."""
+    """Its packages have to be there already (runner.packages.layer_of); its market data is brought here."""
+    if run.snapshot:
+        with suppress(SnapshotMissing):  # the engine refuses the run, and says why
+            make_local(run.snapshot)
     return BoxRequest(
         run_id=str(run.pk),
         owner=run.owner_key,

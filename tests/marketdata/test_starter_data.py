@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.urls import reverse
+from qfp import objects
 
 from marketdata import store
 from marketdata.models import Instrument, Series, Snapshot
@@ -39,6 +41,24 @@ def test_a_series_says_what_may_be_done_with_it(loaded):
     apple = Series.objects.get(series_id="starter/us/1d/AAPL")
     assert apple.instrument.symbol == "AAPL" and apple.rows == 3270 and str(apple.first) == "2000-03-01"
     assert "public domain" in apple.licence and "survivors" in apple.survivorship and apple.actions_sha256
+
+
+def test_a_starter_catalogue_of_another_release_replaces_its_own_series_and_no_others(loaded):
+    content = (settings.STORE_DIR / "snapshots" / loaded.pk / "manifest.json").read_bytes()
+    whole = json.loads(content)
+    older = {
+        **whole,
+        "series": [entry for entry in whole["series"] if entry["tier"] == "A"],
+        "universes": [],
+    }
+    store.record_snapshot(settings.STORE_DIR, objects.write_snapshot(settings.STORE_DIR, older))
+    added = {**older["series"][0], "id": "ecb/1d/USD", "symbol": "ECB_USD"}
+    store.add_series([added], created_for="refresh")
+    taken = store.take_starter(loaded.pk)
+    now = store.read_manifest(settings.STORE_DIR, taken.pk)
+    assert {entry["id"] for entry in now["series"]} == {entry["id"] for entry in whole["series"]} | {"ecb/1d/USD"}
+    assert [each["name"] for each in now["universes"]] == [each["name"] for each in whole["universes"]]
+    assert store.take_starter(loaded.pk) == taken
 
 
 def test_another_snapshot_becomes_the_only_current_one(loaded):

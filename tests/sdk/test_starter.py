@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -16,6 +17,18 @@ def test_the_snapshot_is_the_one_this_release_expects(starter):
     assert starter.snapshot == building.EXPECTED["snapshot"]
     named = {e["id"] for e in starter.series} | {e["id"] + "#actions" for e in starter.series if e["actions"]}
     assert set(building.EXPECTED["content"]) == {name for name in named if not name.startswith("synth/us/1d/")}
+
+
+def test_without_the_series_for_education_it_is_the_other_expected_one(starter, tmp_path):
+    """Built from the same parts: an operator who leaves tier C out has what this release expects."""
+    manifest = json.loads((starter.folder / "manifest.json").read_bytes())
+    shutil.copytree(starter.folder / "objects", tmp_path / "objects", copy_function=os.link)
+    left = {
+        **manifest,
+        "series": [entry for entry in manifest["series"] if entry["tier"] != "C"],
+        "universes": [each for each in manifest["universes"] if each["name"] != "starter/sp500_20"],
+    }
+    assert objects.write_snapshot(tmp_path, left) == building.EXPECTED["snapshot_without_tier_c"]
 
 
 def test_a_second_call_needs_no_network(starter, monkeypatch):

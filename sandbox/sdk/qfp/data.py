@@ -604,7 +604,7 @@ def _kept_panel(entries: list[dict[str, Any]], names: list[str]) -> pd.DataFrame
 def _index(dates: np.ndarray, entry: dict[str, Any]) -> pd.DatetimeIndex:
     import pandas as pd
 
-    index = pd.DatetimeIndex(dates, name="date")
+    index = pd.DatetimeIndex(dates, name="date", copy=False)  # on the mapped file, too
     # Bars within a day, and tables with a time of day, are at instants.
     return index.tz_localize("UTC") if entry.get("zone") else index
 

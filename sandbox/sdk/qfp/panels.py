@@ -73,8 +73,6 @@ def _table(names: list[str], values: np.ndarray) -> bytes:
 
 def read(folder: Path, universe: Mapping[str, Any]) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Ids of the series, dates, and a row of closes per series, on the memory-mapped file."""
-    import pyarrow as pa
-
     dates = objects.read(folder, universe["panel_dates"])["date"]
-    batch = pa.ipc.open_file(pa.memory_map(str(objects.object_path(folder, universe["panel"])))).get_batch(0)
+    batch = objects.open_mapped(objects.object_path(folder, universe["panel"]))
     return batch.column(0).to_pylist(), dates, batch.column(1).values.to_numpy().reshape(batch.num_rows, len(dates))
