@@ -27,6 +27,7 @@ INTERVALS = {
     "30m": "30 minutes",
     "1h": "1 hour",
     "1d": "Daily",
+    "1w": "Weekly",
     "1wk": "Weekly",
     "1mo": "Monthly",
     "3mo": "Quarterly",

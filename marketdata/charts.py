@@ -40,6 +40,8 @@ def series_svg(
     if len(dates) < 2 or not values:
         return mark_safe("")
     low, high = min(values), max(values)
+    if steps:
+        low = 0.0
     ticks = round_ticks(low, high)
     if steps:  # of something that is counted
         ticks = [tick for tick in ticks if tick == int(tick)]

@@ -54,6 +54,12 @@ class Comparison:
     periods: float
 
     @property
+    def names(self) -> list[str]:
+        """Symbols; ids where two have the same."""
+        symbols = [entry["symbol"] for entry in self.entries]
+        return [e["symbol"] if symbols.count(e["symbol"]) == 1 else e["id"] for e in self.entries]
+
+    @property
     def returns(self) -> list[np.ndarray]:
         return [metrics.returns_of(closes) for closes in self.closes]
 
@@ -100,7 +106,7 @@ class Comparison:
     def sentence(self) -> str:
         ends = [line[-1] for line in self.rebased]
         order = sorted(range(len(ends)), key=lambda at: -ends[at])
-        parts = [f"{self.entries[at]['symbol']} {shown_number(ends[at])}" for at in order]
+        parts = [f"{self.names[at]} {shown_number(ends[at], 2)}" for at in order]
         text = (
             f"100 on {prose_day(self.dates[0])} became, by {prose_day(self.dates[-1])}: {', '.join(parts)} "
             f"({len(self.dates):,} days that all have)."
@@ -116,8 +122,8 @@ class Comparison:
         return {
             "dates": shown_dates(self.dates[picks], self.entries[0]),
             "lines": [
-                {"name": entry["symbol"], "values": numbers(line[picks])}
-                for entry, line in zip(self.entries, self.rebased, strict=True)
+                {"name": name, "values": numbers(line[picks])}
+                for name, line in zip(self.names, self.rebased, strict=True)
             ],
         }
 

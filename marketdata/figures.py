@@ -5,10 +5,11 @@ Prices are adjusted and measured by the functions that code in a box uses (qfp),
 
 from __future__ import annotations
 
+import calendar
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -33,16 +34,21 @@ ADJUSTMENTS: dict[str, tuple[Any, str, str]] = {
     "split": ("split", "Splits only", "adjusted for splits"),
     "raw": (None, "As traded", "as traded"),
 }
-RANGES: tuple[tuple[str, str, int | None], ...] = (
-    ("1m", "1M", 1),
-    ("6m", "6M", 6),
-    ("ytd", "YTD", 0),
-    ("1y", "1Y", 12),
-    ("3y", "3Y", 36),
-    ("all", "All", None),
+# (name in addresses, label, days or months before the end of the series); all of it has neither.
+RANGES: tuple[tuple[str, str, int, int], ...] = (
+    ("1d", "1D", 1, 0),
+    ("5d", "5D", 5, 0),
+    ("1m", "1M", 0, 1),
+    ("6m", "6M", 0, 6),
+    ("ytd", "YTD", 0, 0),
+    ("1y", "1Y", 0, 12),
+    ("3y", "3Y", 0, 36),
+    ("all", "All", 0, 0),
 )
 INTRADAY = ("1m", "5m", "15m", "30m", "1h")
-PERIODS = {"1d": 252.0, "1wk": 52.0, "1mo": 12.0, "3mo": 4.0, "1y": 1.0}
+PERIODS = {"1d": 252.0, "1w": 52.0, "1wk": 52.0, "1mo": 12.0, "3mo": 4.0, "1y": 1.0}
+# What is said of a series whose source gives adjusted prices only, with the day of the adjustment behind it.
+ADJUSTED_AT = "adjusted_at="
 # Of these a change is a return that somebody could have had; of a yield or a price level it is not.
 INVESTABLE = {"equity", "index", "commodity", "fx", "crypto"}
 
@@ -77,26 +83,33 @@ def window_from(query: QueryDict, entry: Entry) -> Window:
             raise BadWindow("from must not be later than to.")
         return Window(adjust, "", start, end, columns)
     chosen = query.get("range", "all")
-    if chosen not in [name for name, _, _ in RANGES]:
-        raise BadWindow(f"range is one of {', '.join(name for name, _, _ in RANGES)}.")
+    if chosen not in (names := [found[0] for found in RANGES]):
+        raise BadWindow(f"range is one of {', '.join(names)}.")
     return Window(adjust, chosen, start_of(chosen, entry), None, columns)
 
 
 def start_of(chosen: str, entry: Entry) -> np.datetime64 | None:
     """The first day of a range that ends with the series."""
-    months = next(months for name, _, months in RANGES if name == chosen)
-    if months is None or not entry["last"]:
+    if chosen == "all" or not entry["last"]:
         return None
     last = date.fromisoformat(entry["last"][:10])
-    if months == 0:
+    if chosen == "ytd":
         return np.datetime64(f"{last.year}-01-01", "us")
+    days, months = next((days, months) for name, _, days, months in RANGES if name == chosen)
+    if days:
+        return np.datetime64(last - timedelta(days=days - 1), "us")
     month = last.year * 12 + last.month - 1 - months
-    for day in (last.day, 30, 29, 28):
-        try:
-            return np.datetime64(date(month // 12, month % 12 + 1, day), "us")
-        except ValueError:
-            continue
-    return None
+    longest = calendar.monthrange(month // 12, month % 12 + 1)[1]
+    return np.datetime64(date(month // 12, month % 12 + 1, min(last.day, longest)), "us")
+
+
+def ranges_of(entry: Entry) -> list[tuple[str, str]]:
+    """The ranges that are shorter than the series, and long enough for its interval."""
+    first = (entry["first"] or "")[:10]
+    found = [(name, label) for name, label, days, _ in RANGES if is_intraday(entry) or not days]
+    return [
+        (name, label) for name, label in found if (start := start_of(name, entry)) is None or str(start)[:10] > first
+    ]
 
 
 def _moment(text: str, end: bool = False) -> np.datetime64 | None:
@@ -130,6 +143,15 @@ def has_bars(entry: Entry) -> bool:
 
 def is_intraday(entry: Entry) -> bool:
     return entry["interval"] in INTRADAY
+
+
+def adjustment_in_words(entry: Entry) -> str:
+    if entry["adjustment"] == "raw":
+        return "Stored as traded; splits and dividends are applied when it is read."
+    if entry["adjustment"].startswith(ADJUSTED_AT):
+        day = entry["adjustment"].removeprefix(ADJUSTED_AT)
+        return f"By its source for all splits and dividends up to {day}; there are no prices as traded."
+    return entry["adjustment"][:1].upper() + entry["adjustment"][1:]
 
 
 def can_be_adjusted(entry: Entry) -> bool:
@@ -220,13 +242,14 @@ def marks_of(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 
 
 def shown_date(moment: np.datetime64) -> str:
-    text = str(moment.astype("datetime64[m]"))
-    return text[:10] if text.endswith("T00:00") else text
+    text = str(moment.astype("datetime64[m]")).replace("T", " ")
+    return text.removesuffix(" 00:00")
 
 
 def shown_dates(dates: np.ndarray, entry: Entry) -> list[str]:
-    unit = "m" if is_intraday(entry) else "D"
-    return [str(moment) for moment in dates.astype(f"datetime64[{unit}]")]
+    whole_days = entry["interval"] in PERIODS or not np.any(dates != dates.astype("datetime64[D]"))
+    unit = "D" if whole_days and not is_intraday(entry) else "m"
+    return [str(moment).replace("T", " ") for moment in dates.astype(f"datetime64[{unit}]")]
 
 
 def numbers(values: np.ndarray) -> list[float | None]:
@@ -253,6 +276,8 @@ def sentence(columns: Mapping[str, np.ndarray], entry: Entry, adjust: str) -> st
     if entry["kind"] in INVESTABLE and values[first] > 0:
         change = f" ({_signed_percent(values[last] / values[first] - 1)})"
     how = f", {ADJUSTMENTS[adjust][2]}" if can_be_adjusted(entry) else ""
+    if entry["adjustment"].startswith(ADJUSTED_AT):
+        how = ", adjusted by its source"
     digits = digits_for(values)
 
     def at(position: int) -> str:
@@ -297,7 +322,8 @@ def key_figures(columns: Mapping[str, np.ndarray], entry: Entry) -> list[dict[st
         ]
     year = periods_per_year(entry, dates)
     a_year = f"{year:,.0f} bars a year"
-    dividends = "with dividends reinvested" if can_be_adjusted(entry) else "prices only"
+    whole = can_be_adjusted(entry) or entry["adjustment"].startswith(ADJUSTED_AT)
+    dividends = "with dividends reinvested" if whole else "prices only"
     return [
         last,
         _figure("total_return", "Total return", metrics.total_return(values), "signed",

@@ -16,7 +16,7 @@ def title_of(entries: Sequence[Entry]) -> str:
 def program_for(entries: Sequence[Entry], view: View) -> str:
     """A short program that can be run as it is."""
     if len(entries) > 1:
-        return _panel(entries)
+        return _panel(entries, view)
     entry = entries[0]
     call = call_for(entry, view)
     lines = [f'"""{_plain(title_of(entries))}."""', "", "from qfp import chart, data, show, table", ""]
@@ -51,8 +51,8 @@ def call_for(entry: Entry, view: View) -> str:
     return f"data.prices({_quoted(name)}{interval})"
 
 
-def _panel(entries: Sequence[Entry]) -> str:
-    names = ", ".join(_quoted(entry["symbol"]) for entry in entries)
+def _panel(entries: Sequence[Entry], view: View) -> str:
+    names = ", ".join(_quoted(view.name_in_addresses(entry)) for entry in entries)
     return "\n".join(
         [
             f'"""{_plain(title_of(entries))}."""',

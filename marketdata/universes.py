@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 Universe = Mapping[str, Any]
 
 
 def members_on(universe: Universe, day: date) -> list[Mapping[str, Any]]:
-    """The members of that day: from the day they entered to the day before they left."""
+    """The members of that day: from the day they entered to their last day, as in qfp.data.universe()."""
     text = day.isoformat()
-    return [m for m in universe["members"] if _entered(m) <= text and (not m["left"] or text < m["left"][:10])]
+    return [m for m in universe["members"] if _entered(m) <= text and (not m["left"] or text <= m["left"][:10])]
 
 
 def _entered(member: Mapping[str, Any]) -> str:
@@ -33,8 +33,8 @@ def counts(universe: Universe) -> tuple[list[str], list[int]]:
     for member in universe["members"]:
         changes[_entered(member)] = changes.get(_entered(member), 0) + 1
         if member["left"]:
-            left = member["left"][:10]
-            changes[left] = changes.get(left, 0) - 1
+            after = (date.fromisoformat(member["left"][:10]) + timedelta(days=1)).isoformat()
+            changes[after] = changes.get(after, 0) - 1
     days, totals, total = [], [], 0
     for day in sorted(changes):
         total += changes[day]

@@ -48,6 +48,7 @@ def described(view: View, entry: Entry) -> dict[str, Any]:
     """A series as the pages name it."""
     return {
         "entry": entry,
+        "name": view.name_in_addresses(entry),
         "url": reverse("marketdata:instrument", args=[view.name_in_addresses(entry)]),
         "kind": browsing.KINDS.get(entry["kind"], entry["kind"].capitalize()),
         "interval": browsing.INTERVALS.get(entry["interval"], entry["interval"]),
@@ -127,9 +128,7 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
         "adjustments": _choices(request, "adjust", [(k, v[1]) for k, v in figures.ADJUSTMENTS.items()], window.adjust)
         if figures.can_be_adjusted(entry)
         else [],
-        "ranges": _choices(request, "range", [(key, label) for key, label, _ in _ranges(entry)], window.chosen)
-        if lines
-        else [],
+        "ranges": _choices(request, "range", figures.ranges_of(entry), window.chosen) if lines else [],
         "columns": _columns(request, columns, lines),
         "intervals": [described(view, other) for other in view.intervals_of(entry)],
         "universes": view.universes_with(entry),
@@ -137,19 +136,9 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
         "downloadable": browsing.may_be_downloaded(entry),
         "provider": browsing.provider_title(entry),
         "program": program_for([entry], view),
-        "name": view.name_in_addresses(entry),
+        "adjustment": figures.adjustment_in_words(entry),
     }
     return render(request, "marketdata/instrument.html", context)
-
-
-def _ranges(entry: Entry) -> list[tuple[str, str, int | None]]:
-    """The ranges that are shorter than the series."""
-    first = entry["first"] or ""
-    return [
-        found
-        for found in figures.RANGES
-        if (start := figures.start_of(found[0], entry)) is None or str(start)[:10] > first
-    ]
 
 
 def _choices(request: HttpRequest, name: str, options: Sequence[tuple[str, str]], chosen: str) -> list[dict[str, Any]]:
@@ -252,6 +241,8 @@ def _csv_lines(columns: dict[str, Any], entry: Entry) -> Iterator[str]:
         piece = slice(low, low + CSV_ROWS_AT_ONCE)
         cells = [columns[name][piece].tolist() for name in names]
         dates = figures.shown_dates(columns["date"][piece], entry)
+        if figures.is_intraday(entry):
+            dates = [f"{moment.replace(' ', 'T')}Z" for moment in dates]
         yield "".join(
             writer.writerow([day, *("" if v != v else _harmless(v) for v in row)])
             for day, *row in zip(dates, *cells, strict=True)
@@ -292,7 +283,11 @@ def comparison(request: HttpRequest) -> HttpResponse:
         "problem": problem,
         "unknown": unknown,
         "series": [
-            {**described(view, e), "without": _query(request, [o for o in entries if o is not e])} for e in entries
+            {
+                **described(view, e),
+                "without": _query(request, [view.name_in_addresses(o) for o in entries if o is not e]),
+            }
+            for e in entries
         ],
         "found": found,
         "start": request.GET.get("from", ""),
@@ -304,13 +299,13 @@ def comparison(request: HttpRequest) -> HttpResponse:
     return render(request, "marketdata/compare.html", context)
 
 
-def _query(request: HttpRequest, entries: Sequence[Entry]) -> str:
+def _query(request: HttpRequest, names: Sequence[str]) -> str:
     kept = [(name, value) for name in ("from", "to") if (value := request.GET.get(name))]
-    return urlencode([*(("s", entry["symbol"]) for entry in entries), *kept])
+    return urlencode([*(("s", name) for name in names), *kept])
 
 
 def _compared(found: Comparison, view: View) -> dict[str, Any]:
-    names = [entry["symbol"] for entry in found.entries]
+    names = found.names
     chart = found.chart()
     correlations = [[{"value": value, "level": _level(value)} for value in row] for row in found.correlations()]
     return {
@@ -324,11 +319,11 @@ def _compared(found: Comparison, view: View) -> dict[str, Any]:
         ],
         "measured": [
             {
-                "entry": entry,
+                "name": name,
                 "number": number,
                 "cells": [(row[key], form, key) for key, (_, form, _) in DEFINITIONS.items()],
             }
-            for number, (entry, row) in enumerate(zip(found.entries, found.figures(), strict=True), 1)
+            for number, (name, row) in enumerate(zip(names, found.figures(), strict=True), 1)
         ],
         "correlations": list(zip(names, correlations, strict=True)),
         "years": found.by_year(),

@@ -233,21 +233,14 @@ def test_what_spreadsheets_would_run_is_made_harmless(client):
     assert text.splitlines() == ["date,'=cmd()", "2020-01-01,1.0", "2020-01-02,-2.0", "2020-01-03,"]
 
 
-PATHS = [
-    "/data/instruments/{}",
-    "/data/bars/{}",
-    "/data/csv/{}",
-]
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("name", ["SECRETCO", "test/SECRETCO", "mine/own-prices@1", "MYOWN"])
-def test_somebodys_own_series_is_not_there_for_others(client, owner, path, name):
-    assert client.get(path.format(name)).status_code == 404
+def test_somebodys_own_series_is_not_there_for_others(client, owner):
+    names = ["SECRETCO", "test/SECRETCO", "mine/own-prices@1", "MYOWN"]
+    paths = [f"/data/{page}/{name}" for page in ("instruments", "bars", "csv") for name in names]
+    assert {client.get(path).status_code for path in paths} == {404}
     client.force_login(make_user("stranger"), backend="accounts.backends.AccountBackend")
-    assert client.get(path.format(name)).status_code == 404
+    assert {client.get(path).status_code for path in paths} == {404}
     client.force_login(owner, backend="accounts.backends.AccountBackend")
-    assert client.get(path.format(name)).status_code in (200, 403)
+    assert {client.get(path).status_code for path in paths} == {200, 403}
 
 
 def test_lists_and_comparisons_of_others_do_not_know_it_either(client, owner):
@@ -306,6 +299,33 @@ def test_what_cannot_be_compared_says_why(client):
     assert "At most 8" in text_of(client.get("/data/compare", {"s": [f"X{n}" for n in range(9)]}))
 
 
+def test_two_series_with_one_symbol_are_told_apart(client):
+    store.add_series([entry_of("AAPL", id="test/other", tier="S", name="Another one")], created_for="test")
+    found = client.get("/data/compare", {"s": ["MSFT", "AAPL"]}).context["found"]
+    assert found.names == ["MSFT", "AAPL"] and found.entries[1]["id"] == "starter/us/1d/AAPL"
+    assert 'href="/data/instruments/test/other"' in text_of(client.get("/data/", {"q": "another one"}))
+    page = client.get("/data/compare", {"s": ["IXIC", "test/other"]})
+    assert "no two days" in text_of(page) or page.context["found"].names[1] == "AAPL"
+    assert "no prices as traded" in figures.adjustment_in_words({"adjustment": "adjusted_at=2022-12-28"})
+
+
+def test_minutes_have_short_ranges_and_times_in_utc(client):
+    dates = np.datetime64("2020-03-02T14:30", "us") + np.arange(3000) * np.timedelta64(1, "m")
+    close = np.linspace(10, 20, 3000)
+    content = objects.arrow_bytes(dates, dict.fromkeys(("open", "high", "low", "close"), close))
+    entry = entry_of("MIN", interval="1m", zone="America/New_York", first="2020-03-02", last="2020-03-04", rows=3000)
+    entry |= {"columns": ["open", "high", "low", "close"], "object": store.put_object(content)}
+    store.add_series([entry], created_for="test")
+    page = text_of(client.get("/data/instruments/MIN"))
+    assert "?range=1d" in page and "?range=6m" not in page and "America/New_York" in page
+    assert "interval=&quot;1m&quot;" in re.sub(r"</?span[^>]*>", "", page)
+    day = client.get("/data/bars/MIN", {"range": "1d"}).json()
+    assert day["dates"][0] == "2020-03-04 00:00" and day["bars_per_point"] == 1
+    assert "2020-03-02 14:30" == client.get("/data/bars/MIN").json()["dates"][0]
+    text = b"".join(client.get("/data/csv/MIN", {"to": "2020-03-02"}).streaming_content).decode()
+    assert text.splitlines()[1].startswith("2020-03-02T14:30Z,10.0")
+
+
 def test_several_can_be_named_in_one_field(client):
     assert len(client.get("/data/compare", {"s": "AAPL, MSFT,IBM"}).context["found"].entries) == 3
 
@@ -337,7 +357,7 @@ def test_a_universe_shows_who_was_in_it_on_a_day(client, universe):
         return re.findall(r'<th scope="row"><(?:a|span) class="[^"]*mono"[^>]*>([^<]+)<', page)
 
     assert symbols(asof="2005-06-01") == ["AAPL", "LEHM"]
-    assert symbols(asof="2008-09-17") == ["AAPL"]
+    assert symbols(asof="2008-09-17") == ["AAPL", "LEHM"] and symbols(asof="2008-09-18") == ["AAPL"]
     assert symbols(asof="2013-01-02") == ["AAPL", "FB"]
     assert symbols(asof="1999-01-01") == []
     assert symbols(show="all") == ["AAPL", "FB", "LEHM"]
