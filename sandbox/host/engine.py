@@ -425,7 +425,8 @@ class _Listener:
 
     def _give_up(self) -> None:
         if self._box is None and self.unwanted and self._stop_making is not None:
-            self._stop_making()
+            stop_making, self._stop_making = self._stop_making, None  # a second one would stop the tidying up
+            stop_making()
 
     def _tell(self, box: Box | CellRun, message: dict[str, Any]) -> None:
         operation, body = message.get("op"), message.get("body")
