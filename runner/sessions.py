@@ -21,13 +21,14 @@ from runner.hosts import Unanswered
 from runner.models import Project, Run, Session
 from runner.requests import request_for
 from sandbox.client import Box, Cell, EngineClient, EngineUnavailable, Limits, SessionBusy, SessionGone
+from sandbox.protocol import SESSION_SECONDS
 
 logger = logging.getLogger(__name__)
 
 ENGINE_PATIENCE_SECONDS = 10.0
 MOST_OF_ONE_OWNER = 100  # for the engine; the plan's number is checked where a session is made
 SWEEP_PATIENCE = timedelta(seconds=60)
-LONGEST_LIFE = timedelta(hours=12)
+LONGEST_LIFE = timedelta(seconds=SESSION_SECONDS)
 RUN_ABOVE = "Run the cells above again."
 
 

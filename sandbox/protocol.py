@@ -40,6 +40,7 @@ MAX_SOURCE_FILES = 200
 MAX_PARAMS_BYTES = 256 * 1024
 MAX_INPUT_BYTES = 64 * 1024
 MAX_LINE = 1_000_000
+SESSION_SECONDS = 12 * 3600  # the longest life of a session, whatever its cells may use
 
 SUCCEEDED = "succeeded"
 FAILED = "failed"

@@ -23,7 +23,7 @@ from sandbox.host.box import LOOK_SECONDS, MAX_STDIN_BACKLOG, NEAR_LIMIT, OUTPUT
 from sandbox.host.outcome import Observed
 from sandbox.host.output import Output
 from sandbox.host.walls import Walls
-from sandbox.protocol import CRASHED, BoxRequest, Cell, Limits, dump_json, encode_frame
+from sandbox.protocol import CRASHED, SESSION_SECONDS, BoxRequest, Cell, Limits, dump_json, encode_frame
 
 logger = logging.getLogger(__name__)
 
@@ -622,7 +622,7 @@ class Sessions:
         opened = asyncio.Event()
         made: list[Session] = []
 
-        def make(request: BoxRequest, walls: Walls, send: Any, may_send: Any, overrides: bool) -> Session:
+        def make(_whole: BoxRequest, walls: Walls, send: Any, may_send: Any, overrides: bool) -> Session:
             made.append(Session(request, walls, overrides, idle_seconds, opened))
             return made[-1]
 
@@ -646,8 +646,10 @@ class Sessions:
         return session
 
     async def _live(self, request: BoxRequest, make: Callable[..., Session], made: list[Session]) -> None:
+        # Walls that end by themselves, as a cluster's do, are there for as long as a session may live.
+        whole = dataclasses.replace(request, limits=dataclasses.replace(request.limits, wall_seconds=SESSION_SECONDS))
         try:
-            await self._run_box(request, lambda event: None, lambda: True, make=make)
+            await self._run_box(whole, lambda event: None, lambda: True, make=make)
         except Exception:
             logger.exception("session %s: no box", request.run_id)
         finally:
