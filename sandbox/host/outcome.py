@@ -31,7 +31,7 @@ class Observed:
     memory_near_limit: bool = False
     cpu_near_limit: bool = False
     error: dict[str, Any] | None = None  # the last error message of the rich channel
-    error_number: int | None = None
+    error_number: int | None = None  # of the system call or allocation that was refused
     crash: str = ""
 
 
@@ -62,12 +62,10 @@ def decide(observed: Observed) -> tuple[str, str | None]:
     if not failed:
         return protocol.SUCCEEDED, None
     error_name = (observed.error or {}).get("name")
-    if error_name == "MemoryError" and observed.exit_code == 1:
+    refused = observed.error_number == errno.ENOMEM or observed.memory_near_limit
+    if error_name == "MemoryError" and refused and observed.exit_code == 1:
         return protocol.OUT_OF_MEMORY, "memory_bytes"
-    if observed.error_number == errno.EFBIG or (observed.disk_full and observed.error_number in NO_ROOM):
-        return protocol.DISK_FULL, "disk_bytes"
-    if observed.error_number in NO_ROOM:
-        # One call asked for more than is left (posix_fallocate) and took nothing: full is what it was told.
+    if observed.error_number in NO_ROOM:  # also where one call asked for more than was left, and took nothing
         return protocol.DISK_FULL, "disk_bytes"
     if observed.interrupted and error_name == "KeyboardInterrupt":
         return protocol.CANCELLED, None
