@@ -27,6 +27,7 @@ from runner import cells, sessions
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.claiming import LEASE_WHILE_WAITING, claim
 from runner.ending import forget_stored_output, publish_finished
+from runner.engines import engine_of, patiently
 from runner.events import Publisher
 from runner.models import ENTRY, GPU, Artefact, Backtest, Run
 from runner.outcomes import sentence
@@ -34,7 +35,7 @@ from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
 from runner.requests import request_for
 from runner.storable import storable
-from sandbox.client import Box, BoxRefused, EngineClient, EngineUnavailable
+from sandbox.client import Box, BoxRefused, EngineUnavailable
 from sandbox.protocol import BoxRequest
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,6 @@ FIRST_HEARTBEAT_SECONDS = 0.1
 POLL_SECONDS = 0.2
 MAX_BACKTESTS = 20
 MAX_PARAMS = 50
-ENGINE_PATIENCE_SECONDS = 10.0
 ANSWERING_THREADS = 4
 
 # What a program may ask the host: kind of question -> who answers, in a thread, so that events go on flowing.
@@ -199,7 +199,7 @@ class Execution:
                 self._heartbeat(box)
         return {"outcome": Run.Status.CRASHED}  # the engine went away without a last word
 
-    def _open(self) -> Any:
+    def _open(self) -> Box:
         """A box for the program, or the session's for one more cell."""
         run = self.run
         if run.session_id is not None:
@@ -210,20 +210,12 @@ class Execution:
             return box
         return self._start(request_for(run))
 
-    def _start(self, request: BoxRequest) -> Any:
-        """A box; a restarting engine is given a few seconds."""
-        client = EngineClient(settings.ENGINE_SOCKETS.get(self.run.queue, settings.ENGINE_SOCKET))
-        deadline = time.monotonic() + ENGINE_PATIENCE_SECONDS
-        while True:
-            try:
-                box = client.start(request)
-                # A short program's output does not wait for its first heartbeat; the lease of the claim is long.
-                self.next_heartbeat = self.next_control = time.monotonic() + FIRST_HEARTBEAT_SECONDS
-                return box
-            except EngineUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.25)
+    def _start(self, request: BoxRequest) -> Box:
+        client = engine_of(self.run.queue)
+        box = patiently(lambda: client.start(request))
+        # A short program's output does not wait for its first heartbeat; the lease of the claim is long.
+        self.next_heartbeat = self.next_control = time.monotonic() + FIRST_HEARTBEAT_SECONDS
+        return box
 
     def _heartbeat(self, box: Any) -> None:
         """Renew the lease, hear a wish to stop, pass on what was typed for input(). box: None before one is there."""

@@ -29,12 +29,12 @@ from typing import Any
 
 import django_rq
 import redis
-from django.conf import settings
 from django.db import OperationalError, connections
 from django.utils import timezone
 from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 
+from runner.engines import USUAL, engine_of, patiently
 from runner.events import redis_connection
 from runner.models import Run
 from runner.outcomes import sentence
@@ -42,7 +42,7 @@ from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.quotas import plan_of_run
 from runner.recording import Recording
 from runner.requests import request_for
-from sandbox.client import Box, BoxRefused, EngineClient, EngineUnavailable
+from sandbox.client import Box, BoxRefused, EngineUnavailable
 from sandbox.protocol import BoxRequest
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,6 @@ UNCLAIMED_SECONDS = 10.0  # from RQ's handing a job to a worker until the worker
 LOOK_SECONDS = 0.5
 STOP_SECONDS = 3.0
 KEY_SECONDS = 3 * 3600
-ENGINE_PATIENCE_SECONDS = 10.0
 CHUNK_ENTRY = "qfp_chunk.py"
 CHUNK_SOURCE = "from qfp import fanout\n\nfanout.work()\n"
 
@@ -529,7 +528,7 @@ class ChunkBox:
         )
 
     def _run_in_box(self, request: BoxRequest) -> dict[str, Any]:
-        with self._start(request) as box:
+        with patiently(lambda: engine_of(USUAL).start(request)) as box:
             for event in box.events(poll_seconds=LOOK_SECONDS):
                 self._look(box)
                 if event is None:
@@ -542,17 +541,6 @@ class ChunkBox:
                     return event
                 self._handle(box, event)
         return {"outcome": Run.Status.CRASHED}
-
-    def _start(self, request: BoxRequest) -> Box:
-        """A box; a restarting engine is given a few seconds."""
-        deadline = time.monotonic() + ENGINE_PATIENCE_SECONDS
-        while True:
-            try:
-                return EngineClient(settings.ENGINE_SOCKET).start(request)
-            except EngineUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.25)
 
     def _look(self, box: Box) -> None:
         """Stop when nobody waits for this chunk any more, or the run has ended."""

@@ -83,7 +83,7 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
     session = sessions.current(project)
     # A run that failed early may not have come to its parameters; one that succeeded and has none has none.
     last_declaring = next((run for run in runs if run.declared_params or run.status == Run.Status.SUCCEEDED), None)
-    state = sandbox_state.current()
+    state = sandbox_state.current(quotas.plan_of(viewer).queue)
     base = project.base_url
     return {
         "project": project,
@@ -388,7 +388,7 @@ def try_sample(request: HttpRequest) -> HttpResponse:
                 found, key = new_guest_project()
                 viewer = Viewer(None, found.guest_hash)
             latest = latest_run(found)
-            if (latest is None or latest.is_finished) and sandbox_state.current().ready:
+            if (latest is None or latest.is_finished) and sandbox_state.current(quotas.plan_of(viewer).queue).ready:
                 start_run(found, viewer, files=found.draft, address_hash=address_hash(request))
     except QuotaExceeded as refusal:
         messages.warning(request, str(refusal))
@@ -408,7 +408,8 @@ def start(request: HttpRequest, **where: str) -> HttpResponse:
     """Run what the editor holds. The text is kept as the draft even when the run is refused."""
     viewer = Viewer.of(request)
     found = find_project(Project.objects.editable_by(viewer), **where)
-    state = sandbox_state.current()
+    on_gpu = request.POST.get("on") == GPU
+    state = sandbox_state.current(GPU if on_gpu else quotas.plan_of(viewer).queue)
     refusal, run, offer, kept_source, offer_cpu = "", None, [], None, False
     try:
         source = clean_source(request.POST.get("source", found.source))
@@ -424,7 +425,6 @@ def start(request: HttpRequest, **where: str) -> HttpResponse:
         if not state.ready:
             refusal, offer = f"Runs are refused: {state.reason}", []
         elif not offer:
-            on_gpu = request.POST.get("on") == GPU
             run = start_run(
                 found, viewer, files=files, params=params, address_hash=address_hash(request), on_gpu=on_gpu
             )

@@ -580,10 +580,6 @@ class Sessions:
         self._named(message).interrupt_cell()
         client.say({"type": "done"})
 
-    async def _restart(self, message: dict[str, Any], client: Conversation) -> None:
-        await self.restart(self._named(message))
-        client.say({"type": "done"})
-
     async def _close(self, message: dict[str, Any], client: Conversation) -> None:
         await self.close(self._named(message))
         client.say({"type": "done"})
@@ -595,7 +591,6 @@ class Sessions:
         "ask_session": _ask,
         "keep_session": _keep,
         "interrupt_session": _interrupt,
-        "restart_session": _restart,
         "close_session": _close,
     }
 
@@ -673,12 +668,6 @@ class Sessions:
         """End it, and wait until its place is free."""
         session.end(why)
         await asyncio.wait_for(session.gone.wait(), TURN_SECONDS)
-
-    async def restart(self, session: Session) -> Session:
-        """The same with no variable in it."""
-        await self.close(session, "It was restarted.")
-        request = dataclasses.replace(session.request, limits=session._of_a_cell)
-        return await self.open(request, session.idle_seconds, self.most)
 
 
 def _why(result: str, limit: str | None, limits: Limits) -> str:
