@@ -25,7 +25,7 @@ def publish_finished(publisher: Publisher, values: dict[str, Any], t: float | No
     publisher.close()
 
 
-def end_without_box(run: Run, status: str, message: str) -> bool:
+def end_without_box(run: Run, status: Any, message: str) -> bool:
     """End a run no worker holds: cancelled while it waited, or abandoned by a worker that died."""
     values: dict[str, Any] = {
         "status": status,

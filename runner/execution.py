@@ -82,7 +82,7 @@ def execute_next(queue: str = "runs") -> None:
 @contextmanager
 def time_limit(seconds: int) -> Iterator[None]:
     """JobTimeoutException after that time. Where Python cannot even raise it, the process ends a minute later."""
-    faulthandler.dump_traceback_later(seconds + 60, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(seconds + 60, exit=True, file=sys.__stderr__ or sys.stderr)
     try:
         with UnixSignalDeathPenalty(seconds, JobTimeoutException):
             yield
@@ -124,7 +124,7 @@ class Execution:
         self.cancelling = False
         self.began = time.monotonic()
         self.told = ""
-        self.fanout = Fanout(run)
+        self.fanout: Fanout = Fanout(run)
         self.answering = ThreadPoolExecutor(ANSWERING_THREADS, thread_name_prefix="answer")
 
     def go(self) -> None:
@@ -173,7 +173,7 @@ class Execution:
             self.publisher.publish({"type": "package", "text": text, "t": self._seconds()})
         self._heartbeat(None)
 
-    def _without_box(self, status: str, reason: str = "", kind: str = "") -> dict[str, Any]:
+    def _without_box(self, status: Any, reason: str = "", kind: str = "") -> dict[str, Any]:
         """How a run ends that never had a box."""
         ended: dict[str, Any] = {"outcome": status, "wall_seconds": self._seconds()}
         if reason:
