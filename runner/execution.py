@@ -23,9 +23,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, sessions
+from runner import cells, gpu, sessions
 from runner.backtests import ClaimRefused, check_claim, page_event
-from runner.claiming import LEASE_WHILE_WAITING, claim
+from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.ending import forget_stored_output, publish_finished
 from runner.engines import engine_of, patiently
 from runner.events import Publisher
@@ -40,7 +40,6 @@ from sandbox.protocol import BoxRequest
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=20)
 # Longer than a package index may stay silent.
 LEASE_FOR_PACKAGES = timedelta(seconds=60)
 HEARTBEAT_SECONDS = 0.5
@@ -123,6 +122,7 @@ class Execution:
         self.next_control = 0.0
         self.cancelling = False
         self.began = time.monotonic()
+        self.program_began: float | None = None
         self.told = ""
         self.fanout: Fanout = Fanout(run)
         self.answering = ThreadPoolExecutor(ANSWERING_THREADS, thread_name_prefix="answer")
@@ -252,6 +252,7 @@ class Execution:
             case "ask":
                 self.answering.submit(self._answer, box, event)
             case "started":
+                self.program_began = time.monotonic()
                 self.publisher.publish({"type": "phase", "phase": "running", "t": event.get("t", 0.0)})
             case "backtest":
                 self._take_backtest(event)
@@ -344,6 +345,9 @@ class Execution:
     def _finish(self, ended: dict[str, Any]) -> None:
         status = Run.Status(ended.get("outcome", Run.Status.CRASHED))
         message = ended.get("refused") or sentence(status, ended) + sessions.note_on_session(ended)
+        gpu_seconds = self._gpu_seconds(ended)
+        if status == Run.Status.CRASHED:
+            message += gpu.note(gpu_seconds)
         for skipped in (ended.get("artefacts_skipped") or [])[:50]:
             self._notice(ended, f"Not kept: {skipped.get('name', '')[:120]} ({skipped.get('why', '')[:200]})")
         values = {
@@ -356,7 +360,7 @@ class Execution:
             "lease_expires": None,
             "first_output": self.run.first_output,
             "cpu_seconds": self._cpu_seconds(ended),
-            "gpu_seconds": ended.get("wall_seconds") if self.run.queue == GPU and "start" in ended else None,
+            "gpu_seconds": gpu_seconds,
             "wall_seconds": ended.get("wall_seconds"),
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
             "declared_params": storable(list(self.params.values())),
@@ -384,6 +388,14 @@ class Execution:
         """Of the run's own box and of the further ones that worked for it."""
         own = ended.get("cpu_seconds")
         return None if own is None else own + self.fanout.cpu_seconds()
+
+    def _gpu_seconds(self, ended: dict[str, Any]) -> float | None:
+        """From the start of the program to its end, or to the moment when its engine was lost."""
+        if self.run.queue != GPU:
+            return None
+        if "start" in ended:
+            return ended.get("wall_seconds")
+        return None if self.program_began is None else round(time.monotonic() - self.program_began, 3)
 
     def _store(self, values: dict[str, Any]) -> bool:
         """The record first, the bell second. False when the run was taken from us, or deleted."""
