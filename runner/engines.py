@@ -37,3 +37,13 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
             if time.monotonic() > deadline:
                 raise
             time.sleep(PAUSE_SECONDS)
+
+
+def backend_options(backend: str) -> list[str]:
+    """What an engine, and the check of one, is told of who makes the boxes."""
+    if backend == "nsjail":
+        return []
+    options = ["--backend", backend, "--image", settings.SANDBOX_IMAGE, "--runtime", settings.SANDBOX_RUNTIME]
+    if backend == "docker":
+        return [*options, "--docker-url", settings.DOCKER_HOST]
+    return [*options, "--namespace", settings.SANDBOX_NAMESPACE, "--claim", settings.SANDBOX_CLAIM]
