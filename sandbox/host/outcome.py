@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox import protocol
+from sandbox.protocol import Limits
 
 # The program's own failure when there is no room: file system full, quota, larger than any file may become.
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -70,6 +71,36 @@ def decide(observed: Observed) -> tuple[str, str | None]:
     if observed.interrupted and error_name == "KeyboardInterrupt":
         return protocol.CANCELLED, None
     return protocol.FAILED, None
+
+
+def ended(
+    observed: Observed,
+    limits: Limits,
+    start: str,
+    wall_seconds: float,
+    cpu_seconds: float,
+    peak_memory_bytes: int,
+    artefacts_skipped: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The last event of a program, whatever kind of box it had."""
+    result, limit = decide(observed)
+
+    def named(name: str) -> dict[str, Any]:
+        return {"value": getattr(limits, name)}
+
+    return {
+        "type": "ended",
+        "outcome": result,
+        "start": start,
+        "limit": None if limit is None else {"name": limit, **named(limit)},
+        "exit": {"code": observed.exit_code, "signal": observed.exit_signal},
+        "error": observed.error,
+        "cpu_seconds": round(cpu_seconds, 3),
+        "wall_seconds": wall_seconds,
+        "peak_memory_bytes": peak_memory_bytes,
+        "notices": [{"limit": name, **named(name)} for name in limits_met(observed, limit)],
+        "artefacts_skipped": artefacts_skipped,
+    }
 
 
 def limits_met(observed: Observed, ended_by: str | None) -> list[str]:

@@ -173,27 +173,21 @@ class CellRun:
             observed.reported, observed.exit_code = True, int(self._failed)
         observed.memory_near_limit = used["peak_memory_bytes"] > NEAR_LIMIT * self.limits.memory_bytes
         observed.refused_processes = refused_processes
-        result, limit = outcome.decide(observed)
-        if result == CRASHED:
-            logger.error("run %s: its session was lost: %s", self.cell.run_id, session.observed.crash)
-        self._send(
-            {
-                "type": "ended",
-                "t": self.seconds(),
-                "outcome": result,
-                "start": "session",
-                "limit": None if limit is None else {"name": limit, "value": getattr(self.limits, limit)},
-                "exit": {"code": observed.exit_code if gone else None, "signal": observed.exit_signal},
-                "error": observed.error,
-                "wall_seconds": self.seconds(),
-                **used,
-                "notices": [
-                    {"limit": name, "value": getattr(self.limits, name)} for name in outcome.limits_met(observed, limit)
-                ],
-                "artefacts_skipped": [],
-                "session": {"alive": not gone, "why": session.why if gone else "", "idle_left": session.idle_left()},
-            }
+        ended = outcome.ended(
+            observed,
+            self.limits,
+            start="session",
+            wall_seconds=self.seconds(),
+            cpu_seconds=used["cpu_seconds"],
+            peak_memory_bytes=used["peak_memory_bytes"],
+            artefacts_skipped=[],
         )
+        if ended["outcome"] == CRASHED:
+            logger.error("run %s: its session was lost: %s", self.cell.run_id, session.observed.crash)
+        if not gone:
+            ended["exit"]["code"] = None  # the interpreter lives
+        about = {"alive": not gone, "why": session.why if gone else "", "idle_left": session.idle_left()}
+        self._send({**ended, "t": self.seconds(), "session": about})
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, self._while_running, action))
