@@ -227,8 +227,9 @@ def new_with_data(request: HttpRequest) -> HttpResponse:
     minute, so that the limit of runs from one address is also one of projects.
     """
     view = view_of(request.user)
-    entries = [view.find(name) for name in request.POST.getlist("s")[:MOST_SERIES]] if view else []
-    if view is None or not entries or None in entries:
+    named = request.POST.getlist("s")[:MOST_SERIES]
+    entries = [entry for name in named if (entry := view.find(name)) is not None] if view else []
+    if view is None or not entries or len(entries) < len(named):
         raise Http404("No such series.")
     title, source = clean_title(title_of(entries))[:120], program_for(entries, view)
     viewer, key = Viewer.of(request), None
@@ -243,7 +244,7 @@ def new_with_data(request: HttpRequest) -> HttpResponse:
                 viewer = Viewer(None, hash_key(key))
             with transaction.atomic():
                 made = guest_project_of(viewer.guest_hash, title, source, slugify(title)[:50] or "data")
-                if sandbox_state.current().ready:
+                if sandbox_state.current(quotas.plan_of(viewer).queue).ready:
                     start_run(made, viewer, files=made.draft, address_hash=address_hash(request))
     except QuotaExceeded as refusal:
         sign_up = "" if viewer.user is not None else " With an account, which is free, there is room for more."
