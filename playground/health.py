@@ -1,11 +1,12 @@
 """Is the site alive, can it do its work, and how much of it? /healthz asks the process only, /readyz everything that
-it depends on, /metrics gives figures to a monitoring system.
+it depends on, /metrics gives figures of all engines of this machine and of all queues to a monitoring system.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable
 
 import django_rq
@@ -14,7 +15,10 @@ from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from rq import Queue, Worker
 
+from accounts.models import Plan
+from runner.engines import USUAL, engine_of, sockets
 from runner.sandbox_state import a_worker_listens
 from sandbox.client import EngineClient, EngineUnavailable
 
@@ -31,29 +35,76 @@ def live(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when pages and runs both work, 503 otherwise; says for each part whether it works, without details."""
+    """200 when pages and ordinary runs both work, 503 otherwise; says for each part whether it works, without details.
+
+    `queues` are those beside the usual one, for large runs and for GPUs. The site is not taken away for theirs.
+    """
     parts = {name: _works(name, check) for name, check in CHECKS.items()}
+    queues = {queue: _works_for(queue) for queue in _further_queues()} if parts["database"] and parts["redis"] else {}
     everything = all(parts.values())
-    return JsonResponse({"ready": everything, "parts": parts}, status=200 if everything else 503)
+    return JsonResponse({"ready": everything, "parts": parts, "queues": queues}, status=200 if everything else 503)
 
 
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The engine's figures and the queues' lengths for Prometheus; only with METRICS_TOKEN, as a bearer token."""
+    """Figures of engines and queues for Prometheus; only with METRICS_TOKEN, as a bearer token."""
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not settings.METRICS_TOKEN or not secrets.compare_digest(given.encode(), settings.METRICS_TOKEN.encode()):
         raise Http404
+    text = together({queue: _figures(engine_of(queue)) for queue in sockets()}) + _figures_of_queues()
+    return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def together(figures: dict[str, str]) -> str:
+    """The texts of several engines as one: each figure is described once, and its samples say whose they are."""
+    described: dict[str, dict[str, None]] = {}  # its lines in order, each once
+    samples: dict[str, list[str]] = {}
+    for engine, text in figures.items():
+        name = ""
+        for line in text.splitlines():
+            if line.startswith("# HELP "):
+                name = line.split()[2]
+            if line.startswith("#"):
+                described.setdefault(name, {})[line] = None
+                continue
+            what, _, value = line.rpartition(" ")
+            full, _, labels = what.rstrip("}").partition("{")
+            labels = ",".join(part for part in (f'engine="{engine}"', labels) if part)
+            samples.setdefault(name, []).append(f"{full}{{{labels}}} {value}")
+    return "".join(f"{line}\n" for name in described for line in (*described[name], *samples.get(name, ())))
+
+
+def _figures(engine: EngineClient) -> str:
     try:
-        text = EngineClient(settings.ENGINE_SOCKET).metrics()
+        return engine.metrics()
     except EngineUnavailable:
-        text = (
+        return (
             "# HELP playground_engine_ready Ready.\n# TYPE playground_engine_ready gauge\nplayground_engine_ready 0\n"
         )
-    text += "# HELP playground_queue_jobs Jobs that wait.\n# TYPE playground_queue_jobs gauge\n"
-    for name in settings.RQ_QUEUES:
-        text += f'playground_queue_jobs{{queue="{name}"}} {django_rq.get_queue(name).count}\n'
-    return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _figures_of_queues() -> str:
+    """Of those that this site knows and of those that any worker serves, such as other machines' for their sessions."""
+    workers = Counter(name for worker in Worker.all(django_rq.get_connection(USUAL)) for name in worker.queue_names())
+    common = django_rq.get_queue(USUAL)
+    jobs = {name: Queue(name, connection=common.connection).count for name in sorted({*settings.RQ_QUEUES, *workers})}
+    text = "# HELP playground_queue_jobs Jobs that wait.\n# TYPE playground_queue_jobs gauge\n"
+    text += "".join(f'playground_queue_jobs{{queue="{name}"}} {count}\n' for name, count in jobs.items())
+    text += "# HELP playground_queue_workers Workers that serve it.\n# TYPE playground_queue_workers gauge\n"
+    return text + "".join(f'playground_queue_workers{{queue="{name}"}} {workers[name]}\n' for name in jobs)
+
+
+def _further_queues() -> list[str]:
+    """Of engines that this machine has, and of plans whose runs go elsewhere."""
+    return sorted({*sockets(), *Plan.objects.values_list("queue", flat=True)} - {USUAL})
+
+
+def _works_for(queue: str) -> dict[str, bool]:
+    parts = {"worker": _works(f"worker of {queue}", lambda: a_worker_listens(queue))}
+    if queue in sockets():
+        parts["engine"] = _works(f"engine of {queue}", lambda: engine_is_ready(queue))
+    return parts
 
 
 def _works(name: str, check: Callable[[], bool]) -> bool:
@@ -71,12 +122,12 @@ def database_answers() -> bool:
 
 
 def redis_answers() -> bool:
-    return bool(django_rq.get_connection("runs").ping())
+    return bool(django_rq.get_connection(USUAL).ping())
 
 
-def engine_is_ready() -> bool:
+def engine_is_ready(queue: str = USUAL) -> bool:
     try:
-        return bool(EngineClient(settings.ENGINE_SOCKET).status()["ready"])
+        return bool(engine_of(queue).status()["ready"])
     except EngineUnavailable:
         return False
 

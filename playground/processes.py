@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from django.conf import settings
 
 from playground.memory_pressure import SITE, hold_on
+from runner.engines import backend_options
 
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
@@ -28,18 +29,9 @@ def engine_command(queue: str = "runs") -> list[str]:
         *("--store", str(settings.STORE_DIR), "--state", str(settings.DATA_DIR / f"engine{f'-{queue}' * own}")),
         *("--layers", str(settings.LAYERS_DIR)),
         *(("--device", "gpu") if queue == "gpu" else ()),
-        *_backend_options(settings.SANDBOX_BACKENDS[queue]),
+        *backend_options(settings.SANDBOX_BACKENDS[queue]),
         *(("--production",) if settings.PRODUCTION else ()),
     ]
-
-
-def _backend_options(backend: str) -> list[str]:
-    if backend == "nsjail":
-        return []
-    options = ["--backend", backend, "--image", settings.SANDBOX_IMAGE, "--runtime", settings.SANDBOX_RUNTIME]
-    if backend == "docker":
-        return [*options, "--docker-url", settings.DOCKER_HOST]
-    return [*options, "--namespace", settings.SANDBOX_NAMESPACE, "--claim", settings.SANDBOX_CLAIM]
 
 
 def worker_command(*queues: str) -> list[str]:

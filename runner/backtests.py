@@ -220,7 +220,7 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
 def _check_fills(fills: list[dict[str, float]], bars: OurBars, rules: BacktestingPy) -> None:
     """Every fill within its bar, worse by the spread at most, and charged what the rules say."""
     for fill in fills:
-        low, high = bars.low[fill["bar"]], bars.high[fill["bar"]]
+        low, high = bars.low[int(fill["bar"])], bars.high[int(fill["bar"])]
         room = PRICE_TOLERANCE * high
         above, below = (rules.spread * high, 0.0) if fill["size"] > 0 else (0.0, rules.spread * low)
         if not low - below - room <= fill["price"] <= high + above + room:

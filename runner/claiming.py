@@ -19,6 +19,8 @@ from runner.models import Run
 
 # Long enough to remember who had the workers, short enough to count in a moment.
 LATELY = timedelta(minutes=2)
+# While a program runs, its worker renews the lease twice a second.
+LEASE = timedelta(seconds=20)
 # The engine may let a run wait for a free box; nobody renews the lease meanwhile.
 LEASE_WHILE_WAITING = timedelta(seconds=40)
 

@@ -25,13 +25,14 @@ def publish_finished(publisher: Publisher, values: dict[str, Any], t: float | No
     publisher.close()
 
 
-def end_without_box(run: Run, status: str, message: str) -> bool:
+def end_without_box(run: Run, status: Any, message: str, gpu_seconds: float | None = None) -> bool:
     """End a run no worker holds: cancelled while it waited, or abandoned by a worker that died."""
     values: dict[str, Any] = {
         "status": status,
         "message": message,
         "finished": timezone.now(),
         "lease_expires": None,
+        "gpu_seconds": gpu_seconds,
     }
     if run.started:
         values["wall_seconds"] = (timezone.now() - run.started).total_seconds()

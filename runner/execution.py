@@ -23,10 +23,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, sessions
+from runner import cells, gpu, sessions
 from runner.backtests import ClaimRefused, check_claim, page_event
-from runner.claiming import LEASE_WHILE_WAITING, claim
+from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.ending import forget_stored_output, publish_finished
+from runner.engines import engine_of, patiently
 from runner.events import Publisher
 from runner.models import ENTRY, GPU, Artefact, Backtest, Run
 from runner.outcomes import sentence
@@ -34,12 +35,11 @@ from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
 from runner.requests import request_for
 from runner.storable import storable
-from sandbox.client import Box, BoxRefused, EngineClient, EngineUnavailable
+from sandbox.client import Box, BoxRefused, EngineUnavailable
 from sandbox.protocol import BoxRequest
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=20)
 # Longer than a package index may stay silent.
 LEASE_FOR_PACKAGES = timedelta(seconds=60)
 HEARTBEAT_SECONDS = 0.5
@@ -47,7 +47,6 @@ FIRST_HEARTBEAT_SECONDS = 0.1
 POLL_SECONDS = 0.2
 MAX_BACKTESTS = 20
 MAX_PARAMS = 50
-ENGINE_PATIENCE_SECONDS = 10.0
 ANSWERING_THREADS = 4
 
 # What a program may ask the host: kind of question -> who answers, in a thread, so that events go on flowing.
@@ -82,7 +81,7 @@ def execute_next(queue: str = "runs") -> None:
 @contextmanager
 def time_limit(seconds: int) -> Iterator[None]:
     """JobTimeoutException after that time. Where Python cannot even raise it, the process ends a minute later."""
-    faulthandler.dump_traceback_later(seconds + 60, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(seconds + 60, exit=True, file=sys.__stderr__ or sys.stderr)
     try:
         with UnixSignalDeathPenalty(seconds, JobTimeoutException):
             yield
@@ -123,8 +122,9 @@ class Execution:
         self.next_control = 0.0
         self.cancelling = False
         self.began = time.monotonic()
+        self.program_began: float | None = None
         self.told = ""
-        self.fanout = Fanout(run)
+        self.fanout: Fanout = Fanout(run)
         self.answering = ThreadPoolExecutor(ANSWERING_THREADS, thread_name_prefix="answer")
 
     def go(self) -> None:
@@ -173,7 +173,7 @@ class Execution:
             self.publisher.publish({"type": "package", "text": text, "t": self._seconds()})
         self._heartbeat(None)
 
-    def _without_box(self, status: str, reason: str = "", kind: str = "") -> dict[str, Any]:
+    def _without_box(self, status: Any, reason: str = "", kind: str = "") -> dict[str, Any]:
         """How a run ends that never had a box."""
         ended: dict[str, Any] = {"outcome": status, "wall_seconds": self._seconds()}
         if reason:
@@ -199,7 +199,7 @@ class Execution:
                 self._heartbeat(box)
         return {"outcome": Run.Status.CRASHED}  # the engine went away without a last word
 
-    def _open(self) -> Any:
+    def _open(self) -> Box:
         """A box for the program, or the session's for one more cell."""
         run = self.run
         if run.session_id is not None:
@@ -210,20 +210,12 @@ class Execution:
             return box
         return self._start(request_for(run))
 
-    def _start(self, request: BoxRequest) -> Any:
-        """A box; a restarting engine is given a few seconds."""
-        client = EngineClient(settings.ENGINE_SOCKETS.get(self.run.queue, settings.ENGINE_SOCKET))
-        deadline = time.monotonic() + ENGINE_PATIENCE_SECONDS
-        while True:
-            try:
-                box = client.start(request)
-                # A short program's output does not wait for its first heartbeat; the lease of the claim is long.
-                self.next_heartbeat = self.next_control = time.monotonic() + FIRST_HEARTBEAT_SECONDS
-                return box
-            except EngineUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.25)
+    def _start(self, request: BoxRequest) -> Box:
+        client = engine_of(self.run.queue)
+        box = patiently(lambda: client.start(request))
+        # A short program's output does not wait for its first heartbeat; the lease of the claim is long.
+        self.next_heartbeat = self.next_control = time.monotonic() + FIRST_HEARTBEAT_SECONDS
+        return box
 
     def _heartbeat(self, box: Any) -> None:
         """Renew the lease, hear a wish to stop, pass on what was typed for input(). box: None before one is there."""
@@ -260,6 +252,7 @@ class Execution:
             case "ask":
                 self.answering.submit(self._answer, box, event)
             case "started":
+                self.program_began = time.monotonic()
                 self.publisher.publish({"type": "phase", "phase": "running", "t": event.get("t", 0.0)})
             case "backtest":
                 self._take_backtest(event)
@@ -352,6 +345,9 @@ class Execution:
     def _finish(self, ended: dict[str, Any]) -> None:
         status = Run.Status(ended.get("outcome", Run.Status.CRASHED))
         message = ended.get("refused") or sentence(status, ended) + sessions.note_on_session(ended)
+        gpu_seconds = self._gpu_seconds(ended)
+        if status == Run.Status.CRASHED:
+            message += gpu.note(gpu_seconds)
         for skipped in (ended.get("artefacts_skipped") or [])[:50]:
             self._notice(ended, f"Not kept: {skipped.get('name', '')[:120]} ({skipped.get('why', '')[:200]})")
         values = {
@@ -364,7 +360,7 @@ class Execution:
             "lease_expires": None,
             "first_output": self.run.first_output,
             "cpu_seconds": self._cpu_seconds(ended),
-            "gpu_seconds": ended.get("wall_seconds") if self.run.queue == GPU and "start" in ended else None,
+            "gpu_seconds": gpu_seconds,
             "wall_seconds": ended.get("wall_seconds"),
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
             "declared_params": storable(list(self.params.values())),
@@ -392,6 +388,14 @@ class Execution:
         """Of the run's own box and of the further ones that worked for it."""
         own = ended.get("cpu_seconds")
         return None if own is None else own + self.fanout.cpu_seconds()
+
+    def _gpu_seconds(self, ended: dict[str, Any]) -> float | None:
+        """From the start of the program to its end, or to the moment when its engine was lost."""
+        if self.run.queue != GPU:
+            return None
+        if "start" in ended:
+            return ended.get("wall_seconds")
+        return None if self.program_began is None else round(time.monotonic() - self.program_began, 3)
 
     def _store(self, values: dict[str, Any]) -> bool:
         """The record first, the bell second. False when the run was taken from us, or deleted."""

@@ -113,11 +113,12 @@ def describe(dates: list[str], equity: np.ndarray) -> str:
         f"Equity {went} from {_count(float(equity[0]))} to {_count(float(equity[-1]))} "
         f"between {_month(dates[0])} and {_month(dates[-1])}"
     )
-    if details["trough"] is None:
+    peak, trough, depth = details["start"], details["trough"], details["depth"]
+    if peak is None or trough is None or depth is None:
         return f"{sentence}; it never fell."
-    start, trough = _month(dates[details["start"]]), _month(dates[details["trough"]])
-    when = start if start == trough else f"{start} to {trough}"
-    return f"{sentence}; worst fall {_signed(-100 * details['depth'], 1)} %, {when}."
+    since, until = _month(dates[int(peak)]), _month(dates[int(trough)])
+    when = since if since == until else f"{since} to {until}"
+    return f"{sentence}; worst fall {_signed(-100 * depth, 1)} %, {when}."
 
 
 def _month(text: str) -> str:

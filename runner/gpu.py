@@ -4,12 +4,17 @@ CPU.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db.models import Sum
+from django.utils import timezone
 
 from accounts.models import Plan
 from runner import sandbox_state
 from runner.access import Viewer
+from runner.claiming import LEASE
 from runner.models import GPU, Run
+from runner.recording import Recording
 
 
 class GpuUnavailable(Exception):
@@ -37,7 +42,24 @@ def check_seconds(viewer: Viewer, plan: Plan) -> int:
 
 
 def used_seconds(viewer: Viewer) -> float:
-    """In 24 hours. A run in progress counts with all it may use, so that several at once do not use more than one."""
-    runs = Run.objects.filter(user=viewer.user, queue=GPU).counted_today()
+    """In 24 hours. A run in progress counts with all it may use, so that several at once do not use more than one.
+    One that was lost has held its GPU all the same.
+    """
+    runs = Run.objects.filter(user=viewer.user, queue=GPU, queued__gt=timezone.now() - timedelta(days=1))
     used = runs.aggregate(seconds=Sum("gpu_seconds"))["seconds"] or 0.0
     return used + sum(float(run.limits["wall_seconds"]) for run in runs.in_progress())
+
+
+def seconds_of_lost(run: Run) -> float | None:
+    """What a run whose worker is gone had used when that was last heard of; None where its program never began."""
+    if run.queue != GPU or run.started is None or run.lease_expires is None:
+        return None
+    if not any(event.get("phase") == "running" for event in Recording(run.pk).read()):
+        return None  # its lease was that of somebody who waits for a box or for packages
+    used = (run.lease_expires - LEASE - run.started).total_seconds()
+    return round(min(max(used, 0.0), float(run.limits["wall_seconds"])), 3)
+
+
+def note(seconds: float | None) -> str:
+    """What the message of a lost run adds."""
+    return f" The {seconds:.1f} GPU seconds it had used count." if seconds else ""

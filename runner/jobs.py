@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner import execution, hosts, packages, parallel, sweeping
+from runner import chunks, execution, hosts, packages, sweeping
 
 
 def execute_next_run(queue: str = "runs") -> None:
@@ -16,7 +16,7 @@ def execute_cell(run_id: str) -> None:
 
 
 def execute_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
-    parallel.work_on_chunk(run_id, call, number, attempt)
+    chunks.work_on_chunk(run_id, call, number, attempt)
 
 
 def answer_for_session(key: str, operation: str, arguments: dict[str, Any]) -> None:

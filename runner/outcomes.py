@@ -16,7 +16,7 @@ def seconds(count: float) -> str:
     return f"{count:g} s" if count >= 10 or count == int(count) else f"{count:.1f} s"
 
 
-def sentence(status: str, ended: dict[str, Any]) -> str:
+def sentence(status: Any, ended: dict[str, Any]) -> str:
     """What the page, the command line and the record say. `ended` is the engine's last event."""
     limit = ended.get("limit") or {}
     value = limit.get("value") or 0

@@ -103,8 +103,7 @@ def offered(project: Project, files: dict[str, str]) -> list[Missing]:
 def with_packages(files: dict[str, str], names: list[str]) -> dict[str, str]:
     """The files, asking for these packages as well. Raises PackageRefused for what is no plain name."""
     for name in names[:MAX_OFFERED]:
-        [one] = requirements_of({FIELD: name}, ENTRY) or [None]
-        if one is None or one.name != name:
+        if [each.name for each in requirements_of({FIELD: name}, ENTRY)] != [name]:
             raise PackageRefused("", f"“{name[:80]}” is not the name of a package.")
         check_name(name, rules())
     return with_requirement(files, ENTRY, names[:MAX_OFFERED])

@@ -1,4 +1,5 @@
-"""How does qfp.pmap() use boxes beside the run's own, on any machine? Read from Fanout.answer() and work_on_chunk().
+"""How does qfp.pmap() use boxes beside the run's own, on any machine? Read from Fanout.answer(), then
+chunks.work_on_chunk().
 
 The worker that holds the run keeps the list of chunks and hands them out as jobs of the queue "parallel", never more
 at a time than the plan allows. Whichever worker takes the job starts a box of the same run (its files, data, packages
@@ -12,38 +13,27 @@ is busy, the one that waits for the chunks works on them itself, so that waiting
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import re
 import shutil
 import threading
 import time
 import uuid
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import django_rq
 import redis
-from django.conf import settings
-from django.db import OperationalError, connections
-from django.utils import timezone
+from django.db import connections
 from rq.exceptions import NoSuchJobError
 from rq.job import JobStatus
 
+from runner.chunk_store import KEY_SECONDS, Names, NotPossible, Storage, cpu_key
+from runner.chunks import work_on_chunk
 from runner.events import redis_connection
 from runner.models import Run
-from runner.outcomes import sentence
-from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.quotas import plan_of_run
-from runner.recording import Recording
-from runner.requests import request_for
-from sandbox.client import Box, BoxRefused, EngineClient, EngineUnavailable
-from sandbox.protocol import BoxRequest
 
 logger = logging.getLogger(__name__)
 
@@ -53,113 +43,11 @@ FULL_SECONDS = 120.0  # engines without room for any chunk of a call: for so lon
 FULL_PAUSE_SECONDS = 1.0
 MAX_OPEN_CALLS = 4
 MAX_CHUNKS = 2_000
-MAX_STORED_BYTES = 256_000_000  # of one run, function, items and results together
-MAX_TEXT_BYTES = 64_000  # printed by one chunk
-MAX_FAILURE_TEXT = 10_000
 NEXT_SECONDS = 2.0  # the program is answered at least so often, so that it can be interrupted
 HELP_SECONDS = 1.0  # a chunk that waited so long is done by the worker that waits for it
-ALIVE_SECONDS = 6  # without a sign of life for so long, a chunk's worker is lost
-PULSE_SECONDS = 1.5
 UNCLAIMED_SECONDS = 10.0  # from RQ's handing a job to a worker until the worker has claimed the chunk
 LOOK_SECONDS = 0.5
 STOP_SECONDS = 3.0
-KEY_SECONDS = 3 * 3600
-ENGINE_PATIENCE_SECONDS = 10.0
-CHUNK_ENTRY = "qfp_chunk.py"
-CHUNK_SOURCE = "from qfp import fanout\n\nfanout.work()\n"
-
-
-class NotPossible(Exception):
-    """The program asked for what it cannot have; the text is for its author."""
-
-
-# Names
-
-
-def cpu_key(run_id: Any) -> str:
-    return f"run:{run_id}:pmap:cpu"
-
-
-def bytes_key(run_id: Any) -> str:
-    return f"run:{run_id}:pmap:bytes"
-
-
-@dataclass(frozen=True)
-class Names:
-    """The keys of one call in Redis."""
-
-    run_id: str
-    call: str
-
-    @property
-    def prefix(self) -> str:
-        return f"run:{self.run_id}:pmap:{self.call}"
-
-    @property
-    def open(self) -> str:
-        """There as long as somebody waits for the results."""
-        return f"{self.prefix}:open"
-
-    @property
-    def news(self) -> str:
-        """A list: what became of chunks."""
-        return f"{self.prefix}:news"
-
-    def chunk(self, number: int) -> str:
-        """Hashes of the chunk's function and items."""
-        return f"{self.prefix}:chunk:{number}"
-
-    def claim(self, number: int, attempt: int) -> str:
-        """Whoever sets it works on this attempt."""
-        return f"{self.prefix}:claim:{number}:{attempt}"
-
-    def alive(self, number: int, attempt: int) -> str:
-        """The sign of life of whoever works on this attempt."""
-        return f"{self.prefix}:alive:{number}:{attempt}"
-
-    def job(self, number: int, attempt: int) -> str:
-        return f"pmap-{self.run_id}-{self.call}-{number}-{attempt}"
-
-
-class Storage:
-    """The bytes of a run's calls, below its directory, named by their hash."""
-
-    def __init__(self, run_id: Any, client: redis.Redis) -> None:
-        self.folder = folder_of(run_id)
-        self.key = bytes_key(run_id)
-        self.client = client
-
-    def put(self, text: Any) -> str:
-        """Store what a box sent, base64 of anything."""
-        if not isinstance(text, str):
-            raise NotPossible("What is sent must be base64 in a text.")
-        try:
-            data = b64decode(text, validate=True)
-        except ValueError:
-            raise NotPossible("What is sent must be base64 in a text.") from None
-        if self.client.incrby(self.key, len(data)) > MAX_STORED_BYTES:
-            raise NotPossible(
-                f"Items and results of a run's further boxes are limited to {MAX_STORED_BYTES // 10**6} MB together."
-            )
-        self.client.expire(self.key, KEY_SECONDS)
-        digest = hashlib.sha256(data).hexdigest()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f"{digest}.{uuid.uuid4().hex}.part"
-        unfinished.write_bytes(data)
-        unfinished.replace(self.folder / digest)
-        return digest
-
-    def get(self, digest: str) -> str:
-        if not re.fullmatch(r"[0-9a-f]{64}", digest):
-            raise ValueError("not the name of stored bytes")
-        return b64encode((self.folder / digest).read_bytes()).decode("ascii")
-
-
-def folder_of(run_id: Any) -> Path:
-    return Recording(run_id).parallel_work
-
-
-# The side of the run
 
 
 @dataclass
@@ -425,218 +313,3 @@ def _in_a_thread(run_id: str, call: str, number: int, attempt: int) -> None:
         logger.exception("run %s: chunk %d", run_id, number)
     finally:
         connections.close_all()  # of this thread
-
-
-# The side of whoever works on a chunk
-
-
-def work_on_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
-    """One attempt at one chunk, from the claim to the news. A second delivery of the same job does nothing."""
-    with redis_connection() as client:
-        names = Names(run_id, call)
-        # The sign of life first: a claim without one is what a lost worker looks like.
-        with pulse(names.alive(number, attempt)):
-            if not client.exists(names.open) or not client.set(
-                names.claim(number, attempt), 1, nx=True, ex=KEY_SECONDS
-            ):
-                return
-            ChunkBox(client, names, number, attempt).go()
-
-
-@contextmanager
-def pulse(key: str) -> Iterator[None]:
-    """A key that is there as long as this process lives and is in here."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        with redis_connection() as client:
-            while True:
-                with suppress(redis.RedisError):
-                    client.set(key, 1, ex=ALIVE_SECONDS)
-                    first.set()
-                if ended.wait(PULSE_SECONDS):
-                    break
-            with suppress(redis.RedisError):
-                client.delete(key)
-
-    first = threading.Event()
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    first.wait(PULSE_SECONDS)
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-class ChunkBox:
-    """A box that works on one chunk of a run."""
-
-    def __init__(self, client: redis.Redis, names: Names, number: int, attempt: int) -> None:
-        self.client, self.names, self.number, self.attempt = client, names, number, attempt
-        self.storage = Storage(names.run_id, client)
-        self.results: list[str] = []
-        self.failure: dict[str, Any] | None = None
-        self.done = False
-        self.texts: list[tuple[str, str]] = []
-        self.text_bytes = 0
-        self.next_look = 0.0
-        self.cancelled = False
-
-    def go(self) -> None:
-        run = self._wanted_run()
-        chunk = self.client.get(self.names.chunk(self.number))
-        if run is None or chunk is None:
-            return
-        self.chunk = json.loads(chunk)
-        lost = refused = ""
-        try:
-            with layer_of(run, lambda text, done, total: None):  # this host may not have had the run's packages yet
-                lost = self._judge(self._run_in_box(self._request(run)))
-        except (BoxRefused, PackageRefused) as refusal:
-            refused = refusal.reason
-        except IndexUnavailable as error:
-            lost = str(error)
-        except EngineUnavailable:
-            lost = "the sandbox engine went away."
-        if not self.cancelled:
-            self._tell(lost, refused)
-
-    def _wanted_run(self) -> Run | None:
-        running = Run.objects.filter(pk=self.names.run_id, status=Run.Status.RUNNING, cancel_requested__isnull=True)
-        return running.select_related("revision__project", "lock").first()
-
-    def _request(self, run: Run) -> BoxRequest:
-        """The run's own request with another entry, and what is left of its time."""
-        request = request_for(run)
-        limits = request.limits
-        spent = float(self.client.get(cpu_key(run.pk)) or 0)
-        passed = (timezone.now() - (run.started or timezone.now())).total_seconds()
-        return replace(
-            request,
-            run_id=f"{run.pk}.{self.names.call}.{self.number}",
-            files={**request.files, CHUNK_ENTRY: CHUNK_SOURCE},
-            entry=CHUNK_ENTRY,
-            device="",  # there is one GPU to a run, and its own box has it
-            limits=replace(
-                limits,
-                cpu_seconds=max(1.0, limits.cpu_seconds - spent),
-                wall_seconds=max(1.0, limits.wall_seconds - passed),
-                artefact_bytes=0,
-                artefact_count=0,
-            ),
-        )
-
-    def _run_in_box(self, request: BoxRequest) -> dict[str, Any]:
-        with self._start(request) as box:
-            for event in box.events(poll_seconds=LOOK_SECONDS):
-                self._look(box)
-                if event is None:
-                    continue
-                if event["type"] == "ended":
-                    if event.get("refused"):
-                        raise BoxRefused(str(event["refused"]))
-                    self.client.incrbyfloat(cpu_key(self.names.run_id), ended_cpu(event))
-                    self.client.expire(cpu_key(self.names.run_id), KEY_SECONDS)
-                    return event
-                self._handle(box, event)
-        return {"outcome": Run.Status.CRASHED}
-
-    def _start(self, request: BoxRequest) -> Box:
-        """A box; a restarting engine is given a few seconds."""
-        deadline = time.monotonic() + ENGINE_PATIENCE_SECONDS
-        while True:
-            try:
-                return EngineClient(settings.ENGINE_SOCKET).start(request)
-            except EngineUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.25)
-
-    def _look(self, box: Box) -> None:
-        """Stop when nobody waits for this chunk any more, or the run has ended."""
-        now = time.monotonic()
-        if self.cancelled or now < self.next_look:
-            return
-        self.next_look = now + LOOK_SECONDS
-        try:
-            wanted = self.client.exists(self.names.open) and self._wanted_run() is not None
-        except (OperationalError, redis.RedisError):
-            # Away for a moment; the box's own time limit holds meanwhile.
-            logger.warning("run %s: chunk %d could not look whether it is wanted", self.names.run_id, self.number)
-            connections.close_all()
-            return
-        if not wanted:
-            self.cancelled = True
-            box.cancel()
-
-    def _handle(self, box: Box, event: dict[str, Any]) -> None:
-        if event["type"] == "ask":
-            box.answer(event["id"], self._answer(event["what"], event["body"]))
-        elif event["type"] in ("stdout", "stderr"):
-            room = MAX_TEXT_BYTES - self.text_bytes
-            text = event["text"][:room]
-            self.text_bytes += len(text)
-            if text:
-                self.texts.append((event["type"], text))
-
-    def _answer(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
-        if what != "pmap_chunk":
-            return {"error": "Only the run's own box can ask for that; ask before pmap, and pass what you get."}
-        do = body.get("do")
-        try:
-            if do == "take":
-                return {name: self.storage.get(self.chunk[name]) for name in ("function", "items")}
-            if do == "give":
-                self.results.append(self.storage.put(body.get("results")))
-            elif do == "fail":
-                self.failure = checked_failure(body.get("failure"))
-            elif do == "done":
-                self.done = True
-        except NotPossible as reason:
-            return {"error": str(reason)}
-        return {}
-
-    def _judge(self, ended: dict[str, Any]) -> str:
-        """Why this attempt counts as lost; "" when there are results, or a failure that says why there are none."""
-        outcome = ended.get("outcome")
-        if self.done or self.failure is not None:
-            return ""
-        if outcome == Run.Status.CRASHED:
-            return "its box ended without a word."
-        if outcome == Run.Status.CANCELLED:
-            self.cancelled = True
-        status = Run.Status(outcome)
-        self.failure = {"position": None, "kind": status.label, "message": sentence(status, ended), "trace": ""}
-        return ""
-
-    def _tell(self, lost: str, refused: str) -> None:
-        news = {
-            "number": self.number,
-            "attempt": self.attempt,
-            "lost": lost,
-            "refused": refused,
-            "results": self.results,
-            "failure": self.failure,
-            "texts": self.texts,
-        }
-        self.client.rpush(self.names.news, json.dumps(news))
-        self.client.expire(self.names.news, KEY_SECONDS)
-
-
-def ended_cpu(ended: dict[str, Any]) -> float:
-    return float(ended.get("cpu_seconds") or 0.0)
-
-
-def checked_failure(raw: Any) -> dict[str, Any]:
-    """What a box says of an item that failed, rebuilt: it goes to another box, and to nobody else."""
-    raw = raw if isinstance(raw, dict) else {}
-    position = raw.get("position")
-    texts: Callable[[str], str] = lambda name: str(raw.get(name) or "")[:MAX_FAILURE_TEXT]  # noqa: E731
-    return {
-        "position": position if isinstance(position, int) and 0 <= position < 2**40 else None,
-        "kind": texts("kind")[:100],
-        "message": texts("message"),
-        "trace": texts("trace"),
-    }

@@ -1,16 +1,18 @@
-"""Can runs be executed on this machine now, and if not, why? Asked by every page with a Run button."""
+"""Can the runs of a queue be executed now, and if not, why? Asked by every page with a Run button."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import django_rq
-from django.conf import settings
 from rq import Worker
 
-from sandbox.client import EngineClient, EngineUnavailable
+from runner.engines import USUAL, engine_of, sockets
+from runner.models import GPU
+from sandbox.client import EngineUnavailable
 
 SECONDS_FRESH = 5.0
 # A worker renews its mark while it waits and while it runs a job; RQ forgets it after about 7 minutes.
@@ -23,7 +25,7 @@ class SandboxState:
     reason: str = ""
 
 
-def a_worker_listens(queue: str = "runs") -> bool:
+def a_worker_listens(queue: str = USUAL) -> bool:
     """Some worker of the queue was heard of lately."""
     now = datetime.now(UTC)
     for worker in Worker.all(queue=django_rq.get_queue(queue)):
@@ -33,19 +35,22 @@ def a_worker_listens(queue: str = "runs") -> bool:
     return False
 
 
-_known: tuple[float, SandboxState] | None = None
+_known: dict[Path, tuple[float, SandboxState]] = {}
 
 
-def current() -> SandboxState:
-    """The engine's own word, at most a few seconds old. While an engine restarts, runs wait; none is refused."""
-    global _known
+def current(queue: str = USUAL) -> SandboxState:
+    """The word of the engine of this queue, seconds old at most. While it restarts, runs wait; none is refused."""
+    engine = engine_of(queue)
+    if queue == GPU and GPU not in sockets():
+        return SandboxState(True)  # it is another machine's; whether that is at work, gpu.py asks its workers
     now = time.monotonic()
-    if _known is not None and now - _known[0] < SECONDS_FRESH:
-        return _known[1]
+    known = _known.get(engine.socket_path)
+    if known is not None and now - known[0] < SECONDS_FRESH:
+        return known[1]
     try:
-        status = EngineClient(settings.ENGINE_SOCKET).status()
+        status = engine.status()
         state = SandboxState(bool(status["ready"]), status.get("reason", ""))
     except EngineUnavailable:
         state = SandboxState(True, "The sandbox engine is being restarted; runs wait for it.")
-    _known = (now, state)
+    _known[engine.socket_path] = (now, state)
     return state

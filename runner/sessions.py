@@ -6,7 +6,6 @@ Read open_cell() for the worker's side, ask() for the page's.
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,17 +16,18 @@ from django.utils import timezone
 from runner import hosts
 from runner.cells import advance, end_waiting
 from runner.ending import request_cancel
+from runner.engines import USUAL, engine_of, patiently
 from runner.hosts import Unanswered
 from runner.models import Project, Run, Session
 from runner.requests import request_for
 from sandbox.client import Box, Cell, EngineClient, EngineUnavailable, Limits, SessionBusy, SessionGone
+from sandbox.protocol import SESSION_SECONDS
 
 logger = logging.getLogger(__name__)
 
-ENGINE_PATIENCE_SECONDS = 10.0
 MOST_OF_ONE_OWNER = 100  # for the engine; the plan's number is checked where a session is made
 SWEEP_PATIENCE = timedelta(seconds=60)
-LONGEST_LIFE = timedelta(hours=12)
+LONGEST_LIFE = timedelta(seconds=SESSION_SECONDS)
 RUN_ABOVE = "Run the cells above again."
 
 
@@ -41,7 +41,7 @@ class InterpreterLost(Exception):
 def open_cell(run: Run) -> Box:
     """Begin the cell in its session, which is opened if this is its first. Raises InterpreterLost."""
     session = run.session
-    client = EngineClient(settings.ENGINE_SOCKET)
+    client = engine_of(USUAL)
     try:
         if session.state == Session.State.STARTING:
             _open(client, run)
@@ -56,20 +56,12 @@ def open_cell(run: Run) -> Box:
 
 
 def _open(client: EngineClient, run: Run) -> None:
-    """A restarting engine is given a few seconds."""
     session = run.session
     request = replace(request_for(run), run_id=str(session.pk), owner=session.owner_key, params={}, session=True)
-    deadline = time.monotonic() + ENGINE_PATIENCE_SECONDS
-    while True:
-        try:
-            client.open_session(request, session.idle_seconds, MOST_OF_ONE_OWNER)
-            break
-        except SessionBusy:
-            break  # a worker that died had opened it
-        except EngineUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.25)
+    try:
+        patiently(lambda: client.open_session(request, session.idle_seconds, MOST_OF_ONE_OWNER))
+    except SessionBusy:
+        pass  # a worker that died had opened it
     now = timezone.now()
     values = {
         "state": Session.State.OPEN,

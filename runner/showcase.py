@@ -25,8 +25,6 @@ class Showcase:
 
 
 def find() -> Showcase | None:
-    if FIRST_SAMPLE is None:
-        return None
     backtest = (
         Backtest.objects.filter(
             verified=True,

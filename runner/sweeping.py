@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.db.models import Count
 from django.utils import timezone
 
+from runner import gpu
 from runner.cells import advance, is_sent, next_cell
 from runner.ending import FINISHED_KEYS, end_without_box, publish_finished
 from runner.events import Publisher
@@ -32,7 +33,8 @@ def sweep_runs() -> tuple[int, int]:
     lost = 0
     for run in Run.objects.abandoned():
         message = sentence(Run.Status.CRASHED, {}) if run.session_id is None else CELL_LOST
-        if end_without_box(run, Run.Status.CRASHED, message):
+        used = gpu.seconds_of_lost(run)
+        if end_without_box(run, Run.Status.CRASHED, message + gpu.note(used), used):
             logger.error("run %s: its worker was lost", run.pk)
             lost += 1
     sweep_sessions()

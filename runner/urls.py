@@ -2,18 +2,18 @@
 
 from django.urls import path
 
-from runner import session_views, views
+from runner import run_views, session_views, views
 
 app_name = "runner"
 
 # The same actions for an account's project and for a guest's.
 _ACTIONS = [
-    ("run", views.start, "start-run"),
+    ("run", run_views.start, "start-run"),
     ("draft", views.save_draft, "save-draft"),
     ("save", views.save_revision, "save-revision"),
     ("settings", views.change_settings, "change-settings"),
     ("delete", views.delete_project, "delete-project"),
-    ("_runs", views.run_list, "run-list"),
+    ("_runs", run_views.run_list, "run-list"),
     ("session", session_views.session, "session"),
     ("session/cells", session_views.run_cells, "run-cells"),
     ("session/_variables", session_views.variables, "session-variables"),
@@ -31,12 +31,12 @@ urlpatterns = [
     path("g/<slug:token>", views.workspace, name="guest-workspace"),
     *(path(f"p/<slug:user>/<slug:slug>/{end}", view, name=name) for end, view, name in _ACTIONS),
     *(path(f"g/<slug:token>/{end}", view, name=f"guest-{name}") for end, view, name in _ACTIONS),
-    path("r/<uuid:run>", views.run_page, name="run"),
-    path("r/<uuid:run>/_status", views.run_status, name="run-status"),
-    path("r/<uuid:run>/events", views.run_events, name="run-events"),
-    path("r/<uuid:run>/cancel", views.cancel, name="cancel-run"),
-    path("r/<uuid:run>/input", views.send_input, name="send-input"),
-    path("r/<uuid:run>/files/<int:artefact>", views.artefact, name="artefact"),
-    path("r/<uuid:run>/manifest.json", views.manifest, name="manifest"),
-    path("frame", views.frame, name="frame"),
+    path("r/<uuid:run>", run_views.run_page, name="run"),
+    path("r/<uuid:run>/_status", run_views.run_status, name="run-status"),
+    path("r/<uuid:run>/events", run_views.run_events, name="run-events"),
+    path("r/<uuid:run>/cancel", run_views.cancel, name="cancel-run"),
+    path("r/<uuid:run>/input", run_views.send_input, name="send-input"),
+    path("r/<uuid:run>/files/<int:artefact>", run_views.artefact, name="artefact"),
+    path("r/<uuid:run>/manifest.json", run_views.manifest, name="manifest"),
+    path("frame", run_views.frame, name="frame"),
 ]

@@ -126,10 +126,6 @@ class EngineClient:
         """KeyboardInterrupt in the cell that runs, if one does."""
         self._ask({"op": "interrupt_session", "session": session, "owner": owner})
 
-    def restart_session(self, session: str, owner: str) -> None:
-        """The same session without its variables."""
-        self._ask({"op": "restart_session", "session": session, "owner": owner})
-
     def close_session(self, session: str, owner: str) -> None:
         self._ask({"op": "close_session", "session": session, "owner": owner})
 

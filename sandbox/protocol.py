@@ -16,7 +16,7 @@ with `session` (the id) and `owner` (another's session is answered like one that
     ask_session      what: "variables" | "page" (name, first, count, left, width, sort, descending)
                      -> answer {body} | refused
     keep_session     -> done {idle_left}: used, so the time without use begins anew
-    interrupt_session, restart_session, close_session -> done | refused
+    interrupt_session, close_session -> done | refused
     sessions         (without session) -> sessions {sessions: [{id, owner, state, run, idle_left, memory_bytes,
                      started}]}
 
@@ -40,6 +40,7 @@ MAX_SOURCE_FILES = 200
 MAX_PARAMS_BYTES = 256 * 1024
 MAX_INPUT_BYTES = 64 * 1024
 MAX_LINE = 1_000_000
+SESSION_SECONDS = 12 * 3600  # the longest life of a session, whatever its cells may use
 
 SUCCEEDED = "succeeded"
 FAILED = "failed"

@@ -25,4 +25,4 @@ def _read(path: Path) -> Sample:
 
 
 SAMPLES = [_read(path) for path in sorted(Path(__file__).parent.glob("*.py")) if path.name != "__init__.py"]
-FIRST_SAMPLE = next((sample for sample in SAMPLES if sample.slug == "momentum"), None)
+FIRST_SAMPLE = next(sample for sample in SAMPLES if sample.slug == "momentum")

@@ -1,6 +1,7 @@
 """Can this machine sandbox? check() starts an engine of its own, runs real boxes in it and says what it saw.
 
-`python -m sandbox.host.check --env DIR` prints that as one JSON object; `manage.py check_sandbox` shows it.
+`python -m sandbox.host.check --env DIR` prints that as one JSON object; `manage.py check_sandbox` shows it. With
+`--backend` and what else an engine takes for it, its containers or pods are tried instead.
 No claim without a try: every promise of sandbox/README.md has a line here and is attacked in a box, and a box that did
 not start proves nothing.
 """
@@ -11,12 +12,13 @@ import argparse
 import json
 import os
 import pwd
+import re
 import secrets
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -29,7 +31,7 @@ from sandbox.host.processes import descendants
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 60
 ENGINE = ("-m", "sandbox.host.engine")
-# The kinds of box, and the options of an engine that makes no other.
+# The kinds of box of this machine's own, and the options of an engine that makes no other.
 WAYS = {"cold": ("--no-zygote",), "fork": ("--ready", "0")}
 
 _LIMITS = Limits(
@@ -97,7 +99,7 @@ class Machine:
             if zygote == "ready" or zygote not in ("starting", "off"):
                 break
             time.sleep(0.1)
-        made = self.run("print(1)").start == self.way
+        made = self.run("print(1)").start == self.way  # for other backends the way is the backend's name
         self.before = self.left()
         return made
 
@@ -170,6 +172,9 @@ class Promise:
     exit: dict[str, Any] | None = None
     limits: dict[str, Any] = field(default_factory=dict)
     look: Callable[[Machine], str] | None = None  # what is wrong; "" when nothing is
+    # Where boxes are containers or pods by their nature weaker: what is seen then (a pattern), and what that means.
+    elsewhere: tuple[str, str] = ("", "")
+    untried: tuple[str, ...] = ()  # ways in which there is nothing to see from here
 
     def wrong(self, machine: Machine) -> str:
         if self.look is not None:
@@ -213,6 +218,10 @@ _SLEEPER = "import subprocess\nchild = subprocess.Popen(['/usr/bin/sleep', 'MARK
 
 
 def _identity(machine: Machine) -> str:
+    if machine.way not in WAYS:  # the number is the same inside and outside
+        numbers = [machine.run("import os\nprint(os.getuid())").printed.strip() for _ in range(2)]
+        taken = {str(entry.pw_uid) for entry in pwd.getpwall()} | {"", "0"}
+        return f"two boxes run as {' and '.join(numbers)}" if numbers[0] == numbers[1] or taken & {*numbers} else ""
     users: set[int] = set()
     for owner in ("one", "two"):
         found: set[int] = set()
@@ -317,6 +326,10 @@ PROMISES = (
         "for place in ('/', '/usr/lib', '/usr/bin', '/opt', '/opt/env', '/opt/sdk', '/etc', '/dev'):\n"
         "    try: open(place + '/left', 'w'); seen.append(place)\n    except OSError: pass\nprint(seen)",
         printed="[]\n",
+        elsewhere=(
+            r"""it printed "\[('/(root|home|var|srv|mnt|run|sys|boot|etc/shadow)'(, )?)+\]\\n\"""",
+            "there are /run, /sys, and whatever the image has; none of it can be written.",
+        ),
     ),
     Promise(
         "paths",
@@ -324,6 +337,10 @@ PROMISES = (
         "import os, pwd, socket\nprint(os.path.exists('/proc/self'), [entry.pw_name for entry in pwd.getpwall()],"
         " socket.gethostname())",
         printed="False ['box'] box\n",
+        elsewhere=(
+            r"""it printed "(True|False) \['\w+'(, '[\w-]+')*\] box\\n\"""",
+            "/proc is there, though closed where Landlock is, and so are the image's accounts.",
+        ),
     ),
     Promise("inheritance", "nothing of the engine's environment or descriptors", look=_inheritance),
     Promise("identity", "a user of its own, who owns nothing here", look=_identity),
@@ -359,6 +376,7 @@ PROMISES = (
         "    except ProcessLookupError: pass\n    except PermissionError: found.append(pid)\n"
         "for number in (9, 15, 19, 11, 2): os.kill(1, number)\nprint(set(found) <= {1, os.getpid()}, os.getppid())",
         printed="True 1\n",
+        elsewhere=(r"it printed 'False 1\\n'", "the relay in process 1 is a thread of it with a number of its own."),
     ),
     Promise(
         "ordinary",
@@ -426,6 +444,7 @@ PROMISES = (
         "disk_full",
         "disk_bytes",
         printed="True\n",
+        elsewhere=(r"it printed 'False\\n'", "/dev/shm is a file system of its own, of at most 16 MB."),
     ),
     Promise("output", "output is limited", "while True: print('x' * 1000)", "output_exceeded", "output_bytes"),
     Promise(
@@ -445,7 +464,7 @@ PROMISES = (
         printed="end\n",
     ),
     Promise("artefacts", "files are collected without following links, within limits", look=_artefacts),
-    Promise("remains", "no process, zombie, mount or file is left behind", look=_remains),
+    Promise("remains", "no process, zombie, mount or file is left behind", look=_remains, untried=("kubernetes",)),
 )
 
 
@@ -459,12 +478,17 @@ class Report:
     status: dict[str, Any] = field(default_factory=dict)
 
 
-def check(environment: Path, promises: Sequence[Promise] = PROMISES, engine: Sequence[str] = ENGINE) -> Report:
+def check(
+    environment: Path,
+    promises: Sequence[Promise] = PROMISES,
+    engine: Sequence[str] = ENGINE,
+    ways: Mapping[str, Sequence[str]] = WAYS,
+) -> Report:
     """Try every promise on this machine with engines of this user, apart from any that is running."""
     report = Report()
     with ExitStack() as stack:
         machines = [
-            stack.enter_context(_machine(environment, (*engine, *options), way)) for way, options in WAYS.items()
+            stack.enter_context(_machine(environment, (*engine, *options), way)) for way, options in ways.items()
         ]
         for machine in machines:  # the cold one first: the zygote of the other loads meanwhile
             machine.wait()
@@ -474,17 +498,31 @@ def check(environment: Path, promises: Sequence[Promise] = PROMISES, engine: Seq
             return report
         report.first_output_seconds = machines[0].run("print(1)").first_output
         seen: dict[str, list[str]] = {promise.name: [] for promise in promises}
+        tried, weaker = set[str](), set[str]()
         for machine in machines:
             if not machine.makes_its_kind():
                 report.weaknesses.append("Boxes cannot be forked here: every program takes the time of a cold start.")
                 continue
             for promise in promises:
-                if wrong := promise.wrong(machine):
+                if machine.way in promise.untried:
+                    continue
+                tried.add(promise.name)
+                wrong = promise.wrong(machine)
+                pattern, meaning = promise.elsewhere
+                if pattern and machine.way not in WAYS and re.fullmatch(pattern, wrong):
+                    report.weaknesses.append(f"{promise.name}: {meaning}")
+                    weaker.add(promise.name)
+                elif wrong:
                     seen[promise.name].append(f"{wrong} ({machine.way} box)")
     for promise in promises:
         wrong = "; ".join(seen[promise.name])
-        report.promises.append({"name": promise.name, "says": promise.says, "kept": not wrong, "seen": wrong})
-    broken = [promise["name"] for promise in report.promises if not promise["kept"]]
+        kept = not wrong if promise.name in tried else None
+        if kept is None:
+            wrong = f"not tried, as nothing of it can be seen from here ({', '.join(ways)})"
+        elif kept and promise.name in weaker:
+            wrong = "all but what is weaker, below"
+        report.promises.append({"name": promise.name, "says": promise.says, "kept": kept, "seen": wrong})
+    broken = [promise["name"] for promise in report.promises if promise["kept"] is False]
     report.ok = not broken
     if broken:
         report.reason = f"Boxes start, but not every promise was kept: {', '.join(broken)}."
@@ -519,7 +557,10 @@ def _machine(environment: Path, engine: Sequence[str], way: str) -> Iterator[Mac
 def main() -> int:
     parser = argparse.ArgumentParser(prog="sandbox.host.check", description=__doc__)
     parser.add_argument("--env", type=Path, required=True, help="the virtual environment of the boxes")
-    report = check(Path(os.path.abspath(parser.parse_args().env)))
+    parser.add_argument("--backend", default="nsjail", help="who makes the boxes; its own options may follow")
+    options, others = parser.parse_known_args()
+    ways = WAYS if options.backend == "nsjail" else {options.backend: ("--backend", options.backend, *others)}
+    report = check(Path(os.path.abspath(options.env)), ways=ways)
     print(json.dumps(asdict(report), indent=2))
     return 0 if report.ok else 1
 

@@ -32,7 +32,7 @@ from docker.types import Mount, Ulimit
 from sandbox.host.bridge import Bridge, SocketStream
 from sandbox.host.cgroups import Usage
 from sandbox.host.devices import Device
-from sandbox.host.launching import Ends, Identity, Launched, LaunchFailed, Place
+from sandbox.host.launching import Ends, Identity, Launched, LaunchFailed, Place, finish_anyway
 from sandbox.host.nsjail import ENVIRONMENT, MAX_INODES, PYTHON, SYSTEM_LINKS, read_only_mounts
 from sandbox.host.profile import docker_profile
 from sandbox.host.seccomp import filter_program
@@ -89,17 +89,15 @@ class Containers:
     async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
         container = Container(self._api, f"{self._owner}-{next(self._numbers)}-{secrets.token_hex(4)}")
         try:
-            connection = await asyncio.to_thread(self._create, container.name, identity, place)
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            await container.clear()
-            raise LaunchFailed(f"Docker made no container: {error}") from error
-        container.carry(ends, connection)
-        try:
-            await asyncio.to_thread(self._api.start, container.name)
-        except (docker.errors.DockerException, requests.RequestException) as error:
+            connection = await finish_anyway(asyncio.to_thread(self._create, container.name, identity, place))
+            container.carry(ends, connection)
+            await finish_anyway(asyncio.to_thread(self._api.start, container.name))
+        except BaseException as error:
             container.kill()
-            await container.clear()
-            raise LaunchFailed(f"Docker did not start the container: {error}") from error
+            await finish_anyway(container.clear())
+            if isinstance(error, (docker.errors.DockerException, requests.RequestException)):
+                raise LaunchFailed(f"Docker started no container: {error}") from error
+            raise
         return container
 
     def go(self, identity: Identity, place: Place) -> dict[str, Any]:

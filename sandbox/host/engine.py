@@ -23,13 +23,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sandbox.host import backends, devices
+from sandbox.host import backends, devices, outcome
 from sandbox.host.admission import Admission
 from sandbox.host.box import Box
 from sandbox.host.boxes import Boxes
 from sandbox.host.identities import NoFreeNumbers
 from sandbox.host.launching import LaunchFailed
 from sandbox.host.metrics import Metrics
+from sandbox.host.outcome import Observed
 from sandbox.host.sessions import OPERATIONS, CellRun, Sessions
 from sandbox.protocol import (
     PROTOCOL_VERSION,
@@ -235,7 +236,7 @@ class Engine:
         try:
             if not self.admission.has_place(request.owner):
                 accept()  # so that the client can change its mind while it waits
-            entered = await self._enter(request.owner, listener, send)
+            entered = await self._enter(request, listener, send)
             if entered and self.options.backend == "nsjail":
                 await self.boxes.run(request, send, may_send, begin)
             elif entered:  # where making a box may take minutes
@@ -259,9 +260,9 @@ class Engine:
             if entered:
                 self.admission.leave(request.owner)
 
-    async def _enter(self, owner: str, listener: _Listener, send: Any) -> bool:
+    async def _enter(self, request: BoxRequest, listener: _Listener, send: Any) -> bool:
         """Wait for a place. False: there was none in time, or it is not wanted any more, and the client was told."""
-        entering = asyncio.create_task(self.admission.enter(owner, QUEUE_SECONDS))
+        entering = asyncio.create_task(self.admission.enter(request.owner, QUEUE_SECONDS))
         listener.when_unwanted(entering.cancel)
         try:
             if await entering:
@@ -269,11 +270,11 @@ class Engine:
         except asyncio.CancelledError:
             if not listener.unwanted:
                 raise
-            send(ended_without_box("cancelled", self.options.backend))
+            send(ended_without_box("cancelled", request, self.options.backend))
             return False
         self.metrics.refused += 1
-        reason = self.admission.why_not(owner)
-        send({**ended_without_box("crashed", self.options.backend), "refused": reason})
+        reason = self.admission.why_not(request.owner)
+        send({**ended_without_box("crashed", request, self.options.backend), "refused": reason})
         return False
 
     async def _run_elsewhere(self, request: BoxRequest, send: Any, may_send: Any, listener: _Listener) -> None:
@@ -285,10 +286,10 @@ class Engine:
         except asyncio.CancelledError:
             if not listener.unwanted:
                 raise
-            send(ended_without_box("cancelled", self.options.backend))
+            send(ended_without_box("cancelled", request, self.options.backend))
         except LaunchFailed as error:
             logger.error("run %s: no box: %s", request.run_id, error)
-            send(ended_without_box("crashed", self.options.backend))
+            send(ended_without_box("crashed", request, self.options.backend))
 
     async def _why_not(self, request: BoxRequest) -> str | None:
         if self.reason or not self._looked.is_set():
@@ -305,22 +306,10 @@ class Engine:
         return None
 
 
-def ended_without_box(result: str, start: str) -> dict[str, Any]:
+def ended_without_box(reason: str, request: BoxRequest, start: str) -> dict[str, Any]:
     """The last event of a run for which no box could be made, or was wanted."""
-    return {
-        "type": "ended",
-        "outcome": result,
-        "start": start,
-        "limit": None,
-        "exit": {"code": None, "signal": None},
-        "error": None,
-        "cpu_seconds": 0.0,
-        "wall_seconds": 0.0,
-        "peak_memory_bytes": 0,
-        "notices": [],
-        "artefacts_skipped": [],
-        "t": 0.0,
-    }
+    observed = Observed(stopped_for=reason)
+    return {**outcome.ended(observed, request.limits, start, 0.0, 0.0, 0, []), "t": 0.0}
 
 
 def _is_trusted(connection: socket.socket) -> bool:
@@ -425,7 +414,8 @@ class _Listener:
 
     def _give_up(self) -> None:
         if self._box is None and self.unwanted and self._stop_making is not None:
-            self._stop_making()
+            stop_making, self._stop_making = self._stop_making, None  # a second one would stop the tidying up
+            stop_making()
 
     def _tell(self, box: Box | CellRun, message: dict[str, Any]) -> None:
         operation, body = message.get("op"), message.get("body")

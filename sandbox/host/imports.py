@@ -47,7 +47,7 @@ def needs_a_network(module: str) -> bool:
     return module in _table()["network"]
 
 
-def missing_imports(files: dict[str, str], asked: set[str], provided: set[str] = frozenset()) -> list[Missing]:  # type: ignore[assignment]
+def missing_imports(files: dict[str, str], asked: set[str], provided: frozenset[str] = frozenset()) -> list[Missing]:
     """asked: distributions the project names; provided: import names that its layer is known to hold."""
     own = {path.removesuffix(".py").split("/")[0] for path in files if path.endswith(".py")}
     known = set(sys.stdlib_module_names) | OURS | own | provided

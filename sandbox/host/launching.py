@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sandbox.host.cgroups import Usage
 from sandbox.protocol import Limits
+
+Answer = TypeVar("Answer")
 
 
 class LaunchFailed(Exception):
@@ -93,3 +96,20 @@ class Launcher(Protocol):
 
     def go(self, identity: Identity, place: Place) -> dict[str, Any]:
         """What init is told once its process is counted and limited."""
+
+
+async def finish_anyway(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Whoever is cancelled meanwhile, however often, waits all the same: a daemon or a cluster that was asked for
+    something makes it, and only what is known to be there can be taken away.
+    """
+    working = asyncio.ensure_future(work)
+    cancelled = False
+    while not working.done():
+        try:
+            await asyncio.wait([working])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        working.exception()  # heard, or the loop would complain about it
+        raise asyncio.CancelledError
+    return working.result()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox import protocol
+from sandbox.protocol import Limits
 
 # The program's own failure when there is no room: file system full, quota, larger than any file may become.
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -31,7 +32,7 @@ class Observed:
     memory_near_limit: bool = False
     cpu_near_limit: bool = False
     error: dict[str, Any] | None = None  # the last error message of the rich channel
-    error_number: int | None = None
+    error_number: int | None = None  # of the system call or allocation that was refused
     crash: str = ""
 
 
@@ -62,16 +63,44 @@ def decide(observed: Observed) -> tuple[str, str | None]:
     if not failed:
         return protocol.SUCCEEDED, None
     error_name = (observed.error or {}).get("name")
-    if error_name == "MemoryError" and observed.exit_code == 1:
+    refused = observed.error_number == errno.ENOMEM or observed.memory_near_limit
+    if error_name == "MemoryError" and refused and observed.exit_code == 1:
         return protocol.OUT_OF_MEMORY, "memory_bytes"
-    if observed.error_number == errno.EFBIG or (observed.disk_full and observed.error_number in NO_ROOM):
-        return protocol.DISK_FULL, "disk_bytes"
-    if observed.error_number in NO_ROOM:
-        # One call asked for more than is left (posix_fallocate) and took nothing: full is what it was told.
+    if observed.error_number in NO_ROOM:  # also where one call asked for more than was left, and took nothing
         return protocol.DISK_FULL, "disk_bytes"
     if observed.interrupted and error_name == "KeyboardInterrupt":
         return protocol.CANCELLED, None
     return protocol.FAILED, None
+
+
+def ended(
+    observed: Observed,
+    limits: Limits,
+    start: str,
+    wall_seconds: float,
+    cpu_seconds: float,
+    peak_memory_bytes: int,
+    artefacts_skipped: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The last event of a program, whatever kind of box it had."""
+    result, limit = decide(observed)
+
+    def named(name: str) -> dict[str, Any]:
+        return {"value": getattr(limits, name)}
+
+    return {
+        "type": "ended",
+        "outcome": result,
+        "start": start,
+        "limit": None if limit is None else {"name": limit, **named(limit)},
+        "exit": {"code": observed.exit_code, "signal": observed.exit_signal},
+        "error": observed.error,
+        "cpu_seconds": round(cpu_seconds, 3),
+        "wall_seconds": wall_seconds,
+        "peak_memory_bytes": peak_memory_bytes,
+        "notices": [{"limit": name, **named(name)} for name in limits_met(observed, limit)],
+        "artefacts_skipped": artefacts_skipped,
+    }
 
 
 def limits_met(observed: Observed, ended_by: str | None) -> list[str]:

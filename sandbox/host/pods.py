@@ -20,9 +20,8 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import urllib3
 import websocket
@@ -34,7 +33,7 @@ from sandbox.host.bridge import Bridge, SocketStream
 from sandbox.host.cgroups import Usage
 from sandbox.host.containers import SHM_BYTES, SLACK_BYTES, box_command
 from sandbox.host.devices import Device
-from sandbox.host.launching import Ends, Identity, Launched, LaunchFailed, LaunchUseless, Place
+from sandbox.host.launching import Ends, Identity, Launched, LaunchFailed, LaunchUseless, Place, finish_anyway
 from sandbox.host.seccomp import filter_program
 
 logger = logging.getLogger(__name__)
@@ -55,7 +54,6 @@ CANNOT_START = {
 }
 LOST = {"NodeLost", "NodeShutdown", "Evicted", "Terminated", "Shutdown", "NodeAffinity", "UnexpectedAdmissionError"}
 ERRORS = (ApiException, urllib3.exceptions.HTTPError, websocket.WebSocketException, OSError, ValueError)
-Answer = TypeVar("Answer")
 
 
 class ClusterMissing(Exception):
@@ -96,11 +94,12 @@ class Pods:
     async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
         pod = Pod(self._batch, self._core, self._namespace, f"box-{secrets.token_hex(8)}")
         try:
-            await _finish_anyway(self._batch.create_namespaced_job, self._namespace, self.job(pod.job, identity, place))
+            job = self.job(pod.job, identity, place)
+            await finish_anyway(asyncio.to_thread(self._batch.create_namespaced_job, self._namespace, job))
             await self._wait_until_it_runs(pod)
-            pod.carry(ends, await _finish_anyway(self._attach, pod.name))
+            pod.carry(ends, await finish_anyway(asyncio.to_thread(self._attach, pod.name)))
         except BaseException as error:
-            await pod.clear()
+            await finish_anyway(pod.clear())
             if isinstance(error, ERRORS) and not isinstance(error, LaunchFailed):
                 raise LaunchFailed(f"Kubernetes made no pod: {_words(error)}") from error
             raise
@@ -376,16 +375,6 @@ def delete_job(batch: client.BatchV1Api, namespace: str, name: str) -> None:
     except ApiException as error:
         if error.status != 404:
             raise
-
-
-async def _finish_anyway(function: Callable[..., Answer], *arguments: Any) -> Answer:
-    """In a thread. Who is cancelled meanwhile waits all the same, so that what was made can be taken away."""
-    working = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        raise
 
 
 def _words(error: BaseException) -> str:

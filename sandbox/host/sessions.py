@@ -23,7 +23,7 @@ from sandbox.host.box import LOOK_SECONDS, MAX_STDIN_BACKLOG, NEAR_LIMIT, OUTPUT
 from sandbox.host.outcome import Observed
 from sandbox.host.output import Output
 from sandbox.host.walls import Walls
-from sandbox.protocol import CRASHED, BoxRequest, Cell, Limits, dump_json, encode_frame
+from sandbox.protocol import CRASHED, SESSION_SECONDS, BoxRequest, Cell, Limits, dump_json, encode_frame
 
 logger = logging.getLogger(__name__)
 
@@ -173,27 +173,21 @@ class CellRun:
             observed.reported, observed.exit_code = True, int(self._failed)
         observed.memory_near_limit = used["peak_memory_bytes"] > NEAR_LIMIT * self.limits.memory_bytes
         observed.refused_processes = refused_processes
-        result, limit = outcome.decide(observed)
-        if result == CRASHED:
-            logger.error("run %s: its session was lost: %s", self.cell.run_id, session.observed.crash)
-        self._send(
-            {
-                "type": "ended",
-                "t": self.seconds(),
-                "outcome": result,
-                "start": "session",
-                "limit": None if limit is None else {"name": limit, "value": getattr(self.limits, limit)},
-                "exit": {"code": observed.exit_code if gone else None, "signal": observed.exit_signal},
-                "error": observed.error,
-                "wall_seconds": self.seconds(),
-                **used,
-                "notices": [
-                    {"limit": name, "value": getattr(self.limits, name)} for name in outcome.limits_met(observed, limit)
-                ],
-                "artefacts_skipped": [],
-                "session": {"alive": not gone, "why": session.why if gone else "", "idle_left": session.idle_left()},
-            }
+        ended = outcome.ended(
+            observed,
+            self.limits,
+            start="session",
+            wall_seconds=self.seconds(),
+            cpu_seconds=used["cpu_seconds"],
+            peak_memory_bytes=used["peak_memory_bytes"],
+            artefacts_skipped=[],
         )
+        if ended["outcome"] == CRASHED:
+            logger.error("run %s: its session was lost: %s", self.cell.run_id, session.observed.crash)
+        if not gone:
+            ended["exit"]["code"] = None  # the interpreter lives
+        about = {"alive": not gone, "why": session.why if gone else "", "idle_left": session.idle_left()}
+        self._send({**ended, "t": self.seconds(), "session": about})
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, self._while_running, action))
@@ -580,10 +574,6 @@ class Sessions:
         self._named(message).interrupt_cell()
         client.say({"type": "done"})
 
-    async def _restart(self, message: dict[str, Any], client: Conversation) -> None:
-        await self.restart(self._named(message))
-        client.say({"type": "done"})
-
     async def _close(self, message: dict[str, Any], client: Conversation) -> None:
         await self.close(self._named(message))
         client.say({"type": "done"})
@@ -595,7 +585,6 @@ class Sessions:
         "ask_session": _ask,
         "keep_session": _keep,
         "interrupt_session": _interrupt,
-        "restart_session": _restart,
         "close_session": _close,
     }
 
@@ -622,7 +611,7 @@ class Sessions:
         opened = asyncio.Event()
         made: list[Session] = []
 
-        def make(request: BoxRequest, walls: Walls, send: Any, may_send: Any, overrides: bool) -> Session:
+        def make(_whole: BoxRequest, walls: Walls, send: Any, may_send: Any, overrides: bool) -> Session:
             made.append(Session(request, walls, overrides, idle_seconds, opened))
             return made[-1]
 
@@ -646,8 +635,10 @@ class Sessions:
         return session
 
     async def _live(self, request: BoxRequest, make: Callable[..., Session], made: list[Session]) -> None:
+        # Walls that end by themselves, as a cluster's do, are there for as long as a session may live.
+        whole = dataclasses.replace(request, limits=dataclasses.replace(request.limits, wall_seconds=SESSION_SECONDS))
         try:
-            await self._run_box(request, lambda event: None, lambda: True, make=make)
+            await self._run_box(whole, lambda event: None, lambda: True, make=make)
         except Exception:
             logger.exception("session %s: no box", request.run_id)
         finally:
@@ -671,12 +662,6 @@ class Sessions:
         """End it, and wait until its place is free."""
         session.end(why)
         await asyncio.wait_for(session.gone.wait(), TURN_SECONDS)
-
-    async def restart(self, session: Session) -> Session:
-        """The same with no variable in it."""
-        await self.close(session, "It was restarted.")
-        request = dataclasses.replace(session.request, limits=session._of_a_cell)
-        return await self.open(request, session.idle_seconds, self.most)
 
 
 def _why(result: str, limit: str | None, limits: Limits) -> str:

@@ -4,6 +4,8 @@ never.
 
 from __future__ import annotations
 
+import errno
+import opcode
 import os
 import sys
 import traceback
@@ -16,6 +18,7 @@ MAIN = "main.py"
 SITE_PACKAGES = "/site-packages/"
 MAX_FRAMES = 40
 MAX_MESSAGE = 4000
+RAISE = opcode.opmap["RAISE_VARARGS"]
 
 _RESET, _RED, _CYAN, _DIM, _BOLD = "\x1b[0m", "\x1b[1;31m", "\x1b[36m", "\x1b[2m", "\x1b[1m"
 # Frames of these run the program; no one who debugs a program wants to see them.
@@ -55,15 +58,31 @@ def facts(error: BaseException, report: traceback.TracebackException) -> dict:
 
 
 def error_number(error: BaseException) -> int | None:
-    """The system's error number behind an exception: its own, or that of what it was raised from."""
+    """The system's error number behind an exception: its own, or that of what it was raised from. A program that
+    raises such an exception by a statement of its own was refused nothing, and there is no number.
+    """
     seen = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        if isinstance(current, OSError) and isinstance(current.errno, int):
-            return current.errno
+        if isinstance(current, (OSError, MemoryError)) and not _is_made_up(current):
+            number = errno.ENOMEM if isinstance(current, MemoryError) else current.errno
+            if isinstance(number, int):
+                return number
         current = current.__cause__ or current.__context__
     return None
+
+
+def _is_made_up(error: BaseException) -> bool:
+    """Whether it began with a `raise` of the program's own, and not in a call that failed."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return True
+    code = trace.tb_frame.f_code
+    own = is_users(code.co_filename) or code.co_filename == "<string>"  # exec() of a text
+    return own and code.co_code[trace.tb_lasti] == RAISE
 
 
 def is_users(filename: str) -> bool:

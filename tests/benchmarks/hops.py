@@ -67,7 +67,7 @@ def watch_database(part: str) -> None:
 def watch_web() -> None:
     from django.core.handlers.asgi import ASGIHandler
 
-    from runner import consumers, starting, views
+    from runner import consumers, run_views, starting
 
     serve = ASGIHandler.__call__
 
@@ -76,7 +76,7 @@ def watch_web() -> None:
         await serve(self, scope, receive, send)
 
     ASGIHandler.__call__ = serve_and_note  # type: ignore[method-assign]
-    wrap(views, "start_run", after=lambda run, *_: mark("received", run.pk, _received.get()))
+    wrap(run_views, "start_run", after=lambda run, *_: mark("received", run.pk, _received.get()))
     wrap(starting, "enqueue", lambda run: mark("committed", run.pk), lambda _, run: mark("enqueued", run.pk))
     connect = consumers.RunConsumer.connect
 

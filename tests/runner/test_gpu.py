@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.utils import timezone
 from rq import Worker
 
 from accounts.models import Plan
 from playground import processes
 from runner import gpu, sandbox_state
 from runner.access import Viewer
+from runner.claiming import LEASE
+from runner.events import Publisher
 from runner.execution import environment_lock, execute_next
 from runner.models import ENTRY, GPU, Run
 from runner.recording import Recording
 from runner.requests import request_for
 from runner.starting import queue, start_run
+from runner.sweeping import sweep_runs
 from sandbox.client import EngineClient, EngineUnavailable
 from tests.conftest import _end, _launch, _wait
 from tests.factories import make_project, make_run
@@ -153,6 +162,41 @@ def test_seconds_that_are_left_limit_the_run_and_none_left_means_the_cpu(project
     Run.objects.filter(pk=second.pk).update(limits={**second.limits, "wall_seconds": 39.5})  # it may use all of it
     with pytest.raises(gpu.GpuUnavailable, match="100 GPU seconds in 24 hours"):
         start(project)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_seconds_of_a_run_that_was_lost_count_until_it_was_last_heard_of(project):
+    started, last_heard = timezone.now() - timedelta(seconds=100), timezone.now() - timedelta(seconds=60)
+    values = {"status": Run.Status.RUNNING, "queue": GPU, "limits": {"wall_seconds": 300}}
+    lost = make_run(project, **values, started=started, lease_expires=last_heard + LEASE)
+    for phase in ("starting", "running"):
+        Publisher(lost.pk).publish({"type": "phase", "phase": phase, "t": 0.0})
+    waiting = make_run(project, **values, started=started, lease_expires=started + timedelta(seconds=40))
+    sweep_runs()
+    lost.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (lost.status, waiting.status) == (Run.Status.CRASHED, Run.Status.CRASHED)
+    assert lost.gpu_seconds == pytest.approx(40, abs=0.1) and "40.0 GPU seconds it had used count" in lost.message
+    assert waiting.gpu_seconds is None and "GPU" not in waiting.message  # it never had its box
+    assert gpu.used_seconds(Viewer(project.owner)) == lost.gpu_seconds
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_whose_engine_is_lost_counts_what_it_had_used(project, gpu_engine, monkeypatch):
+    monkeypatch.setattr(gpu, "check_there_is_one", lambda plan: None)
+    run = start(project, "import time\nprint('on', flush=True)\ntime.sleep(60)")
+    began = time.monotonic()
+    ending = threading.Timer(1.5, lambda: os.kill(engine_pid(), signal.SIGKILL))
+    ending.start()
+    execute_next(GPU)
+    run.refresh_from_db()
+    assert run.status == Run.Status.CRASHED
+    assert 0 < run.gpu_seconds < time.monotonic() - began
+    assert gpu.used_seconds(Viewer(project.owner)) == run.gpu_seconds
+
+
+def engine_pid() -> int:
+    return json.loads((settings.DATA_DIR / "engine-gpu" / "engine.lock").read_text())["pid"]
 
 
 def test_a_plan_may_send_its_runs_to_the_large_queue(project):

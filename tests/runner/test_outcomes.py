@@ -135,7 +135,7 @@ def test_nul_and_lone_surrogates_in_what_a_run_sends_do_not_harm_the_record(run_
 
 def test_a_lost_engine_ends_the_run_as_ours_to_answer_for(settings, tmp_path, monkeypatch):
     settings.ENGINE_SOCKET = tmp_path / "nobody.sock"
-    monkeypatch.setattr("runner.execution.ENGINE_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("runner.engines.PATIENCE_SECONDS", 0.1)
     run = make_run()
     execute_next()
     run.refresh_from_db()

@@ -16,12 +16,14 @@ from rq import Worker
 
 from accounts.models import Plan
 from playground import processes
-from runner import parallel
+from runner import chunk_store, chunks, parallel
 from runner.access import Viewer
+from runner.chunk_store import Names, folder_of
+from runner.chunks import work_on_chunk
 from runner.ending import request_cancel
 from runner.execution import execute_next
 from runner.models import ENTRY, Run
-from runner.parallel import Fanout, Names, folder_of
+from runner.parallel import Fanout
 from runner.recording import Recording
 from runner.starting import start_run
 from tests.conftest import _end, _launch, _wait
@@ -417,7 +419,7 @@ def test_nonsense_is_answered_with_words(fanout, body):
 
 
 def test_stored_bytes_and_open_calls_are_limited(fanout, monkeypatch):
-    monkeypatch.setattr(parallel, "MAX_STORED_BYTES", 100)
+    monkeypatch.setattr(chunk_store, "MAX_STORED_BYTES", 100)
     calls = [fanout.answer({"do": "open", "function": text(b"x")}) for _ in range(parallel.MAX_OPEN_CALLS + 1)]
     assert "error" in calls[-1] and all("call" in call for call in calls[:-1])
     refused = fanout.answer({"do": "add", "call": calls[0]["call"], "number": 0, "items": text(b"x" * 101)})
@@ -429,13 +431,14 @@ def test_second_delivery_of_a_chunk_does_nothing(fanout, engine):
     fanout.answer({"do": "add", "call": call, "number": 0, "items": text(b"items")})
     names = Names(str(fanout.run.pk), call)
     fanout.client.set(names.claim(0, 1), 1)
-    parallel.work_on_chunk(str(fanout.run.pk), call, 0, 1)
+    work_on_chunk(str(fanout.run.pk), call, 0, 1)
     assert fanout.client.llen(names.news) == 0
     fanout.client.delete(names.claim(0, 1), names.open)
-    parallel.work_on_chunk(str(fanout.run.pk), call, 0, 1)  # of a call that is closed
+    work_on_chunk(str(fanout.run.pk), call, 0, 1)  # of a call that is closed
     assert not fanout.client.exists(names.claim(0, 1))
 
 
 def test_pickle_is_not_even_imported_by_the_host():
-    source = Path(parallel.__file__).read_text()
-    assert "import pickle" not in source and "cloudpickle" not in source
+    for module in (parallel, chunks, chunk_store):
+        source = Path(module.__file__).read_text()
+        assert "import pickle" not in source and "cloudpickle" not in source

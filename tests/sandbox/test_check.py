@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from sandbox.host import check
 from tests.sandbox import attacks
 from tests.sandbox.broken import BROKEN, engine_with
 from tests.sandbox.conftest import ENVIRONMENT, ORDINARY_UID, ROOT, open_copies
+from tests.sandbox.podman import Podman
 
 README = (ROOT / "sandbox" / "README.md").read_text()
 ROWS = {row[0]: row[3] for row in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", README, re.MULTILINE)}
@@ -87,3 +89,16 @@ def test_the_check_runs_as_a_program() -> None:
     answer = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert answer.returncode == 1
     assert json.loads(answer.stdout)["reason"]
+
+
+def test_containers_are_tried_too_and_what_is_weaker_by_nature_is_told(podman: Podman) -> None:
+    ways = {"docker": ("--backend", "docker", "--docker-url", podman.url)}
+    chosen = [each for each in check.PROMISES if each.name in ("control", "identity", "paths", "disk")]
+    report = check.check(ENVIRONMENT, chosen, ways=ways)
+    assert report.ok, (report.reason, report.promises)
+    assert {weakness.partition(":")[0] for weakness in report.weaknesses} == {"paths", "disk"}
+    strict = [replace(each, elsewhere=("", "")) for each in chosen if each.name == "disk"]
+    assert not check.check(ENVIRONMENT, strict, ways=ways).ok
+    unseen = [replace(each, untried=("docker",)) for each in chosen if each.name == "identity"]
+    (told,) = check.check(ENVIRONMENT, unseen, ways=ways).promises
+    assert told["kept"] is None and "not tried" in told["seen"]

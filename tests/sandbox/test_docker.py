@@ -184,6 +184,23 @@ def test_it_is_stopped_interrupted_and_asked(docker_engine: Engine) -> None:
     assert docker_engine.run("print('Hello', input('Who? '))", answers=("you",)).stdout.endswith("Hello you\n")
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.15, 0.4])  # a container takes about half a second to be made
+def test_a_container_that_is_stopped_while_it_is_made_is_taken_away(
+    docker_engine: Engine, podman: Podman, seconds: float
+) -> None:
+    with docker_engine.client.start(make_request(SLEEPER)) as box:
+        time.sleep(seconds)
+        box.cancel()
+        cancelled = [event for event in box.events() if event is not None][-1]
+    with docker_engine.client.start(make_request(SLEEPER)) as box:
+        time.sleep(seconds)
+        box.cancel()  # and gone at once, without hearing how it ended
+    assert cancelled["outcome"] == "cancelled"
+    assert wait_until(lambda: docker_engine.client.status()["boxes"] == 0 and nothing_is_left(podman))
+    time.sleep(0.8)  # what was asked of the daemon before is made by now
+    assert nothing_is_left(podman)
+
+
 def test_an_engine_that_is_killed_leaves_no_program_running(make_engine, podman: Podman) -> None:
     engine = make_engine("--backend", "docker", "--docker-url", podman.url)
     box = engine.client.start(make_request(SLEEPER))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
+from sandbox.protocol import SESSION_SECONDS, Cell
 from tests.sandbox.cluster import complaints
 from tests.sandbox.conftest import MEGABYTE, Engine, make_request
 from tests.sandbox.local_cluster import LocalCluster
@@ -46,6 +48,19 @@ def test_the_job_says_every_wall_and_limit(kubernetes_engine: Engine, cluster: L
     assert walls["capabilities"] == {"drop": ["ALL"]}
     box = next(volume for volume in pod["volumes"] if volume["name"] == "box")
     assert box["emptyDir"] == {"medium": "Memory", "sizeLimit": str(8 * MEGABYTE)}
+
+
+def test_the_job_of_a_session_lives_as_long_as_a_session_may(kubernetes_engine: Engine, cluster: LocalCluster) -> None:
+    request = replace(make_request("", wall_seconds=40), run_id="session-1", session=True)
+    client = kubernetes_engine.client
+    client.open_session(request, 600, 1)
+    assert cluster.seen()["seen"][-1]["spec"]["activeDeadlineSeconds"] >= SESSION_SECONDS
+    cell = Cell("cell-1", "import time\nwhile True: time.sleep(.1)", replace(request.limits, wall_seconds=1))
+    with client.run_cell("session-1", request.owner, cell) as box:
+        ended = [event for event in box.events() if event is not None][-1]
+    assert (ended["outcome"], ended["session"]["alive"]) == ("timed_out", True)  # a cell's own limit is as it was
+    client.close_session("session-1", request.owner)
+    assert cluster.seen()["jobs"] == []
 
 
 def test_an_object_with_an_unknown_field_is_noticed(kubernetes_engine: Engine, cluster: LocalCluster) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import yaml
 from django.conf import settings
 from kubernetes import client
 
+from runner.execution import SPARE_SECONDS
 from sandbox.host.engine import parse_options
 from tests.sandbox.cluster import unknown_fields
 from tests.sandbox.conftest import ROOT
@@ -69,11 +73,12 @@ def test_no_box_speaks_to_anybody() -> None:
 
 def test_the_workers_are_the_site_s_and_their_engine_takes_its_options() -> None:
     (workers,) = of_kind("Deployment")
-    worker, engine = workers["spec"]["template"]["spec"]["containers"]
+    pod = workers["spec"]["template"]["spec"]
+    (worker,), (engine,) = pod["containers"], pod["initContainers"]
     queue = worker["command"][3]
     assert queue in settings.RUN_QUEUES
     options = parse_options(engine["command"][3:])
-    assert options.backend == "kubernetes"
+    assert options.backend == "kubernetes" and options.production
     assert options.namespace == of_kind("Role")[0]["metadata"]["namespace"]
     assert {each["name"]: each["value"] for each in worker["env"]}["ENGINE_SOCKET"] == str(options.socket)
     places = {each["name"]: each["mountPath"] for each in engine["volumeMounts"]}
@@ -90,3 +95,41 @@ def test_both_ways_of_scaling_look_at_the_queue_of_the_workers() -> None:
     assert plain["spec"]["metrics"][0]["external"]["metric"]["selector"]["matchLabels"] == {"queue": queue}
     for scaled in (keda, plain):
         assert scaled["spec"]["scaleTargetRef"]["name"] == of_kind("Deployment")[0]["metadata"]["name"]
+
+
+def test_a_worker_that_is_stopped_has_its_engine_and_its_time_to_finish_the_longest_run() -> None:
+    pod = of_kind("Deployment")[0]["spec"]["template"]["spec"]
+    (engine,) = pod["initContainers"]
+    assert engine["restartPolicy"] == "Always"  # a sidecar: told to stop when the worker has ended, not with it
+    longest = max(
+        plan["wall_seconds"] for plan in import_module("accounts.migrations.0002_starting_plans").STARTING_PLANS
+    )
+    assert pod["terminationGracePeriodSeconds"] >= longest + settings.PACKAGE_SECONDS + SPARE_SECONDS
+
+
+def test_composes_engine_refuses_without_control_groups_and_outlives_its_workers() -> None:
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    words = services["engine"]["command"]
+    assert words[:5] == ["sh", "deploy/engine.sh", "python", "-m", "sandbox.host.engine"]
+    assert parse_options(words[5:]).production
+    for name in ("worker", "parallel"):
+        assert "engine" in services[name]["depends_on"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root is who engine.sh is started by")
+def test_the_engine_gets_its_groups_and_keeps_no_right() -> None:
+    """engine.sh with the capabilities it has in compose.yaml, and a directory that looks like a group."""
+    engine = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]["engine"]
+    rights = ",".join(["-all", *(f"+{name.lower()}" for name in engine["cap_add"])])
+    seen = """
+mount -t tmpfs none /sys/fs/cgroup && cd /sys/fs/cgroup && touch cgroup.procs cgroup.subtree_control cgroup.threads
+exec setpriv --inh-caps "$1" --bounding-set "$1" sh "$2" sh -c '
+  id -u; id -g; id -G; stat -c %u:%g /sys/fs/cgroup /sys/fs/cgroup/*; grep -E "^Cap|NoNew" /proc/self/status'
+"""
+    words = ["unshare", "--mount", "sh", "-c", seen, "sh", rights, str(ROOT / "deploy" / "engine.sh")]
+    answer = subprocess.run(words, capture_output=True, text=True, check=True)
+    *numbers, inherited, permitted, effective, bounding, ambient, no_new = answer.stdout.splitlines()
+    assert numbers == ["1000", "1000", "1000", *["1000:1000"] * 4], answer.stderr
+    for line in (inherited, permitted, effective, bounding, ambient):
+        assert set(line.split()[1]) == {"0"}, line
+    assert no_new.split()[1] == "1"

@@ -132,6 +132,30 @@ def test_a_full_disk_names_the_disk_limit(engine: Engine) -> None:
     assert result.ended["limit"] == {"name": "disk_bytes", "value": 16 * MEGABYTE}
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import errno\nraise OSError(errno.ENOSPC, 'No space left on device')",
+        "import errno\nraise OSError(errno.EFBIG, 'File too large')",
+        "raise MemoryError",
+        "def load():\n    raise MemoryError('too many rows')\ntry:\n    load()\nexcept MemoryError as error:\n    raise error",
+        "exec('raise MemoryError')",
+    ],
+)
+def test_a_limit_that_a_program_only_speaks_of_was_not_met(engine: Engine, source: str) -> None:
+    result = engine.run(source)
+    assert (result.outcome, result.ended["limit"], result.notices()) == ("failed", None, [])
+    assert result.ended["error"]["name"] in ("OSError", "MemoryError")
+
+
+def test_an_error_raised_because_of_a_full_disk_is_one_of_a_full_disk(engine: Engine) -> None:
+    source = (
+        "def save():\n    with open('big', 'wb') as file:\n        while True: file.write(b'x' * (1 << 20))\n"
+        "try:\n    save()\nexcept OSError as error:\n    raise RuntimeError('not saved') from error"
+    )
+    assert engine.run(source).outcome == "disk_full"
+
+
 @pytest.mark.parametrize("place", ["/tmp", "/dev/shm", "/box"])
 def test_every_writable_place_shares_one_limit(engine: Engine, place: str) -> None:
     source = f"import itertools\nfor n in itertools.count():\n    open(f'{place}/{{n}}', 'wb').write(b'x' * (2 << 20))"

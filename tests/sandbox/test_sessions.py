@@ -309,13 +309,6 @@ def test_cells_wait_for_their_turn(live):
 # The session's life
 
 
-def test_a_restarted_session_has_no_variables(live):
-    session = live()
-    session.cell("x = 1")
-    session.client.restart_session(session.id, session.owner)
-    assert session.cell("x").ended["error"]["name"] == "NameError"
-
-
 def test_a_session_without_use_ends_and_says_so_before(live):
     session = live(idle_seconds=2)
     assert session.cell("import time; time.sleep(3); x = 1").outcome == "succeeded"  # only time without use counts
@@ -345,7 +338,6 @@ def test_nobody_reaches_the_session_of_another(live):
     for attempt in (
         lambda: session.client.ask_session(session.id, "somebody", "variables"),
         lambda: session.client.close_session(session.id, "somebody"),
-        lambda: session.client.restart_session(session.id, "somebody"),
         lambda: session.client.interrupt_session(session.id, "somebody"),
         lambda: session.client.keep_session(session.id, "somebody"),
         lambda: session.client.run_cell(session.id, "somebody", Cell("r", "print(secret)", session.limits)),
