@@ -8,6 +8,7 @@ import rq.cron
 from rq import Queue, cron
 from rq.serializers import JSONSerializer
 
+from marketdata import jobs as market_data
 from runner import jobs
 
 # RQ's scheduler makes its queues with pickle, and has no setting for it. Whoever can write to Redis could then have
@@ -15,5 +16,6 @@ from runner import jobs
 rq.cron.Queue = partial(Queue, serializer=JSONSerializer)  # type: ignore[misc, assignment]
 
 cron.register(jobs.sweep_runs, queue_name="default", interval=15, result_ttl=60, job_timeout=120)
+cron.register(market_data.sweep_fetches, queue_name="default", interval=30, result_ttl=60, job_timeout=120)
 cron.register(jobs.collect_layers, queue_name="default", interval=1800, result_ttl=60, job_timeout=600)
 cron.register(jobs.expire_guest_projects, queue_name="default", interval=3600, result_ttl=60, job_timeout=600)

@@ -84,6 +84,23 @@ def web_address(name: str, default: str) -> str:
     return value
 
 
+def addresses(name: str) -> dict[str, str]:
+    """Pairs such as fred=https://mirror.example.org, separated by commas."""
+    found = {}
+    for pair in names(name, []):
+        key, _, address = (part.strip() for part in pair.partition("="))
+        parts = urlsplit(address)
+        if not key or parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+            raise refused(name, "must be pairs such as fred=https://mirror.example.org", shown="")
+        found[key] = address.rstrip("/")
+    return found
+
+
+def is_host_and_port(value: str) -> bool:
+    host, _, port = value.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
+
+
 def index_address(name: str) -> str:
     """http(s)://host/path of a package index, or nothing."""
     value = text(name).rstrip("/")

@@ -32,8 +32,8 @@ class JsonFormatter(logging.Formatter):
             line["run"] = str(run)
         if (status := getattr(record, "status_code", None)) is not None:
             line["status"] = status
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if record.exc_text or record.exc_info:
+            line["traceback"] = record.exc_text or self.formatException(record.exc_info)
         return json.dumps(line, default=str)
 
 

@@ -65,6 +65,7 @@ HOST = environment.text("HOST", "127.0.0.1")
 PORT = environment.whole_number("PORT", 8000, 1, 65535)
 WEB_WORKERS = environment.whole_number("WEB_WORKERS", 2, 1, 64)
 RUN_WORKERS = environment.whole_number("RUN_WORKERS", 2, 1, 64)
+FETCH_WORKERS = environment.whole_number("FETCH_WORKERS", 2, 1, 64)
 _EVERYWHERE = HOST in ("0.0.0.0", "::")  # noqa: S104
 _SHOWN_HOST = "127.0.0.1" if _EVERYWHERE else f"[{HOST}]" if ":" in HOST else HOST
 SITE_URL = environment.web_address("SITE_URL", f"http://{_SHOWN_HOST}:{PORT}")
@@ -209,6 +210,7 @@ RQ_QUEUES = {
     }
     for name, timeout_seconds in (
         *((name, 2 * 3600) for name in (*RUN_QUEUES, f"host-{SANDBOX_HOST}", "parallel")),
+        ("fetch", 300),
         ("default", 1800),
     )
 }
@@ -234,6 +236,18 @@ PACKAGE_SECONDS = environment.whole_number("PACKAGE_SECONDS", 180, 5, 3600)
 # Of all layers: those not used for so long go, and the longest unused when there is too much of them.
 LAYERS_GB = environment.whole_number("LAYERS_GB", 10, 1, 100_000)
 LAYERS_DAYS = environment.whole_number("LAYERS_DAYS", 30, 1, 3650)
+
+# Market data of providers
+
+# The site's keys that people's keys are encrypted with: one a line, the newest first. Made at the first use.
+CREDENTIAL_KEYS_FILE = environment.path("CREDENTIAL_KEYS_FILE", DATA_DIR / "credential-keys")
+# Where providers answer when it is not their own address, such as fred=https://mirror.example.org
+PROVIDER_URLS = environment.addresses("PROVIDER_URLS")
+# Bloomberg: a Python with its blpapi, and the session (B-PIPE or server) that the operator has a contract for
+BLOOMBERG_PYTHON, BLOOMBERG_SERVER = environment.together("BLOOMBERG_PYTHON", "BLOOMBERG_SERVER")
+if BLOOMBERG_SERVER and not environment.is_host_and_port(BLOOMBERG_SERVER):
+    raise environment.refused("BLOOMBERG_SERVER", "must look like bpipe.example.org:8194")
+BLOOMBERG_APPLICATION = environment.text("BLOOMBERG_APPLICATION")
 
 # Static files: hashed names, served by the site itself
 
@@ -430,7 +444,10 @@ LOG_FORMAT = environment.choice("LOG_FORMAT", ("json", "lines"), "json" if PRODU
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"known_noise": {"()": "playground.logs.KnownNoise"}},
+    "filters": {
+        "known_noise": {"()": "playground.logs.KnownNoise"},
+        "redacting": {"()": "marketdata.redaction.Redacting"},
+    },
     "formatters": {
         "json": {"()": "playground.logs.JsonFormatter"},
         "lines": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"},
@@ -439,7 +456,7 @@ LOGGING = {
         "console": {
             "class": "logging.StreamHandler",
             "formatter": LOG_FORMAT,
-            "filters": ["known_noise"],
+            "filters": ["known_noise", "redacting"],
         },
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
@@ -447,5 +464,6 @@ LOGGING = {
         "django.server": {"handlers": ["console"], "propagate": False},
         "django.request": {"level": "ERROR"},  # a 404 is not our mistake
         "rq": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},  # would log every address, and some providers want the key in it
     },
 }

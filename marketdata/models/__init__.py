@@ -2,7 +2,7 @@
 
 from marketdata.models.catalogue import Instrument, Series, Snapshot, Universe
 from marketdata.models.datasets import Dataset, DatasetVersion, Upload
-from marketdata.models.fetches import CredentialUse, Fetch, Provider, ProviderCredential
+from marketdata.models.fetches import CredentialUse, Fetch, Provider, ProviderAgreement, ProviderCredential
 from marketdata.models.quality import QualityIssue, Refresh
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Fetch",
     "Instrument",
     "Provider",
+    "ProviderAgreement",
     "ProviderCredential",
     "QualityIssue",
     "Refresh",

@@ -33,6 +33,34 @@ class Provider(models.Model):
         return self.name
 
 
+class ProviderAgreement(models.Model):
+    """What it takes besides a key: a person accepted the provider's terms, or the operator vouches for them."""
+
+    class Kind(models.TextChoices):
+        CONSENT = "consent", "the person has accepted the provider's terms"
+        ENTITLEMENT = "entitlement", "the operator has entitled the person"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="provider_agreements")
+    provider = models.CharField(max_length=30)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    terms = models.TextField(blank=True, help_text="The words that were accepted, or the contract it rests on.")
+    given = models.DateTimeField(auto_now_add=True)
+    withdrawn = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["provider", "-given"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "provider", "kind"],
+                condition=Q(withdrawn=None),
+                name="one_agreement_per_person_provider_and_kind",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.kind}"
+
+
 class ProviderCredential(models.Model):
     """Somebody's key for a provider. Only what fetches can read it; people see its last four characters."""
 

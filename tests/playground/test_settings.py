@@ -61,6 +61,9 @@ def settings_with(monkeypatch):
         ("SANDBOX_BACKEND", "podman"),
         ("SANDBOX_BACKEND", "large=podman"),
         ("SANDBOX_BACKEND", "huge=docker"),
+        ("FETCH_WORKERS", "0"),
+        ("PROVIDER_URLS", "https://mirror.example.org"),
+        ("PROVIDER_URLS", "fred=mirror"),
     ],
 )
 def test_wrong_value_is_refused_with_the_name_of_its_variable(settings_with, variable, value):
@@ -71,6 +74,17 @@ def test_wrong_value_is_refused_with_the_name_of_its_variable(settings_with, var
 def test_half_a_pair_names_the_missing_half(settings_with):
     with pytest.raises(ImproperlyConfigured, match=r"^GOOGLE_CLIENT_SECRET must be set .*GOOGLE_CLIENT_ID is"):
         settings_with(GOOGLE_CLIENT_ID="an-id")
+
+
+def test_providers_of_data_have_addresses_and_bloomberg_its_pair(settings_with):
+    assert settings_with(PROVIDER_URLS="fred=http://127.0.0.1:80/x/, ecb=https://e.org")["PROVIDER_URLS"] == {
+        "fred": "http://127.0.0.1:80/x",
+        "ecb": "https://e.org",
+    }
+    with pytest.raises(ImproperlyConfigured, match=r"^BLOOMBERG_PYTHON must be set"):
+        settings_with(BLOOMBERG_SERVER="bpipe.example.org:8194")
+    with pytest.raises(ImproperlyConfigured, match=r"^BLOOMBERG_SERVER must look like"):
+        settings_with(BLOOMBERG_SERVER="bpipe.example.org", BLOOMBERG_PYTHON="/opt/bloomberg/bin/python")
 
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "SITE_URL", "EMAIL_URL"])

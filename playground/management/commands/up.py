@@ -191,6 +191,8 @@ class Command(BaseCommand):
                 self._launch(Program(f"{queue} engine", processes.engine_command(queue)))
             if "gpu" in settings.ENGINE_SOCKETS:
                 self._launch(Program("gpu worker", processes.worker_command("gpu")))
+            for number in range(1, settings.FETCH_WORKERS + 1):
+                self._launch(Program(f"fetcher {number}", processes.worker_command("fetch")))
             self._launch(Program("house-keeping", processes.worker_command("default")))
             self._launch(Program("scheduler", processes.cron_command(), output=subprocess.DEVNULL))
             self._wait_for_the_rest()

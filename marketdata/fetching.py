@@ -1,0 +1,489 @@
+"""How does a series come from a provider into somebody's data? From being wanted to being stored, or refused.
+
+want() writes a row and sends a job; perform() is the job. A row belongs to the person whose key and whose data it is.
+What may be passed on and needs no key goes into the catalogue and belongs to nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import django_rq
+import numpy as np
+import redis
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from qfp.objects import arrow_bytes
+
+from marketdata import bars as checks
+from marketdata import credentials, providers, redaction, store, throttle
+from marketdata.models import Fetch, Provider, ProviderAgreement, Series, Snapshot
+from marketdata.providers import Bars, Description, Question
+from marketdata.providers.connection import Connection
+from marketdata.providers.errors import (
+    BadResponse,
+    NotEntitled,
+    ProviderDown,
+    ProviderError,
+    QuotaExceeded,
+    RateLimited,
+    SwitchedOff,
+    UnknownSymbol,
+)
+
+logger = logging.getLogger(__name__)
+
+QUEUE = "fetch"
+JOB_SECONDS = 300
+BACK_OFF_SECONDS = (1.0, 2.0, 4.0)
+# No further attempt begins after this, so that a refusal is told within half a minute.
+RETRIES_END_SECONDS = 12.0
+UNFINISHED_EACH = 30
+QUEUE_PATIENCE = timedelta(seconds=20)
+# Longer than anything a fetch does without saying that it lives.
+SILENCE_SECONDS = 60
+USUAL_PAUSE = timedelta(minutes=5)
+UNFINISHED = (Fetch.Status.QUEUED, Fetch.Status.RUNNING)
+LOST = "The site lost the worker that fetched this; nothing was stored. Fetch it again."
+
+
+# Wanting
+
+
+def want(
+    user: Any,
+    provider: str,
+    symbol: str,
+    interval: str = "1d",
+    start: date | None = None,
+    end: date | None = None,
+    run: UUID | None = None,
+) -> Fetch:
+    """The unfinished fetch of this series: the one there is, or a new one, whose job is sent on commit.
+
+    user: whose key is used and whose data it becomes; None is nobody, who may have what needs no key.
+    provider: a name of marketdata.providers.ALL. start, end: first and last day, both included; None for no bound.
+    run: the run that asks, kept with the uses of the key.
+
+    A fetch that somebody else began for the same person is returned even if it asks for fewer days. Raises a
+    ProviderError for what can be told at once: UnknownSymbol, NotEntitled, ProviderDown, RateLimited, QuotaExceeded.
+    """
+    try:
+        description = providers.find(provider)
+    except KeyError:
+        known = ", ".join(providers.ALL)
+        raise UnknownSymbol(f"There is no provider {provider[:30]!r}. There are {known}.") from None
+    symbol = providers.spelled(description, symbol)
+    if interval not in description.intervals:
+        has = ", ".join(description.intervals)
+        raise NotEntitled(f"{description.title} gives no bars of {interval!r:.12} here. It gives {has}.")
+    if start and end and start > end:
+        raise UnknownSymbol(f"The first day, {start}, is after the last, {end}.")
+    allowed(user, description)
+    owner = None if description.rights == Series.Rights.REDISTRIBUTE else user
+    if owner is None and description.rights != Series.Rights.REDISTRIBUTE:
+        raise NotEntitled(f"Sign in to fetch from {description.title}: what it gives is for one person alone.")
+    same = {"user": owner, "provider": description.name, "symbol": symbol, "interval": interval}
+    if (unfinished := Fetch.objects.filter(**same, status__in=UNFINISHED).first()) is not None:
+        return unfinished
+    if owner is not None and Fetch.objects.filter(user=owner, status__in=UNFINISHED).count() >= UNFINISHED_EACH:
+        raise QuotaExceeded(f"{UNFINISHED_EACH} of your fetches are not finished. Wait for some of them.")
+    try:
+        with transaction.atomic():
+            fetch = Fetch.objects.create(**same, start=start, end=end, run=run, progress="Waits for its turn.")
+    except IntegrityError:  # somebody was first, in this very moment
+        return Fetch.objects.get(**same, status__in=UNFINISHED)
+    transaction.on_commit(lambda: send(fetch.pk))
+    return fetch
+
+
+def allowed(user: Any, description: Description) -> None:
+    """Whether this person may ask this provider now. Raises NotEntitled or ProviderDown with what to do."""
+    row = state_of(description)
+    if not row.enabled:
+        if description.needs_entitlement or (description.key_fields and not description.enabled_at_first):
+            raise NotEntitled(f"{description.title} is not set up on this site. {description.free_key}")
+        raise SwitchedOff(
+            f"{description.title} is switched off on this site.{_instead(user, description)}", retry_at=None
+        )
+    if description.needs_entitlement and not agreed(user, description, ProviderAgreement.Kind.ENTITLEMENT):
+        raise NotEntitled(
+            f"{description.title} is for people whom the operator of this site has entitled under its contract, and "
+            f"you are not among them. {description.free_key}"
+        )
+    if description.needs_consent and not agreed(user, description, ProviderAgreement.Kind.CONSENT):
+        raise NotEntitled(
+            f"Accept the terms of {description.title} first, on its page under Data, Providers. {description.terms}"
+        )
+    if description.needs_key and (user is None or credentials.current(user, description.name) is None):
+        raise credentials.without_key(description)
+
+
+def state_of(description: Description) -> Provider:
+    row, _ = Provider.objects.get_or_create(name=description.name, defaults={"enabled": description.enabled_at_first})
+    return row
+
+
+def all_states() -> dict[str, Provider]:
+    """The rows of all providers by name; those that are missing are made."""
+    found = {row.name: row for row in Provider.objects.all()}
+    return {name: found.get(name) or state_of(description) for name, description in providers.ALL.items()}
+
+
+def agreed(user: Any, description: Description, kind: str) -> bool:
+    return (
+        user is not None
+        and ProviderAgreement.objects.filter(user=user, provider=description.name, kind=kind, withdrawn=None).exists()
+    )
+
+
+def send(fetch_id: UUID) -> None:
+    """When Redis is away the row stays queued, and the sweep sends the job."""
+    try:
+        django_rq.get_queue(QUEUE).enqueue(
+            "marketdata.jobs.fetch", str(fetch_id), job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=24 * 3600
+        )
+    except redis.RedisError as error:
+        logger.warning("a fetch was not sent yet (%s)", type(error).__name__)
+
+
+# Fetching
+
+
+def perform(fetch_id: str) -> None:
+    """Bring what a queued fetch wants, unless somebody else is at it. Its row says how it ended."""
+    began = time.monotonic()
+    claimed = Fetch.objects.filter(pk=fetch_id, status=Fetch.Status.QUEUED).update(
+        status=Fetch.Status.RUNNING, started=timezone.now()
+    )
+    if not claimed:
+        return
+    fetch = Fetch.objects.select_related("user").get(pk=fetch_id)
+    description = providers.find(fetch.provider)
+    show_life(fetch)
+    try:
+        bars = _ask(fetch, description, _question(fetch), began)
+        _say(fetch, "Stores it.")
+        snapshot, entry = _keep(fetch, description, bars)
+    except ProviderError as problem:
+        _fail(fetch, description, problem)
+    except Exception:
+        logger.exception("fetch %s failed", fetch.pk)
+        _fail(fetch, description, SiteFault("The site failed, not you. Try again; the operator can see why."))
+    else:
+        _finish(
+            fetch,
+            status=Fetch.Status.SUCCEEDED,
+            progress=f"{len(bars.dates)} rows, {entry['first'][:10]} to {entry['last'][:10]}.",
+            series_id=entry["id"],
+            object_sha256=entry["object"],
+            snapshot=snapshot.pk,
+        )
+    fetch.refresh_from_db()
+    logger.log(
+        logging.INFO if fetch.status == Fetch.Status.SUCCEEDED else logging.WARNING,
+        "fetch %s: %s %s %s %s after %d attempt%s in %.1f s",
+        fetch.pk,
+        description.title,
+        fetch.symbol,
+        fetch.interval,
+        fetch.error or "stored",
+        fetch.attempts,
+        "" if fetch.attempts == 1 else "s",
+        time.monotonic() - began,
+    )
+
+
+class SiteFault(ProviderError):
+    """Nobody's fault but ours."""
+
+
+def _question(fetch: Fetch) -> Question:
+    """The days asked for and those that are there already: the new series takes the place of the old one."""
+    start, end = fetch.start, fetch.end
+    if (held := held_series(fetch)) is not None:
+        first, last = (date.fromisoformat(held[name][:10]) for name in ("first", "last"))
+        start = min(start, first) if start else None
+        end = max(end, last) if end else None
+    return Question(fetch.symbol, fetch.interval, start, end)
+
+
+def held_series(fetch: Fetch) -> dict[str, Any] | None:
+    """The entry of this series in what its owner reads; None where it was never fetched."""
+    current = Snapshot.objects.filter(owner=fetch.user, is_current=True).first()
+    if current is None:
+        return None
+    several = len(providers.find(fetch.provider).intervals) > 1
+    for entry in store.read_manifest(settings.STORE_DIR, current.pk)["series"]:
+        same = (entry.get("provider"), entry["symbol"]) == (fetch.provider, fetch.symbol)
+        if same and (not several or entry["interval"] == fetch.interval):
+            return entry
+    return None
+
+
+def _ask(fetch: Fetch, description: Description, question: Question, began: float) -> Bars:
+    """The provider's answer, asked again after 1, 2 and 4 s where that may help."""
+    scope = throttle.scope_of(description, fetch.user_id)
+    with _key(fetch, description) as key, redaction.hiding(key.values()):
+        for number, pause in enumerate((*BACK_OFF_SECONDS, None), start=1):
+            allowed(fetch.user, description)  # switched off or revoked meanwhile: at once, not at the end
+            if (until := throttle.blocked_until(scope)) is not None:
+                raise RateLimited(f"{description.title} refuses for now: too many calls.", retry_at=until)
+            _say(fetch, f"Asks {description.title}.", attempts=number)
+            try:
+                with connect(description, key, scope, lambda: show_life(fetch)) as connection:
+                    found = _usable(description.fetch(question, connection), question, description)
+                _told(description, None)
+                return found
+            except ProviderError as problem:
+                wait = _wait(problem, pause, began)
+                if wait is None:
+                    if isinstance(problem, RateLimited) and problem.retry_at is not None:
+                        throttle.block(scope, problem.retry_at)
+                    raise
+                _say(fetch, f"{description.title} refuses for now; asked again in {wait:.0f} s.")
+            except Exception:
+                # Here, where the key is hidden: what a library says of its failure may hold it.
+                logger.exception("fetch %s: the adapter of %s failed", fetch.pk, description.name)
+                raise BadResponse(
+                    f"{description.title} answered with something that the site cannot read. Use another provider; "
+                    "the operator can see why."
+                ) from None
+            time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
+
+
+@contextmanager
+def _key(fetch: Fetch, description: Description) -> Iterator[dict[str, str]]:
+    if not description.needs_key:
+        yield {}
+        return
+    with credentials.open_for_fetch(fetch, description) as key:
+        yield key
+
+
+def connect(description: Description, key: dict[str, str], scope: str, lives: Any = lambda: None) -> Connection:
+    """A connection whose calls are counted against the provider's limits."""
+
+    @contextmanager
+    def gate() -> Iterator[None]:
+        with throttle.call(description, scope):
+            lives()
+            yield
+
+    return Connection(description, providers.address_of(description), key, gate)
+
+
+def _wait(problem: ProviderError, pause: float | None, began: float) -> float | None:
+    """Seconds until the next attempt; None for no further one."""
+    if not problem.transient or pause is None:
+        return None
+    wait = pause * random.uniform(0.75, 1.25)
+    if problem.retry_at is not None:
+        wait = max(wait, (problem.retry_at - datetime.now(UTC)).total_seconds())
+    return wait if time.monotonic() - began + wait < RETRIES_END_SECONDS else None
+
+
+def _usable(bars: Bars, question: Question, description: Description) -> Bars:
+    """Raises BadResponse for what no repair could make right; smaller faults are told with the series."""
+    dates = bars.dates.astype(np.int64)
+    wrong = ""
+    if len(dates) > 1 and not np.all(np.diff(dates) > 0):
+        wrong = "dates that are not in order or appear twice"
+    elif any(np.isinf(values).any() for values in bars.columns.values()):
+        wrong = "numbers that are infinite"
+    elif set(checks.PRICES) <= set(bars.columns):
+        prices = np.vstack([bars.columns[name] for name in checks.PRICES])
+        if not np.all(np.isfinite(prices)) or (bars.kind == "equity" and not np.all(prices > 0)):
+            wrong = "prices that are missing, zero or negative"
+    elif not np.isfinite(bars.columns["close"]).any():
+        wrong = "no numbers at all"
+    if wrong:
+        raise BadResponse(
+            f"{description.title} answered for {question.symbol} with {wrong}. Nothing was stored. Try again later, "
+            "or use another provider."
+        )
+    return bars
+
+
+def _keep(fetch: Fetch, description: Description, bars: Bars) -> tuple[Snapshot, dict[str, Any]]:
+    """Put it into the store, and into what its owner reads from now on."""
+    day = "D" if "m" not in bars.interval.removesuffix("mo") and "h" not in bars.interval else "s"
+    first, last = (str(bars.dates[i].astype(f"datetime64[{day}]")) for i in (0, -1))
+    actions = None
+    if bars.actions is not None:
+        columns = {"split": bars.actions.split, "dividend": bars.actions.dividend}
+        actions = store.put_object(arrow_bytes(bars.actions.dates, columns))
+    remarks = []
+    if set(checks.PRICES) <= set(bars.columns):
+        remarks = checks.faults({"date": bars.dates, **bars.columns})
+    entry = {
+        "id": f"{description.name}/{bars.interval}/{fetch.symbol}",
+        "symbol": fetch.symbol,
+        # The last part of VENDOR/TABLE/TICKER is what people call it.
+        "aliases": [fetch.symbol.rpartition("/")[2]] if "/" in fetch.symbol else [],
+        "name": bars.name or fetch.symbol,
+        "kind": bars.kind,
+        "interval": bars.interval,
+        "unit": bars.unit,
+        "exchange": bars.exchange[:30],
+        "adjustment": bars.adjustment,
+        "licence": description.licence,
+        "source": f"{description.title}, fetched {timezone.now():%Y-%m-%d}",
+        "quality": " ".join(remarks),
+        "survivorship": "unknown" if bars.kind == "equity" else "not applicable",
+        "notice": bars.notice,
+        "columns": list(bars.columns),
+        "rows": len(bars.dates),
+        "first": first,
+        "last": last,
+        "object": store.put_object(arrow_bytes(bars.dates, bars.columns)),
+        "actions": actions,
+        "rights": description.rights,
+        "tier": "",
+        "provider": description.name,
+        "currency": bars.currency,
+        "zone": bars.zone,
+    }
+    return store.add_series([entry], user=fetch.user, created_for=f"{description.name} {fetch.symbol}"[:60]), entry
+
+
+# What is told
+
+
+def _fail(fetch: Fetch, description: Description, problem: ProviderError) -> None:
+    _told(description, problem)
+    retry_at = problem.retry_at
+    if retry_at is None and problem.transient:
+        retry_at = timezone.now() + USUAL_PAUSE
+    sentence = str(problem)
+    if isinstance(problem, UnknownSymbol):
+        if nearest := problem.nearest or similar(fetch.symbol, fetch.user):
+            sentence += f" Did you mean {_or(nearest[:3])}?"
+    elif isinstance(problem, RateLimited | QuotaExceeded | ProviderDown):
+        if retry_at is not None:
+            sentence += f" It may be asked again at {retry_at.astimezone(UTC):%H:%M UTC on %d %b}."
+        sentence += _held(fetch) + _instead(fetch.user, description)
+    _finish(
+        fetch,
+        status=Fetch.Status.FAILED,
+        error=problem.kind,
+        message=redaction.redact(sentence),
+        retry_at=retry_at,
+        progress="",
+    )
+
+
+def _told(description: Description, problem: ProviderError | None) -> None:
+    """The provider's light: what only one person's key or symbol caused does not change it."""
+    rows, now = Provider.objects.filter(name=description.name), timezone.now()
+    if problem is None:
+        rows.update(health=Provider.Health.GOOD, last_success=now, retry_at=None, last_error="")
+    elif isinstance(problem, RateLimited):
+        shared = description.limits.per == "site"
+        rows.update(
+            health=Provider.Health.SLOW,
+            last_failure=now,
+            last_error=str(problem),
+            retry_at=problem.retry_at if shared else None,
+        )
+    elif isinstance(problem, ProviderDown | BadResponse):
+        rows.update(health=Provider.Health.DOWN, last_failure=now, last_error=str(problem))
+
+
+def similar(symbol: str, user: Any) -> list[str]:
+    """Up to three symbols of the catalogue, and of this person's own, that look most alike."""
+    import difflib
+
+    whose = Q(snapshot__owner=None) | Q(snapshot__owner=user) if user is not None else Q(snapshot__owner=None)
+    known = set(
+        Series.objects.filter(whose, snapshot__is_current=True).values_list("instrument__symbol", flat=True)
+    ) - {symbol}
+    wanted = symbol.casefold()
+    return sorted(known, key=lambda name: (-difflib.SequenceMatcher(None, wanted, name.casefold()).ratio(), name))[:3]
+
+
+def _held(fetch: Fetch) -> str:
+    held = held_series(fetch)
+    return f" What was fetched before is still there: {held['first'][:10]} to {held['last'][:10]}." if held else ""
+
+
+def _instead(user: Any, description: Description) -> str:
+    """Another provider of the same kind: first those that this person can use at once."""
+    off = set(Provider.objects.filter(enabled=False).values_list("name", flat=True))
+    others = [
+        other
+        for other in providers.ALL.values()
+        if other.name != description.name
+        and other.name not in off
+        and (other.enabled_at_first or Provider.objects.filter(name=other.name, enabled=True).exists())
+        and description.kinds[0] in other.kinds
+    ]
+    for other in others:
+        if user is not None and other.needs_key and credentials.current(user, other.name) is not None:
+            return f" Until then use {other.title}, for which you have a key."
+    for other in others:
+        if not other.needs_key and not other.needs_consent and not other.needs_entitlement:
+            return f" Until then use {other.title}, which needs no key."
+    for other in others:
+        if other.needs_key:
+            return f" Until then use {other.title}: a key is had at {other.key_page}."
+    return " Until then use the catalogue, or upload a file under My datasets."
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _say(fetch: Fetch, progress: str, **values: Any) -> None:
+    show_life(fetch)
+    Fetch.objects.filter(pk=fetch.pk).update(progress=progress, **values)
+
+
+def _finish(fetch: Fetch, **values: Any) -> None:
+    """Only where it is still going on: the sweep may have given it up."""
+    Fetch.objects.filter(pk=fetch.pk, status=Fetch.Status.RUNNING).update(finished=timezone.now(), **values)
+    django_rq.get_connection(QUEUE).delete(_life(fetch))
+
+
+# Lost workers
+
+
+def _life(fetch: Fetch) -> str:
+    return f"fetch:life:{fetch.pk}"
+
+
+def show_life(fetch: Fetch) -> None:
+    django_rq.get_connection(QUEUE).set(_life(fetch), "1", ex=SILENCE_SECONDS)
+
+
+def sweep() -> tuple[int, int]:
+    """(fetches given up because their worker was lost, jobs sent again). Safe at any time, by several at once."""
+    now, lost = timezone.now(), 0
+    connection = django_rq.get_connection(QUEUE)
+    silent = now - timedelta(seconds=SILENCE_SECONDS)
+    for fetch in Fetch.objects.filter(status=Fetch.Status.RUNNING, started__lt=silent):
+        if connection.exists(_life(fetch)):
+            continue
+        lost += Fetch.objects.filter(pk=fetch.pk, status=Fetch.Status.RUNNING).update(
+            status=Fetch.Status.FAILED, error="SiteFault", message=LOST, progress="", finished=now
+        )
+    late = list(
+        Fetch.objects.filter(status=Fetch.Status.QUEUED, created__lt=now - QUEUE_PATIENCE)
+        .order_by("created")
+        .values_list("pk", flat=True)
+    )
+    # As many jobs as there are rows would do; a job too many finds nothing to claim.
+    missing = late if not django_rq.get_queue(QUEUE).count else []
+    for pk in missing:
+        send(pk)
+    return lost, len(missing)

@@ -1,0 +1,17 @@
+"""What do the workers of the queue "fetch" call, and the clock? Jobs carry ids alone."""
+
+from __future__ import annotations
+
+from marketdata import fetching, key_test
+
+
+def fetch(fetch_id: str) -> None:
+    fetching.perform(fetch_id)
+
+
+def check_key(credential_id: int) -> None:
+    key_test.perform(credential_id)
+
+
+def sweep_fetches() -> None:
+    fetching.sweep()

@@ -1,0 +1,80 @@
+"""What do the tests of market data share? Stand-ins of all providers over TLS, behind the site's way out.
+
+Imports that need Django stand inside: pytest may read this file before the settings are loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.providers.server import StandIns
+
+CERTIFICATES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+
+
+@pytest.fixture(scope="session")
+def _way_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+    from tests.providers.proxy import Proxy, certificate
+    from tests.providers.server import HOSTS, StandIns
+
+    file, key = certificate(tmp_path_factory.mktemp("certificate"), HOSTS)
+    stand_ins = StandIns(file, key)
+    proxy = Proxy(stand_ins.port, HOSTS)
+    before = {name: os.environ.get(name) for name in ("HTTPS_PROXY", "NO_PROXY", *CERTIFICATES)}
+    os.environ |= {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}", **dict.fromkeys(CERTIFICATES, file)}
+    os.environ.pop("NO_PROXY", None)
+    yield stand_ins
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    proxy.close()
+    stand_ins.close()
+
+
+@pytest.fixture
+def stand_ins(_way_out: StandIns) -> Iterator[StandIns]:
+    """Every provider, each answering well until the test says otherwise."""
+    _way_out.forget()
+    yield _way_out
+    _way_out.forget()
+
+
+@pytest.fixture
+def alice(db: None) -> Any:
+    from tests.factories import make_user
+
+    return make_user("alice")
+
+
+@pytest.fixture
+def give_key() -> Any:
+    """give_key(user, "tiingo", "the-key")"""
+    from marketdata import credentials, providers
+
+    def give(user: Any, provider: str, key: str) -> Any:
+        description = providers.find(provider)
+        return credentials.set_key(user, description, dict.fromkeys(description.key_fields, key))
+
+    return give
+
+
+@pytest.fixture
+def fetcher(_way_out: StandIns, services: Any, django_db_setup: None) -> Iterator[Any]:
+    """A worker of the queue "fetch" as the site starts it."""
+    import django_rq
+    from rq import Worker
+
+    from playground import processes
+    from tests.conftest import _end, _launch, _wait
+
+    process = _launch("fetcher", processes.worker_command("fetch"))
+    redis = django_rq.get_connection("fetch")
+    _wait("fetcher", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
+    yield process
+    _end(process)
