@@ -191,11 +191,12 @@ class Command(BaseCommand):
                 self._launch(Program(f"{queue} engine", processes.engine_command(queue)))
             if "gpu" in settings.ENGINE_SOCKETS:
                 self._launch(Program("gpu worker", processes.worker_command("gpu")))
-            for number in range(1, settings.FETCH_WORKERS + 1):
-                self._launch(Program(f"fetcher {number}", processes.worker_command("fetch")))
             self._launch(Program("house-keeping", processes.worker_command("default")))
             self._launch(Program("scheduler", processes.cron_command(), output=subprocess.DEVNULL))
             self._wait_for_the_rest()
+            # Nobody fetches before having seen a page: the first Run has the machine until then.
+            for number in range(1, settings.FETCH_WORKERS + 1):
+                self._launch(Program(f"fetcher {number}", processes.worker_command("fetch")))
         self.stdout.write(f"\n  {settings.SITE_URL}\n\nCtrl-C stops everything.")
         self.stdout.flush()
 
