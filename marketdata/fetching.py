@@ -48,6 +48,8 @@ BACK_OFF_SECONDS = (1.0, 2.0, 4.0)
 # No further attempt begins after this, so that a refusal is told within half a minute.
 RETRIES_END_SECONDS = 12.0
 UNFINISHED_EACH = 30
+CATALOGUE_REST = timedelta(hours=1)
+KEPT = timedelta(days=90)
 QUEUE_PATIENCE = timedelta(seconds=20)
 # Longer than anything a fetch does without saying that it lives.
 SILENCE_SECONDS = 60
@@ -68,7 +70,8 @@ def want(
     end: date | None = None,
     run: UUID | None = None,
 ) -> Fetch:
-    """The unfinished fetch of this series: the one there is, or a new one, whose job is sent on commit.
+    """The fetch of this series that is not finished: the one there is, or a new one, whose job is sent on commit.
+    For the catalogue also one that succeeded within the hour.
 
     user: whose key is used and whose data it becomes; None is nobody, who may have what needs no key.
     provider: a name of marketdata.providers.ALL. start, end: first and last day, both included; None for no bound.
@@ -95,7 +98,13 @@ def want(
     same = {"user": owner, "provider": description.name, "symbol": symbol, "interval": interval}
     if (unfinished := Fetch.objects.filter(**same, status__in=UNFINISHED).first()) is not None:
         return unfinished
-    if owner is not None and Fetch.objects.filter(user=owner, status__in=UNFINISHED).count() >= UNFINISHED_EACH:
+    if owner is None:
+        # For everybody the whole series, and once in a while: no visitor keeps the catalogue changing.
+        start = end = None
+        fresh = {"status": Fetch.Status.SUCCEEDED, "finished__gt": timezone.now() - CATALOGUE_REST}
+        if (lately := Fetch.objects.filter(**same, **fresh).first()) is not None:
+            return lately
+    elif Fetch.objects.filter(user=owner, status__in=UNFINISHED).count() >= UNFINISHED_EACH:
         raise QuotaExceeded(f"{UNFINISHED_EACH} of your fetches are not finished. Wait for some of them.")
     try:
         with transaction.atomic():
@@ -247,7 +256,7 @@ def _ask(fetch: Fetch, description: Description, question: Question, began: floa
             except ProviderError as problem:
                 wait = _wait(problem, pause, began)
                 if wait is None:
-                    if isinstance(problem, RateLimited) and problem.retry_at is not None:
+                    if isinstance(problem, RateLimited) and problem.retry_at is not None and not problem.ours:
                         throttle.block(scope, problem.retry_at)
                     raise
                 _say(fetch, f"{description.title} refuses for now; asked again in {wait:.0f} s.")
@@ -386,6 +395,8 @@ def _fail(fetch: Fetch, description: Description, problem: ProviderError) -> Non
 def _told(description: Description, problem: ProviderError | None) -> None:
     """The provider's light: what only one person's key or symbol caused does not change it."""
     rows, now = Provider.objects.filter(name=description.name), timezone.now()
+    if problem is not None and problem.ours:
+        return
     if problem is None:
         rows.update(health=Provider.Health.GOOD, last_success=now, retry_at=None, last_error="")
     elif isinstance(problem, RateLimited):
@@ -482,6 +493,7 @@ def sweep() -> tuple[int, int]:
         .order_by("created")
         .values_list("pk", flat=True)
     )
+    Fetch.objects.filter(finished__lt=now - KEPT).delete()
     # As many jobs as there are rows would do; a job too many finds nothing to claim.
     missing = late if not django_rq.get_queue(QUEUE).count else []
     for pk in missing:

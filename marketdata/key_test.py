@@ -8,7 +8,7 @@ import django_rq
 
 from marketdata import credentials, fetching, providers, redaction, throttle
 from marketdata.models import ProviderCredential
-from marketdata.providers.errors import ProviderError
+from marketdata.providers.errors import ProviderError, SwitchedOff
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ def perform(credential_id: int) -> None:
     description = providers.find(credential.provider)
     said = ""
     try:
+        if not fetching.state_of(description).enabled:
+            raise SwitchedOff(f"{description.title} is switched off on this site, so the key was not tested.")
         with credentials.open_for_test(credential, description) as key, redaction.hiding(key.values()):
             try:
                 scope = throttle.scope_of(description, credential.user_id)

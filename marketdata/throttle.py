@@ -93,13 +93,11 @@ def block(scope: str, until: datetime) -> None:
 def _refusal(provider: Description, limit: int, wait: float) -> RateLimited | QuotaExceeded:
     retry_at = datetime.now(UTC) + timedelta(seconds=wait)
     if limit == 0:
-        return RateLimited(f"Other fetches are waiting for {provider.title}, too.", retry_at=retry_at)
+        return RateLimited(f"Other fetches are waiting for {provider.title}, too.", retry_at=retry_at, ours=True)
     calls, seconds = provider.limits.calls[limit - 1]
     if seconds >= ALLOWANCE_SECONDS:
         span = {3600: "hour", 24 * 3600: "day"}.get(int(seconds), f"{seconds:g} seconds")
-        return QuotaExceeded(
-            f"{provider.title} allows {calls} calls for every {span}, and they are used up.", retry_at=retry_at
-        )
-    return RateLimited(
-        f"{provider.title} allows {calls} calls in {seconds:g} s, and they are used up.", retry_at=retry_at
-    )
+        sentence = f"{provider.title} allows {calls} calls for every {span}, and they are used up."
+        return QuotaExceeded(sentence, retry_at=retry_at, ours=True)
+    sentence = f"{provider.title} allows {calls} calls in {seconds:g} s, and they are used up."
+    return RateLimited(sentence, retry_at=retry_at, ours=True)

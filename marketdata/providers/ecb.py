@@ -13,6 +13,8 @@ CURRENCIES = (
     *("AUD", "BGN", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "GBP", "HKD", "HUF", "IDR", "ILS", "INR", "ISK"),
     *("JPY", "KRW", "MXN", "MYR", "NOK", "NZD", "PHP", "PLN", "RON", "SEK", "SGD", "THB", "TRY", "USD", "ZAR"),
 )
+# Those that the euro has taken the place of, or that it no longer follows.
+FORMER = ("CYP", "EEK", "HRK", "LTL", "LVL", "MTL", "ROL", "RUB", "SIT", "SKK", "TRL")
 
 
 def fetch(question: Question, connection: Connection) -> Bars:
@@ -59,7 +61,7 @@ def spell(symbol: str) -> str:
 def _currency(symbol: str) -> str:
     letters = symbol.replace("/", "").upper()
     letters = letters.removeprefix("EUR") or letters
-    if len(letters) != 3 or not letters.isalpha():
+    if letters not in CURRENCIES + FORMER:
         raise _unknown(symbol)
     return letters
 

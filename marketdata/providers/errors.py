@@ -11,13 +11,15 @@ from datetime import datetime
 
 
 class ProviderError(Exception):
-    """No usable answer. transient: asking again in a moment may help. retry_at: not before then, if that is known."""
+    """No usable answer. transient: asking again in a moment may help. retry_at: not before then, if that is known.
+    ours: the provider was not asked, because our own count of its limits was in the way.
+    """
 
     transient = False
 
-    def __init__(self, sentence: str, *, retry_at: datetime | None = None) -> None:
+    def __init__(self, sentence: str, *, retry_at: datetime | None = None, ours: bool = False) -> None:
         super().__init__(sentence)
-        self.retry_at = retry_at
+        self.retry_at, self.ours = retry_at, ours
 
     @property
     def kind(self) -> str:

@@ -87,6 +87,9 @@ def test_what_may_be_passed_on_goes_into_the_catalogue_even_for_a_guest(stand_in
     assert fetch.status == Fetch.Status.SUCCEEDED and fetch.user is None
     assert "ecb/1d/EURUSD" in series_of(None) & series_of(alice)
     assert fetching.want(alice, "ecb", "EURCHF").user is None
+    assert fetching.want(alice, "ecb", "EUR/USD", start=history("IBM").days[0].astype(object)) == fetch
+    Fetch.objects.filter(pk=fetch.pk).update(finished=timezone.now() - timedelta(hours=2))
+    assert fetching.want(None, "ecb", "EURUSD") != fetch
 
 
 def test_uses_of_a_key_are_on_record(with_key):
@@ -266,6 +269,18 @@ def test_a_person_has_so_many_unfinished_fetches_and_no_more(with_key):
     for wrong in ({"interval": "1m"}, {"start": timezone.now().date(), "end": timezone.now().date() - timedelta(1)}):
         with pytest.raises((NotEntitled, UnknownSymbol)):
             fetching.want(with_key, "tiingo", "AAPL", **wrong)
+
+
+def test_a_program_gets_the_errors_by_the_names_that_fetches_keep():
+    from qfp import data
+
+    from marketdata.providers import errors
+
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ProviderError)
+    ]
+    names = {kind("", []).kind if kind is errors.UnknownSymbol else kind("").kind for kind in kinds} - {"ProviderError"}
+    assert len(names) == 7 and all(issubclass(getattr(data, name), data.DataError) for name in names)
 
 
 # Workers

@@ -126,6 +126,13 @@ def test_a_test_of_the_key_tells_how_it_went_and_leaves_a_use(as_alice, alice, g
     assert CredentialUse.objects.get().outcome == ("succeeded" if key == GOOD else "NotEntitled")
 
 
+def test_a_key_of_a_provider_that_is_switched_off_is_not_tried(alice, give_key, stand_ins):
+    credential = give_key(alice, "lseg", GOOD)
+    key_test.perform(credential.pk)
+    credential.refresh_from_db()
+    assert "switched off" in credential.last_error and not stand_ins.asked
+
+
 def test_consent_is_recorded_with_its_words_and_can_be_withdrawn(as_alice, alice):
     Provider.objects.create(name="yahoo", enabled=True)
     assert "I accept these terms" in as_alice.get(address("provider", "yahoo")).content.decode()
