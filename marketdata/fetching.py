@@ -197,7 +197,9 @@ def perform(fetch_id: str) -> None:
             object_sha256=entry["object"],
             snapshot=snapshot.pk,
         )
-    fetch.refresh_from_db()
+    if (ended := Fetch.objects.filter(pk=fetch.pk).first()) is None:
+        return  # it went with its person's account
+    fetch = ended
     logger.log(
         logging.INFO if fetch.status == Fetch.Status.SUCCEEDED else logging.WARNING,
         "fetch %s: %s %s %s %s after %d attempt%s in %.1f s",
