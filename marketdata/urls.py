@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketdata import views
+from marketdata import upload_urls, views
 
 app_name = "marketdata"
 
@@ -14,4 +14,5 @@ urlpatterns = [
     path("data/instruments/<path:name>", views.instrument, name="instrument"),
     path("data/bars/<path:name>", views.bars, name="bars"),
     path("data/csv/<path:name>", views.download, name="download"),
+    *upload_urls.urlpatterns,
 ]

@@ -42,7 +42,7 @@ MOST_CELLS = 20_000_000
 
 
 def kind_of(content: bytes) -> str:
-    """"csv", "excel", "parquet" or "feather". Raises Refused with what to do instead."""
+    """ "csv", "excel", "parquet" or "feather". Raises Refused with what to do instead."""
     if not content.strip():
         raise Refused("The file is empty.")
     if len(content) > MOST_BYTES:

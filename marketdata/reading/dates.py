@@ -20,8 +20,8 @@ _NAMED = [
     *("%d-%b-%Y", "%d %b %Y", "%d-%b-%y", "%d %b %y", "%d%b%Y", "%d-%B-%Y", "%d %B %Y"),
     *("%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%a, %d %b %Y", "%a %b %d %Y", "%a, %b %d, %Y"),
 ]
-MONTHLY = ["%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y"]
-_COMPACT = ["%Y%m%d", "%d%m%Y", "%m%d%Y", "%Y%m", "%y%m%d"]
+MONTHLY = ["%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y", "%Y%m"]
+_COMPACT = ["%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d"]
 FORMATS = [*_SEPARATED, *_NAMED, *MONTHLY, *_COMPACT]
 EPOCHS = {"epoch_s": "s", "epoch_ms": "ms", "epoch_us": "us", "epoch_ns": "ns"}
 SERIAL = "excel"
@@ -156,7 +156,6 @@ def _number_text(value: float) -> str:
 
 def _read_days(days: list[str], key: str) -> Any:
     """datetime64[us] of every text, or None when one does not fit or lies outside of all reason."""
-    import numpy as np
     import pandas as pd
 
     if key in EPOCHS or key == SERIAL:
@@ -187,7 +186,7 @@ def _has_shape(text: str, key: str) -> bool:
     """A cheap look before pandas is asked."""
     if "%b" in key or "%B" in key:
         return any(letter.isalpha() for letter in text)
-    if key in _COMPACT or key == "%Y":
+    if key in (*_COMPACT, "%Y", "%Y%m"):
         return text.isdigit() and len(text) == {"%Y%m": 6, "%y%m%d": 6, "%Y": 4}.get(key, 8)
     sign = next((sign for sign in "-/." if sign in key), "")
     return text.count(sign) == key.count(sign)
@@ -210,9 +209,11 @@ def _read_numbers(days: list[str], key: str) -> Any:
     if numbers.min() < 1.6e8 * scale or numbers.max() > 4.2e9 * scale:  # 1975 to 2103
         return None
     if key == "epoch_ns":  # floats do not hold nanoseconds exactly; whole numbers do
-        return np.array([int(float(text)) if "." in text else int(text) for text in days]).astype(
-            "datetime64[ns]"
-        ).astype("datetime64[us]")
+        return (
+            np.array([int(float(text)) if "." in text else int(text) for text in days])
+            .astype("datetime64[ns]")
+            .astype("datetime64[us]")
+        )
     return np.round(numbers * (1e6 / scale)).astype("int64").astype("datetime64[us]")
 
 

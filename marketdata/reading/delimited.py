@@ -33,7 +33,8 @@ MISSING = {
 _NUMBER = re.compile(r"[-+(]?\s?[$€£¥]?\s?\d[\d.,'’\s\u00a0\u202f]*(?:[eE][-+]?\d+)?\s?[%KMBTkmbt]?\)?$")
 _DATE = re.compile(
     r"(?:\d{1,4}[-/. ]\d{1,2}[-/. ]\d{1,4}|\d{4}-\d{2}|\d{4} ?-?Q[1-4]|\d{1,2}[- ]?[A-Za-z]{3,9}\.?,?[- ]?\d{2,4}"
-    r"|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|(?:[A-Za-z]{3},? )\d{1,2} [A-Za-z]{3} \d{4}|\d{1,2}:\d{2}(?::\d{2})?)(?:[T ].*)?$"
+    r"|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|(?:[A-Za-z]{3},? )\d{1,2} [A-Za-z]{3} \d{4}|\d{1,2}:\d{2}(?::\d{2})?)"
+    r"(?:[T ].*)?$"
 )
 _SAMPLE_LINES = 60
 _HEADER_LINES = 30  # titles and comments before the header
@@ -104,8 +105,8 @@ def _decode(content: bytes, wanted: str, raw: Raw) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise Refused(
-            f"It cannot be read as {ENCODINGS[encoding]}: line {line} has bytes that mean nothing there. Choose another "
-            "encoding."
+            f"It cannot be read as {ENCODINGS[encoding]}: line {line} has bytes that mean nothing there. Choose "
+            "another encoding."
         ) from None
     if "\0" in text:
         raise Refused("It holds NUL characters: it is no text file. Export the table as CSV, .xlsx or Parquet.")
@@ -207,10 +208,7 @@ def _header(text: str, delimiter: str, wanted: str) -> tuple[list[str] | None, i
         raise Refused(f"It has {width:,} columns; {MOST_COLUMNS} is the limit. Leave out what you do not need.")
     at = next((i for i, (_, cells) in enumerate(rows) if len(cells) == width and any(map(is_typed, cells))), None)
     if at is None:
-        at = next((i for i, (_, cells) in enumerate(rows) if len(cells) == width), 0)
-        if len(rows) < 2 or wanted == "no":
-            raise Refused("No row holds a number or a date.")
-        at += 1
+        raise Refused("No row holds a number or a date.")
     start = rows[at - 1][0] if at else 0
     before = rows[:at]
     if wanted == "no" or not before:

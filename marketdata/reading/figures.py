@@ -96,7 +96,9 @@ def _sample(columns: list[Any]) -> list[str]:
     found: dict[str, None] = {}
     for values in columns:
         step = max(1, len(values) // _SAMPLE)
-        for cell in pc.utf8_trim_whitespace(values[:: 1] if step == 1 else values.take(list(range(0, len(values), step)))):
+        for cell in pc.utf8_trim_whitespace(
+            values[::1] if step == 1 else values.take(list(range(0, len(values), step)))
+        ):
             text = cell.as_py()
             for blank in _BLANKS + "’":
                 text = text.replace(blank, "'" if blank == "’" else " ")
@@ -115,7 +117,9 @@ def parse(values: Any, decimal: str, thousands: str) -> Parsed:
     if decimal == "." and thousands == "":
         plain = text
     else:
-        plain = pc.if_else(pc.match_substring_regex(text, _allowed(decimal, thousands)), _simplify(text, thousands), "?")
+        plain = pc.if_else(
+            pc.match_substring_regex(text, _allowed(decimal, thousands)), _simplify(text, thousands), "?"
+        )
         plain = pc.replace_substring(plain, decimal, ".") if decimal != "." else plain
     good = pc.match_substring_regex(plain, _PLAIN)
     numbers = pc.cast(pc.if_else(good, plain, None), pa.float64())

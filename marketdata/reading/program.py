@@ -71,7 +71,7 @@ def preview(table: Table) -> dict[str, Any]:
         cells = [day.removesuffix(" 00:00:00") if not table.zone else day]
         for values in table.values:
             value = values[place]
-            cells.append(format(float(value), ".12g") if hasattr(values, "dtype") else value.as_py()[:60])
+            cells.append(format(float(value), ".15g") if hasattr(values, "dtype") else value.as_py()[:60])
         rows.append(["" if cell == "nan" else cell for cell in cells])
     return {"names": ["date", *table.names], "rows": rows}
 

@@ -100,7 +100,13 @@ def _find_dates(table: Table, raw: Raw, choices: dict[str, Any]) -> tuple[int, i
     columns = raw.columns
     wanted = _whole(choices.get("date_column"), len(columns))
     wanted_format = str(choices.get("date_format") or "")
-    if wanted_format and wanted_format not in (*dates.FORMATS, *dates.EPOCHS, dates.SERIAL, dates.QUARTERS, dates.TYPED):
+    if wanted_format and wanted_format not in (
+        *dates.FORMATS,
+        *dates.EPOCHS,
+        dates.SERIAL,
+        dates.QUARTERS,
+        dates.TYPED,
+    ):
         raise Refused(f"{wanted_format[:40]!r} is not among the date formats.")
     order = [wanted] if wanted is not None else _likely_dates(raw)
     table.options["date_column"] = {str(n): c.name or f"column {n + 1}" for n, c in enumerate(columns)}
@@ -168,7 +174,9 @@ def _choose_format(table: Table, raw: Raw, number: int, time: int, found: dates.
             {key: dates.in_words(key) for key in found.formats},
         )
     elif found.formats[0] == dates.SERIAL and not table.choices.get("serial"):
-        table.remark("warning", "dates", "The dates are numbers such as Excel counts days. Look whether they are right.")
+        table.remark(
+            "warning", "dates", "The dates are numbers such as Excel counts days. Look whether they are right."
+        )
     elif found.formats[0] in dates.MONTHLY or found.formats[0] == dates.QUARTERS:
         table.remark("note", "dates", "A month, quarter or year is dated on its last day.")
     if time >= 0:
@@ -262,9 +270,7 @@ def _interval_of_times(seconds: float) -> str:
 # Columns
 
 
-def _targets(
-    table: Table, raw: Raw, choices: dict[str, Any], names: list[str], date: int, time: int
-) -> list[str]:
+def _targets(table: Table, raw: Raw, choices: dict[str, Any], names: list[str], date: int, time: int) -> list[str]:
     """Our name for each column; "" leaves it out."""
     wanted = choices.get("names")
     if isinstance(wanted, list) and len(wanted) == len(names):
@@ -332,7 +338,10 @@ def _figures(table: Table, raw: Raw, choices: dict[str, Any], targets: list[str]
     if decimal == thousands:
         raise Refused("The decimal sign and the thousands separator cannot be the same.")
     if raw.choices.get("delimiter") or numeric:
-        table.choices |= {"decimal": decimal if convention.decimal or choices.get("decimal") else "", "thousands": thousands}
+        table.choices |= {
+            "decimal": decimal if convention.decimal or choices.get("decimal") else "",
+            "thousands": thousands,
+        }
     values: list[Any] = []
     for number, column in enumerate(raw.columns):
         if not targets[number]:
@@ -359,8 +368,9 @@ def _looks_numeric(column: Column) -> bool:
     there = text.filter(pc.invert(pc.is_in(text, value_set=pa.array(sorted(delimited.MISSING)))))
     if len(there) == 0:
         return True
-    shape = r"^[-+(]?[ ]?[$€£¥]?[ ]?[-+−]?(\d[\d.,'’ \x{a0}\x{202f}\x{2009}]*|\.\d+)(e[-+]?\d+)?[ ]?[%kmbt]?\)?$|^[-+]?(inf|infinity|∞)$"
-    return pc.mean(pc.cast(pc.match_substring_regex(there, shape), "float64")).as_py() > 0.5
+    endless = r"^[-+]?(inf|infinity|∞)$"
+    shape = r"^[-+(]?[ ]?[$€£¥]?[ ]?[-+−]?(\d[\d.,'’ \x{a0}\x{202f}\x{2009}]*|\.\d+)(e[-+]?\d+)?[ ]?[%kmbt]?\)?$"
+    return pc.mean(pc.cast(pc.match_substring_regex(there, f"{shape}|{endless}"), "float64")).as_py() > 0.5
 
 
 def _numbers_of(table: Table, raw: Raw, number: int, decimal: str, thousands: str) -> Any:
@@ -442,9 +452,7 @@ def _assemble(table: Table, targets: list[str], values: list[Any], lines: Any) -
     table.moments = moments[order]
     taken = pa.array(order)
     table.names = list(columns)
-    table.values = [
-        value[order] if isinstance(value, np.ndarray) else value.take(taken) for value in columns.values()
-    ]
+    table.values = [value[order] if isinstance(value, np.ndarray) else value.take(taken) for value in columns.values()]
     _warn_of_time(table, columns, groups, order, lines)
 
 
@@ -476,11 +484,17 @@ def _check_values(table: Table, columns: dict[str, Any], lines: Any) -> None:
                     "note" if allowed else "stop",
                     "negative",
                     f"{name} is negative or zero"
-                    + ("." if allowed else ", which no share is; spreads, rates and futures can be. Say so if it is meant."),
+                    + (
+                        "."
+                        if allowed
+                        else ", which no share is; spreads, rates and futures can be. Say so if it is meant."
+                    ),
                     lines[values <= 0],
                 )
             if name == "volume" and (values < 0).any():
-                table.remark("stop", "volume", "volume is negative. Mend the file or leave the column out.", lines[values < 0])
+                table.remark(
+                    "stop", "volume", "volume is negative. Mend the file or leave the column out.", lines[values < 0]
+                )
     if all(isinstance(columns.get(name), np.ndarray) for name in ("high", "low")):
         with np.errstate(invalid="ignore"):
             wrong = columns["high"] < columns["low"]
@@ -504,12 +518,12 @@ def _remark_order(table: Table, moments: Any, groups: Any, lines: Any) -> None:
     if len(np.unique(groups)) > 1:
         table.remark("note", "order", "The rows are sorted by date and symbol.")
     elif len(late):
-        table.remark("warning", "order", "Rows that are older than one before them; all are sorted by date.", lines[late])
+        table.remark(
+            "warning", "order", "Rows that are older than one before them; all are sorted by date.", lines[late]
+        )
 
 
-def _check_duplicates(
-    table: Table, columns: dict[str, Any], moments: Any, groups: Any, order: Any, lines: Any
-) -> Any:
+def _check_duplicates(table: Table, columns: dict[str, Any], moments: Any, groups: Any, order: Any, lines: Any) -> Any:
     """Which rows (in order) stay: all, or one for each moment if that was chosen."""
     import numpy as np
 
@@ -560,7 +574,9 @@ def _warn_of_time(table: Table, columns: dict[str, Any], groups: Any, order: Any
         rows = np.flatnonzero(groups[order] == group)
         gaps = np.diff(moments[rows].astype("int64"))
         if table.interval not in ("1y", "3mo", "irregular") and len(gaps) and gaps.max() > LONG_GAP:
-            table.remark("warning", "gap", "Nothing for more than a year before this row.", own[rows[1:][gaps > LONG_GAP]])
+            table.remark(
+                "warning", "gap", "Nothing for more than a year before this row.", own[rows[1:][gaps > LONG_GAP]]
+            )
         close = columns.get("close")
         if isinstance(close, np.ndarray) and len(rows) > 1:
             prices = close[order][rows]

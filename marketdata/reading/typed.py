@@ -36,7 +36,9 @@ def read_excel(content: bytes, choices: dict[str, Any]) -> Raw:
     raw.choices |= {"sheet": sheet}
     raw.options["sheet"] = {name: name for name in sheets}
     if len(sheets) > 1 and not wanted:
-        raw.warnings.append(f"The workbook has {len(sheets)} sheets; “{sheet}” is read. Choose another if it is not it.")
+        raw.warnings.append(
+            f"The workbook has {len(sheets)} sheets; “{sheet}” is read. Choose another if it is not it."
+        )
     _from_cells(raw, found[sheet], str(choices.get("header") or ""))
     return raw
 
