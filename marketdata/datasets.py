@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
@@ -81,7 +82,7 @@ def add_version(user: Any, name: str, **values: Any) -> DatasetVersion:
 
 def lock(user: Any) -> None:
     """One after the other for the same account, until the transaction ends."""
-    type(user).objects.select_for_update(no_key=True).get(pk=user.pk)
+    get_user_model().objects.select_for_update(no_key=True).get(pk=user.pk)
 
 
 def entry_of(version: DatasetVersion, place: str, newest: bool) -> dict[str, Any]:
@@ -252,7 +253,7 @@ def _users_of(dataset: Dataset) -> Iterable[Any]:
     found = Series.objects.filter(
         series_id__startswith=name, snapshot__is_current=True, snapshot__owner__isnull=False
     ).exclude(snapshot__owner=dataset.owner)
-    users = type(dataset.owner).objects.filter(pk__in=found.values("snapshot__owner"))
+    users = get_user_model().objects.filter(pk__in=found.values("snapshot__owner"))
     return list(users)
 
 
