@@ -74,6 +74,7 @@ def read(content: bytes, choices: dict[str, Any]) -> Raw:
     raw = Raw([], None)
     text = _decode(content, str(choices.get("encoding") or ""), raw)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = re.sub(r"(?m)^ +$", "", text)
     _refuse_endless_lines(text)
     delimiter = str(choices.get("delimiter") or "") or _delimiter(text)
     if delimiter not in DELIMITERS:

@@ -27,7 +27,7 @@ def test_semicolon_and_decimal_comma_file_goes_through_the_wizard_and_into_a_run
     expect(page.get_by_label("Decimal sign")).to_have_value(",")
     expect(page.get_by_label("Form of the dates")).to_have_value("%d.%m.%Y")
     expect(page.get_by_role("cell", name="1325.09")).to_be_visible()
-    page.get_by_role("textbox", name="Name of Stücke").fill("shares")
+    page.get_by_label("Name of Stücke").fill("shares")
     page.get_by_role("button", name="Show the rows again").click()
     expect(page.get_by_role("columnheader", name="shares")).to_be_visible(timeout=20_000)
     page.get_by_role("button", name="Store as version 1").click()
