@@ -43,6 +43,7 @@ def main() -> None:
 def answer(table: Table) -> dict[str, Any]:
     """What the site is told: everything but the columns themselves."""
     ready = table.moments is not None and bool(table.names)
+    columns = zip(table.names, table.values, strict=True) if ready else []
     return {
         "kind": table.kind,
         "choices": table.choices,
@@ -52,28 +53,33 @@ def answer(table: Table) -> dict[str, Any]:
         "sources": table.sources,
         "rows": len(table.moments) if ready else 0,
         "columns": [
-            {"name": name, "holds": "number" if hasattr(values, "dtype") else "text"}
-            for name, values in zip(table.names, table.values, strict=True)
+            {"name": name, "holds": "number" if hasattr(values, "dtype") else "text"} for name, values in columns
         ],
         "interval": table.interval,
         "zone": table.zone,
         "first": str(table.moments[0]) if ready and len(table.moments) else "",
         "last": str(table.moments[-1]) if ready and len(table.moments) else "",
-        "preview": preview(table) if ready else {"names": [], "rows": []},
+        "preview": preview(table),
     }
 
 
 def preview(table: Table) -> dict[str, Any]:
-    """The first rows as they were understood, as text."""
+    """The first rows as they were understood, as text; their dates as written where those are still a question."""
+    if table.moments is None:
+        return {"names": ["date", *table.names], "rows": [[_shown(cell) for cell in row] for row in table.unplaced]}
     rows = []
-    for place in range(min(FIRST_ROWS, len(table.moments))):
+    for place in range(min(FIRST_ROWS, len(table.moments)) if table.values else 0):
         day = str(table.moments[place]).replace("T", " ").removesuffix(".000000")
-        cells = [day.removesuffix(" 00:00:00") if not table.zone else day]
-        for values in table.values:
-            value = values[place]
-            cells.append(format(float(value), ".15g") if hasattr(values, "dtype") else value.as_py()[:60])
-        rows.append(["" if cell == "nan" else cell for cell in cells])
+        cells = [_shown(values[place]) for values in table.values]
+        rows.append([day.removesuffix(" 00:00:00") if not table.zone else day, *cells])
     return {"names": ["date", *table.names], "rows": rows}
+
+
+def _shown(cell: Any) -> str:
+    if hasattr(cell, "as_py"):
+        return str(cell.as_py())[:60]
+    text = format(float(cell), ".15g") if cell.dtype.kind == "f" else str(cell)
+    return "" if text in ("nan", "NaT") else text
 
 
 def write_columns(table: Table, folder: Path) -> None:

@@ -39,6 +39,7 @@ class Table:
     names: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)  # numpy float64 or Arrow text, as sorted
     moments: Any = None  # numpy datetime64[us], as sorted
+    unplaced: list[list[Any]] = field(default_factory=list)  # the first rows, where the dates are still a question
     interval: str = ""
     zone: str = ""
 
@@ -86,6 +87,7 @@ def understand(content: bytes, choices: dict[str, Any]) -> Table:
         targets = _name_by_figures(table, raw, targets, values)
     _describe(table, raw, targets, values)
     if moments is None or moments.values is None:
+        _show_unplaced(table, raw, date, targets, values)
         return table
     lines = _place_in_time(table, raw, choices, moments)
     _assemble(table, targets, values, lines)
@@ -423,6 +425,14 @@ def _describe(table: Table, raw: Raw, targets: list[str], values: list[Any]) -> 
     table.choices["names"] = [source["target"] for source in table.sources]
 
 
+def _show_unplaced(table: Table, raw: Raw, date: int, targets: list[str], values: list[Any]) -> None:
+    """The first rows as they stand in the file, with the dates as they are written."""
+    kept = [n for n, name in enumerate(targets) if name]
+    table.names = [targets[n] for n in kept]
+    for place in range(min(FIRST_ROWS, len(raw.lines))):
+        table.unplaced.append([raw.columns[date].values[place], *(values[n][place] for n in kept)])
+
+
 # The table
 
 
@@ -545,7 +555,8 @@ def _check_duplicates(table: Table, columns: dict[str, Any], moments: Any, group
     place = int(np.flatnonzero(again)[0])
     day = str(sorted_moments[place])[:16].replace("T", " ").removesuffix(" 00:00")
     text = f"{day} stands in rows {int(lines[order[place - 1]])} and {int(lines[order[place]])}"
-    text += f"; {differing:,} such rows have other values." if differing else " with the same values."
+    rows = "row has" if differing == 1 else "rows have"
+    text += f"; {differing:,} such {rows} other values." if differing else " with the same values."
     wanted = table.choices["duplicates"]
     if wanted == "first":
         keep = ~again

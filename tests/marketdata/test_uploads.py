@@ -112,6 +112,7 @@ def test_wizard_asks_shows_the_rows_again_and_stores_only_what_was_shown(alice, 
     client, page = client_of(alice), f"/data/mine/uploads/{upload.pk}/"
     shown = client.get(page).content.decode()
     assert "Every date fits more than one order" in shown
+    assert '<td class="nowrap">01/01/2024</td><td class="number">100.5</td>' in shown
     assert "Store as version" not in shown
 
     def post(**form: str) -> str:
