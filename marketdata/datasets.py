@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
+from qfp import objects
 
 from marketdata import store
 from marketdata.models import Dataset, DatasetVersion, Series
@@ -257,7 +259,16 @@ def _users_of(dataset: Dataset) -> Iterable[Any]:
     return list(users)
 
 
-def original_of(version: DatasetVersion) -> Any:
+def object_of(version: DatasetVersion) -> Path | None:
+    """The path of the table itself, brought from object storage if need be; None when it is not in the store."""
+    path = objects.object_path(settings.STORE_DIR, version.object_sha256)
+    snapshot = store.current_snapshot_id(version.dataset.owner)
+    if not path.is_file() and snapshot is not None:
+        store.make_local(snapshot)
+    return path if path.is_file() else None
+
+
+def original_of(version: DatasetVersion) -> Path | None:
     """The path of the file as it was sent, or None when its days are over."""
     path = settings.UPLOADS_DIR / "originals" / version.original_sha256
     return path if version.original_until and version.original_until > timezone.now() and path.is_file() else None

@@ -6,7 +6,6 @@ import json
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import RequestDataTooBig
@@ -17,7 +16,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
-from qfp import objects
 
 from marketdata import datasets, uploads
 from marketdata.datasets import Refusal
@@ -374,8 +372,8 @@ def _version(found: Dataset, number: int) -> DatasetVersion:
 
 
 def _csv(version: DatasetVersion) -> StreamingHttpResponse:
-    path = objects.object_path(settings.STORE_DIR, version.object_sha256)
-    if not path.is_file():
+    path = datasets.object_of(version)
+    if path is None:
         raise Http404
     response = StreamingHttpResponse(csv_lines(path, version.zone), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{version.dataset.name}-{version.number}.csv"'
