@@ -34,6 +34,7 @@ MOST_UNFINISHED = 5
 JOB_SECONDS = 120
 # A worker that has not said anything for so long has died.
 LOST_AFTER = timedelta(seconds=JOB_SECONDS + 30)
+MOST_ATTEMPTS = 10
 RECEIVING_DAYS, ASKING_DAYS = 1, 7
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 ORIGINALS = "originals"
@@ -229,7 +230,8 @@ def process(upload_id: UUID | str) -> None:
         _settle(upload, str(refusal))
     except TryLater as reason:
         logger.warning("upload %s: %s", upload.pk, reason)
-        # Left as it is: the sweeper sends it again.
+        # The sweeper sends it again, at its next round.
+        Upload.objects.filter(pk=upload.pk, status=upload.status).update(changed=timezone.now() - LOST_AFTER)
 
 
 def _ask(upload: Upload, found: dict[str, Any]) -> None:
@@ -295,8 +297,7 @@ def sweep_uploads() -> int:
     """Send again what a worker lost, forget what nobody came back for, remove originals whose days are over."""
     now = timezone.now()
     for upload in Upload.objects.filter(status__in=WORKING, changed__lt=now - LOST_AFTER):
-        Upload.objects.filter(pk=upload.pk).update(changed=now)
-        _send(upload)
+        _send_again(upload)
     stale = Upload.objects.filter(status=Upload.Status.RECEIVING, changed__lt=now - timedelta(days=RECEIVING_DAYS))
     ended = Upload.objects.filter(status__in=(Upload.Status.ASKING, Upload.Status.REFUSED, Upload.Status.DONE))
     removed = 0
@@ -313,6 +314,17 @@ def sweep_uploads() -> int:
             if path.name not in names and path.stat().st_mtime < day_old:
                 path.unlink(missing_ok=True)
     return removed
+
+
+def _send_again(upload: Upload) -> None:
+    """A worker was lost with it, or the engine was away; a file that takes every worker along is given up."""
+    attempts = int(upload.reading.get("attempts", 1)) + 1
+    if attempts > MOST_ATTEMPTS:
+        _settle(upload, "Reading it failed again and again, which may be a fault of ours. Try again later.")
+        return
+    reading = {**upload.reading, "attempts": attempts}
+    Upload.objects.filter(pk=upload.pk).update(changed=timezone.now(), reading=reading)
+    _send(upload)
 
 
 def next_number(user: Any, name: str) -> int:

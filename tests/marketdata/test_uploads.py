@@ -432,6 +432,13 @@ def test_original_is_a_download_for_thirty_days(alice, dataset):
     assert client.get("/data/mine/sets/gold/1/original").status_code == 404
 
 
+def test_catalogue_pages_know_the_dataset(alice, bob, dataset):
+    client = client_of(alice)
+    assert b"mine/gold" in client.get("/data/", {"q": "gold"}).content
+    assert client.get("/data/instruments/mine/gold@1").status_code == 200
+    assert client_of(bob).get("/data/instruments/mine/gold@1").status_code == 404
+
+
 # House-keeping
 
 
@@ -447,6 +454,11 @@ def test_sweeper_sends_lost_work_again_and_forgets_what_nobody_finished(
         assert uploads.sweep_uploads() == 1
     assert len(callbacks) == 1
     assert list(Upload.objects.values_list("pk", flat=True)) == [lost.pk]
+    for _ in range(uploads.MOST_ATTEMPTS):
+        Upload.objects.filter(pk=lost.pk).update(changed=old)
+        uploads.sweep_uploads()
+    lost.refresh_from_db()
+    assert (lost.status, "again and again" in lost.problem) == (Upload.Status.REFUSED, True)
     assert not uploads.path_of(waiting).exists()
 
 
@@ -459,3 +471,4 @@ def test_engine_that_is_away_refuses_no_file(alice, tmp_path):
     finally:
         settings.ENGINE_SOCKET = usual
     assert Upload.objects.get().status == Upload.Status.LOOKING
+    assert Upload.objects.get().changed < timezone.now() - uploads.LOST_AFTER  # the next sweep sends it again
