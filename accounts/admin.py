@@ -108,6 +108,9 @@ class PlanAdmin(admin.ModelAdmin):
                     "max_projects",
                     "sessions",
                     "session_idle_minutes",
+                    "dataset_mb",
+                    "max_datasets",
+                    "dataset_versions",
                 )
             },
         ),

@@ -56,6 +56,12 @@ class Plan(models.Model):
         "GPU seconds a day", default=0, help_text="0 is no GPU. A run counts from the start of its program to its end."
     )
 
+    dataset_mb = models.PositiveIntegerField(
+        "MB of own datasets", default=0, help_text="All versions together, as stored; 0 is no uploads."
+    )
+    max_datasets = models.PositiveIntegerField("datasets", default=0)
+    dataset_versions = models.PositiveIntegerField("versions of a dataset", default=0)
+
     objects = PlanQuerySet.as_manager()
 
     class Meta:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from marketdata import provider_urls, views
+from marketdata import provider_urls, upload_urls, views
 
 app_name = "marketdata"
 
@@ -15,4 +15,5 @@ urlpatterns = [
     path("data/bars/<path:name>", views.bars, name="bars"),
     path("data/csv/<path:name>", views.download, name="download"),
     *provider_urls.urlpatterns,
+    *upload_urls.urlpatterns,
 ]

@@ -12,12 +12,16 @@ django_application = get_asgi_application()  # loads the apps; only then may the
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
+from playground.bodies import LimitedBodies  # noqa: E402
 from playground.sockets import SameOrigin, no_such_socket  # noqa: E402
 from runner.routing import websocket_urlpatterns  # noqa: E402
 
+# The largest file that can be sent, and the form around it.
+MOST_BODY_BYTES = 26_000_000
+
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": LimitedBodies(django_application, MOST_BODY_BYTES),
         # Browsers send Origin with every socket; a page of another site must not speak with our cookies.
         "websocket": SameOrigin(AuthMiddlewareStack(URLRouter([*websocket_urlpatterns, no_such_socket]))),
     }

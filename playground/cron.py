@@ -9,6 +9,7 @@ from rq import Queue, cron
 from rq.serializers import JSONSerializer
 
 from marketdata import jobs as market_data
+from marketdata.uploads import sweep_uploads
 from runner import jobs
 
 # RQ's scheduler makes its queues with pickle, and has no setting for it. Whoever can write to Redis could then have
@@ -19,3 +20,4 @@ cron.register(jobs.sweep_runs, queue_name="default", interval=15, result_ttl=60,
 cron.register(market_data.sweep_fetches, queue_name="default", interval=30, result_ttl=60, job_timeout=120)
 cron.register(jobs.collect_layers, queue_name="default", interval=1800, result_ttl=60, job_timeout=600)
 cron.register(jobs.expire_guest_projects, queue_name="default", interval=3600, result_ttl=60, job_timeout=600)
+cron.register(sweep_uploads, queue_name="default", interval=60, result_ttl=60, job_timeout=600)

@@ -51,6 +51,8 @@ STARTER_TIER_C = environment.boolean("STARTER_TIER_C", True)
 SANDBOX_HOST = environment.text("SANDBOX_HOST", socket.gethostname())
 RUNS_DIR = DATA_DIR / "runs"
 MAIL_DIR = DATA_DIR / "mail"
+UPLOADS_DIR = environment.path("UPLOADS_DIR", DATA_DIR / "uploads")
+UPLOAD_DAYS = environment.whole_number("UPLOAD_DAYS", 30, 1, 3650)
 
 SITE_ENV = environment.choice("PLAYGROUND_ENV", ("development", "production"), "development")
 PRODUCTION = SITE_ENV == "production"
@@ -196,8 +198,8 @@ CHANNEL_LAYERS = {
     }
 }
 
-# Jobs: the queues of runs hold what users start, "parallel" the chunks that qfp.pmap hands to further boxes, "default"
-# the house-keeping that the scheduler orders
+# Jobs: the queues of runs hold what users start, "parallel" the chunks that qfp.pmap hands to further boxes, "fetch"
+# data on its way in, "default" the house-keeping that the scheduler orders
 
 RQ_QUEUES = {
     name: {

@@ -49,7 +49,7 @@ OF_THE_SITE = (
     "PACKAGE_SDISTS PACKAGE_SECONDS PACKAGE_UNPACKED_MB PACKAGE_YOUNGEST_DAYS "
     "PLAYGROUND_ENV PLAYGROUND_SUPERVISOR PORT REDIS_URL SECRET_KEY SECURE_SSL_REDIRECT "
     "SANDBOX_BACKEND SANDBOX_CLAIM SANDBOX_IMAGE SANDBOX_NAMESPACE SANDBOX_RUNTIME "
-    "SITE_URL STATIC_ROOT STORE_DIR TRUSTED_PROXIES "
+    "SITE_URL STATIC_ROOT STORE_DIR TRUSTED_PROXIES UPLOADS_DIR UPLOAD_DAYS "
     "BLOOMBERG_APPLICATION BLOOMBERG_PYTHON BLOOMBERG_SERVER CREDENTIAL_KEYS_FILE FETCH_WORKERS PROVIDER_URLS"
 ).split()
 START_SECONDS = 60.0
@@ -294,7 +294,7 @@ def worker(services: Any, django_db_setup: None, engine: Any) -> Iterator[subpro
 
     from playground import processes
 
-    process = _launch("worker", processes.worker_command(f"host-{settings.SANDBOX_HOST}", "runs"))
+    process = _launch("worker", processes.worker_command(f"host-{settings.SANDBOX_HOST}", "runs", "fetch"))
     redis = django_rq.get_connection("runs")
     _wait("worker", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
     yield process

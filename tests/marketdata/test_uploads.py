@@ -1,0 +1,474 @@
+"""From a file in somebody's hands to a dataset that code reads: pages, boxes, quotas, sharing, hostile files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+from qfp import objects
+
+from marketdata import datasets, store, uploads
+from marketdata.boxed_reading import NotRead, Reading, arrow_object, checked_found
+from marketdata.datasets import Refusal
+from marketdata.exporting import safe_cell
+from marketdata.models import Dataset, DatasetVersion, Series, Upload
+from tests.factories import make_user
+from tests.marketdata.workbooks import bomb, workbook
+
+FIXTURES = Path(__file__).resolve().parent.parent / "data" / "uploads"
+CSV = b"Date,Close,Note\n2024-01-02,1.5,=1+1\n2024-01-03,2.5,fine\n2024-01-04,,-3\n"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alice():
+    return make_user("alice")
+
+
+@pytest.fixture
+def bob():
+    return make_user("bob")
+
+
+def client_of(user: Any) -> Client:
+    client = Client()
+    client.force_login(user, backend="accounts.backends.AccountBackend")
+    return client
+
+
+def send(user: Any, content: bytes, filename: str = "prices.csv", name: str = "") -> Upload:
+    """Received, and looked at in a box as a worker would do it."""
+    upload = uploads.begin(user, name=name, filename=filename, size=len(content))
+    for start in range(0, len(content), uploads.PIECE_BYTES):
+        upload = uploads.append(upload, start, content[start : start + uploads.PIECE_BYTES])
+    uploads.process(upload.pk)
+    upload.refresh_from_db()
+    return upload
+
+
+def keep(upload: Upload, **choices: Any) -> DatasetVersion:
+    assert uploads.choose(upload, {**upload.reading, **choices}, confirm=True)
+    uploads.process(upload.pk)
+    upload.refresh_from_db()
+    assert upload.status == Upload.Status.DONE, upload.problem or upload.found
+    assert upload.version is not None
+    return upload.version
+
+
+@pytest.fixture
+def dataset(alice: Any, engine: Any) -> DatasetVersion:
+    return keep(send(alice, CSV, name="gold"))
+
+
+def stored(version: DatasetVersion) -> dict[str, list[Any]]:
+    path = objects.object_path(settings.STORE_DIR, version.object_sha256)
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all().to_pydict()
+
+
+def ids_of(user: Any) -> list[str]:
+    series = Series.objects.filter(snapshot__owner=user, snapshot__is_current=True, series_id__contains="@")
+    return sorted(series.values_list("series_id", flat=True))
+
+
+# From the file to the dataset
+
+
+def test_german_file_becomes_a_dataset_that_the_owners_next_run_finds(alice, engine):
+    upload = send(alice, (FIXTURES / "xetra_german.csv").read_bytes(), "Börse.csv", "xetra")
+    assert (upload.status, upload.found["rows"], upload.found["questions"]) == (Upload.Status.ASKING, 30, [])
+    assert upload.found["preview"]["rows"][0] == ["2024-01-02", "1300", "1341.34", "1280.5", "1325.09", "100000"]
+    version = keep(upload)
+    assert stored(version)["close"][0] == 1325.09
+    assert (version.rows, version.interval, str(version.first.date())) == (30, "1d", "2024-01-02")
+    assert (
+        version.object_sha256
+        == hashlib.sha256(objects.object_path(settings.STORE_DIR, version.object_sha256).read_bytes()).hexdigest()
+    )
+    manifest = store.read_manifest(settings.STORE_DIR, store.current_snapshot_id(alice))
+    entry = next(entry for entry in manifest["series"] if entry["id"] == "mine/xetra@1")
+    assert (entry["aliases"], entry["rights"]) == (["mine/xetra"], "personal")
+    assert "mine/xetra@1" not in json.dumps(store.read_manifest(settings.STORE_DIR, store.current_snapshot_id()))
+    assert datasets.original_of(version).read_bytes() == (FIXTURES / "xetra_german.csv").read_bytes()
+
+
+def test_wizard_asks_shows_the_rows_again_and_stores_only_what_was_shown(alice, engine):
+    upload = send(alice, (FIXTURES / "ambiguous.csv").read_bytes(), "ambiguous.csv")
+    client, page = client_of(alice), f"/data/mine/uploads/{upload.pk}/"
+    shown = client.get(page).content.decode()
+    assert "Every date fits more than one order" in shown
+    assert '<td class="nowrap">01/01/2024</td><td class="number">100.5</td>' in shown
+    assert "Store as version" not in shown
+
+    def post(**form: str) -> str:
+        client.post(page + "choices", form)
+        uploads.process(upload.pk)
+        return client.get(page).content.decode()
+
+    shown = post(date_format="%d/%m/%Y", name_1="price", do="keep")
+    assert "Store as version 1" in shown  # it was not shown before, so it is not stored yet
+    assert '<td class="nowrap">2024-01-01</td><td class="number">100.5</td>' in shown
+    assert "is stored" in post(date_format="%d/%m/%Y", name_1="price", do="keep")
+    version = DatasetVersion.objects.get(dataset__owner=alice, dataset__name="ambiguous")
+    assert (version.columns, version.reading["date_format"]) == (["price"], "%d/%m/%Y")
+    assert [str(day)[:10] for day in stored(version)["date"][8:10]] == ["2024-01-09", "2024-02-01"]
+
+
+def test_other_delimiter_forgets_what_was_found_under_the_old_one(alice, engine):
+    upload = send(alice, b"date;a,b\n2024-01-02;1,5\n2024-01-03;2,5\n")
+    assert upload.reading["names"] == ["date", "a_b"]
+    client_of(alice).post(f"/data/mine/uploads/{upload.pk}/choices", {"delimiter": ",", "name_1": "x", "do": "look"})
+    uploads.process(upload.pk)
+    upload.refresh_from_db()
+    assert upload.found["remarks"][0]["level"] == "stop"  # "2024-01-02;1" is no date
+    assert [source["name"] for source in upload.found["sources"]] == ["date;a", "b"]
+
+
+def test_second_version_is_the_newest_and_the_first_stays_readable(alice, dataset):
+    second = keep(send(alice, CSV + b"2024-01-05,4,x\n", name="gold"))
+    assert second.number == 2
+    assert ids_of(alice) == ["mine/gold@1", "mine/gold@2"]
+    manifest = store.read_manifest(settings.STORE_DIR, store.current_snapshot_id(alice))
+    aliases = {entry["id"]: entry["aliases"] for entry in manifest["series"] if "@" in entry["id"]}
+    assert aliases == {"mine/gold@1": [], "mine/gold@2": ["mine/gold"]}
+    again = send(alice, CSV + b"2024-01-05,4,x\n", name="gold")
+    assert (again.status, "this very file" in again.problem) == (Upload.Status.REFUSED, True)
+    datasets.delete_version(DatasetVersion.objects.get(number=2))
+    assert ids_of(alice) == ["mine/gold@1"]
+    with pytest.raises(Refusal, match="only version"):
+        datasets.delete_version(dataset)
+
+
+def test_excel_file_is_read_with_its_sheet(alice, engine):
+    rows = [["My prices"], ["Date", "Close"], ["02.01.2024", 1.5], ["15.01.2024", 2.5]]
+    upload = send(alice, workbook(rows), "prices.xlsx")
+    assert (upload.kind, upload.reading["sheet"]) == ("excel", "Prices")
+    assert stored(keep(upload))["close"] == [1.5, 2.5]
+
+
+# Receiving
+
+
+def test_pieces_go_on_where_they_stopped_and_a_changed_file_is_noticed(alice):
+    client, content = client_of(alice), CSV * 2
+    asked = {"filename": "a.csv", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+    def begin() -> dict[str, Any]:
+        return client.post("/data/mine/uploads", json.dumps(asked), content_type="application/json").json()
+
+    def piece(start: int, body: bytes) -> Any:
+        where = f"{begun['pieces']}?offset={start}"
+        return client.post(where, body, content_type="application/octet-stream")
+
+    begun = begin()
+    assert begun["received"] == 0
+    assert piece(0, content[:50]).json() == {"received": 50, "done": False}
+    repeated = piece(0, content[:50])
+    assert (repeated.status_code, repeated.json()) == (409, {"received": 50})
+    assert begin()["received"] == 50  # the page was closed, and the same file chosen again
+    assert piece(50, content[50:] + b"more").status_code == 409
+    assert piece(50, content[50:-1] + b"X").json()["done"] is True
+    upload = Upload.objects.get()
+    assert (upload.status, "changed on the way" in upload.problem) == (Upload.Status.REFUSED, True)
+
+
+def test_plain_form_receives_a_whole_file(alice):
+    file = SimpleUploadedFile("../../etc/My Prices.csv", CSV)
+    answer = client_of(alice).post("/data/mine/", {"file": file, "name": ""})
+    upload = Upload.objects.get()
+    assert (answer.status_code, answer.url) == (302, f"/data/mine/uploads/{upload.pk}/")
+    assert (upload.filename, upload.dataset_name, upload.status) == ("My Prices.csv", "my-prices", "looking")
+    assert uploads.path_of(upload).read_bytes() == CSV
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../../../etc/cron.d/x.csv", "x.csv"),
+        ("..\\..\\x.csv", "x.csv"),
+        ("%2e%2e%2fx.csv", "x.csv"),
+        ("a\0b\x1b.csv ", "ab.csv"),
+        ("n" * 300 + ".csv", "n" * 96 + ".csv"),
+        (".htaccess", "htaccess"),
+        ("../", "file"),
+    ],
+)
+def test_only_the_cleaned_base_of_a_name_is_shown(name, shown):
+    assert uploads.clean_filename(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("filename", "size", "name", "reason"),
+    [
+        ("x.pkl", 10, "", "not of a kind"),
+        ("x.xlsm", 10, "", "not of a kind"),
+        ("x.h5", 10, "", "not of a kind"),
+        ("x.csv", 25_000_001, "", "25 MB is the limit"),
+        ("x.csv", 0, "", "empty"),
+        ("x.csv", 10, "../up", "small letters"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_it_is_sent(alice, filename, size, name, reason):
+    with pytest.raises(Refusal, match=reason):
+        uploads.begin(alice, name=name, filename=filename, size=size)
+
+
+def test_plan_limits_datasets_versions_and_bytes(alice, dataset):
+    alice.plan.max_datasets = 1
+    with pytest.raises(Refusal, match="1 datasets, the limit"):
+        uploads.begin(alice, name="other", filename="a.csv", size=5)
+    alice.plan.dataset_versions = 1
+    with pytest.raises(Refusal, match="has 1 versions"):
+        uploads.begin(alice, name="gold", filename="a.csv", size=5)
+    alice.plan.dataset_mb, alice.plan.max_datasets = 0, 0
+    with pytest.raises(Refusal, match="no uploads"):
+        uploads.begin(alice, name="gold", filename="a.csv", size=5)
+
+
+# Hostile files
+
+
+def parquet_bomb() -> bytes:
+    zeros = pa.chunked_array([pa.array(np.zeros(1_000_000, np.int8))] * 150)
+    content = io.BytesIO()
+    pq.write_table(pa.table({"date": zeros, "close": zeros}), content)
+    return content.getvalue()
+
+
+DOCTYPE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><worksheet>&a;</worksheet>'
+
+
+@pytest.mark.parametrize(
+    ("make", "filename", "reason"),
+    [
+        (bomb, "bomb.xlsx", "fold when it is unpacked"),
+        (parquet_bomb, "bomb.parquet", "150,000,000 rows; 5,000,000 is the limit"),
+        (lambda: workbook([], sheet=DOCTYPE), "xxe.xlsx", "declares XML entities"),
+        (lambda: workbook([["a"]], {"xl/vbaProject.bin": "x"}), "macro.xlsx", "holds macros"),
+        (lambda: workbook([["a"]], {"xl/externalLinks/externalLink1.xml": "<x/>"}), "link.xlsx", "other files"),
+        (lambda: b"PAR1" + b"\x00" * 20 + b"\xff\xff\xff\x7fPAR1", "footer.parquet", "footer cannot be read"),
+        (lambda: b"\x80\x04cos\nsystem\n(S'id'\ntR.", "pickle.csv", "pickle"),
+        (lambda: b",".join(b"c%d" % n for n in range(1_000_000)), "wide.csv", "200 is the limit"),
+        (lambda: b"date,close\n" + b"1,2\n" * 5_000_001, "rows.csv", "5,000,000 is the limit"),
+        (lambda: b"\xd0\xcf\x11\xe0" + b"\0" * 600, "secret.xlsx", "password"),
+    ],
+)
+def test_hostile_file_is_refused_with_the_reason_and_its_bytes_go(alice, engine, make, filename, reason):
+    content = make()
+    upload = send(alice, content, filename)
+    assert (upload.status, reason in upload.problem) == (Upload.Status.REFUSED, True), upload.problem
+    assert not uploads.path_of(upload).exists()
+
+
+def test_bombs_are_small_and_refused_within_the_processor_time_of_two_seconds(alice, engine):
+    # Processor time of the box, not of a machine that may be busy with other tests.
+    seen: list[float] = []
+    for content, filename in ((bomb(), "bomb.xlsx"), (parquet_bomb(), "bomb.parquet")):
+        assert len(content) < {"bomb.xlsx": 15_000, "bomb.parquet": 1_100_000}[filename]
+        upload = uploads.begin(alice, name="", filename=filename, size=len(content))
+        for start in range(0, len(content), uploads.PIECE_BYTES):
+            upload = uploads.append(upload, start, content[start : start + uploads.PIECE_BYTES])
+        began = time.process_time()
+        uploads.process(upload.pk)
+        seen.append(time.process_time() - began)
+        assert Upload.objects.get(pk=upload.pk).status == Upload.Status.REFUSED
+    assert max(seen) < 0.5  # this process only moved bytes
+
+
+def test_what_a_box_says_is_cut_to_what_pages_and_rows_expect():
+    with pytest.raises(NotRead, match="no answer"):
+        checked_found(b"[1, 2")
+    with pytest.raises(NotRead, match="no answer"):
+        checked_found(b'{"a": "' + b"x" * 3_000_000 + b'"}')
+    with pytest.raises(NotRead, match="because"):
+        checked_found(b'{"refused": "because"}')
+    found = checked_found(
+        json.dumps(
+            {
+                "rows": -1,
+                "questions": "no",
+                "remarks": [{"level": "<b>", "text": "a\0b" * 1000, "rows": [1, "2", None], "count": 10**20}],
+                "columns": [{"name": ["x"], "holds": {}}] * 500,
+                "preview": {"rows": [[1e308, None]] * 99},
+                "choices": {"names": [3, {}]},
+                "surprise": "x" * 1000,
+            }
+        ).encode()
+    )
+    assert "surprise" not in found
+    assert (found["rows"], found["questions"], len(found["columns"])) == (0, [], 200)
+    assert len(found["remarks"][0]["text"]) == 400
+    assert found["remarks"][0] | {"text": ""} == {"level": "note", "kind": "", "text": "", "rows": [1], "count": 0}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"0.numbers": b"\0" * 16, "1.numbers": b"\0" * 8},
+        {"0.numbers": np.array([2, 1], "<i8").tobytes(), "1.numbers": b"\0" * 16},
+        {"0.numbers": b"\0" * 16, "1.numbers": np.array([np.inf, 1], "<f8").tobytes()},
+    ],
+)
+def test_columns_that_are_not_as_announced_are_not_stored(files):
+    with pytest.raises(NotRead, match="not what was announced"):
+        arrow_object(Reading({"rows": 2, "columns": [{"name": "close", "holds": "number"}]}, files))
+
+
+def test_texts_that_are_not_as_announced_are_not_stored():
+    found = {"rows": 2, "columns": [{"name": "note", "holds": "text"}]}
+    dates = np.array([1, 2], "<i8").tobytes()
+    for ends, body in (([1, 5], b"ab"), ([2, 1], b"a"), ([1, 2], b"\xff\xfe")):
+        files = {"0.numbers": dates, "1.ends": np.array(ends, "<i4").tobytes(), "1.text": body}
+        with pytest.raises(NotRead):
+            arrow_object(Reading(found, files))
+
+
+# Who may
+
+
+def test_nobody_else_sees_an_upload_or_a_private_dataset(alice, bob, dataset):
+    upload = Upload.objects.get()
+    stranger = client_of(bob)
+    for address in (
+        f"/data/mine/uploads/{upload.pk}/",
+        f"/data/mine/uploads/{upload.pk}/_state",
+        "/data/mine/sets/gold/",
+        "/data/mine/sets/gold/1/csv",
+        "/data/mine/sets/gold/1/original",
+        "/data/mine/shared/alice/gold/",
+        "/data/mine/shared/alice/gold/1/csv",
+    ):
+        assert stranger.get(address).status_code == 404, address
+    for address in (f"uploads/{upload.pk}/pieces", f"uploads/{upload.pk}/discard", "sets/gold/delete"):
+        assert stranger.post(f"/data/mine/{address}").status_code == 404
+    assert Client().get("/data/mine/").status_code == 302
+    assert b"sets/gold" not in stranger.get("/data/mine/").content
+
+
+def test_sharing_needs_the_owners_word_and_ends_for_everybody(alice, bob, dataset):
+    owner, other = client_of(alice), client_of(bob)
+    refused = owner.post("/data/mine/sets/gold/describe", {"shared": "on"})
+    assert (refused.status_code, b"yours to give" in refused.content) == (422, True)
+    owner.post("/data/mine/sets/gold/describe", {"shared": "on", "may_be_shared": "on", "title": "Gold"})
+    assert b"alice/gold" in Client().get("/data/mine/shared/").content
+    other.post("/data/mine/shared/alice/gold/use")
+    assert ids_of(bob) == ["alice/gold@1"]
+    manifest = store.read_manifest(settings.STORE_DIR, store.current_snapshot_id(bob))
+    entry = next(entry for entry in manifest["series"] if entry["id"] == "alice/gold@1")
+    assert (entry["aliases"], entry["rights"]) == (["alice/gold"], "own")
+    keep(send(alice, CSV + b"2024-01-05,4,x\n", name="gold"))
+    assert ids_of(bob) == ["alice/gold@1", "alice/gold@2"]
+    owner.post("/data/mine/sets/gold/describe", {"may_be_shared": "on"})
+    assert ids_of(bob) == []
+    assert Client().get("/data/mine/shared/alice/gold/").status_code == 404
+
+
+def test_what_an_account_that_is_gone_had_shared_is_taken_from_everybody(alice, bob, dataset):
+    datasets.describe(dataset.dataset, title="", source="", may_be_shared=True, shared=True)
+    datasets.use(bob, dataset.dataset)
+    alice.delete()
+    uploads.sweep_uploads()
+    assert ids_of(bob) == []
+
+
+def test_deleted_dataset_is_not_found_by_code_and_comes_back(alice, dataset):
+    client = client_of(alice)
+    client.post("/data/mine/sets/gold/delete")
+    assert ids_of(alice) == []
+    with pytest.raises(Refusal, match="Bring it back first"):
+        uploads.begin(alice, name="gold", filename="a.csv", size=5)
+    assert b"Bring back" in client.get("/data/mine/").content
+    client.post("/data/mine/sets/gold/bring-back")
+    assert ids_of(alice) == ["mine/gold@1"]
+    client.post("/data/mine/sets/gold/delete")
+    Dataset.objects.update(deleted=timezone.now() - timedelta(days=31))
+    uploads.sweep_uploads()
+    assert not Dataset.objects.exists()
+
+
+# Leaving
+
+
+def test_csv_holds_no_cell_that_a_spreadsheet_would_calculate(alice, dataset):
+    answer = client_of(alice).get("/data/mine/sets/gold/1/csv")
+    assert answer["Content-Disposition"] == 'attachment; filename="gold-1.csv"'
+    assert b"".join(answer).decode().split("\r\n") == [
+        "date,close,note",
+        "2024-01-02,1.5,'=1+1",
+        "2024-01-03,2.5,fine",
+        "2024-01-04,,-3",
+        "",
+    ]
+    for cell in ("=A1", "+A1", "-A1", "@SUM(A1)", "\tx", "\rx", " =A1", "＝A1", "-1+cmd|' /C calc'!A0"):
+        assert safe_cell(cell) == "'" + cell
+    assert [safe_cell(cell) for cell in ("-3", "+1.5e3", "a=b", "")] == ["-3", "+1.5e3", "a=b", ""]
+
+
+def test_original_is_a_download_for_thirty_days(alice, dataset):
+    client = client_of(alice)
+    answer = client.get("/data/mine/sets/gold/1/original")
+    assert b"".join(answer) == CSV
+    assert answer["Content-Type"] == "application/octet-stream"
+    assert answer["Content-Disposition"].startswith("attachment")
+    left = dataset.original_until - timezone.now()
+    assert timedelta(days=29) < left < timedelta(days=31)
+    DatasetVersion.objects.update(original_until=timezone.now() - timedelta(seconds=1))
+    assert client.get("/data/mine/sets/gold/1/original").status_code == 404
+
+
+def test_catalogue_pages_know_the_dataset(alice, bob, dataset):
+    client = client_of(alice)
+    assert b"mine/gold" in client.get("/data/", {"q": "gold"}).content
+    assert client.get("/data/instruments/mine/gold@1").status_code == 200
+    assert client_of(bob).get("/data/instruments/mine/gold@1").status_code == 404
+
+
+# House-keeping
+
+
+def test_sweeper_sends_lost_work_again_and_forgets_what_nobody_finished(
+    alice, django_capture_on_commit_callbacks: Callable[..., Any]
+):
+    lost = uploads.begin(alice, name="a", filename="a.csv", size=5)
+    waiting = uploads.begin(alice, name="b", filename="b.csv", size=5)
+    old = timezone.now() - timedelta(days=2)
+    Upload.objects.filter(pk=lost.pk).update(status=Upload.Status.LOOKING, changed=old)
+    Upload.objects.filter(pk=waiting.pk).update(changed=old)
+    with django_capture_on_commit_callbacks() as callbacks:
+        assert uploads.sweep_uploads() == 1
+    assert len(callbacks) == 1
+    assert list(Upload.objects.values_list("pk", flat=True)) == [lost.pk]
+    for _ in range(uploads.MOST_ATTEMPTS):
+        Upload.objects.filter(pk=lost.pk).update(changed=old)
+        uploads.sweep_uploads()
+    lost.refresh_from_db()
+    assert (lost.status, "again and again" in lost.problem) == (Upload.Status.REFUSED, True)
+    assert not uploads.path_of(waiting).exists()
+
+
+def test_engine_that_is_away_refuses_no_file(alice, tmp_path):
+    upload = uploads.begin(alice, name="", filename="a.csv", size=len(CSV))
+    uploads.append(upload, 0, CSV)
+    usual, settings.ENGINE_SOCKET = settings.ENGINE_SOCKET, tmp_path / "nobody.sock"
+    try:
+        uploads.process(upload.pk)
+    finally:
+        settings.ENGINE_SOCKET = usual
+    assert Upload.objects.get().status == Upload.Status.LOOKING
+    assert Upload.objects.get().changed < timezone.now() - uploads.LOST_AFTER  # the next sweep sends it again
