@@ -7,7 +7,7 @@ nothing that it could not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -77,6 +77,7 @@ class View:
     universes: Sequence[Mapping[str, Any]]
     own: frozenset[str]
     by_name: Mapping[str, Entry] = field(repr=False)
+    words: Mapping[str, tuple[list[str], str]] = field(repr=False)  # by id: the names, and all that is searched
 
     def find(self, name: str, interval: str = "") -> Entry | None:
         """The series of this id, symbol or alias; of several intervals of a symbol, the one asked for."""
@@ -126,8 +127,9 @@ def _view(store: Path, snapshot: str) -> View:
         for entry in sorted(entries, key=lambda e: (-rank(e), e["interval"] != "1d")):
             for name in names(entry):
                 by_name.setdefault(name.casefold(), entry)
+    words = {entry["id"]: _words_of(entry) for entry in entries}
     folder, own = snapshot_folder(store, snapshot), frozenset(manifest.get("own", []))
-    return View(snapshot, folder, entries, manifest.get("universes", []), own, by_name)
+    return View(snapshot, folder, entries, manifest.get("universes", []), own, by_name, words)
 
 
 def place_of(kind: str) -> int:
@@ -196,13 +198,13 @@ class Found:
     facets: list[dict[str, Any]]
 
 
-def search(entries: Iterable[Entry], text: str, chosen: Mapping[str, Sequence[str]]) -> Found:
+def search(view: View, text: str, chosen: Mapping[str, Sequence[str]]) -> Found:
     """Series that have every word of the text, best first, and how many each choice of a facet would show.
 
     chosen: values by facet; several of one facet widen, facets narrow each other.
     """
     words = text.casefold().split()
-    scored = [(score, entry) for entry in entries if (score := _score(entry, words)) is not None]
+    scored = [(score, entry) for entry in view.entries if (score := _score(view, entry, words)) is not None]
     matching = [entry for _, entry in sorted(scored, key=lambda pair: -pair[0])]
 
     def passes(entry: Entry, but: str = "") -> bool:
@@ -231,13 +233,17 @@ def search(entries: Iterable[Entry], text: str, chosen: Mapping[str, Sequence[st
     return Found([entry for entry in matching if passes(entry)], facets)
 
 
-def _score(entry: Entry, words: Sequence[str]) -> int | None:
+def _words_of(entry: Entry) -> tuple[list[str], str]:
+    names = [entry["symbol"].casefold(), *(alias.casefold() for alias in entry["aliases"])]
+    label = KINDS.get(entry["kind"], entry["kind"])
+    return names, " ".join([*names, entry["name"], entry["id"], label, entry["source"]]).casefold()
+
+
+def _score(view: View, entry: Entry, words: Sequence[str]) -> int | None:
     """How well a series fits, None when a word is not in it; without words all fit alike."""
     if not words:
         return 0
-    names = [entry["symbol"].casefold(), *(alias.casefold() for alias in entry["aliases"])]
-    label = KINDS.get(entry["kind"], entry["kind"])
-    everything = " ".join([*names, entry["name"], entry["id"], label, entry["source"]]).casefold()
+    names, everything = view.words[entry["id"]]
     if not all(word in everything for word in words):
         return None
     whole = " ".join(words)

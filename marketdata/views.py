@@ -69,7 +69,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
     view = view_of(request.user)
     text = " ".join(request.GET.get("q", "").split())[:200]
     chosen = {facet.name: request.GET.getlist(facet.name)[:30] for facet in browsing.FACETS}
-    found = browsing.search(view.entries if view else [], text, chosen)
+    found = browsing.search(view, text, chosen) if view else browsing.Found([], [])
     page = Paginator(found.entries, PAGE_SIZE).get_page(request.GET.get("page"))
     kept = [("q", text)] * bool(text) + [(name, value) for name, values in chosen.items() for value in values]
     context = {

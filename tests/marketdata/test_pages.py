@@ -87,9 +87,9 @@ def test_the_catalogue_finds_by_symbol_alias_name_and_kind(client):
 
 def test_facets_widen_within_and_narrow_between_and_say_how_many(client):
     view = view_of(None)
-    both = browsing.search(view.entries, "", {"kind": ["equity", "index"]})
+    both = browsing.search(view, "", {"kind": ["equity", "index"]})
     assert {entry["kind"] for entry in both.entries} == {"equity", "index"}
-    monthly = browsing.search(view.entries, "", {"kind": ["equity", "credit"], "interval": ["1mo"]})
+    monthly = browsing.search(view, "", {"kind": ["equity", "credit"], "interval": ["1mo"]})
     assert monthly.entries and {entry["kind"] for entry in monthly.entries} == {"credit"}
     counted = {o["value"]: o["count"] for o in both.facets[0]["options"]}
     assert counted["equity"] == sum(entry["kind"] == "equity" for entry in view.entries)
@@ -406,7 +406,7 @@ def test_unknown_series_make_no_project(client):
 
 
 @pytest.mark.parametrize("path", ["/data/", "/data/compare", "/data/universes"])
-def test_pages_say_so_while_nothing_is_loaded(client, path, monkeypatch):
+def test_pages_say_so_while_nothing_is_loaded(client, path):
     from marketdata.models import Snapshot
 
     Snapshot.objects.update(is_current=False)
