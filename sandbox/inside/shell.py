@@ -68,8 +68,10 @@ def warm_up(source: str) -> None:
         except ValueError as mistake:
             tracebacks.show(mistake, lambda message: None)
     import matplotlib.pyplot as plt
+    from matplotlib import font_manager
 
     plt.close("all")
+    font_manager._get_font.cache_clear()  # otherwise every fork does that
     _shell.reset(new_session=True)
     _name_things(_shell)
     streams.flush()

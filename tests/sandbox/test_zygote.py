@@ -68,7 +68,7 @@ def test_after_many_boxes_another_zygote_takes_over_without_a_gap(make_engine) -
     assert start_of(engine) == "fork"
     rest = [event for event in box.events() if event is not None]
     assert rest[-1]["outcome"] == "succeeded"
-    assert not os.path.exists(f"/proc/{first['pid']}")
+    assert wait_until(lambda: not os.path.exists(f"/proc/{first['pid']}"))
 
 
 def test_many_at_once_each_get_their_own_box(engine: Engine) -> None:
