@@ -111,8 +111,12 @@ class Control:
             data = data[os.write(self.descriptor, data) :]
 
 
+class FilterProgram(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
 class Steps:
-    """How long each step of building a box took, for the operators' figures."""
+    """How long each step on the way to a program took, for the operators' figures. Counted across a fork, too."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -130,10 +134,9 @@ class Finished:
     def __init__(self, rich: int, inbox: int) -> None:
         self._rich, self._inbox = rich, inbox
 
-    def enter(self, go: dict, steps: Steps) -> None:
+    def enter(self, go: dict) -> None:
         """Before there is a process of the program's."""
         load_filter(base64.b64decode(go["filter"]))
-        steps.done("filter of system calls")
 
     def start_program(self) -> int:
         """Our end of the link to its process."""
@@ -160,12 +163,11 @@ def start(control: Control, walls) -> None:
         # The engine learns our pid from the socket, counts and limits us, and answers.
         os.write(control.descriptor, b"hello\n")
         go = control.receive()
-        steps = Steps()
-        walls.enter(go, steps)
+        walls.enter(go)
         link = walls.start_program()
         control.forked()
-        program = hear_program(link, steps)
-        control.send({"type": "ready", "steps": steps.seconds})
+        program, steps = hear_program(link)
+        control.send({"type": "ready", "steps": steps})
         job = control.receive()
         set_name("box init")
         write_sources(job["files"])
@@ -194,6 +196,7 @@ def fork_program(rich: int, inbox: int) -> int:
     ours, theirs = socket.socketpair()
     handlers = drop_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, handlers)  # an early interrupt waits for its handler
+    steps = Steps()
     if os.fork() == 0:
 
         def prepare(_link: int):
@@ -202,7 +205,7 @@ def fork_program(rich: int, inbox: int) -> int:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
             return load_shell()
 
-        become_program(rich, inbox, theirs.detach(), prepare)
+        become_program(rich, inbox, theirs.detach(), prepare, steps)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
     # 0 to 2 too, so that the engine sees the end of the pipes when the program's last process ends. Standard error
     # becomes a place for words of ours that are lost: nothing of process 1 may look like the program's.
@@ -225,14 +228,13 @@ def load_shell():
     return shell
 
 
-def hear_program(link: int, steps: Steps) -> int:
-    """Wait until the program's process stands by; its number."""
+def hear_program(link: int) -> tuple[int, dict[str, float]]:
+    """Wait until the program's process stands by; its number, and the seconds of each step until then."""
     word = os.read(link, 2000)
     if not word.startswith(b"{"):
         raise RuntimeError(word.decode("utf-8", "replace") or "the program's process ended")
     said = json.loads(word)
-    steps.seconds.update(said["steps"])
-    return said["pid"]
+    return said["pid"], said["steps"]
 
 
 def drop_signals() -> dict[int, Callable[[int, FrameType | None], object]]:
@@ -264,11 +266,8 @@ def libc() -> ctypes.CDLL:
 def load_filter(program: bytes) -> None:
     """The filter of system calls, for this process and all it will ever start."""
 
-    class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-
-    program_structure = Program(len(program) // 8, program)
-    if libc().prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program_structure), 0, 0) != 0:
+    filter_program = FilterProgram(len(program) // 8, program)
+    if libc().prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(filter_program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the filter of system calls was refused")
 
 
@@ -283,13 +282,15 @@ def write_sources(files: dict[str, str]) -> None:
             file.write(text.encode("utf-8", "replace"))
 
 
-def become_program(rich: int, inbox: int, link: int, prepare: Callable[[int], Any], data_bytes: int = 0) -> NoReturn:
+def become_program(
+    rich: int, inbox: int, link: int, prepare: Callable[[int], Any], steps: Steps, data_bytes: int = 0
+) -> NoReturn:
     """In the new process: own session, no descriptor but those it may have, then the job, limits and the program.
 
     prepare: what is special about this way to start; is given the link, and gives the module that runs programs.
     data_bytes: of memory that was there before, and that the program did not ask for.
     """
-    steps = Steps()
+    steps.done("fork of the program's process")
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
         os.setsid()

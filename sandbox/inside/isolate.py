@@ -24,14 +24,16 @@ PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_SECUREBITS = 4, 24, 28
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 # noroot, no_setuid_fixup, keep_caps off and no_cap_ambient_raise, each of them locked
 LOCKED_SECUREBITS = 0b11101111
-CAPABILITY_VERSION_3 = 0x20080522
+CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
+NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 BOX_ID = 1000  # what a program sees, as in a box that nsjail made
 OUTER = ("/outer/store", "/outer/layers")
 SPACES = ("mnt", "ipc", "uts", "cgroup", "user")  # the user's last: it takes the rights to enter the others
 
 libc = init.libc()
 libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
-libc.syscall.restype = ctypes.c_long
+_prctl = libc["prctl"]  # a function of our own: others give it pointers
+_prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
 class Isolated:
@@ -43,27 +45,22 @@ class Isolated:
         # First of all, so that the zygote can fork the program into here while the rest is being built.
         with_descriptors(link, b"1", [os.open("/proc/self/ns/pid", os.O_RDONLY)])
 
-    def enter(self, go: dict, steps: init.Steps) -> None:
+    def enter(self, go: dict) -> None:
         """From here on this process has no right that any other could not have, and so has all it ever starts."""
         os.setsid()
         unshare(NEWNS | NEWIPC | NEWUTS | NEWCGROUP)
         mount("none", "/", "", MS_REC | MS_PRIVATE)
         libc.sethostname(b"box", 3)
-        steps.done("namespaces")
         self._arrange(go["place"], BOX_ID if go["uid"] is None else go["uid"])
         process = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY)
         unmount("/proc")
-        steps.done("mounts")
         become_user(go["uid"])
         make_user_namespace(process)
         spaces = [os.open(f"ns/{name}", os.O_RDONLY, dir_fd=process) for name in SPACES]
         os.close(process)
         with_descriptors(self._link, json.dumps({"uid": go["uid"], "filter": go["filter"]}).encode(), spaces)
-        steps.done("uid and user namespace")
         drop_rights(self._capabilities)
-        steps.done("giving up rights")
         init.load_filter(base64.b64decode(go["filter"]))
-        steps.done("filter of system calls")
 
     def start_program(self) -> int:
         """Our end of the link to its process, which the zygote forks."""
@@ -81,13 +78,14 @@ class Isolated:
             unmount(path)
 
 
-def come_in(link: int, capabilities: int) -> None:
+def come_in(link: int, capabilities: int, steps: init.Steps) -> None:
     """The same walls around the process that is going to be the program's: it waits until they stand, and gets in."""
     connection = socket.socket(fileno=link)
     message, spaces, _flags, _address = socket.recv_fds(connection, 1 << 16, len(SPACES))
     connection.detach()
     if len(spaces) != len(SPACES):
         raise RuntimeError("process 1 of the box ended")
+    steps.done("waiting for the walls")
     go = json.loads(message)
     for name, space in zip(SPACES, spaces, strict=True):
         if name == "user":
@@ -97,6 +95,7 @@ def come_in(link: int, capabilities: int) -> None:
     prctl(PR_SET_DUMPABLE, 0)
     drop_rights(capabilities)
     init.load_filter(base64.b64decode(go["filter"]))
+    steps.done("getting in to the walls")
 
 
 def become_user(uid: int | None) -> None:
@@ -126,8 +125,7 @@ def drop_rights(capabilities: int) -> None:
     for capability in range(capabilities + 1):
         prctl(PR_CAPBSET_DROP, capability)
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    check(libc.capset(header, (ctypes.c_uint32 * 6)()), "giving up capabilities")
+    check(libc.capset(CAPABILITY_HEADER, NO_CAPABILITIES), "giving up capabilities")
     prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
@@ -158,8 +156,7 @@ def unmount(path: str) -> None:
 
 
 def prctl(option: int, argument: int) -> None:
-    words = (ctypes.c_ulong(word) for word in (option, argument, 0, 0, 0))
-    check(libc.prctl(*words), f"prctl({option})")
+    check(_prctl(option, argument, 0, 0, 0), "prctl")
 
 
 def write_at(directory: int, name: str, text: str) -> None:

@@ -91,6 +91,8 @@ def keep(descriptor: int) -> None:
     own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     engine = socket.socket(fileno=descriptor)
     woken = wake_on_child()
+    gc.collect()
+    gc.freeze()  # never looked at again, so that the boxes' process 1 share it
     engine.send(b"keeper")
     poller = select.poll()
     poller.register(engine, select.POLLIN)
@@ -140,7 +142,8 @@ def start_box(descriptors: list[int], own_namespace: int, capabilities: int) -> 
         return
     try:
         signal.set_wakeup_fd(-1)
-        init.drop_signals()
+        for number in (signal.SIGINT, signal.SIGCHLD):  # all that Python or the keeper handle; see init.drop_signals
+            signal.signal(number, signal.SIG_DFL)
         control, link, *entrances = move_up(descriptors)
         for entrance in entrances:
             os.write(entrance, b"0")  # everything the box does comes after this
@@ -254,12 +257,13 @@ class Zygote:
         finally:
             os.close(spaces[0])
         self._failed = None
-        between = self._clone(lambda: self._fork_between(descriptors))
+        steps = init.Steps()
+        between = self._clone(lambda: self._fork_between(descriptors, steps))
         os.waitpid(between, 0)
         if self._failed is not None:
             raise self._failed
 
-    def _fork_between(self, descriptors: list[int]) -> int:
+    def _fork_between(self, descriptors: list[int], steps: init.Steps) -> int:
         try:
             for entrance in descriptors[6:]:
                 os.write(entrance, b"0")  # into the box's control group, and so is whatever is forked
@@ -268,10 +272,10 @@ class Zygote:
             self._failed = error
         else:
             if program == 0:
-                self._become_program(descriptors)
+                self._become_program(descriptors, steps)
         return 0
 
-    def _become_program(self, descriptors: list[int]) -> None:
+    def _become_program(self, descriptors: list[int], steps: init.Steps) -> None:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -281,10 +285,10 @@ class Zygote:
             rich, inbox, link = descriptors[3:6]
 
             def prepare(link: int):
-                isolate.come_in(link, self._capabilities)
+                isolate.come_in(link, self._capabilities, steps)
                 return self._shell
 
-            init.become_program(rich, inbox, link, prepare, self._data_bytes)
+            init.become_program(rich, inbox, link, prepare, steps, self._data_bytes)
         finally:
             os._exit(72)
 
