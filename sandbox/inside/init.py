@@ -160,6 +160,7 @@ def start(control: Control, walls) -> None:
     try:
         libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
         set_name("ready init")
+        limit_open_files()
         # The engine learns our pid from the socket, counts and limits us, and answers.
         os.write(control.descriptor, b"hello\n")
         go = control.receive()
@@ -237,6 +238,11 @@ def hear_program(link: int) -> tuple[int, dict[str, float]]:
     return said["pid"], said["steps"]
 
 
+def limit_open_files() -> None:
+    """For this process and all it will ever start."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+
+
 def drop_signals() -> dict[int, Callable[[int, FrameType | None], object]]:
     """Take Python's handlers off, and return them for the program.
 
@@ -292,7 +298,6 @@ def become_program(
     """
     steps.done("fork of the program's process")
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
         os.setsid()
         set_name("ready program")
         link = fcntl.fcntl(link, fcntl.F_DUPFD_CLOEXEC, INBOX_FD + 1)

@@ -86,6 +86,7 @@ def keep(descriptor: int) -> None:
     """Process 1 of the outer jail: start zygotes when told to, collect the dead, end with the engine."""
     init.libc().prctl(init.PR_SET_DUMPABLE, 0, 0, 0, 0)
     init.set_name("keeper")
+    init.limit_open_files()
     use_up_numbers()
     capabilities = int(open("/proc/sys/kernel/cap_last_cap").read())
     own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -118,8 +119,8 @@ def keep(descriptor: int) -> None:
 
 
 def use_up_numbers() -> None:
-    """The program of a box is its number 3. A zygote with that number would make its forks look like itself to
-    libraries that tell processes apart by number.
+    """The program of a box is its number 3, and what it starts has the next ones. A zygote with such a number would
+    make its forks look like itself to libraries that tell processes apart by number.
     """
     for _ in range(OWN_NUMBERS):
         throw_away = os.fork()
