@@ -303,7 +303,8 @@ class Box:
         observed.exit_signal = message["signal"] if isinstance(message.get("signal"), int) else None
         observed.disk_full = message.get("disk_full") is True
         if self.walls.group is None and isinstance(message.get("max_rss_bytes"), int):
-            self._peak_memory = max(self._peak_memory, min(message["max_rss_bytes"], int(self.limits.memory_bytes)))
+            own = message["max_rss_bytes"] - self.walls.shared_bytes
+            self._peak_memory = max(self._peak_memory, min(own, int(self.limits.memory_bytes)))
         if self.walls.group is None and not self._told.cpu_seconds and isinstance(message.get("cpu_seconds"), float):
             used = max(self._usage.cpu_seconds, message["cpu_seconds"])
             self._usage = dataclasses.replace(self._usage, cpu_seconds=used)

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +45,13 @@ class Group:
         raise NotImplementedError
 
     def add(self, pid: int) -> None:
+        raise NotImplementedError
+
+    def open_entrances(self) -> tuple[int, ...]:
+        """Descriptors, the caller's: a process with one thread that writes "0" to each of them is in the group.
+
+        To move another process, the kernel first waits until no processor is forking or ending one: 10 ms.
+        """
         raise NotImplementedError
 
     def usage(self) -> Usage:
@@ -179,6 +187,9 @@ class GroupV1(Group):
     def add(self, pid: int) -> None:
         for path in set(self.directories.values()):
             _write(path / "cgroup.procs", pid)
+
+    def open_entrances(self) -> tuple[int, ...]:
+        return _open_all(path / "tasks" for path in set(self.directories.values()))
 
     def usage(self) -> Usage:
         memory, pids = self.directories["memory"], self.directories["pids"]
@@ -316,6 +327,10 @@ class GroupV2(Group):
     def add(self, pid: int) -> None:
         _write(self.directory / "cgroup.procs", pid)
 
+    def open_entrances(self) -> tuple[int, ...]:
+        # Here the kernel waits all the same, unless its hierarchy is mounted with favordynmods.
+        return _open_all([self.directory / "cgroup.procs"])
+
     def usage(self) -> Usage:
         stat = _read_pairs(self.directory / "memory.stat")
         return Usage(
@@ -354,6 +369,19 @@ def _write(path: Path, value: object) -> None:
         os.write(descriptor, str(value).encode())
     finally:
         os.close(descriptor)
+
+
+def _open_all(paths: Iterable[Path]) -> tuple[int, ...]:
+    """All of them or none."""
+    opened: list[int] = []
+    try:
+        for path in paths:
+            opened.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+    except OSError:
+        for descriptor in opened:
+            os.close(descriptor)
+        raise
+    return tuple(opened)
 
 
 def _read(path: Path) -> str:

@@ -32,6 +32,7 @@ class Cold:
     start = "cold"
     shared_bytes = 0
     local = counts = True
+    enters = False
 
     def __init__(self, nsjail: Path, staging: Staging) -> None:
         self._nsjail = nsjail
@@ -80,6 +81,9 @@ class Jail:
         self._descriptor = os.pidfd_open(self.process.pid)
         self._loop.add_reader(self._log, self._read_log)
         self._loop.add_reader(self._descriptor, self._on_end)
+
+    def start_program(self, ends: Ends) -> None:
+        """Process 1 forks it by itself."""
 
     def kill(self) -> None:
         if self.process.poll() is None:

@@ -62,7 +62,7 @@ class Containers:
 
     start = "docker"
     shared_bytes = 0
-    local = False
+    local = enters = False
     counts = True
 
     def __init__(self, url: str, staging: Staging, state: Path, owner: str, image: str = "", runtime: str = "") -> None:
@@ -237,6 +237,9 @@ class Container:
     def carry(self, ends: Ends, connection: socket.socket) -> None:
         self._bridge = Bridge(self.name, ends, SocketStream(connection, self._unpack))
         self.ended = self._bridge.over
+
+    def start_program(self, ends: Ends) -> None:
+        """Process 1 forks it by itself."""
 
     def kill(self) -> None:
         if self._killed:

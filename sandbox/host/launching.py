@@ -48,14 +48,32 @@ class Place:
 
 
 class Ends:
-    """The box's ends: stdin, stdout, stderr, the rich channel, the inbox, and the socket to init."""
+    """The box's ends: stdin, stdout, stderr, the rich channel, the inbox, and the socket to init.
 
-    def __init__(self, stdin: int, stdout: int, stderr: int, rich: int, inbox: int, control: socket.socket) -> None:
+    entrances: of its control group, for processes that go into it by themselves.
+    """
+
+    def __init__(
+        self,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        rich: int,
+        inbox: int,
+        control: socket.socket,
+        entrances: tuple[int, ...] = (),
+    ) -> None:
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.rich, self.inbox, self.control = rich, inbox, control
+        self.entrances = entrances
+
+    @property
+    def programs(self) -> tuple[int, ...]:
+        """Those that its program gets; the other one is for process 1 alone."""
+        return self.stdin, self.stdout, self.stderr, self.rich, self.inbox
 
     def close(self) -> None:
-        for descriptor in (self.stdin, self.stdout, self.stderr, self.rich, self.inbox):
+        for descriptor in (*self.programs, *self.entrances):
             os.close(descriptor)
         self.control.close()
 
@@ -64,6 +82,9 @@ class Launched(Protocol):
     """What a launcher has started."""
 
     ended: asyncio.Event  # nothing of it is left, or it never began
+
+    def start_program(self, ends: Ends) -> None:
+        """Have the program's process made, where process 1 does not fork it by itself."""
 
     def kill(self) -> None:
         """End it before init is known; afterwards init's own end is enough."""
@@ -85,6 +106,7 @@ class Launched(Protocol):
 class Launcher(Protocol):
     start: str  # what `ended` events say: "ready", "fork", "cold", "docker" or "kubernetes"
     local: bool  # its processes are children of this machine's engine, which counts, limits and ends them
+    enters: bool  # its processes go into the box's control group by themselves, before they do anything else
     counts: bool  # somebody tells what its programs use while they run, and limits their sums
 
     @property
@@ -92,7 +114,7 @@ class Launcher(Protocol):
         """Of memory that every box begins with, and that is counted for none."""
 
     async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
-        """Start a box. Raises LaunchFailed or OSError. The ends stay the caller's, who closes them."""
+        """Start process 1. Raises LaunchFailed or OSError. The ends stay the caller's, who closes them."""
 
     def go(self, identity: Identity, place: Place) -> dict[str, Any]:
         """What init is told once its process is counted and limited."""

@@ -128,15 +128,16 @@ def zygote_command(
     """The jail around the zygote and all its boxes. first_uid: of the block that boxes' uids come from; None for an
     ordinary user.
 
-    Its three capabilities count in its own user namespace only: it makes namespaces and mounts, and hands each box
-    its uid. The store, the layers and /proc are there for making boxes; a box takes them away for itself.
+    Its four capabilities count in its own user namespace only: it makes namespaces and mounts, puts programs into them
+    and hands each box its uid. The store, the layers and /proc are there for making boxes; a box takes them away for
+    itself.
     """
     words = _common(nsjail, staging, "zygote", "/", log_descriptor)
     if first_uid is None:
         words += ["--user", f"{BOX_UID}:{os.getuid()}:1", "--group", f"{BOX_UID}:{os.getgid()}:1"]
     else:
         words += ["--user", f"0:{first_uid}:{BLOCK}", "--group", f"0:{first_uid}:{BLOCK}"]
-    for capability in ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID"):
+    for capability in ("CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_SETUID", "CAP_SETGID"):
         words += ["--cap", capability]
     words += ["--proc_rw", "--seccomp_string", (POLICY / "zygote.kafel").read_text()]
     words += _words(read_only_mounts(staging))

@@ -47,8 +47,9 @@ def tree_usage(pid: int, memory_limit_bytes: float, shared_bytes: int = 0) -> Us
         memory += max(0, int(pages[1]) - int(pages[2])) * _PAGE  # resident less shared
     if memory > memory_limit_bytes / 2:
         # The quick look counts a page once for each process that shares it after a fork; this one counts it once.
-        # Their part of the zygote's memory is the larger the more of them there are, and never all of it.
-        shared = shared_bytes * len(tree) / (len(tree) + 1)
+        # Their part of the zygote's memory is the larger the more of them there are, and never all of it: process 1
+        # has none of it, and the zygote itself has a part.
+        shared = shared_bytes * (len(tree) - 1) / len(tree)
         memory = max(0, sum(map(_proportional_bytes, tree)) - int(shared))
     return Usage(ticks / _TICKS, memory, threads, 0, 0)
 

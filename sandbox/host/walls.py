@@ -12,6 +12,8 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from sandbox.host.cgroups import Group, Parent, Usage
 from sandbox.host.control import Control
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 20.0
 CHUNK = 1 << 16
 MAX_BACKLOG = 64 << 20  # of what waits to be written into a pipe
+T = TypeVar("T")
 INWARD = ("stdin", "inbox")  # pipes to the box; the others come from it
 
 
@@ -61,34 +64,40 @@ class Walls:
             self.group = self._parent.make(self.name)
         begun = time.monotonic()
         ends = self._make_pipes()
+        assert self.control is not None
         try:
             self._launched = await self._launcher.launch(ends, self.identity, self.place)
+            ends.control.close()
+            pid = await self._unless_it_ends(self.control.hello(), "process 1 of the box did not answer")
+            if self.local:
+                self.pid = pid
+                self._init_descriptor = os.pidfd_open(pid)
+            if self.group is not None and not self._launcher.enters:
+                self.group.add(pid)  # everything the box does comes after this
+            self.control.send({"type": "go", **self._launcher.go(self.identity, self.place)})
+            born = time.monotonic()
+            self._launched.start_program(ends)
         finally:
             ends.close()
-        assert self.control is not None
-        waiting = asyncio.create_task(self.control.hello())
-        gone = asyncio.create_task(self._launched.ended.wait())
-        try:
-            done, _ = await asyncio.wait({waiting, gone}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if waiting not in done:
-                raise LaunchFailed("process 1 of the box did not answer")
-            if self.local:
-                self.pid = waiting.result()
-        finally:
-            waiting.cancel()
-            gone.cancel()
-        if self.local:
-            self._init_descriptor = os.pidfd_open(self.pid)
-        if self.group is not None:
-            self.group.add(self.pid)  # everything the box does comes after this
-        self.control.send({"type": "go", **self._launcher.go(self.identity, self.place)})
-        born = time.monotonic()
-        steps = await asyncio.wait_for(self.control.ready(), START_SECONDS)
+        steps = await self._unless_it_ends(self.control.ready(), "the program's process did not get ready")
         if self.group is not None:
             self.used_before = self.group.usage().cpu_seconds
         self.built_at = time.monotonic()
         self.steps = {"process 1": born - begun, **steps}
         self.steps["messages"] = self.built_at - begun - sum(self.steps.values())
+
+    async def _unless_it_ends(self, answer: Coroutine[Any, Any, T], otherwise: str) -> T:
+        assert self._launched is not None
+        waiting = asyncio.create_task(answer)
+        gone = asyncio.create_task(self._launched.ended.wait())
+        try:
+            done, _ = await asyncio.wait({waiting, gone}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if waiting not in done:
+                raise LaunchFailed(otherwise)
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            gone.cancel()
 
     def _make_pipes(self) -> Ends:
         """All of them or none: an engine short of descriptors must not lose those it got, nor wait for them."""
@@ -103,6 +112,7 @@ class Walls:
                 self._pipes[name] = ours
                 if name in INWARD:
                     self._writers[name] = Writer(ours)
+            entrances = self.group.open_entrances() if self.group is not None and self._launcher.enters else ()
         except BaseException:
             for descriptor in theirs.values():
                 os.close(descriptor)
@@ -110,7 +120,7 @@ class Walls:
             their_control.close()
             raise
         self.control = Control(control)
-        return Ends(**theirs, control=their_control)
+        return Ends(**theirs, control=their_control, entrances=entrances)
 
     # Use
 

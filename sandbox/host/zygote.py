@@ -1,9 +1,10 @@
 """Where do forked boxes come from? A zygote in an outer jail: started, asked every 2 s whether it lives, replaced.
 
-The zygote's jail holds two processes of ours (sandbox/inside/zygote.py). When the zygote dies or hangs, the boxes it
-made go on; new ones start cold until another zygote is ready, tried at once and then with growing pauses. A new one
-also takes over every few hours, after many boxes, and when the packages have changed: a secret that all forks share,
-such as the layout of their memory, should not be worth finding out.
+The zygote's jail holds two processes of ours (sandbox/inside/zygote.py): the keeper, which forks process 1 of each box,
+and the zygote, which forks its program. When the zygote dies or hangs, the boxes there are go on; new ones start cold
+until another zygote is ready, tried at once and then with growing pauses. A new one also takes over every few hours,
+after many boxes, and when the packages have changed: a secret that all forks share, such as the layout of their memory,
+should not be worth finding out.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Zygote:
     """The launcher of forked boxes. `usable` says whether it is worth asking."""
 
     start = "fork"
-    local = counts = True
+    local = counts = enters = True
 
     def __init__(
         self,
@@ -92,18 +93,30 @@ class Zygote:
     # The launcher
 
     async def launch(self, ends: Ends, identity: Identity, place: Place) -> Launched:
+        """Process 1 comes from the keeper; what the zygote needs to find it is on the link."""
+        if self._keeper is None or self._living is None:
+            raise LaunchFailed("there is no zygote at the moment")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            descriptors = [ends.control.fileno(), theirs.fileno(), *ends.entrances]
+            socket.send_fds(self._keeper, [b"box"], descriptors, socket.MSG_DONTWAIT)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return _Forked(ours, self._start_program)
+
+    def _start_program(self, descriptors: list[int], launched: _Forked) -> None:
         living = self._living
         if living is None:
             raise LaunchFailed("there is no zygote at the moment")
-        descriptors = (ends.stdin, ends.stdout, ends.stderr, ends.rich, ends.inbox, ends.control.fileno())
-        launched = _Forked()
         try:
             living.send(descriptors, launched)
         except OSError as error:
             self._lose(living, f"does not take messages ({error})")
             raise LaunchFailed(f"the zygote did not answer: {error}") from error
         self.boxes += 1
-        return launched
 
     def go(self, identity: Identity, place: Place) -> dict[str, Any]:
         return {
@@ -244,7 +257,7 @@ class Zygote:
                     self.usable_since = time.monotonic()
                     continue
                 self.boxes, self.usable_since, self._stamp = 0, time.monotonic(), self._environment_stamp()
-                living.close()  # it ends; its boxes go on
+                living.retire()  # it ends; its boxes go on
                 continue
             await living.wait_closed(PING_SECONDS)
 
@@ -287,9 +300,9 @@ class _Living:
         self._asked: dict[int, _Forked] = {}  # those that hear of a fork that failed; a box that is there does not look
         self._loop.add_reader(connection, self._read)
 
-    def send(self, descriptors: tuple[int, ...], launched: _Forked) -> None:
+    def send(self, descriptors: list[int], launched: _Forked) -> None:
         self._number += 1
-        socket.send_fds(self._connection, [b"%d" % self._number], list(descriptors))
+        socket.send_fds(self._connection, [b"%d" % self._number], descriptors)
         self._asked[self._number] = launched
         self._asked.pop(self._number - MAX_ASKED, None)
 
@@ -323,6 +336,11 @@ class _Living:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def retire(self) -> None:
+        """Like close(), but what it has been asked for is still made."""
+        self._asked.clear()
+        self.close()
 
     def _read(self) -> None:
         try:
@@ -358,18 +376,26 @@ class _Living:
 
 
 class _Forked:
-    """A box that the zygote has been asked for. What it is made of ends with its process 1."""
+    """A box that the keeper has been asked for. What it is made of ends with its process 1."""
 
     lost = False
 
-    def __init__(self) -> None:
+    def __init__(self, link: socket.socket, start: Callable[[list[int], _Forked], None]) -> None:
         self.ended = asyncio.Event()
+        self._link = link  # from process 1 to the program's process
+        self._start = start
+
+    def start_program(self, ends: Ends) -> None:
+        try:
+            self._start([*ends.programs, self._link.fileno(), *ends.entrances], self)
+        finally:
+            self._link.close()
 
     def kill(self) -> None:
         """Nothing is known of it yet; its process 1 leaves when the control socket is closed."""
 
     async def clear(self) -> None:
-        pass
+        self._link.close()
 
     def log(self) -> str:
         return ""

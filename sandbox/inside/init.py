@@ -7,9 +7,10 @@ ptrace and process_vm_*) or open its descriptors (there is no /proc). It speaks 
 which the program never holds: 4-byte length, a kind (J for a JSON object, D for bytes of a file), the body.
 
 It is started in one of three ways and does the same in all: by nsjail, inside finished walls (cold); in a container,
-where the socket and the pipes travel on one stream (sandbox/inside/stream.py); or as a fork of the zygote, around which
-it puts the walls itself (sandbox/inside/isolate.py). The program is forked before there is anything to run, so that a
-box can wait, complete, for the moment somebody presses Run.
+where the socket and the pipes travel on one stream (sandbox/inside/stream.py); or as a fork of the zygote's keeper,
+around which it puts the walls itself, and then the zygote puts the program's process beside it
+(sandbox/inside/isolate.py). Either way that process is its child, and is there before there is anything to run, so that
+a box can wait, complete, for the moment somebody presses Run.
 
 It never follows a link, opens a FIFO or imports anything from a directory the program can write.
 """
@@ -24,6 +25,7 @@ import os
 import resource
 import select
 import signal
+import socket
 import stat
 import struct
 import sys
@@ -31,6 +33,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from types import FrameType
+from typing import Any, NoReturn
 
 WORKDIR = "/box"
 CHANNEL_FD = 1024  # above every descriptor a program counts through
@@ -108,8 +111,12 @@ class Control:
             data = data[os.write(self.descriptor, data) :]
 
 
+class FilterProgram(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
 class Steps:
-    """How long each step of building a box took, for the operators' figures."""
+    """How long each step on the way to a program took, for the operators' figures. Counted across a fork, too."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -122,23 +129,18 @@ class Steps:
 
 
 class Finished:
-    """Walls that nsjail has put up: only the filter is missing."""
+    """Walls that nsjail has put up: only the filter is missing, and the program, which is forked from process 1."""
 
-    data_bytes = resident_bytes = 0  # of memory that was there before the program
+    def __init__(self, rich: int, inbox: int) -> None:
+        self._rich, self._inbox = rich, inbox
 
-    def enter(self, go: dict, steps: Steps) -> None:
-        """Before the program is forked."""
+    def enter(self, go: dict) -> None:
+        """Before there is a process of the program's."""
         load_filter(base64.b64decode(go["filter"]))
-        steps.done("filter of system calls")
 
-    def prepare_program(self):
-        """The module that runs programs; loaded while nothing of the program can be loaded in its place."""
-        sys.path.insert(0, "/opt/inside")
-        from qfp_inside import shell
-
-        sys.path.remove("/opt/inside")
-        shell.prepare()
-        return shell
+    def start_program(self) -> int:
+        """Our end of the link to its process."""
+        return fork_program(self._rich, self._inbox)
 
 
 def main() -> None:
@@ -148,40 +150,36 @@ def main() -> None:
 
         sys.path.remove("/opt/inside")
         control, rich, inbox = stream.open_box()
-        start(control, rich, inbox, Finished())
+        start(control, Finished(rich, inbox))
     descriptors = [int(word) for word in sys.argv[1:4]]
-    start(Control(descriptors[0]), descriptors[1], descriptors[2], Finished())
+    start(Control(descriptors[0]), Finished(descriptors[1], descriptors[2]))
 
 
-def start(control: Control, rich: int, inbox: int, walls) -> None:
+def start(control: Control, walls) -> None:
     """One box from hello to its end. Never returns."""
     try:
         libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
         set_name("ready init")
+        limit_open_files()
         # The engine learns our pid from the socket, counts and limits us, and answers.
         os.write(control.descriptor, b"hello\n")
         go = control.receive()
-        steps = Steps()
-        walls.enter(go, steps)
-        program, standing, gate = fork_program(rich, inbox, walls)
-        steps.done("fork of the program's process")
+        walls.enter(go)
+        link = walls.start_program()
         control.forked()
-        if (word := os.read(standing, 400)) != b".":
-            raise RuntimeError(word.decode("utf-8", "replace") or "the program's process ended")
-        os.close(standing)
-        steps.done("getting ready to run")
-        control.send({"type": "ready", "steps": steps.seconds})
+        program, steps = hear_program(link)
+        control.send({"type": "ready", "steps": steps})
         job = control.receive()
         set_name("box init")
         write_sources(job["files"])
         control.send({"type": "running"})
-        os.write(gate, b".")
-        os.close(gate)
+        os.write(link, b".")
+        os.close(link)
         watch = Watch(control, program, job["disk_bytes"])
         watch.until_the_program_ends()
         left = end_everything()
         control.count(last=True)
-        control.send(watch.report(left, walls.resident_bytes))
+        control.send(watch.report(left))
         collect_artefacts(control, job)
         control.send({"type": "done"})
         control.finish()
@@ -194,37 +192,55 @@ def start(control: Control, rich: int, inbox: int, walls) -> None:
     os._exit(0)
 
 
-def fork_program(rich: int, inbox: int, walls) -> tuple[int, int, int]:
-    """The program's process; what tells that it stands by; the gate it then waits at."""
-    standing, say_standing = os.pipe()
-    gate, open_gate = os.pipe()
+def fork_program(rich: int, inbox: int) -> int:
+    """Fork the program's process; our end of the link to it."""
+    ours, theirs = socket.socketpair()
     handlers = drop_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, handlers)  # an early interrupt waits for its handler
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
-    program = os.fork()
-    if program == 0:
-        try:
+    steps = Steps()
+    if os.fork() == 0:
+
+        def prepare(_link: int):
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
-            os.close(open_gate)
-            gate, say_standing = (
-                fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, INBOX_FD + 1) for each in (gate, say_standing)
-            )
-            become_program(rich, inbox, gate, say_standing, walls)
-        except BaseException as error:  # ours, before the program began
-            os.write(say_standing, f"{type(error).__name__}: {error}".encode()[:400])
-        finally:
-            os._exit(70)
+            return load_shell()
+
+        become_program(rich, inbox, theirs.detach(), prepare, steps)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
     # 0 to 2 too, so that the engine sees the end of the pipes when the program's last process ends. Standard error
     # becomes a place for words of ours that are lost: nothing of process 1 may look like the program's.
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    for descriptor in (null, rich, inbox, say_standing, gate):
+    for descriptor in (null, rich, inbox):
         os.close(descriptor)
-    return program, standing, open_gate
+    theirs.close()
+    return ours.detach()
+
+
+def load_shell():
+    """The module that runs programs; loaded while nothing of the program can be loaded in its place."""
+    sys.path.insert(0, "/opt/inside")
+    from qfp_inside import shell
+
+    sys.path.remove("/opt/inside")
+    shell.prepare()
+    return shell
+
+
+def hear_program(link: int) -> tuple[int, dict[str, float]]:
+    """Wait until the program's process stands by; its number, and the seconds of each step until then."""
+    word = os.read(link, 2000)
+    if not word.startswith(b"{"):
+        raise RuntimeError(word.decode("utf-8", "replace") or "the program's process ended")
+    said = json.loads(word)
+    return said["pid"], said["steps"]
+
+
+def limit_open_files() -> None:
+    """For this process and all it will ever start."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
 
 
 def drop_signals() -> dict[int, Callable[[int, FrameType | None], object]]:
@@ -256,11 +272,8 @@ def libc() -> ctypes.CDLL:
 def load_filter(program: bytes) -> None:
     """The filter of system calls, for this process and all it will ever start."""
 
-    class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-
-    program_structure = Program(len(program) // 8, program)
-    if libc().prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program_structure), 0, 0) != 0:
+    filter_program = FilterProgram(len(program) // 8, program)
+    if libc().prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(filter_program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the filter of system calls was refused")
 
 
@@ -275,36 +288,50 @@ def write_sources(files: dict[str, str]) -> None:
             file.write(text.encode("utf-8", "replace"))
 
 
-def become_program(rich: int, inbox: int, gate: int, say_standing: int, walls) -> None:
-    """In the child: own session, no descriptor but those it may have, then the job, limits and the program."""
-    os.setsid()
-    set_name("ready program")
-    os.dup2(rich, CHANNEL_FD, inheritable=True)
-    os.dup2(inbox, INBOX_FD, inheritable=False)  # its answers are for this process, not for what it starts
-    os.closerange(3, CHANNEL_FD)
-    os.closerange(max(gate, say_standing) + 1, MAX_OPEN_FILES)
-    os.environ["QFP_CHANNEL_FD"] = str(CHANNEL_FD)
-    os.environ["QFP_INBOX_FD"] = str(INBOX_FD)
-    shell = walls.prepare_program()
-    shell.stand_by()
-    os.write(say_standing, b".")
-    os.close(say_standing)
+def become_program(
+    rich: int, inbox: int, link: int, prepare: Callable[[int], Any], steps: Steps, data_bytes: int = 0
+) -> NoReturn:
+    """In the new process: own session, no descriptor but those it may have, then the job, limits and the program.
 
-    job = read_job(INBOX_FD)
-    if os.read(gate, 1) != b".":
-        os._exit(0)  # nobody needs this box
-    os.close(gate)
-    set_name("box program")
-    for name, value in job["rlimits"].items():
-        # What the zygote had loaded is not what the program asked for.
-        extra = walls.data_bytes if name == "DATA" else 0
-        resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value + extra, value + extra))
-    os.chdir(WORKDIR)
-    os.environ["QFP_PARAMS"] = json.dumps(job["params"])
-    os.environ["QFP_CORES"] = str(job["cores"])
-    if job["layer"]:
-        add_layer(first=job["layer"] == "first")
-    shell.run(job)
+    prepare: what is special about this way to start; is given the link, and gives the module that runs programs.
+    data_bytes: of memory that was there before, and that the program did not ask for.
+    """
+    steps.done("fork of the program's process")
+    try:
+        os.setsid()
+        set_name("ready program")
+        link = fcntl.fcntl(link, fcntl.F_DUPFD_CLOEXEC, INBOX_FD + 1)
+        os.dup2(rich, CHANNEL_FD, inheritable=True)
+        os.dup2(inbox, INBOX_FD, inheritable=False)  # its answers are for this process, not for what it starts
+        os.closerange(3, CHANNEL_FD)
+        os.closerange(link + 1, MAX_OPEN_FILES)
+        os.environ["QFP_CHANNEL_FD"] = str(CHANNEL_FD)
+        os.environ["QFP_INBOX_FD"] = str(INBOX_FD)
+        shell = prepare(link)
+        shell.stand_by()
+        while os.getppid() != 1:
+            time.sleep(0.0002)  # who forked us is just leaving
+        steps.done("getting ready to run")
+        os.write(link, json.dumps({"pid": os.getpid(), "steps": steps.seconds}).encode())
+
+        job = read_job(INBOX_FD)
+        if os.read(link, 1) != b".":
+            os._exit(0)  # nobody needs this box
+        os.close(link)
+        set_name("box program")
+        for name, value in job["rlimits"].items():
+            extra = data_bytes if name == "DATA" else 0
+            resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value + extra, value + extra))
+        os.chdir(WORKDIR)
+        os.environ["QFP_PARAMS"] = json.dumps(job["params"])
+        os.environ["QFP_CORES"] = str(job["cores"])
+        if job["layer"]:
+            add_layer(first=job["layer"] == "first")
+        shell.run(job)
+    except BaseException as error:  # ours, before the program began
+        os.write(link, f"{type(error).__name__}: {error}".encode()[:400])
+    finally:
+        os._exit(70)
 
 
 def read_job(descriptor: int) -> dict:
@@ -356,7 +383,7 @@ class Watch:
                         return
         self._look_at_disk()
 
-    def report(self, left: int, resident_bytes: int) -> dict:
+    def report(self, left: int) -> dict:
         code = signal_number = None
         if self.status is not None:
             if os.WIFSIGNALED(self.status):
@@ -367,7 +394,7 @@ class Watch:
             "type": "exited",
             "code": code,
             "signal": signal_number,
-            "max_rss_bytes": max(0, self.max_rss_bytes - resident_bytes),
+            "max_rss_bytes": self.max_rss_bytes,
             "cpu_seconds": cpu_seconds(),
             "disk_full": self.disk_full,
             "processes": left + (self.status is not None),  # at the program's end, itself among them

@@ -1,4 +1,5 @@
-"""How does a fork of the zygote get walls of its own? Namespaces, then its mounts, its uid, no rights, the filter.
+"""How do two forks become a box? Process 1, a fork of the keeper, puts walls around itself: namespaces, mounts, uid, no
+rights, the filter. The program's process, a fork of the zygote, gets in to it.
 
 The namespaces of mounts, IPC, host name and control groups are made with the rights of the zygote's user namespace and
 belong to it: whatever rights a program could ever win in the user namespace of its own, it could not undo them. That
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import json
 import os
+import socket
 
 from . import init
 
@@ -21,42 +24,47 @@ PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_SECUREBITS = 4, 24, 28
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 # noroot, no_setuid_fixup, keep_caps off and no_cap_ambient_raise, each of them locked
 LOCKED_SECUREBITS = 0b11101111
-CAPABILITY_VERSION_3 = 0x20080522
+CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
+NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 BOX_ID = 1000  # what a program sees, as in a box that nsjail made
 OUTER = ("/outer/store", "/outer/layers")
+SPACES = ("mnt", "ipc", "uts", "cgroup", "user")  # the user's last: it takes the rights to enter the others
 
 libc = init.libc()
 libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
-libc.syscall.restype = ctypes.c_long
+_prctl = libc["prctl"]  # a function of our own: others give it pointers
+_prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
 class Isolated:
-    """Walls put up by process 1 around itself, before it forks its program."""
+    """Walls put up by process 1 around itself. What the program's process needs to get in it finds on the link."""
 
-    def __init__(self, shell, data_bytes: int, resident_bytes: int, capabilities: int) -> None:
-        self.data_bytes = data_bytes
-        self.resident_bytes = resident_bytes
-        self._shell = shell
+    def __init__(self, link: socket.socket, capabilities: int) -> None:
+        self._link = link
         self._capabilities = capabilities
+        # First of all, so that the zygote can fork the program into here while the rest is being built.
+        with_descriptors(link, b"1", [os.open("/proc/self/ns/pid", os.O_RDONLY)])
 
-    def enter(self, go: dict, steps: init.Steps) -> None:
+    def enter(self, go: dict) -> None:
         """From here on this process has no right that any other could not have, and so has all it ever starts."""
         os.setsid()
         unshare(NEWNS | NEWIPC | NEWUTS | NEWCGROUP)
         mount("none", "/", "", MS_REC | MS_PRIVATE)
         libc.sethostname(b"box", 3)
-        steps.done("namespaces")
         self._arrange(go["place"], BOX_ID if go["uid"] is None else go["uid"])
         process = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY)
         unmount("/proc")
-        steps.done("mounts")
-        self._become_nobody(go["uid"], process)
+        become_user(go["uid"])
+        make_user_namespace(process)
+        spaces = [os.open(f"ns/{name}", os.O_RDONLY, dir_fd=process) for name in SPACES]
         os.close(process)
-        steps.done("uid and user namespace")
-        self._drop_rights()
-        steps.done("giving up rights")
+        with_descriptors(self._link, json.dumps({"uid": go["uid"], "filter": go["filter"]}).encode(), spaces)
+        drop_rights(self._capabilities)
         init.load_filter(base64.b64decode(go["filter"]))
-        steps.done("filter of system calls")
+
+    def start_program(self) -> int:
+        """Our end of the link to its process, which the zygote forks."""
+        return self._link.detach()
 
     def _arrange(self, place: dict, owner: int) -> None:
         """The directories of this box; what was there only for making them goes."""
@@ -69,36 +77,63 @@ class Isolated:
         for path in (*OUTER, *place["not_for_it"]):
             unmount(path)
 
-    def _become_nobody(self, uid: int | None, process: int) -> None:
-        """A uid of its own, where there are any, in a user namespace of its own.
 
-        process: /proc/self, opened while it could be seen.
-        """
-        if uid is not None:
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-        outside = os.getuid(), os.getgid()
-        # Changing one's identity clears it, and then /proc/self would belong to somebody else.
-        prctl(PR_SET_DUMPABLE, 1)
-        unshare(NEWUSER)
-        prctl(PR_SET_DUMPABLE, 1)
-        write_at(process, "setgroups", "deny")
-        write_at(process, "uid_map", f"{BOX_ID} {outside[0]} 1")
-        write_at(process, "gid_map", f"{BOX_ID} {outside[1]} 1")
-        prctl(PR_SET_DUMPABLE, 0)
+def come_in(link: int, capabilities: int, steps: init.Steps) -> None:
+    """The same walls around the process that is going to be the program's: it waits until they stand, and gets in."""
+    connection = socket.socket(fileno=link)
+    message, spaces, _flags, _address = socket.recv_fds(connection, 1 << 16, len(SPACES))
+    connection.detach()
+    if len(spaces) != len(SPACES):
+        raise RuntimeError("process 1 of the box ended")
+    steps.done("waiting for the walls")
+    go = json.loads(message)
+    for name, space in zip(SPACES, spaces, strict=True):
+        if name == "user":
+            become_user(go["uid"])
+        check(libc.setns(space, 0), f"entering the box's {name} namespace")
+        os.close(space)
+    prctl(PR_SET_DUMPABLE, 0)
+    drop_rights(capabilities)
+    init.load_filter(base64.b64decode(go["filter"]))
+    steps.done("getting in to the walls")
 
-    def prepare_program(self):
-        return self._shell
 
-    def _drop_rights(self) -> None:
-        prctl(PR_SET_SECUREBITS, LOCKED_SECUREBITS)
-        for capability in range(self._capabilities + 1):
-            prctl(PR_CAPBSET_DROP, capability)
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-        header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-        check(libc.capset(header, (ctypes.c_uint32 * 6)()), "giving up capabilities")
-        prctl(PR_SET_NO_NEW_PRIVS, 1)
+def become_user(uid: int | None) -> None:
+    """A uid of the box's own, where there are any."""
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+
+def make_user_namespace(process: int) -> None:
+    """process: /proc/self, opened while it could be seen."""
+    outside = os.getuid(), os.getgid()
+    # Changing one's identity clears it, and then /proc/self would belong to somebody else.
+    prctl(PR_SET_DUMPABLE, 1)
+    unshare(NEWUSER)
+    prctl(PR_SET_DUMPABLE, 1)
+    write_at(process, "setgroups", "deny")
+    write_at(process, "uid_map", f"{BOX_ID} {outside[0]} 1")
+    write_at(process, "gid_map", f"{BOX_ID} {outside[1]} 1")
+    prctl(PR_SET_DUMPABLE, 0)
+
+
+def drop_rights(capabilities: int) -> None:
+    """capabilities: the number of the last one that the kernel knows."""
+    prctl(PR_SET_SECUREBITS, LOCKED_SECUREBITS)
+    for capability in range(capabilities + 1):
+        prctl(PR_CAPBSET_DROP, capability)
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    check(libc.capset(CAPABILITY_HEADER, NO_CAPABILITIES), "giving up capabilities")
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def with_descriptors(link: socket.socket, message: bytes, descriptors: list[int]) -> None:
+    """Send them, and keep none of them."""
+    socket.send_fds(link, [message], descriptors)
+    for each in descriptors:
+        os.close(each)
 
 
 def check(result: int, what: str) -> None:
@@ -121,8 +156,7 @@ def unmount(path: str) -> None:
 
 
 def prctl(option: int, argument: int) -> None:
-    words = (ctypes.c_ulong(word) for word in (option, argument, 0, 0, 0))
-    check(libc.prctl(*words), f"prctl({option})")
+    check(_prctl(option, argument, 0, 0, 0), "prctl")
 
 
 def write_at(directory: int, name: str, text: str) -> None:

@@ -68,8 +68,10 @@ def warm_up(source: str) -> None:
         except ValueError as mistake:
             tracebacks.show(mistake, lambda message: None)
     import matplotlib.pyplot as plt
+    from matplotlib import font_manager
 
     plt.close("all")
+    font_manager._get_font.cache_clear()  # otherwise every fork does that
     _shell.reset(new_session=True)
     _name_things(_shell)
     streams.flush()
@@ -367,7 +369,8 @@ def _seed_random_numbers() -> None:
     """NumPy's old global generator is not seeded anew by a fork: every box would draw the same numbers."""
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        numpy.random.seed(None)
+        # Its whole state from the kernel: seed(None) would draw it from there, too, and touch twice as many pages.
+        numpy.random.set_state(("MT19937", numpy.frombuffer(os.urandom(4 * 624), dtype=numpy.uint32), 624))
 
 
 def _leave_room_to_report() -> None:

@@ -1,9 +1,10 @@
 """How does a box start in milliseconds? As a fork of a process that has loaded the libraries already: the zygote.
 
-Two processes of ours live in the outer jail. The keeper is its process 1: small, it starts zygotes and collects
-processes whose zygote is gone, so that a zygote can die or be replaced without harm to the boxes it made. The zygote
-loads the libraries, runs a typical program once, and then forks for each box; no program ever runs in it, so every box
-begins with the same clean interpreter. Whatever it has in memory, every program can read: nothing secret may come here.
+Two processes of ours live in the outer jail. The keeper is its process 1: small, it starts zygotes and process 1 of
+every box, which are its forks, so that a zygote can die or be replaced without harm to the boxes it served. The zygote
+loads the libraries, runs a typical program once, and then forks a program's process into each box; no program ever runs
+in it, so every box begins with the same clean interpreter. Whatever it has in memory, every program can read: nothing
+secret may come here.
 
 Both speak to the engine on sockets that keep messages apart, JSON with descriptors beside it.
 """
@@ -18,20 +19,23 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
 # The loader has put this directory in front, and its names must not hide the standard library's.
 sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
 sys.path.insert(0, "/opt/inside")
 
-from qfp_inside import init  # noqa: E402
+from qfp_inside import init, isolate  # noqa: E402
 
 MESSAGE_BYTES = 1 << 16
-MAX_DESCRIPTORS = 8
+MAX_DESCRIPTORS = 16
 HUGE_PAGE = 2 << 20
 MADV_COLLAPSE = 25
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 PYTHON_OBJECTS_BYTES = 112 << 20  # as much as the libraries need
-NEWPID = 0x20000000
+CLONE_VM, CLONE_VFORK = 0x100, 0x4000
+STACK_APART_BYTES = 512 << 10  # far more than the zygote's own frames take
+OWN_NUMBERS = 16
 
 # What a box has at once. Each of them costs every fork a little, so only what programs of this site use all the time:
 # a library that is left out is imported from disk, as on any machine.
@@ -80,17 +84,16 @@ plt.plot([1, 2]); plt.show()
 
 def keep(descriptor: int) -> None:
     """Process 1 of the outer jail: start zygotes when told to, collect the dead, end with the engine."""
-    libc = init.libc()
-    libc.prctl(init.PR_SET_DUMPABLE, 0, 0, 0, 0)
+    init.libc().prctl(init.PR_SET_DUMPABLE, 0, 0, 0, 0)
     init.set_name("keeper")
-    # The first child of a box is its number 2; a zygote with that number would make its forks look like itself to
-    # libraries that tell processes apart by number.
-    throw_away = os.fork()
-    if throw_away == 0:
-        os._exit(0)
-    os.waitpid(throw_away, 0)
+    init.limit_open_files()
+    use_up_numbers()
+    capabilities = int(open("/proc/sys/kernel/cap_last_cap").read())
+    own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     engine = socket.socket(fileno=descriptor)
     woken = wake_on_child()
+    gc.collect()
+    gc.freeze()  # never looked at again, so that the boxes' process 1 share it
     engine.send(b"keeper")
     poller = select.poll()
     poller.register(engine, select.POLLIN)
@@ -104,13 +107,53 @@ def keep(descriptor: int) -> None:
             message, descriptors, _flags, _address = socket.recv_fds(engine, MESSAGE_BYTES, MAX_DESCRIPTORS)
             if not message:
                 os._exit(0)  # the engine is gone, and with us goes everything in this jail
-            if os.fork() == 0:
+            if message == b"box":
+                start_box(descriptors, own_namespace, capabilities)
+            elif os.fork() == 0:
                 engine.close()
                 os.close(woken)
-                Zygote(socket.socket(fileno=descriptors[0])).serve()
+                Zygote(socket.socket(fileno=descriptors[0]), capabilities).serve()
                 os._exit(0)
             for each in descriptors:
                 os.close(each)
+
+
+def use_up_numbers() -> None:
+    """The program of a box is its number 3, and what it starts has the next ones. A zygote with such a number would
+    make its forks look like itself to libraries that tell processes apart by number.
+    """
+    for _ in range(OWN_NUMBERS):
+        throw_away = os.fork()
+        if throw_away == 0:
+            os._exit(0)
+        os.waitpid(throw_away, 0)
+
+
+def start_box(descriptors: list[int], own_namespace: int, capabilities: int) -> None:
+    """Fork its process 1."""
+    child = -1
+    try:
+        isolate.unshare(isolate.NEWPID)
+        child = os.fork()
+    except OSError:
+        pass  # no process or no namespace to be had: the engine sees the control socket close, and makes this box cold
+    if child != 0:
+        # Only a process that is in its own pid namespace may choose another one for its next child.
+        isolate.check(isolate.libc.setns(own_namespace, isolate.NEWPID), "setns")
+        return
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGCHLD):  # all that Python or the keeper handle; see init.drop_signals
+            signal.signal(number, signal.SIG_DFL)
+        control, link, *entrances = move_up(descriptors)
+        for entrance in entrances:
+            os.write(entrance, b"0")  # everything the box does comes after this
+        os.dup2(control, 3, inheritable=False)
+        os.dup2(link, 4, inheritable=False)
+        os.closerange(5, init.MAX_OPEN_FILES)
+        init.start(init.Control(3), isolate.Isolated(socket.socket(fileno=4), capabilities))
+    finally:
+        os._exit(72)
 
 
 def wake_on_child() -> int:
@@ -134,8 +177,10 @@ def reap() -> None:
 
 
 class Zygote:
-    def __init__(self, engine: socket.socket) -> None:
+    def __init__(self, engine: socket.socket, capabilities: int) -> None:
         self.engine = engine
+        self._capabilities = capabilities
+        self._failed: OSError | None = None
 
     def serve(self) -> None:
         os.setsid()
@@ -144,18 +189,13 @@ class Zygote:
         self.engine.send(b"zygote")  # the engine sees our number beside it
         gc.disable()
         gather_memory()
-        shell = self._load()
-        own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        capabilities = int(open("/proc/sys/kernel/cap_last_cap").read())
-        from qfp_inside import isolate
-
+        self._shell = self._load()
+        self._clone = prepare_clone()
         gc.collect()
         gc.freeze()  # what is here now is never looked at again by the collector, so it stays shared
         gc.enable()
         collapsed = use_huge_pages()
-        data, resident = own_memory()
-        self._walls = lambda: isolate.Isolated(shell, data, resident, capabilities)
-        self._isolate, self._own_namespace = isolate, own_namespace
+        self._data_bytes, resident = own_memory()
         threads = len(os.listdir("/proc/self/task"))
         self._say({"ready": True, "threads": threads, "resident_bytes": resident, "huge_bytes": collapsed})
         self._listen()
@@ -196,32 +236,62 @@ class Zygote:
                 self._say({"pong": True})
                 continue
             try:
-                self._fork_box(descriptors)
+                self._fork_program(descriptors)
             except OSError as error:  # no process or no namespace to be had: the engine makes this box cold
                 self._say({"failed": f"{type(error).__name__}: {error}", "number": int(message)})
             for each in descriptors:
                 os.close(each)
 
-    def _fork_box(self, descriptors: list[int]) -> None:
-        isolate = self._isolate
-        # Only a process that is still in its own pid namespace may choose the one of its next child.
-        isolate.check(isolate.libc.setns(self._own_namespace, NEWPID), "setns")
-        isolate.unshare(NEWPID)
-        if os.fork() == 0:
-            try:
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                self.engine.detach()
-                self._become_process_one(descriptors)
-            finally:
-                os._exit(72)
+    def _fork_program(self, descriptors: list[int]) -> None:
+        """Into the box at the other end of the link, as a child of its process 1.
 
-    def _become_process_one(self, descriptors: list[int]) -> None:
-        stdin, stdout, stderr, rich, inbox, control = move_up(descriptors)
-        for descriptor, target in ((stdin, 0), (stdout, 1), (stderr, 2), (control, 3), (rich, 4), (inbox, 5)):
-            os.dup2(descriptor, target, inheritable=target < 3)
-        os.closerange(6, init.MAX_OPEN_FILES)
-        init.start(init.Control(3), 4, 5, self._walls())
+        Whoever forks into a pid namespace stays the parent, unless it ends: then process 1 of that namespace is. So
+        between us and the program is a process in the box that shares our memory, forks, and ends: making it costs
+        next to nothing, because nothing is copied, and we wait for its end.
+        """
+        with socket.socket(fileno=os.dup(descriptors[5])) as link:
+            _message, spaces, _flags, _address = socket.recv_fds(link, 1, 1, socket.MSG_DONTWAIT)
+        if not spaces:
+            raise OSError("process 1 of the box has ended")
+        try:
+            isolate.check(isolate.libc.setns(spaces[0], isolate.NEWPID), "setns")
+        finally:
+            os.close(spaces[0])
+        self._failed = None
+        steps = init.Steps()
+        between = self._clone(lambda: self._fork_between(descriptors, steps))
+        os.waitpid(between, 0)
+        if self._failed is not None:
+            raise self._failed
+
+    def _fork_between(self, descriptors: list[int], steps: init.Steps) -> int:
+        try:
+            for entrance in descriptors[6:]:
+                os.write(entrance, b"0")  # into the box's control group, and so is whatever is forked
+            program = os.fork()
+        except OSError as error:
+            self._failed = error
+        else:
+            if program == 0:
+                self._become_program(descriptors, steps)
+        return 0
+
+    def _become_program(self, descriptors: list[int], steps: init.Steps) -> None:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self.engine.detach()
+            for number in (0, 1, 2):
+                os.dup2(descriptors[number], number)
+            rich, inbox, link = descriptors[3:6]
+
+            def prepare(link: int):
+                isolate.come_in(link, self._capabilities, steps)
+                return self._shell
+
+            init.become_program(rich, inbox, link, prepare, steps, self._data_bytes)
+        finally:
+            os._exit(72)
 
     def _say(self, message: dict) -> None:
         self.engine.send(json.dumps(message).encode())
@@ -232,6 +302,29 @@ def move_up(descriptors: list[int]) -> list[int]:
     import fcntl
 
     return [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 64) for each in descriptors]
+
+
+def prepare_clone() -> Callable[[Callable[[], int]], int]:
+    """A function that calls another one in a process that shares our memory, and waits until that has ended.
+
+    Not vfork(): it would come back twice into frames that are used up after the first time. The frames of that process,
+    and of what it forks, lie on the same stack as ours, far below them.
+    """
+    top = ctypes.c_void_p.in_dll(init.libc(), "__libc_stack_end").value
+    assert top is not None
+    stack = (top - STACK_APART_BYTES) & ~15
+    library = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock, which nobody else could give back
+    run = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+    library.clone.argtypes = [run, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+
+    def clone(what: Callable[[], int]) -> int:
+        call = run(lambda _: what())
+        pid = library.clone(call, stack, CLONE_VM | CLONE_VFORK | signal.SIGCHLD, None)
+        if pid < 0:
+            isolate.check(-1, "clone")
+        return pid
+
+    return clone
 
 
 def gather_memory() -> None:

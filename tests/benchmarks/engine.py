@@ -142,10 +142,11 @@ class MeasuredEngine:
         self.stand_ready()
 
     def cpu(self) -> float:
-        """Seconds of the engine, its zygote and everything they have waited for."""
+        """Seconds of the engine, its zygote, the keeper, and everything they have waited for."""
         pids = [self.process.pid]
-        zygote = self.client.status()["zygote"]["pid"]
-        return sum(map(_cpu_of, [*pids, zygote] if zygote else pids))
+        if zygote := self.client.status()["zygote"]["pid"]:
+            pids += [zygote, _parent_of(zygote)]
+        return sum(map(_cpu_of, pids))
 
     def stop(self) -> None:
         self.process.terminate()
@@ -154,8 +155,16 @@ class MeasuredEngine:
 
 
 def _cpu_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / TICKS  # own and that of children it has waited for
+    return sum(map(int, _fields_of(pid)[11:15])) / TICKS  # own and that of children it has waited for
+
+
+def _parent_of(pid: int) -> int:
+    return int(_fields_of(pid)[1])
+
+
+def _fields_of(pid: int) -> list[str]:
+    """Of its line in /proc, those after the name."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 class Plain:
@@ -334,7 +343,7 @@ def _is_below(pid: int, ancestor: int) -> bool:
     while pid > 1:
         if pid == ancestor:
             return True
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        pid = _parent_of(pid)
     return False
 
 

@@ -31,6 +31,12 @@ def test_a_box_is_forked_and_the_next_ones_stand_ready(make_engine) -> None:
     assert start_of(engine) == "ready"
 
 
+def test_a_program_that_the_zygote_forked_is_the_child_of_process_1_which_hears_how_it_ended(engine: Engine) -> None:
+    assert engine.run("import os\nprint(os.getppid())").stdout == "1\n"
+    died = engine.run("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+    assert died.ended["exit"] == {"code": None, "signal": 11}
+
+
 def test_ready_boxes_are_for_the_place_that_was_asked_for(make_engine) -> None:
     engine = make_engine()
     start_of(engine)
@@ -68,7 +74,7 @@ def test_after_many_boxes_another_zygote_takes_over_without_a_gap(make_engine) -
     assert start_of(engine) == "fork"
     rest = [event for event in box.events() if event is not None]
     assert rest[-1]["outcome"] == "succeeded"
-    assert not os.path.exists(f"/proc/{first['pid']}")
+    assert wait_until(lambda: not os.path.exists(f"/proc/{first['pid']}"))
 
 
 def test_many_at_once_each_get_their_own_box(engine: Engine) -> None:
