@@ -391,29 +391,21 @@ class Box:
         if self.walls.group is None:
             met = self._most_processes - OWN_PROCESSES >= self.limits.processes
             observed.refused_processes = max(self._told.refused_processes, int(met))
-        result, limit = outcome.decide(observed)
-        self.outcome = result
-        if result == "crashed":
+        ended = outcome.ended(
+            observed,
+            self.limits,
+            start=self.walls.start,
+            wall_seconds=self.seconds(),
+            cpu_seconds=self._usage.cpu_seconds,
+            peak_memory_bytes=self._peak_memory,
+            artefacts_skipped=self._skipped,
+        )
+        self.outcome = ended["outcome"]
+        if self.outcome == "crashed":
             logger.error(
                 "run %s: the box failed: %s %s",
                 self.request.run_id,
                 observed.crash,
                 self.walls.log().strip()[-2000:],
             )
-        self.emit(
-            {
-                "type": "ended",
-                "outcome": result,
-                "start": self.walls.start,
-                "limit": None if limit is None else {"name": limit, "value": getattr(self.limits, limit)},
-                "exit": {"code": observed.exit_code, "signal": observed.exit_signal},
-                "error": observed.error,
-                "cpu_seconds": round(self._usage.cpu_seconds, 3),
-                "wall_seconds": self.seconds(),
-                "peak_memory_bytes": self._peak_memory,
-                "notices": [
-                    {"limit": name, "value": getattr(self.limits, name)} for name in outcome.limits_met(observed, limit)
-                ],
-                "artefacts_skipped": self._skipped,
-            }
-        )
+        self.emit(ended)
