@@ -16,6 +16,8 @@ from typing import Any
 from django.conf import settings
 from qfp.objects import rank
 
+from marketdata import providers
+from marketdata.providers import Description
 from marketdata.store import OPTIONAL, SnapshotMissing, current_snapshot_id, read_manifest, snapshot_folder
 
 Entry = Mapping[str, Any]
@@ -64,7 +66,7 @@ SURVIVORSHIP = {
 }
 
 
-PROVIDERS = {"starter": "Starter catalogue", "upload": "Uploaded"}
+PROVIDERS = {"starter": "Starter catalogue", "upload": "Uploaded"} | {p.name: p.title for p in providers.ALL.values()}
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,13 @@ def provider_of(entry: Entry) -> str:
 def provider_title(entry: Entry) -> str:
     key = provider_of(entry)
     return PROVIDERS.get(key) or key.replace("_", " ").capitalize()
+
+
+def providers_for(entry: Entry) -> list[Description]:
+    """The providers that have series of this kind and interval; nobody has more of an invented share."""
+    if is_synthetic(entry) and entry["kind"] == "equity":
+        return []
+    return [p for p in providers.ALL.values() if entry["kind"] in p.kinds and entry["interval"] in p.intervals]
 
 
 def may_be_downloaded(entry: Entry) -> bool:

@@ -48,7 +48,9 @@ def provider_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def provider(request: HttpRequest, name: str) -> HttpResponse:
     description = _described(name)
-    return _provider_page(request, description, FetchForm(provider=description))
+    return _provider_page(
+        request, description, FetchForm(provider=description, initial={"symbol": request.GET.get("symbol", "")[:60]})
+    )
 
 
 @require_POST

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from marketdata import browsing, charts, figures, universes
+from marketdata import browsing, charts, fetching, figures, universes
 from marketdata.browsing import Entry, View, view_of
 from marketdata.comparing import DEFINITIONS, MOST_SERIES, Comparison, NotComparable, compare
 from marketdata.figures import BadWindow, Window, window_from
@@ -112,7 +112,7 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
     lines = figures.drawn(columns, entry, window)
     shown = figures.cut(columns, window)
     actions = figures.marks_of(figures.columns_of(view, entry, "raw")) if figures.can_be_adjusted(entry) else []
-    own = described(view, entry)
+    own, states = described(view, entry), fetching.all_states()
     context = {
         **own,
         "view": view,
@@ -135,6 +135,7 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
         "issues": QualityIssue.objects.filter(series_id=entry["id"], object_sha256=entry["object"])[:20],
         "downloadable": browsing.may_be_downloaded(entry),
         "provider": browsing.provider_title(entry),
+        "could_give": [p for p in browsing.providers_for(entry) if states[p.name].enabled],
         "program": program_for([entry], view),
         "adjustment": figures.adjustment_in_words(entry),
     }

@@ -13,7 +13,7 @@ from qfp import metrics, objects
 
 from marketdata import browsing, figures, store
 from marketdata.browsing import view_of
-from marketdata.models import QualityIssue
+from marketdata.models import Provider, QualityIssue
 from runner.models import Project
 from tests.factories import make_user
 
@@ -134,6 +134,7 @@ def test_every_series_of_the_catalogue_has_a_page_with_its_points_and_its_facts(
 
 
 def test_an_instrument_page_reads_as_words_and_tables_without_a_script(client, django_assert_max_num_queries):
+    client.get("/data/instruments/AAPL")  # makes the rows of providers
     with django_assert_max_num_queries(20):
         page = text_of(client.get("/data/instruments/AAPL"))
     assert "AAPL rose from" in page and "adjusted for splits and dividends" in page
@@ -200,6 +201,15 @@ def test_a_stretch_without_bars_is_said(client):
     points = client.get("/data/bars/AAPL", {"from": "2020-01-01"}).json()
     assert points["dates"] == [] and points["sentence"] == "AAPL has no values in this range."
     assert client.get("/data/instruments/AAPL", {"from": "2020-01-01"}).status_code == 200
+
+
+def test_providers_that_could_give_it_are_named_while_they_are_on(client):
+    page = text_of(client.get("/data/instruments/AAPL"))
+    assert "/data/providers/tiingo?symbol=AAPL" in page and "/data/providers/ecb" not in page
+    Provider.objects.filter(name="tiingo").update(enabled=False)
+    assert "/data/providers/tiingo" not in text_of(client.get("/data/instruments/AAPL"))
+    assert 'value="AAPL"' in text_of(client.get("/data/providers/ecb", {"symbol": "AAPL"}))
+    assert "/data/providers/" not in text_of(client.get("/data/instruments/SYN001")).split("What it is")[1]
 
 
 def test_open_issues_stand_beside_the_quality(client):
