@@ -34,6 +34,7 @@ INTERVALS = {
     "1mo": "Monthly",
     "3mo": "Quarterly",
     "1y": "Yearly",
+    "irregular": "Irregular",
 }
 KINDS = {
     "equity": "Shares",
@@ -154,7 +155,7 @@ def survivorship_of(entry: Entry) -> str:
 
 
 def provider_of(entry: Entry) -> str:
-    return entry["provider"] or ("upload" if entry["rights"] == "own" else "starter")
+    return entry["provider"] or ("upload" if entry["kind"] == "dataset" else "starter")
 
 
 def provider_title(entry: Entry) -> str:
@@ -170,11 +171,17 @@ def providers_for(entry: Entry) -> list[Description]:
 
 
 def may_be_downloaded(entry: Entry) -> bool:
-    """Whether the site may hand the series out as a file: what may be passed on, and what somebody brought along.
+    """Whether the site may hand the series out as a file: what may be passed on, what its owner gives, and what
+    somebody brought along themselves.
 
     A vendor's data is for its owner's own runs; that says nothing about copies made by us.
     """
-    return entry["rights"] == "redistribute" or (entry["rights"] == "own" and entry["id"].startswith("mine/"))
+    return entry["rights"] in ("redistribute", "own") or is_upload(entry)
+
+
+def is_upload(entry: Entry) -> bool:
+    """Whether its reader has brought it along."""
+    return entry["kind"] == "dataset" and entry["id"].startswith("mine/")
 
 
 def is_synthetic(entry: Entry) -> bool:

@@ -50,7 +50,7 @@ PERIODS = {"1d": 252.0, "1w": 52.0, "1wk": 52.0, "1mo": 12.0, "3mo": 4.0, "1y": 
 # What is said of a series whose source gives adjusted prices only, with the day of the adjustment behind it.
 ADJUSTED_AT = "adjusted_at="
 # Of these a change is a return that somebody could have had; of a yield or a price level it is not.
-INVESTABLE = {"equity", "index", "commodity", "fx", "crypto"}
+INVESTABLE = {"equity", "index", "commodity", "fx", "crypto", "dataset"}
 
 
 class BadWindow(Exception):
@@ -354,7 +354,7 @@ def last_rows(columns: Mapping[str, np.ndarray], entry: Entry, rows: int = TABLE
 
 def _cells(values: np.ndarray) -> list[str]:
     if values.dtype.kind not in "fiu":
-        return [str(value)[:80] for value in values]
+        return ["–" if value is None else str(value)[:80] for value in values]
     digits = digits_for(values)
     return [shown_number(float(value), digits) for value in values]
 

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET
 from marketdata import browsing, charts, fetching, figures, universes
 from marketdata.browsing import Entry, View, view_of
 from marketdata.comparing import DEFINITIONS, MOST_SERIES, Comparison, NotComparable, compare
+from marketdata.exporting import safe_cell
 from marketdata.figures import BadWindow, Window, window_from
 from marketdata.models import QualityIssue
 from marketdata.snippets import program_for
@@ -137,6 +138,7 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
         "provider": browsing.provider_title(entry),
         "could_give": [p for p in browsing.providers_for(entry) if states[p.name].enabled],
         "program": program_for([entry], view),
+        "uploaded": browsing.is_upload(entry),
         "adjustment": figures.adjustment_in_words(entry),
     }
     return render(request, "marketdata/instrument.html", context)
@@ -237,7 +239,7 @@ def _csv_lines(columns: dict[str, Any], entry: Entry) -> Iterator[str]:
     """A header, then rows in pieces. Spreadsheets run cells that begin like a formula, so such text gets a quote."""
     writer = csv.writer(_Echo(), lineterminator="\r\n")
     names = [name for name in columns if name != "date"]
-    yield writer.writerow(["date", *map(_harmless, names)])
+    yield writer.writerow(["date", *map(safe_cell, names)])
     for low in range(0, len(columns["date"]), CSV_ROWS_AT_ONCE):
         piece = slice(low, low + CSV_ROWS_AT_ONCE)
         cells = [columns[name][piece].tolist() for name in names]
@@ -245,13 +247,9 @@ def _csv_lines(columns: dict[str, Any], entry: Entry) -> Iterator[str]:
         if figures.is_intraday(entry):
             dates = [f"{moment.replace(' ', 'T')}Z" for moment in dates]
         yield "".join(
-            writer.writerow([day, *("" if v != v else _harmless(v) for v in row)])
+            writer.writerow([day, *("" if v != v else safe_cell(v) if isinstance(v, str) else v for v in row)])
             for day, *row in zip(dates, *cells, strict=True)
         )
-
-
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 # Several series -------------------------------------------------------------------------------------------------

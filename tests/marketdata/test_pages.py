@@ -236,7 +236,7 @@ def test_what_spreadsheets_would_run_is_made_harmless(client):
     user = make_user()
     dates, _ = bars_of(3)
     content = objects.arrow_bytes(dates, {"=cmd()": np.array([1.0, -2.0, np.nan])})
-    entry = entry_of("ODD", columns=["=cmd()"], id="mine/odd@1", rights="own", kind="dataset")
+    entry = entry_of("ODD", columns=["=cmd()"], id="mine/odd@1", rights="personal", kind="dataset")
     store.add_series([entry | {"object": store.put_object(content)}], user=user, created_for="test")
     client.force_login(user, backend="accounts.backends.AccountBackend")
     text = b"".join(client.get("/data/csv/mine/odd@1").streaming_content).decode()
