@@ -313,6 +313,7 @@ def test_two_series_with_one_symbol_are_told_apart(client):
     store.add_series([entry_of("AAPL", id="test/other", tier="S", name="Another one")], created_for="test")
     found = client.get("/data/compare", {"s": ["MSFT", "AAPL"]}).context["found"]
     assert found.names == ["MSFT", "AAPL"] and found.entries[1]["id"] == "starter/us/1d/AAPL"
+    assert "Daily, Public domain" in text_of(client.get("/data/instruments/AAPL"))
     assert 'href="/data/instruments/test/other"' in text_of(client.get("/data/", {"q": "another one"}))
     page = client.get("/data/compare", {"s": ["IXIC", "test/other"]})
     assert "no two days" in text_of(page) or page.context["found"].names[1] == "AAPL"
