@@ -350,7 +350,8 @@ def _publish(snapshot: str, manifest: dict[str, Any]) -> None:
 def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True, owner: Any = None) -> Snapshot:
     """Write rows for a snapshot that lies in the store. Doing it twice changes nothing.
 
-    Rows of series are kept for current snapshots; what an older one holds is in its manifest.
+    Rows of series are kept for current snapshots; what an older one holds is in its manifest. Those of somebody's own
+    snapshot are what it has beside the catalogue's.
     """
     manifest = read_manifest(store, snapshot)
     _publish(snapshot, manifest)
@@ -362,17 +363,18 @@ def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True, ow
             "base": Snapshot.objects.filter(pk=manifest.get("base")).first(),
         },
     )
-    own = set(manifest.get("own", []))
     entries = [{**OPTIONAL, **entry} for entry in manifest["series"]]
-    catalogue = _instruments([entry for entry in entries if entry["id"] not in own], None)
-    private = _instruments([entry for entry in entries if entry["id"] in own], owner)
+    universes = manifest.get("universes", [])
+    if owner is not None:
+        entries = [entry for entry in entries if entry["id"] in manifest["own"]]
+        universes = [universe for universe in universes if universe["name"] in manifest["own_universes"]]
+    instruments = _instruments(entries, owner)
     Series.objects.filter(snapshot=row).delete()
     Series.objects.bulk_create(
-        [_series_row(row, entry, (private if entry["id"] in own else catalogue)[entry["symbol"]]) for entry in entries],
-        batch_size=500,
+        [_series_row(row, entry, instruments[entry["symbol"]]) for entry in entries], batch_size=500
     )
     Universe.objects.filter(snapshot=row).delete()
-    Universe.objects.bulk_create([_universe_row(row, universe) for universe in manifest.get("universes", [])])
+    Universe.objects.bulk_create([_universe_row(row, universe) for universe in universes])
     if make_current and not row.is_current:
         before = Snapshot.objects.filter(is_current=True, owner=owner)
         Series.objects.filter(snapshot__in=before).delete()

@@ -89,7 +89,7 @@ def test_a_persons_own_series_are_in_their_view_and_in_nobody_elses(ada, ben):
     # What everybody sees of Apple is not what somebody's provider calls it.
     assert Instrument.objects.get(owner=None, symbol="AAPL").name == "Apple Inc."
     assert Instrument.objects.get(owner=ada).name == "fetched by somebody"
-    assert Series.objects.filter(snapshot=catalogue).exists()
+    assert Series.objects.filter(snapshot=catalogue).exists() and Series.objects.get(snapshot=made).rows == 2
 
 
 def test_the_same_series_of_two_people_are_two_views(ada, ben):
