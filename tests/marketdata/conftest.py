@@ -5,7 +5,6 @@ Imports that need Django stand inside: pytest may read this file before the sett
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,31 +17,30 @@ CERTIFICATES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 
 
 @pytest.fixture(scope="session")
-def _way_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+def _way_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StandIns, dict[str, str]]]:
+    """The stand-ins, and the variables that lead a process to them."""
     from tests.providers.proxy import Proxy, certificate
     from tests.providers.server import HOSTS, StandIns
 
     file, key = certificate(tmp_path_factory.mktemp("certificate"), HOSTS)
     stand_ins = StandIns(file, key)
     proxy = Proxy(stand_ins.port, HOSTS)
-    before = {name: os.environ.get(name) for name in ("HTTPS_PROXY", "NO_PROXY", *CERTIFICATES)}
-    os.environ |= {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}", **dict.fromkeys(CERTIFICATES, file)}
-    os.environ.pop("NO_PROXY", None)
-    yield stand_ins
-    for name, value in before.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
+    yield stand_ins, {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}", **dict.fromkeys(CERTIFICATES, file)}
     proxy.close()
     stand_ins.close()
 
 
 @pytest.fixture
-def stand_ins(_way_out: StandIns) -> Iterator[StandIns]:
+def stand_ins(_way_out: tuple[StandIns, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIns]:
     """Every provider, each answering well until the test says otherwise."""
-    _way_out.forget()
-    yield _way_out
-    _way_out.forget()
+    stand_ins, variables = _way_out
+    for name in ("https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stand_ins.forget()
+    yield stand_ins
+    stand_ins.forget()
 
 
 @pytest.fixture
@@ -65,7 +63,7 @@ def give_key() -> Any:
 
 
 @pytest.fixture
-def fetcher(_way_out: StandIns, services: Any, django_db_setup: None) -> Iterator[Any]:
+def fetcher(stand_ins: StandIns, services: Any, django_db_setup: None) -> Iterator[Any]:
     """A worker of the queue "fetch" as the site starts it."""
     import django_rq
     from rq import Worker
