@@ -13,6 +13,7 @@ from .limits import (
     MOST_ENTRIES,
     MOST_INFLATED,
     MOST_RATIO,
+    MOST_ROWS,
     OFFERED,
     RATIO_MATTERS_FROM,
     Refused,
@@ -66,6 +67,9 @@ def kind_of(content: bytes) -> str:
         raise Refused("It is a web page or XML, whatever its name says. Open it and save the table as CSV or .xlsx.")
     if start.startswith((b"{\\rtf", b"{", b"[{")):
         raise Refused(f"It looks like JSON or RTF. What can be read: {OFFERED}.")
+    lines = content.count(b"\n")
+    if lines > MOST_ROWS + 1:  # one is the header
+        check_table(lines - 1, 1, 8)
     return "csv"
 
 

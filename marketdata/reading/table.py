@@ -175,7 +175,7 @@ def _choose_format(table: Table, raw: Raw, number: int, time: int, found: dates.
             f"Every date fits more than one order of day and month, such as “{str(example)[:30]}”. Which is it?",
             {key: dates.in_words(key) for key in found.formats},
         )
-    elif found.formats[0] == dates.SERIAL and not table.choices.get("serial"):
+    elif found.formats[0] == dates.SERIAL:
         table.remark(
             "warning", "dates", "The dates are numbers such as Excel counts days. Look whether they are right."
         )

@@ -27,7 +27,7 @@ from marketdata.datasets import Refusal
 from marketdata.exporting import safe_cell
 from marketdata.models import Dataset, DatasetVersion, Series, Upload
 from tests.factories import make_user
-from tests.marketdata.workbooks import bomb, workbook
+from tests.marketdata.workbooks import bomb, dated, workbook
 
 FIXTURES = Path(__file__).resolve().parent.parent / "data" / "uploads"
 CSV = b"Date,Close,Note\n2024-01-02,1.5,=1+1\n2024-01-03,2.5,fine\n2024-01-04,,-3\n"
@@ -159,6 +159,8 @@ def test_excel_file_is_read_with_its_sheet(alice, engine):
     upload = send(alice, workbook(rows), "prices.xlsx")
     assert (upload.kind, upload.reading["sheet"]) == ("excel", "Prices")
     assert stored(keep(upload))["close"] == [1.5, 2.5]
+    table = stored(keep(send(alice, dated([(45293, 1.5), (45294, 2.5)]), "dated.xlsx")))
+    assert [str(day)[:10] for day in table["date"]] == ["2024-01-02", "2024-01-03"]
 
 
 # Receiving

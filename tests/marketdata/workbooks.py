@@ -51,6 +51,23 @@ def workbook(rows: list[list[str | float]], parts: Mapping[str, str] | None = No
     return content.getvalue()
 
 
+# The second format of cells is a date.
+STYLES = """<?xml version="1.0"?><styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">
+<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/></cellXfs></styleSheet>"""
+
+
+def dated(rows: list[tuple[int, float]]) -> bytes:
+    """A workbook whose first column holds dates as Excel does: days since 1900, formatted as a date."""
+    names = '<row r="1">' + "".join(
+        f'<c r="{place}1" t="inlineStr"><is><t>{name}</t></is></c>' for place, name in (("A", "Date"), ("B", "Close"))
+    )
+    lines = "".join(
+        f'<row r="{n}"><c r="A{n}" s="1"><v>{day}</v></c><c r="B{n}"><v>{close}</v></c></row>'
+        for n, (day, close) in enumerate(rows, 2)
+    )
+    return workbook([], {"xl/styles.xml": STYLES}, _SHEET.format(f"{names}</row>{lines}"))
+
+
 def bomb() -> bytes:
     """About 13 KB that become 3 MB of cells, on which a reader would spend many seconds."""
     return workbook([], sheet=_SHEET.format("<row><c><v>1</v></c></row>" * 115_000))

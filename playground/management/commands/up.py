@@ -54,7 +54,7 @@ def queues_of_worker(number: int) -> tuple[str, ...]:
     """What belongs to sessions on this machine comes first. The first worker takes no chunks of parallel work, so that
     a new run never waits for all of them.
     """
-    queues = (f"host-{settings.SANDBOX_HOST}", "runs", "large", "fetch")
+    queues = (f"host-{settings.SANDBOX_HOST}", "runs", "large")
     return queues if number == 1 else (*queues, "parallel")
 
 
