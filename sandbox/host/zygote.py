@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from sandbox.host.cgroups import Group, Parent
 from sandbox.host.cold import Jail
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 PING_SECONDS = 2.0
 START_SECONDS = 60.0  # importing everything on a busy machine
 BACK_OFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)
+KEEPER_SECONDS = 30.0  # that a keeper may hang before its jail is ended, with the boxes in it
 HEALTHY_SECONDS = 60.0  # a zygote that lived this long was healthy: its end is counted as the first
 MAX_AGE_SECONDS = 6 * 3600.0
 MAX_BOXES = 5000
@@ -70,6 +72,7 @@ class Zygote:
         self._jail: Jail | None = None
         self._keeper: socket.socket | None = None
         self._living: _Living | None = None
+        self._unborn: WeakSet[_Forked] = WeakSet()  # asked of the keeper, and not heard of yet
         self._failures = 0
         self._stamp = ""
 
@@ -105,9 +108,12 @@ class Zygote:
             raise
         finally:
             theirs.close()
-        return _Forked(ours, self._start_program)
+        launched = _Forked(ours, self._start_program)
+        self._unborn.add(launched)
+        return launched
 
     def _start_program(self, descriptors: list[int], launched: _Forked) -> None:
+        self._unborn.discard(launched)
         living = self._living
         if living is None:
             raise LaunchFailed("there is no zygote at the moment")
@@ -237,10 +243,24 @@ class Zygote:
 
     async def _watch(self) -> None:
         """Until the present zygote is lost; replaces it in time without a gap."""
+        hanging: float | None = None  # since when the keeper does not answer
         while (living := self._living) is not None:
             if not await living.answers_ping(PING_SECONDS):
                 self._lose(living, "was killed" if living.closed else f"has not answered for {PING_SECONDS:g} s")
                 return
+            if await self._keeper_answers():
+                self.state, hanging = "ready", None
+            elif hanging is None:
+                logger.error("the keeper has not answered for %g s; boxes start cold until it does", PING_SECONDS)
+                self.state, hanging = "keeper hangs", time.monotonic()
+                for launched in list(self._unborn):
+                    launched.ended.set()  # to be made cold
+            elif time.monotonic() - hanging > KEEPER_SECONDS:
+                self._lose(living, "has a keeper that hangs")
+                await self._close_jail()
+                return
+            if hanging is not None:
+                continue
             if self._is_due():
                 try:
                     replacement = await self._another()
@@ -260,6 +280,23 @@ class Zygote:
                 living.retire()  # it ends; its boxes go on
                 continue
             await living.wait_closed(PING_SECONDS)
+
+    async def _keeper_answers(self) -> bool:
+        """Without it no box begins; those that have begun go on."""
+        if self._keeper is None:
+            return False
+        try:
+            while self._keeper.recv(64):
+                pass  # answers that came too late
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        try:
+            self._keeper.send(b"ping", socket.MSG_DONTWAIT)
+            return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._keeper, 64), PING_SECONDS) != b""
+        except (OSError, TimeoutError):
+            return False
 
     def _is_due(self) -> bool:
         too_old = time.monotonic() - self.usable_since > MAX_AGE_SECONDS

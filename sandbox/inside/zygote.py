@@ -107,7 +107,9 @@ def keep(descriptor: int) -> None:
             message, descriptors, _flags, _address = socket.recv_fds(engine, MESSAGE_BYTES, MAX_DESCRIPTORS)
             if not message:
                 os._exit(0)  # the engine is gone, and with us goes everything in this jail
-            if message == b"box":
+            if message == b"ping":
+                engine.send(b"pong")
+            elif message == b"box":
                 start_box(descriptors, own_namespace, capabilities)
             elif os.fork() == 0:
                 engine.close()

@@ -123,6 +123,25 @@ def test_a_zygote_that_hangs_is_found_and_replaced(make_engine) -> None:
     assert not soak.settled(engine, before)
 
 
+def test_a_keeper_that_hangs_is_found_and_used_again_when_it_goes_on(make_engine) -> None:
+    engine = make_engine("--ready", "0")
+    before, first = soak.quiet(engine), zygote(engine)
+    running = Running(engine)
+    keeper = int(Path(f"/proc/{first['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        meanwhile = engine.run("print('all the same')")
+        assert (meanwhile.outcome, meanwhile.ended["start"]) == ("succeeded", "cold")
+        assert meanwhile.seconds < 5 + 5  # within 5 s, and what a busy machine adds
+        assert wait_until(lambda: zygote(engine)["state"] == "keeper hangs", PATIENCE)
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    assert running.end().stdout == "on\nend\n"
+    assert wait_until(lambda: zygote(engine)["state"] == "ready", PATIENCE)
+    assert engine.run("print(1)").ended["start"] == "fork" and zygote(engine)["pid"] == first["pid"]
+    assert not soak.settled(engine, before)
+
+
 def test_ready_boxes_serve_while_there_is_no_zygote(make_engine) -> None:
     engine = make_engine("--ready", "1")
     engine.run("print(1)")  # boxes are made ready for programs like the last one
