@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from marketdata import provider_admin  # noqa: F401  registers its own
+from marketdata import provider_admin, quality_admin  # noqa: F401  they register their own
 from marketdata.models import Instrument, Series, Snapshot
 
 
