@@ -34,20 +34,16 @@ class Verdict(StrEnum):
 class Joined:
     """columns, actions: the series with the new days; as it was where `whole` says that all must be fetched again.
 
-    changed: the days before the last one held whose values differ. A provider settles its last day late; that is no
-    restatement.
+    changed: the days before the last one held whose values differ; with a factor all that both have. A provider
+    settles its last day late; that is no restatement.
     """
 
     verdict: Verdict
     columns: Columns
     actions: Columns | None
-    added: int = 0
+    whole: bool = False
     changed: list[date] = field(default_factory=list)
     message: str = ""
-
-    @property
-    def whole(self) -> bool:
-        return self.verdict in (Verdict.FACTOR, Verdict.APART)
 
 
 def join(held: Columns, held_actions: Columns | None, new: Columns, new_actions: Columns | None) -> Joined:
@@ -60,26 +56,25 @@ def join(held: Columns, held_actions: Columns | None, new: Columns, new_actions:
     both, old_rows, new_rows = np.intersect1d(held["date"], new["date"], assume_unique=True, return_indices=True)
     names = [name for name in held if name != "date" and name in new]
     if not len(both) or len(names) != len(held) - 1 or set(new) != set(held):
-        message = "No day is in both, or the columns differ: the whole series is fetched again."
-        return Joined(
-            Verdict.APART, new if everything else held, new_actions if everything else held_actions, 0, [], message
-        )
+        message = "No day is in both, or the columns differ."
+        if everything:
+            return Joined(Verdict.APART, new, new_actions, False, [], message)
+        return Joined(Verdict.APART, held, held_actions, True, [], message)
+    days = np.unique(both.astype("datetime64[D]")).tolist()
     if factor := _factor(held, new, old_rows, new_rows, names):
-        message = f"Earlier prices are {factor:.6g} times what they were: a split or dividend since."
-        if not everything:
-            return Joined(Verdict.FACTOR, held, held_actions, 0, [], message)
+        message = f"Earlier values are {factor:.6g} times what they were."
+        if everything:
+            return Joined(Verdict.FACTOR, new, new_actions, False, days, message)
+        return Joined(Verdict.FACTOR, held, held_actions, True, days, message)
     before = held["date"] < since
     columns = {name: np.concatenate([held[name][before], new[name]]) for name in held}
     actions = _joined_actions(held_actions, new_actions, since)
-    added = int((new["date"] > held["date"][-1]).sum())
-    if factor:
-        return Joined(Verdict.FACTOR, columns, actions, added, [], message)
     changed = _changed(held, new, since, both, old_rows, new_rows, names)
     acted = _changed_actions(held_actions, new_actions, since, held["date"][-1])
     days = sorted({*changed, *acted})
     if not days:
-        return Joined(Verdict.EQUAL, columns, actions, added)
-    return Joined(Verdict.RESTATED, columns, actions, added, days, _restatement(changed, acted))
+        return Joined(Verdict.EQUAL, columns, actions)
+    return Joined(Verdict.RESTATED, columns, actions, False, days, _restatement(changed, acted))
 
 
 def _factor(held: Columns, new: Columns, old_rows: np.ndarray, new_rows: np.ndarray, names: list[str]) -> float | None:

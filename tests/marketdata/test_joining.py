@@ -37,7 +37,7 @@ def actions(bars, row, split=1.0, dividend=0.0):
 
 def test_equal_days_are_appended(bars, held, new):
     joined = join(held, None, new, None)
-    assert (joined.verdict, joined.added, joined.changed) == (Verdict.EQUAL, 20, [])
+    assert (joined.verdict, joined.whole, joined.changed) == (Verdict.EQUAL, False, [])
     assert all(np.array_equal(joined.columns[name], bars[name]) for name in bars)
 
 
@@ -63,7 +63,8 @@ def test_the_whole_series_with_a_factor_takes_the_place_of_the_old_one(bars, hel
     for name in ("open", "high", "low", "close"):
         whole[name][:290] *= 0.97
     joined = join(held, None, whole, None)
-    assert joined.verdict == Verdict.FACTOR and np.array_equal(joined.columns["close"], whole["close"])
+    assert joined.verdict == Verdict.FACTOR and not joined.whole
+    assert np.array_equal(joined.columns["close"], whole["close"])
 
 
 def test_another_value_is_a_restatement_with_its_day(bars, held, new):
