@@ -193,7 +193,7 @@ def perform(fetch_id: str) -> None:
             snapshot, entry = _hold_back(fetch, held, admitted)
             progress = f"The new rows are held back: {admitted.serious[0].message}"
         else:
-            snapshot, entry = _keep(fetch, description, admitted)
+            snapshot, entry = _keep(fetch, description, admitted, held if new_days_only else None)
             progress = f"{entry['rows']} rows, {entry['first'][:10]} to {entry['last'][:10]}."
     except ProviderError as problem:
         _fail(fetch, description, problem)
@@ -357,8 +357,12 @@ def _hold_back(fetch: Fetch, held: dict[str, Any], admitted: Admission) -> tuple
     return store.current_snapshot_id(fetch.user) or "", held
 
 
-def _keep(fetch: Fetch, description: Description, admitted: Admission) -> tuple[str, dict[str, Any]]:
-    """Put it into the store, and into what its owner reads from now on, with what is odd about it."""
+def _keep(
+    fetch: Fetch, description: Description, admitted: Admission, same_as: dict[str, Any] | None
+) -> tuple[str, dict[str, Any]]:
+    """Put it into the store, and into what its owner reads from now on, with what is odd about it. same_as: an entry
+    that stays as it is when nothing has changed.
+    """
     bars = admitted.bars
     day = "D" if "m" not in bars.interval.removesuffix("mo") and "h" not in bars.interval else "s"
     first, last = (str(bars.dates[i].astype(f"datetime64[{day}]")) for i in (0, -1))
@@ -394,6 +398,9 @@ def _keep(fetch: Fetch, description: Description, admitted: Admission) -> tuple[
         "currency": bars.currency,
         "zone": bars.zone,
     }
+    if same_as is not None and all(entry[name] == same_as[name] for name in ("object", "actions")):
+        issues.nothing_is_held_back(entry["id"], owner=fetch.user)
+        return store.current_snapshot_id(fetch.user) or "", same_as
     snapshot = store.add_series([entry], user=fetch.user, created_for=f"{description.name} {fetch.symbol}"[:60])
     issues.record(entry["id"], entry["object"], admitted.findings, owner=fetch.user)
     issues.nothing_is_held_back(entry["id"], owner=fetch.user)

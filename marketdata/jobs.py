@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketdata import fetching, key_test
+from marketdata import fetching, issues, key_test, refresh
 
 
 def fetch(fetch_id: str) -> None:
@@ -15,3 +15,11 @@ def check_key(credential_id: int) -> None:
 
 def sweep_fetches() -> None:
     fetching.sweep()
+
+
+def refresh_data() -> None:
+    refresh.work()
+
+
+def check_catalogue() -> None:
+    issues.check_snapshot()
