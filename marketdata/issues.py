@@ -103,13 +103,15 @@ def check_snapshot(user: Any = None) -> dict[str, list[Finding]]:
     manifest = store.read_manifest(settings.STORE_DIR, current.pk)
     folder = store.snapshot_folder(settings.STORE_DIR, current.pk)
     own = set(manifest.get("own", []))
+    noted = set(QualityIssue.objects.filter(owner=user).values_list("series_id", flat=True))
     told: dict[str, list[Finding]] = {}
     for entry in manifest["series"]:
         if user is not None and (entry["id"] not in own or entry["kind"] == "dataset"):
             continue
         if found := check_entry(entry, folder):
             told[entry["id"]] = found
-        record(entry["id"], entry["object"], found, owner=user)
+        if found or entry["id"] in noted:
+            record(entry["id"], entry["object"], found, owner=user)
     return told
 
 
