@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -153,6 +154,25 @@ class _Series:
         """None where it says nothing."""
         volume = self.columns.get("volume")
         return None if volume is None or not (np.nan_to_num(volume) > 0).any() else volume
+
+    @cached_property
+    def priced(self) -> np.ndarray:
+        """The rows that have a price."""
+        return np.flatnonzero(np.isfinite(self.close) & (self.close > 0))
+
+    @cached_property
+    def crowd(self) -> np.ndarray | None:
+        """How much more money changed hands than usual, by priced row: turnover over the median of the twenty bars
+        before. Splits do not matter to it, but a wrong price would: the least of the bar's and the three before counts.
+        None without volumes.
+        """
+        if self.volume is None:
+            return None
+        close, volume = self.close[self.priced], np.nan_to_num(self.volume[self.priced])
+        padded = np.concatenate([np.full(LONGEST_SPIKE, np.inf), close])
+        price = np.lib.stride_tricks.sliding_window_view(padded, LONGEST_SPIKE + 1).min(axis=1)
+        before = _median_before(close * volume, 20)
+        return np.divide(price * volume, before, out=np.ones(len(close)), where=before > 0)
 
     def splits(self, rows: np.ndarray) -> np.ndarray:
         """The logarithm of new shares for one, at these rows; 0 on ordinary days."""
@@ -392,14 +412,14 @@ WITHIN_A_BAR = 5.0
 def _spikes(series: _Series) -> list[Finding]:
     if series.kind not in POSITIVE:
         return []
-    rows = np.flatnonzero(np.isfinite(series.close) & (series.close > 0))
+    rows = series.priced
     if len(rows) < 3:
         return []
     level = np.log(series.close[rows])
     split, step = series.splits(rows), np.diff(level, prepend=level[0])
     # As if there had been no splits; one that prices do not show is another rule's.
     level = level + np.cumsum(np.where(np.abs(step + split) < np.abs(step), split, 0))
-    crowd = _crowd(series, rows)
+    crowd = series.crowd
     least = QUIET_SPIKE if crowd is not None else SPIKE_WITHOUT_VOLUME
     spike, count = np.zeros(len(rows), bool), len(rows)
     for length in range(1, LONGEST_SPIKE + 1):
@@ -449,28 +469,13 @@ def _spikes(series: _Series) -> list[Finding]:
     return found
 
 
-def _crowd(series: _Series, rows: np.ndarray) -> np.ndarray | None:
-    """How much more money changed hands than usual: turnover over the median of the twenty bars before. Splits do not
-    matter to it, but a wrong price would: the least of the bar's and the three before counts. None without volumes.
-    """
-    volume = series.volume
-    if volume is None:
-        return None
-    close, volume = series.close[rows], np.nan_to_num(volume[rows])
-    padded = np.concatenate([np.full(LONGEST_SPIKE, np.inf), close])
-    price = np.lib.stride_tricks.sliding_window_view(padded, LONGEST_SPIKE + 1).min(axis=1)
-    before = _median_before(close * volume, 20)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(np.where(before > 0, price * volume / before, 1.0), nan=1.0)
-
-
 def _median_before(values: np.ndarray, count: int) -> np.ndarray:
     """The median of so many values before each; of those there are at the beginning, 0 for none."""
-    padded = np.concatenate([np.full(count, np.nan), values[:-1]]) if len(values) else values
-    windows = np.lib.stride_tricks.sliding_window_view(padded, count)[: len(values)]
     result = np.zeros(len(values))
-    if len(values) > 1:
-        result[1:] = np.nanmedian(windows[1:], axis=1)
+    for at in range(1, min(count, len(values))):
+        result[at] = np.median(values[:at])
+    if len(values) > count:
+        result[count:] = np.median(np.lib.stride_tricks.sliding_window_view(values, count)[:-1], axis=1)
     return result
 
 
@@ -484,13 +489,13 @@ STAYS_WITHIN = np.log(1.25)
 def _splits(series: _Series) -> list[Finding]:
     if series.kind != "equity" or series.interval != "1d":
         return []
-    rows = np.flatnonzero(np.isfinite(series.close) & (series.close > 0))
+    rows = series.priced
     if len(rows) < 3:
         return []
     level, split = np.log(series.close[rows]), series.splits(rows)
     step = np.diff(level)
     found: list[Finding] = []
-    crowd = _crowd(series, rows)
+    crowd = series.crowd
     first = step
     if series.has_bars:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -6,10 +6,8 @@ from datetime import date
 
 import numpy as np
 import pytest
-from django.conf import settings
-from qfp import objects
 
-from marketdata import calendars, quality, store
+from marketdata import calendars, quality
 from marketdata.quality import Kind
 
 NEW_YORK = calendars.find("US")
@@ -265,16 +263,3 @@ def test_gamestop_in_january_2021_is_news_and_not_a_fault(names):
     }
     bars = {"date": np.array([row[0] for row in rows], "datetime64[us]"), **{name: columns[name] for name in names}}
     assert quality.check(bars, calendar=NEW_YORK) == []
-
-
-@pytest.mark.django_db
-def test_the_catalogue_has_the_known_remarks_and_no_others():
-    snapshot = store.current_snapshot_id()
-    folder = store.snapshot_folder(settings.STORE_DIR, snapshot)
-    found = {}
-    for entry in store.read_manifest(settings.STORE_DIR, snapshot)["series"]:
-        for finding in quality.check_entry(entry, lambda name: objects.read(folder, name)):
-            found.setdefault(entry["id"], []).append((str(finding.kind), str(finding.first)))
-    # The prices of the 20 shares are rounded to a tenth of a cent, and one of them cost a few cents at first.
-    found.pop("starter/panel/sp500_20/RRC", None)
-    assert found == {"starter/index/IXIC": [("volume", "2015-05-12"), ("volume", "2018-01-09")]}
