@@ -21,5 +21,6 @@ def refresh_data() -> None:
     refresh.work()
 
 
-def check_catalogue() -> None:
+def look_after_data() -> None:
     issues.check_snapshot()
+    refresh.forget_old_rounds()

@@ -41,6 +41,7 @@ FEWEST_CALLS_A_DAY = 100
 AWAY = timedelta(days=30)
 # A round that has not ended by then is closed as it is; the next one asks for the same days.
 LONGEST_ROUND = timedelta(hours=6)
+HISTORY = timedelta(days=90)
 # Figures of the economy and whatever else no exchange trades: asked for once, in the morning after each working day.
 WORKING_DAYS = Calendar("working days", "UTC", date(1970, 1, 1), date(2099, 12, 31))
 BY_HAND = "by hand"
@@ -144,6 +145,11 @@ def work(now: datetime | None = None) -> None:
             begin(round_due.calendar.name, round_due.reason, of_it)
     for pk in Refresh.objects.filter(status=Refresh.Status.RUNNING).order_by("created").values_list("pk", flat=True):
         go_on(pk)
+
+
+def forget_old_rounds() -> int:
+    """Of rounds that are over for good the history is of no use to anybody; how many were removed."""
+    return Refresh.objects.filter(created__lt=timezone.now() - HISTORY).delete()[0]
 
 
 def begin(what: str, reason: str, series: Iterable[Series]) -> Refresh:

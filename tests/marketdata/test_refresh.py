@@ -230,6 +230,14 @@ def test_a_round_that_takes_too_long_is_closed(ada):
     assert refresh.go_on(begun.pk).status == Refresh.Status.FAILED
 
 
+def test_rounds_of_long_ago_are_forgotten():
+    for days in (1, 91):
+        begun = refresh.begin("XNYS", f"{days} days ago", [])
+        Refresh.objects.filter(pk=begun.pk).update(created=timezone.now() - timedelta(days=days))
+    assert refresh.forget_old_rounds() == 1
+    assert Refresh.objects.get().reason == "1 days ago"
+
+
 # By hand
 
 
