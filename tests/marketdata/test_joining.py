@@ -75,6 +75,12 @@ def test_another_value_is_a_restatement_with_its_day(bars, held, new):
     assert str(day_of(bars, 273)) in joined.message
 
 
+def test_values_that_all_changed_by_their_own_amount_are_no_factor(held, new):
+    for name in ("open", "high", "low", "close"):
+        new[name] *= np.linspace(1.1, 1.2, len(new[name]))
+    assert join(held, None, new, None).verdict == Verdict.RESTATED
+
+
 def test_a_day_that_vanished_or_came_late_is_a_restatement(bars, held, new):
     gone = {name: np.delete(values, 4) for name, values in new.items()}
     assert join(held, None, gone, None).changed == [day_of(bars, 274)]

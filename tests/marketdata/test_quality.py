@@ -204,6 +204,14 @@ def test_a_stale_run_is_found_where_prices_usually_move():
     assert (found.kind, found.first, found.last) == (Kind.STALE, day_of(bars, 101), day_of(bars, 114))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_share_that_often_stands_still_is_not_stale(seed):
+    random = np.random.default_rng(seed)
+    days = NEW_YORK.sessions(date(2010, 1, 4), date(2022, 12, 30))
+    close = 3 + np.cumsum(random.normal(0, 0.01, len(days)) * (random.uniform(size=len(days)) < 0.4))
+    assert quality.check({"date": days.astype("datetime64[us]"), "close": close}, calendar=NEW_YORK) == []
+
+
 @pytest.mark.parametrize("volume", [-5.0, 2.0**31 - 1, 2.0**32 - 1, np.nan, 0.0])
 def test_volumes_that_overflowed_or_vanished_are_found(volume):
     bars = clean()
