@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from marketdata import provider_admin  # noqa: F401  registers its own
+from marketdata import provider_admin, quality_admin, refresh  # noqa: F401  they register their own
 from marketdata.models import Instrument, Series, Snapshot
 
 
@@ -59,6 +59,17 @@ class SeriesAdmin(ReadOnly):
     search_fields = ["series_id", "instrument__symbol", "instrument__name", "source", "object_sha256"]
     list_select_related = ["instrument", "snapshot"]
     date_hierarchy = "last"
+    actions = ["refresh_now"]
+
+    def has_refresh_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("marketdata.add_refresh")
+
+    @admin.action(description="Fetch the new days now", permissions=["refresh"])
+    def refresh_now(self, request: HttpRequest, series: QuerySet[Series]) -> None:
+        wanted = refresh.fetched_series().filter(pk__in=series)
+        begun = refresh.begin(", ".join(row.series_id for row in wanted) or "nothing", refresh.BY_HAND, wanted)
+        refresh.go_on(begun.pk)
+        self.message_user(request, f"Begun: {begun.total} series that a provider gives. Refreshes show how it goes.")
 
 
 @admin.register(Snapshot)

@@ -24,9 +24,10 @@ from django.db.models import Q
 from django.utils import timezone
 from qfp.objects import arrow_bytes
 
+from marketdata import admission, credentials, issues, providers, redaction, store, throttle
 from marketdata import bars as checks
-from marketdata import credentials, providers, redaction, store, throttle
-from marketdata.models import Fetch, Provider, ProviderAgreement, Series, Snapshot
+from marketdata.admission import Admission
+from marketdata.models import Fetch, Provider, ProviderAgreement, Refresh, Series, Snapshot
 from marketdata.providers import Bars, Description, Question
 from marketdata.providers.connection import Connection
 from marketdata.providers.errors import (
@@ -180,9 +181,20 @@ def perform(fetch_id: str) -> None:
     description = providers.find(fetch.provider)
     show_life(fetch)
     try:
-        bars = _ask(fetch, description, _question(fetch), began)
+        held = held_series(fetch)
+        new_days_only = held is not None and is_refresh(fetch)
+        bars = _ask(fetch, description, _question(fetch, held, new_days_only), began)
+        admitted = admission.weigh(_series_id(fetch, bars), fetch.user, held, bars)
+        if admitted.needs_all:
+            bars = _ask(fetch, description, _question(fetch, held, False), began)
+            admitted = admission.weigh(_series_id(fetch, bars), fetch.user, held, bars)
         _say(fetch, "Stores it.")
-        snapshot, entry = _keep(fetch, description, bars)
+        if held is not None and new_days_only and admitted.serious:
+            snapshot, entry = _hold_back(fetch, held, admitted)
+            progress = f"The new rows are held back: {admitted.serious[0].message}"
+        else:
+            snapshot, entry = _keep(fetch, description, admitted, held if new_days_only else None)
+            progress = f"{entry['rows']} rows, {entry['first'][:10]} to {entry['last'][:10]}."
     except ProviderError as problem:
         _fail(fetch, description, problem)
     except Exception:
@@ -192,10 +204,10 @@ def perform(fetch_id: str) -> None:
         _finish(
             fetch,
             status=Fetch.Status.SUCCEEDED,
-            progress=f"{len(bars.dates)} rows, {entry['first'][:10]} to {entry['last'][:10]}.",
+            progress=progress[:200],
             series_id=entry["id"],
             object_sha256=entry["object"],
-            snapshot=snapshot.pk,
+            snapshot=snapshot,
         )
     if (ended := Fetch.objects.filter(pk=fetch.pk).first()) is None:
         return  # it went with its person's account
@@ -218,10 +230,18 @@ class SiteFault(ProviderError):
     """Nobody's fault but ours."""
 
 
-def _question(fetch: Fetch) -> Question:
-    """The days asked for and those that are there already: the new series takes the place of the old one."""
+def is_refresh(fetch: Fetch) -> bool:
+    """Whether a round of marketdata.refresh wants it, and no person waits for it."""
+    rounds = Refresh.objects.filter(status=Refresh.Status.RUNNING)
+    return rounds.filter(series__contains=[{"fetch": str(fetch.pk)}]).exists()
+
+
+def _question(fetch: Fetch, held: dict[str, Any] | None, new_days_only: bool) -> Question:
+    """The days asked for and those that are there already: the new series takes the place of the old one. For the new
+    days of a refresh only what it asks for, which are joined to the rest.
+    """
     start, end = fetch.start, fetch.end
-    if (held := held_series(fetch)) is not None:
+    if held is not None and not new_days_only:
         first, last = (date.fromisoformat(held[name][:10]) for name in ("first", "last"))
         start = min(start, first) if start else None
         end = max(end, last) if end else None
@@ -326,19 +346,32 @@ def _usable(bars: Bars, question: Question, description: Description) -> Bars:
     return bars
 
 
-def _keep(fetch: Fetch, description: Description, bars: Bars) -> tuple[Snapshot, dict[str, Any]]:
-    """Put it into the store, and into what its owner reads from now on."""
+def _series_id(fetch: Fetch, bars: Bars) -> str:
+    return f"{fetch.provider}/{bars.interval}/{fetch.symbol}"
+
+
+def _hold_back(fetch: Fetch, held: dict[str, Any], admitted: Admission) -> tuple[str, dict[str, Any]]:
+    """The series stays as it is; what is wrong with the new rows waits for somebody to look at it."""
+    candidate = store.put_object(arrow_bytes(admitted.bars.dates, admitted.bars.columns))
+    issues.record(held["id"], candidate, admitted.serious, owner=fetch.user, held_back=True)
+    return store.current_snapshot_id(fetch.user) or "", held
+
+
+def _keep(
+    fetch: Fetch, description: Description, admitted: Admission, same_as: dict[str, Any] | None
+) -> tuple[str, dict[str, Any]]:
+    """Put it into the store, and into what its owner reads from now on, with what is odd about it. same_as: an entry
+    that stays as it is when nothing has changed.
+    """
+    bars = admitted.bars
     day = "D" if "m" not in bars.interval.removesuffix("mo") and "h" not in bars.interval else "s"
     first, last = (str(bars.dates[i].astype(f"datetime64[{day}]")) for i in (0, -1))
     actions = None
     if bars.actions is not None:
         columns = {"split": bars.actions.split, "dividend": bars.actions.dividend}
         actions = store.put_object(arrow_bytes(bars.actions.dates, columns))
-    remarks = []
-    if set(checks.PRICES) <= set(bars.columns):
-        remarks = checks.faults({"date": bars.dates, **bars.columns})
     entry = {
-        "id": f"{description.name}/{bars.interval}/{fetch.symbol}",
+        "id": _series_id(fetch, bars),
         "symbol": fetch.symbol,
         # The last part of VENDOR/TABLE/TICKER is what people call it.
         "aliases": [fetch.symbol.rpartition("/")[2]] if "/" in fetch.symbol else [],
@@ -350,7 +383,7 @@ def _keep(fetch: Fetch, description: Description, bars: Bars) -> tuple[Snapshot,
         "adjustment": bars.adjustment,
         "licence": description.licence,
         "source": f"{description.title}, fetched {timezone.now():%Y-%m-%d}",
-        "quality": " ".join(remarks),
+        "quality": issues.sentences(admitted.findings),
         "survivorship": "unknown" if bars.kind == "equity" else "not applicable",
         "notice": bars.notice,
         "columns": list(bars.columns),
@@ -365,7 +398,16 @@ def _keep(fetch: Fetch, description: Description, bars: Bars) -> tuple[Snapshot,
         "currency": bars.currency,
         "zone": bars.zone,
     }
-    return store.add_series([entry], user=fetch.user, created_for=f"{description.name} {fetch.symbol}"[:60]), entry
+    if same_as is not None and all(entry[name] == same_as[name] for name in ("object", "actions")):
+        issues.nothing_is_held_back(entry["id"], owner=fetch.user)
+        return store.current_snapshot_id(fetch.user) or "", same_as
+    snapshot = store.add_series([entry], user=fetch.user, created_for=f"{description.name} {fetch.symbol}"[:60])
+    issues.record(entry["id"], entry["object"], admitted.findings, owner=fetch.user)
+    issues.nothing_is_held_back(entry["id"], owner=fetch.user)
+    if admitted.restated and admitted.joined is not None:
+        told = admitted.joined
+        issues.record_restatement(entry["id"], entry["object"], told.changed, told.message, owner=fetch.user)
+    return snapshot.pk, entry
 
 
 # What is told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketdata import fetching, key_test
+from marketdata import fetching, issues, key_test, refresh
 
 
 def fetch(fetch_id: str) -> None:
@@ -15,3 +15,12 @@ def check_key(credential_id: int) -> None:
 
 def sweep_fetches() -> None:
     fetching.sweep()
+
+
+def refresh_data() -> None:
+    refresh.work()
+
+
+def look_after_data() -> None:
+    issues.check_snapshot()
+    refresh.forget_old_rounds()

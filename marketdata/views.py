@@ -21,7 +21,7 @@ from marketdata.browsing import Entry, View, view_of
 from marketdata.comparing import DEFINITIONS, MOST_SERIES, Comparison, NotComparable, compare
 from marketdata.exporting import safe_cell
 from marketdata.figures import BadWindow, Window, window_from
-from marketdata.models import QualityIssue
+from marketdata.issues import issues_of
 from marketdata.snippets import program_for
 
 PAGE_SIZE = 40
@@ -134,7 +134,7 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
         "columns": _columns(request, columns, lines),
         "intervals": [described(view, other) for other in view.intervals_of(entry)],
         "universes": view.universes_with(entry),
-        "issues": QualityIssue.objects.filter(series_id=entry["id"], object_sha256=entry["object"])[:20],
+        "issues": issues_of(entry["id"], entry["object"], request.user)[:20],
         "downloadable": browsing.may_be_downloaded(entry),
         "given_by": browsing.provider_title(entry),
         "could_give": [p for p in browsing.providers_for(entry) if states[p.name].enabled],

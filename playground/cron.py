@@ -18,6 +18,8 @@ rq.cron.Queue = partial(Queue, serializer=JSONSerializer)  # type: ignore[misc, 
 
 cron.register(jobs.sweep_runs, queue_name="default", interval=15, result_ttl=60, job_timeout=120)
 cron.register(market_data.sweep_fetches, queue_name="default", interval=30, result_ttl=60, job_timeout=120)
+cron.register(market_data.refresh_data, queue_name="default", interval=60, result_ttl=60, job_timeout=120)
+cron.register(market_data.look_after_data, queue_name="default", cron="30 3 * * *", result_ttl=60, job_timeout=1200)
 cron.register(jobs.collect_layers, queue_name="default", interval=1800, result_ttl=60, job_timeout=600)
 cron.register(jobs.expire_guest_projects, queue_name="default", interval=3600, result_ttl=60, job_timeout=600)
 cron.register(sweep_uploads, queue_name="default", interval=60, result_ttl=60, job_timeout=600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
 
@@ -13,6 +14,14 @@ class QualityIssue(models.Model):
         QUARANTINED = "quarantined", "the new rows are held back"
         DISMISSED = "dismissed", "looked at, and right as it is"
 
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="quality_issues",
+        help_text="Whose own series it is; empty for the catalogue's.",
+    )
     series_id = models.CharField(max_length=120, db_index=True)
     object_sha256 = models.CharField(max_length=64)
     kind = models.CharField(max_length=40)
@@ -26,7 +35,9 @@ class QualityIssue(models.Model):
         ordering = ["-found"]
         constraints = [
             models.UniqueConstraint(
-                fields=["series_id", "object_sha256", "kind", "first"], name="an_issue_is_told_once"
+                fields=["owner", "series_id", "object_sha256", "kind", "first"],
+                nulls_distinct=False,
+                name="an_issue_is_told_once",
             )
         ]
 
@@ -49,6 +60,7 @@ class Refresh(models.Model):
     created = models.DateTimeField(auto_now_add=True)
     started = models.DateTimeField(null=True, blank=True)
     finished = models.DateTimeField(null=True, blank=True)
+    series = models.JSONField(default=list, blank=True, help_text="Which ones, and how each ended.")
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
