@@ -80,7 +80,7 @@ def test_the_scheduler_writes_its_jobs_as_json_and_a_worker_does_them():
     scheduler.load_config_from_file("playground.cron")
     for scheduled in scheduler.get_jobs():
         job = scheduled.enqueue(connection)
-        assert json.loads(zlib.decompress(connection.hget(job.key, "data")))[0].startswith("runner.jobs.")
+        assert json.loads(zlib.decompress(connection.hget(job.key, "data")))[0].startswith(("runner.jobs.", "marketdata."))
     SimpleWorker(["default"], connection=connection, serializer=JSONSerializer).work(burst=True)
     run.refresh_from_db()
     assert run.status == Run.Status.CRASHED
