@@ -465,7 +465,7 @@ def collect_garbage(
             (folder / "manifest.json").unlink(missing_ok=True)  # first: without it nobody takes the rest for whole
             shutil.rmtree(folder)
             removed += 1
-    datasets = set().union(*DatasetVersion.objects.values_list("object_sha256", "original_sha256"))
+    datasets = set(DatasetVersion.objects.values_list("object_sha256", flat=True))
     needed = set(datasets)
     for folder in (store / "snapshots").glob("*"):
         if (folder / "manifest.json").is_file():

@@ -23,3 +23,4 @@ cron.register(market_data.look_after_data, queue_name="default", cron="30 3 * * 
 cron.register(jobs.collect_layers, queue_name="default", interval=1800, result_ttl=60, job_timeout=600)
 cron.register(jobs.expire_guest_projects, queue_name="default", interval=3600, result_ttl=60, job_timeout=600)
 cron.register(sweep_uploads, queue_name="default", interval=60, result_ttl=60, job_timeout=600)
+cron.register(jobs.collect_garbage, queue_name="default", interval=24 * 3600, result_ttl=60, job_timeout=1800)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from marketdata import store
 from runner import chunks, execution, hosts, packages, sweeping
 
 
@@ -33,3 +34,7 @@ def expire_guest_projects() -> None:
 
 def collect_layers() -> None:
     packages.collect_layers()
+
+
+def collect_garbage() -> None:
+    store.collect_garbage(sweeping.pinned_snapshots)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from itertools import chain
 
 from django.db.models import Count
 from django.utils import timezone
@@ -12,7 +13,7 @@ from runner import gpu
 from runner.cells import advance, is_sent, next_cell
 from runner.ending import FINISHED_KEYS, end_without_box, publish_finished
 from runner.events import Publisher
-from runner.models import Project, Run, Session
+from runner.models import Backtest, Project, Run, Session
 from runner.outcomes import sentence
 from runner.recording import Recording
 from runner.sessions import sweep_sessions
@@ -80,3 +81,9 @@ def expire_guest_projects() -> int:
     """Delete guests' projects after their seven days."""
     expired = Project.objects.filter(owner__isnull=True, expires__lt=timezone.now())
     return expired.delete()[1].get("runner.Project", 0)
+
+
+def pinned_snapshots() -> set[str]:
+    """The snapshots of market data that runs, sessions and backtests read; these are never collected."""
+    kinds = (Run, Session, Backtest)
+    return set(chain.from_iterable(kind.objects.values_list("snapshot", flat=True).distinct() for kind in kinds))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from marketdata import store
-from runner.models import Backtest, Run, Session
+from runner.sweeping import pinned_snapshots
 
 
 class Command(BaseCommand):
@@ -22,12 +21,5 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        freed = store.collect_garbage(pinned, keep_last=options["keep"])
+        freed = store.collect_garbage(pinned_snapshots, keep_last=options["keep"])
         self.stdout.write(f"{freed.snapshots} snapshots and {freed.objects} objects ({freed.bytes:,} bytes) removed.")
-
-
-def pinned() -> set[str]:
-    """The snapshots that runs, sessions and backtests read."""
-    return set(
-        chain.from_iterable(kind.objects.values_list("snapshot", flat=True) for kind in (Run, Session, Backtest))
-    )
