@@ -294,7 +294,7 @@ def worker(services: Any, django_db_setup: None, engine: Any) -> Iterator[subpro
 
     from playground import processes
 
-    process = _launch("worker", processes.worker_command(f"host-{settings.SANDBOX_HOST}", "runs", "fetch"))
+    process = _launch("worker", processes.worker_command(f"host-{settings.SANDBOX_HOST}", "runs"))
     redis = django_rq.get_connection("runs")
     _wait("worker", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
     yield process

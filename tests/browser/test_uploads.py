@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import django_rq
+import pytest
 from playwright.sync_api import expect
+from rq import Worker
 
 from marketdata.models import DatasetVersion, Upload
+from playground import processes
+from tests.conftest import _end, _launch, _wait
 from tests.factories import make_project, make_user
 
 FIXTURES = Path(__file__).resolve().parent.parent / "data" / "uploads"
 SOURCE = 'from qfp import data\n\ntable = data.dataset("mine/xetra")\nprint("last close", table["close"].iloc[-1])\n'
 
 
-def test_semicolon_and_decimal_comma_file_goes_through_the_wizard_and_into_a_run(signed_in, live_site):
+@pytest.fixture
+def reader(services: Any, django_db_setup: None) -> Iterator[Any]:
+    """A worker of the queue "fetch", where files that were sent are read."""
+    process = _launch("reader", processes.worker_command("fetch"))
+    redis = django_rq.get_connection("fetch")
+    _wait("reader", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
+    yield process
+    _end(process)
+
+
+def test_semicolon_and_decimal_comma_file_goes_through_the_wizard_and_into_a_run(signed_in, live_site, reader):
     user = make_user()
     page = signed_in(user)
     page.goto("/data/mine/")
@@ -43,7 +60,7 @@ def test_semicolon_and_decimal_comma_file_goes_through_the_wizard_and_into_a_run
     )
 
 
-def test_sending_goes_on_after_a_lost_connection_and_a_closed_page(signed_in, live_site):
+def test_sending_goes_on_after_a_lost_connection_and_a_closed_page(signed_in, live_site, reader):
     user = make_user()
     page = signed_in(user)
     content = b"date,close\n" + b"".join(b"%d-01-02,%d.5\n" % (1800 + n, n) for n in range(200)) + b" \n" * 900_000
@@ -68,7 +85,7 @@ def test_sending_goes_on_after_a_lost_connection_and_a_closed_page(signed_in, li
     expect(page.get_by_text("200 rows from 1800-01-02")).to_be_visible(timeout=30_000)
 
 
-def test_form_sends_a_file_without_javascript(signed_in, live_site):
+def test_form_sends_a_file_without_javascript(signed_in, live_site, reader):
     page = signed_in(make_user(), java_script_enabled=False, width=360)
     page.goto("/data/mine/")
     page.locator("input[name=file]").set_input_files(FIXTURES / "ambiguous.csv")
