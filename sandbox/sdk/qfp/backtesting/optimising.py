@@ -1,0 +1,184 @@
+"""Which parameters did best? Tries combinations of a backtest's parameters; start reading at optimize().
+
+Only the figure asked for is computed per combination, and an indicator that several combinations share only once.
+The best of many is flattered by luck: the more combinations, the more so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from qfp.backtesting.running import Backtest
+
+__all__ = ["optimize"]
+
+# Drawing from a product that is much larger than the number of tries, instead of listing it.
+LISTED = 200_000
+
+
+class Parameters(dict[str, Any]):
+    """A combination; values by `p["fast"]` and `p.fast`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no parameter {name!r}; there are {', '.join(self)}") from None
+
+
+def optimize(
+    backtest: Backtest,
+    maximize: str | Callable[[Any], float],
+    method: str,
+    max_tries: float | None,
+    constraint: Callable[[Any], bool] | None,
+    return_heatmap: bool,
+    return_optimization: bool,
+    random_state: int | None,
+    ranges: Mapping[str, Any],
+) -> Any:
+    """See Backtest.optimize(), which hands everything on."""
+    if not ranges:
+        raise ValueError("optimize() needs a range for at least one parameter, such as fast=range(5, 30, 5)")
+    if method not in ("grid", "random", "sambo", "skopt"):
+        raise ValueError(f'method is "grid", "random" or "sambo", not {method!r}')
+    if return_optimization and method not in ("sambo", "skopt"):
+        raise ValueError('return_optimization=True goes with method="sambo"')
+    if isinstance(maximize, str):
+        backtest_label = maximize
+        _check_label(maximize)
+    elif callable(maximize):
+        backtest_label = getattr(maximize, "__name__", "maximize")
+    else:
+        raise TypeError("maximize is a label of the figures, or a function of them")
+    values = {name: _values(name, given) for name, given in ranges.items()}
+    score = _score(backtest, maximize)
+    if method in ("sambo", "skopt"):
+        scores, found = _by_sambo(score, values, constraint, max_tries, random_state)
+    else:
+        combinations = _combinations(values, constraint, max_tries, random_state)
+        scores, found = {tuple(one.values()): score(one) for one in combinations}, None
+    if not scores:
+        raise ValueError("No combination of parameters is allowed by the constraint.")
+    index = pd.MultiIndex.from_tuples(list(scores), names=list(values))
+    heatmap = pd.Series(list(scores.values()), index=index, name=backtest_label, dtype=float)
+    best = next(iter(scores)) if heatmap.isna().all() else heatmap.idxmax(skipna=True)
+    stats = backtest.run(**dict(zip(values, best, strict=True)))
+    answer = [stats, *([heatmap] if return_heatmap else []), *([found] if return_optimization else [])]
+    return stats if len(answer) == 1 else tuple(answer)
+
+
+def _check_label(label: str) -> None:
+    from qfp.backtesting.statistics import LABELS
+
+    if label not in LABELS:
+        raise ValueError(f"there is no figure {label!r} to maximize; there are {', '.join(LABELS)}")
+
+
+def _score(backtest: Backtest, maximize: str | Callable[[Any], float]) -> Callable[[Mapping[str, Any]], float]:
+    """The figure of a combination; NaN where nothing was traded."""
+    memo: dict[Any, Any] = {}
+
+    def score(parameters: Mapping[str, Any]) -> float:
+        run = backtest.run_once(dict(parameters), memo)
+        if not run.account.closed_trades:
+            return math.nan
+        return float(run.figures.one(maximize) if isinstance(maximize, str) else maximize(backtest.report(run)))
+
+    return score
+
+
+def _values(name: str, given: Any) -> list[Any]:
+    values = [given] if isinstance(given, str) or not hasattr(given, "__iter__") else list(given)
+    if not values:
+        raise ValueError(f"the range of {name} is empty")
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
+
+
+def _combinations(
+    values: Mapping[str, list[Any]],
+    constraint: Callable[[Any], bool] | None,
+    max_tries: float | None,
+    random_state: int | None,
+) -> Iterator[Parameters]:
+    """Every allowed combination, or max_tries of them (a number, or a fraction up to 1) drawn at random."""
+    total = math.prod(map(len, values.values()))
+    everything = (Parameters(zip(values, one, strict=True)) for one in product(*values.values()))
+    if max_tries is None or (isinstance(max_tries, float) and max_tries == 1):
+        return (one for one in everything if constraint is None or constraint(one))
+    if max_tries <= 0:
+        raise ValueError("max_tries is a number of combinations, or a fraction of them above 0 and up to 1")
+    tries = int(max_tries) if max_tries > 1 or isinstance(max_tries, int) else max(1, int(total * max_tries))
+    random = np.random.default_rng(random_state)
+    if total > LISTED and constraint is None:
+        sizes = [len(one) for one in values.values()]
+        drawn = random.choice(total, size=min(tries, total), replace=False)
+        return (
+            Parameters(
+                (name, one[at]) for (name, one), at in zip(values.items(), np.unravel_index(number, sizes), strict=True)
+            )
+            for number in sorted(drawn)
+        )
+    allowed = [one for one in everything if constraint is None or constraint(one)]
+    chosen: Any = random.choice(len(allowed), size=min(tries, len(allowed)), replace=False) if allowed else []
+    return (allowed[at] for at in sorted(chosen))
+
+
+def _by_sambo(
+    score: Callable[[Mapping[str, Any]], float],
+    values: Mapping[str, list[Any]],
+    constraint: Callable[[Any], bool] | None,
+    max_tries: float | None,
+    random_state: int | None,
+) -> tuple[dict[tuple[Any, ...], float], Any]:
+    """Sequential model-based search between the ends of each range; values in between count as well."""
+    try:
+        import sambo
+    except ImportError:
+        raise ImportError('method="sambo" needs the package sambo:  pip install sambo') from None
+    bounds: list[Any] = []
+    for name, given in values.items():
+        if all(isinstance(value, int) and not isinstance(value, bool) for value in given):
+            bounds.append((min(given), max(given) + 1))
+        elif all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in given):
+            bounds.append((float(min(given)), float(max(given))))
+        else:
+            bounds.append(list(given))
+        if len(given) < 2:
+            raise ValueError(f'method="sambo" needs at least two values of {name}')
+    scores: dict[tuple[Any, ...], float] = {}
+
+    def parameters(point: Any) -> Parameters:
+        return Parameters(
+            (name, value.item() if isinstance(value, np.generic) else value)
+            for name, value in zip(values, point, strict=True)
+        )
+
+    def loss(point: Any) -> float:
+        one = parameters(point)
+        key = tuple(one.values())
+        if key not in scores:
+            scores[key] = score(one)
+        return 0.0 if math.isnan(scores[key]) else -scores[key]
+
+    total = math.prod(map(len, values.values()))
+    if max_tries is None:
+        tries = 200
+    else:
+        tries = int(max_tries) if max_tries > 1 or isinstance(max_tries, int) else max(1, int(total * max_tries))
+    found = sambo.minimize(
+        loss,
+        bounds=bounds,
+        constraints=None if constraint is None else lambda point: bool(constraint(parameters(point))),
+        max_iter=tries,
+        method="smbo",
+        rng=random_state,
+    )
+    return scores, found

@@ -1,0 +1,371 @@
+"""Which figures does a finished run have? The table backtesting.py prints, with its labels and definitions.
+
+Computed over whole arrays, group by group, so that a search for the best parameters pays for the one figure it needs.
+The site's own figures, with other definitions in places (an arithmetic Sharpe ratio, for one), are in qfp.metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qfp.backtesting.core import Trade
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from qfp.backtesting.lines import Line
+
+__all__ = ["Figures", "TradeColumns", "equity_table", "trades_table"]
+
+NAN = math.nan
+DAY = "datetime64[D]"
+
+
+class TradeColumns:
+    """Closed trades in columns: entry and exit bars, commissions and profits in currency, returns as fractions."""
+
+    def __init__(self, entry_bars: Any, exit_bars: Any, commissions: Any, profits: Any, returns: Any) -> None:
+        self.entry_bars, self.exit_bars = np.asarray(entry_bars, dtype=int), np.asarray(exit_bars, dtype=int)
+        self.commissions, self.profits = np.asarray(commissions, dtype=float), np.asarray(profits, dtype=float)
+        self.returns = np.asarray(returns, dtype=float)
+
+    def __len__(self) -> int:
+        return len(self.entry_bars)
+
+    @classmethod
+    def of(cls, trades: Sequence[Trade]) -> TradeColumns:
+        """The columns of these trades."""
+        return cls(
+            [trade._entry_bar for trade in trades],
+            [trade._exit_bar for trade in trades],
+            [trade._commission for trade in trades],
+            [trade.pl for trade in trades],
+            [trade.pl_pct for trade in trades],
+        )
+
+
+def drawdown_spans(drawdown: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(begin, end, depth) of every drawdown: the bar of the peak, the bar of recovery or the last one, the deepest.
+
+    drawdown: fractions >= 0 below the highest value so far, one per bar.
+    """
+    at_peak = np.flatnonzero(drawdown == 0)
+    if not len(at_peak) or at_peak[-1] != len(drawdown) - 1:
+        at_peak = np.append(at_peak, len(drawdown) - 1)
+    fell = np.flatnonzero(np.diff(at_peak) > 1)
+    begins, ends = at_peak[fell], at_peak[fell + 1]
+    if not len(begins):
+        return begins, ends, np.empty(0)
+    # Pieces from each begin to its end, and from there to the next begin; every second one is wanted.
+    pieces = np.maximum.reduceat(drawdown, np.column_stack((begins, ends)).ravel())[::2]
+    depths = np.maximum(pieces, drawdown[ends])
+    return begins, ends, depths
+
+
+def growth_mean(returns: np.ndarray) -> float:
+    """Geometric mean of returns as fractions, missing ones as 0; 0 when one of them loses everything."""
+    growth = np.where(np.isnan(returns), 0.0, returns) + 1
+    if np.any(growth <= 0):
+        return 0.0
+    return float(np.exp(np.log(growth).sum() / (len(growth) or NAN)) - 1)
+
+
+class Figures:
+    """The figures of one run.
+
+    equity, closes: one per bar. warm_up: bars before the indicators had values. risk_free_rate: per year.
+    """
+
+    def __init__(
+        self,
+        index: pd.Index,
+        closes: np.ndarray,
+        equity: np.ndarray,
+        trades: TradeColumns,
+        warm_up: int,
+        risk_free_rate: float = 0.0,
+    ) -> None:
+        self.index, self.closes, self.equity, self.trades = index, closes, equity, trades
+        self.warm_up, self.risk_free_rate = warm_up, risk_free_rate
+        self.dated = type(index).__name__ == "DatetimeIndex"
+        self._period: Any = None
+        self._groups: dict[str, dict[str, Any]] = {}
+
+    def all(self) -> dict[str, Any]:
+        """Every figure, by label, in the order they are printed."""
+        found: dict[str, Any] = {}
+        for group in ("head", "equity", "years", "drawdowns", "trades"):
+            found |= self._group(group)
+        if not self.dated:
+            del found["CAGR [%]"]
+        return {label: found[label] for label in LABELS if label in found}
+
+    def one(self, label: str) -> Any:
+        """One figure, computing as little as it needs. Raises KeyError for a label there is not."""
+        if label not in _GROUP_OF:
+            raise KeyError(f"there is no figure {label!r}; there are {', '.join(LABELS)}")
+        return self._group(_GROUP_OF[label])[label]
+
+    @property
+    def period(self) -> Any:
+        """The usual distance of two bars: the median of the last hundred distances."""
+        if self._period is None:
+            import pandas as pd
+
+            index: Any = self.index
+            self._period = pd.Timedelta(int(np.median(np.diff(index.asi8[-100:]))), unit=index.unit)
+        return self._period
+
+    def _group(self, name: str) -> dict[str, Any]:
+        if name not in self._groups:
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                self._groups[name] = getattr(self, f"_{name}")()
+        return self._groups[name]
+
+    def _head(self) -> dict[str, Any]:
+        count = len(self.equity) + 1
+        changes = np.bincount(self.trades.entry_bars, minlength=count)
+        changes -= np.bincount(self.trades.exit_bars + 1, minlength=count)
+        held = np.cumsum(changes[:-1]) > 0
+        begin, end = self.index[0], self.index[-1]
+        return {
+            "Start": begin,
+            "End": end,
+            "Duration": end - begin,
+            "Exposure Time [%]": float(held.mean()) * 100,
+        }
+
+    def _equity(self) -> dict[str, Any]:
+        equity, closes = self.equity, self.closes
+        paid = self.trades.commissions.sum()
+        first = closes[min(self.warm_up, len(closes) - 1)]
+        found = {
+            "Equity Final [$]": float(equity[-1]),
+            "Equity Peak [$]": float(equity.max()),
+            "Commissions [$]": float(paid),
+            "Return [%]": float((equity[-1] - equity[0]) / equity[0] * 100),
+            "Buy & Hold Return [%]": float((closes[-1] - first) / first * 100),
+        }
+        if not paid:
+            del found["Commissions [$]"]
+        return found
+
+    def _years(self) -> dict[str, Any]:
+        rate, equity = self.risk_free_rate, self.equity
+        days_a_year, returns, mean = NAN, np.array([NAN]), 0.0
+        cagr = NAN
+        if self.dated and len(self.index) > 1:
+            days_a_year, last_of_period = self._periods()
+            ends = equity[last_of_period]
+            returns = ends[1:] / ends[:-1] - 1
+            mean = growth_mean(returns)
+            duration = self.index[-1] - self.index[0]
+            years = (duration.days + duration.seconds / 86400) / 365.25
+            cagr = float((np.float64(equity[-1] / equity[0]) ** (1 / years) - 1) * 100) if years else NAN
+        known = returns[~np.isnan(returns)]
+        # NumPy's numbers: what is out of range becomes infinite instead of an error.
+        growth, variance = np.float64(1 + mean), np.float64(known.var(ddof=1) if len(known) > 1 else NAN)
+        yearly = float(growth**days_a_year - 1)
+        volatility = float(np.sqrt((variance + growth**2) ** days_a_year - growth ** (2 * days_a_year)))
+        downside = math.sqrt(float(np.mean(np.minimum(known, 0) ** 2))) if len(known) else NAN
+        found: dict[str, Any] = {
+            "Return (Ann.) [%]": yearly * 100,
+            "Volatility (Ann.) [%]": volatility * 100,
+            "CAGR [%]": cagr,
+            "Sharpe Ratio": _ratio(yearly * 100 - rate * 100, volatility * 100),
+            "Sortino Ratio": float(np.float64(yearly - rate) / (downside * math.sqrt(days_a_year))),
+            "Calmar Ratio": _ratio(yearly, -self._group("drawdowns")["Max. Drawdown [%]"] / 100),
+        }
+        own, market = np.diff(np.log(equity)), np.diff(np.log(self.closes))
+        beta = NAN
+        if len(own) > 1:
+            apart = market - market.mean()
+            beta = float(np.dot(own - own.mean(), apart) / np.dot(apart, apart))
+        total = self._group("equity")
+        found["Alpha [%]"] = total["Return [%]"] - rate * 100 - beta * (total["Buy & Hold Return [%]"] - rate * 100)
+        found["Beta"] = beta
+        return found
+
+    def _periods(self) -> tuple[float, np.ndarray]:
+        """(periods in a year, the last bar of each): days, weeks, months or years, by the distance of the bars."""
+        index: Any = self.index
+        distance = self.period.days
+        days = index.tz_localize(None).to_numpy().astype(DAY)
+        if distance == 7:
+            a_year, period = 52, (days.astype(np.int64) + 3) // 7  # weeks end on Sundays
+        elif distance == 31:
+            a_year, period = 12, days.astype("datetime64[M]").astype(np.int64)
+        elif distance == 365:
+            a_year, period = 1, days.astype("datetime64[Y]").astype(np.int64)
+        else:
+            weekday = (days.astype(np.int64) + 3) % 7
+            a_year = 365 if np.mean(weekday >= 5) > 2 / 7 * 0.6 else 252
+            period = days.astype(np.int64)
+        return a_year, np.append(np.flatnonzero(np.diff(period)), len(period) - 1)
+
+    def _drawdowns(self) -> dict[str, Any]:
+        drawdown = 1 - self.equity / np.maximum.accumulate(self.equity)
+        begins, ends, depths = drawdown_spans(drawdown)
+        found: dict[str, Any] = {
+            "Max. Drawdown [%]": -float(np.nan_to_num(drawdown.max())) * 100,
+            "Avg. Drawdown [%]": -float(depths.mean()) * 100 if len(depths) else NAN,
+            "Max. Drawdown Duration": NAN,
+            "Avg. Drawdown Duration": NAN,
+        }
+        if len(depths):
+            longest, usual = self._lengths(begins, ends)
+            found["Max. Drawdown Duration"], found["Avg. Drawdown Duration"] = longest, usual
+        return found
+
+    def _trades(self) -> dict[str, Any]:
+        trades = self.trades
+        profits, returns, count = trades.profits, trades.returns, len(trades)
+        won, lost = profits[profits > 0], profits[profits < 0]
+        share = float(np.mean(profits > 0)) if count else NAN
+        deviation = float(profits.std(ddof=1)) if count > 1 else NAN
+        found: dict[str, Any] = {
+            "# Trades": count,
+            "Win Rate [%]": share * 100,
+            "Best Trade [%]": float(returns.max()) * 100 if count else NAN,
+            "Worst Trade [%]": float(returns.min()) * 100 if count else NAN,
+            "Avg. Trade [%]": growth_mean(returns) * 100 if count else NAN,
+            "Max. Trade Duration": NAN,
+            "Avg. Trade Duration": NAN,
+            "Profit Factor": _ratio(float(returns[returns > 0].sum()), abs(float(returns[returns < 0].sum()))),
+            "Expectancy [%]": float(returns.mean()) * 100 if count else NAN,
+            "SQN": math.sqrt(count) * _ratio(float(profits.mean()), deviation) if count else NAN,
+            "Kelly Criterion": NAN,
+        }
+        if len(won) and len(lost):
+            found["Kelly Criterion"] = share - (1 - share) / (float(won.mean()) / -float(lost.mean()))
+        if count:
+            longest, usual = self._lengths(trades.entry_bars, trades.exit_bars)
+            found["Max. Trade Duration"], found["Avg. Trade Duration"] = longest, usual
+        return found
+
+    def _lengths(self, begins: np.ndarray, ends: np.ndarray) -> tuple[Any, Any]:
+        """(longest, mean) distance of two bars: rounded up to the unit of the bars, days for daily ones; a number
+        where bars have no dates.
+        """
+        if not self.dated:
+            lengths = self.index.to_numpy()[ends] - self.index.to_numpy()[begins]
+            return float(lengths.max()), float(lengths.mean())
+        import pandas as pd
+
+        index: Any = self.index
+        stamps, unit = index.asi8, self.period.resolution_string
+        lengths = stamps[ends] - stamps[begins]
+        longest, usual = int(lengths.max()), int(lengths.mean())
+        return tuple(pd.Timedelta(length, unit=index.unit).ceil(unit) for length in (longest, usual))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else NAN
+
+
+LABELS = (
+    "Start",
+    "End",
+    "Duration",
+    "Exposure Time [%]",
+    "Equity Final [$]",
+    "Equity Peak [$]",
+    "Commissions [$]",
+    "Return [%]",
+    "Buy & Hold Return [%]",
+    "Return (Ann.) [%]",
+    "Volatility (Ann.) [%]",
+    "CAGR [%]",
+    "Sharpe Ratio",
+    "Sortino Ratio",
+    "Calmar Ratio",
+    "Alpha [%]",
+    "Beta",
+    "Max. Drawdown [%]",
+    "Avg. Drawdown [%]",
+    "Max. Drawdown Duration",
+    "Avg. Drawdown Duration",
+    "# Trades",
+    "Win Rate [%]",
+    "Best Trade [%]",
+    "Worst Trade [%]",
+    "Avg. Trade [%]",
+    "Max. Trade Duration",
+    "Avg. Trade Duration",
+    "Profit Factor",
+    "Expectancy [%]",
+    "SQN",
+    "Kelly Criterion",
+)
+_GROUP_OF = {
+    label: group
+    for group, first, last in (
+        ("head", "Start", "Exposure Time [%]"),
+        ("equity", "Equity Final [$]", "Buy & Hold Return [%]"),
+        ("years", "Return (Ann.) [%]", "Beta"),
+        ("drawdowns", "Max. Drawdown [%]", "Avg. Drawdown Duration"),
+        ("trades", "# Trades", "Kelly Criterion"),
+    )
+    for label in LABELS[LABELS.index(first) : LABELS.index(last) + 1]
+}
+
+
+def equity_table(index: pd.Index, equity: np.ndarray) -> pd.DataFrame:
+    """Equity, DrawdownPct and, where a drawdown ends, DrawdownDuration; by bar."""
+    import pandas as pd
+
+    drawdown = 1 - equity / np.maximum.accumulate(equity)
+    begins, ends, _ = drawdown_spans(drawdown)
+    columns: dict[str, Any] = {"Equity": equity, "DrawdownPct": drawdown}
+    if type(index).__name__ == "DatetimeIndex":
+        stamps: Any = index
+        lengths = np.full(len(index), np.iinfo(np.int64).min)  # how NumPy writes a missing duration
+        lengths[ends] = stamps.asi8[ends] - stamps.asi8[begins]
+        columns["DrawdownDuration"] = lengths.view(f"timedelta64[{stamps.unit}]")
+    else:
+        numbers = np.full(len(index), NAN)
+        numbers[ends] = (index[ends] - index[begins]).to_numpy()
+        columns["DrawdownDuration"] = numbers
+    return pd.DataFrame(columns, index=index)
+
+
+def trades_table(index: pd.Index, trades: Sequence[Trade], indicators: Sequence[Line]) -> pd.DataFrame:
+    """One row per closed trade, with every indicator's value at entry and exit."""
+    import pandas as pd
+
+    known = TradeColumns.of(trades)
+    entries, exits = known.entry_bars, known.exit_bars
+    columns: dict[str, Any] = {
+        "Size": [trade._size for trade in trades],
+        "EntryBar": entries,
+        "ExitBar": exits,
+        "EntryPrice": [trade._entry_price for trade in trades],
+        "ExitPrice": [trade._exit_price for trade in trades],
+        "SL": _prices([trade.sl for trade in trades]),
+        "TP": _prices([trade.tp for trade in trades]),
+        "PnL": known.profits,
+        "Commission": known.commissions,
+        "ReturnPct": known.returns,
+        "EntryTime": index[entries],
+        "ExitTime": index[exits],
+    }
+    columns["Duration"] = columns["ExitTime"] - columns["EntryTime"]
+    tags = [trade._tag for trade in trades]
+    columns["Tag"] = tags if any(tag is not None for tag in tags) else np.full(len(tags), None)
+    for indicator in indicators if len(known) else ():
+        rows = np.atleast_2d(np.asarray(indicator))
+        names = indicator.name if isinstance(indicator.name, list) else [indicator.name] * len(rows)
+        for number, (name, values) in enumerate(zip(names, rows, strict=True)):
+            suffix = f"_{number}" if len(rows) > 1 else ""
+            columns[f"Entry_{name}{suffix}"] = values[entries]
+            columns[f"Exit_{name}{suffix}"] = values[exits]
+    return pd.DataFrame(columns)
+
+
+def _prices(values: list[float | None]) -> np.ndarray:
+    """Prices of which some are missing; no numbers at all where all are."""
+    return np.array(values, dtype=float if any(value is not None for value in values) else object)
