@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from qfp import adjustment, metrics
-from qfp.conventions import BacktestingPy
+from qfp.conventions import BacktestingPy, Usual
 from qfp.replay import Replay, replay
 
 from marketdata.store import SnapshotMissing, read_manifest
@@ -177,6 +177,7 @@ def _table(store: Path, object_hash: str) -> dict[str, np.ndarray]:
 class OurBars:
     """Bars of the claimed period from the snapshot, adjusted as claimed."""
 
+    open: np.ndarray
     high: np.ndarray
     low: np.ndarray
     close: np.ndarray
@@ -196,8 +197,8 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
     if (entry["symbol"], entry["id"]) != (instrument["symbol"], instrument["series"]):
         raise NotVerified(f"The bars are those of {entry['symbol']}, not of the instrument that is named.")
     columns = _table(store, entry["object"])
-    if not {"date", "high", "low", "close"} <= set(columns):
-        raise NotVerified("The claimed series has no high, low and close, so fills cannot be compared with it.")
+    if not {"date", "open", "high", "low", "close"} <= set(columns):
+        raise NotVerified("The claimed series has no open, high, low and close, so fills cannot be compared with it.")
     dates = columns["date"].astype("datetime64[us]")
     first = int(np.searchsorted(dates, stamps[0]))
     last = first + len(stamps)
@@ -212,9 +213,9 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
             known = ~np.isnan(values)
             columns[name][where[known]] = values[known]
     adjusted = adjustment.adjust(
-        {name: columns[name] for name in ("high", "low", "close", "split", "dividend")}, instrument["adjust"]
+        {name: columns[name] for name in ("open", "high", "low", "close", "split", "dividend")}, instrument["adjust"]
     )
-    return OurBars(*(adjusted[name][first:last] for name in ("high", "low", "close")))
+    return OurBars(*(adjusted[name][first:last] for name in ("open", "high", "low", "close")))
 
 
 def _check_fills(fills: list[dict[str, float]], bars: OurBars, rules: BacktestingPy) -> None:
@@ -230,10 +231,12 @@ def _check_fills(fills: list[dict[str, float]], bars: OurBars, rules: Backtestin
             raise NotVerified(f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}.")
 
 
-def _check_leverage(fills: list[dict[str, float]], close: np.ndarray, cash: float, rules: BacktestingPy) -> None:
-    """Nothing was opened that the account could not pay for. Like backtesting.py, values the account at
-    the close of the bar of the fill; with fills at the deciding close that is the next bar's.
+def _check_leverage(fills: list[dict[str, float]], bars: OurBars, cash: float, rules: BacktestingPy) -> None:
+    """Nothing was opened that the account could not pay for. Values the account at the open of the bar of the fill,
+    or at the close that decides; by backtesting.py's rules at the close of the bar of the fill, with fills at the
+    deciding close of the next bar.
     """
+    close = bars.close
     held = 0.0
     for fill in fills:
         size, price, bar = fill["size"], fill["price"], int(fill["bar"])
@@ -242,7 +245,10 @@ def _check_leverage(fills: list[dict[str, float]], close: np.ndarray, cash: floa
         left = held + (closing if size > 0 else -closing)
         at_close = cash - (closing if size > 0 else -closing) * price
         if opening > 0:
-            marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
+            if isinstance(rules, Usual):
+                marks = {bars.open[bar], close[bar]} if rules.trade_on_close else {bars.open[bar]}
+            else:
+                marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
             free = max(at_close + left * mark - abs(left) * mark * rules.margin for mark in marks)
             allowed = max(0.0, free) / rules.margin
             if opening * price > allowed * (1 + LEVERAGE_TOLERANCE) + 1e-9:
@@ -289,7 +295,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
             raise NotVerified("The series has missing prices in this period.")
         _check_fills(fills, bars, rules)
         account = replay(fills, bars.close, cash)
-        _check_leverage(fills, bars.close, cash, rules)
+        _check_leverage(fills, bars, cash, rules)
         benchmark = cash * bars.close / bars.close[0]
         _compare(account.equity, claimed, cash)
         verified, verified_text = (
@@ -335,7 +341,9 @@ def _rules(value: Any) -> BacktestingPy:
     do another.
     """
     stated = _object(value, "conventions")
-    if stated.get("id") not in ("next-open", "same-close") or stated.get("version") != BacktestingPy.version:
+    version = stated.get("version")
+    known = {kind.version: kind for kind in (BacktestingPy, Usual)}
+    if stated.get("id") not in ("next-open", "same-close") or type(version) is not int or version not in known:
         raise ClaimRefused("The claim's conventions are not known here; update qfp.")
     commission = stated.get("commission")
     if isinstance(commission, list):
@@ -353,7 +361,7 @@ def _rules(value: Any) -> BacktestingPy:
             raise ClaimRefused(f"{flag} must be true or false.")
     if stated["trade_on_close"] != (stated["id"] == "same-close"):
         raise ClaimRefused("The claim's conventions contradict each other.")
-    return BacktestingPy(
+    return known[version](
         commission=commission,
         spread=_number(stated.get("spread"), "spread", 0, 0.5),
         margin=_number(stated.get("margin"), "margin", 1e-4, 1),

@@ -45,8 +45,8 @@ LIBRARIES = (
     "statsmodels.api", "sklearn.linear_model", "sklearn.ensemble", "sklearn.preprocessing", "sklearn.model_selection",
     "sklearn.pipeline", "sklearn.metrics",
     "bokeh.plotting", "bokeh.layouts", "bokeh.models", "backtesting", "backtesting.lib", "backtesting.test", "tqdm",
-    "qfp.data", "qfp.backtests", "qfp.output", "qfp.params", "qfp.progressing", "qfp.metrics", "qfp.conventions",
-    "qfp.replay", "qfp.adjustment",
+    "qfp.data", "qfp.backtests", "qfp.backtesting.lib", "qfp.output", "qfp.params", "qfp.progressing", "qfp.metrics",
+    "qfp.conventions", "qfp.replay", "qfp.adjustment",
     "asyncio", "concurrent.futures", "csv", "dataclasses", "datetime", "decimal", "multiprocessing.pool", "pdb",
     "sqlite3", "statistics", "subprocess", "uuid", "zoneinfo",
 )  # fmt: skip
@@ -68,6 +68,7 @@ class Cross(Strategy):
         elif crossover(self.slow, self.fast): self.position.close()
 test = Backtest(GOOG.iloc[:300], Cross, cash=10_000, commission=.002, finalize_trades=True)
 statistics = test.run(); str(statistics); print(statistics.iloc[:5])
+import qfp.backtesting; qfp.backtesting.Backtest(GOOG.iloc[:300], Cross, commission=.002, finalize_trades=True).run()
 frame = pd.DataFrame(np.random.randn(60, 3), columns=list("abc"), index=pd.date_range("2024", periods=60))
 frame.rolling(5).mean().pct_change().describe(); frame.resample("ME").last(); frame["a"].ewm(span=5).mean()
 frame.groupby(frame.index.month).mean(); frame.merge(frame, left_index=True, right_index=True); print(frame.head())

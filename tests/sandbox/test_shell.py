@@ -178,6 +178,21 @@ def test_backtesting_draws_its_own_chart_without_opening_anything(engine: Engine
     assert result.of("artefact") == []
 
 
+def test_our_engine_runs_in_a_box_without_loading_anything_and_draws_a_chart_of_the_site(engine: Engine) -> None:
+    source = (
+        "import sys\nloaded = 'qfp.backtesting.core' in sys.modules\nfrom backtesting.test import GOOG\n"
+        "from qfp.backtesting import Backtest, Strategy\n"
+        "class Hold(Strategy):\n    def init(self): self.seen = []\n    def next(self):\n"
+        "        self.seen.append(len(self.data.Close))\n        if not self.position: self.buy()\n"
+        "test = Backtest(GOOG.iloc[:200], Hold, finalize_trades=True)\nstats = test.run()\ntest.plot()\n"
+        "print(loaded, stats['# Trades'], stats['_strategy'].seen == list(range(2, 201)))\n"
+    )
+    result = engine.run(source)
+    assert result.outcome == "succeeded" and result.stdout == "True 1 True\n", result.stderr
+    (figure,) = result.data("application/vnd.plotly.v1+json")
+    assert [trace["name"] for trace in figure["data"]] == ["Equity", "Drawdown"]
+
+
 @pytest.mark.parametrize(
     ("source", "mime", "value"),
     [

@@ -52,6 +52,15 @@ def test_a_market_order_fills_at_the_next_open_and_costs_a_thousandth(in_box_env
     assert claim["equity"][-1] == pytest.approx(by_hand, rel=1e-12)
 
 
+def test_the_rules_of_backtesting_py_are_there_to_compare(in_box_environment):
+    claims = claims_in(
+        in_box_environment(STRATEGY + "backtest(BuyOnce, bars)\nbacktest(BuyOnce, bars, rules='backtesting.py')")[1]
+    )
+    last = [claim["fills"][-1]["price"] for claim in claims]
+    assert [claim["conventions"]["version"] for claim in claims] == [2, 1]
+    assert last[0] != last[1]  # the last close, and the open of that bar
+
+
 def test_fixed_commissions_of_a_trade_closed_in_parts_are_charged_once_each(in_box_environment):
     source = (
         STRATEGY
@@ -104,6 +113,8 @@ def test_a_run_without_trades_explains_itself(in_box_environment, call, why):
         "trade_on_close=True",
         "finalize_trades=False",
         "commission=lambda s, p: 1.0",
+        "rules='backtesting.py'",
+        "rules='backtesting.py', trade_on_close=True, spread=0.001",
     ],
 )
 def test_claims_of_untouched_bars_are_verified_under_every_rule(in_box_environment, options):

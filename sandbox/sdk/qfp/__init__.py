@@ -55,7 +55,18 @@ _HOME = {
     "pmap": "parallel",
     "ParallelError": "parallel",
 }
-_MODULES = {"data", "metrics", "montecarlo", "conventions", "replay", "adjustment", "starter", "channel", "synthetic"}
+_MODULES = {
+    "data",
+    "backtesting",
+    "metrics",
+    "montecarlo",
+    "conventions",
+    "replay",
+    "adjustment",
+    "starter",
+    "channel",
+    "synthetic",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What would this strategy have earned? backtest() runs a backtesting.py Strategy, shows the result and
+"""What would this strategy have earned? backtest() runs a Strategy, ours or backtesting.py's, shows the result and
 records it.
 
 On the site the run's claim (fills, equity, rules) leaves the box, is replayed over the site's own bars, and
@@ -7,20 +7,19 @@ every figure on the page is computed from that replay. On a laptop the same figu
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qfp import channel, metrics, replay
-from qfp.conventions import BacktestingPy
+from qfp.conventions import BacktestingPy, Usual
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qfp.backtesting.running import Backtest, Run, Stats
     from qfp.output import Chart, Table
 
 __all__ = ["backtest", "BacktestResult"]
@@ -28,7 +27,6 @@ __all__ = ["backtest", "BacktestResult"]
 Commission = float | tuple[float, float] | Callable[[float, float], float]
 
 PRICES = ("Open", "High", "Low", "Close")
-REFUSED = re.compile(r"time=(\d+): Broker canceled the (?:relative-sized )?order due to (insufficient margin.*)", re.S)
 MAX_REFUSED_LISTED = 200
 
 
@@ -43,11 +41,12 @@ def backtest(
     hedging: bool = False,
     exclusive_orders: bool = False,
     finalize_trades: bool = True,
+    rules: str = "qfp",
     **params: Any,
 ) -> BacktestResult:
     """Run a strategy over bars, print the rules it was run by, and show equity, drawdown, trades and figures.
 
-    strategy: a class that derives from backtesting.Strategy.
+    strategy: a class that derives from qfp.backtesting.Strategy or backtesting.Strategy.
     bars: what data.prices() gives, or any DataFrame indexed by time with open, high, low, close and, if
       wanted, volume (upper or lower case). Only untouched bars of the site can be verified; others are
       run and marked as not verified.
@@ -58,16 +57,22 @@ def backtest(
       leverage of 2.
     trade_on_close: fill market orders at the close that decides, instead of the next open.
     hedging, exclusive_orders: as in backtesting.py. finalize_trades: close what is open on the last bar.
+    rules: "qfp", or "backtesting.py" for every habit of that library; docs/fills.md has the differences.
     params: values for the strategy's class attributes, such as lookback=60.
 
     Returns a BacktestResult. Raises TypeError or ValueError, with what to change, for a class, bars or
     values that cannot be run. Refused orders and a run without trades are said in a sentence, never an error.
     """
-    library = _library()
-    if not (isinstance(strategy, type) and issubclass(strategy, library.Strategy)):
-        raise TypeError("backtest() takes a class that derives from backtesting.Strategy, then the bars")
+    from qfp import backtesting
+
+    if rules not in ("qfp", "backtesting.py"):
+        raise ValueError(f'rules is "qfp" or "backtesting.py", not {rules!r}')
+    if not backtesting.is_strategy(strategy):
+        raise TypeError(
+            "backtest() takes a class that derives from backtesting.Strategy or qfp.backtesting.Strategy, then the bars"
+        )
     frame = _as_ohlc(bars)
-    rules = BacktestingPy(
+    conventions = (Usual if rules == "qfp" else BacktestingPy)(
         commission=None if callable(commission) else commission,
         spread=float(spread),
         margin=float(margin),
@@ -76,7 +81,7 @@ def backtest(
         exclusive_orders=bool(exclusive_orders),
         finalize_trades=bool(finalize_trades),
     )
-    test = library.Backtest(
+    test = backtesting.Backtest(
         frame,
         strategy,
         cash=cash,
@@ -87,13 +92,9 @@ def backtest(
         hedging=hedging,
         exclusive_orders=exclusive_orders,
         finalize_trades=finalize_trades,
+        rules=backtesting.USUAL if rules == "qfp" else backtesting.COMPATIBLE,
     )
-    recorder = _Recorder()
-    test._broker = partial(_recording_broker(test._broker.func), recorder=recorder, **test._broker.keywords)
-    with warnings.catch_warnings():
-        _listen_for_refusals(recorder)
-        stats = test.run(**params)
-    result = BacktestResult(strategy, bars, frame, float(cash), rules, params, recorder, stats, library.__version__)
+    result = BacktestResult(strategy.__name__, bars, test, test.run_once(params), conventions, params)
     result._announce()
     return result
 
@@ -104,39 +105,39 @@ class BacktestResult:
     metrics: figures by name, computed by qfp.metrics; NaN where a figure is not defined.
     equity: Series of the account's value at each bar's close. trades, fills: DataFrames, oldest first.
     conventions: the rules it was run by. refused_orders: orders the account could not pay for, by bar.
-    stats: what backtesting.py itself reports (its Sharpe ratio is geometric and differs from ours).
+    stats: the figures by backtesting.py's definitions (its Sharpe ratio is geometric and differs from ours).
     claim: what was handed to the site.
     """
 
     def __init__(
         self,
-        strategy: type,
+        strategy: str,
         bars: pd.DataFrame,
-        frame: pd.DataFrame,
-        cash: float,
+        test: Backtest,
+        run: Run,
         conventions: BacktestingPy,
         params: dict[str, Any],
-        recorder: _Recorder,
-        stats: pd.Series,
-        engine_version: str,
     ) -> None:
         import pandas as pd
 
-        self.strategy = strategy.__name__
-        self.conventions, self.params, self.stats = conventions, params, stats
-        self.refused_orders = recorder.refused
-        self._recorder, self._frame = recorder, frame
+        import qfp
+
+        self.strategy = strategy
+        self.conventions, self.params = conventions, params
+        self._test, self._run = test, run
+        frame, booked, cash = run.frame, run.account.fills, run.cash
+        self.refused_orders = [{"bar": bar, "reason": reason} for bar, _, reason in run.account.refused]
         index = frame.index
         # By bar: with fills at the deciding close, a stop of the next bar may be booked before them.
+        columns = zip(booked.bars, booked.sizes, booked.prices, booked.commissions, strict=True)
         fills = [
             {"bar": bar, "size": size, "price": price, "commission": paid}
-            for bar, size, price, paid in sorted(recorder.fills, key=lambda fill: fill[0])
+            for bar, size, price, paid in sorted(columns, key=lambda fill: fill[0])
         ]
         account = replay.replay(fills, frame["Close"].to_numpy(dtype=float), cash)
-        # With fills at the deciding close, backtesting.py books a fill one bar after the bar it
-        # dates it to; the replay
-        # books it where it is dated.
-        equity = account.equity if conventions.trade_on_close else _equity_of(recorder.broker, cash)
+        # With fills at the deciding close, a fill counts in the equity one bar after the bar it is dated to; the
+        # replay books it where it is dated.
+        equity = account.equity if conventions.trade_on_close else run.equity
         at = np.array([fill["bar"] for fill in fills], dtype=int)
         self.equity = pd.Series(equity, index=index, name="equity")
         self.fills = pd.DataFrame(fills, columns=["bar", "size", "price", "commission"])
@@ -164,7 +165,7 @@ class BacktestResult:
         about = getattr(bars, "attrs", {}) or {}
         self.claim: dict[str, Any] = {
             "version": 1,
-            "engine": {"name": "backtesting.py", "version": engine_version},
+            "engine": {"name": "qfp", "version": qfp.__version__},
             "strategy": self.strategy,
             "params": {name: _simple(value) for name, value in params.items()},
             "instruments": [
@@ -183,38 +184,16 @@ class BacktestResult:
             "equity": [float(value) for value in equity],
             "fills": fills,
             "trades": account.trades,
-            "refused_orders": recorder.refused[:MAX_REFUSED_LISTED],
+            "refused_orders": self.refused_orders[:MAX_REFUSED_LISTED],
         }
+
+    @cached_property
+    def stats(self) -> Stats:
+        return self._test.report(self._run)
 
     def notes(self) -> list[str]:
         """What should not be overlooked, a sentence each: refused orders, and why there were no trades."""
-        lines = []
-        refused, orders = len(self.refused_orders), self._recorder.orders
-        if refused:
-            first = self._frame.index[self.refused_orders[0]["bar"]]
-            lines.append(
-                f"{refused} {'order was' if refused == 1 else 'orders were'} refused because the account "
-                f"could not pay for "
-                f"{'it' if refused == 1 else 'them'}, first on {getattr(first, 'date', lambda: first)()}."
-            )
-        if not self._recorder.fills:
-            bars = len(self._frame)
-            if not self._recorder.bars or (not orders and self._without_values()):
-                why = f"its indicators need more than the {bars} bars there are to warm up; take a longer period."
-            elif not orders:
-                why = "its next() never called buy() or sell(); the condition for it was never true."
-            elif refused >= orders:
-                price = float(self._frame["Close"].iloc[-1])
-                why = f"every order was refused; one unit costs about {price:,.2f}, so cash has to be larger."
-            else:
-                why = f"{orders} orders were placed, but no price reached their limit or stop in time."
-            lines.append(f"There were no trades: {why}")
-        return lines
-
-    def _without_values(self) -> bool:
-        """Whether an indicator was missing on every bar; backtesting.py then calls next() all the same."""
-        indicators = getattr(self.stats.get("_strategy"), "_indicators", [])
-        return any(np.isnan(np.asarray(values, dtype=float)).all() for values in indicators)
+        return self._run.notes()
 
     def table(self) -> Table:
         """The head figures as a Table."""
@@ -284,14 +263,6 @@ class BacktestResult:
                 print("For the chart, install plotly:  pip install plotly")
 
 
-def _library() -> Any:
-    try:
-        import backtesting
-    except ImportError:
-        raise ImportError("backtest() runs strategies of the package backtesting:  pip install backtesting") from None
-    return backtesting
-
-
 def _as_ohlc(bars: pd.DataFrame) -> pd.DataFrame:
     """Bars with the column names that backtesting.py reads; a new frame, the caller's stays as it is."""
     import pandas as pd
@@ -309,75 +280,6 @@ def _as_ohlc(bars: pd.DataFrame) -> pd.DataFrame:
     if frame[list(PRICES)].isna().to_numpy().any():
         raise ValueError("some prices are missing (NaN); drop those bars first, for example with bars.dropna()")
     return frame
-
-
-class _Recorder:
-    """What happened inside a run that backtesting.py does not keep."""
-
-    def __init__(self) -> None:
-        self.broker: Any = None
-        self.fills: list[tuple[int, float, float, float]] = []  # bar, signed size, price, commission
-        self.refused: list[dict[str, Any]] = []
-        self.orders = 0
-        self.bars = 0
-
-
-def _recording_broker(broker_class: type) -> type:
-    """The library's broker, noting each fill as it is booked. Derived from afterwards, fixed commissions
-    of trades that were closed in parts could not be told.
-    """
-
-    class RecordingBroker(broker_class):
-        def __init__(self, *, recorder: _Recorder, **options: Any) -> None:
-            super().__init__(**options)
-            self._recorder = recorder
-            recorder.broker = self
-
-        def next(self) -> None:
-            self._recorder.bars += 1
-            super().next()
-
-        def new_order(self, *arguments: Any, trade: Any = None, **options: Any) -> Any:
-            if trade is None:
-                self._recorder.orders += 1
-            return super().new_order(*arguments, trade=trade, **options)
-
-        def _open_trade(self, price: float, size: int, sl: Any, tp: Any, time_index: int, tag: Any) -> None:
-            paid = float(self._commission(size, price))
-            self._recorder.fills.append((int(time_index), float(size), float(price), paid))
-            super()._open_trade(price, size, sl, tp, time_index, tag)
-
-        def _close_trade(self, trade: Any, price: float, time_index: int) -> None:
-            paid = float(self._commission(trade.size, price))
-            self._recorder.fills.append((int(time_index), -float(trade.size), float(price), paid))
-            super()._close_trade(trade, price, time_index)
-
-    return RecordingBroker
-
-
-def _listen_for_refusals(recorder: _Recorder) -> None:
-    """backtesting.py drops an order the account cannot pay for with a warning only; here it is counted
-    instead.
-    """
-    warnings.filterwarnings("always", message=r"time=\d+: Broker canceled")
-    pass_on = warnings.showwarning
-
-    def hear(message: Any, category: Any, *place: Any, **more: Any) -> None:
-        found = REFUSED.match(str(message))
-        if found is None:
-            pass_on(message, category, *place, **more)
-        else:
-            recorder.refused.append({"bar": int(found[1]), "reason": found[2].strip()[:200]})
-
-    warnings.showwarning = hear
-
-
-def _equity_of(broker: Any, cash: float) -> np.ndarray:
-    """The broker's equity per bar; before its first bar (indicators warm up) the account is its cash."""
-    equity = np.asarray(broker._equity, dtype=float).copy()
-    known = np.flatnonzero(~np.isnan(equity))
-    equity[: known[0] if len(known) else len(equity)] = cash
-    return equity
 
 
 def _simple(value: Any) -> Any:

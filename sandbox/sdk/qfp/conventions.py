@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["BacktestingPy"]
+__all__ = ["BacktestingPy", "Usual"]
 
 
 @dataclass(frozen=True)
 class BacktestingPy:
-    """The rules of backtesting.py as `backtest` runs it.
+    """The rules of backtesting.py, for `backtest(..., rules="backtesting.py")`.
 
     commission: fraction of the traded value per fill, or (fixed amount, fraction); None when it is a
       function.
@@ -80,11 +80,14 @@ class BacktestingPy:
         if self.hedging:
             lines.append("Long and short trades may be open at the same time.")
         if self.finalize_trades:
-            lines.append("Trades open at the end are closed at the last bar.")
+            lines.append(self._end_line())
         else:
             lines.append("Trades open at the end are valued at the last close and not counted as trades.")
         lines.append("Cash earns no interest; short positions pay no borrowing fee.")
         return lines
+
+    def _end_line(self) -> str:
+        return "Trades open at the end are closed at the last bar."
 
     def _commission_line(self) -> str:
         if self.commission is None:
@@ -99,6 +102,24 @@ class BacktestingPy:
     def as_dict(self) -> dict[str, Any]:
         """Id, version, every number and the lines, ready for JSON."""
         return {"id": self.id, "version": self.version, **asdict(self), "lines": self.lines()}
+
+
+@dataclass(frozen=True)
+class Usual(BacktestingPy):
+    """The rules `backtest` runs by unless told otherwise: nothing is decided with a price that is not known yet, and
+    where a bar leaves open what came first, the worse for the trader counts. The fields are those of BacktestingPy.
+    """
+
+    version = 2
+
+    def lines(self) -> list[str]:
+        """The rules as sentences, in the order they are printed."""
+        lines = super().lines()
+        lines.insert(2, "Where a bar reaches both a stop and a target, the stop counts.")
+        return lines
+
+    def _end_line(self) -> str:
+        return "Trades open at the end are closed at the last close."
 
 
 def _parts(commission: float | tuple[float, float]) -> tuple[float, float]:
