@@ -1,6 +1,7 @@
 """How fast are prices read, and what do they cost in memory? `make bench-data`: our store against the usual others.
 
-ours        objects of Arrow, memory-mapped, through qfp.data as a program in a box reads them
+ours        objects of Arrow, memory-mapped, through qfp.data as a program in a box reads them; the stored bars, as in
+            the others, and on top of that with splits and dividends, or adjusted by them
 parquet     a file per symbol, compressed with zstd, through pyarrow
 duckdb      one table in a file, in the order of symbols
 postgresql  one table with the key (symbol, date), read by ADBC, which is several times quicker than row by row
@@ -47,7 +48,7 @@ AT_LEAST = {
     for other, least in (("parquet", 5.0), ("postgresql", 20.0))
     for which in ("", ", best of each")  # a machine with other work delays what is short more than what is long
 }
-AT_MOST = {"panel in a box, warm p50": 150.0, "400 symbols, ours (stored bars), private": 10.0}
+AT_MOST = {"panel in a box, warm p50": 150.0, "400 symbols, ours, private": 10.0}
 MEGABYTE = 1 << 20
 
 IN_A_BOX = """
@@ -162,24 +163,26 @@ class Ours(Way):
         data._folder.cache_clear()
 
     def symbol(self, name: str) -> pd.DataFrame:
-        return data.prices(name, adjust=None, interval="1m" if name[0] == "M" else "1d")
+        return data.series(name)
 
     def panel(self) -> pd.DataFrame:
         return data.panel([f"D{number:03}" for number in range(SHARES)])
 
 
+class OursWithActions(Ours):
+    """As traded, with the columns dividend and split, which none of the others has."""
+
+    name = "ours with actions"
+
+    def symbol(self, name: str) -> pd.DataFrame:
+        return data.prices(name, adjust=None, interval="1m" if name[0] == "M" else "1d")
+
+
 class OursAdjusted(Ours):
-    name = "ours, adjusted"
+    name = "ours adjusted"
 
     def symbol(self, name: str) -> pd.DataFrame:
         return data.prices(name, interval="1m" if name[0] == "M" else "1d")
-
-
-class OursStored(Ours):
-    name = "ours (stored bars)"
-
-    def symbol(self, name: str) -> pd.DataFrame:
-        return data.series(name)
 
 
 class Parquet(Way):
@@ -381,7 +384,7 @@ def hold_symbols(way: Way) -> float:
 
 def measure_memory(report: Report, folder: Path) -> None:
     """In a process of its own for each."""
-    for name in ("Ours", "OursAdjusted", "OursStored", "Parquet", "DuckDB"):
+    for name in ("Ours", "OursWithActions", "OursAdjusted", "Parquet", "DuckDB"):
         words = [sys.executable, "-m", "tests.benchmarks.data", name, str(folder)]
         done = subprocess.run(words, capture_output=True, text=True, check=True, env=_with_opponents())
         label = globals()[name].name
@@ -452,7 +455,8 @@ def measure() -> None:
             report.add("size of the minutes, ours", sum(path.stat().st_size for path in minutes) / MEGABYTE, "MB", 1)
             compressed = sum(path.stat().st_size for path in parquet.folder.glob("M*"))
             report.add("size of the minutes, parquet", compressed / MEGABYTE, "MB", 1)
-            measure_symbols(report, ways, "daily symbol", "D", ROUNDS, SHARES)
+            further: list[Way] = [OursWithActions(ours.folder), OursAdjusted(ours.folder)]
+            measure_symbols(report, [*ways, *further], "daily symbol", "D", ROUNDS, SHARES)
             measure_symbols(report, ways, "minute symbol", "M", MINUTE_ROUNDS, MINUTE_SHARES)
             measure_panels(report, ways)
             for way in (duckdb, server):

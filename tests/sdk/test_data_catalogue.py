@@ -40,9 +40,32 @@ def test_bars_within_a_day_are_instants_and_an_end_day_is_all_of_it(data):
 
 def test_writing_to_prices_changes_neither_the_file_nor_what_others_get(data):
     bars, closes = data.prices("SPX", "2005-01-03"), data.panel(data.universe("synth/us500"))
-    bars.iloc[0, 0] = closes.iloc[0, 0] = -1.0
+    rates, raw = data.curve("ust"), data.prices("IBM", adjust=None)
+    bars.iloc[0, 0] = closes.iloc[0, 0] = rates.iloc[0, 0] = raw.iloc[0, 0] = -1.0
+    assert data.curve("ust").iloc[0, 0] != -1.0 and data.prices("IBM", adjust=None).iloc[0, 0] > 0
     assert data.prices("SPX", "2005-01-03").iloc[0, 0] > 0
     assert data.panel(data.universe("synth/us500")).iloc[0, 0] > 0
+
+
+def test_a_block_holds_what_the_columns_hold(data, starter):
+    for name in ("IBM", "ust", "VIX", "SPX_chain"):
+        dates, names, values = objects.read_block(starter.folder, data.info(name)["object"])
+        columns = objects.read(starter.folder, data.info(name)["object"])
+        assert np.array_equal(dates, columns.pop("date")) and names == list(columns)
+        assert all(np.array_equal(row, columns[each], equal_nan=True) for each, row in zip(names, values, strict=True))
+        assert not values.flags.writeable and not values.flags.owndata
+
+
+def test_a_table_that_is_no_bars_is_read_column_by_column(data, starter, tmp_path):
+    import pyarrow as pa
+
+    table = pa.table({"date": pa.array(np.array(["2024-01-01"], "M8[us]")), "who": ["ada"], "n": [1]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    digest = objects.put(tmp_path, sink.getvalue().to_pybytes())
+    assert objects.read_block(tmp_path, digest) is None
+    assert list(objects.read(tmp_path, digest)["who"]) == ["ada"]
 
 
 def test_a_kept_panel_equals_the_series_one_by_one(data):

@@ -218,7 +218,7 @@ def series(name: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     UnknownSymbol or NoData.
     """
     entry = _find(name)
-    frame = _between(_frame(objects.read(_folder(), entry["object"]), entry), entry, start, end)
+    frame = _between(_stored(entry), entry, start, end)
     frame.attrs = {**_origin(entry), "unit": entry["unit"]}
     return frame
 
@@ -233,14 +233,12 @@ def dataset(name: str, version: int | None = None) -> pd.DataFrame:
     they have a time), else by row. `attrs` names symbol, series, object, unit and snapshot. Raises NotEntitled when
     you have no such table or version.
     """
-    import pandas as pd
 
     wanted = name if version is None else f"{name}@{version}"
     entry = _catalogue().by_name.get(wanted.strip().casefold()) if isinstance(name, str) else None
     if entry is None or entry["kind"] != "dataset":
         raise _not_yours(wanted)
-    columns = objects.read(_folder(), entry["object"])
-    frame = _frame(columns, entry) if "date" in columns else pd.DataFrame(columns)
+    frame = _stored(entry).copy(deep=False)
     frame.attrs = {**_origin(entry), "unit": entry["unit"]}
     return frame
 
@@ -373,8 +371,11 @@ class _Catalogue:
         self.by_name: dict[str, dict[str, Any]] = {}
         self.by_interval: dict[tuple[str, str], dict[str, Any]] = {}
         self.by_id = {entry["id"]: entry for entry in self.entries}
-        # Frames that lie on mapped files alone, by series; and those of universes, with the place of each series.
+        # Frames that lie on mapped files: series as they are stored, and with their actions, by id; those of universes,
+        # with the place of each series; and labels of columns, which pandas is slow to make.
+        self.stored: dict[str, pd.DataFrame] = {}
         self.frames: dict[str, pd.DataFrame] = {}
+        self.labels: dict[tuple[str, ...], pd.Index] = {}
         self.panels: dict[str, tuple[dict[str, int], pd.DataFrame]] = {}
         # The later ones win: an id before a symbol before another name, and among series of one symbol the higher
         # rank, then the daily one.
@@ -558,16 +559,37 @@ def adjusted_columns(folder: Path, entry: Mapping[str, Any], adjust: Adjust) -> 
 
 
 def _bars(series: str, adjust: Adjust) -> pd.DataFrame:
-    """A whole series. What is not changed by adjustment is kept: a part of it is a view, and pandas copies when
-    somebody writes to it, because the kept one is a second owner.
-    """
+    """A whole series with prices."""
     catalogue = _catalogue()
     entry = catalogue.by_id[series]
-    if adjust is not None and entry["actions"]:
+    if not entry["actions"]:
+        return _stored(entry)
+    if adjust is not None:
         return _frame(adjusted_columns(_folder(), entry, adjust), entry)
     if series not in catalogue.frames:
         catalogue.frames[series] = _frame(adjusted_columns(_folder(), entry, None), entry)
     return catalogue.frames[series]
+
+
+def _stored(entry: dict[str, Any]) -> pd.DataFrame:
+    """A whole series as it is stored, on its mapped file. It is kept: a part of it is a view, and pandas copies when
+    somebody writes to it, because the kept one is a second owner.
+    """
+    import pandas as pd
+
+    catalogue, folder = _catalogue(), _folder()
+    if (found := catalogue.stored.get(entry["id"])) is not None:
+        return found
+    if block := objects.read_block(folder, entry["object"]):
+        dates, names, values = block
+        if (key := tuple(names)) not in catalogue.labels:
+            catalogue.labels[key] = pd.Index(names)
+        frame = pd.DataFrame(values.T, index=_index(dates, entry), columns=catalogue.labels[key], copy=False)
+    else:
+        held = objects.read(folder, entry["object"])
+        frame = _frame(held, entry) if "date" in held else pd.DataFrame(held, copy=False)
+    catalogue.stored[entry["id"]] = frame
+    return frame
 
 
 def _panel_of(universe: str) -> tuple[dict[str, int], pd.DataFrame]:

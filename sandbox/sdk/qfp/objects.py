@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["arrow_bytes", "content_hash", "named_objects", "object_path", "put", "rank", "read", "write_snapshot"]
+__all__ = [
+    "arrow_bytes",
+    "content_hash",
+    "named_objects",
+    "object_path",
+    "put",
+    "rank",
+    "read",
+    "read_block",
+    "write_snapshot",
+]
 
 
 def object_path(folder: Path, digest: str) -> Path:
@@ -55,19 +65,51 @@ def read(folder: Path, digest: str) -> dict[str, Any]:
     return {name: column.to_numpy(zero_copy_only=False) for name, column in columns}
 
 
-def open_mapped(path: Path) -> Any:
-    """The record batch of an Arrow file, or a table where somebody brought one in several batches.
+def read_block(folder: Path, digest: str) -> tuple[np.ndarray, list[str], np.ndarray] | None:
+    """An object of bars as its dates, the names of the other columns, and those as the rows of one array on the
+    mapped file: pandas takes one array several times faster than many. None for an object that is not laid out so.
+    """
+    import numpy as np
+    import pyarrow as pa
 
-    An Arrow file is a stream with eight bytes before it and an index behind it. Read as a stream it needs no thread of
-    pyarrow's; waiting for that takes longer than everything else, and much longer on a busy machine.
+    mapped, held = _mapped(object_path(folder, digest))
+    if not isinstance(held, pa.RecordBatch) or held.schema.names[:1] != ["date"] or held.num_columns < 2:
+        return None
+    columns = held.columns[1:]
+    number = pa.float64()
+    if not held.num_rows or any(each.type != number or each.null_count for each in columns):
+        return None
+    # Every column is filled up to a multiple of 64 bytes, so they begin at equal distances.
+    places = [column.buffers()[1].address for column in columns]
+    apart = places[1] - places[0] if len(places) > 1 else 8 * held.num_rows
+    if any(place != places[0] + apart * row for row, place in enumerate(places)):
+        return None
+    start = places[0] - np.frombuffer(mapped, np.uint8).__array_interface__["data"][0]
+    whole = np.frombuffer(mapped, np.float64, apart // 8 * (len(places) - 1) + held.num_rows, start)
+    shape, strides = (len(places), held.num_rows), (apart, 8)
+    values = np.lib.stride_tricks.as_strided(whole, shape, strides, writeable=False)
+    return held.column(0).to_numpy(zero_copy_only=False), held.schema.names[1:], values
+
+
+def open_mapped(path: Path) -> Any:
+    """The record batch of an Arrow file, or a table where somebody brought one in several batches."""
+    return _mapped(path)[1]
+
+
+def _mapped(path: Path) -> tuple[mmap.mmap, Any]:
+    """An Arrow file is a stream with eight bytes before it and an index behind it. Read as a stream it needs no thread
+    of pyarrow's; waiting for that takes longer than everything else, and much longer on a busy machine.
     """
     import pyarrow as pa
 
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
     reader = pa.ipc.open_stream(pa.py_buffer(mapped).slice(8))
     batches = list(reader)
-    return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches, reader.schema)
+    return mapped, batches[0] if len(batches) == 1 else pa.Table.from_batches(batches, reader.schema)
 
 
 def content_hash(dates: np.ndarray, columns: Mapping[str, np.ndarray]) -> str:
