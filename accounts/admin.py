@@ -111,6 +111,7 @@ class PlanAdmin(admin.ModelAdmin):
                     "dataset_mb",
                     "max_datasets",
                     "dataset_versions",
+                    "fetches_per_run",
                 )
             },
         ),

@@ -61,6 +61,11 @@ class Plan(models.Model):
     )
     max_datasets = models.PositiveIntegerField("datasets", default=0)
     dataset_versions = models.PositiveIntegerField("versions of a dataset", default=0)
+    fetches_per_run = models.PositiveIntegerField(
+        "series a run may fetch",
+        default=20,
+        help_text="Series that a run may fetch from providers because its snapshot lacks them; 0 is none.",
+    )
 
     objects = PlanQuerySet.as_manager()
 

@@ -168,6 +168,42 @@ def add_series(
     return snapshot
 
 
+def extend(snapshot: str, entry: Mapping[str, Any], *, user: Any = None) -> tuple[str, dict[str, Any]]:
+    """The snapshot that a run reads after a series was fetched for it: what it read until then, unchanged, and this.
+    Returns its id, and the entry as it stands there.
+
+    Where the symbol is taken by another series, the new one is called by its id (and by its symbol with another
+    interval), so that the same code goes on reading the same bars. It does not become anybody's current snapshot.
+    """
+    store = settings.STORE_DIR
+    manifest: dict[str, Any] = read_manifest(store, snapshot) if snapshot else {"version": 1, "series": []}
+    others = [each for each in manifest["series"] if each["id"] != entry["id"]]
+    added, symbol = dict(entry), entry["symbol"].casefold()
+    if symbol in {each["symbol"].casefold() for each in others}:
+        added |= {"symbol": entry["id"], "aliases": [entry["symbol"]]}
+    else:
+        taken = {alias.casefold() for each in others for alias in [each["symbol"], *each["aliases"]]}
+        if symbol in taken:
+            added["symbol"] = entry["id"]
+        added["aliases"] = [alias for alias in entry["aliases"] if alias.casefold() not in taken]
+    made = {
+        "view": f"user-{user.pk}" if user is not None else "catalogue",
+        "universes": [],
+        **manifest,
+        "created_for": "run",
+        "own": sorted({*manifest.get("own", []), added["id"]}),
+        "series": [*others, added],
+    }
+    extended = _write(made)
+    _publish(extended, read_manifest(store, extended))
+    if user is not None:
+        Snapshot.objects.get_or_create(
+            pk=extended,
+            defaults={"created_for": "run", "owner": user, "base": Snapshot.objects.filter(pk=snapshot).first()},
+        )
+    return extended, added
+
+
 def remove_series(ids: Iterable[str], *, user: Any = None) -> Snapshot | None:
     """Make a snapshot without these series current; None when a person has none of their own any more. Snapshots that
     runs are pinned to keep them.

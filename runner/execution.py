@@ -26,6 +26,7 @@ from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 from runner import cells, gpu, sessions
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
+from runner.data_questions import DataQuestions
 from runner.ending import forget_stored_output, publish_finished
 from runner.engines import engine_of, patiently
 from runner.events import Publisher
@@ -52,6 +53,7 @@ ANSWERING_THREADS = 4
 # What a program may ask the host: kind of question -> who answers, in a thread, so that events go on flowing.
 ANSWERERS: dict[str, Callable[[Execution, dict[str, Any]], dict[str, Any]]] = {
     "pmap": lambda execution, body: execution.fanout.answer(body),
+    "data": lambda execution, body: execution.data_questions.answer(body),
 }
 # What a run may take on our side beyond its own limit: waiting for a box, checking, storing.
 SPARE_SECONDS = 120
@@ -125,6 +127,7 @@ class Execution:
         self.program_began: float | None = None
         self.told = ""
         self.fanout: Fanout = Fanout(run)
+        self.data_questions: DataQuestions = DataQuestions(run)
         self.answering = ThreadPoolExecutor(ANSWERING_THREADS, thread_name_prefix="answer")
 
     def go(self) -> None:
@@ -205,6 +208,7 @@ class Execution:
         if run.session_id is not None:
             if note := sessions.note_on_packages(run):
                 self._notice({"t": 0.0}, note)
+            self.data_questions.follow_session()
             box = sessions.open_cell(run)
             Run.objects.filter(pk=run.pk).update(lease_expires=Now() + LEASE)
             return box
@@ -299,7 +303,7 @@ class Execution:
             self._notice(event, f"Only the first {MAX_BACKTESTS} backtests of a run are kept.")
             return
         try:
-            checked = check_claim(event.get("claim"), Path(settings.STORE_DIR), self.run.snapshot)
+            checked = check_claim(event.get("claim"), Path(settings.STORE_DIR), self._snapshot_of(event.get("claim")))
         except ClaimRefused as refusal:
             self._notice(event, f"This backtest is not shown: {refusal.reason}")
             return
@@ -336,6 +340,11 @@ class Execution:
         when_database_answers(run_id=self.run.pk, action=backtest.save)
         self.backtests.append(backtest)
         self.publisher.publish({**page_event(checked), "backtest": backtest.pk, "t": event.get("t", 0.0)})
+
+    def _snapshot_of(self, claim: Any) -> str:
+        """The snapshot that a claim names, if it is one that this run has been given, else the run's."""
+        named = claim.get("snapshot") if isinstance(claim, dict) else None
+        return named if isinstance(named, str) and named in self.data_questions.snapshots else self.run.snapshot
 
     def _notice(self, event: dict[str, Any], text: str) -> None:
         self.publisher.publish({"type": "notice", "text": text, "t": event.get("t", 0.0)})

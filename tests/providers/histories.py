@@ -28,8 +28,14 @@ class History:
         return np.append(np.cumprod(self.split[::-1])[::-1][1:], 1.0)
 
 
-SPLITS = {"AAPL": ((-200, 2.0), (-90, 4.0)), "MSFT": (), "IBM": ((-150, 3.0),)}
-DIVIDENDS = {"AAPL": ((-250, 0.75), (-120, 0.5), (-30, 0.25)), "MSFT": ((-100, 3.08),), "IBM": ()}
+# NEWCO is in no catalogue.
+SPLITS = {"AAPL": ((-200, 2.0), (-90, 4.0)), "MSFT": (), "IBM": ((-150, 3.0),), "NEWCO": ((-60, 2.0),)}
+DIVIDENDS = {
+    "AAPL": ((-250, 0.75), (-120, 0.5), (-30, 0.25)),
+    "MSFT": ((-100, 3.08),),
+    "IBM": (),
+    "NEWCO": ((-40, 0.2),),
+}
 
 
 @cache

@@ -12,6 +12,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -62,12 +63,13 @@ class UnknownSymbol(DataError):
     there are.
     """
 
-    def __init__(self, symbol: str, nearest: list[str]) -> None:
+    def __init__(self, symbol: str, nearest: list[str], sentence: str = "") -> None:
         self.symbol, self.nearest = symbol, nearest
         hint = f" Did you mean {_in_words(nearest)}?" if nearest else ""
         super().__init__(
-            f"There is no series {symbol!r} in the data you may read.{hint} data.search() lists what there is. If this "
-            "program is somebody else's, the series may be private to its author: fetch it with your own key."
+            sentence
+            or f"There is no series {symbol!r} in the data you may read.{hint} data.search() lists what there is. If "
+            "this program is somebody else's, the series may be private to its author: fetch it with your own key."
         )
 
 
@@ -138,7 +140,7 @@ def prices(
     """
     if adjust not in ("all", "split", None):
         raise DataError(f'adjust must be "all", "split" or None, not {adjust!r}')
-    entry = _priced(symbol, interval)
+    entry = _priced(symbol, interval, start, end)
     basis = _basis(entry, adjust)
     frame = _between(_bars(entry["id"], adjust), entry, start, end)
     frame.attrs = {**_origin(entry), "adjust": None if basis == NEUTRAL else basis}
@@ -172,7 +174,7 @@ def panel(
         raise DataError('panel() takes a list of symbols, such as ["AAPL", "MSFT"].')
     if adjust not in ("all", "split", None):
         raise DataError(f'adjust must be "all", "split" or None, not {adjust!r}')
-    entries = [_priced(symbol, interval) for symbol in symbols]
+    entries = [_priced(symbol, interval, start, end) for symbol in symbols]
     _check_alike(entries, adjust, field)
     names = _labels(entries, symbols)
     frame = _kept_panel(entries, names) if (field, adjust) == ("close", "all") else None
@@ -181,7 +183,7 @@ def panel(
 
         parts = []
         for entry in entries:
-            columns = adjusted_columns(_folder(), entry, adjust)
+            columns = adjusted_columns(_folder_of(entry), entry, adjust)
             if field not in columns:
                 raise NoData(f"{entry['symbol']} has no column {field!r}; it has {_in_words(list(columns)[1:])}.")
             parts.append((columns["date"], columns[field]))
@@ -202,10 +204,10 @@ def actions(symbol: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    entry = _find(symbol)
+    entry = _find(symbol, fetch="prices")
     if not entry["actions"]:
         return pd.DataFrame({"split": [], "dividend": []}, index=pd.DatetimeIndex([], name="date"), dtype="float64")
-    columns = objects.read(_folder(), entry["actions"])
+    columns = objects.read(_folder_of(entry), entry["actions"])
     return _between(_frame(columns, entry), None, start, end)
 
 
@@ -217,7 +219,7 @@ def series(name: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     Returns a DataFrame indexed by date; `attrs` names symbol, series, object, unit and snapshot. Raises
     UnknownSymbol or NoData.
     """
-    entry = _find(name)
+    entry = _find(name, fetch="series")
     frame = _between(_stored(entry), entry, start, end)
     frame.attrs = {**_origin(entry), "unit": entry["unit"]}
     return frame
@@ -368,15 +370,21 @@ class _Catalogue:
         manifest = json.loads(content)
         self.entries: list[dict[str, Any]] = manifest["series"]
         self.universes = {universe["name"].casefold(): universe for universe in manifest.get("universes", [])}
-        self.by_name: dict[str, dict[str, Any]] = {}
-        self.by_interval: dict[tuple[str, str], dict[str, Any]] = {}
-        self.by_id = {entry["id"]: entry for entry in self.entries}
+        # Where the objects of series lie that were fetched for this program, and for which days they were.
+        self.folders: dict[str, Path] = {}
+        self.days: dict[str, tuple[str | None, str | None]] = {}
         # Frames that lie on mapped files: series as they are stored, and with their actions, by id; those of universes,
         # with the place of each series; and labels of columns, which pandas is slow to make.
         self.stored: dict[str, pd.DataFrame] = {}
         self.frames: dict[str, pd.DataFrame] = {}
         self.labels: dict[tuple[str, ...], pd.Index] = {}
         self.panels: dict[str, tuple[dict[str, int], pd.DataFrame]] = {}
+        self._name()
+
+    def _name(self) -> None:
+        self.by_name: dict[str, dict[str, Any]] = {}
+        self.by_interval: dict[tuple[str, str], dict[str, Any]] = {}
+        self.by_id = {entry["id"]: entry for entry in self.entries}
         # The later ones win: an id before a symbol before another name, and among series of one symbol the higher
         # rank, then the daily one.
         in_order = sorted(self.entries, key=lambda entry: (objects.rank(entry), entry["interval"] == "1d"))
@@ -385,6 +393,15 @@ class _Catalogue:
                 for name in entry[key] if key == "aliases" else [entry[key]]:
                     name = name.casefold()
                     self.by_name[name] = self.by_interval[name, entry["interval"]] = entry
+
+    def add(self, entry: dict[str, Any], folder: Path, snapshot: str) -> None:
+        """A series that was fetched for this program: from now on it reads a snapshot that holds this, too."""
+        self.entries = [each for each in self.entries if each["id"] != entry["id"]] + [entry]
+        self.folders[entry["id"]] = folder
+        for kept in (self.stored, self.frames):
+            kept.pop(entry["id"], None)
+        self.snapshot = snapshot
+        self._name()
 
 
 @lru_cache(maxsize=1)
@@ -419,7 +436,18 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _find(name: str, kind: str | None = None, interval: str | None = None) -> dict[str, Any]:
+def _folder_of(entry: Mapping[str, Any]) -> Path:
+    return _catalogue().folders.get(entry["id"]) or _folder()
+
+
+def _find(
+    name: str,
+    kind: str | None = None,
+    interval: str | None = None,
+    fetch: str = "",
+    days: tuple[Day, Day] = (None, None),
+) -> dict[str, Any]:
+    """The entry of a series. fetch: "prices" or "series", to have it fetched where the snapshot lacks it."""
     if not isinstance(name, str):
         raise DataError(f"A symbol is text, such as 'AAPL', not {type(name).__name__}.")
     catalogue, wanted = _catalogue(), name.strip().casefold()
@@ -429,8 +457,35 @@ def _find(name: str, kind: str | None = None, interval: str | None = None) -> di
         return entry
     if wanted.startswith("mine/"):
         raise _not_yours(name)
+    if fetch and wanted and not wanted.startswith(("starter/", "synth/")):
+        fetched = _have_fetched(name, fetch, interval or "1d", days)
+        if fetched is not None:
+            return fetched
     among = [e for e in catalogue.entries if kind in (None, e["kind"])]
     raise UnknownSymbol(name, _nearest(name, among))
+
+
+def _have_fetched(
+    name: str, what: str, interval: str, days: tuple[Day, Day] = (None, None), prefer: str = ""
+) -> dict[str, Any] | None:
+    """A series that the snapshot lacks, from a provider that whoever runs this may use; None where there is no host
+    to ask. Raises what went wrong.
+    """
+    from qfp import fetched
+
+    start, end = (
+        None if day is None else str(_moment(day, which).astype("datetime64[D]"))
+        for day, which in zip(days, ("start", "end"), strict=True)
+    )
+    try:
+        given = fetched.fetch(name.strip(), what, interval, start, end, prefer)
+    except fetched.NobodyToAsk:
+        return None
+    entry = given["entry"]
+    _catalogue().add(entry, given["folder"], given["snapshot"])
+    if entry["interval"] != "1d":
+        _catalogue().days[entry["id"]] = start, end
+    return entry
 
 
 def _not_yours(name: str) -> NotEntitled:
@@ -453,8 +508,12 @@ def _universe(name: str) -> dict[str, Any]:
     raise UnknownSymbol(str(name), difflib.get_close_matches(str(name), [u["name"] for u in known.values()], 3, 0.0))
 
 
-def _priced(symbol: str, interval: str | None) -> dict[str, Any]:
-    entry = _find(symbol, interval=interval)
+def _priced(symbol: str, interval: str | None, start: Day = None, end: Day = None) -> dict[str, Any]:
+    entry = _find(symbol, interval=interval, fetch="prices", days=(start, end))
+    lacks = interval not in (None, "1d", entry["interval"]) or _is_wider(entry, start, end)
+    if lacks:
+        with suppress(UnknownSymbol):  # nobody has it so; what there is is told below
+            entry = _have_fetched(symbol, "prices", interval or entry["interval"], (start, end)) or entry
     if "close" not in entry["columns"]:
         raise NoData(f"{entry['symbol']} has no prices; use data.series({entry['symbol']!r}).")
     if interval is not None and entry["interval"] != interval:
@@ -463,6 +522,14 @@ def _priced(symbol: str, interval: str | None) -> dict[str, Any]:
             f"ask for it with interval={entry['interval']!r}."
         )
     return entry
+
+
+def _is_wider(entry: Mapping[str, Any], start: Day, end: Day) -> bool:
+    """Whether more days are asked for than were fetched for this program: bars within a day come in parts."""
+    first, last = _catalogue().days.get(entry["id"], (None, None))
+    begins = first is not None and (start is None or _moment(start, "start") < _moment(first, "start"))
+    ends = last is not None and (end is None or _moment(end, "end").astype("datetime64[D]") > _moment(last, "end"))
+    return begins or ends
 
 
 def _basis(entry: dict[str, Any], adjust: Adjust) -> str | None:
@@ -565,9 +632,9 @@ def _bars(series: str, adjust: Adjust) -> pd.DataFrame:
     if not entry["actions"]:
         return _stored(entry)
     if adjust is not None:
-        return _frame(adjusted_columns(_folder(), entry, adjust), entry)
+        return _frame(adjusted_columns(_folder_of(entry), entry, adjust), entry)
     if series not in catalogue.frames:
-        catalogue.frames[series] = _frame(adjusted_columns(_folder(), entry, None), entry)
+        catalogue.frames[series] = _frame(adjusted_columns(_folder_of(entry), entry, None), entry)
     return catalogue.frames[series]
 
 
@@ -577,7 +644,7 @@ def _stored(entry: dict[str, Any]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    catalogue, folder = _catalogue(), _folder()
+    catalogue, folder = _catalogue(), _folder_of(entry)
     if (found := catalogue.stored.get(entry["id"])) is not None:
         return found
     if block := objects.read_block(folder, entry["object"]):

@@ -1,0 +1,199 @@
+"""A program asks for a series its snapshot lacks: whose key fetches it, what a re-run reads, what is refused."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from marketdata import fetching, store
+from marketdata.models import CredentialUse, Fetch
+from runner.execution import execute_next
+from runner.models import Run
+from runner.recording import Recording
+from tests.factories import make_project, make_run, make_user
+from tests.providers.histories import history
+from tests.providers.server import GOOD, Reply
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TIINGO = "api.tiingo.com"
+READS = """
+import hashlib
+from qfp import data
+
+before = data.snapshot()
+bars = data.prices("newco", adjust=None)
+print("close", bars["close"].iloc[-1], len(bars), before == data.snapshot())
+print("hash", hashlib.sha256(bars.to_csv().encode()).hexdigest())
+print("splits", data.actions("NEWCO")["split"].max(), data.panel(["NEWCO", "AAPL"]).shape)
+print("snapshot", data.snapshot())
+"""
+LOOKS_EVERYWHERE = """
+import os
+from qfp import channel, data
+
+answers, ask = [], channel.ask
+channel.ask = lambda *given, **named: answers.append(ask(*given, **named)) or answers[-1]
+data.prices("NEWCO")
+needle = "".join(reversed("TURNED")).encode()
+places = [repr(answers).encode(), repr(dict(os.environ)).encode(), repr(data.info("NEWCO")).encode()]
+paths = [f"/proc/{who}/{what}" for who in ("self", "1", os.getppid()) for what in ("environ", "cmdline", "mem", "maps")]
+for root, folders, files in os.walk("/"):
+    usual = ("/usr", "/lib", "/lib64", "/proc", "/sys")
+    folders[:] = [name for name in folders if os.path.join(root, name) not in usual]
+    paths += [os.path.join(root, name) for name in files]
+for path in paths:
+    try:
+        with open(path, "rb") as file:
+            places.append(file.read(20_000_000))
+    except (OSError, ValueError):
+        continue
+print(len(answers) > 2, len(places) > 10, sum(needle in place for place in places))
+"""
+FORGES = """
+from qfp import channel, data
+
+def asked(body):
+    try:
+        answer = channel.ask("data", body)
+    except channel.Unanswered as reason:
+        return "refused"
+    return answer["problem"]["kind"] if "problem" in answer else "given"
+
+kinds = [asked({"do": "want", "name": name, "what": "prices", "interval": "1d", "user": 1, "run": "x"})
+         for name in ["../../etc/passwd", "x" * 5000, 7, None, {"a": 1}, "A\\0B", "NEWCO?token=1", "\\ud800"]]
+print(sorted(set(kinds)))
+print(sorted({asked({"do": "look", "want": number}) for number in (-1, 0, 99, True, None, "0", 1e9)}))
+print(sorted({asked({"do": "read", "object": name, "from": 0}) for name in ("DIGEST", "../x", None, ["a"], {})}))
+print(sorted({asked(body) for body in ({}, {"do": "delete"}, {"do": ["want"]})}))
+print([asked({"do": "want", "name": f"ZZ{number}", "what": "prices", "interval": "1d"}) for number in range(600)][-1])
+try:
+    data.prices("NEWCO")
+except data.QuotaExceeded as problem:
+    print("QuotaExceeded")
+"""
+
+
+def start(user, source: str, **values) -> Run:
+    return make_run(
+        make_project(owner=user, source=source),
+        **{"snapshot": store.current_snapshot_id(user), **values},
+    )
+
+
+def finished(run: Run) -> tuple[Run, str]:
+    execute_next()
+    run.refresh_from_db()
+    events = list(Recording(run.pk).read())
+    text = "".join(event["text"] for event in events if event["type"] in ("stdout", "stderr", "notice"))
+    return run, text + (run.message if run.status == Run.Status.CRASHED else "")
+
+
+@pytest.fixture
+def with_key(alice, give_key, stand_ins):
+    give_key(alice, "tiingo", GOOD)
+    return alice
+
+
+def test_a_series_the_snapshot_lacks_is_fetched_and_the_run_read_again_without_any_provider(
+    engine, with_key, stand_ins
+):
+    pinned = store.current_snapshot_id(with_key)
+    run, text = finished(start(with_key, READS))
+    assert run.status == Run.Status.SUCCEEDED, text
+    assert f"close {history('NEWCO').close[-1]} 400 False" in text and "splits 2.0" in text
+    assert "NEWCO is not in the snapshot: asks Tiingo." in text
+    assert run.snapshot != pinned and f"snapshot {run.snapshot}" in text
+    assert run.manifest["data"]["snapshot"] == run.snapshot
+    assert CredentialUse.objects.get().run == run.pk and len(stand_ins.requests_to(TIINGO)) <= 2
+    before = {entry["id"]: entry for entry in store.read_manifest(settings.STORE_DIR, pinned)["series"]}
+    after = {entry["id"]: entry for entry in store.read_manifest(settings.STORE_DIR, run.snapshot)["series"]}
+    assert set(after) - set(before) == {"tiingo/1d/NEWCO"} and {name: after[name] for name in before} == before
+
+    stand_ins.asked.clear()
+    stand_ins.always[TIINGO] = lambda: Reply(503, "")
+    again, same = finished(start(with_key, READS, snapshot=run.snapshot))
+    assert again.status == Run.Status.SUCCEEDED and not stand_ins.asked
+    lines = [line for line in text.splitlines() if line.startswith(("hash", "splits", "snapshot"))]
+    assert len(lines) == 3 and all(line in same for line in lines)
+    assert again.snapshot == run.snapshot
+
+
+def test_nothing_that_a_program_is_given_holds_the_key(engine, with_key):
+    _, text = finished(start(with_key, LOOKS_EVERYWHERE.replace("TURNED", GOOD[::-1])))
+    assert "True True 0" in text, text
+
+
+def test_without_a_key_the_error_says_where_to_connect_one(engine, alice, stand_ins):
+    source = (
+        "from qfp import data\ntry:\n    data.prices('APPL')\n"
+        "except data.UnknownSymbol as problem:\n    print(problem.nearest, problem)"
+    )
+    _, text = finished(start(alice, source))
+    assert "/data/keys/" in text and "'AAPL'" in text and "sign in" not in text, text
+    assert not Fetch.objects.exists() and not stand_ins.asked
+
+
+def test_a_name_that_the_provider_does_not_know_is_told_with_its_nearest(engine, with_key):
+    source = (
+        "from qfp import data\ntry:\n    data.prices('AAPLX')\n"
+        "except data.UnknownSymbol as problem:\n    print('nearest', problem.nearest[0], problem)"
+    )
+    _, text = finished(start(with_key, source))
+    assert "nearest AAPL" in text and "Tiingo" in text, text
+
+
+def test_forged_and_endless_questions_are_refused(engine, with_key, give_key):
+    bob = make_user("bob")
+    give_key(bob, "tiingo", GOOD)
+    of_bob = fetching.want(bob, "tiingo", "IBM")
+    fetching.perform(str(of_bob.pk))
+    of_bob.refresh_from_db()
+    with_key.plan.fetches_per_run = 2
+    with_key.plan.save()
+    _, text = finished(start(with_key, FORGES.replace("DIGEST", of_bob.object_sha256)))
+    names, looks, *rest = [line for line in text.splitlines() if "[" in line or line == "QuotaExceeded"]
+    assert names == "['UnknownSymbol', 'given']", text  # what could be a symbol is asked for
+    assert looks in ("['UnknownSymbol', 'refused']", "['given', 'refused']"), text
+    assert rest == ["['refused']", "['refused']", "QuotaExceeded", "QuotaExceeded"], text
+    assert Fetch.objects.filter(user=with_key).count() <= 2 and Fetch.objects.filter(user=bob).count() == 1
+
+
+def test_a_run_that_is_stopped_lets_go_of_its_fetch(engine, with_key, stand_ins):
+    stand_ins.slowness[TIINGO] = 15
+    run = start(with_key, READS)
+
+    def stop() -> None:
+        deadline = time.monotonic() + 60
+        while not stand_ins.asked and time.monotonic() < deadline:
+            time.sleep(0.1)
+        Run.objects.filter(pk=run.pk).update(cancel_requested=timezone.now())
+        connection.close()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    began = time.monotonic()
+    ended, text = finished(run)
+    stopper.join()
+    assert ended.status == Run.Status.CANCELLED and time.monotonic() - began < 14, text
+    stand_ins.slowness.clear()
+
+
+def test_a_series_whose_symbol_is_taken_changes_nothing_that_the_run_read(with_key):
+    pinned = store.current_snapshot_id(with_key)
+    fetch = fetching.want(with_key, "tiingo", "AAPL")
+    fetching.perform(str(fetch.pk))
+    fetch.refresh_from_db()
+    held = store.read_manifest(settings.STORE_DIR, fetch.snapshot)["series"]
+    found = next(entry for entry in held if entry["id"] == "tiingo/1d/AAPL")
+    snapshot, entry = store.extend(pinned, found, user=with_key)
+    assert (entry["symbol"], entry["aliases"]) == ("tiingo/1d/AAPL", ["AAPL"])
+    assert store.extend(snapshot, found, user=with_key)[0] == snapshot
+    assert store.current_snapshot_id(with_key) == fetch.snapshot
+    assert json.dumps(entry) in json.dumps(store.read_manifest(settings.STORE_DIR, snapshot)["series"])
