@@ -150,10 +150,12 @@ class Broker:
         return self.numbers[key]
 
     def _whom_to_ask(self, name: str, interval: str, prices: bool, prefer: str) -> Want:
-        parts = name.split("/", 2)
-        if len(parts) == 3 and (named := providers.ALL.get(parts[0].casefold())) and parts[1] in named.intervals:
-            symbol = providers.spelled(named, parts[2])
-            return Want(name, parts[1], None, None, [(named, symbol)])
+        provider, _, symbol = name.partition("/")
+        if symbol and (named := providers.ALL.get(provider.casefold())) is not None:
+            middle, _, last = symbol.partition("/")
+            if last and middle in named.intervals:
+                interval, symbol = middle, last
+            return Want(name, interval, None, None, [(named, providers.spelled(named, symbol))])
         able = []
         for description in providers.ALL.values():
             serves = description.name != "fred" if prices else description.name in ONE_VALUE
@@ -213,7 +215,7 @@ class Broker:
             if fetch is None:
                 raise ProviderDown("What was to be fetched for this run was removed. Run again.")
             if fetch.status == Fetch.Status.SUCCEEDED:
-                want.answer = self._give(fetch)
+                want.answer = self._give(want, fetch)
                 return want.answer
             if fetch.status == Fetch.Status.FAILED:
                 if not want.left or fetch.error not in GOES_ON:
@@ -239,10 +241,10 @@ class Broker:
         nearest = fetching.similar(fetch.symbol, self.user) if unknown else []
         return _problem(fetch.error, fetch.message, nearest, fetch.retry_at)
 
-    def _give(self, fetch: Fetch) -> dict[str, Any]:
+    def _give(self, want: Want, fetch: Fetch) -> dict[str, Any]:
         held = store.read_manifest(settings.STORE_DIR, fetch.snapshot)["series"]
         found = next(entry for entry in held if entry["id"] == fetch.series_id)
-        snapshot, entry = store.extend(self.snapshot, found, user=self.user)
+        snapshot, entry = store.extend(self.snapshot, found, called=want.name, user=self.user)
         self.pin(snapshot)
         self.snapshot = snapshot
         names = [digest for digest in (entry["object"], entry["actions"]) if digest]

@@ -168,12 +168,15 @@ def add_series(
     return snapshot
 
 
-def extend(snapshot: str, entry: Mapping[str, Any], *, user: Any = None) -> tuple[str, dict[str, Any]]:
+def extend(
+    snapshot: str, entry: Mapping[str, Any], *, called: str = "", user: Any = None
+) -> tuple[str, dict[str, Any]]:
     """The snapshot that a run reads after a series was fetched for it: what it read until then, unchanged, and this.
     Returns its id, and the entry as it stands there.
 
     Where the symbol is taken by another series, the new one is called by its id (and by its symbol with another
-    interval), so that the same code goes on reading the same bars. It does not become anybody's current snapshot.
+    interval), so that the same code goes on reading the same bars. called: what it was asked for as, a name of it from
+    now on where nothing else has that. It does not become anybody's current snapshot.
     """
     store = settings.STORE_DIR
     manifest: dict[str, Any] = read_manifest(store, snapshot) if snapshot else {"version": 1, "series": []}
@@ -186,6 +189,8 @@ def extend(snapshot: str, entry: Mapping[str, Any], *, user: Any = None) -> tupl
         if symbol in taken:
             added["symbol"] = entry["id"]
         added["aliases"] = [alias for alias in entry["aliases"] if alias.casefold() not in taken]
+        if called and called.casefold() not in taken | {added["symbol"].casefold(), added["id"].casefold()}:
+            added["aliases"] = sorted({*added["aliases"], called})
     made = {
         "view": f"user-{user.pk}" if user is not None else "catalogue",
         "universes": [],

@@ -37,7 +37,10 @@ FOLDER = Path(settings.BASE_DIR) / "docs"
 # The order of the list of pages. A page that is not named here is found at the end, under "More".
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", ("index", "getting-started", "editor", "sessions")),
-    ("Write", ("qfp", "rich-output", "data", "data-quality", "providers", "uploads", "packages", "parallel")),
+    (
+        "Write",
+        ("qfp", "rich-output", "data", "data-in-code", "data-quality", "providers", "uploads", "packages", "parallel"),
+    ),
     ("Read results", ("fills", "metrics")),
     ("The site", ("limits", "accounts", "privacy", "security")),
     ("Operate", ("self-hosting", "architecture")),

@@ -15,7 +15,7 @@ from sandbox.host.package_rules import normal_name
 from sandbox.host.requirements import base_versions
 
 TABLE = Path(__file__).resolve().parent.parent / "policy" / "import_names.toml"
-OURS = {"qfp"}
+OURS = {"qfp", "yfinance", "pandas_datareader"}  # what a box has from us
 MAX_PARSED_CHARACTERS = 32_000
 MAX_BRACES = 1_000
 _F_STRING = re.compile(r"""\b[rR]?[fF][rR]?["']""")

@@ -351,7 +351,8 @@ def read_job(descriptor: int) -> dict:
 def add_layer(first: bool) -> None:
     """The project's packages: behind the environment, some of which is loaded already, or in its place."""
     places = [index for index, path in enumerate(sys.path) if path.endswith("site-packages")]
-    sys.path.insert(places[0] if first and places else len(sys.path), LAYER)
+    last = next((index for index, path in enumerate(sys.path) if path.endswith("/sdk/compat")), len(sys.path))
+    sys.path.insert(places[0] if first and places else last, LAYER)
 
 
 class Watch:

@@ -17,8 +17,6 @@ _KNOWN = [
 _PRICES = 'Prices come from qfp: `from qfp import data`, then data.prices("AAPL").'
 # Packages that only make sense with a network, and what does their work here.
 _NEED_A_NETWORK = {
-    "yfinance": _PRICES,
-    "pandas_datareader": _PRICES,
     "alpha_vantage": _PRICES,
     "nasdaqdatalink": _PRICES,
     "quandl": _PRICES,

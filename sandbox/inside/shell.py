@@ -25,6 +25,8 @@ from . import hooks, streams, tracebacks
 
 WORKDIR = "/box"
 SDK = "/opt/sdk"
+# Modules that have the names of packages; where a project installs those packages, they come first.
+COMPAT = "/opt/sdk/compat"
 FONT_LIST = "/opt/env/share/playground"
 REPORT_BYTES = 16 << 20  # what a program out of memory still gets to say so
 # Of a thread: it counts as memory when the thread starts. With the usual 8 MB a program would meet the memory limit
@@ -44,7 +46,7 @@ _shell: Any = None
 def prepare() -> None:
     """Load everything that runs a program, before there is one: nothing of a program can come in its place."""
     global _shell
-    sys.path.append(SDK)
+    sys.path += [SDK, COMPAT]
     os.environ.setdefault("MATPLOTLIBRC", os.path.join(os.path.dirname(__file__), "matplotlibrc"))
     import qfp.cells  # noqa: F401  (before anything of a program can be loaded in its place)
 

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from tests.providers.histories import SPLITS, history
+from tests.providers.histories import SPLITS, History, history
 
 GOOD, FREE, BAD = "good-key-0123456789abcdef", "free-key-0123456789abcdef", "bad-key-0123456789abcdef"
 HOSTS = (
@@ -215,10 +215,18 @@ def _yahoo(asked: Asked, stand_ins: StandIns) -> Reply:
     result = {
         "meta": meta,
         "timestamp": [int(stamp) for stamp in stamps[kept]],
-        "indicators": {"quote": [quote], "adjclose": [{"adjclose": quote["close"]}]},
+        "indicators": {"quote": [quote], "adjclose": [{"adjclose": _adjusted(known, quote["close"], kept)}]},
         "events": {name: found for name, found in events.items() if found},
     }
     return Reply(200, {"chart": {"result": [result], "error": None}})
+
+
+def _adjusted(known: History, closes: list[float], kept: np.ndarray) -> list[float]:
+    """For dividends: each lowers what came before it by its part of the close before."""
+    factors = np.ones(len(known.days))
+    for at in np.flatnonzero(known.dividend):
+        factors[:at] *= 1 - known.dividend[at] * known.split[at] / known.close[at - 1]
+    return [round(close * float(factor), 6) for close, factor in zip(closes, factors[kept], strict=True)]
 
 
 def _yahoo_error(code: str, description: str) -> dict[str, Any]:

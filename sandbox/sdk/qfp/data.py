@@ -144,7 +144,7 @@ def prices(
     basis = _basis(entry, adjust)
     frame = _between(_bars(entry["id"], adjust), entry, start, end)
     frame.attrs = {**_origin(entry), "adjust": None if basis == NEUTRAL else basis}
-    if entry.get("zone"):
+    if frame.index.tz is not None:
         frame.attrs["zone"] = entry["zone"]
     return frame
 
@@ -446,23 +446,35 @@ def _find(
     interval: str | None = None,
     fetch: str = "",
     days: tuple[Day, Day] = (None, None),
+    prefer: str = "",
 ) -> dict[str, Any]:
-    """The entry of a series. fetch: "prices" or "series", to have it fetched where the snapshot lacks it."""
+    """The entry of a series. fetch: "prices" or "series", to have it fetched where the snapshot lacks it, from the
+    provider `prefer` if there is a choice.
+    """
     if not isinstance(name, str):
         raise DataError(f"A symbol is text, such as 'AAPL', not {type(name).__name__}.")
     catalogue, wanted = _catalogue(), name.strip().casefold()
     entry = catalogue.by_interval.get((wanted, interval)) if interval else None
-    entry = entry or catalogue.by_name.get(wanted)
+    entry = entry or catalogue.by_name.get(wanted) or _of_provider(wanted)
     if entry is not None and kind in (None, entry["kind"]):
         return entry
     if wanted.startswith("mine/"):
         raise _not_yours(name)
     if fetch and wanted and not wanted.startswith(("starter/", "synth/")):
-        fetched = _have_fetched(name, fetch, interval or "1d", days)
+        fetched = _have_fetched(name, fetch, interval or "1d", days, prefer)
         if fetched is not None:
             return fetched
     among = [e for e in catalogue.entries if kind in (None, e["kind"])]
     raise UnknownSymbol(name, _nearest(name, among))
+
+
+def _of_provider(wanted: str) -> dict[str, Any] | None:
+    """The series "tiingo/1d/NEW" for "tiingo/new": the provider says at which interval a series comes."""
+    provider, _, symbol = wanted.partition("/")
+    for entry in _catalogue().entries if symbol else ():
+        if entry.get("provider") == provider and entry["id"].casefold().split("/", 2)[2:] == [symbol]:
+            return entry
+    return None
 
 
 def _have_fetched(
@@ -695,7 +707,7 @@ def _index(dates: np.ndarray, entry: dict[str, Any]) -> pd.DatetimeIndex:
 
     index = pd.DatetimeIndex(dates, name="date", copy=False)  # on the mapped file, too
     # Bars within a day, and tables with a time of day, are at instants.
-    return index.tz_localize("UTC") if entry.get("zone") else index
+    return index.tz_localize("UTC") if entry.get("zone") and entry["interval"] != "1d" else index
 
 
 def _frame(columns: dict[str, Any], entry: dict[str, Any]) -> pd.DataFrame:
