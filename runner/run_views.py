@@ -11,8 +11,10 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonRe
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from marketdata.changes import between
+from marketdata.store import SnapshotMissing, current_snapshot_id
 from runner import packages, quotas, sandbox_state
 from runner.access import Viewer, address_hash
 from runner.claiming import place_in_queue
@@ -22,7 +24,7 @@ from runner.gpu import GpuUnavailable
 from runner.models import ENTRY, GPU, Artefact, Project, Run
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording
-from runner.starting import BadInput, clean_source, latest_run, params_from, source_files, start_run
+from runner.starting import BadInput, clean_source, latest_run, params_from, run_again, source_files, start_run
 from runner.views import SeeOther, chosen_params, find_project, keep_draft, keep_files, recent_runs, wants_json
 
 EVENTS_AT_ONCE = 2000
@@ -104,7 +106,8 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "artefacts": found.artefacts.all(),
             "events_tail": [e["text"] for e in events if e["type"] in ("stdout", "stderr")],
             "packages_told": [e["text"] for e in events if e["type"] == "package"],
-            "can_edit": Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists(),
+            "can_edit": (can_edit := Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists()),
+            "can_run_again": can_edit and found.session_id is None and found.user == viewer.user,
             "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
         },
     )
@@ -154,6 +157,34 @@ def cancel(request: HttpRequest, run: Any) -> HttpResponse:
     if wants_json(request):
         return JsonResponse({"status": found.status})
     return SeeOther(found)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def again(request: HttpRequest, run: Any) -> HttpResponse:
+    """What changed in the data since a run, and the choice between the same and the latest."""
+    viewer = Viewer.of(request)
+    found = find_run(request, run, editable=True)
+    # A snapshot holds what its owner fetched: nobody else's run is made again over it.
+    if found.session_id is not None or found.user != viewer.user:
+        raise Http404
+    latest, changes, missing, refusal = current_snapshot_id(viewer.user) or "", None, "", ""
+    try:
+        if found.snapshot and latest:
+            changes = between(found.snapshot, latest)
+    except SnapshotMissing:
+        missing = "The data of this run is not kept any more."
+    if request.method == "POST":
+        same = request.POST.get("data") == "same"
+        try:
+            if same and missing:
+                raise BadInput(missing)
+            snapshot = found.snapshot if same else latest
+            return SeeOther(run_again(found, viewer, snapshot=snapshot, address_hash=address_hash(request)))
+        except (BadInput, QuotaExceeded, GpuUnavailable) as error:
+            refusal = str(error)
+    context = {"run": found, "project": found.project, "changes": changes, "missing": missing, "refusal": refusal}
+    return render(request, "runner/run_again.html", context, status=422 if refusal else 200)
 
 
 @require_POST

@@ -123,6 +123,32 @@ def start_run(
         )
 
 
+def run_again(run: Run, viewer: Viewer, *, snapshot: str, address_hash: str = "") -> Run:
+    """The same revision, parameters and packages, over this snapshot, as a run of the viewer's. Raises
+    quotas.QuotaExceeded, and gpu.GpuUnavailable for a run that had one.
+    """
+    plan = quotas.plan_of(viewer)
+    limits = asdict(quotas.limits_of(plan))
+    on_gpu = run.queue == GPU
+    if on_gpu:
+        gpu.check_there_is_one(plan)
+    with transaction.atomic():
+        quotas.check_run(viewer, plan, address_hash)
+        if on_gpu:
+            limits["wall_seconds"] = min(limits["wall_seconds"], gpu.check_seconds(viewer, plan))
+        return queue_run(
+            run.revision,
+            viewer.user,
+            params=run.params,
+            queue=GPU if on_gpu else plan.queue,
+            limits=limits,
+            address_hash="" if viewer.user is not None else address_hash,
+            snapshot=snapshot,
+            lock=run.lock,
+            requirements=run.requirements,
+        )
+
+
 def queue_run(revision: Revision, user: Any, **values: Any) -> Run:
     """Make a run that no quota counts against starting (it counts once it exists), and queue it on commit."""
     run = Run.objects.create(revision=revision, user=user, owner_key=owner_key(revision.project, user), **values)

@@ -35,6 +35,7 @@ urlpatterns = [
     path("r/<uuid:run>/_status", run_views.run_status, name="run-status"),
     path("r/<uuid:run>/events", run_views.run_events, name="run-events"),
     path("r/<uuid:run>/cancel", run_views.cancel, name="cancel-run"),
+    path("r/<uuid:run>/again", run_views.again, name="run-again"),
     path("r/<uuid:run>/input", run_views.send_input, name="send-input"),
     path("r/<uuid:run>/files/<int:artefact>", run_views.artefact, name="artefact"),
     path("r/<uuid:run>/manifest.json", run_views.manifest, name="manifest"),

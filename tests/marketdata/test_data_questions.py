@@ -16,7 +16,7 @@ from marketdata.models import CredentialUse, Fetch
 from runner.execution import execute_next
 from runner.models import Run
 from runner.recording import Recording
-from tests.factories import make_project, make_run, make_user
+from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.providers.histories import history
 from tests.providers.server import GOOD, Reply
 
@@ -197,3 +197,29 @@ def test_a_series_whose_symbol_is_taken_changes_nothing_that_the_run_read(with_k
     assert store.extend(snapshot, found, user=with_key)[0] == snapshot
     assert store.current_snapshot_id(with_key) == fetch.snapshot
     assert json.dumps(entry) in json.dumps(store.read_manifest(settings.STORE_DIR, snapshot)["series"])
+
+
+def test_run_again_shows_first_what_changed_and_reads_the_same_or_the_latest(with_key, client, stand_ins):
+    fetch = fetching.want(with_key, "tiingo", "NEWCO")
+    fetching.perform(str(fetch.pk))
+    run = make_finished_run(make_project(owner=with_key), snapshot=store.current_snapshot_id(with_key), params={"n": 3})
+    client.force_login(with_key, backend="accounts.backends.AccountBackend")
+    address = f"{run.get_absolute_url()}/again"
+    assert address in client.get(run.get_absolute_url()).content.decode()
+    assert "Nothing: both ways read the same bytes." in client.get(address).content.decode()
+
+    stand_ins.shift = 1.01
+    fetch = fetching.want(with_key, "tiingo", "NEWCO")
+    fetching.perform(str(fetch.pk))
+    page = client.get(address).content.decode()
+    row = page[page.index("tiingo/1d/NEWCO") :].partition("</tr>")[0]
+    assert str(history("NEWCO").days[0]) in row and "400 rows" in row and page.count("<code>tiingo") == 1
+    latest = store.current_snapshot_id(with_key)
+    client.post(address, {"data": "same"})
+    Run.objects.filter(status=Run.Status.QUEUED).update(status=Run.Status.CANCELLED, finished=timezone.now())
+    client.post(address, {"data": "latest"})
+    same, newest = Run.objects.exclude(pk=run.pk).order_by("queued")
+    assert (same.snapshot, newest.snapshot) == (run.snapshot, latest)
+    assert same.params == newest.params == {"n": 3} and same.revision == run.revision
+    client.force_login(make_user("carol"), backend="accounts.backends.AccountBackend")
+    assert client.get(address).status_code == 404 and client.post(address, {"data": "same"}).status_code == 404
