@@ -242,8 +242,11 @@ class Broker:
         return _problem(fetch.error, fetch.message, nearest, fetch.retry_at)
 
     def _give(self, want: Want, fetch: Fetch) -> dict[str, Any]:
-        held = store.read_manifest(settings.STORE_DIR, fetch.snapshot)["series"]
-        found = next(entry for entry in held if entry["id"] == fetch.series_id)
+        try:
+            held = store.read_manifest(settings.STORE_DIR, fetch.snapshot)["series"]
+            found = next(entry for entry in held if entry["id"] == fetch.series_id)
+        except (store.SnapshotMissing, StopIteration):
+            raise ProviderDown(f"{fetch.symbol} was removed while this run waited for it. Run again.") from None
         snapshot, entry = store.extend(self.snapshot, found, called=want.name, user=self.user)
         self.pin(snapshot)
         self.snapshot = snapshot

@@ -56,6 +56,21 @@ for path in paths:
         continue
 print(len(answers) > 2, len(places) > 10, sum(needle in place for place in places))
 """
+TESTS_A_STRATEGY = """
+from qfp import backtest, data
+from qfp.backtesting import Strategy
+
+class Hold(Strategy):
+    def init(self): pass
+    def next(self):
+        if not self.position:
+            self.buy()
+
+old = data.prices("IBM")
+bars = data.prices("NEWCO")
+backtest(Hold, bars, cash=10_000)
+backtest(Hold, old, cash=10_000)
+"""
 FORGES = """
 from qfp import channel, data
 
@@ -123,6 +138,11 @@ def test_a_series_the_snapshot_lacks_is_fetched_and_the_run_read_again_without_a
     lines = [line for line in text.splitlines() if line.startswith(("hash", "splits", "snapshot"))]
     assert len(lines) == 3 and all(line in same for line in lines)
     assert again.snapshot == run.snapshot
+
+
+def test_backtests_over_bars_from_before_and_after_a_fetch_are_verified(engine, with_key):
+    run, text = finished(start(with_key, TESTS_A_STRATEGY))
+    assert [each.verified for each in run.backtests.all()] == [True, True], text
 
 
 def test_nothing_that_a_program_is_given_holds_the_key(engine, with_key):
