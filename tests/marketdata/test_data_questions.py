@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 import time
+import uuid
 
 import pytest
 from django.conf import settings
@@ -12,6 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from marketdata import fetching, store
+from marketdata.broker import Broker
 from marketdata.models import CredentialUse, Fetch
 from runner.execution import execute_next
 from runner.models import Run
@@ -243,3 +247,22 @@ def test_run_again_shows_first_what_changed_and_reads_the_same_or_the_latest(wit
     assert same.params == newest.params == {"n": 3} and same.revision == run.revision
     client.force_login(make_user("carol"), backend="accounts.backends.AccountBackend")
     assert client.get(address).status_code == 404 and client.post(address, {"data": "same"}).status_code == 404
+
+
+def test_a_guest_gets_what_needs_no_key_and_may_be_passed_on(stand_ins, db):
+    pinned: list[str] = []
+    broker = Broker(None, uuid.uuid4(), store.current_snapshot_id() or "", 5, pinned.append)
+    refused = broker.answer({"do": "want", "name": "NEWCO", "what": "prices", "interval": "1d"})["problem"]
+    assert refused["kind"] == "UnknownSymbol" and "sign in" in refused["message"]
+    asked = {"do": "want", "name": "EURCHF", "what": "prices", "interval": "1d"}
+    number = broker.answer(asked)["want"]
+    answer: dict = {}
+    deadline = time.monotonic() + 60
+    while "entry" not in answer and time.monotonic() < deadline:
+        answer = broker.answer({"do": "look", "want": number})
+        assert "problem" not in answer, answer
+    entry = answer["entry"]
+    assert (entry["provider"], entry["rights"]) == ("ecb", "redistribute") and pinned == [answer["snapshot"]]
+    part = broker.answer({"do": "read", "object": entry["object"], "from": 0})
+    assert hashlib.sha256(base64.b64decode(part["content"])).hexdigest() == entry["object"]
+    assert broker.answer(asked)["want"] == number and broker.fetched == 1
