@@ -9,6 +9,7 @@ import opcode
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from types import TracebackType
 
 from . import streams
@@ -18,6 +19,10 @@ MAIN = "main.py"
 SITE_PACKAGES = "/site-packages/"
 MAX_FRAMES = 40
 MAX_MESSAGE = 4000
+NO_NETWORK = (
+    'Programs here have no network. Prices come from qfp: `from qfp import data`, then data.prices("AAPL"); '
+    "`import yfinance` reads the same data."
+)
 RAISE = opcode.opmap["RAISE_VARARGS"]
 
 _RESET, _RED, _CYAN, _DIM, _BOLD = "\x1b[0m", "\x1b[1;31m", "\x1b[36m", "\x1b[2m", "\x1b[1m"
@@ -30,6 +35,8 @@ def show(error: BaseException, emit) -> None:
     report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
     streams.flush()
     sys.stderr.write("".join(_format_chain(report)))
+    if _wanted_a_network(error):
+        sys.stderr.write(f"{NO_NETWORK}\n")
     sys.stderr.flush()
     emit(facts(error, report))
 
@@ -61,16 +68,36 @@ def error_number(error: BaseException) -> int | None:
     """The system's error number behind an exception: its own, or that of what it was raised from. A program that
     raises such an exception by a statement of its own was refused nothing, and there is no number.
     """
-    seen = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
+    for current in _behind(error):
         if isinstance(current, (OSError, MemoryError)) and not _is_made_up(current):
             number = errno.ENOMEM if isinstance(current, MemoryError) else current.errno
             if isinstance(number, int):
                 return number
-        current = current.__cause__ or current.__context__
     return None
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """The exception, and those that it was raised from or beside."""
+    seen = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _wanted_a_network(error: BaseException) -> bool:
+    """Whether it began with a name that was to be looked up, or a socket that was to be opened."""
+    for current in _behind(error):
+        if type(current).__name__ == "gaierror":
+            return True
+        if isinstance(current, PermissionError):
+            trace = current.__traceback__
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            if trace is not None and trace.tb_frame.f_code.co_filename.endswith("/socket.py"):
+                return True
+    return False
 
 
 def _is_made_up(error: BaseException) -> bool:

@@ -375,3 +375,15 @@ def test_closing_the_channel_harms_only_the_program(engine: Engine) -> None:
     )
     assert result.stdout == "on\n"
     assert result.outcome == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import urllib.request\nurllib.request.urlopen('https://query1.finance.yahoo.com/v8/finance/chart/AAPL')",
+        "import socket\nsocket.create_connection(('192.0.2.1', 443))",
+    ],
+)
+def test_who_asks_the_network_for_prices_is_told_where_they_are(engine: Engine, source: str) -> None:
+    assert "Programs here have no network. Prices come from qfp" in engine.run(source).stderr
+    assert "no network" not in engine.run("open('/root/x')").stderr
