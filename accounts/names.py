@@ -17,7 +17,7 @@ RESERVED_USERNAMES = frozenset(
     billing blog board class classes community competition competitions contact contest dashboard
     data deploy developer docs download edit embed everyone explore export false favicon feedback
     frame g group guest guests healthz help home import info invite jobs join learn legal login
-    logout mail market me media mfa moderator my new news nobody none noreply null oembed official p
+    logout mail market me media mfa mine moderator my new news nobody none noreply null oembed official p
     password playground postmaster pricing privacy profile project projects public qfp quant r
     readyz register reset robots root run runner runs search security session sessions settings
     signin signout signup site sitemap staff starter static status styleguide sudo support sweeps

@@ -17,6 +17,8 @@ from qfp import objects
 from marketdata import store
 from marketdata.models import Dataset, DatasetVersion, Series
 
+# Where everybody's code finds their own. An account of this name would share datasets under the names of others' own.
+OWN = "mine"
 LICENCES = {True: "its owner's, who shares it", False: "for its owner alone"}
 DAYS_TO_COME_BACK = 30
 
@@ -110,7 +112,7 @@ def entry_of(version: DatasetVersion, place: str, newest: bool) -> dict[str, Any
         "source": dataset.source or f"uploaded as {version.filename}",
         "quality": quality_of(version),
         "survivorship": "unknown",
-        "notice": "" if place == "mine" else f"Shared by {place}; nobody else has checked it.",
+        "notice": "" if place == OWN else f"Shared by {place}; nobody else has checked it.",
         "columns": version.columns,
         "rows": version.rows,
         "first": version.first.date().isoformat() if version.first else "",
@@ -130,7 +132,7 @@ def quality_of(version: DatasetVersion) -> str:
 def _offer(dataset: Dataset) -> None:
     """Code reads this dataset as it is now: its owner's, and that of everybody who chose it while it is shared."""
     versions = list(dataset.versions.all())
-    _put(dataset.owner, dataset, "mine", versions if not dataset.deleted else [])
+    _put(dataset.owner, dataset, OWN, versions if not dataset.deleted else [])
     shared = is_shared(dataset)
     for user in _users_of(dataset):
         _put(user, dataset, dataset.owner.username, versions if shared else [])
@@ -193,9 +195,10 @@ def delete_for_good(dataset: Dataset) -> None:
 def forget_deleted() -> int:
     """Those whose days to come back are over."""
     late = Dataset.objects.filter(deleted__lt=timezone.now() - timedelta(days=DAYS_TO_COME_BACK))
-    for dataset in late.select_related("owner"):
+    found = list(late.select_related("owner"))
+    for dataset in found:
         delete_for_good(dataset)
-    return late.count()
+    return len(found)
 
 
 # Sharing ----------------------------------------------------------------------------------------------------
@@ -239,18 +242,22 @@ def is_used_by(user: Any, dataset: Dataset) -> bool:
 @transaction.atomic
 def use(user: Any, dataset: Dataset) -> None:
     """Code of this person finds another's shared dataset as "<owner>/<name>". Raises Refusal."""
-    if not is_shared(dataset):
+    if not is_shared(dataset) or dataset.owner.username == OWN:
         raise Refusal("It is not shared any more.")
     _put(user, dataset, dataset.owner.username, list(dataset.versions.all()))
 
 
 @transaction.atomic
 def leave(user: Any, dataset: Dataset) -> None:
+    if dataset.owner.username == OWN:
+        return
     _put(user, dataset, dataset.owner.username, [])
 
 
 def _users_of(dataset: Dataset) -> Iterable[Any]:
     """Everybody else whose snapshot holds it."""
+    if dataset.owner.username == OWN:
+        return []
     name = f"{dataset.owner.username}/{dataset.name}@"
     found = Series.objects.filter(
         series_id__startswith=name, snapshot__is_current=True, snapshot__owner__isnull=False
@@ -279,7 +286,7 @@ def forget_unshared() -> int:
     shared = {f"{each.owner.username}/{each.name}" for each in shared_datasets().select_related("owner")}
     theirs = Series.objects.filter(
         instrument__kind="dataset", snapshot__is_current=True, snapshot__owner__isnull=False
-    ).exclude(series_id__startswith="mine/")
+    ).exclude(series_id__startswith=f"{OWN}/")
     gone = [
         (row.snapshot.owner, row.series_id)
         for row in theirs.select_related("snapshot__owner")

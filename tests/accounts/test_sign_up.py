@@ -57,7 +57,7 @@ def test_a_chosen_name_is_made_lower_case(client):
     assert User.objects.get().username == "countess"
 
 
-@pytest.mark.parametrize("name", ["admin", "ADMIN", "a b", "аlice", "alice"])
+@pytest.mark.parametrize("name", ["admin", "ADMIN", "mine", "a b", "аlice", "alice"])
 def test_a_reserved_taken_or_misleading_name_is_refused_with_a_sentence(client, alice, name):
     response = sign_up(client, "ada@example.com", username=name)
     assert response.status_code == 200 and b"field__error" in response.content

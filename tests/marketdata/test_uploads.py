@@ -7,7 +7,7 @@ import io
 import json
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -387,6 +387,33 @@ def test_what_an_account_that_is_gone_had_shared_is_taken_from_everybody(alice, 
     alice.delete()
     uploads.sweep_uploads()
     assert ids_of(bob) == []
+
+
+def version_of(user: Any, close: float) -> DatasetVersion:
+    """A version of mine/gold with one row, as if it had been uploaded."""
+    content = objects.arrow_bytes(np.array(["2024-01-02"], "datetime64[us]"), {"close": np.array([close])})
+    values = {"filename": "gold.csv", "original_sha256": "0" * 64, "original_bytes": 1, "rows": 1, "columns": ["close"]}
+    values |= dict.fromkeys(("first", "last"), datetime(2024, 1, 2, tzinfo=UTC))
+    digest = store.put_object(content)
+    return datasets.add_version(user, "gold", object_sha256=digest, object_bytes=len(content), **values)
+
+
+def read_as_mine_gold(user: Any) -> set[str]:
+    current = Series.objects.filter(snapshot__owner=user, snapshot__is_current=True)
+    return set(current.filter(series_id__startswith="mine/gold@").values_list("object_sha256", flat=True))
+
+
+def test_an_account_called_mine_changes_nothing_of_what_others_have(alice):
+    """The name is kept back; an account may be older than that, or made by hand."""
+    own = version_of(alice, 1.5)
+    other = version_of(make_user("mine"), 9.5)
+    assert read_as_mine_gold(alice) == {own.object_sha256}
+    datasets.describe(other.dataset, title="", source="", may_be_shared=True, shared=True)
+    with pytest.raises(Refusal):
+        datasets.use(alice, other.dataset)
+    client_of(alice).post("/data/mine/shared/mine/gold/leave")
+    datasets.delete_for_good(other.dataset)
+    assert read_as_mine_gold(alice) == {own.object_sha256}
 
 
 def test_deleted_dataset_is_not_found_by_code_and_comes_back(alice, dataset):
