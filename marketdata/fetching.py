@@ -231,7 +231,11 @@ class SiteFault(ProviderError):
 
 
 def is_refresh(fetch: Fetch) -> bool:
-    """Whether a round of marketdata.refresh wants it, and no person waits for it."""
+    """Whether a round of marketdata.refresh wants it. One that a person began and a round has joined may end before
+    today: joined, it would cut off what is there behind its last day.
+    """
+    if fetch.end is not None:
+        return False
     rounds = Refresh.objects.filter(status=Refresh.Status.RUNNING)
     return rounds.filter(series__contains=[{"fetch": str(fetch.pk)}]).exists()
 

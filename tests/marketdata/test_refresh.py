@@ -95,6 +95,15 @@ def test_nothing_new_leaves_the_snapshot_as_it_is(ada):
     assert done.message == "0 changed, 1 as they were."
 
 
+def test_a_round_that_joins_a_persons_fetch_of_older_days_cuts_nothing_off(ada):
+    before = closes(ada)
+    own = fetching.want(ada, "tiingo", "MSFT", start=KNOWN.days[20].item(), end=KNOWN.days[40].item())
+    begun = refresh.go_on(refresh.begin("everything", refresh.BY_HAND, refresh.fetched_series()).pk)
+    assert begun.series[0]["fetch"] == str(own.pk)
+    finished(begun)
+    assert len(closes(ada)) >= len(before)
+
+
 def test_a_changed_history_is_fetched_whole_told_and_kept_in_the_old_snapshot(ada, stand_ins):
     before = store.current_snapshot_id(ada)
     stand_ins.shift = 1.01
