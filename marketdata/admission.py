@@ -42,14 +42,19 @@ class Admission:
         return self.joined.verdict == Verdict.RESTATED or (self.joined.verdict == Verdict.FACTOR and raw)
 
 
-def weigh(series_id: str, owner: Any, held: Mapping[str, Any] | None, bars: Bars) -> Admission:
-    """held: the entry of the series in what its owner reads; None where it was never fetched."""
+def weigh(
+    series_id: str, owner: Any, held: Mapping[str, Any] | None, bars: Bars, *, all_there_is: bool = False
+) -> Admission:
+    """held: the entry of the series in what its owner reads; None where it was never fetched.
+
+    all_there_is: these are all bars that the provider gives, even if they begin later than what is held.
+    """
     new, new_actions = _columns(bars), _actions(bars)
     if held is None:
         return Admission(bars, _look(bars, new, new_actions), [], None)
     old = objects.read(settings.STORE_DIR, held["object"])
     old_actions = objects.read(settings.STORE_DIR, held["actions"]) if held["actions"] else None
-    joined = join(old, old_actions, new, new_actions)
+    joined = join(old, old_actions, new, new_actions, all_there_is=all_there_is)
     known = {(finding.kind, finding.first) for finding in _look(bars, old, old_actions)}
     known |= issues.dismissed(series_id, owner)
     findings = _look(bars, joined.columns, joined.actions)

@@ -187,7 +187,7 @@ def perform(fetch_id: str) -> None:
         admitted = admission.weigh(_series_id(fetch, bars), fetch.user, held, bars)
         if admitted.needs_all:
             bars = _ask(fetch, description, _question(fetch, held, False), began)
-            admitted = admission.weigh(_series_id(fetch, bars), fetch.user, held, bars)
+            admitted = admission.weigh(_series_id(fetch, bars), fetch.user, held, bars, all_there_is=True)
         _say(fetch, "Stores it.")
         if held is not None and new_days_only and admitted.serious:
             snapshot, entry = _hold_back(fetch, held, admitted)

@@ -46,12 +46,19 @@ class Joined:
     message: str = ""
 
 
-def join(held: Columns, held_actions: Columns | None, new: Columns, new_actions: Columns | None) -> Joined:
+def join(
+    held: Columns,
+    held_actions: Columns | None,
+    new: Columns,
+    new_actions: Columns | None,
+    *,
+    all_there_is: bool = False,
+) -> Joined:
     """Both: columns by name, `date` in order and every date once; the new ones begin somewhere inside of the old.
 
-    Where the new ones begin with the first day held, or before, nothing has to be fetched again.
+    Where the new ones begin with the first day held, or before, or are all there is, nothing has to be fetched again.
     """
-    everything = new["date"][0] <= held["date"][0]
+    everything = all_there_is or new["date"][0] <= held["date"][0]
     since = new["date"][0]
     both, old_rows, new_rows = np.intersect1d(held["date"], new["date"], assume_unique=True, return_indices=True)
     names = [name for name in held if name != "date" and name in new]

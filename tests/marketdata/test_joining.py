@@ -99,6 +99,14 @@ def test_without_a_common_day_the_whole_series_is_needed(bars, held):
     assert join(held, None, cut(bars, 285, 300), None).verdict == Verdict.APART
 
 
+def test_all_there_is_takes_the_place_of_what_it_has_no_day_in_common_with(bars, held):
+    """A key that gives the last hundred days, months later."""
+    new = cut(bars, 285, 300)
+    joined = join(held, None, new, None, all_there_is=True)
+    assert joined.verdict == Verdict.APART and not joined.whole
+    assert np.array_equal(joined.columns["date"], new["date"])
+
+
 def test_splits_and_dividends_are_kept_and_new_ones_added(bars, held, new):
     joined = join(held, actions(bars, 100, split=2.0), new, actions(bars, 290, dividend=0.4))
     assert joined.verdict == Verdict.EQUAL
