@@ -400,7 +400,8 @@ def _keep(
         "tier": "",
         "provider": description.name,
         "currency": bars.currency,
-        "zone": bars.zone,
+        # Trading days have none: code would get instants, and no other daily series goes together with those.
+        "zone": bars.zone if day == "s" else "",
     }
     if same_as is not None and all(entry[name] == same_as[name] for name in ("object", "actions")):
         issues.nothing_is_held_back(entry["id"], owner=fetch.user)

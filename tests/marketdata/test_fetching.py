@@ -230,6 +230,8 @@ def test_yahoo_needs_the_operator_and_the_persons_consent(alice, stand_ins):
     np.testing.assert_allclose(
         read_bars(settings.STORE_DIR, fetch.snapshot, fetch.series_id, None)["close"], history("AAPL").close, rtol=1e-6
     )
+    held = fetching.held_series(fetch)
+    assert held is not None and held["zone"] == ""  # days of trading are no instants
 
 
 def test_bloomberg_is_for_people_whom_the_operator_entitled(alice, stand_ins):
