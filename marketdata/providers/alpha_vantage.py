@@ -20,7 +20,14 @@ from marketdata.providers.description import (
     unreadable,
     within,
 )
-from marketdata.providers.errors import NotEntitled, ProviderError, QuotaExceeded, RateLimited, UnknownSymbol
+from marketdata.providers.errors import (
+    KeyRefused,
+    NotEntitled,
+    ProviderError,
+    QuotaExceeded,
+    RateLimited,
+    UnknownSymbol,
+)
 
 # A free key gets the last 100 trading days, which are about 145 days.
 COMPACT_DAYS = 130
@@ -33,6 +40,8 @@ def fetch(question: Question, connection: Connection) -> Bars:
         return _compact(question, connection)
     try:
         return _full(question, connection)
+    except KeyRefused:
+        raise
     except NotEntitled:
         if question.start is not None:
             raise NotEntitled(

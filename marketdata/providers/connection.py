@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from marketdata.providers.description import Description
-from marketdata.providers.errors import BadResponse, NotEntitled, ProviderDown, RateLimited
+from marketdata.providers.errors import BadResponse, KeyRefused, NotEntitled, ProviderDown, RateLimited
 
 TIMEOUT = httpx.Timeout(connect=5.0, read=15.0, write=5.0, pool=5.0)
 CALL_SECONDS = 25.0
@@ -126,8 +126,8 @@ def in_path(symbol: str) -> str:
     return quote(symbol, safe="")
 
 
-def bad_key(provider: Description) -> NotEntitled:
-    return NotEntitled(
+def bad_key(provider: Description) -> KeyRefused:
+    return KeyRefused(
         f"{provider.title} does not accept your key. Look at it on the provider's page, then enter it again under "
         "My keys."
     )

@@ -38,6 +38,14 @@ class NotEntitled(ProviderError):
     """No key, a key that is not accepted, or one that does not include this."""
 
 
+class KeyRefused(NotEntitled):
+    """The key is not accepted at all; asking for something else does not help."""
+
+    @property
+    def kind(self) -> str:
+        return NotEntitled.__name__
+
+
 class RateLimited(ProviderError):
     """Too many calls for the moment."""
 

@@ -189,6 +189,11 @@ def test_alpha_vantage_says_what_is_used_up_and_what_a_free_key_gives(stand_ins)
     assert [asked.query["function"] for asked in stand_ins.asked] == ["TIME_SERIES_DAILY"]  # one call of 25
 
 
+def test_alpha_vantage_does_not_take_a_wrong_key_for_a_free_one(stand_ins):
+    with pytest.raises(NotEntitled, match="does not accept your key"):
+        ask("alphavantage", key=BAD, start=date.today() - timedelta(days=400))
+
+
 def test_old_time_series_of_nasdaq_data_link_say_that_they_are_gone(stand_ins):
     with pytest.raises(NotEntitled, match="410") as refusal:
         ask("nasdaq", "WIKI/AAPL")
