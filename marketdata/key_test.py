@@ -46,6 +46,9 @@ def perform(credential_id: int) -> None:
                 raise fetching.SiteFault("The site failed, not you. Try again.") from None
     except ProviderError as problem:
         said = redaction.redact(str(problem))
+    except credentials.KeysUnusable:
+        logger.exception("the test of credential %s failed", credential.pk)
+        said = "The site cannot open this key. Tell its operator, or enter the key again."
     ProviderCredential.objects.filter(pk=credential.pk).update(last_error=said)
     django_rq.get_connection("fetch").delete(_name(credential.pk))
 

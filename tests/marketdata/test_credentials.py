@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from marketdata import credentials, providers
+from marketdata import credentials, key_test, providers
 from marketdata.models import CredentialUse, Fetch, ProviderCredential
 from marketdata.providers.errors import NotEntitled
 from tests.factories import make_user
@@ -111,6 +111,14 @@ def test_a_lost_file_of_keys_is_told_and_not_made_anew(alice, give_key, keys_fil
     keys_file.write_text("no key at all\n")
     with pytest.raises(credentials.KeysUnusable, match="cannot be used"):
         opened(alice)
+
+
+def test_a_test_of_a_key_that_cannot_be_opened_does_not_say_that_it_works(alice, give_key, keys_file):
+    key = give_key(alice, "tiingo", SECRET)
+    keys_file.unlink()
+    key_test.perform(key.pk)
+    key.refresh_from_db()
+    assert "cannot open this key" in key.last_error and not key_test.going_on(key)
 
 
 def test_neither_environment_nor_settings_nor_process_table_hold_a_key(alice, give_key):
