@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -63,6 +65,11 @@ class AccountAdmin(UserAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("emailaddress_set")
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """With an account goes all that is its own, also what nobody may delete by itself."""
+        shown, counts, _needed, protected = super().get_deleted_objects(objs, request)
+        return shown, counts, set(), protected
 
     @admin.display(boolean=True, description="email confirmed")
     def email_confirmed(self, user: User) -> bool:

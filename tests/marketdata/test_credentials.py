@@ -11,8 +11,9 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.urls import reverse
 
-from marketdata import credentials, key_test, providers
+from marketdata import credentials, fetching, key_test, providers
 from marketdata.models import CredentialUse, Fetch, ProviderCredential
 from marketdata.providers.errors import NotEntitled
 from tests.factories import make_user
@@ -111,6 +112,15 @@ def test_a_lost_file_of_keys_is_told_and_not_made_anew(alice, give_key, keys_fil
     keys_file.write_text("no key at all\n")
     with pytest.raises(credentials.KeysUnusable, match="cannot be used"):
         opened(alice)
+
+
+def test_an_account_with_keys_is_deleted_in_the_admin(alice, give_key, admin_client):
+    """Keys, fetches and series are nobody's to delete by themselves; with their account they go."""
+    give_key(alice, "tiingo", SECRET)
+    fetching.want(alice, "tiingo", "AAPL")
+    gone = admin_client.post(reverse("admin:accounts_user_delete", args=[alice.pk]), {"post": "yes"})
+    assert gone.status_code == 302
+    assert not ProviderCredential.objects.exists() and not Fetch.objects.exists()
 
 
 def test_a_test_of_a_key_that_cannot_be_opened_does_not_say_that_it_works(alice, give_key, keys_file):
