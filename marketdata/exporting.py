@@ -5,14 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import StreamingHttpResponse
 
 # A spreadsheet takes a cell that begins so for a formula; an apostrophe in front makes it text.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 ROWS_AT_ONCE = 5000
+
+
+class Download(StreamingHttpResponse):
+    """A file whose pieces are made as they are sent. Django would make all of them first, and keep them."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces = iter(self.streaming_content)
+        while (piece := await sync_to_async(lambda: next(pieces, None))()) is not None:
+            yield piece
 
 
 def safe_cell(value: str) -> str:

@@ -11,7 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import RequestDataTooBig
 from django.core.paginator import Paginator
 from django.db.models import Prefetch
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from marketdata import datasets, uploads
 from marketdata.datasets import Refusal
-from marketdata.exporting import csv_lines
+from marketdata.exporting import Download, csv_lines
 from marketdata.models import Dataset, DatasetVersion, Upload
 from marketdata.reading.limits import MEGABYTE, MOST_BYTES, MOST_COLUMNS, MOST_ROWS
 from marketdata.reading.naming import OURS
@@ -363,7 +363,7 @@ def original(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 @login_required
 @require_safe
-def own_csv(request: HttpRequest, name: str, number: int) -> StreamingHttpResponse:
+def own_csv(request: HttpRequest, name: str, number: int) -> Download:
     return _csv(_version(_own(request, name), number))
 
 
@@ -371,11 +371,11 @@ def _version(found: Dataset, number: int) -> DatasetVersion:
     return get_object_or_404(DatasetVersion.objects.select_related("dataset__owner"), dataset=found, number=number)
 
 
-def _csv(version: DatasetVersion) -> StreamingHttpResponse:
+def _csv(version: DatasetVersion) -> Download:
     path = datasets.object_of(version)
     if path is None:
         raise Http404
-    response = StreamingHttpResponse(csv_lines(path, version.zone), content_type="text/csv; charset=utf-8")
+    response = Download(csv_lines(path, version.zone), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{version.dataset.name}-{version.number}.csv"'
     return response
 
@@ -429,5 +429,5 @@ def act_on_shared(request: HttpRequest, user: str, name: str, action: str) -> Ht
 
 
 @require_safe
-def shared_csv(request: HttpRequest, user: str, name: str, number: int) -> StreamingHttpResponse:
+def shared_csv(request: HttpRequest, user: str, name: str, number: int) -> Download:
     return _csv(_version(_shared(user, name), number))

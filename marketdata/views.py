@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET
 from marketdata import browsing, charts, fetching, figures, universes
 from marketdata.browsing import Entry, View, view_of
 from marketdata.comparing import DEFINITIONS, MOST_SERIES, Comparison, NotComparable, compare
-from marketdata.exporting import safe_cell
+from marketdata.exporting import Download, safe_cell
 from marketdata.figures import BadWindow, Window, window_from
 from marketdata.issues import issues_of
 from marketdata.snippets import program_for
@@ -224,7 +224,7 @@ def download(request: HttpRequest, name: str) -> HttpResponse:
     except BadWindow as problem:
         return HttpResponse(str(problem), status=400, content_type="text/plain")
     columns = figures.cut(figures.columns_of(view, entry, window.adjust), window)
-    response = StreamingHttpResponse(_csv_lines(columns, entry), content_type="text/csv; charset=utf-8")
+    response = Download(_csv_lines(columns, entry), content_type="text/csv; charset=utf-8")
     how = f"-{window.adjust}" if figures.can_be_adjusted(entry) else ""
     safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in entry["symbol"])
     response["Content-Disposition"] = f'attachment; filename="{safe}-{entry["interval"]}{how}.csv"'
