@@ -20,6 +20,7 @@ from marketdata.figures import (
     Window,
     columns_of,
     cut,
+    drawable,
     numbers,
     periods_per_year,
     prose_day,
@@ -143,7 +144,10 @@ def compare(view: View, entries: Sequence[Entry], window: Window) -> Comparison:
         raise NotComparable(f"Series of one interval can be compared; these have {len(intervals)}: {named}.")
     dates, closes = [], []
     for entry in entries:
-        columns = cut(columns_of(view, entry), window)
+        whole = columns_of(view, entry)
+        if len(whole["date"]) > 1 and "close" not in drawable(whole):  # as in a table that somebody brought along
+            raise NotComparable(f"{entry['symbol']} has no closes to compare: it needs one number for each date.")
+        columns = cut(whole, window)
         known = np.isfinite(columns["close"]) & (columns["close"] > 0)
         dates.append(columns["date"][known])
         closes.append(columns["close"][known])

@@ -309,6 +309,14 @@ def test_what_cannot_be_compared_says_why(client):
     assert "At most 8" in text_of(client.get("/data/compare", {"s": [f"X{n}" for n in range(9)]}))
 
 
+def test_a_table_with_several_rows_of_a_date_is_not_compared(client):
+    dates = np.repeat(np.array(["2020-01-02", "2020-01-03"], "datetime64[us]"), 2)
+    content = objects.arrow_bytes(dates, {"close": np.array([1.0, 50.0, 2.0, 51.0])})
+    entry = entry_of("PILE", kind="dataset", columns=["close"], rows=4, object=store.put_object(content))
+    store.add_series([entry], created_for="test")
+    assert "one number for each date" in text_of(client.get("/data/compare", {"s": ["AAPL", "PILE"]}))
+
+
 def test_two_series_with_one_symbol_are_told_apart(client):
     store.add_series([entry_of("AAPL", id="test/other", tier="S", name="Another one")], created_for="test")
     found = client.get("/data/compare", {"s": ["MSFT", "AAPL"]}).context["found"]
