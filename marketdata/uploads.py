@@ -147,7 +147,8 @@ def append(upload: Upload, offset: int, piece: bytes) -> Upload:
 def _all_is_here(upload: Upload) -> None:
     path = path_of(upload)
     os.truncate(path, upload.size)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if upload.sha256 and upload.sha256 != digest:
         upload.sha256 = digest
         _refuse(upload, "What arrived is not the file that was chosen: it changed on the way. Send it again.")
