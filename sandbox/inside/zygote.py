@@ -112,13 +112,23 @@ def keep(descriptor: int) -> None:
                 engine.send(b"pong")
             elif message == b"box":
                 start_box(descriptors, own_namespace, capabilities)
-            elif os.fork() == 0:
+            elif forked():
                 engine.close()
                 os.close(woken)
                 Zygote(socket.socket(fileno=descriptors[0]), capabilities).serve()
                 os._exit(0)
             for each in descriptors:
                 os.close(each)
+
+
+def forked() -> bool:
+    """Whether this is the child. Without room for one the engine sees the new zygote's socket close; ending here would
+    end every box of this jail.
+    """
+    try:
+        return os.fork() == 0
+    except OSError:
+        return False
 
 
 def use_up_numbers() -> None:
