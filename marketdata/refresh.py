@@ -67,7 +67,9 @@ class Due:
 
 def due(now: datetime) -> list[Due]:
     """The rounds that should have begun by now and have not. Of those that were missed only the latest."""
-    named = {calendar_of(series).name: calendar_of(series) for series in refreshable()}
+    # Every minute, so nothing of a series is read but what its calendar hangs on.
+    kinds = refreshable().order_by().values_list("instrument__exchange", "instrument__kind", "unit").distinct()
+    named = {calendar.name: calendar for calendar in (_calendar(*each) for each in kinds)}
     latest = [moment for calendar in named.values() if (moment := latest_moment(calendar, now)) is not None]
     begun = set(
         Refresh.objects.filter(what__in=named, created__gt=now - timedelta(days=30)).values_list("what", "reason")
@@ -97,11 +99,13 @@ def _moments(calendar: Calendar, session: date) -> list[tuple[str, datetime]]:
 
 
 def calendar_of(series: Series) -> Calendar:
-    instrument = series.instrument
-    exchange = instrument.exchange
-    if not exchange and instrument.kind == "equity" and series.unit == "USD":
+    return _calendar(series.instrument.exchange, series.instrument.kind, series.unit)
+
+
+def _calendar(exchange: str, kind: str, unit: str) -> Calendar:
+    if not exchange and kind == "equity" and unit == "USD":
         exchange = "US"  # a provider that does not say where, and prices in dollars
-    return calendars.find(exchange, instrument.kind) or WORKING_DAYS
+    return calendars.find(exchange, kind) or WORKING_DAYS
 
 
 def refreshable() -> QuerySet[Series]:
