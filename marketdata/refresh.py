@@ -26,7 +26,7 @@ from django.utils import timezone
 from marketdata import calendars, fetching, providers, quality
 from marketdata.calendars import Calendar
 from marketdata.models import Fetch, Refresh, Series
-from marketdata.providers.errors import ProviderError
+from marketdata.providers.errors import ProviderError, QuotaExceeded
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +200,10 @@ def go_on(refresh_id: int) -> Refresh:
     flying: dict[int | None, int] = {}
     for item in items:
         if not item["ended"] and item["fetch"]:
-            if (ended := _ended(item, fetches.get(item["fetch"]))) is not None:
+            fetch = fetches.get(item["fetch"])
+            if (after := _again_after(refresh, fetch)) is not None:
+                item["fetch"], item["after"] = None, after.isoformat()
+            elif (ended := _ended(item, fetch)) is not None:
                 item["ended"] = ended
             else:
                 flying[item["owner"]] = flying.get(item["owner"], 0) + 1
@@ -211,6 +214,8 @@ def go_on(refresh_id: int) -> Refresh:
             continue
         if late:
             item["ended"] = NOT_FETCHED + "the round took too long."
+        elif "after" in item and datetime.fromisoformat(item["after"]) > timezone.now():
+            continue
         elif item["owner"] and item["owner"] not in owners:
             item["ended"] = NOT_FETCHED + "the account is gone."
         elif flying.get(item["owner"], 0) < UNFINISHED_EACH:
@@ -233,6 +238,16 @@ def _interval_to_ask(item: dict[str, Any]) -> str:
     """FRED, for one, is asked for a series and answers with its own interval."""
     offered = providers.find(item["provider"]).intervals
     return item["interval"] if item["interval"] in offered else offered[0]
+
+
+def _again_after(refresh: Refresh, fetch: Fetch | None) -> datetime | None:
+    """When there is room for it again, if its key's allowance of the hour was used up: by the series before it, which
+    would be before it in every round.
+    """
+    if fetch is None or fetch.status != Fetch.Status.FAILED or fetch.error != QuotaExceeded.__name__:
+        return None
+    ends = (refresh.started or refresh.created) + LONGEST_ROUND
+    return fetch.retry_at if fetch.retry_at is not None and fetch.retry_at < ends else None
 
 
 def _ended(item: dict[str, Any], fetch: Fetch | None) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import django_rq
 import numpy as np
 import pytest
 from django.conf import settings
@@ -230,6 +232,20 @@ def test_a_provider_that_refuses_is_said_in_the_round(ada, stand_ins):
     done = refreshed()
     assert done.status == Refresh.Status.FAILED and "1 not fetched. Tiingo" in done.message
     assert closes(ada)[-1] == KNOWN.close[-6]
+
+
+def test_what_found_the_allowance_of_the_hour_used_up_is_asked_for_later_in_the_round(ada, stand_ins, services):
+    redis, used = django_rq.get_connection("fetch"), f"fetch:tiingo:{ada.pk}:3600"
+    begun = refresh.go_on(refresh.begin("everything", refresh.BY_HAND, refresh.fetched_series()).pk)
+    redis.zadd(used, {f"call {number}": time.time() for number in range(50)})
+    fetching.perform(begun.series[0]["fetch"])
+    begun = refresh.go_on(begun.pk)
+    (item,) = begun.series
+    assert begun.status == Refresh.Status.RUNNING and item["fetch"] is None and not item["ended"]
+    redis.delete(used)
+    item["after"] = timezone.now().isoformat()
+    begun.save()
+    assert finished(begun).changed == 1
 
 
 def test_a_round_that_takes_too_long_is_closed(ada):
