@@ -30,8 +30,13 @@ class Admission:
 
     @property
     def needs_all(self) -> bool:
-        """Whether the days in common say that the whole series has to be fetched again."""
-        return self.joined is not None and self.joined.whole
+        """Whether the days in common say that the whole series has to be fetched again. Figures are revised further
+        back than those days: joined, some would be from one release and some from another.
+        """
+        if self.joined is None:
+            return False
+        revised = self.joined.verdict == Verdict.RESTATED and "open" not in self.bars.columns
+        return self.joined.whole or revised
 
     @property
     def restated(self) -> bool:

@@ -184,8 +184,8 @@ def perform(fetch_id: str) -> None:
         held = held_series(fetch)
         new_days_only = held is not None and is_refresh(fetch)
         bars = _ask(fetch, description, _question(fetch, held, new_days_only), began)
-        admitted = admission.weigh(_series_id(fetch, bars), fetch.user, held, bars)
-        if admitted.needs_all:
+        admitted = admission.weigh(_series_id(fetch, bars), fetch.user, held, bars, all_there_is=not new_days_only)
+        if new_days_only and admitted.needs_all:
             bars = _ask(fetch, description, _question(fetch, held, False), began)
             admitted = admission.weigh(_series_id(fetch, bars), fetch.user, held, bars, all_there_is=True)
         _say(fetch, "Stores it.")

@@ -7,7 +7,9 @@ from datetime import date
 import numpy as np
 import pytest
 
+from marketdata.admission import Admission
 from marketdata.joining import Verdict, join
+from marketdata.providers import Bars
 from tests.marketdata.test_quality import clean, day_of
 
 
@@ -123,4 +125,8 @@ def test_revised_figures_of_the_economy_are_a_restatement():
     months = np.arange(np.datetime64("2020-01"), np.datetime64("2021-01")).astype("datetime64[us]")
     held = {"date": months, "close": np.arange(100.0, 112.0)}
     new = {"date": months[6:], "close": np.array([106.0, 107.0, 108.4, 109.1, 110.0, 111.0])}
-    assert join(held, None, new, None).changed == [date(2020, 9, 1), date(2020, 10, 1)]
+    joined = join(held, None, new, None)
+    assert joined.changed == [date(2020, 9, 1), date(2020, 10, 1)]
+    bars = Bars(new["date"], {"close": new["close"]}, kind="macro", interval="1mo")
+    assert Admission(bars, [], [], joined).needs_all  # releases are not mixed
+    assert not Admission(bars, [], [], join(held, None, held, None)).needs_all
