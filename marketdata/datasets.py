@@ -132,10 +132,13 @@ def quality_of(version: DatasetVersion) -> str:
 def _offer(dataset: Dataset) -> None:
     """Code reads this dataset as it is now: its owner's, and that of everybody who chose it while it is shared."""
     versions = list(dataset.versions.all())
-    _put(dataset.owner, dataset, OWN, versions if not dataset.deleted else [])
     shared = is_shared(dataset)
-    for user in _users_of(dataset):
-        _put(user, dataset, dataset.owner.username, versions if shared else [])
+    # Each holds a lock until the end, so always in the same order: two who use each other's would wait for ever.
+    for user in sorted([dataset.owner, *_users_of(dataset)], key=lambda user: user.pk):
+        if user == dataset.owner:
+            _put(user, dataset, OWN, versions if not dataset.deleted else [])
+        else:
+            _put(user, dataset, dataset.owner.username, versions if shared else [])
 
 
 def _put(user: Any, dataset: Dataset, place: str, versions: list[DatasetVersion]) -> None:
