@@ -18,6 +18,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
@@ -42,6 +43,8 @@ def set_key(user: Any, provider: Description, fields: Mapping[str, str]) -> Prov
     }
     secret = plaintext["fields"][provider.key_fields[-1]]
     with _keys() as keys, transaction.atomic():
+        # Of two that are entered in the same moment the later one counts.
+        get_user_model().objects.select_for_update(no_key=True).get(pk=user.pk)
         for earlier in ProviderCredential.objects.select_for_update().filter(
             user=user, provider=provider.name, revoked=None
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 
 import pytest
@@ -54,6 +55,19 @@ def test_a_new_key_takes_the_place_of_the_old_one_which_is_wiped(alice, give_key
     old.refresh_from_db()
     assert old.revoked is not None and bytes(old.ciphertext) == b""
     assert opened(alice) == {"key": "another-key-9876543210"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_keys_entered_in_the_same_moment_leave_one(alice, give_key):
+    def enter(number: int) -> None:
+        try:
+            give_key(alice, "tiingo", f"{SECRET}{number}")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(enter, range(4)))
+    assert ProviderCredential.objects.filter(user=alice, revoked=None).count() == 1
 
 
 def test_a_revoked_key_opens_for_nobody(alice, give_key):
