@@ -77,11 +77,16 @@ def add_version(user: Any, name: str, **values: Any) -> DatasetVersion:
     lock(user)
     check_quota(user, name, values["object_bytes"])
     dataset, _ = Dataset.objects.get_or_create(owner=user, name=name)
-    newest = dataset.versions.first()
-    version = DatasetVersion.objects.create(dataset=dataset, number=newest.number + 1 if newest else 1, **values)
-    dataset.save(update_fields=["changed"])
+    dataset.last_number = next_number(dataset)
+    version = DatasetVersion.objects.create(dataset=dataset, number=dataset.last_number, **values)
+    dataset.save(update_fields=["last_number", "changed"])
     _offer(dataset)
     return version
+
+
+def next_number(dataset: Dataset) -> int:
+    newest = dataset.versions.first()
+    return max(dataset.last_number, newest.number if newest else 0) + 1
 
 
 def lock(user: Any) -> None:

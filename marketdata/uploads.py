@@ -330,8 +330,8 @@ def _send_again(upload: Upload) -> None:
 
 def next_number(user: Any, name: str) -> int:
     """Of the version that this upload would become."""
-    newest = DatasetVersion.objects.filter(dataset__owner=user, dataset__name=name).first()
-    return newest.number + 1 if newest else 1
+    dataset = Dataset.objects.filter(owner=user, name=name).first()
+    return datasets.next_number(dataset) if dataset else 1
 
 
 def names_of(user: Any) -> list[str]:

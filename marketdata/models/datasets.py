@@ -23,6 +23,9 @@ class Dataset(models.Model):
         default=False, help_text="The owner has said that the data is theirs to give; vendors' data never is."
     )
     source = models.CharField(max_length=200, blank=True, help_text="Where its owner says it is from.")
+    last_number = models.PositiveIntegerField(
+        default=0, help_text="Of the newest version there ever was: no number means two tables."
+    )
     deleted = models.DateTimeField(null=True, blank=True, help_text="It can be brought back for some days after.")
     created = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)

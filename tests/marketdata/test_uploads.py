@@ -398,6 +398,13 @@ def version_of(user: Any, close: float) -> DatasetVersion:
     return datasets.add_version(user, "gold", object_sha256=digest, object_bytes=len(content), **values)
 
 
+def test_the_number_of_a_version_that_was_deleted_is_not_given_again(alice):
+    version_of(alice, 1.5)
+    datasets.delete_version(version_of(alice, 2.5))
+    assert uploads.next_number(alice, "gold") == 3
+    assert version_of(alice, 3.5).number == 3
+
+
 def read_as_mine_gold(user: Any) -> set[str]:
     current = Series.objects.filter(snapshot__owner=user, snapshot__is_current=True)
     return set(current.filter(series_id__startswith="mine/gold@").values_list("object_sha256", flat=True))
