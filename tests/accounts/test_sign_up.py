@@ -139,9 +139,10 @@ def test_who_confirms_an_address_first_owns_it(client):
 def test_known_and_unknown_addresses_take_about_the_same_time(client, real_passwords, alice):
     def seconds(email: str) -> float:
         client.logout()
-        begin = time.perf_counter()
+        # Of the processor: hashing is what could differ, and others use the machine, too.
+        begin = time.process_time()
         sign_up(client, email, "another harbour 92")
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     seconds("warm-up@example.com")
     known = min(seconds("alice@example.com") for _ in range(3))
