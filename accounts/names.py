@@ -10,19 +10,21 @@ from django.utils.text import slugify
 USERNAME_MAX_LENGTH = 32
 USERNAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){0,31}", re.ASCII)
 
-# Words that are (or will be) addresses of the site, or that let someone pose as the people who run it.
+# Words that are (or will be) addresses of the site, or that let someone pose as the people who run it, or
+# as a source of market data: names of series begin with these, as those of datasets begin with their owner's.
 RESERVED_USERNAMES = frozenset(
     """
-    about abuse accessibility account accounts admin administrator all anonymous api assets auth
-    billing blog board class classes community competition competitions contact contest dashboard
-    data deploy developer docs download edit embed everyone explore export false favicon feedback
-    frame g group guest guests healthz help home import info invite jobs join learn legal login
-    logout mail market me media mfa mine moderator my new news nobody none noreply null oembed official p
-    password playground postmaster pricing privacy profile project projects public qfp quant r
-    readyz register reset robots root run runner runs search security session sessions settings
-    signin signout signup site sitemap staff starter static status styleguide sudo support sweeps
-    system teach team teams template templates terms true try u undefined unknown user username
-    users verify waitlist webmaster well-known ws www you
+    about abuse accessibility account accounts admin administrator all alphavantage anonymous api
+    assets auth billing binance blog bloomberg board class classes community competition
+    competitions contact contest dashboard data dataset datasets deploy developer docs download ecb
+    edit embed everyone explore export false favicon feedback frame fred g group guest guests
+    healthz help home import info invite jobs join learn legal login logout lseg mail market me
+    media mfa mine moderator my nasdaq new news nobody none noreply null oembed official p password
+    playground postmaster pricing privacy profile project projects public qfp quant r readyz
+    register reset robots root run runner runs search security session sessions settings signin
+    signout signup site sitemap staff starter static status styleguide sudo support sweeps synth
+    system teach team teams template templates terms tiingo true try u undefined unknown upload
+    uploads user username users verify waitlist webmaster well-known ws www yahoo you
     """.split()  # noqa: SIM905 (a page of quotes reads worse)
 )
 

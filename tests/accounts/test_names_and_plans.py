@@ -43,6 +43,8 @@ def test_a_short_slug_is_a_username(name):
         "true",
         "me",
         "settings",
+        "mine",
+        "tiingo",
     ],
 )
 def test_a_name_that_misleads_or_collides_is_refused(name):
