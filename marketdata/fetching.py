@@ -280,6 +280,7 @@ def _ask(fetch: Fetch, description: Description, question: Question, began: floa
                 _told(description, None)
                 return found
             except ProviderError as problem:
+                strike_out_key(problem)
                 wait = _wait(problem, pause, began)
                 if wait is None:
                     if isinstance(problem, RateLimited) and problem.retry_at is not None and not problem.ours:
@@ -295,6 +296,13 @@ def _ask(fetch: Fetch, description: Description, question: Question, began: floa
                 ) from None
             time.sleep(wait)
     raise AssertionError("the last attempt returns or raises")
+
+
+def strike_out_key(problem: ProviderError) -> None:
+    """What a provider repeats of a key does not go into a sentence. Call it while redaction.hiding() knows the key."""
+    problem.args = (redaction.redact(str(problem)),)
+    if isinstance(problem, UnknownSymbol):
+        problem.nearest = [name for name in problem.nearest if len(name) <= 60 and redaction.redact(name) == name]
 
 
 @contextmanager
@@ -456,8 +464,12 @@ def _told(description: Description, problem: ProviderError | None) -> None:
             last_error=str(problem),
             retry_at=problem.retry_at if shared else None,
         )
-    elif isinstance(problem, ProviderDown | BadResponse):
+    elif isinstance(problem, ProviderDown):
         rows.update(health=Provider.Health.DOWN, last_failure=now, last_error=str(problem))
+    elif isinstance(problem, BadResponse):
+        # Everybody reads this, and the sentence names what one person asked for.
+        said = f"{description.title} answered with something that the site cannot read."
+        rows.update(health=Provider.Health.DOWN, last_failure=now, last_error=said)
 
 
 def similar(symbol: str, user: Any) -> list[str]:

@@ -39,7 +39,8 @@ def perform(credential_id: int) -> None:
                 scope = throttle.scope_of(description, credential.user_id)
                 with fetching.connect(description, key, scope) as connection:
                     description.check(connection)
-            except ProviderError:
+            except ProviderError as problem:
+                fetching.strike_out_key(problem)
                 raise
             except Exception:
                 logger.exception("the test of credential %s failed", credential.pk)

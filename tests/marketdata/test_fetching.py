@@ -317,3 +317,20 @@ def test_a_worker_of_the_site_fetches_what_is_wanted(alice, give_key, stand_ins,
     assert fetch.status == Fetch.Status.SUCCEEDED, fetch.message
     assert [asked.path for asked in stand_ins.requests_to(TIINGO)] == ["/tiingo/daily/IBM/prices"]
     assert "tiingo/1d/IBM" in series_of(alice)
+
+
+def test_key_that_a_provider_repeats_as_a_symbol_is_not_told(with_key, stand_ins):
+    def echoing() -> Reply:
+        return Reply(404, {}) if stand_ins.asked[-1].path.endswith("prices") else Reply(200, [{"ticker": GOOD}] * 2)
+
+    stand_ins.always[TIINGO] = echoing
+    fetch = fetched(with_key, symbol="AAPLX")
+    assert fetch.error == "UnknownSymbol"
+    assert GOOD.casefold() not in fetch.message.casefold()
+
+
+def test_page_of_a_provider_does_not_say_what_somebody_asked_for(with_key, stand_ins):
+    stand_ins.always[TIINGO] = lambda: Reply(200, [{"date": "no date"}])
+    assert "MYSECRET" in fetched(with_key, symbol="MYSECRET").message
+    provider = Provider.objects.get(name="tiingo")
+    assert (provider.health, "MYSECRET" in provider.last_error) == (Provider.Health.DOWN, False)
