@@ -108,6 +108,8 @@ def read_parquet(content: bytes) -> Raw:
         file = pq.ParquetFile(pa.BufferReader(content))
         _refuse_types(file.schema_arrow)
         return _from_batches(file.schema_arrow, file.iter_batches(_BATCH_ROWS, use_threads=False))
+    except MemoryError:  # an ArrowException, too, but no fault of the file's form
+        raise
     except (pa.ArrowException, OSError) as error:
         raise _damaged("Parquet", error) from None
 
@@ -119,6 +121,8 @@ def read_feather(content: bytes) -> Raw:
         file = pa.ipc.open_file(pa.BufferReader(content))
         _refuse_types(file.schema)
         return _from_batches(file.schema, (file.get_batch(number) for number in range(file.num_record_batches)))
+    except MemoryError:  # an ArrowException, too, but no fault of the file's form
+        raise
     except (pa.ArrowException, OSError) as error:
         raise _damaged("Feather", error) from None
 

@@ -295,6 +295,20 @@ def test_parquet_bomb_is_refused_by_its_footer():
         read(content)
 
 
+@pytest.mark.parametrize(("module", "reader"), [("pyarrow.parquet", "ParquetFile"), ("pyarrow.ipc", "open_file")])
+def test_too_much_memory_is_not_called_a_damaged_file(monkeypatch, module, reader):
+    write = {"pyarrow.parquet": pq.write_table, "pyarrow.ipc": feather.write_feather}[module]
+    content = io.BytesIO()
+    write(pa.table({"date": [1.0], "close": [2.0]}), content)
+
+    def without_memory(*arguments: object) -> None:
+        raise pa.ArrowMemoryError("malloc of size 640000000 failed")
+
+    monkeypatch.setattr(f"{module}.{reader}", without_memory)
+    with pytest.raises(MemoryError):
+        understand(content.getvalue(), {})
+
+
 def test_pandas_index_is_read_as_the_dates():
     import pandas as pd
 
