@@ -94,6 +94,12 @@ def lock(user: Any) -> None:
     get_user_model().objects.select_for_update(no_key=True).get(pk=user.pk)
 
 
+def _lock_and_reload(dataset: Dataset) -> None:
+    """As it is once nobody else changes it. Raises Dataset.DoesNotExist when it has gone meanwhile."""
+    lock(dataset.owner)
+    dataset.refresh_from_db()
+
+
 def entry_of(version: DatasetVersion, place: str, newest: bool) -> dict[str, Any]:
     """The version as a snapshot's manifest names it. place: "mine" for its owner, else the owner's username."""
     dataset = version.dataset
@@ -178,7 +184,7 @@ def delete_version(version: DatasetVersion) -> None:
 @transaction.atomic
 def delete(dataset: Dataset) -> None:
     """Code does not find it any more; it can be brought back for some days."""
-    lock(dataset.owner)
+    _lock_and_reload(dataset)
     dataset.deleted = timezone.now()
     dataset.save(update_fields=["deleted", "changed"])
     _offer(dataset)
@@ -186,7 +192,7 @@ def delete(dataset: Dataset) -> None:
 
 @transaction.atomic
 def bring_back(dataset: Dataset) -> None:
-    lock(dataset.owner)
+    _lock_and_reload(dataset)
     dataset.deleted = None
     dataset.save(update_fields=["deleted", "changed"])
     _offer(dataset)
@@ -194,7 +200,7 @@ def bring_back(dataset: Dataset) -> None:
 
 @transaction.atomic
 def delete_for_good(dataset: Dataset) -> None:
-    lock(dataset.owner)
+    _lock_and_reload(dataset)
     dataset.deleted = dataset.deleted or timezone.now()
     _offer(dataset)
     dataset.delete()
@@ -231,7 +237,7 @@ def readable_by(user: Any) -> QuerySet[Dataset]:
 @transaction.atomic
 def describe(dataset: Dataset, *, title: str, source: str, may_be_shared: bool, shared: bool) -> None:
     """What its owner says of it. Raises Refusal when it is to be shared without being theirs to give."""
-    lock(dataset.owner)
+    _lock_and_reload(dataset)
     if shared and not may_be_shared:
         raise Refusal(
             "Only what is yours to give can be shared: made by you, or under a licence that allows it. What a vendor "

@@ -92,7 +92,9 @@ def begin_upload(request: HttpRequest) -> JsonResponse:
         asked = json.loads(request.body)
         name, filename, size = str(asked.get("name", ""))[:80], str(asked["filename"])[:500], int(asked["size"])
         sha256 = str(asked.get("sha256", "")).lower()
-    except (ValueError, KeyError, TypeError, AttributeError, RequestDataTooBig):
+        if size > 10**15:
+            raise ValueError("no file is so large")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, RequestDataTooBig):
         return JsonResponse({"problem": "The request is not understood. Load the page again."}, status=400)
     if sha256 and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
         return JsonResponse({"problem": "The file's hash is not one. Load the page again."}, status=400)
@@ -117,7 +119,7 @@ def add_piece(request: HttpRequest, upload: UUID) -> JsonResponse:
     offset = request.GET.get("offset", "")
     try:
         piece = request.body
-        if not offset.isdigit():
+        if not (offset.isascii() and offset.isdigit()):
             raise Refusal("Say where the piece begins.")
         after = uploads.append(found, int(offset), piece)
     except WrongPlace as wrong:
@@ -240,13 +242,13 @@ def _posted_choices(request: HttpRequest, upload: Upload) -> dict[str, Any]:
     """What the form says. Where the layout changes, what was found out under the old one is forgotten."""
     before, post = upload.reading, request.POST
     chosen: dict[str, Any] = {
-        key: str(post.get(key, before.get(key, "")))[:80] for key in (*LAYOUT, *DATES, *FIGURES, *ODDITIES)
+        key: without_nul(post.get(key, before.get(key, "")))[:80] for key in (*LAYOUT, *DATES, *FIGURES, *ODDITIES)
     }
     chosen = {key: value for key, value in chosen.items() if value or key in before or key in post}
     names = list(before.get("names", []))
     for number in range(min(len(names), MOST_NAMED)):
         if f"name_{number}" in post:
-            names[number] = str(post[f"name_{number}"]).strip()[:60]
+            names[number] = without_nul(post[f"name_{number}"]).strip()[:60]
 
     def changed(*keys: str) -> bool:
         return any(chosen.get(key, "") != before.get(key, "") for key in keys)
@@ -260,6 +262,11 @@ def _posted_choices(request: HttpRequest, upload: Upload) -> dict[str, Any]:
             chosen.pop("date_format", None)
         return chosen
     return {**chosen, "names": names} if names else chosen
+
+
+def without_nul(text: object) -> str:
+    """What a form says, without the one character that the database cannot hold."""
+    return str(text).replace("\0", "")
 
 
 @login_required
@@ -302,6 +309,14 @@ def _dataset_context(found: Dataset, refusal: Refusal | None = None) -> dict[str
 @require_POST
 def act_on_dataset(request: HttpRequest, name: str, action: str) -> HttpResponse:
     found = _own(request, name)
+    try:
+        return _act(request, found, action)
+    except Dataset.DoesNotExist:  # gone meanwhile, from another window
+        raise Http404 from None
+
+
+def _act(request: HttpRequest, found: Dataset, action: str) -> HttpResponse:
+    name = found.name
     match action:
         case "describe":
             return _describe(request, found)
@@ -324,8 +339,8 @@ def _describe(request: HttpRequest, found: Dataset) -> HttpResponse:
     try:
         datasets.describe(
             found,
-            title=str(request.POST.get("title", "")).strip()[:200],
-            source=str(request.POST.get("source", "")).strip()[:200],
+            title=without_nul(request.POST.get("title", "")).strip()[:200],
+            source=without_nul(request.POST.get("source", "")).strip()[:200],
             may_be_shared="may_be_shared" in request.POST,
             shared="shared" in request.POST,
         )
@@ -418,6 +433,8 @@ def shared(request: HttpRequest, user: str, name: str) -> HttpResponse:
 def act_on_shared(request: HttpRequest, user: str, name: str, action: str) -> HttpResponse:
     if action == "leave":  # also when it is shared no more
         found = get_object_or_404(Dataset, owner__username__iexact=user, name=name)
+        if not (datasets.is_shared(found) or datasets.is_used_by(request.user, found)):
+            raise Http404  # what is private does not show that it exists
         datasets.leave(request.user, found)
         return redirect("marketdata:shared_datasets")
     found = _shared(user, name)

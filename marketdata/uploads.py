@@ -71,7 +71,10 @@ def name_from(filename: str) -> str:
 
 
 def begin(user: Any, *, name: str, filename: str, size: int, sha256: str = "") -> Upload:
-    """An upload that waits for its pieces; the one there was when the same file is sent again. Raises Refusal."""
+    """An upload that waits for its pieces; the one there was when the same file is sent again. Raises Refusal.
+
+    sha256: of the file; empty where a browser cannot tell. Then nobody knows that it is the same, and it begins anew.
+    """
     shown, name = clean_filename(filename), name.strip().lower() or name_from(filename)
     name = name.removeprefix("mine/")
     _check(user, name, shown, size)
@@ -81,8 +84,10 @@ def begin(user: Any, *, name: str, filename: str, size: int, sha256: str = "") -
         same = unfinished.filter(
             status=Upload.Status.RECEIVING, dataset_name=name, filename=shown, size=size, sha256=sha256
         ).first()
-        if same is not None:
+        if same is not None and sha256:
             return same
+        if same is not None:
+            discard(same)
         if unfinished.count() >= MOST_UNFINISHED:
             raise Refusal(f"{MOST_UNFINISHED} uploads are unfinished. Finish or discard one of them first.")
         upload = Upload.objects.create(

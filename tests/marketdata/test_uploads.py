@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pyarrow as pa
@@ -189,6 +190,27 @@ def test_pieces_go_on_where_they_stopped_and_a_changed_file_is_noticed(alice):
     assert (upload.status, "changed on the way" in upload.problem) == (Upload.Status.REFUSED, True)
 
 
+def test_another_file_of_the_same_name_and_size_begins_anew_where_no_hash_tells_them_apart(alice):
+    first = uploads.append(uploads.begin(alice, name="", filename="a.csv", size=len(CSV)), 0, CSV[:20])
+    second = uploads.begin(alice, name="", filename="a.csv", size=len(CSV))
+    assert (second.received, Upload.objects.count()) == (0, 1)
+    assert not uploads.path_of(first).exists()
+
+
+@pytest.mark.parametrize("size", ["1e999", "Infinity", "9" * 400, "[" * 100_000])
+def test_size_that_is_none_is_refused(alice, size):
+    asked = f'{{"filename": "a.csv", "size": {size}}}'
+    answer = client_of(alice).post("/data/mine/uploads", asked, content_type="application/json")
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("offset", ["\u00b2", "-1", "1e3", ""])
+def test_place_of_a_piece_is_a_number(alice, offset):
+    upload = uploads.begin(alice, name="", filename="a.csv", size=len(CSV))
+    where = f"/data/mine/uploads/{upload.pk}/pieces?" + urlencode({"offset": offset})
+    assert client_of(alice).post(where, CSV, content_type="application/octet-stream").status_code == 413
+
+
 def test_plain_form_receives_a_whole_file(alice):
     file = SimpleUploadedFile("../../etc/My Prices.csv", CSV)
     answer = client_of(alice).post("/data/mine/", {"file": file, "name": ""})
@@ -363,6 +385,27 @@ def test_nobody_else_sees_an_upload_or_a_private_dataset(alice, bob, dataset):
     assert b"sets/gold" not in stranger.get("/data/mine/").content
 
 
+def test_leaving_does_not_tell_whether_a_private_dataset_exists(alice, bob, dataset):
+    owner, other = client_of(alice), client_of(bob)
+    for name in ("gold", "nonexistent"):
+        assert other.post(f"/data/mine/shared/alice/{name}/leave").status_code == 404
+    owner.post("/data/mine/sets/gold/describe", {"shared": "on", "may_be_shared": "on"})
+    other.post("/data/mine/shared/alice/gold/use")
+    assert other.post("/data/mine/shared/alice/gold/leave").status_code == 302
+    assert ids_of(bob) == []
+
+
+def test_nul_in_a_form_is_left_out(alice, dataset):
+    client = client_of(alice)
+    client.post("/data/mine/sets/gold/describe", {"title": "Go\0ld", "source": "\0"})
+    dataset.dataset.refresh_from_db()
+    assert (dataset.dataset.title, dataset.dataset.source) == ("Gold", "")
+    upload = send(alice, CSV + b"2024-01-05,4,x\n", name="silver")
+    client.post(f"/data/mine/uploads/{upload.pk}/choices", {"name_1": "pri\0ce", "zone": "\0", "do": "look"})
+    upload.refresh_from_db()
+    assert (upload.reading["names"][1], upload.reading["zone"]) == ("price", "")
+
+
 def test_sharing_needs_the_owners_word_and_ends_for_everybody(alice, bob, dataset):
     owner, other = client_of(alice), client_of(bob)
     refused = owner.post("/data/mine/sets/gold/describe", {"shared": "on"})
@@ -421,6 +464,14 @@ def test_an_account_called_mine_changes_nothing_of_what_others_have(alice):
     client_of(alice).post("/data/mine/shared/mine/gold/leave")
     datasets.delete_for_good(other.dataset)
     assert read_as_mine_gold(alice) == {own.object_sha256}
+
+
+@pytest.mark.parametrize("action", ["describe", "delete", "bring-back", "delete-for-good"])
+def test_dataset_that_went_meanwhile_is_not_found(alice, dataset, monkeypatch, action):
+    found = Dataset.objects.select_related("owner__plan").get()
+    Dataset.objects.all().delete()
+    monkeypatch.setattr("marketdata.upload_views._own", lambda request, name: found)
+    assert client_of(alice).post(f"/data/mine/sets/gold/{action}").status_code == 404
 
 
 def test_deleted_dataset_is_not_found_by_code_and_comes_back(alice, dataset):
