@@ -318,7 +318,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
         start=_aware(stamps[0]),
         end=_aware(stamps[-1]),
         cash=cash,
-        conventions=rules.as_dict(),
+        conventions=rules.as_dict() | survivorship_note(store, snapshot, instruments),
         engine_name=_text(engine.get("name"), "engine name", 60),
         engine_version=_text(engine.get("version"), "engine version", 30),
         snapshot=snapshot,
@@ -334,6 +334,37 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
         verified=verified,
         verified_text=verified_text,
     )
+
+
+def survivorship_note(store: Path, snapshot: str | None, instruments: list[dict[str, Any]]) -> dict[str, Any]:
+    """{"survivorship": a sentence} where the instruments were chosen with hindsight, or nobody knows how."""
+    try:
+        entries = read_manifest(store, snapshot)["series"] if snapshot else []
+    except SnapshotMissing:
+        entries = []
+    by_object = {entry["object"]: entry for entry in entries}
+    biased, unknown = [], []
+    for instrument in instruments:
+        entry = by_object.get(instrument["object"])
+        word, _, why = (entry["survivorship"] if entry else "unknown").partition(":")
+        name = f"{instrument['symbol']} ({why.strip()})" if why.strip() else instrument["symbol"]
+        if word == "biased":
+            biased.append(name)
+        elif word not in ("free", "not applicable"):
+            unknown.append(name)
+    said = []
+    if biased:
+        said.append(f"chosen with hindsight: {_some(biased)}.")
+    if unknown:
+        said.append(f"unknown how it was chosen: {_some(unknown)}.")
+    if not said:
+        return {}
+    sentence = f"Survivorship not controlled; {' '.join(said)} What failed may be missing from the choice."
+    return {"survivorship": sentence}
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _rules(value: Any) -> BacktestingPy:
@@ -434,5 +465,6 @@ def page_event(checked: CheckedBacktest) -> dict[str, Any]:
         "chart": checked.chart,
         "trades": {"columns": columns, "rows": rows, "total": checked.trade_count},
         "conventions": checked.conventions["lines"],
+        "survivorship": checked.conventions.get("survivorship", ""),
         "description": checked.description,
     }

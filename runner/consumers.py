@@ -17,6 +17,7 @@ from runner.access import Viewer
 from runner.claiming import place_in_queue
 from runner.events import follow
 from runner.models import Run
+from runner.private import Shown, shown_to
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class RunConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.tasks: list[asyncio.Task] = []
         self.run_id = self.scope["url_route"]["kwargs"]["run"]
+        self.viewer = Viewer.of_scope(self.scope)
+        self.is_owner = False
         status = await self._status_for_viewer()
         try:
             await self.accept()
@@ -62,7 +65,8 @@ class RunConsumer(AsyncWebsocketConsumer):
     async def _send_events(self, after: int) -> None:
         try:
             async for batch in follow(self.run_id, after):
-                if not await self._say('{"events":[' + ",".join(batch) + "]}"):
+                batch = await self._shown(batch)
+                if batch and not await self._say('{"events":[' + ",".join(batch) + "]}"):
                     return
             await self._close(1000)
         except asyncio.CancelledError:
@@ -97,10 +101,22 @@ class RunConsumer(AsyncWebsocketConsumer):
         with contextlib.suppress(*GONE):
             await self.close(code=code)
 
+    async def _shown(self, batch: list[str]) -> list[str]:
+        """The events that this viewer may see; the owner's are passed on as they are."""
+        if self.is_owner:
+            return batch
+        shown = await self._shown_now()  # asked each time: a program may be given private data as it goes on
+        return batch if shown.all else [json.dumps(event) for event in shown.events([json.loads(e) for e in batch])]
+
+    @database_sync_to_async
+    def _shown_now(self) -> Shown:
+        run = Run.objects.select_related("revision__project").filter(pk=self.run_id).first()
+        return shown_to(run, self.viewer) if run is not None else Shown(False)
+
     @database_sync_to_async
     def _status_for_viewer(self) -> str | None:
-        viewer = Viewer.of_scope(self.scope)
-        return Run.objects.visible_to(viewer).filter(pk=self.run_id).values_list("status", flat=True).first()
+        self.is_owner = Run.objects.editable_by(self.viewer).filter(pk=self.run_id).exists()
+        return Run.objects.visible_to(self.viewer).filter(pk=self.run_id).values_list("status", flat=True).first()
 
     @database_sync_to_async
     def _place(self) -> int:

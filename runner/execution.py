@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, gpu, sessions
+from runner import cells, gpu, private, sessions
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
@@ -120,6 +120,7 @@ class Execution:
         self.artefacts: dict[str, Artefact] = {}
         self.backtests: list[Backtest] = []
         self.params: dict[str, dict[str, Any]] = {}
+        self.reads: set[str] = set()  # series for whoever runs it alone
         self.next_heartbeat = 0.0
         self.next_control = 0.0
         self.cancelling = False
@@ -264,6 +265,8 @@ class Execution:
                 self._take_artefact(event)
             case "param":
                 self._take_param(event)
+            case "read":
+                self.reads.add(event["series"])
             case _:
                 self._note_first_output(event)
                 self.publisher.publish(event)
@@ -430,6 +433,14 @@ class Execution:
         if not Run.objects.filter(pk=self.run.pk).exists():
             forget_stored_output(self.run.pk)
 
+    def _private_series(self) -> list[str]:
+        """Series that only their owner may see, as far as this run has read them. What further boxes read is not
+        known, so with some it is all that they could.
+        """
+        there = set(private.personal_series(self.run.snapshot))
+        claimed = {instrument["series"] for backtest in self.backtests for instrument in backtest.instruments}
+        return sorted(there | self.reads if self.fanout.used else self.reads | (claimed & there))
+
     def _manifest(self) -> dict[str, Any]:
         run = self.run
         return {
@@ -442,7 +453,7 @@ class Execution:
             },
             "revision": run.revision.number,
             "params": run.params,
-            "data": {"snapshot": run.snapshot or None},
+            "data": {"snapshot": run.snapshot or None, "private": self._private_series()},
             "environment": {
                 "lock_sha256": environment_lock(run.queue),
                 "packages_sha256": run.lock.sha256 if run.lock is not None else None,

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from marketdata.changes import between
 from marketdata.store import SnapshotMissing, current_snapshot_id
-from runner import packages, quotas, sandbox_state
+from runner import packages, private, quotas, sandbox_state
 from runner.access import Viewer, address_hash
 from runner.claiming import place_in_queue
 from runner.ending import request_cancel
@@ -93,7 +93,10 @@ def find_run(request: HttpRequest, run: Any, *, editable: bool = False) -> Run:
 def run_page(request: HttpRequest, run: Any) -> HttpResponse:
     found = find_run(request, run)
     viewer = Viewer.of(request)
-    events = Recording(found.pk).read(limit=EVENTS_AT_ONCE)
+    recorded = Recording(found.pk).read(limit=EVENTS_AT_ONCE)
+    shown = private.shown_to(found, viewer)
+    shown.hide(found)
+    events = shown.events(recorded)
     return render(
         request,
         "runner/run.html",
@@ -103,7 +106,8 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "source": found.revision.source,
             "params": chosen_params(found),
             "backtests": found.backtests.all(),
-            "artefacts": found.artefacts.all(),
+            "artefacts": found.artefacts.all() if shown.all else [],
+            "private_note": shown.note,
             "events_tail": [e["text"] for e in events if e["type"] in ("stdout", "stderr")],
             "packages_told": [e["text"] for e in events if e["type"] == "package"],
             "can_edit": (can_edit := Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists()),
@@ -117,6 +121,7 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
 @require_GET
 def run_status(request: HttpRequest, run: Any) -> HttpResponse:
     found = find_run(request, run)
+    private.shown_to(found, Viewer.of(request)).hide(found)
     editable = Project.objects.editable_by(Viewer.of(request)).filter(pk=found.project.pk).exists()
     context = {"run": found, "project": found.project, "can_edit": editable}
     return render(request, "runner/_run_status.html", context)
@@ -135,9 +140,11 @@ def run_events(request: HttpRequest, run: Any) -> HttpResponse:
     events = Recording(found.pk).read(after=after, limit=limit)
     last = events[-1]["seq"] if events else after
     finished = bool(events and events[-1]["type"] == "finished") or (found.is_finished and not events)
+    shown = private.shown_to(found, Viewer.of(request))
     return JsonResponse(
         {
-            "events": events,
+            "events": shown.events(events),
+            "withheld": "" if shown.all else shown.note,
             "last": last,
             "finished": finished,
             "queue": place_in_queue(found.pk) if found.status == Run.Status.QUEUED else 0,
@@ -216,6 +223,8 @@ def artefact(request: HttpRequest, run: Any, artefact: int) -> FileResponse:
     """A file the run left: always a download, whatever it claims to be."""
     found = find_run(request, run)
     stored = get_object_or_404(Artefact, pk=artefact, run=found)
+    if not private.shown_to(found, Viewer.of(request)).all:
+        raise Http404
     try:
         content = Recording(found.pk).artefact_path(stored.sha256).open("rb")  # closed by the response
     except FileNotFoundError:

@@ -44,7 +44,7 @@ def find() -> Showcase | None:
         sentence=backtest.description,
         svg=equity_curve(backtest, POINTS),
         figures=[by_key[key] for key in FIGURES_SHOWN if key in by_key],
-        conventions=backtest.conventions.get("lines", []),
+        conventions=[*backtest.conventions.get("lines", []), *filter(None, [backtest.conventions.get("survivorship")])],
         source=backtest.run.revision.source,
         run_url=backtest.run.get_absolute_url(),
     )

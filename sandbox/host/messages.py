@@ -184,6 +184,13 @@ def _backtest(raw: Message) -> Message:
     return {"claim": claim}  # its content is checked where it is replayed, outside the engine
 
 
+def _read(raw: Message) -> Message:
+    series = raw.get("series")
+    if not isinstance(series, str) or not 0 < len(series) <= 200:
+        raise Refused("a series without a name")
+    return {"series": series}
+
+
 def _input(raw: Message) -> Message:
     return {"prompt": _text(raw.get("prompt"), MAX_TEXT), "password": raw.get("password") is True}
 
@@ -235,6 +242,7 @@ _TYPES: dict[str, Callable[[Message], Message]] = {
     "progress": _progress,
     "param": _param,
     "backtest": _backtest,
+    "read": _read,
     "input": _input,
     "ask": _ask,
     "error": _error,

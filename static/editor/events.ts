@@ -35,6 +35,7 @@ export interface BacktestShown {
   chart: { dates: string[]; equity: number[]; drawdown: number[] };
   trades: ColumnTable;
   conventions: string[];
+  survivorship?: string;
   description: string;
 }
 

@@ -217,7 +217,9 @@ export class RunView {
       make("summary", {}, make("span", { class: "truncate" }, ["More figures", ...event.conventions.map(sentenceless)].join(" · "))),
       more.length ? figureList(more) : "",
       make("ul", {}, ...event.conventions.map((line) => make("li", {}, line))));
-    const head = make("div", { class: "backtest__head" }, make("h2", {}, event.strategy), badge, make("span", { class: "muted small" }, event.verified_text));
+    const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
+    const head = make("div", { class: "backtest__head" }, make("h2", {}, event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
+      event.survivorship ? make("span", { class: "muted small" }, event.survivorship) : "");
     const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}` }, head, figures);
     if (event.trades.total === 0) block.append(noTrades());
     block.append(conventions);

@@ -317,3 +317,11 @@ def test_pandas_index_is_read_as_the_dates():
     frame.to_parquet(sink)
     table = read(sink.getvalue())
     assert (table.names, str(table.moments[0])[:10]) == (["close"], "2024-01-02")
+
+
+def test_news_are_dated_by_their_publication_which_stays_beside_a_date_of_their_own():
+    alone = read("id,published,headline\na,2024-03-01 16:05,Profit doubles\nb,2024-03-04 08:00,New chief\n", zone="UTC")
+    assert preview(alone)["names"] == ["date", "id", "headline"]
+    both = read("date,published,headline\n2024-03-01,2024-03-01 16:05,Up\n2024-03-04,2024-03-05 08:00,Down\n")
+    assert preview(both)["names"] == ["date", "published", "headline"]
+    assert preview(both)["rows"][0] == ["2024-03-01", "2024-03-01 16:05", "Up"]

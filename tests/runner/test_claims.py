@@ -251,3 +251,14 @@ def test_a_claim_by_the_second_version_of_the_rules_is_verified_too(claim):
     checked = check_claim(claim, STORE)
     assert checked.verified and checked.conventions["lines"] == Usual().lines()
     assert Usual().lines() != BacktestingPy().lines()
+
+
+def test_a_claim_says_how_its_instruments_were_chosen(claim):
+    said = check_claim(claim, STORE).conventions["survivorship"]
+    assert said.startswith("Survivorship not controlled; chosen with hindsight: IBM (five well-known survivors")
+    claim["instruments"] += [{"symbol": "MINE", "series": None, "object": None, "adjust": None}]
+    assert "unknown how it was chosen: MINE." in page_event(check_claim(claim, STORE))["survivorship"]
+    entries = starter.build(STORE).series
+    free = next(entry for entry in entries if entry["survivorship"].startswith("free"))
+    claim["instruments"] = [{"symbol": free["symbol"], "series": free["id"], "object": free["object"], "adjust": None}]
+    assert page_event(check_claim(claim, STORE))["survivorship"] == ""

@@ -98,6 +98,10 @@ def test_a_universe_has_members_by_date_and_warns_of_hindsight(data):
     assert leaver in data.universe("synth/us500", left)
     assert leaver not in data.universe("synth/us500", left + pd.Timedelta(days=1))
     assert data.prices(leaver).index[-1] == left  # its prices are kept
+    joiner = stays.index[stays["entered"].notna()][-1]
+    entered = stays.loc[joiner, "entered"]
+    assert joiner not in data.universe("synth/us500", entered - pd.Timedelta(days=1))
+    assert joiner in data.universe("synth/us500", entered)
     with pytest.warns(data.SurvivorshipWarning, match=r"sp500_20 was chosen with hindsight"):
         names = data.universe("starter/sp500_20", "2010-01-04")
     assert "GE" in names and "starter/panel/sp500_20/AAPL" in names  # AAPL alone is the one with unadjusted bars

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from qfp import objects
+from qfp import channel, objects
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +34,8 @@ __all__ = [
     "dataset",
     "universe",
     "members",
+    "as_of",
+    "latest_at",
     "curve",
     "factors",
     "snapshot",
@@ -204,7 +206,7 @@ def actions(symbol: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    entry = _find(symbol, fetch="prices")
+    entry = _read(_find(symbol, fetch="prices"))
     if not entry["actions"]:
         return pd.DataFrame({"split": [], "dividend": []}, index=pd.DatetimeIndex([], name="date"), dtype="float64")
     columns = objects.read(_folder_of(entry), entry["actions"])
@@ -219,7 +221,7 @@ def series(name: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     Returns a DataFrame indexed by date; `attrs` names symbol, series, object, unit and snapshot. Raises
     UnknownSymbol or NoData.
     """
-    entry = _find(name, fetch="series")
+    entry = _read(_find(name, fetch="series"))
     frame = _between(_stored(entry), entry, start, end)
     frame.attrs = {**_origin(entry), "unit": entry["unit"]}
     return frame
@@ -240,7 +242,7 @@ def dataset(name: str, version: int | None = None) -> pd.DataFrame:
     entry = _catalogue().by_name.get(wanted.strip().casefold()) if isinstance(name, str) else None
     if entry is None or entry["kind"] != "dataset":
         raise _not_yours(wanted)
-    frame = _stored(entry).copy(deep=False)
+    frame = _stored(_read(entry)).copy(deep=False)
     frame.attrs = {**_origin(entry), "unit": entry["unit"]}
     return frame
 
@@ -295,6 +297,63 @@ def members(name: str) -> pd.DataFrame:
 
     frame = pd.DataFrame(_universe(name)["members"], columns=["symbol", "series", "entered", "left"])
     return frame.assign(entered=pd.to_datetime(frame["entered"]), left=pd.to_datetime(frame["left"]))
+
+
+def as_of(items: pd.DataFrame | str, moment: Day, *, published: str | None = None, item: str | None = None) -> Any:
+    """What was known at a moment: news, filings, forecasts, figures that were revised later.
+
+    items: a table, or the name of one: "mine/headlines" (data.dataset), "GDP@first" (data.series).
+    moment: of the decision. Without a zone it is UTC, and a day without a time means its beginning, so that nothing
+      that came during the day is known yet.
+    published: the column that says when each row became public; None for the first of published, published_at, known,
+      known_at, available_at, or else the dates of the table itself. A time without a zone is UTC. A column of
+      days without times says nothing about the hour, so its rows are known from the end of that day.
+    item: the column that names an item, where an edited one comes again as another row. Of each item only
+      the row that was the newest at the moment is given: before the edit, its text as it was first seen.
+
+    Returns the rows published at or before the moment, oldest first, with their moment of publication as the column
+    `known_at` (UTC); no rows when there were none. Raises DataError for a column that is not there or holds no times,
+    and for a moment that is none.
+    """
+    from qfp import publication
+
+    table = publication.dated(_items(items), published)
+    return publication.newest(table.loc[table["known_at"] <= publication.instant(moment)], _column(table, item))
+
+
+def latest_at(moments: Any, items: pd.DataFrame | str, *, published: str | None = None) -> pd.DataFrame:
+    """The newest item that was known at each of several moments, to set beside bars.
+
+    moments: such as bars.index of data.prices(); read like the moment of as_of(), so beside daily bars
+      stands what was public before their day began. Add pd.Timedelta(hours=21) for a decision at that hour in UTC.
+    items, published: as for as_of().
+
+    Returns a DataFrame with the columns of the items and `known_at`, indexed by the moments; missing where nothing was
+    known yet. Raises DataError as as_of() does.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from qfp import publication
+
+    table = publication.dated(_items(items), published)
+    wanted = publication.instants(moments)
+    places = np.searchsorted(table["known_at"].to_numpy(), wanted.to_numpy(), side="right") - 1
+    found = table.reset_index(drop=True).reindex(places)
+    return found.set_axis(pd.Index(moments), axis=0)
+
+
+def _items(items: pd.DataFrame | str) -> pd.DataFrame:
+    if not isinstance(items, str):
+        return items
+    entry = _find(items)
+    return dataset(items) if entry["kind"] == "dataset" else series(items)
+
+
+def _column(table: pd.DataFrame, name: str | None) -> str | None:
+    if name is not None and name not in table.columns:
+        raise DataError(f"There is no column {name!r}; there are {_in_words([str(each) for each in table.columns])}.")
+    return name
 
 
 def curve(name: str = "ust", start: Day = None, end: Day = None) -> pd.DataFrame:
@@ -373,6 +432,7 @@ class _Catalogue:
         # Where the objects of series lie that were fetched for this program, and for which days they were.
         self.folders: dict[str, Path] = {}
         self.days: dict[str, tuple[str | None, str | None]] = {}
+        self.told: set[str] = set()  # of what was read
         # Frames that lie on mapped files: series as they are stored, and with their actions, by id; those of universes,
         # with the place of each series; and labels of columns, which pandas is slow to make.
         self.stored: dict[str, pd.DataFrame] = {}
@@ -533,6 +593,17 @@ def _priced(symbol: str, interval: str | None, start: Day = None, end: Day = Non
             f"{entry['symbol']} comes at the interval {entry['interval']!r}, not {interval!r}; "
             f"ask for it with interval={entry['interval']!r}."
         )
+    return _read(entry)
+
+
+def _read(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry itself. The site is told once of each series that is for this person alone, so that it can keep what
+    the run prints from others.
+    """
+    told = _catalogue().told
+    if entry.get("rights") == "personal" and entry["id"] not in told:
+        told.add(entry["id"])
+        channel.emit({"type": "read", "series": entry["id"]})
     return entry
 
 

@@ -1,0 +1,178 @@
+"""Data that is for one person alone goes into no page, event or file that others get of a public run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import Client
+from qfp import objects
+
+from marketdata import store
+from runner.access import Viewer
+from runner.consumers import RunConsumer
+from runner.execution import execute_next
+from runner.models import Artefact, Project, Run
+from runner.recording import Recording
+from runner.starting import start_run
+from tests.factories import make_project, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine")]
+
+CLOSES = 173.25 + np.arange(40.0) % 7
+SOURCE = """
+from qfp import backtest, data, show
+from qfp.backtesting import Strategy
+
+
+class EveryOther(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        self.position.close() if self.position else self.buy()
+
+
+bars = data.prices("VEND")
+show(backtest(EveryOther, bars, cash=100_000))
+print("the first close was", bars.close.iloc[0])
+open("rows.csv", "w").write(bars.to_csv())
+"""
+
+
+@pytest.fixture
+def ada():
+    user = make_user("ada")
+    dates = np.arange("2024-01-01", "2024-02-10", dtype="datetime64[D]")
+    columns = dict.fromkeys(("open", "high", "low", "close"), CLOSES) | {"volume": np.full(40, 1000.0)}
+    store.add_series([vendors(objects.arrow_bytes(dates, columns))], user=user, created_for="fetch")
+    return user
+
+
+def vendors(content: bytes) -> dict[str, Any]:
+    return {
+        "id": "tiingo/1d/VEND",
+        "symbol": "VEND",
+        "name": "from a vendor",
+        "kind": "equity",
+        "interval": "1d",
+        "adjustment": "raw",
+        "licence": "the vendor's terms",
+        "source": "a vendor",
+        "rights": "personal",
+        "columns": ["open", "high", "low", "close", "volume"],
+        "rows": 40,
+        "first": "2024-01-01",
+        "last": "2024-02-09",
+        "object": store.put_object(content),
+    }
+
+
+def ran(user: Any, source: str) -> Run:
+    project = make_project(user, source=source, visibility=Project.Visibility.PUBLIC)
+    run = start_run(project, Viewer(user), files={"main.py": source})
+    execute_next()
+    run.refresh_from_db()
+    return run
+
+
+def seen_by(client: Client, run: Run) -> dict[str, str]:
+    """All that a browser can get of a run."""
+    addresses = [
+        run.get_absolute_url(),
+        run.events_url,
+        run.project.base_url,
+        f"/r/{run.pk}/manifest.json",
+        "/explore",
+        *(artefact.get_absolute_url() for artefact in Artefact.objects.filter(run=run)),
+    ]
+    answers = [(address, client.get(address)) for address in addresses]
+    return {address: b"".join(answer).decode() if answer.status_code == 200 else "" for address, answer in answers} | {
+        "socket": json.dumps(heard(client, run))
+    }
+
+
+def heard(client: Client, run: Run) -> list[dict[str, Any]]:
+    """What the socket of a run says to this browser."""
+    user = getattr(client, "user", None)
+    said: list[dict[str, Any]] = []
+    scope = {"type": "websocket", "url_route": {"kwargs": {"run": str(run.pk)}}, "query_string": b"", "user": user}
+
+    async def listen() -> None:
+        inbox: asyncio.Queue = asyncio.Queue()
+        inbox.put_nowait({"type": "websocket.connect"})
+        ended = asyncio.Event()
+
+        async def send(message: dict) -> None:
+            said.extend(json.loads(message.get("text") or "{}").get("events", []))
+            if message["type"] == "websocket.close":
+                ended.set()
+                inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
+
+        served = asyncio.create_task(RunConsumer.as_asgi()(scope, inbox.get, send))
+        await asyncio.wait_for(ended.wait(), 20)
+        await asyncio.wait_for(served, 20)
+
+    async_to_sync(listen)()
+    return said
+
+
+def test_others_see_figures_of_a_run_on_private_data_and_none_of_its_rows(ada):
+    run = ran(ada, SOURCE)
+    assert run.status == Run.Status.SUCCEEDED, Recording(run.pk).read()
+    assert run.manifest["data"] == {"snapshot": run.snapshot, "private": ["tiingo/1d/VEND"]}
+    visitor, owner = Client(), Client()
+    owner.force_login(ada)
+    owner.user = ada
+
+    rows = f"{CLOSES[0]:g}"
+    theirs, own = seen_by(visitor, run), seen_by(owner, run)
+    assert [address for address, text in theirs.items() if rows in text] == []
+    assert {"socket", run.events_url} <= {address for address, text in own.items() if rows in text}
+    assert sum("date,open" in text and rows in text for text in own.values()) >= 1, "its owner gets the file"
+    shown = [event for event in json.loads(theirs["socket"]) if event["type"] == "backtest"]
+    assert len(shown) == 1 and shown[0]["figures"] and set(shown[0]["chart"]) == {"dates", "equity", "drawdown"}
+    assert not shown[0]["trades"]["rows"] and shown[0]["trades"]["total"] > 5
+    assert "for its owner alone" in theirs[run.get_absolute_url()] and "EveryOther" in theirs[run.get_absolute_url()]
+    assert "tiingo/1d/VEND" in own[run.get_absolute_url()] and "for you alone" in own[run.get_absolute_url()]
+    assert run.snapshot in theirs[f"/r/{run.pk}/manifest.json"]
+
+
+def test_whoever_takes_the_code_over_gets_none_of_the_bytes(ada):
+    source = "from qfp import data\nprint(data.prices('VEND').close.iloc[0])\n"
+    ours, theirs = ran(ada, source), ran(make_user("ben"), source)
+    assert ours.status == Run.Status.SUCCEEDED and theirs.status == Run.Status.FAILED
+    assert ours.snapshot != theirs.snapshot and "no series 'VEND'" in theirs.message
+    assert Client().get("/data/bars/VEND").status_code == 404
+
+
+def test_an_error_that_quotes_private_data_is_told_to_its_owner_alone(ada):
+    run = ran(ada, "from qfp import data\nraise ValueError(data.prices('VEND').close.iloc[0])\n")
+    assert run.status == Run.Status.FAILED and "173.25" in run.message
+    addresses = run.get_absolute_url(), run.events_url, f"/r/{run.pk}/_status"
+    for address in addresses:
+        page = Client().get(address).content.decode()
+        assert "173.25" not in page and "error may quote" in page, address
+
+
+def test_a_run_that_could_read_private_data_and_did_not_is_shown_once_it_has_ended(ada):
+    run = ran(ada, "from qfp import data\nprint('last close', data.prices('IBM').close.iloc[-1])\n")
+    assert run.manifest["data"]["private"] == []
+    events = Client().get(run.events_url).json()
+    assert events["withheld"] == "" and "last close" in json.dumps(events)
+    Run.objects.filter(pk=run.pk).update(manifest={}, status=Run.Status.RUNNING, finished=None)
+    events = Client().get(run.events_url).json()
+    assert "may read" in events["withheld"] and "last close" not in json.dumps(events)
+
+
+def test_a_backtest_over_shares_of_unknown_choice_says_so_on_every_page(ada):
+    run = ran(ada, SOURCE)
+    for address in (run.get_absolute_url(), run.project.base_url):
+        page = Client().get(address).content.decode()
+        assert "unknown how it was chosen: VEND" in page, address
+    sent = [event for event in Recording(run.pk).read() if event["type"] == "backtest"]
+    assert "Survivorship not controlled" in sent[0]["survivorship"]
