@@ -105,14 +105,16 @@ def want(
         fresh = {"status": Fetch.Status.SUCCEEDED, "finished__gt": timezone.now() - CATALOGUE_REST}
         if (lately := Fetch.objects.filter(**same, **fresh).first()) is not None:
             return lately
-    elif Fetch.objects.filter(user=owner, status__in=UNFINISHED).count() >= UNFINISHED_EACH:
+    waiting = Fetch.objects.filter(user=owner, status__in=UNFINISHED).count()
+    if owner is not None and waiting >= UNFINISHED_EACH:
         raise QuotaExceeded(f"{UNFINISHED_EACH} of your fetches are not finished. Wait for some of them.")
     try:
         with transaction.atomic():
             fetch = Fetch.objects.create(**same, start=start, end=end, run=run, progress="Waits for its turn.")
     except IntegrityError:  # somebody was first, in this very moment
         return Fetch.objects.get(**same, status__in=UNFINISHED)
-    transaction.on_commit(lambda: send(fetch.pk))
+    # Nobody waits behind another's many: who has none unfinished goes before those that have.
+    transaction.on_commit(lambda: send(fetch.pk, at_front=owner is not None and not waiting))
     return fetch
 
 
@@ -156,11 +158,16 @@ def agreed(user: Any, description: Description, kind: str) -> bool:
     )
 
 
-def send(fetch_id: UUID) -> None:
+def send(fetch_id: UUID, *, at_front: bool = False) -> None:
     """When Redis is away the row stays queued, and the sweep sends the job."""
     try:
         django_rq.get_queue(QUEUE).enqueue(
-            "marketdata.jobs.fetch", str(fetch_id), job_timeout=JOB_SECONDS, result_ttl=0, failure_ttl=24 * 3600
+            "marketdata.jobs.fetch",
+            str(fetch_id),
+            job_timeout=JOB_SECONDS,
+            result_ttl=0,
+            failure_ttl=24 * 3600,
+            at_front=at_front,
         )
     except redis.RedisError as error:
         logger.warning("a fetch was not sent yet (%s)", type(error).__name__)

@@ -201,7 +201,7 @@ def _send(upload: Upload) -> None:
     """Wake a worker once the row is written."""
     key = str(upload.pk)
     transaction.on_commit(
-        lambda: django_rq.get_queue("fetch").enqueue(
+        lambda: django_rq.get_queue("uploads").enqueue(
             "marketdata.uploads.process", key, job_timeout=JOB_SECONDS, result_ttl=60
         )
     )

@@ -37,8 +37,8 @@ def engine_command(queue: str = "runs") -> list[str]:
 def worker_command(*queues: str) -> list[str]:
     """An RQ worker; all its queues must have the same serializer."""
     serializer = settings.RQ_QUEUES[queues[0]]["SERIALIZER"]
-    # Runs and fetches are waited for; the house-keeping is not.
-    awaited = {*settings.RUN_QUEUES, "fetch"} & set(queues)
+    # Runs, uploads and fetches are waited for; the house-keeping is not.
+    awaited = {*settings.RUN_QUEUES, "uploads", "fetch"} & set(queues)
     kind = ("--worker-class", "runner.workers.ReadyWorker") if awaited else ()
     return [sys.executable, "manage.py", "rqworker", *queues, *kind, "--serializer", serializer, "--verbosity", "0"]
 

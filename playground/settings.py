@@ -198,8 +198,8 @@ CHANNEL_LAYERS = {
     }
 }
 
-# Jobs: the queues of runs hold what users start, "parallel" the chunks that qfp.pmap hands to further boxes, "fetch"
-# data on its way in, "default" the house-keeping that the scheduler orders
+# Jobs: the queues of runs hold what users start, "parallel" the chunks that qfp.pmap hands to further boxes, "uploads"
+# the files that people send, "fetch" what providers are asked for, "default" the house-keeping that the scheduler orders
 
 RQ_QUEUES = {
     name: {
@@ -212,6 +212,7 @@ RQ_QUEUES = {
     }
     for name, timeout_seconds in (
         *((name, 2 * 3600) for name in (*RUN_QUEUES, f"host-{SANDBOX_HOST}", "parallel")),
+        ("uploads", 300),
         ("fetch", 300),
         ("default", 1800),
     )

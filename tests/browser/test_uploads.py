@@ -23,9 +23,9 @@ SOURCE = 'from qfp import data\n\ntable = data.dataset("mine/xetra")\nprint("las
 
 @pytest.fixture
 def reader(services: Any, django_db_setup: None) -> Iterator[Any]:
-    """A worker of the queue "fetch", where files that were sent are read."""
-    process = _launch("reader", processes.worker_command("fetch"))
-    redis = django_rq.get_connection("fetch")
+    """A worker of the queue where files that were sent are read."""
+    process = _launch("reader", processes.worker_command("uploads"))
+    redis = django_rq.get_connection("uploads")
     _wait("reader", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
     yield process
     _end(process)

@@ -176,6 +176,7 @@ def test_the_same_series_is_fetched_once_at_a_time_for_each_person(with_key, giv
     first = fetching.want(with_key, "tiingo", "AAPL")
     assert fetching.want(with_key, "tiingo", " aapl ") == first
     bob = make_user()
+    bob = make_user()
     give_key(bob, "tiingo", GOOD)
     assert fetching.want(bob, "tiingo", "AAPL") != first
     fetching.perform(str(first.pk))
@@ -286,6 +287,18 @@ def test_a_program_gets_the_errors_by_the_names_that_fetches_keep():
 
 
 # Workers
+
+
+def test_nobody_waits_behind_the_many_fetches_of_another(
+    with_key, give_key, stand_ins, django_capture_on_commit_callbacks
+):
+    bob = make_user()
+    give_key(bob, "tiingo", GOOD)
+    with django_capture_on_commit_callbacks(execute=True):
+        many = [fetching.want(with_key, "tiingo", symbol) for symbol in ("AAA", "BBB", "CCC")]
+        one = fetching.want(bob, "tiingo", "DDD")
+    order = [job.args[0] for job in django_rq.get_queue("fetch").jobs]
+    assert order.index(str(one.pk)) < order.index(str(many[1].pk)) < order.index(str(many[2].pk))
 
 
 def test_a_fetch_whose_worker_was_lost_ends_and_one_that_was_forgotten_is_sent_again(

@@ -196,7 +196,7 @@ class Command(BaseCommand):
             self._wait_for_the_rest()
             # Nobody fetches before having seen a page: the first Run has the machine until then.
             for number in range(1, settings.FETCH_WORKERS + 1):
-                self._launch(Program(f"fetcher {number}", processes.worker_command("fetch")))
+                self._launch(Program(f"fetcher {number}", processes.worker_command("uploads", "fetch")))
         self.stdout.write(f"\n  {settings.SITE_URL}\n\nCtrl-C stops everything.")
         self.stdout.flush()
 
