@@ -199,7 +199,7 @@ CHANNEL_LAYERS = {
 }
 
 # Jobs: the queues of runs hold what users start, "parallel" the chunks that qfp.pmap hands to further boxes, "uploads"
-# the files that people send, "fetch" what providers are asked for, "default" the house-keeping that the scheduler orders
+# the files that people send, "fetch" what providers are asked for, "default" the scheduler's house-keeping
 
 RQ_QUEUES = {
     name: {
