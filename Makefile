@@ -22,7 +22,7 @@ setup-tests:
 
 # Two processes share the files; ARGS="tests/runner -k flood" runs some of them, in one.
 test: setup-tests
-	@exec $(SITE) -m pytest $(or $(ARGS),-n 2 --dist loadgroup --no-loadscope-reorder)
+	@exec $(SITE) -m pytest $(or $(ARGS),-n 2)
 
 bench: setup-tests
 	@exec $(SITE) -m tests.benchmarks

@@ -104,13 +104,27 @@ def pytest_configure(config: pytest.Config) -> None:
     django.setup()
 
 
-@pytest.hookimpl(tryfirst=True)
+# Their traps for hostile programs have names that a machine has once, so one process runs them.
+TRAPPING = ("tests/sandbox/test_corpus.py", "tests/sandbox/test_docker.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file stays together, and files are begun in their order: those with a browser are the last."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "traps" if file in TRAPPING else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The traps that watch this machine have fixed names, so one process has them; otherwise a file stays together.
-    trapping = {item.path for item in items if "host" in getattr(item, "fixturenames", ())}
     for item in items:
-        in_browser = " in a browser" * ("browser" in getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("traps" if item.path in trapping else f"{item.path}{in_browser}"))
         marker = item.get_closest_marker("django_db")
         fixtures = set(getattr(item, "fixturenames", ()))
         if (marker and marker.kwargs.get("transaction")) or fixtures & {"transactional_db", "live_site"}:

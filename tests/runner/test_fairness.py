@@ -134,7 +134,8 @@ def test_everybodys_runs_end_once_and_a_late_single_run_is_not_kept_waiting(work
         for person in people:
             person.refresh_from_db()
             project = make_project(person)
-            runs += [start(project, f"print({number})") for number in range(8)]
+            # Long enough that each has three left when the late one comes.
+            runs += [start(project, f"import time; time.sleep(0.2); print({number})") for number in range(8)]
         late.refresh_from_db()
         single = start(make_project(late), "print('late')")
         wake_a_worker()  # delivered twice
