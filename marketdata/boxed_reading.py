@@ -91,7 +91,12 @@ def read_in_a_box(content: Path, choices: dict[str, Any], *, owner: str, name: s
 def _give_piece(box: Box, event: dict[str, Any], file: Any) -> None:
     body = event["body"] if isinstance(event["body"], dict) else {}
     offset, length = body.get("offset"), body.get("length")
-    if event["what"] != "file" or not isinstance(offset, int) or not isinstance(length, int) or offset < 0:
+    if (
+        event["what"] != "file"
+        or not isinstance(offset, int)
+        or not isinstance(length, int)
+        or not 0 <= offset < 1 << 40
+    ):
         box.answer(event["id"], {"error": "Only pieces of the file are answered."})
         return
     file.seek(offset)

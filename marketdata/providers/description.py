@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from marketdata.providers.connection import Connection
 
 RAW = "raw"
+LARGEST_SPLIT = 1_000_000  # prices that are multiplied by more are of no use, and soon no numbers any more
 BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
@@ -147,7 +148,9 @@ def within(bars: Bars, question: Question, provider: str) -> Bars:
 
 
 def actions_of(dates: np.ndarray, split: np.ndarray, dividend: np.ndarray) -> Actions | None:
-    """The days on which something happened; None where nothing did."""
+    """The days on which something happened; None where nothing did. Raises BadResponse for a split that never was."""
+    if not np.all((split > 1 / LARGEST_SPLIT) & (split < LARGEST_SPLIT)):
+        raise BadResponse(f"The answer has a split beyond {LARGEST_SPLIT:,} for 1, so nothing of it was kept.")
     some = (split != 1) | (dividend != 0)
     return Actions(dates[some], split[some], dividend[some]) if some.any() else None
 

@@ -13,6 +13,7 @@ import pytest
 from marketdata import providers
 from marketdata.providers import Question
 from marketdata.providers.connection import LARGEST_ANSWER, Connection
+from marketdata.providers.description import actions_of
 from marketdata.providers.errors import (
     BadResponse,
     NoData,
@@ -155,6 +156,13 @@ def test_time_out_and_own_fault_are_told_without_the_key(stand_ins, name):
         ask(name, seconds=0.2)
     assert GOOD not in f"{refusal.value!r} {refusal.value.__cause__!r} {refusal.getrepr()}".replace(f"'{GOOD}'", "")
     assert refusal.value.__suppress_context__
+
+
+@pytest.mark.parametrize("factor", [1e-320, 0.0, 1e300])
+def test_split_that_never_was_is_refused(factor):
+    days = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[us]")
+    with pytest.raises(BadResponse, match="nothing of it was kept"):
+        actions_of(days, np.array([1.0, factor]), np.zeros(2))
 
 
 def test_redirects_are_not_followed_and_great_answers_are_cut_off(stand_ins):
