@@ -12,6 +12,7 @@ urlpatterns = [
     path("data/universes", views.universe_list, name="universes"),
     path("data/universes/<path:name>", views.universe, name="universe"),
     path("data/instruments/<path:name>", views.instrument, name="instrument"),
+    path("data/remove/<path:name>", views.remove, name="remove"),
     path("data/bars/<path:name>", views.bars, name="bars"),
     path("data/csv/<path:name>", views.download, name="download"),
     *provider_urls.urlpatterns,

@@ -9,14 +9,15 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
-from marketdata import browsing, charts, fetching, figures, universes
+from marketdata import browsing, charts, fetching, figures, store, universes
 from marketdata.browsing import Entry, View, view_of
 from marketdata.comparing import DEFINITIONS, MOST_SERIES, Comparison, NotComparable, compare
 from marketdata.exporting import Download, safe_cell
@@ -140,9 +141,26 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
         "could_give": [p for p in browsing.providers_for(entry) if states[p.name].enabled],
         "program": program_for([entry], view),
         "uploaded": browsing.is_upload(entry),
+        "removable": removable(view, entry),
         "adjustment": figures.adjustment_in_words(entry),
     }
     return render(request, "marketdata/instrument.html", context)
+
+
+def removable(view: View, entry: Entry) -> bool:
+    """Whether its owner may take it away here. Datasets have a page of their own for that."""
+    return entry["id"] in view.own and not browsing.is_upload(entry)
+
+
+@require_POST
+def remove(request: HttpRequest, name: str) -> HttpResponse:
+    """Take a fetched series out of what this person's new runs read."""
+    view, entry = the_entry(request, name)
+    if not removable(view, entry):
+        raise Http404(f"{name[:120]!r} is not yours to remove.")
+    store.remove_series([entry["id"]], user=request.user)
+    messages.success(request, f"{entry['symbol']} is removed. Runs that read it keep what they read.")
+    return redirect("marketdata:catalogue")
 
 
 def _choices(request: HttpRequest, name: str, options: Sequence[tuple[str, str]], chosen: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+from django.conf import settings
 from django.urls import reverse
 from qfp import metrics, objects
 
@@ -275,6 +276,19 @@ def test_a_vendors_data_is_not_handed_out_as_a_file_and_ones_own_is(owner_client
     assert refused.status_code == 403 and b"terms" in refused.content
     assert "/data/csv/" not in text_of(owner_client.get("/data/instruments/SECRETCO"))
     assert owner_client.get("/data/csv/MYOWN").status_code == 200
+
+
+def test_its_owner_removes_a_fetched_series_and_nobody_else_can(client, owner):
+    before = store.current_snapshot_id(owner)
+    assert client.post("/data/remove/SECRETCO").status_code == 404
+    client.force_login(owner, backend="accounts.backends.AccountBackend")
+    assert "/data/remove/" not in text_of(client.get("/data/instruments/AAPL"))
+    assert client.post("/data/remove/AAPL").status_code == 404
+    assert client.post("/data/remove/mine/own-prices@1").status_code == 404  # datasets have a page of their own
+    assert "/data/remove/SECRETCO" in text_of(client.get("/data/instruments/SECRETCO"))
+    assert client.post("/data/remove/SECRETCO", follow=True).status_code == 200
+    assert client.get("/data/instruments/SECRETCO").status_code == 404
+    assert (settings.STORE_DIR / "snapshots" / before / "manifest.json").is_file()
 
 
 # Several series -------------------------------------------------------------------------------------------------
