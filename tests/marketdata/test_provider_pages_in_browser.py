@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import expect
 
@@ -12,18 +9,8 @@ from tests.accounts.people import PASSWORD, make_account
 from tests.providers.server import GOOD
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _worker_with_the_way_out(_way_out) -> Iterator[None]:
-    """Set before the worker of this file starts, which fetches as well as runs."""
-    before = dict(os.environ)
-    os.environ |= _way_out[1]
-    yield
-    os.environ.clear()
-    os.environ |= before
-
-
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_enter_a_key_and_fetch_a_series_with_it(open_page, live_site, stand_ins, width, scheme):
+def test_enter_a_key_and_fetch_a_series_with_it(open_page, live_site, stand_ins, fetcher, width, scheme):
     make_account("alice")
     page = open_page(width=width, color_scheme=scheme)
 
