@@ -1,13 +1,13 @@
 """What may a running program have of data that is not in its snapshot? Read Broker.answer().
 
-A program asks by name; whose data and whose key it is comes from the run, never from what the program says. Nothing
-here waits for long: the program asks again until there is an answer, so that it can be stopped meanwhile. What it gets
+A program asks by name; whose data and whose key it is comes from the run, never from what the program says. The
+fetch itself is done by workers of its queue, which alone open keys and have a way out. Nothing here waits for long: the
+program asks again until there is an answer, so that it can be stopped meanwhile. What it gets
 becomes part of the snapshot of its run, so that the same run can be made again when no provider answers any more.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -19,7 +19,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connections
 from qfp import objects
 
 from marketdata import fetching, providers, store
@@ -35,11 +34,8 @@ from marketdata.providers.errors import (
     UnknownSymbol,
 )
 
-logger = logging.getLogger(__name__)
-
 LOOK_SECONDS = 2.0  # the program is answered at least so often
 PAUSE_SECONDS = 0.1
-HELP_SECONDS = 1.0  # a fetch that no worker has taken by then is done by the one that waits for it
 FETCH_SECONDS = 90.0
 MAX_QUESTIONS = 500  # of a run, for a series
 MAX_PROVIDERS = 3  # asked for one name, where none was named
@@ -77,7 +73,6 @@ class Want:
     left: list[tuple[Description, str]]
     fetch: Fetch | None = None
     began: float = 0.0
-    helped: bool = False
     answer: dict[str, Any] | None = None  # the last one
 
     @property
@@ -202,7 +197,7 @@ class Broker:
                 if want.left:
                     continue
                 raise
-            want.began, want.helped = time.monotonic(), False
+            want.began = time.monotonic()
             return
 
     def _look(self, want: Want) -> dict[str, Any]:
@@ -229,9 +224,6 @@ class Broker:
                     f"{providers.find(fetch.provider).title} has not given {fetch.symbol} within {FETCH_SECONDS:.0f} "
                     "s. It may still come: look under Data, then run again."
                 )
-            if fetch.status == Fetch.Status.QUEUED and now - want.began > HELP_SECONDS and not want.helped:
-                want.helped = True
-                threading.Thread(target=_in_a_thread, args=(str(fetch.pk),), daemon=True).start()
             if now > until:
                 return {"text": f"{fetch.symbol}: {fetch.progress}"}
             time.sleep(PAUSE_SECONDS)
@@ -284,12 +276,3 @@ def _day(value: Any) -> date | None:
         return date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-
-
-def _in_a_thread(fetch: str) -> None:
-    try:
-        fetching.perform(fetch)
-    except Exception:
-        logger.exception("fetch %s", fetch)
-    finally:
-        connections.close_all()  # of this thread

@@ -62,16 +62,21 @@ def give_key() -> Any:
     return give
 
 
-@pytest.fixture
-def fetcher(stand_ins: StandIns, services: Any, django_db_setup: None) -> Iterator[Any]:
-    """A worker of the queue "fetch" as the site starts it."""
+@pytest.fixture(scope="module")
+def fetcher(_way_out: tuple[StandIns, dict[str, str]], services: Any, django_db_setup: None) -> Iterator[Any]:
+    """A worker of the queue "fetch" as the site starts it, with the way out."""
     import django_rq
     from rq import Worker
 
     from playground import processes
     from tests.conftest import _end, _launch, _wait
 
-    process = _launch("fetcher", processes.worker_command("fetch"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("https_proxy", "NO_PROXY", "no_proxy"):
+            patch.delenv(name, raising=False)
+        for name, value in _way_out[1].items():
+            patch.setenv(name, value)
+        process = _launch("fetcher", processes.worker_command("fetch"))
     redis = django_rq.get_connection("fetch")
     _wait("fetcher", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
     yield process

@@ -11,12 +11,13 @@ import sys
 import pandas as pd
 import pytest
 
-from marketdata import fetching, store
+from marketdata import store
 from marketdata.models import Provider, ProviderAgreement
 from runner.execution import execute_next
 from runner.models import Run
 from runner.recording import Recording
 from tests.factories import make_project, make_run
+from tests.marketdata.fetches import fetch_now
 from tests.providers.histories import history
 from tests.providers.server import GOOD
 
@@ -78,7 +79,7 @@ def printed(user, source: str) -> list[str]:
 
 
 @pytest.fixture
-def with_yahoo(alice, stand_ins):
+def with_yahoo(alice, stand_ins, fetcher):
     Provider.objects.update_or_create(name="yahoo", defaults={"enabled": True})
     ProviderAgreement.objects.create(user=alice, provider="yahoo", kind="consent", terms="read")
     return alice
@@ -86,8 +87,7 @@ def with_yahoo(alice, stand_ins):
 
 def test_its_frames_are_those_of_the_real_client(engine, with_yahoo, tmp_path):
     for symbol in ("AAPL", "MSFT"):  # else they would be the catalogue's
-        fetch = fetching.want(with_yahoo, "yahoo", symbol)
-        fetching.perform(str(fetch.pk))
+        fetch_now(with_yahoo, "yahoo", symbol)
     days = history("AAPL").days
     span = str(days[130]), str(days[330])
     source = IN_A_BOX.replace("SPAN", repr(span)).replace("SHAPES", repr(SHAPES))
@@ -131,7 +131,7 @@ print("hash", data.snapshot())
 
 
 def test_fred_and_fama_french_come_from_the_store_and_the_run_is_made_again_without_fred(
-    engine, alice, give_key, stand_ins
+    engine, alice, give_key, stand_ins, fetcher
 ):
     give_key(alice, "fred", GOOD)
     lines = printed(alice, FRED_AND_FRENCH)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +12,7 @@ from tests.factories import make_project
 from tests.providers.histories import history
 from tests.providers.server import GOOD
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("worker")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("worker", "fetcher")]
 
 FILE = """# %% Fetches
 from qfp import data
@@ -23,16 +21,6 @@ print(len(data.prices("NEWCO")))
 # %% Reads
 print(data.prices("NEWCO", adjust=None)["close"].iloc[-1], data.snapshot())
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _worker_with_the_way_out(_way_out) -> Iterator[None]:
-    """Set before the worker of this file starts, which does a fetch that no other worker takes."""
-    before = dict(os.environ)
-    os.environ |= _way_out[1]
-    yield
-    os.environ.clear()
-    os.environ |= before
 
 
 def printed(run: Run) -> str:

@@ -14,13 +14,14 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from marketdata import fetching, store
+from marketdata import store
 from marketdata.broker import Broker
 from marketdata.models import CredentialUse, Fetch
 from runner.execution import execute_next
 from runner.models import Run
 from runner.recording import Recording
 from tests.factories import make_finished_run, make_project, make_run, make_user
+from tests.marketdata.fetches import fetch_now
 from tests.providers.histories import history
 from tests.providers.server import GOOD, Reply
 
@@ -115,7 +116,7 @@ def finished(run: Run) -> tuple[Run, str]:
 
 
 @pytest.fixture
-def with_key(alice, give_key, stand_ins):
+def with_key(alice, give_key, stand_ins, fetcher):
     give_key(alice, "tiingo", GOOD)
     return alice
 
@@ -176,9 +177,7 @@ def test_a_name_that_the_provider_does_not_know_is_told_with_its_nearest(engine,
 def test_forged_and_endless_questions_are_refused(engine, with_key, give_key):
     bob = make_user("bob")
     give_key(bob, "tiingo", GOOD)
-    of_bob = fetching.want(bob, "tiingo", "IBM")
-    fetching.perform(str(of_bob.pk))
-    of_bob.refresh_from_db()
+    of_bob = fetch_now(bob, "tiingo", "IBM")
     with_key.plan.fetches_per_run = 2
     with_key.plan.save()
     _, text = finished(start(with_key, FORGES.replace("DIGEST", of_bob.object_sha256)))
@@ -211,9 +210,7 @@ def test_a_run_that_is_stopped_lets_go_of_its_fetch(engine, with_key, stand_ins)
 
 def test_a_series_whose_symbol_is_taken_changes_nothing_that_the_run_read(with_key):
     pinned = store.current_snapshot_id(with_key)
-    fetch = fetching.want(with_key, "tiingo", "AAPL")
-    fetching.perform(str(fetch.pk))
-    fetch.refresh_from_db()
+    fetch = fetch_now(with_key, "tiingo", "AAPL")
     held = store.read_manifest(settings.STORE_DIR, fetch.snapshot)["series"]
     found = next(entry for entry in held if entry["id"] == "tiingo/1d/AAPL")
     snapshot, entry = store.extend(pinned, found, user=with_key)
@@ -224,8 +221,7 @@ def test_a_series_whose_symbol_is_taken_changes_nothing_that_the_run_read(with_k
 
 
 def test_run_again_shows_first_what_changed_and_reads_the_same_or_the_latest(with_key, client, stand_ins):
-    fetch = fetching.want(with_key, "tiingo", "NEWCO")
-    fetching.perform(str(fetch.pk))
+    fetch_now(with_key, "tiingo", "NEWCO")
     run = make_finished_run(make_project(owner=with_key), snapshot=store.current_snapshot_id(with_key), params={"n": 3})
     client.force_login(with_key, backend="accounts.backends.AccountBackend")
     address = f"{run.get_absolute_url()}/again"
@@ -233,8 +229,7 @@ def test_run_again_shows_first_what_changed_and_reads_the_same_or_the_latest(wit
     assert "Nothing: both ways read the same bytes." in client.get(address).content.decode()
 
     stand_ins.shift = 1.01
-    fetch = fetching.want(with_key, "tiingo", "NEWCO")
-    fetching.perform(str(fetch.pk))
+    fetch_now(with_key, "tiingo", "NEWCO")
     page = client.get(address).content.decode()
     row = page[page.index("tiingo/1d/NEWCO") :].partition("</tr>")[0]
     assert str(history("NEWCO").days[0]) in row and "400 rows" in row and page.count("<code>tiingo") == 1
@@ -249,7 +244,7 @@ def test_run_again_shows_first_what_changed_and_reads_the_same_or_the_latest(wit
     assert client.get(address).status_code == 404 and client.post(address, {"data": "same"}).status_code == 404
 
 
-def test_a_guest_gets_what_needs_no_key_and_may_be_passed_on(stand_ins, db):
+def test_a_guest_gets_what_needs_no_key_and_may_be_passed_on(stand_ins, fetcher, db):
     pinned: list[str] = []
     broker = Broker(None, uuid.uuid4(), store.current_snapshot_id() or "", 5, pinned.append)
     refused = broker.answer({"do": "want", "name": "NEWCO", "what": "prices", "interval": "1d"})["problem"]
