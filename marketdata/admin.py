@@ -12,17 +12,7 @@ from django.utils.html import format_html
 
 from marketdata import provider_admin, quality_admin, refresh  # noqa: F401  they register their own
 from marketdata.models import Instrument, Series, Snapshot
-
-
-class ReadOnly(admin.ModelAdmin):
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from marketdata.provider_admin import NothingByHand
 
 
 @admin.register(Instrument)
@@ -43,7 +33,7 @@ class InstrumentAdmin(admin.ModelAdmin):
 
 
 @admin.register(Series)
-class SeriesAdmin(ReadOnly):
+class SeriesAdmin(NothingByHand):
     list_display = [
         "series_id",
         "instrument",
@@ -73,7 +63,7 @@ class SeriesAdmin(ReadOnly):
 
 
 @admin.register(Snapshot)
-class SnapshotAdmin(ReadOnly):
+class SnapshotAdmin(NothingByHand):
     list_display = ["id", "created_for", "created", "is_current", "number_of_series"]
     list_filter = ["is_current", "created_for"]
     search_fields = ["id"]

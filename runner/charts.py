@@ -12,6 +12,7 @@ import numpy as np
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from marketdata.charts import round_ticks, short_number
 from runner.figures import thinned
 from runner.models import Backtest
 
@@ -43,7 +44,7 @@ def equity_svg(
     lower_height = plot_height * DRAWDOWN_SHARE
 
     low, high = min(values), max(values)
-    ticks = _ticks(low, high)
+    ticks = round_ticks(low, high)
     low, high = min(low, ticks[0]), max(high, ticks[-1])
     deepest = min(below) or -0.01
 
@@ -62,7 +63,7 @@ def equity_svg(
     grid = format_html_join(
         "",
         '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text class="tick" x="{3}" y="{4}">{5}</text>',
-        ((LEFT, right, f"{y(t):.1f}", right + 8, f"{y(t) + 4:.1f}", _short(t)) for t in ticks),
+        ((LEFT, right, f"{y(t):.1f}", right + 8, f"{y(t) + 4:.1f}", short_number(t)) for t in ticks),
     )
     years = format_html_join(
         "",
@@ -110,27 +111,8 @@ def _sentence(points: Sequence[tuple[str, float]], deepest: float) -> str:
     )
 
 
-def _ticks(low: float, high: float, wanted: int = 4) -> list[float]:
-    """Round numbers inside [low, high], about `wanted` of them."""
-    span = (high - low) or abs(high) or 1.0
-    rough = span / wanted
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
-    first = math.ceil(low / step)
-    found = [step * number for number in range(first, math.floor(high / step) + 1)]
-    return found or [low, high]
-
-
 def _years(dates: Sequence[str], most: int = 8) -> list[tuple[int, str]]:
     """(index, label) of the first bar of some years, evenly thinned."""
     starts = [(index, dates[index][:4]) for index in range(1, len(dates)) if dates[index][:4] != dates[index - 1][:4]]
     every = max(1, math.ceil(len(starts) / most))
     return starts[::every]
-
-
-def _short(value: float) -> str:
-    """12 500 -> 12.5k, as axis labels have little room."""
-    for size, suffix in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.4g}{suffix}"
-    return f"{value:.4g}"

@@ -15,6 +15,7 @@ import rq
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import Plan
 from marketdata.store import current_snapshot_id
 from runner import gpu, packages, quotas
 from runner.access import Viewer
@@ -107,9 +108,7 @@ def start_run(
     if on_gpu:
         gpu.check_there_is_one(plan)
     with transaction.atomic():
-        quotas.check_run(viewer, plan, address_hash)
-        if on_gpu:
-            limits["wall_seconds"] = min(limits["wall_seconds"], gpu.check_seconds(viewer, plan))
+        _check(viewer, plan, address_hash, limits, on_gpu)
         revision = project.make_revision(files, author=viewer.user)
         Project.objects.filter(pk=project.pk).update(updated=timezone.now())
         return queue_run(
@@ -133,9 +132,7 @@ def run_again(run: Run, viewer: Viewer, *, snapshot: str, address_hash: str = ""
     if on_gpu:
         gpu.check_there_is_one(plan)
     with transaction.atomic():
-        quotas.check_run(viewer, plan, address_hash)
-        if on_gpu:
-            limits["wall_seconds"] = min(limits["wall_seconds"], gpu.check_seconds(viewer, plan))
+        _check(viewer, plan, address_hash, limits, on_gpu)
         return queue_run(
             run.revision,
             viewer.user,
@@ -147,6 +144,13 @@ def run_again(run: Run, viewer: Viewer, *, snapshot: str, address_hash: str = ""
             lock=run.lock,
             requirements=run.requirements,
         )
+
+
+def _check(viewer: Viewer, plan: Plan, address_hash: str, limits: dict[str, Any], on_gpu: bool) -> None:
+    """Inside the transaction that makes the run. A GPU run gets no more seconds than are left of the day's."""
+    quotas.check_run(viewer, plan, address_hash)
+    if on_gpu:
+        limits["wall_seconds"] = min(limits["wall_seconds"], gpu.check_seconds(viewer, plan))
 
 
 def queue_run(revision: Revision, user: Any, **values: Any) -> Run:
