@@ -195,6 +195,8 @@ def _lock(path: Path) -> Path:
 
 def _make(path: Path) -> None:
     if ProviderCredential.objects.filter(revoked=None).exists():
+        if path.exists():  # another process made it, and used it, since we looked
+            return
         raise KeysUnusable(
             f"{path} is gone, and people's keys were encrypted with what stood in it. Bring it back from a backup; "
             "if there is none, revoke all keys in the administration."
