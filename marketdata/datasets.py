@@ -297,14 +297,15 @@ def original_of(version: DatasetVersion) -> Path | None:
 
 def forget_unshared() -> int:
     """Take from everybody's snapshots what its owner, or an account that is gone, does not share any more."""
-    shared = {f"{each.owner.username}/{each.name}" for each in shared_datasets().select_related("owner")}
+    # By content, not by name: an account may have another name by now, and its readers keep what they chose.
+    shared = set(DatasetVersion.objects.filter(dataset__in=shared_datasets()).values_list("object_sha256", flat=True))
     theirs = Series.objects.filter(
         instrument__kind="dataset", snapshot__is_current=True, snapshot__owner__isnull=False
     ).exclude(series_id__startswith=f"{OWN}/")
     gone = [
         (row.snapshot.owner, row.series_id)
         for row in theirs.select_related("snapshot__owner")
-        if row.series_id.rpartition("@")[0] not in shared
+        if row.object_sha256 not in shared
     ]
     for user, series in gone:
         store.remove_series([series], user=user)

@@ -14,6 +14,9 @@ from django.http import StreamingHttpResponse
 
 # A spreadsheet takes a cell that begins so for a formula; an apostrophe in front makes it text.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_INVISIBLE = " \u00a0\u200b\u200e\u200f\u2060\ufeff"
+# Where the list separator is a semicolon, a spreadsheet cuts a cell of this file there, whatever the quotes.
+_AFTER_CUT = re.compile(r"([;|\t\r\n]\s*)(?=[=+\-@＝＋－＠])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 ROWS_AT_ONCE = 5000
 
@@ -29,7 +32,8 @@ class Download(StreamingHttpResponse):
 
 def safe_cell(value: str) -> str:
     """The text, with an apostrophe before it when a spreadsheet would calculate it. Numbers stay numbers."""
-    if value.lstrip(" ").startswith(_FORMULA) and not _NUMBER.fullmatch(value.strip()):
+    value = _AFTER_CUT.sub(r"\1'", value)
+    if value.lstrip(_INVISIBLE).startswith(_FORMULA) and not _NUMBER.fullmatch(value.strip()):
         return "'" + value
     return value
 

@@ -388,7 +388,7 @@ def _publish(snapshot: str, manifest: dict[str, Any]) -> None:
 
 
 @transaction.atomic
-def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True, owner: Any = None) -> Snapshot:
+def record_snapshot(store: Path, snapshot: str, *, owner: Any = None) -> Snapshot:
     """Write rows for a snapshot that lies in the store. Doing it twice changes nothing.
 
     Rows of series are kept for current snapshots; what an older one holds is in its manifest. Those of somebody's own
@@ -416,7 +416,7 @@ def record_snapshot(store: Path, snapshot: str, *, make_current: bool = True, ow
     )
     Universe.objects.filter(snapshot=row).delete()
     Universe.objects.bulk_create([_universe_row(row, universe) for universe in universes])
-    if make_current and not row.is_current:
+    if not row.is_current:
         before = Snapshot.objects.filter(is_current=True, owner=owner)
         Series.objects.filter(snapshot__in=before).delete()
         Universe.objects.filter(snapshot__in=before).delete()

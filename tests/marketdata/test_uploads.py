@@ -424,6 +424,15 @@ def test_sharing_needs_the_owners_word_and_ends_for_everybody(alice, bob, datase
     assert Client().get("/data/mine/shared/alice/gold/").status_code == 404
 
 
+def test_what_is_shared_stays_with_its_readers_when_its_owner_takes_another_name(alice, bob, dataset):
+    datasets.describe(dataset.dataset, title="", source="", may_be_shared=True, shared=True)
+    datasets.use(bob, dataset.dataset)
+    alice.username = "alice2"
+    alice.save()
+    uploads.sweep_uploads()
+    assert ids_of(bob) == ["alice/gold@1"]
+
+
 def test_what_an_account_that_is_gone_had_shared_is_taken_from_everybody(alice, bob, dataset):
     datasets.describe(dataset.dataset, title="", source="", may_be_shared=True, shared=True)
     datasets.use(bob, dataset.dataset)
@@ -502,9 +511,11 @@ def test_csv_holds_no_cell_that_a_spreadsheet_would_calculate(alice, dataset):
         "2024-01-04,,-3",
         "",
     ]
-    for cell in ("=A1", "+A1", "-A1", "@SUM(A1)", "\tx", "\rx", " =A1", "＝A1", "-1+cmd|' /C calc'!A0"):
+    for cell in ("=A1", "+A1", "-A1", "@SUM(A1)", "\tx", "\rx", " =A1", "＝A1", "-1+cmd|' /C calc'!A0", "\ufeff=A1"):
         assert safe_cell(cell) == "'" + cell
-    assert [safe_cell(cell) for cell in ("-3", "+1.5e3", "a=b", "")] == ["-3", "+1.5e3", "a=b", ""]
+    assert [safe_cell(cell) for cell in ("-3", "+1.5e3", "a=b", "a;b", "")] == ["-3", "+1.5e3", "a=b", "a;b", ""]
+    # Opened where lists are separated by semicolons, the cell is cut there.
+    assert safe_cell("a; =1+1") == "a; '=1+1"
 
 
 def test_original_is_a_download_for_thirty_days(alice, dataset):
