@@ -27,6 +27,7 @@ from runner.figures import chart, describe, figures
 
 MAX_BARS = 200_000
 MAX_FILLS = 100_000
+MAX_ORDERS = 100_000
 MAX_TRADES_STORED = 5_000
 TRADES_SHOWN = 200
 # Box and host add the same numbers in another order.
@@ -62,6 +63,9 @@ class CheckedBacktest:
     engine_version: str
     snapshot: str | None
     fills: list[dict[str, float]]
+    flows: list[dict[str, Any]]
+    orders: list[dict[str, Any]]
+    order_count: int
     trades: list[dict[str, Any]]
     trade_count: int
     dates: list[str]
@@ -162,6 +166,37 @@ def _fills(values: Any, bars: int) -> list[dict[str, float]]:
     if any(later["bar"] < earlier["bar"] for earlier, later in pairwise(fills)):
         raise ClaimRefused("The fills must be in the order of their bars.")
     return fills
+
+
+ORDER_KINDS = ("market", "limit", "stop", "stop-limit", "target")
+OUTCOMES = ("filled", "refused", "cancelled", "waiting")
+
+
+def _orders(values: Any, bars: int, instruments: int) -> list[dict[str, Any]]:
+    """What was decided, oldest first; only what is known here is kept of each."""
+    orders: list[dict[str, Any]] = []
+    for value in _list(values, "The orders", MAX_ORDERS):
+        value = _object(value, "An order")
+        order: dict[str, Any] = {
+            "bar": _whole(value.get("bar"), "An order's bar", 0, bars - 1),
+            "instrument": _whole(value.get("instrument", 0), "An order's instrument", 0, instruments - 1),
+            "size": _number(value.get("size"), "An order's size", -1e12, 1e12),
+        }
+        for name, known in (("kind", ORDER_KINDS), ("outcome", OUTCOMES)):
+            if value.get(name) not in known:
+                raise ClaimRefused(f"An order's {name} is one of {', '.join(known)}.")
+            order[name] = value[name]
+        for name in ("limit", "stop", "sl", "tp"):
+            if value.get(name) is not None:
+                order[name] = _number(value[name], f"An order's {name}", 0, 1e12)
+        if value.get("closes") is True:
+            order["closes"] = True
+        if value.get("reason") is not None:
+            order["reason"] = _text(value["reason"], "An order's reason")
+        orders.append(order)
+    if any(later["bar"] < earlier["bar"] for earlier, later in pairwise(orders)):
+        raise ClaimRefused("The orders must be in the order of the bars that decided.")
+    return orders
 
 
 # Our own bars -----------------------------------------------------------------------------------------------
@@ -271,7 +306,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
     Raises ClaimRefused for a claim that is malformed, too large, or holds impossible values.
     """
     claim = _object(claim, "The claim")
-    if claim.get("version") != 1 or claim["version"] is True:
+    if claim.get("version") != 2:
         raise ClaimRefused("The claim's version is not known here; update qfp.")
     dates, stamps = _moments(claim.get("dates"))
     cash = _number(claim.get("cash"), "cash", 1e-9, 1e15)
@@ -281,6 +316,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
     fills = _fills(claim.get("fills"), len(dates))
     rules = _rules(claim.get("conventions"))
     instruments = _instruments(claim.get("instruments"))
+    orders = _orders(claim.get("orders"), len(dates), len(instruments))
     snapshot = _hash_or_none(claim.get("snapshot"), "snapshot")
     engine = _object(claim.get("engine"), "engine")
 
@@ -323,6 +359,9 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
         engine_version=_text(engine.get("version"), "engine version", 30),
         snapshot=snapshot,
         fills=fills,
+        flows=[],
+        orders=orders,
+        order_count=_whole(claim.get("order_count", len(orders)), "order_count", len(orders), 10**9),
         trades=account.trades[:MAX_TRADES_STORED],
         trade_count=len(account.trades),
         dates=dates,

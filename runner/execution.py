@@ -329,6 +329,8 @@ class Execution:
             engine_version=storable(checked.engine_version)[:30],
             snapshot=checked.snapshot or "",
             fills=checked.fills,
+            flows=checked.flows,
+            orders=storable(checked.orders),
             trades=checked.trades,
             dates=checked.dates,
             equity=checked.equity,

@@ -452,6 +452,8 @@ class Backtest(models.Model):
     engine_version = models.CharField(max_length=30)
     snapshot = models.CharField(max_length=64, blank=True)
     fills = models.JSONField(default=list)
+    flows = models.JSONField(default=list, help_text="Dividends, splits, interest, borrowing fees, delistings, by bar.")
+    orders = models.JSONField(default=list, help_text="What was decided, by the bar that decided, oldest first.")
     trades = models.JSONField(default=list)
     dates = models.JSONField(default=list)
     equity = models.JSONField(default=list)

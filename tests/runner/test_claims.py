@@ -41,7 +41,7 @@ def honest():
                 held += fill["size"]
         equity.append(float(cash + held * closes[bar]))
     return {
-        "version": 1,
+        "version": 2,
         "engine": {"name": "backtesting.py", "version": "0.6.6"},
         "strategy": "Example",
         "params": {"lookback": 60},
@@ -53,6 +53,11 @@ def honest():
         "dates": dates,
         "equity": equity,
         "fills": fills,
+        "flows": [],
+        "orders": [
+            {"bar": 4, "size": 10.0, "kind": "market", "outcome": "filled"},
+            {"bar": 49, "size": -10.0, "kind": "market", "outcome": "filled", "closes": True},
+        ],
         "trades": [],
         "refused_orders": [],
     }
@@ -122,8 +127,21 @@ NAN, INFINITE = math.nan, math.inf
         ([], None),
         ([], []),
         ([], "claim"),
-        (["version"], 2),
+        (["version"], 1),
         (["version"], None),
+        (["orders"], None),
+        (["orders"], [{}] * 200_000),
+        (["orders", 0], "buy"),
+        (["orders", 0, "bar"], BARS),
+        (["orders", 0, "bar"], 50),
+        (["orders", 0, "instrument"], 1),
+        (["orders", 0, "size"], NAN),
+        (["orders", 0, "kind"], "perfect"),
+        (["orders", 0, "kind"], ["market"]),
+        (["orders", 0, "outcome"], {}),
+        (["orders", 0, "limit"], INFINITE),
+        (["orders", 0, "reason"], "x" * 1000),
+        (["order_count"], 1),
         (["cash"], NAN),
         (["cash"], 0),
         (["cash"], "10000"),
@@ -189,7 +207,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(claim, path, value):
 
 
 @pytest.mark.parametrize(
-    "key", ["dates", "cash", "equity", "fills", "conventions", "instruments", "engine", "strategy"]
+    "key", ["dates", "cash", "equity", "fills", "orders", "conventions", "instruments", "engine", "strategy"]
 )
 def test_a_missing_part_is_refused(claim, key):
     del claim[key]

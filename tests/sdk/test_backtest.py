@@ -79,6 +79,37 @@ backtest(InParts, bars, commission=(5, 0))
     assert check_claim(claim, STORE).verified
 
 
+def test_every_order_is_handed_out_with_the_bar_that_decided_it_and_what_became_of_it(in_box_environment):
+    source = (
+        STRATEGY
+        + """
+class Deciding(Strategy):
+    def init(self): pass
+    def next(self):
+        now = len(self.data) - 1
+        if now == 3: self.buy(size=10, sl=1)
+        if now == 5: self.trades[0].sl = 2
+        if now == 6: self.buy(size=10_000)
+        if now == 7: self.buy(size=1, limit=1)
+        if now == 8: self.sell(size=1, stop=1.5, limit=1.4).cancel()
+        if now == 9: self.position.close(.5)
+backtest(Deciding, bars, cash=5_000)
+"""
+    )
+    _, messages = in_box_environment(source)
+    (claim,) = claims_in(messages)
+    assert claim["orders"] == [
+        {"bar": 3, "size": 10, "kind": "market", "outcome": "filled", "sl": 1},
+        {"bar": 5, "size": -10, "kind": "stop", "outcome": "cancelled", "stop": 2, "closes": True},
+        {"bar": 6, "size": 10_000, "kind": "market", "outcome": "refused", "reason": "insufficient margin"},
+        {"bar": 7, "size": 1, "kind": "limit", "outcome": "waiting", "limit": 1},
+        {"bar": 8, "size": -1, "kind": "stop-limit", "outcome": "cancelled", "limit": 1.4, "stop": 1.5},
+        {"bar": 9, "size": -5, "kind": "market", "outcome": "filled", "closes": True},
+    ]
+    checked = check_claim(claim, STORE)
+    assert checked.verified and [order["bar"] for order in checked.orders] == [3, 5, 6, 7, 8, 9]
+
+
 def test_refused_orders_are_said(in_box_environment):
     text, claim = run_claim(in_box_environment, "backtest(BuyOnce, bars, cash=100, units=10)")
     assert "1 order was refused because the account could not pay for it, first on 2010-01-" in text

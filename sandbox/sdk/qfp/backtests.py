@@ -27,7 +27,9 @@ __all__ = ["backtest", "BacktestResult"]
 Commission = float | tuple[float, float] | Callable[[float, float], float]
 
 PRICES = ("Open", "High", "Low", "Close")
+ORDER_COLUMNS = ["bar", "size", "kind", "limit", "stop", "sl", "tp", "closes", "outcome", "reason"]
 MAX_REFUSED_LISTED = 200
+MAX_ORDERS_LISTED = 100_000
 
 
 def backtest(
@@ -103,7 +105,8 @@ class BacktestResult:
     """What came out of a backtest.
 
     metrics: figures by name, computed by qfp.metrics; NaN where a figure is not defined.
-    equity: Series of the account's value at each bar's close. trades, fills: DataFrames, oldest first.
+    equity: Series of the account's value at each bar's close. trades, fills, orders: DataFrames, oldest first; orders
+      are what was decided, by the bar that decided, with what became of them.
     conventions: the rules it was run by. refused_orders: orders the account could not pay for, by bar.
     stats: the figures by backtesting.py's definitions (its Sharpe ratio is geometric and differs from ours).
     claim: what was handed to the site.
@@ -127,6 +130,7 @@ class BacktestResult:
         self._test, self._run = test, run
         frame, booked, cash = run.frame, run.account.fills, run.cash
         self.refused_orders = [{"bar": bar, "reason": reason} for bar, _, reason in run.account.refused]
+        decisions = run.orders()
         index = frame.index
         # By bar: with fills at the deciding close, a stop of the next bar may be booked before them.
         columns = zip(booked.bars, booked.sizes, booked.prices, booked.commissions, strict=True)
@@ -154,6 +158,8 @@ class BacktestResult:
         ]
         self.trades = pd.DataFrame(account.trades, columns=names)
         self.trades.insert(0, "entry_date", index[self.trades["entry_bar"].to_numpy(int)])
+        self.orders = pd.DataFrame(decisions, columns=ORDER_COLUMNS)
+        self.orders.insert(0, "date", index[self.orders["bar"].to_numpy(int)])
         self.trades.insert(1, "exit_date", index[self.trades["exit_bar"].to_numpy(int)])
         self.metrics = metrics.summary(
             equity, account.positions, account.traded_value, account.commissions, account.trades
@@ -164,7 +170,7 @@ class BacktestResult:
         ]
         about = getattr(bars, "attrs", {}) or {}
         self.claim: dict[str, Any] = {
-            "version": 1,
+            "version": 2,
             "engine": {"name": "qfp", "version": qfp.__version__},
             "strategy": self.strategy,
             "params": {name: _simple(value) for name, value in params.items()},
@@ -183,6 +189,9 @@ class BacktestResult:
             "dates": dates,
             "equity": [float(value) for value in equity],
             "fills": fills,
+            "flows": [],
+            "orders": decisions[:MAX_ORDERS_LISTED],
+            "order_count": len(decisions),
             "trades": account.trades,
             "refused_orders": self.refused_orders[:MAX_REFUSED_LISTED],
         }

@@ -19,6 +19,7 @@ from qfp.backtesting.rules import FillRules
 
 __all__ = ["Account", "Order", "Ruined", "Trade"]
 
+FILLED = "filled"
 NO_MARGIN = "insufficient margin"
 NO_UNIT = "insufficient margin for a single unit"
 
@@ -30,7 +31,7 @@ class Ruined(Exception):
 class Order:
     """An order that waits. size: units, or a fraction of what can be bought; negative to sell."""
 
-    __slots__ = ("_account", "_limit", "_size", "_sl", "_stop", "_tag", "_tp", "_trade", "_waits")
+    __slots__ = ("_account", "_limit", "_outcome", "_size", "_sl", "_stop", "_tag", "_tp", "_trade", "_waits")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Order:
         self._account, self._size, self._tag, self._trade = account, size, tag, trade
         self._limit, self._stop, self._sl, self._tp = limit, stop, sl, tp
         self._waits = True
+        self._outcome = ""  # "filled", or why it was refused; empty for one that waits or was withdrawn
 
     @property
     def size(self) -> float:
@@ -219,6 +221,8 @@ class Trade:
     @sl.setter
     def sl(self, price: float | None) -> None:
         self._account.set_stop_loss(self, price)
+        if self._sl_order is not None:
+            self._account.decided(self._sl_order)
 
     @property
     def tp(self) -> float | None:
@@ -228,6 +232,8 @@ class Trade:
     @tp.setter
     def tp(self, price: float | None) -> None:
         self._account.set_take_profit(self, price)
+        if self._tp_order is not None:
+            self._account.decided(self._tp_order)
 
     def close(self, portion: float = 1.0) -> None:
         """Place a market order that closes this share of it, at least one unit."""
@@ -235,7 +241,9 @@ class Trade:
             raise ValueError("portion is a fraction above 0 and up to 1, such as .5 for one half")
         units = max(1, round(abs(self._size) * portion))
         account = self._account
-        account.orders.insert(0, Order(account, copysign(units, -self._size), tag=self._tag, trade=self))
+        order = Order(account, copysign(units, -self._size), tag=self._tag, trade=self)
+        account.orders.insert(0, order)
+        account.decided(order)
 
     def __repr__(self) -> str:
         until = "" if self._exit_bar is None else self._exit_bar
@@ -326,6 +334,8 @@ class Account:
         self.fills = Fills()
         self.stretches = Stretches(cash)
         self.refused: list[tuple[int, float, str]] = []  # bar, size, reason
+        # Every order the program gave: bar, order, and its size and stop then, which change as it fills.
+        self.decisions: list[tuple[int, Order, float, float | None]] = []
         self.placed = 0
         self.deferred = 0  # trades whose stop or target lay within their entry bar and was left for a later one
         self.ruined_at: int | None = None
@@ -392,7 +402,12 @@ class Account:
                 trade.close()
         self.orders.append(order)
         self.placed += 1
+        self.decided(order)
         return order
+
+    def decided(self, order: Order) -> None:
+        """Note an order that the program gave on the current bar."""
+        self.decisions.append((self.bar, order, order._size, order._stop))
 
     def withdraw(self, order: Order) -> None:
         """Take an order out of those that wait."""
@@ -544,6 +559,7 @@ class Account:
                 self._refuse(order, NO_MARGIN)
                 continue
             self.withdraw(order)
+            order._outcome = FILLED
             if need:
                 sl, tp = order._sl, order._tp
                 opened = self._open(need, paid, booked, sl, tp, order._tag)
@@ -589,6 +605,7 @@ class Account:
         if trade._exit_bar is None:
             sl_order = trade._sl_order
             self._reduce(trade, price, int(size), bar)
+            order._outcome = FILLED
             if order is sl_order:
                 sl_order._stop = stop  # the table of trades shows it
         if order._waits:
@@ -596,6 +613,7 @@ class Account:
 
     def _refuse(self, order: Order, reason: str) -> None:
         self.refused.append((self.bar, order._size, reason))
+        order._outcome = reason
         self.withdraw(order)
 
     def _open(self, size: int, price: float, bar: int, sl: float | None, tp: float | None, tag: object) -> Trade:

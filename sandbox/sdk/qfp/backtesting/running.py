@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from qfp.backtesting.core import Account, Ruined
+from qfp.backtesting.core import FILLED, Account, Ruined
 from qfp.backtesting.lines import PRICES, Bars, Clock, Line
 from qfp.backtesting.rules import USUAL, FillRules
 from qfp.backtesting.statistics import Figures, TradeColumns, equity_table, trades_table
@@ -21,6 +21,14 @@ from qfp.backtesting.strategy import Strategy, preparing
 __all__ = ["Backtest", "Run", "Stats"]
 
 Commission = float | tuple[float, float] | Callable[[float, float], float]
+
+# By whether an order has a limit and a stop.
+_KINDS = {
+    (False, False): "market",
+    (True, False): "limit",
+    (False, True): "stop",
+    (True, True): "stop-limit",
+}
 
 
 class Run:
@@ -66,6 +74,30 @@ class Run:
         if not len(account.fills):
             lines.append(f"There were no trades: {self._why_no_trades()}")
         return lines
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Every order the program gave, oldest first: bar that decided, size, kind, what became of it, and where they
+        apply limit, stop, sl, tp, closes (it closes a trade) and reason.
+
+        size: units, or a fraction of what the account could buy; negative to sell. outcome: filled, refused,
+        cancelled, or waiting at the end.
+        """
+        found: list[dict[str, Any]] = []
+        latest = len(self.frame) - 1
+        for bar, order, size, stop in reversed(self.account.decisions):
+            latest = min(bar, latest)  # what init() orders is dated to the last bar: nothing is decided before it
+            limit, outcome = order._limit, order._outcome
+            listed = {"bar": latest, "size": size, "kind": _KINDS[bool(limit), bool(stop)]}
+            if outcome in ("", FILLED):
+                listed["outcome"] = outcome or ("waiting" if order._waits else "cancelled")
+            else:
+                listed |= {"outcome": "refused", "reason": outcome}
+            prices = {"limit": limit, "stop": stop, "sl": order._sl, "tp": order._tp}
+            listed |= {name: price for name, price in prices.items() if price is not None}
+            if order._trade is not None:
+                listed["closes"] = True
+            found.append(listed)
+        return found[::-1]
 
     def warnings(self) -> list[str]:
         """The notes that are worth a warning where nobody asks for notes."""
@@ -328,8 +360,10 @@ def run_over(strategy: Strategy, account: Account, clock: Clock, start: int, fin
             strategy.next()
         if finalize and start < count and account.trades:
             if account.rules.last_orders_fill:
+                decided = len(account.decisions)
                 for trade in reversed(account.trades):
                     trade.close()
+                del account.decisions[decided:]  # the end of the run decided them
                 account.process()
             else:
                 account.close_all()
