@@ -243,8 +243,7 @@ def is_refresh(fetch: Fetch) -> bool:
     """
     if fetch.end is not None:
         return False
-    rounds = Refresh.objects.filter(status=Refresh.Status.RUNNING)
-    return rounds.filter(series__contains=[{"fetch": str(fetch.pk)}]).exists()
+    return fetch.refreshed.filter(refresh__status=Refresh.Status.RUNNING).exists()
 
 
 def _question(fetch: Fetch, held: dict[str, Any] | None, new_days_only: bool) -> Question:

@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from marketdata import refresh
-from marketdata.models import QualityIssue, Refresh
+from marketdata.models import QualityIssue, Refresh, RefreshedSeries
 from marketdata.provider_admin import NothingByHand
 
 
@@ -50,18 +50,13 @@ class RefreshAdmin(NothingByHand):
     readonly_fields = ["progress", "table"]
     actions = ["run_now"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Refresh]:
-        rounds = super().get_queryset(request)
-        shows_one = request.resolver_match is not None and "object_id" in request.resolver_match.kwargs
-        return rounds if shows_one or request.method == "POST" else rounds.defer("series")
-
     @admin.display(description="done")
     def progress(self, round_: Refresh) -> str:
         return f"{round_.done} of {round_.total}"
 
     @admin.display(description="series")
     def table(self, round_: Refresh) -> SafeString:
-        rows = ((item["series"], item["ended"] or "under way") for item in round_.series)
+        rows = ((item.series_id, item.ended or "under way") for item in round_.series.all())
         return format_html("<table>{}</table>", format_html_join("", "<tr><td>{}</td><td>{}</td></tr>", rows))
 
     def has_run_permission(self, request: HttpRequest) -> bool:
@@ -69,7 +64,8 @@ class RefreshAdmin(NothingByHand):
 
     @admin.action(description="Run now: the same series again", permissions=["run"])
     def run_now(self, request: HttpRequest, rounds: QuerySet[Refresh]) -> None:
-        wanted = {(item["series"], item["owner"]) for round_ in rounds for item in round_.series}
+        items = RefreshedSeries.objects.filter(refresh__in=rounds)
+        wanted = set(items.values_list("series_id", "owner"))
         series = [row for row in refresh.fetched_series() if (row.series_id, row.snapshot.owner_id) in wanted]
         begun = refresh.begin(", ".join(sorted({round_.what for round_ in rounds})), refresh.BY_HAND, series)
         refresh.go_on(begun.pk)

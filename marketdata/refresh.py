@@ -5,27 +5,25 @@ next morning: three rounds for every session. A round asks for the last ten sess
 marketdata.fetching joins them, or fetches all when a split or dividend has changed what was before.
 
 The clock calls work(); the admin and `manage.py refresh_data` begin rounds by hand. What a round wants and how each
-series ended stands in its row, so that any worker can go on with it.
+series ended stands in its rows, so that any worker can go on with it.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from marketdata import calendars, fetching, providers, quality
 from marketdata.calendars import Calendar
-from marketdata.models import Fetch, Refresh, Series
+from marketdata.models import Fetch, Refresh, RefreshedSeries, Series
 from marketdata.providers.errors import ProviderError, QuotaExceeded
 
 logger = logging.getLogger(__name__)
@@ -158,29 +156,29 @@ def forget_old_rounds() -> int:
 
 def begin(what: str, reason: str, series: Iterable[Series]) -> Refresh:
     """A round for these series; go_on() and the workers do the rest."""
-    wanted = [
-        {
-            "series": row.series_id,
-            "owner": row.snapshot.owner_id,
-            "provider": row.provider,
-            "symbol": row.instrument.symbol,
-            "interval": row.interval,
-            "start": _overlap_begins(row).isoformat(),
-            "object": row.object_sha256,
-            "fetch": None,
-            "ended": "",
-        }
-        for row in series
-    ]
-    now = timezone.now()
-    return Refresh.objects.create(
-        what=what[:120],
-        reason=reason[:60],
-        status=Refresh.Status.RUNNING,
-        started=now,
-        series=wanted,
-        total=len(wanted),
-    )
+    wanted = list(series)
+    with transaction.atomic():
+        refresh = Refresh.objects.create(
+            what=what[:120],
+            reason=reason[:60],
+            status=Refresh.Status.RUNNING,
+            started=timezone.now(),
+            total=len(wanted),
+        )
+        RefreshedSeries.objects.bulk_create(
+            RefreshedSeries(
+                refresh=refresh,
+                owner_id=row.snapshot.owner_id,
+                series_id=row.series_id,
+                provider=row.provider,
+                symbol=row.instrument.symbol,
+                interval=row.interval,
+                start=_overlap_begins(row),
+                object_sha256=row.object_sha256,
+            )
+            for row in wanted
+        )
+    return refresh
 
 
 def _overlap_begins(series: Series) -> date:
@@ -195,76 +193,71 @@ def go_on(refresh_id: int) -> Refresh:
     refresh = Refresh.objects.select_for_update().get(pk=refresh_id)
     if refresh.status != Refresh.Status.RUNNING:
         return refresh
-    items = refresh.series
-    fetches = {str(fetch.pk): fetch for fetch in Fetch.objects.filter(pk__in=[i["fetch"] for i in items if i["fetch"]])}
-    flying: dict[int | None, int] = {}
+    items = list(refresh.series.filter(ended="").select_related("fetch", "owner"))
+    flying: Counter[int | None] = Counter()
     for item in items:
-        if not item["ended"] and item["fetch"]:
-            fetch = fetches.get(item["fetch"])
-            if (after := _again_after(refresh, fetch)) is not None:
-                item["fetch"], item["after"] = None, after.isoformat()
-            elif (ended := _ended(item, fetch)) is not None:
-                item["ended"] = ended
-            else:
-                flying[item["owner"]] = flying.get(item["owner"], 0) + 1
-    late = refresh.started is not None and timezone.now() - refresh.started > LONGEST_ROUND
-    owners = get_user_model().objects.in_bulk({item["owner"] for item in items if item["owner"]})
+        if item.fetch is None:
+            continue
+        if (after := _again_after(refresh, item.fetch)) is not None:
+            item.fetch, item.not_before = None, after
+        else:
+            item.ended = _ended(item, item.fetch)
+            flying[item.owner_id] += not item.ended
+    now = timezone.now()
+    late = refresh.started is not None and now - refresh.started > LONGEST_ROUND
     for item in items:
-        if item["ended"] or (item["fetch"] and not late):
+        if item.ended or (item.fetch and not late):
             continue
         if late:
-            item["ended"] = NOT_FETCHED + "the round took too long."
-        elif "after" in item and datetime.fromisoformat(item["after"]) > timezone.now():
-            continue
-        elif item["owner"] and item["owner"] not in owners:
-            item["ended"] = NOT_FETCHED + "the account is gone."
-        elif flying.get(item["owner"], 0) < UNFINISHED_EACH:
+            item.ended = NOT_FETCHED + "the round took too long."
+        elif (item.not_before is None or item.not_before <= now) and flying[item.owner_id] < UNFINISHED_EACH:
             try:
-                item["fetch"] = str(_want(item, owners.get(item["owner"])))
-                flying[item["owner"]] = flying.get(item["owner"], 0) + 1
+                item.fetch = _want(item)
+                flying[item.owner_id] += 1
             except ProviderError as problem:
-                item["ended"] = f"{NOT_FETCHED}{problem}"
+                item.ended = f"{NOT_FETCHED}{problem}"
+    RefreshedSeries.objects.bulk_update(items, ["fetch", "not_before", "ended"], batch_size=500)
     _count(refresh)
     refresh.save()
     return refresh
 
 
-def _want(item: dict[str, Any], owner: Any) -> UUID:
-    start = date.fromisoformat(item["start"])
-    return fetching.want(owner, item["provider"], item["symbol"], _interval_to_ask(item), start=start).pk
+def _want(item: RefreshedSeries) -> Fetch:
+    return fetching.want(item.owner, item.provider, item.symbol, _interval_to_ask(item), start=item.start)
 
 
-def _interval_to_ask(item: dict[str, Any]) -> str:
+def _interval_to_ask(item: RefreshedSeries) -> str:
     """FRED, for one, is asked for a series and answers with its own interval."""
-    offered = providers.find(item["provider"]).intervals
-    return item["interval"] if item["interval"] in offered else offered[0]
+    offered = providers.find(item.provider).intervals
+    return item.interval if item.interval in offered else offered[0]
 
 
-def _again_after(refresh: Refresh, fetch: Fetch | None) -> datetime | None:
+def _again_after(refresh: Refresh, fetch: Fetch) -> datetime | None:
     """When there is room for it again, if its key's allowance of the hour was used up: by the series before it, which
     would be before it in every round.
     """
-    if fetch is None or fetch.status != Fetch.Status.FAILED or fetch.error != QuotaExceeded.__name__:
+    if fetch.status != Fetch.Status.FAILED or fetch.error != QuotaExceeded.__name__:
         return None
     ends = (refresh.started or refresh.created) + LONGEST_ROUND
     return fetch.retry_at if fetch.retry_at is not None and fetch.retry_at < ends else None
 
 
-def _ended(item: dict[str, Any], fetch: Fetch | None) -> str | None:
-    if fetch is None:
-        return NOT_FETCHED + "the fetch is gone."
+def _ended(item: RefreshedSeries, fetch: Fetch) -> str:
+    """Empty while it goes on."""
     if fetch.status == Fetch.Status.FAILED:
         return NOT_FETCHED + (fetch.message or fetch.error)
     if fetch.status != Fetch.Status.SUCCEEDED:
-        return None
-    if fetch.object_sha256 != item["object"]:
+        return ""
+    if fetch.object_sha256 != item.object_sha256:
         return f"changed: {fetch.progress}"
     return fetch.progress if fetch.progress.startswith("The new rows are held back") else "as it was"
 
 
 def _count(refresh: Refresh) -> None:
-    ended = [item["ended"] for item in refresh.series if item["ended"]]
-    refresh.done = len(ended)
+    all_of_it = list(refresh.series.values_list("ended", flat=True))
+    ended = [text for text in all_of_it if text]
+    # Those of an account that is gone went with it.
+    refresh.total, refresh.done = len(all_of_it), len(ended)
     refresh.changed = sum(text.startswith("changed") for text in ended)
     if refresh.done < refresh.total:
         return

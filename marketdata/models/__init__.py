@@ -3,7 +3,7 @@
 from marketdata.models.catalogue import Instrument, Series, Snapshot, Universe
 from marketdata.models.datasets import Dataset, DatasetVersion, Upload
 from marketdata.models.fetches import CredentialUse, Fetch, Provider, ProviderAgreement, ProviderCredential
-from marketdata.models.quality import QualityIssue, Refresh
+from marketdata.models.quality import QualityIssue, Refresh, RefreshedSeries
 
 __all__ = [
     "CredentialUse",
@@ -16,6 +16,7 @@ __all__ = [
     "ProviderCredential",
     "QualityIssue",
     "Refresh",
+    "RefreshedSeries",
     "Series",
     "Snapshot",
     "Universe",

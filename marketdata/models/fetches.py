@@ -142,6 +142,7 @@ class Fetch(models.Model):
     class Meta:
         ordering = ["-created"]
         verbose_name_plural = "fetches"
+        indexes = [models.Index(fields=["finished"])]
         constraints = [
             models.UniqueConstraint(
                 fields=["user", "provider", "symbol", "interval"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from marketdata.models.fetches import Fetch
+
 
 class QualityIssue(models.Model):
     """Something that a check found in a series, told and never silently repaired."""
@@ -60,7 +62,6 @@ class Refresh(models.Model):
     created = models.DateTimeField(auto_now_add=True)
     started = models.DateTimeField(null=True, blank=True)
     finished = models.DateTimeField(null=True, blank=True)
-    series = models.JSONField(default=list, blank=True, help_text="Which ones, and how each ended.")
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
     changed = models.PositiveIntegerField(default=0)
@@ -72,3 +73,33 @@ class Refresh(models.Model):
 
     def __str__(self) -> str:
         return f"{self.what} {self.status}"
+
+
+class RefreshedSeries(models.Model):
+    """A series that a round wants, and how it ended."""
+
+    refresh = models.ForeignKey(Refresh, on_delete=models.CASCADE, related_name="series")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="Whose it is; empty for the catalogue's.",
+    )
+    series_id = models.CharField(max_length=120)
+    provider = models.CharField(max_length=30)
+    symbol = models.CharField(max_length=60)
+    interval = models.CharField(max_length=10)
+    start = models.DateField(help_text="The first day that is asked for; some that are there, to be compared.")
+    object_sha256 = models.CharField(max_length=64, help_text="What it was before the round.")
+    fetch = models.ForeignKey(Fetch, null=True, blank=True, on_delete=models.SET_NULL, related_name="refreshed")
+    not_before = models.DateTimeField(null=True, blank=True, help_text="When its key has an allowance again.")
+    ended = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        verbose_name_plural = "refreshed series"
+
+    def __str__(self) -> str:
+        return self.series_id

@@ -55,9 +55,8 @@ def refreshed() -> Refresh:
 def finished(begun: Refresh) -> Refresh:
     while begun.status == Refresh.Status.RUNNING:
         begun = refresh.go_on(begun.pk)
-        for item in begun.series:
-            if item["fetch"] and not item["ended"]:
-                fetching.perform(item["fetch"])
+        for item in begun.series.filter(ended="", fetch__isnull=False):
+            fetching.perform(str(item.fetch_id))
     return begun
 
 
@@ -101,7 +100,7 @@ def test_a_round_that_joins_a_persons_fetch_of_older_days_cuts_nothing_off(ada):
     before = closes(ada)
     own = fetching.want(ada, "tiingo", "MSFT", start=KNOWN.days[20].item(), end=KNOWN.days[40].item())
     begun = refresh.go_on(refresh.begin("everything", refresh.BY_HAND, refresh.fetched_series()).pk)
-    assert begun.series[0]["fetch"] == str(own.pk)
+    assert begun.series.get().fetch == own
     finished(begun)
     assert len(closes(ada)) >= len(before)
 
@@ -238,13 +237,12 @@ def test_what_found_the_allowance_of_the_hour_used_up_is_asked_for_later_in_the_
     redis, used = django_rq.get_connection("fetch"), f"fetch:tiingo:{ada.pk}:3600"
     begun = refresh.go_on(refresh.begin("everything", refresh.BY_HAND, refresh.fetched_series()).pk)
     redis.zadd(used, {f"call {number}": time.time() for number in range(50)})
-    fetching.perform(begun.series[0]["fetch"])
+    fetching.perform(str(begun.series.get().fetch_id))
     begun = refresh.go_on(begun.pk)
-    (item,) = begun.series
-    assert begun.status == Refresh.Status.RUNNING and item["fetch"] is None and not item["ended"]
+    item = begun.series.get()
+    assert begun.status == Refresh.Status.RUNNING and item.fetch is None and not item.ended
     redis.delete(used)
-    item["after"] = timezone.now().isoformat()
-    begun.save()
+    begun.series.update(not_before=timezone.now())
     assert finished(begun).changed == 1
 
 

@@ -38,18 +38,17 @@ class Command(BaseCommand):
                 wanted |= Q(instrument__symbol__iexact=name)
             series = series.filter(wanted)
         round_ = refresh.begin(", ".join(symbol) or "everything", refresh.BY_HAND, series)
-        shown: set[str] = set()
+        shown: set[int] = set()
         while True:
             round_ = refresh.go_on(round_.pk)
-            for item in round_.series:
-                if item["ended"] and item["series"] not in shown:
-                    shown.add(item["series"])
-                    self.stdout.write(f"{len(shown)} of {round_.total}  {item['series']}: {item['ended']}")
+            for item in round_.series.exclude(ended="").exclude(pk__in=shown):
+                shown.add(item.pk)
+                self.stdout.write(f"{len(shown)} of {round_.total}  {item.series_id}: {item.ended}")
             if round_.status != Refresh.Status.RUNNING:
                 break
-            for item in round_.series:
-                if item["fetch"] and not item["ended"]:
-                    fetching.perform(item["fetch"])  # unless a worker was quicker
-            if any(item["fetch"] and not item["ended"] for item in round_.series):
+            under_way = round_.series.filter(ended="", fetch__isnull=False)
+            for item in under_way:
+                fetching.perform(str(item.fetch_id))  # unless a worker was quicker
+            if under_way.exists():
                 time.sleep(0.05)
         self.stdout.write(round_.message)
