@@ -170,6 +170,11 @@ def entry_of(name: str, node: Definition) -> Entry:
 
 def module_of(title: str, tree: ast.Module) -> Module:
     found = definitions(tree)
+    # A package hands on what its modules define.
+    for name, home in homes(tree).items():
+        path = module_path(home.replace(".", "/"))
+        if path is not None and name not in found:
+            found |= {key: node for key, node in definitions(parse(path)).items() if key == name}
     entries = [entry_of(f"{title}.{name}", found[name]) for name in listed_names(tree) if name in found]
     return Module(title, ast.get_docstring(tree) or "", entries)
 

@@ -27,13 +27,15 @@ __all__ = [
     "ParallelError",
     "montecarlo",
     "metrics",
+    "significance",
+    "resampling",
     "conventions",
     "replay",
     "adjustment",
 ]
 
 if TYPE_CHECKING:
-    from qfp import adjustment, conventions, data, metrics, montecarlo, replay
+    from qfp import adjustment, conventions, data, metrics, montecarlo, replay, resampling, significance
     from qfp.backtests import BacktestResult, backtest
     from qfp.output import Table, chart, display, show, table
     from qfp.parallel import ParallelError, pmap
@@ -59,6 +61,8 @@ _MODULES = {
     "data",
     "backtesting",
     "metrics",
+    "significance",
+    "resampling",
     "montecarlo",
     "conventions",
     "replay",
