@@ -28,14 +28,27 @@ __all__ = [
     "montecarlo",
     "metrics",
     "significance",
+    "regression",
     "resampling",
+    "windows",
     "conventions",
     "replay",
     "adjustment",
 ]
 
 if TYPE_CHECKING:
-    from qfp import adjustment, conventions, data, metrics, montecarlo, replay, resampling, significance
+    from qfp import (
+        adjustment,
+        conventions,
+        data,
+        metrics,
+        montecarlo,
+        regression,
+        replay,
+        resampling,
+        significance,
+        windows,
+    )
     from qfp.backtests import BacktestResult, backtest
     from qfp.output import Table, chart, display, show, table
     from qfp.parallel import ParallelError, pmap
@@ -62,7 +75,9 @@ _MODULES = {
     "backtesting",
     "metrics",
     "significance",
+    "regression",
     "resampling",
+    "windows",
     "montecarlo",
     "conventions",
     "replay",

@@ -52,6 +52,7 @@ from qfp.metrics.trading import (
     excursions,
     expectancy,
     exposure,
+    exposure_series,
     kelly_fraction,
     longest_losing_streak,
     payoff_ratio,
@@ -82,7 +83,7 @@ __all__ = [
     "sharpe_standard_error", "probabilistic_sharpe_ratio", "minimum_track_record",
     "beta", "alpha", "correlation", "tracking_error", "information_ratio", "treynor_ratio", "up_capture",
     "down_capture",
-    "exposure", "turnover", "win_rate", "profit_factor", "payoff_ratio", "expectancy", "average_trade",
-    "average_holding", "longest_losing_streak", "system_quality", "kelly_fraction", "excursions",
+    "exposure", "exposure_series", "turnover", "win_rate", "profit_factor", "payoff_ratio", "expectancy",
+    "average_trade", "average_holding", "longest_losing_streak", "system_quality", "kelly_fraction", "excursions",
     "Frequency", "frequency_of", "periods_per_year", "summary",
 ]  # fmt: skip

@@ -34,6 +34,22 @@ def turnover(traded_value: Any, equity: Any, periods_per_year: float = PERIODS_P
     return float(share.mean()) / 2 * periods_per_year
 
 
+def exposure_series(values: Any, equity: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(net, gross) value of the open positions over the account's value, per bar; 0 once it is worth nothing.
+
+    values: of the positions at the close, currency, negative where short; one column per instrument if there are
+    several. equity: one value per bar.
+    """
+    held, account = np.asarray(values, dtype=np.float64), np.asarray(equity, dtype=np.float64)
+    held = held[:, None] if held.ndim == 1 else held
+    worth = account > 0
+    parts = [
+        np.divide(each, account, out=np.zeros_like(account), where=worth)
+        for each in (held.sum(axis=1), np.abs(held).sum(axis=1))
+    ]
+    return parts[0], parts[1]
+
+
 def win_rate(profits: Any) -> float:
     """Share of the trades with a profit above 0, after costs. NaN for no trades."""
     profits = series(profits, "profits")
