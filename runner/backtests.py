@@ -343,10 +343,14 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
         verified, verified_text = False, f"Not verified. {doubt}"
 
     figures_by_key = metrics.summary(
-        account.equity, account.positions, account.traded_value, account.commissions, account.trades
+        account.equity,
+        account.positions,
+        account.traded_value,
+        account.commissions,
+        account.trades,
+        metrics.periods_per_year(stamps),
+        benchmark,
     )
-    if benchmark is not None:
-        figures_by_key["buy_and_hold"] = metrics.total_return(benchmark)
     return CheckedBacktest(
         strategy=_text(claim.get("strategy"), "strategy", 120),
         params=_small_json(_object(claim.get("params", {}), "params"), "params"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 from pathlib import Path
 
 import numpy as np
 import pytest
 from qfp import metrics
+
+from runner.figures import GROUPS
+from tests.sdk import metric_oracle
 
 REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "metric_references.json").read_text())["cases"]
 RANDOM = np.random.default_rng(7).standard_t(4, 500) * 0.01
@@ -46,48 +48,115 @@ def test_value_at_risk_is_positive_for_a_loss():
     assert metrics.expected_shortfall(returns) == pytest.approx(0.095)
 
 
-def test_against_an_independent_calculation():
-    """A second implementation with the standard library only, element by element."""
-    values = [float(value) for value in RANDOM]
-    count, mean = len(values), math.fsum(values) / len(values)
-    deviation = statistics.stdev(values)
-
-    def moment(order):
-        return math.fsum((v - mean) ** order for v in values) / count
-
-    skew, kurtosis = moment(3) / moment(2) ** 1.5, moment(4) / moment(2) ** 2
-    sharpe = mean / deviation
-    variance = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
-    wealth, peak, worst = 1.0, 1.0, 0.0
-    equity = [1.0]
-    for value in values:
-        wealth *= 1 + value
-        equity.append(wealth)
-        peak = max(peak, wealth)
-        worst = min(worst, wealth / peak - 1)
-    downside = math.sqrt(math.fsum(min(v, 0) ** 2 for v in values) / count)
-    expected = {
-        "volatility": deviation * math.sqrt(252),
-        "sharpe": sharpe * math.sqrt(252),
-        "sortino": mean / downside * math.sqrt(252),
-        "skewness": skew,
-        "kurtosis": kurtosis,
-        "max_drawdown": worst,
-        "total_return": wealth - 1,
-        "cagr": wealth ** (252 / count) - 1,
-        "calmar": (wealth ** (252 / count) - 1) / -worst,
-        "sharpe_standard_error": math.sqrt(variance / (count - 1)) * math.sqrt(252),
-        "probabilistic_sharpe": statistics.NormalDist().cdf(sharpe / math.sqrt(variance / (count - 1))),
-        "best_return": max(values),
-        "worst_return": min(values),
-        "positive_share": sum(v > 0 for v in values) / count,
+def account(changes, trades=(), start=1_000.0, year=252, market=None):
+    """The arguments of summary() for an account that changes like this, beside another that does."""
+    equity, other = [start], [100.0]
+    for change in changes:
+        equity.append(equity[-1] * (1 + change))
+    for change in market if market is not None else [0.4 * c + 0.001 for c in changes]:
+        other.append(other[-1] * (1 + change))
+    bars = len(equity)
+    positions = [float(bar % 3 > 0) for bar in range(bars)]
+    traded = [150.0 if bar % 3 == 1 else 0.0 for bar in range(bars)]
+    return {
+        "equity": equity,
+        "positions": positions,
+        "traded_value": traded,
+        "commissions": [1.25] * (bars // 3),
+        "trades": [
+            {"profit": p, "return_fraction": p / 500, "entry_bar": 2 * i, "exit_bar": 2 * i + 1 + i % 4}
+            for i, p in enumerate(trades)
+        ],
+        "periods_per_year": year,
+        "benchmark": other,
     }
-    found = metrics.summary(equity, np.ones(count + 1), np.zeros(count + 1), [], [])
-    for name, value in expected.items():
-        assert found[name] == pytest.approx(value, rel=1e-10, abs=1e-12), name
-    if sharpe > 0:
-        needed = 1 + variance * (statistics.NormalDist().inv_cdf(0.95) / sharpe) ** 2
-        assert found["minimum_track_record"] == pytest.approx(needed, rel=1e-10)
+
+
+MARKET = np.random.default_rng(8).standard_t(5, 500) * 0.008
+ACCOUNTS = {
+    "fat tails beside a market": account(RANDOM, [12, -5, 20, -5, -7, 0, -3, 9.5, -1], market=MARKET),
+    "hourly, rising": account(np.abs(RANDOM[:80]), [1, 2, 3], year=1638),
+    "only losses": account(-np.abs(RANDOM[:60]), [-1, -2, -2, -4]),
+    "nothing varies": account([0.0] * 30, [5, 5, 5]),
+    "one observation": account([0.02], [3]),
+    "total loss": account([0.05, -0.02, 0.01, -1.0, 0.3, 0.1], [20, -1_029], market=[0.01, -0.01, 0, -0.05, 0.02, 0]),
+    "no bars": account([]) | {"equity": [], "positions": [], "traded_value": [], "benchmark": []},
+    "one bar": account([]),
+    "a market that stands still": account(RANDOM[:40], [1, -1], market=[0.0] * 40),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_every_figure_equals_a_second_calculation(name):
+    """In plain Python, one value after the other."""
+    given = ACCOUNTS[name]
+    year, equity = given["periods_per_year"], given["equity"]
+    expected = dict(metric_oracle.series_figures(equity, year))
+    expected |= dict(metric_oracle.figures_beside(equity, given["benchmark"], year))
+    traded = [given[key] for key in ("positions", "traded_value", "commissions", "trades")]
+    expected |= dict(metric_oracle.trading_figures(equity, *traded, year))
+    found = metrics.summary(**given)
+    assert found.keys() == expected.keys() and len(found) >= 40
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value, rel=1e-10, abs=1e-10, nan_ok=True), key
+    known = [each.key for group in GROUPS.values() for each in group]
+    assert sorted(known) == sorted(found)  # each has a label, a sentence and a formula
+
+
+def test_missing_values_alone_are_no_bars():
+    nothing = account([]) | {"equity": [math.nan] * 5, "positions": [math.nan] * 5, "traded_value": [math.nan] * 5}
+    found = metrics.summary(**nothing | {"benchmark": [math.nan] * 5})
+    empty = metrics.summary(**ACCOUNTS["no bars"])
+    assert found == pytest.approx(empty, nan_ok=True)
+    assert sum(math.isnan(value) for value in found.values()) > 40
+
+
+def test_values_at_the_limits_of_numbers_are_not_defined_rather_than_infinite():
+    for equity in ([1e-300, 1e300, 1e-300], [1e308, 1e308, 1.7e308], [5e-324, 1.0, 2.0], [1e15, 1e-15, 1e15]):
+        given = account([0.1, 0.1], [1e308, -1e-308]) | {"equity": equity, "benchmark": equity[::-1]}
+        assert not any(math.isinf(value) for value in metrics.summary(**given).values())
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "count", "periods"),
+    [
+        ("2024-01-01", "D", 100, 365),
+        ("2024-01-01", "7D", 100, 52),
+        ("2024-01-31", "30D", 40, 12),
+        ("2024-01-01T00", "h", 300, 24 * 365),
+    ],
+)
+def test_the_bars_of_a_year_are_read_off_the_bars(start, step, count, periods):
+    unit = np.timedelta64(1, "D") * int(step[:-1] or 1) if step.endswith("D") else np.timedelta64(1, "h")
+    dates = np.datetime64(start) + np.arange(count) * unit
+    assert metrics.periods_per_year(dates) == periods
+    assert f"{periods}" in metrics.frequency_of(dates).text
+
+
+def test_bars_of_an_exchange_are_252_a_year_and_those_within_a_day_so_many_times_that():
+    days = np.arange("2024-01-01", "2024-06-01", dtype="datetime64[D]")
+    days = days[(days.astype(int) + 3) % 7 < 5]
+    assert metrics.periods_per_year(days) == 252
+    hours = (days[:, None] + np.arange(10, 17).astype("timedelta64[h]")).ravel()
+    assert metrics.periods_per_year(hours) == 7 * 252
+    assert metrics.periods_per_year([str(day) for day in days]) == 252
+    for unknown in ([], [1, 2, 3, 4], ["a", "b", "c"], days[:2]):
+        assert metrics.periods_per_year(unknown) == 252 and "assumed" in metrics.frequency_of(unknown).text
+
+
+def test_excursions_and_exposure_by_hand():
+    trades = [
+        {"entry_bar": 0, "exit_bar": 2, "entry_price": 100.0, "size": 2.0, "return_fraction": 0.05},
+        {"entry_bar": 1, "exit_bar": 2, "entry_price": 100.0, "size": -1.0, "return_fraction": 0.01},
+    ]
+    found = metrics.excursions(trades, high=[101, 108, 103, 200], low=[99, 95, 98, 1])
+    assert found[0] == pytest.approx({"adverse": -0.05, "favourable": 0.08, "result": 0.05})
+    assert found[1] == pytest.approx({"adverse": -0.08, "favourable": 0.05, "result": 0.01})
+    net, gross = metrics.exposure_series([[50, -25], [0, 0], [10, 10]], [100, 100, 0])
+    assert net.tolist() == [0.25, 0, 0] and gross.tolist() == [0.75, 0, 0]
+    falls = metrics.falls([100, 90, 95, 100, 120, 60, 90])
+    assert falls[0] == {"depth": -0.5, "start": 4, "trough": 5, "recovery": None}
+    assert falls[1] == pytest.approx({"depth": -0.1, "start": 0, "trough": 1, "recovery": 3})
 
 
 @pytest.mark.parametrize(

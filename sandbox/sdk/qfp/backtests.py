@@ -162,7 +162,13 @@ class BacktestResult:
         self.orders.insert(0, "date", index[self.orders["bar"].to_numpy(int)])
         self.trades.insert(1, "exit_date", index[self.trades["exit_bar"].to_numpy(int)])
         self.metrics = metrics.summary(
-            equity, account.positions, account.traded_value, account.commissions, account.trades
+            equity,
+            account.positions,
+            account.traded_value,
+            account.commissions,
+            account.trades,
+            metrics.periods_per_year(index),
+            frame["Close"],
         )
         whole_days = isinstance(index, pd.DatetimeIndex) and bool((index == index.normalize()).all())
         dates = [

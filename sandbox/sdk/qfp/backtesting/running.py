@@ -171,7 +171,13 @@ class Stats(pd.Series):
         fills = table[["Bar", "Size", "Price", "Commission"]].rename(columns=str.lower).to_dict("records")
         account = replay.replay(fills, self._run._closes, self._run.cash)
         return metrics.summary(
-            self._run.equity, account.positions, account.traded_value, account.commissions, account.trades
+            self._run.equity,
+            account.positions,
+            account.traded_value,
+            account.commissions,
+            account.trades,
+            metrics.periods_per_year(self._run.frame.index),
+            self._run._closes,
         )
 
     def __repr__(self) -> str:

@@ -32,11 +32,7 @@ def frequency_of(dates: Any) -> Frequency:
     dates: one per bar, oldest first, as datetimes or ISO dates. Without dates, or with fewer than three, 252 is assumed
     and said.
     """
-    try:
-        moments = np.asarray(dates, dtype="datetime64[us]")
-    except (ValueError, TypeError):
-        moments = np.empty(0, dtype="datetime64[us]")
-    moments = moments[~np.isnat(moments)]
+    moments = _moments(dates)
     if len(moments) < 3:
         return Frequency(PERIODS_PER_YEAR, f"{PERIODS_PER_YEAR} bars a year are assumed; the bars do not tell.")
     distance = float(np.median(np.diff(moments)) / DAY)
@@ -53,6 +49,19 @@ def frequency_of(dates: Any) -> Frequency:
         if distance <= limit:
             return Frequency(periods, f"{periods} bars a year: {name} bars.")
     return Frequency(365.25 / distance, f"{365.25 / distance:.3g} bars a year, by the distance of the bars.")
+
+
+def _moments(dates: Any) -> np.ndarray:
+    """The dates by the clock of their place; none for numbers, which are not dates."""
+    if getattr(dates, "tz", None) is not None:
+        dates = dates.tz_localize(None)
+    try:
+        found = np.asarray(dates)
+        numbers = found.dtype.kind in "biufc"
+        found = np.empty(0, "datetime64[us]") if numbers else found.astype("datetime64[us]")
+    except (ValueError, TypeError):
+        found = np.empty(0, "datetime64[us]")
+    return found[~np.isnat(found)]
 
 
 def periods_per_year(dates: Any) -> float:

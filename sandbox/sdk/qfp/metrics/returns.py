@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qfp.metrics.series import NAN, PERIODS_PER_YEAR, moment, ratio, series, spread
+from qfp.metrics.series import NAN, PERIODS_PER_YEAR, ratio, series, shape, spread
 
 
 def returns_of(equity: Any) -> np.ndarray:
@@ -81,7 +81,7 @@ def downside_deviation(returns: Any, target: float = 0.0, periods_per_year: floa
     returns = series(returns)
     if not len(returns):
         return NAN
-    return math.sqrt(float(np.mean(np.minimum(returns - target, 0.0) ** 2)) * periods_per_year)
+    return math.sqrt(float(np.mean(np.square(np.minimum(returns - target, 0.0)))) * periods_per_year)
 
 
 def sharpe_ratio(returns: Any, risk_free_rate: float = 0.0, periods_per_year: float = PERIODS_PER_YEAR) -> float:
@@ -142,7 +142,7 @@ def skewness(returns: Any, unbiased: bool = False) -> float:
     NaN for fewer than two returns (three, unbiased) or no variation.
     """
     returns = series(returns)
-    count, found = len(returns), moment(returns, 3)
+    count, found = len(returns), shape(returns)[0]
     if not unbiased:
         return found
     return found * math.sqrt(count * (count - 1)) / (count - 2) if count > 2 else NAN
@@ -154,7 +154,7 @@ def kurtosis(returns: Any, unbiased: bool = False) -> float:
     NaN for fewer than two returns (four, unbiased) or no variation.
     """
     returns = series(returns)
-    count, found = len(returns), moment(returns, 4)
+    count, found = len(returns), shape(returns)[1]
     if not unbiased:
         return found
     if count < 4:

@@ -34,6 +34,8 @@ def pair(first: Any, second: Any, names: tuple[str, str] = ("returns", "benchmar
     one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.shape != two.shape or one.ndim != 1:
         raise ValueError(f"{names[0]} and {names[1]} must have one value per period each")
+    if np.isfinite(one).all() and np.isfinite(two).all():
+        return one, two
     both = ~(np.isnan(one) | np.isnan(two))
     return series(one[both], names[0]), series(two[both], names[1])
 
@@ -52,9 +54,11 @@ def ratio(above: float, below: float) -> float:
     return found if math.isfinite(found) else NAN
 
 
-def moment(values: np.ndarray, order: int) -> float:
-    """The standardised moment of the population. NaN for fewer than two values or no variation."""
+def shape(values: np.ndarray) -> tuple[float, float]:
+    """Third and fourth standardised moment of the population. NaN for fewer than two values or no variation."""
     if not spread(values) > 0:
-        return NAN
+        return NAN, NAN
     centred = values - values.mean()
-    return float(np.mean(centred**order) / np.mean(centred**2) ** (order / 2))
+    squares = centred * centred
+    variance = float(squares.mean())
+    return float((squares * centred).mean()) / variance**1.5, float((squares * squares).mean()) / variance**2

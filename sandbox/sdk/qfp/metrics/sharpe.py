@@ -11,8 +11,8 @@ import math
 from statistics import NormalDist
 from typing import Any
 
-from qfp.metrics.returns import kurtosis, sharpe_ratio, skewness
-from qfp.metrics.series import NAN, PERIODS_PER_YEAR, series
+from qfp.metrics.returns import sharpe_ratio
+from qfp.metrics.series import NAN, PERIODS_PER_YEAR, series, shape
 
 NORMAL = NormalDist()
 
@@ -67,7 +67,7 @@ def sharpe_lower_bound(
 def sharpe_moments(returns: Any) -> tuple[float, int, float, float]:
     """(Sharpe ratio per period, observations, skewness, kurtosis): what the functions above take, in their order."""
     returns = series(returns)
-    return sharpe_ratio(returns, periods_per_year=1), len(returns), skewness(returns), kurtosis(returns)
+    return sharpe_ratio(returns, periods_per_year=1), len(returns), *shape(returns)
 
 
 def sharpe_standard_error(returns: Any, periods_per_year: float = PERIODS_PER_YEAR) -> float:

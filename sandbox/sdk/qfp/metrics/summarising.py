@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qfp.metrics import relative, returns, sharpe, trading, underwater
-from qfp.metrics.series import NAN, PERIODS_PER_YEAR, pair, series
+from qfp.metrics.series import NAN, PERIODS_PER_YEAR, pair, ratio, series
 
 
 def summary(
@@ -30,12 +30,14 @@ def summary(
     A figure that is not defined, or too large for a number, is NaN.
     """
     account = series(equity, "equity")
-    change = returns.returns_of(account)
     year = periods_per_year
-    found = _growth(account, change, year) | _risk(account, change, year) | _reward(account, change, year)
-    if benchmark is not None:
-        found |= _beside(*pair(equity, benchmark, ("equity", "benchmark")), year)
-    found |= _trading(equity, positions, traded_value, commissions, trades, year)
+    # Squares of very large values overflow; what comes of it is not finite and so not defined.
+    with np.errstate(over="ignore", invalid="ignore"):
+        change = returns.returns_of(account)
+        found = _growth(account, change, year) | _risk_and_reward(account, change, year)
+        if benchmark is not None:
+            found |= _beside(*pair(equity, benchmark, ("equity", "benchmark")), year)
+        found |= _trading(equity, positions, traded_value, commissions, trades, year)
     return {key: value if math.isfinite(value) else NAN for key, value in found.items()}
 
 
@@ -52,33 +54,30 @@ def _growth(equity: np.ndarray, change: np.ndarray, year: float) -> dict[str, fl
     }
 
 
-def _risk(equity: np.ndarray, change: np.ndarray, year: float) -> dict[str, float]:
+def _risk_and_reward(equity: np.ndarray, change: np.ndarray, year: float) -> dict[str, float]:
+    water, growth = underwater.Underwater(equity), returns.cagr(equity, year)
+    moments = sharpe.sharpe_moments(change)
+    each, _, skewness, kurtosis = moments
     return {
         "volatility": returns.volatility(change, year),
         "downside_deviation": returns.downside_deviation(change, 0.0, year),
-        "max_drawdown": underwater.max_drawdown(equity),
-        "average_drawdown": underwater.average_drawdown(equity),
-        "longest_drawdown": underwater.longest_drawdown(equity),
-        "time_under_water": underwater.time_under_water(equity),
-        "ulcer_index": underwater.ulcer_index(equity),
+        "max_drawdown": water.max_drawdown(),
+        "average_drawdown": water.average_drawdown(),
+        "longest_drawdown": water.longest_drawdown(),
+        "time_under_water": water.time_under_water(),
+        "ulcer_index": water.ulcer_index(),
         "value_at_risk": returns.value_at_risk(change),
         "expected_shortfall": returns.expected_shortfall(change),
         "tail_ratio": returns.tail_ratio(change),
-        "skewness": returns.skewness(change),
-        "kurtosis": returns.kurtosis(change),
-    }
-
-
-def _reward(equity: np.ndarray, change: np.ndarray, year: float) -> dict[str, float]:
-    moments = sharpe.sharpe_moments(change)
-    return {
-        "sharpe": returns.sharpe_ratio(change, periods_per_year=year),
+        "skewness": skewness,
+        "kurtosis": kurtosis,
+        "sharpe": each * math.sqrt(year),
         "sharpe_standard_error": sharpe.sharpe_error(*moments) * math.sqrt(year),
         "probabilistic_sharpe": sharpe.probability_above(*moments),
-        "minimum_track_record": sharpe.observations_needed(moments[0], *moments[2:]),
+        "minimum_track_record": sharpe.observations_needed(each, skewness, kurtosis),
         "sortino": returns.sortino_ratio(change, periods_per_year=year),
-        "calmar": underwater.calmar_ratio(equity, year),
-        "martin": underwater.martin_ratio(equity, year),
+        "calmar": ratio(growth, -water.max_drawdown()),
+        "martin": ratio(growth, water.ulcer_index()),
         "omega": returns.omega_ratio(change),
         "gain_to_pain": returns.gain_to_pain(change),
     }
