@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 from django.conf import settings
@@ -147,6 +148,17 @@ def anchor_headings(tokens: list[Token]) -> list[Heading]:
     return found
 
 
+def anchor_cells(tokens: list[Token]) -> None:
+    """A cell of a table that ends with {#name} can be linked to by that name."""
+    for cell, inline in pairwise(tokens):
+        if cell.type == "td_open" and inline.children:
+            last = inline.children[-1]
+            match = re.fullmatch(r"(.*?)\s*\{#([a-z0-9_-]+)\}", last.content)
+            if match:
+                last.content = match[1]
+                cell.attrSet("id", match[2])
+
+
 def title_of(tokens: list[Token]) -> str:
     for index, token in enumerate(tokens):
         if token.type == "heading_open" and token.tag == "h1":
@@ -160,6 +172,7 @@ def rendered(text: str) -> tuple[str, str, tuple[Heading, ...]]:
     parser = markdown()
     tokens = parser.parse(text)
     align_by_class(tokens)
+    anchor_cells(tokens)
     link_to_pages(tokens)
     headings = anchor_headings(tokens)
     return title_of(tokens), parser.renderer.render(tokens, parser.options, {}), tuple(headings)

@@ -156,12 +156,13 @@ HEAD = ("total_return", "buy_and_hold", "cagr", "sharpe", "max_drawdown", "volat
 
 
 def figures(values: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    """[{key, label, text, value, help, group, anchor}]: what every surface shows, formatted once, the head first.
+    """[{key, label, text, value, help, group, place, anchor}]: what every surface shows, the head first.
 
-    values: by key, NaN or None where undefined; those say so. Keys that are missing are left out. anchor: where the
-    formula is.
+    values: by key, NaN or None where undefined; those say so. Keys that are missing are left out. group, place: in
+    which part of the table, and at which place of the whole. anchor: where the formula is.
     """
-    shown = {}
+    shown: dict[str, dict[str, Any]] = {}
+    places = {each.key: place for place, each in enumerate(chain.from_iterable(GROUPS.values()))}
     for group, definitions in GROUPS.items():
         for each in definitions:
             if each.key not in values:
@@ -175,6 +176,7 @@ def figures(values: Mapping[str, float | None]) -> list[dict[str, Any]]:
                 "value": value if defined else None,
                 "help": each.help,
                 "group": group,
+                "place": places[each.key],
                 "anchor": f"/docs/metrics#{each.key}",
             }
     return [shown.pop(key) for key in HEAD if key in shown] + list(shown.values())
@@ -182,9 +184,8 @@ def figures(values: Mapping[str, float | None]) -> list[dict[str, Any]]:
 
 def grouped(shown: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """The figures of figures() by group, in the order of the table; those stored without a group come first."""
-    places = {each.key: place for place, each in enumerate(chain.from_iterable(GROUPS.values()))}
     found: dict[str, list[dict[str, Any]]] = {}
-    for figure in sorted(shown, key=lambda figure: places.get(figure["key"], -1)):
+    for figure in sorted(shown, key=lambda figure: figure.get("place", -1)):
         found.setdefault(figure.get("group", ""), []).append(figure)
     return list(found.items())
 

@@ -152,7 +152,7 @@ def figure_tone(value: object, key: str = "") -> str:
     """The colour class of a key figure: returns and falls have one, ratios and counts have none."""
     if "return" in key or key in ("cagr", "alpha"):
         return gain_or_loss(value)
-    return "loss" if "drawdown" in key and as_number(value) else ""
+    return "loss" if "drawdown" in key and "longest" not in key and as_number(value) else ""
 
 
 @register.filter

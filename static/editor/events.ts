@@ -18,7 +18,7 @@ export type Param = {
   choices?: unknown[] | null;
 };
 
-export interface Figure { key: string; label: string; text: string; value: number | null; help?: string }
+export interface Figure { key: string; label: string; text: string; value: number | null; help?: string; group?: string; anchor?: string; place?: number }
 
 export interface ColumnTable {
   columns: ({ name: string; kind?: string } | string)[];

@@ -210,12 +210,11 @@ export class RunView {
 
   private addBacktest(event: EventOf<"backtest">): void {
     const figures = figureList(event.figures.slice(0, HEAD_FIGURES));
-    const more = event.figures.slice(HEAD_FIGURES);
     const badge = make("span", { class: `badge badge--plain ${event.verified ? "badge--verified" : "badge--warn"}` },
       icon(event.verified ? "shield-check" : "triangle-alert"), event.verified ? "Verified" : "Not verified");
     const conventions = make("details", { class: "backtest__conventions" },
-      make("summary", {}, make("span", { class: "truncate" }, ["More figures", ...event.conventions.map(sentenceless)].join(" · "))),
-      more.length ? figureList(more) : "",
+      make("summary", {}, make("span", { class: "truncate" }, ["All figures", ...event.conventions.map(sentenceless)].join(" · "))),
+      figureTable(event.figures),
       make("ul", {}, ...event.conventions.map((line) => make("li", {}, line))));
     const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
     const head = make("div", { class: "backtest__head" }, make("h2", {}, event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
@@ -435,23 +434,41 @@ export class RunView {
   }
 }
 
-/** "Orders fill at the next open." -> without its full stop, to stand in a row of facts. */
 /** How many figures stand above the charts; the others wait with the conventions. */
 const HEAD_FIGURES = 8;
 
 export function figureList(figures: Figure[]): HTMLElement {
   return make("dl", { class: "figures" }, ...figures.map((figure) =>
-    make("div", { title: figure.help || null }, make("dt", {}, figure.label),
+    make("div", {}, make("dt", {}, gloss(figure)),
       make("dd", { class: toneOf(figure.key, figure.value) || null }, figure.text))));
 }
 
+/** Every figure by group, in the order of the table. */
+function figureTable(figures: Figure[]): HTMLElement {
+  const groups = new Map<string, Figure[]>();
+  for (const figure of [...figures].sort((one, other) => (one.place ?? -1) - (other.place ?? -1))) {
+    const group = figure.group || "Others";
+    groups.set(group, [...(groups.get(group) ?? []), figure]);
+  }
+  return make("div", { class: "figure-groups" }, ...[...groups].map(([group, members]) =>
+    make("table", {}, make("caption", {}, group), make("tbody", {}, ...members.map((figure) =>
+      make("tr", {}, make("th", { scope: "row" }, gloss(figure)),
+        make("td", { class: toneOf(figure.key, figure.value) || null }, figure.text)))))));
+}
+
+/** The name of a figure with its definition, which static/js/shared/gloss.js shows. */
+function gloss(figure: Figure): HTMLElement {
+  return make("a", { class: "gloss", href: figure.anchor ?? `/docs/metrics#${figure.key}`, "data-gloss": figure.help ?? "" }, figure.label);
+}
+
+/** "Orders fill at the next open." -> without its full stop, to stand in a row of facts. */
 function sentenceless(text: string): string {
   return text.replace(/\.$/, "");
 }
 
 function toneOf(key: string, value: number | null): string {
   if (value === null || value === 0) return "";
-  if (key.includes("drawdown")) return "loss";
+  if (key.includes("drawdown") && !key.includes("longest")) return "loss";
   if (key.includes("return") || key === "cagr" || key === "alpha") return value > 0 ? "gain" : "loss";
   return "";
 }

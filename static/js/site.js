@@ -1,4 +1,6 @@
-// What every page may use: closing menus, copy buttons, dismissing messages, native dialogs, confirm-by-typing.
+// What every page may use: definitions of words, closing menus, copy buttons, dismissing messages, native dialogs,
+// confirm-by-typing.
+import "./shared/gloss.js";
 import "./theme.js";
 
 document.addEventListener("click", async (event) => {

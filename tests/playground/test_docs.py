@@ -2,6 +2,7 @@
 
 import ast
 import re
+from html import escape
 
 import pytest
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.urls import reverse
 
 from accounts.models import Plan
 from playground import docs, reference
+from runner.figures import GROUPS, figures
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +106,16 @@ def test_headings_get_anchors_of_their_own():
     _, html, contents = docs.rendered("# T\n\n## Same\n\n## Same\n\n### `code` and text\n")
     assert [heading.anchor for heading in contents] == ["same", "same-2", "code-and-text"]
     assert 'id="same-2"' in html
+
+
+def test_every_figure_has_its_formula_and_no_other(client):
+    page = client.get(docs.url_of("metrics")).content.decode()
+    keys = {each.key for group in GROUPS.values() for each in group}
+    assert set(re.findall(r'<td id="([a-z0-9_-]+)">', page)) == keys
+    for shown in figures(dict.fromkeys(keys, 1.0)):
+        assert shown["anchor"] == docs.url_of("metrics") + "#" + shown["key"]
+        assert f'<td id="{shown["key"]}">{escape(shown["label"])}</td>' in page
+    assert "{#" not in page
 
 
 def test_reference_lists_what_the_library_exports():

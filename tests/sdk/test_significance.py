@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from statistics import NormalDist
 
@@ -157,3 +158,12 @@ def test_what_is_not_defined_is_nan():
     assert math.isfinite(significance.expected_maximum(1e300))
     with pytest.raises(ValueError, match="missing or infinite"):
         significance.probability_of_overfitting(np.full((64, 20), np.nan), 8)
+
+
+def test_the_programs_of_the_manual_print_what_it_says(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    programs = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(programs) == 2
+    for program in programs:
+        exec(compile(program, "docs/metrics.md", "exec"), {})
+        assert capsys.readouterr().out.split("\n")[:-1] == re.findall(r"# (.+)", program)

@@ -1,0 +1,63 @@
+"""Every figure explains itself: by pointer, by keyboard and by touch."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from runner.figures import GROUPS, figures
+from tests.factories import make_project, make_user
+
+KEYS = [each.key for group in GROUPS.values() for each in group]
+
+
+def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(recorded, open_page):
+    shown = figures(dict.fromkeys(KEYS, 0.125))
+    event = {
+        "type": "backtest",
+        "backtest": 1,
+        "strategy": "Crossing",
+        "params": {},
+        "verified": True,
+        "verified_text": "Verified.",
+        "figures": shown,
+        "chart": {"dates": [], "equity": [], "drawdown": []},
+        "trades": {"columns": [], "rows": [], "total": 1},
+        "conventions": ["Orders fill at the next open."],
+        "description": "",
+    }
+    run = recorded(event, project=make_project(make_user(), visibility="public"))
+    page = open_page()
+    page.goto(run.get_absolute_url())
+    note = page.locator("#gloss-note")
+    sharpe = page.locator(".figures .gloss", has_text="Sharpe")
+    sharpe.hover()
+    expect(note).to_contain_text("Mean return over its deviation")
+    note.hover()  # it stays while it is read
+    expect(note.get_by_role("link", name="Formula: Sharpe")).to_have_attribute("href", "/docs/metrics#sharpe")
+    page.mouse.move(5, 5)
+    expect(note).to_be_hidden()
+
+    # All of them wait in the table, by group; the keyboard reaches each.
+    page.get_by_text("All figures").click()
+    expect(page.locator(".figure-groups .gloss")).to_have_count(len(KEYS))
+    expect(page.locator(".figure-groups caption")).to_have_text(list(GROUPS))
+    page.locator(".figure-groups .gloss", has_text="Max drawdown").focus()
+    page.keyboard.press("Tab")
+    average = page.locator(".figure-groups .gloss", has_text="Average drawdown")
+    expect(average).to_be_focused()
+    expect(note).to_contain_text("Mean depth of the separate falls")
+    expect(average).to_have_attribute("aria-describedby", "gloss-text")
+    page.keyboard.press("Enter")
+    expect(note.get_by_role("link")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(note).to_be_hidden()
+    expect(average).to_be_focused()
+
+    phone = open_page(width=360, has_touch=True, is_mobile=True)
+    phone.goto(run.get_absolute_url())
+    phone.locator(".figures .gloss", has_text="CAGR").tap()
+    expect(phone.locator("#gloss-note")).to_contain_text("Growth a year")
+    inside = phone.locator("#gloss-note").bounding_box()
+    assert inside and inside["x"] >= 0 and inside["x"] + inside["width"] <= 360
+    phone.locator(".figures .gloss", has_text="CAGR").tap()
+    expect(phone.locator("#gloss-note")).to_be_hidden()
