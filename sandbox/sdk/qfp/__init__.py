@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "data",
     "backtest",
+    "portfolio_backtest",
     "show",
     "display",
     "table",
@@ -22,6 +23,7 @@ __all__ = [
     "progress",
     "pmap",
     "BacktestResult",
+    "PortfolioResult",
     "Table",
     "Progress",
     "ParallelError",
@@ -53,11 +55,14 @@ if TYPE_CHECKING:
     from qfp.output import Table, chart, display, show, table
     from qfp.parallel import ParallelError, pmap
     from qfp.params import param
+    from qfp.portfolio import PortfolioResult, portfolio_backtest
     from qfp.progressing import Progress, progress
 
 # Where each name lives. No module has the name of a function, or importing it would hide the function.
 _HOME = {
     "backtest": "backtests",
+    "portfolio_backtest": "portfolio",
+    "PortfolioResult": "portfolio",
     "BacktestResult": "backtests",
     "show": "output",
     "display": "output",
@@ -73,6 +78,7 @@ _HOME = {
 _MODULES = {
     "data",
     "backtesting",
+    "portfolio",
     "metrics",
     "significance",
     "regression",

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp import channel, metrics, replay
+from qfp import metrics, replay
 from qfp.conventions import BacktestingPy, Usual
+from qfp.results import Result, dates_of, simple
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from qfp.backtesting.running import Backtest, Run, Stats
-    from qfp.output import Chart, Table
 
 __all__ = ["backtest", "BacktestResult"]
 
@@ -101,7 +101,7 @@ def backtest(
     return result
 
 
-class BacktestResult:
+class BacktestResult(Result):
     """What came out of a backtest.
 
     metrics: figures by name, computed by qfp.metrics; NaN where a figure is not defined.
@@ -170,16 +170,13 @@ class BacktestResult:
             metrics.periods_per_year(index),
             frame["Close"],
         )
-        whole_days = isinstance(index, pd.DatetimeIndex) and bool((index == index.normalize()).all())
-        dates = [
-            day.date().isoformat() if whole_days else str(getattr(day, "isoformat", lambda d=day: d)()) for day in index
-        ]
+        dates = dates_of(index)
         about = getattr(bars, "attrs", {}) or {}
         self.claim: dict[str, Any] = {
             "version": 2,
             "engine": {"name": "qfp", "version": qfp.__version__},
             "strategy": self.strategy,
-            "params": {name: _simple(value) for name, value in params.items()},
+            "params": {name: simple(value) for name, value in params.items()},
             "instruments": [
                 {
                     "symbol": about.get("symbol") or "bars of the program",
@@ -210,73 +207,6 @@ class BacktestResult:
         """What should not be overlooked, a sentence each: refused orders, and why there were no trades."""
         return self._run.notes()
 
-    def table(self) -> Table:
-        """The head figures as a Table."""
-        from qfp.output import Table
-
-        rows = [[label, text] for label, text in _head_figures(self.metrics)]
-        columns = [{"name": "Figure", "kind": "text"}, {"name": self.strategy, "kind": "text"}]
-        return Table({"columns": columns, "rows": rows, "total_rows": len(rows)})
-
-    def plot(self) -> Chart:
-        """Equity over drawdown as a Chart; on a laptop it opens in the browser or the notebook."""
-        chart = self.chart()
-        chart.show()
-        return chart
-
-    def chart(self) -> Chart:
-        """Equity over drawdown, sharing the time axis, as a Chart that is not shown yet."""
-        from qfp.output import COLOURS, Chart, _plain
-
-        dates, below = _plain(self.equity.index), metrics.drawdowns(self.equity.to_numpy())
-        return Chart(
-            [
-                {
-                    "type": "scatter",
-                    "mode": "lines",
-                    "name": "Equity",
-                    "x": dates,
-                    "y": _plain(self.equity.to_numpy()),
-                    "line": {"color": COLOURS[0]},
-                },
-                {
-                    "type": "scatter",
-                    "mode": "lines",
-                    "name": "Drawdown",
-                    "x": dates,
-                    "y": _plain(below),
-                    "yaxis": "y2",
-                    "fill": "tozeroy",
-                    "line": {"color": COLOURS[1], "width": 1},
-                },
-            ],
-            {
-                "title": {"text": f"{self.strategy}: equity and drawdown"},
-                "height": 460,
-                "margin": {"l": 64, "r": 16, "t": 48, "b": 40},
-                "showlegend": False,
-                "hovermode": "x unified",
-                "xaxis": {"anchor": "y2"},
-                "yaxis": {"domain": [0.32, 1], "title": {"text": "Equity"}},
-                "yaxis2": {"domain": [0, 0.26], "title": {"text": "Drawdown"}, "tickformat": ".0%"},
-            },
-        )
-
-    def __repr__(self) -> str:
-        figures = ", ".join(f"{label} {text}" for label, text in _head_figures(self.metrics)[:4])
-        return f"<BacktestResult {self.strategy}: {figures}>"
-
-    def _announce(self) -> None:
-        print(" ".join(self.conventions.lines()))
-        for note in self.notes():
-            print(note)
-        if not channel.emit({"type": "backtest", "claim": self.claim}):
-            print(self.table())
-            try:
-                self.plot()
-            except ImportError:
-                print("For the chart, install plotly:  pip install plotly")
-
 
 def _as_ohlc(bars: pd.DataFrame) -> pd.DataFrame:
     """Bars with the column names that backtesting.py reads; a new frame, the caller's stays as it is."""
@@ -295,32 +225,3 @@ def _as_ohlc(bars: pd.DataFrame) -> pd.DataFrame:
     if frame[list(PRICES)].isna().to_numpy().any():
         raise ValueError("some prices are missing (NaN); drop those bars first, for example with bars.dropna()")
     return frame
-
-
-def _simple(value: Any) -> Any:
-    """A parameter as JSON holds it; anything but numbers and text in the words Python has for it."""
-    value = value.item() if hasattr(value, "item") else value
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)[:200]
-
-
-def _head_figures(found: dict[str, float]) -> list[tuple[str, str]]:
-    def percent(key: str) -> str:
-        return "–" if np.isnan(found[key]) else f"{found[key]:.1%}"
-
-    def number(key: str) -> str:
-        return "–" if np.isnan(found[key]) else f"{found[key]:.2f}"
-
-    return [
-        ("Total return", percent("total_return")),
-        ("CAGR", percent("cagr")),
-        ("Sharpe", number("sharpe")),
-        ("Max drawdown", percent("max_drawdown")),
-        ("Volatility", percent("volatility")),
-        ("Sortino", number("sortino")),
-        ("Calmar", number("calmar")),
-        ("Trades", f"{found['trades']:.0f}"),
-        ("Win rate", percent("win_rate")),
-        ("Exposure", percent("exposure")),
-        ("Commission paid", f"{found['commission_paid']:,.2f}"),
-        ("Final equity", f"{found['final_equity']:,.2f}"),
-    ]

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["BacktestingPy", "Usual"]
+__all__ = ["BacktestingPy", "PortfolioRules", "Usual"]
+
+FILLS = ("next-open", "next-close", "next-average", "same-close")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class BacktestingPy:
         else:
             lines = ["Decided on a bar's close; market orders fill at the next bar's open."]
         lines.append("Limit and stop orders fill within a later bar, at their price or at an open beyond it.")
-        lines.append(self._commission_line())
+        lines.append(_commission_line(self.commission))
         if self.spread:
             lines.append(f"Spread {_percent(self.spread)} of the price, paid on entry.")
         elif self.has_costs:
@@ -89,16 +91,6 @@ class BacktestingPy:
     def _end_line(self) -> str:
         return "Trades open at the end are closed at the last bar."
 
-    def _commission_line(self) -> str:
-        if self.commission is None:
-            return "Commission by the program's own function, per fill."
-        fixed, share = _parts(self.commission)
-        if fixed and share:
-            return f"Commission {fixed:g} plus {_percent(share)} of the traded value per fill."
-        if fixed:
-            return f"Commission {fixed:g} per fill."
-        return f"Commission {_percent(share)} of the traded value per fill." if share else "No commission."
-
     def as_dict(self) -> dict[str, Any]:
         """Id, version, every number and the lines, ready for JSON."""
         return {"id": self.id, "version": self.version, **asdict(self), "lines": self.lines()}
@@ -120,6 +112,116 @@ class Usual(BacktestingPy):
 
     def _end_line(self) -> str:
         return "Trades open at the end are closed at the last close."
+
+
+@dataclass(frozen=True)
+class PortfolioRules:
+    """The rules of an account with many instruments, for `portfolio_backtest`.
+
+    fill: what market orders and target weights fill at: next-open, next-close, next-average (the mean of open, high,
+      low and close of the next bar, a stand-in for its average price) or same-close (the close that decides).
+    commission: fraction of the traded value per fill, or (fixed amount, fraction); None when it is a function.
+    spread: fraction of the price between bid and ask; a market or stop order pays half of it. slippage: fraction of
+      the price that a market or stop order fills worse, on top.
+    fractional: any fraction of a share may be held; otherwise whole ones. short: more may be sold than is held.
+    leverage: what long and short positions may be worth together, in times of the account.
+    borrow: fee for short positions a year, as a fraction of their value. interest: on cash a year, as a fraction;
+      owed cash costs the same.
+    halted: an order for an instrument without a bar on the day of its fill waits for the next one ("wait") or is
+      refused ("refuse").
+    """
+
+    fill: str = "next-open"
+    commission: float | tuple[float, float] | None = 0.001
+    spread: float = 0.0
+    slippage: float = 0.0
+    fractional: bool = False
+    short: bool = False
+    leverage: float = 1.0
+    borrow: float = 0.0
+    interest: float = 0.0
+    halted: str = "wait"
+
+    version = 1
+
+    @property
+    def id(self) -> str:
+        """portfolio-next-open and the like."""
+        return f"portfolio-{self.fill}"
+
+    @property
+    def has_costs(self) -> bool:
+        """False when no commission, spread or slippage is taken, which flatters every result."""
+        return self.commission is None or any(_parts(self.commission)) or self.worse > 0
+
+    @property
+    def worse(self) -> float:
+        """By what fraction of the price a market or stop order fills worse."""
+        return self.spread / 2 + self.slippage
+
+    def commission_for(self, size: float, price: float) -> float | None:
+        """What a fill of so many units at this price is charged, in currency; None when a function decides."""
+        if self.commission is None:
+            return None
+        fixed, share = _parts(self.commission)
+        return fixed + abs(size) * price * share
+
+    def lines(self) -> list[str]:
+        """The rules as sentences, in the order they are printed."""
+        lines = [
+            {
+                "next-open": "Decided on a bar's close; filled at the open of the next bar.",
+                "next-close": "Decided on a bar's close; filled at the close of the next bar.",
+                "next-average": "Decided on a bar's close; filled at the mean of the next bar's open, high, low and "
+                "close.",
+                "same-close": "Decided on a bar's close; filled at that same close, which nobody can trade.",
+            }[self.fill],
+            "Limit and stop orders fill within a later bar, at their price or at an open beyond it; where a bar "
+            "reaches both a stop and a limit, the stop counts.",
+        ]
+        lines.append(_commission_line(self.commission))
+        if self.worse:
+            parts = [f"{_percent(value)} {name}" for name, value in self._spreads() if value]
+            lines.append(f"Market and stop orders fill worse by {' and '.join(parts)}; limit orders at their price.")
+        elif self.has_costs:
+            lines.append("No spread and no slippage.")
+        else:
+            lines.append("No costs at all: no commission, no spread, no slippage.")
+        lines.append("Any fraction of a share." if self.fractional else "Whole shares only.")
+        short = "Short selling allowed" if self.short else "No short selling"
+        if self.leverage == 1:
+            lines.append(f"{short}; no leverage.")
+        else:
+            lines.append(f"{short}; positions may be worth {self.leverage:g} times the account together.")
+        waits = "waits for its next bar" if self.halted == "wait" else "is refused"
+        lines.append(f"An order for an instrument without a bar that day {waits}; no price is carried into a fill.")
+        lines.append(
+            "Dividends are paid in cash and splits change the shares held, on bars that are not adjusted for them. An "
+            "instrument without further bars is paid out at its last close."
+        )
+        cash = f"Cash earns {_percent(self.interest)} a year, owed cash costs it" if self.interest else "No interest"
+        fee = f"short positions pay {_percent(self.borrow)} a year" if self.borrow else "no borrowing fee"
+        lines.append(f"{cash}; {fee}.")
+        lines.append("Positions open at the end are valued at the last close and not counted as trades.")
+        return lines
+
+    def _spreads(self) -> tuple[tuple[str, float], ...]:
+        return ("of half the spread", self.spread / 2), ("of slippage", self.slippage)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Id, version, every number and the lines, ready for JSON."""
+        return {"id": self.id, "version": self.version, **asdict(self), "lines": self.lines()}
+
+
+def _commission_line(commission: float | tuple[float, float] | None) -> str:
+    if commission is None:
+        return "Commission by the program's own function, per fill."
+    fixed, share = _parts(commission)
+    if fixed and share:
+        return f"Commission {fixed:g} plus {_percent(share)} of the traded value per fill."
+    if fixed:
+        return f"Commission {fixed:g} per fill."
+    return f"Commission {_percent(share)} of the traded value per fill." if share else "No commission."
 
 
 def _parts(commission: float | tuple[float, float]) -> tuple[float, float]:

@@ -1,10 +1,10 @@
 """From fills to an account: equity, positions and trades, recomputed without the strategy.
 
-A fill is (bar, size, price, commission): `size` units bought (negative: sold) at `price` on bar number `bar`,
-counted from 0, for `commission` in currency. Equity is cash plus the position at the bar's close. This is
-arithmetic: it proves that fills, prices and equity agree, not that the fills could have been had. An account
-  worth nothing or less at a close
-is at an end: from that bar on it holds nothing and is worth 0, as backtesting.py has it.
+A fill is (bar, size, price, commission): `size` units bought (negative: sold) at `price` on bar number `bar`, counted
+from 0, for `commission` in currency; with several instruments also (instrument). Equity is cash plus what is held at
+the bar's close. This is arithmetic: it proves that fills, prices and equity agree, not that the fills could have been
+had. An account worth nothing or less at a close is at an end: from that bar on it holds nothing and is worth 0, as
+backtesting.py has it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Replay", "replay", "trades_of"]
+__all__ = ["PortfolioReplay", "Replay", "replay", "replay_portfolio", "trades_of"]
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,154 @@ def replay(fills: Sequence[dict[str, float]], closes: Any, cash: float) -> Repla
     return Replay(equity, positions, traded, commissions, trades_of(fills))
 
 
+@dataclass(frozen=True)
+class PortfolioReplay(Replay):
+    """A replay of many instruments. positions are the value of what is held, long and short added up.
+
+    units: held at each close, a row per bar and a column per instrument. cash: at each close. flows: what was paid or
+    changed without an order, oldest first: bar, instrument (None: the account), kind, amount, and what the kind needs.
+    """
+
+    units: np.ndarray
+    cash: np.ndarray
+    flows: list[dict[str, Any]]
+
+
+def replay_portfolio(
+    fills: Sequence[np.ndarray],
+    closes: Any,
+    cash: float,
+    *,
+    splits: Any = None,
+    dividends: Any = None,
+    years: Any = None,
+    interest: float = 0.0,
+    borrow: float = 0.0,
+) -> PortfolioReplay:
+    """The account that these fills of many instruments lead to, with everything their bars imply.
+
+    fills: columns of bar, instrument, size, price and commission, in the order of the bars.
+    closes: a row per bar and a column per instrument, NaN where it has no bar; the last close values what is held.
+    splits, dividends: of the same shape, on ex-dates, or None. years: from the bar before to each bar, for interest and
+    borrow, fractions a year. An instrument without further bars is paid out at its last close, on the bar after it.
+    Before the fills of a bar come interest, fees, splits, dividends and payments for what has ended.
+    Raises ValueError when a fill lies outside the bars or the fills are out of order.
+    """
+    closes = np.asarray(closes, dtype=np.float64)
+    count, width = closes.shape
+    bars, numbers, sizes, prices, commissions = (np.asarray(column) for column in fills)
+    if len(bars) and (bars.min() < 0 or bars.max() >= count or numbers.min() < 0 or numbers.max() >= width):
+        raise ValueError(f"a fill lies outside the {count} bars of {width} instruments")
+    if np.any(np.diff(bars) < 0):
+        raise ValueError("the fills are not in the order of their bars")
+    there = ~np.isnan(closes)
+    rows = np.where(there, np.arange(count)[:, None], 0)
+    np.maximum.accumulate(rows, axis=0, out=rows)
+    marks = np.nan_to_num(np.take_along_axis(closes, rows, axis=0))
+    ends: dict[int, list[int]] = {}
+    for number, last in enumerate((count - 1 - there[::-1].argmax(axis=0)).tolist()):
+        ends.setdefault(last + 1, []).append(number)
+    acts = set(ends)
+    for table, usual in ((splits, 1.0), (dividends, 0.0)):
+        if table is not None:
+            acts |= set(np.flatnonzero((table != usual).any(axis=1)).tolist())
+    edges = np.searchsorted(bars, np.arange(count + 1))
+    filled = np.flatnonzero(np.diff(edges))
+    charged = years is not None and bool(interest or borrow)
+    visited = range(count) if charged else sorted({0, *filled.tolist(), *(bar for bar in acts if bar < count)})
+
+    units, money = np.zeros(width), float(cash)
+    flows: list[dict[str, Any]] = []
+    held_at, cash_at = [], []
+
+    def flow(bar: int, instrument: int | None, kind: str, amount: float, **more: float) -> None:
+        nonlocal money
+        money += amount
+        flows.append({"bar": bar, "instrument": instrument, "kind": kind, "amount": amount, **more})
+
+    for bar in visited:
+        if charged and bar:
+            earned, short = money * interest * years[bar], float(np.minimum(units, 0.0) @ marks[bar - 1])
+            if earned:
+                flow(bar, None, "interest", float(earned))
+            if short and borrow:
+                flow(bar, None, "borrow", float(short * borrow * years[bar]))
+        if bar in acts:
+            if splits is not None:
+                for number in np.flatnonzero((splits[bar] != 1) & (units != 0)).tolist():
+                    units[number] *= splits[bar, number]
+                    flow(bar, number, "split", 0.0, ratio=float(splits[bar, number]))
+            if dividends is not None:
+                for number in np.flatnonzero(dividends[bar] * units).tolist():
+                    flow(bar, number, "dividend", float(units[number] * dividends[bar, number]))
+            for number in ends.get(bar, ()):
+                if owned := float(units[number]):
+                    units[number], price = 0.0, float(marks[bar, number])
+                    flow(bar, number, "delisting", owned * price, units=owned, price=price)
+        own = slice(edges[bar], edges[bar + 1])
+        if own.stop > own.start:
+            np.add.at(units, numbers[own], sizes[own])
+            # Sums of fractions that should cancel leave dust; a position that small is none.
+            largest = np.zeros(width)
+            np.maximum.at(largest, numbers[own], np.abs(sizes[own]))
+            units[np.abs(units) < 1e-9 * largest] = 0.0
+            money -= float(sizes[own] @ prices[own] + commissions[own].sum())
+        held_at.append(units.copy())
+        cash_at.append(money)
+
+    lengths = np.diff([*visited, count])
+    held = np.repeat(np.array(held_at), lengths, axis=0)
+    at_close = np.repeat(np.array(cash_at), lengths)
+    equity = at_close + np.einsum("ij,ij->i", held, marks)
+    traded = np.bincount(bars, np.abs(sizes) * prices, count) if len(bars) else np.zeros(count)
+    positions = np.einsum("ij,ij->i", np.abs(held), marks)
+    ruined = np.flatnonzero(equity <= 0)
+    if len(ruined) and cash > 0:
+        at = ruined[0]
+        equity[at:] = positions[at:] = traded[at + 1 :] = at_close[at:] = 0.0
+        held[at:] = 0.0
+    trades = _portfolio_trades((bars, numbers, sizes, prices, commissions), flows)
+    return PortfolioReplay(equity, positions, traded, np.asarray(commissions), trades, held, at_close, flows)
+
+
+def _portfolio_trades(fills: Sequence[np.ndarray], flows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Round trips of every instrument, with the bar of the exit in order. A payment for what has ended is an exit."""
+    events: dict[int, list[dict[str, Any]]] = {}
+    for flow in flows:
+        if flow["kind"] == "split":
+            events.setdefault(flow["instrument"], []).append({"bar": flow["bar"], "ratio": flow["ratio"]})
+        elif flow["kind"] == "delisting":
+            exit_ = {"bar": flow["bar"], "size": -flow["units"], "price": flow["price"], "commission": 0.0}
+            events.setdefault(flow["instrument"], []).append(exit_)
+    names = ("bar", "size", "price", "commission")
+    bars, numbers, *rest = (column.tolist() for column in fills)
+    for bar, number, *values in zip(bars, numbers, *rest, strict=True):
+        events.setdefault(number, []).append(dict(zip(names, (bar, *values), strict=True)))
+    trades = []
+    for number, own in events.items():
+        own.sort(key=lambda event: event["bar"])  # stable: on one bar flows come before fills
+        trades += [{**trade, "instrument": number} for trade in trades_of(own)]
+    trades.sort(key=lambda trade: (trade["exit_bar"], trade["instrument"], trade["entry_bar"]))
+    return trades
+
+
 def trades_of(fills: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
     """Closed round trips, oldest entries closed first (FIFO), commissions shared out by size.
 
+    fills: of one instrument; one with a "ratio" is a split, after which so many shares are held for one.
     Each trade: entry_bar, exit_bar, size (negative: short), entry_price, exit_price, commission (both
-    sides, currency), profit (currency, after commission) and return_fraction (profit over the entry's value).
+    sides, currency), profit (currency, after commission) and return_fraction (profit over the entry's value). Sizes and
+    entry prices are those of the day of the exit.
     """
     trades: list[dict[str, Any]] = []
     open_lots: deque[list[float]] = deque()  # [size, price, commission per unit, bar]
     for fill in fills:
+        if "ratio" in fill:
+            for lot in open_lots:
+                lot[0] *= fill["ratio"]
+                lot[1] /= fill["ratio"]
+                lot[2] /= fill["ratio"]
+            continue
         size, price, bar = fill["size"], fill["price"], fill["bar"]
         if size == 0:
             continue

@@ -1,0 +1,330 @@
+"""How does a portfolio run? Portfolio holds bars and rules; run() walks the bars, or books weights for all at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from qfp.conventions import FILLS, PortfolioRules, _parts
+from qfp.portfolio import orders as o
+from qfp.portfolio.account import Account
+from qfp.portfolio.context import Context, Members
+from qfp.portfolio.market import Market
+from qfp.portfolio.orders import Order, Targets
+from qfp.portfolio.schedule import decided
+from qfp.portfolio.vectorised import Booked, book
+from qfp.replay import PortfolioReplay, replay_portfolio
+
+__all__ = ["Portfolio", "PortfolioRun"]
+
+Commission = float | tuple[float, float] | Callable[[float, float], float]
+
+
+class Portfolio:
+    """Bars of several instruments, the account that trades them and its rules; run() runs a strategy.
+
+    The arguments are those of portfolio_backtest(). Made once, it runs any number of strategies over the same bars.
+    """
+
+    def __init__(
+        self,
+        bars: Mapping[str, Any] | Sequence[str],
+        *,
+        start: Any = None,
+        end: Any = None,
+        cash: float = 100_000,
+        fill: str = "next-open",
+        commission: Commission = 0.001,
+        spread: float = 0.0,
+        slippage: float = 0.0,
+        fractional: bool = False,
+        short: bool = False,
+        leverage: float = 1.0,
+        borrow: float = 0.0,
+        interest: float = 0.0,
+        halted: str = "wait",
+        members: Any = None,
+    ) -> None:
+        if fill not in FILLS:
+            raise ValueError(f"fill is {', '.join(FILLS[:-1])} or {FILLS[-1]}, not {fill!r}")
+        if halted not in ("wait", "refuse"):
+            raise ValueError(f'halted is "wait" or "refuse", not {halted!r}')
+        if not 0 < cash < 1e15:
+            raise ValueError(f"cash is an amount above 0, not {cash!r}")
+        if not 0 < leverage <= 100:
+            raise ValueError(f"leverage is how many times the account may be held, such as 1 or 2, not {leverage!r}")
+        for name, value in (("spread", spread), ("slippage", slippage), ("borrow", borrow), ("interest", interest)):
+            if not (0 if name in ("spread", "slippage") else -0.5) <= value <= 0.5:
+                raise ValueError(f"{name} is a fraction such as 0.001 (0.1 %), not {value!r}")
+        self._commission = commission if callable(commission) else None
+        if not callable(commission):
+            fixed, share = _parts(commission)
+            if fixed < 0 or not 0 <= share < 0.1:
+                raise ValueError("commission is a fraction from 0 to 0.1 (0.001 is 0.1 %), or (fixed amount, fraction)")
+            commission = (fixed, share) if isinstance(commission, (tuple, list)) else share
+        self.rules = PortfolioRules(
+            fill=fill,
+            commission=None if callable(commission) else commission,
+            spread=float(spread),
+            slippage=float(slippage),
+            fractional=bool(fractional),
+            short=bool(short),
+            leverage=float(leverage),
+            borrow=float(borrow),
+            interest=float(interest),
+            halted=halted,
+        )
+        self.cash = float(cash)
+        self.market = Market.of(_frames(bars, start, end))
+        self.market.price(fill)
+        self.members = _members(members, self.market)
+
+    def run(
+        self,
+        on_bar: Callable[..., Any] | None = None,
+        *,
+        weights: Any = None,
+        rebalance: Any = None,
+        warm_up: int = 0,
+        **params: Any,
+    ) -> PortfolioRun:
+        """Run one strategy: a function that is called at every close, or target weights.
+
+        params go to the function. Raises TypeError unless exactly one of on_bar and weights is given.
+        """
+        if (on_bar is None) == (weights is None):
+            raise TypeError("give either on_bar=, a function called at every close, or weights=")
+        warm_up = int(warm_up)
+        if on_bar is not None:
+            if not callable(on_bar):
+                raise TypeError("on_bar is a function that takes one argument, what is known at the close of a bar")
+            if rebalance is not None:
+                raise TypeError("rebalance= belongs to weights=; on_bar is called at every close")
+            account = self._account()
+            context = Context(self.market, account, self.members)
+
+            def decide(bar: int) -> None:
+                context.bar = bar
+                on_bar(context, **params)
+
+            walk(account, decide, warm_up)
+            return PortfolioRun(self, account=account, warm_up=warm_up)
+        rows, table = decided(weights, rebalance, self.market, self.members, warm_up, params)
+        booked = book(self.market, self.rules, self.cash, rows, table)
+        if booked is not None:
+            return PortfolioRun(self, booked=booked, rows=rows, weights=table, warm_up=warm_up)
+        account = self._account()
+        at = dict(zip(rows.tolist(), table, strict=True))
+
+        def aim(bar: int) -> None:
+            if bar in at:
+                account.aim(at[bar])
+
+        walk(account, aim, warm_up)
+        return PortfolioRun(self, account=account, warm_up=warm_up)
+
+    def _account(self) -> Account:
+        return Account(self.market, self.rules, self._commission, self.cash)
+
+
+def walk(account: Account, decide: Callable[[int], None], warm_up: int) -> None:
+    """Every bar: what comes before trading, fills, the decision at the close, and the account's value."""
+    same_close = account.rules.fill == "same-close"
+    for bar in range(len(account.market)):
+        account.open(bar)
+        if account.orders or account.targets:
+            account.fill(bar)
+        if bar >= warm_up:
+            decide(bar)
+            if same_close and (account.orders or account.targets):
+                account.fill_market(bar)
+        if not account.close(bar):
+            break
+
+
+class PortfolioRun:
+    """What came out of one run: equity at every close, fills, flows, decisions and the figures.
+
+    equity: one value per bar, currency.
+    """
+
+    def __init__(
+        self,
+        portfolio: Portfolio,
+        *,
+        warm_up: int,
+        account: Account | None = None,
+        booked: Booked | None = None,
+        rows: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        self.portfolio, self.warm_up = portfolio, warm_up
+        self._account, self._booked, self._rows, self._weights = account, booked, rows, weights
+        if booked is not None:
+            self.equity = booked.equity
+        else:
+            assert account is not None
+            held = account.history()
+            self.equity = account.cash_at + np.einsum("ij,ij->i", held, portfolio.market.marks)
+
+    @cached_property
+    def fills(self) -> tuple[np.ndarray, ...]:
+        """Columns of bar, instrument, size, price and commission, in the order of the bars."""
+        if self._booked is not None:
+            return self._booked.fills
+        assert self._account is not None
+        columns = self._account.fills.columns()
+        order = np.argsort(columns[0], kind="stable")
+        return tuple(column[order] for column in columns)
+
+    @cached_property
+    def replay(self) -> PortfolioReplay:
+        """The account once more, from the fills alone: trades, units at every close, flows."""
+        market, rules = self.portfolio.market, self.portfolio.rules
+        return replay_portfolio(
+            self.fills,
+            market.close,
+            self.portfolio.cash,
+            splits=market.split,
+            dividends=market.dividend,
+            years=market.years,
+            interest=rules.interest,
+            borrow=rules.borrow,
+        )
+
+    @property
+    def flows(self) -> list[dict[str, Any]]:
+        """Dividends, splits, interest, borrowing fees and payments for what has ended, by bar."""
+        return self.replay.flows if self._account is None else self._account.flows
+
+    @property
+    def ruined_at(self) -> int | None:
+        """The bar at whose close nothing was left, or None."""
+        return None if self._account is None else self._account.ruined_at
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """The site's figures, by qfp.metrics."""
+        from qfp import metrics
+
+        account = self.replay
+        return metrics.summary(
+            self.equity, account.positions, account.traded_value, account.commissions, account.trades
+        )
+
+    def decisions(self) -> list[Order | Targets]:
+        """What was decided, oldest first."""
+        if self._account is not None:
+            return self._account.decisions
+        assert self._rows is not None and self._weights is not None
+        last = len(self.portfolio.market) - (self.portfolio.rules.fill != "same-close")
+        before = np.zeros(self._weights.shape[1])
+        found: list[Order | Targets] = []
+        for row, weights in zip(self._rows.tolist(), self._weights, strict=True):
+            targets = Targets.of(row, weights, before)
+            if row < last:
+                targets.outcomes[:] = o.FILLED
+            found.append(targets)
+        return found
+
+    def orders(self, most: int | None = None) -> list[dict[str, Any]]:
+        """The decisions, one dictionary each: bar, instrument, size or weight, kind, outcome, and where they apply
+        limit, stop and reason.
+        """
+        found: list[dict[str, Any]] = []
+        for entry in o.listed(self.decisions()):
+            if len(found) == most:
+                break
+            found.append(entry)
+        return found
+
+    def order_count(self) -> int:
+        """How many decisions there are."""
+        return sum(1 if isinstance(d, Order) else int(d.shown.sum()) for d in self.decisions())
+
+    def refused(self) -> Iterator[tuple[int, int, str]]:
+        """Bar, instrument and reason of every refused order."""
+        if self._account is None:
+            return
+        for decision in self._account.decisions:
+            if isinstance(decision, Order):
+                if decision.outcome == o.REFUSED:
+                    yield decision.bar, decision.instrument, decision.reason
+            else:
+                for number, reason in sorted(decision.reasons.items()):
+                    yield decision.bar, number, reason
+
+    def notes(self) -> list[str]:
+        """What should not be overlooked, a sentence each: refused orders, ruin, what ended, why no trades."""
+        market, lines = self.portfolio.market, []
+        refused = list(self.refused())
+        for reason, count in Counter(reason for _, _, reason in refused).most_common():
+            bar, number, _ = next(entry for entry in refused if entry[2] == reason)
+            orders = "order was" if count == 1 else "orders were"
+            lines.append(f"{count} {orders} refused: {reason}; first {market.symbols[number]} on {self._date(bar)}.")
+        for flow in self.flows:
+            if flow["kind"] == "delisting":
+                name = market.symbols[flow["instrument"]]
+                lines.append(
+                    f"{name} has no bars after {self._date(int(market.last[flow['instrument']]))}; what was held of it "
+                    f"was paid out at its last close, {flow['price']:,.2f}."
+                )
+        if self.ruined_at is not None:
+            lines.append(f"The account was worth nothing on {self._date(self.ruined_at)}; it ended there.")
+        if not len(self.fills[0]):
+            lines.append(f"There were no trades: {self._why_no_trades(refused)}")
+        return lines
+
+    def _why_no_trades(self, refused: list[tuple[int, int, str]]) -> str:
+        market, bars = self.portfolio.market, len(self.portfolio.market)
+        orders = self.orders()
+        if self.warm_up >= bars:
+            return f"it warms up for {self.warm_up} bars and there are {bars}; take a longer period."
+        if not orders:
+            return "nothing was ever ordered; the condition for it was never true, or the weights were always 0."
+        if len(refused) >= len(orders):
+            if any(reason in (o.NO_MONEY, o.TOO_SMALL) for _, _, reason in refused):
+                number = refused[0][1]
+                price = market.marks[-1, number]
+                return (
+                    f"every order was refused; one share of {market.symbols[number]} costs about {price:,.2f}, so cash "
+                    "has to be larger."
+                )
+            if all(reason in (o.ENDED, o.NO_PRICE, o.HALTED) for _, _, reason in refused):
+                return "there was no data to fill on; the instruments had no bars when they were ordered."
+            return "every order was refused, for the reasons above."
+        waiting = [order for order in orders if order["outcome"] == "waiting"]
+        if all(order["bar"] == bars - 1 for order in waiting):
+            return "it ordered on the last bar only, and there is no bar after it to fill on."
+        return f"{len(orders)} orders were placed, but no price reached their limit or stop in time."
+
+    def _date(self, bar: int) -> str:
+        moment = self.portfolio.market.index[bar]
+        return str(moment.date() if moment == moment.normalize() else moment)
+
+
+def _frames(bars: Any, start: Any, end: Any) -> Mapping[str, Any]:
+    """Frames by symbol; symbols are read from the data of this program, as they were traded."""
+    if isinstance(bars, Mapping):
+        if start is None and end is None:
+            return bars
+        return {symbol: frame.loc[start:end] for symbol, frame in bars.items()}
+    if isinstance(bars, (list, tuple)) and all(isinstance(symbol, str) for symbol in bars):
+        from qfp import data
+
+        return {symbol: data.prices(symbol, start, end, adjust=None) for symbol in bars}
+    raise TypeError('bars are a dictionary such as {"IBM": data.prices("IBM", adjust=None)}, or a list of symbols')
+
+
+def _members(members: Any, market: Market) -> Members | None:
+    if members is None:
+        return None
+    if isinstance(members, str):
+        from qfp import data
+
+        members = data.members(members)
+    return Members(members, market)

@@ -1,0 +1,124 @@
+"""How are target weights booked for all rebalancing dates at once? As arrays, with the arithmetic of the account.
+
+Between two rebalancings nothing is decided, so the account grows by a factor that depends on weights and prices alone,
+and the costs of a rebalancing are a fraction of the account that the old and the new weights determine. Both are
+worked out for all dates together. Where that is not so (whole shares, a fixed commission, a halt, interest), the bars
+are walked one by one, and the result is the same where both are possible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from qfp.conventions import PortfolioRules, _parts
+from qfp.portfolio.account import DUST
+from qfp.portfolio.market import Market
+
+__all__ = ["Booked", "book"]
+
+
+@dataclass
+class Booked:
+    """The account under target weights. bars: of the fills. units, cash: after them. before: units held before them.
+
+    value: of the account before each rebalancing.
+    """
+
+    bars: np.ndarray
+    equity: np.ndarray
+    units: np.ndarray
+    cash: np.ndarray
+    value: np.ndarray
+    prices: np.ndarray
+    before: np.ndarray
+    rules: PortfolioRules
+
+    @cached_property
+    def fills(self) -> tuple[np.ndarray, ...]:
+        """Bars, instruments, sizes, prices and commissions, in the order of the bars; what frees cash first."""
+        sizes = self.units - self.before
+        rows, numbers = np.nonzero(np.abs(sizes) * self.prices > DUST * self.value[:, None])
+        sizes, prices = sizes[rows, numbers], self.prices[rows, numbers]
+        paid = prices * (1 + np.copysign(self.rules.worse, sizes)) if self.rules.worse else prices
+        share = _parts(self.rules.commission)[1] if self.rules.commission is not None else 0.0
+        order = np.lexsort((numbers, self.before[rows, numbers] * sizes >= 0, rows))
+        columns = (self.bars[rows], numbers, sizes, paid, np.abs(sizes) * paid * share)
+        return tuple(column[order] for column in columns)
+
+
+def book(market: Market, rules: PortfolioRules, cash: float, rows: np.ndarray, weights: np.ndarray) -> Booked | None:
+    """The account that these weights, decided on these rows, lead to; None where the bars have to be walked.
+
+    rows: ascending. weights: a row per decision, no missing values.
+    """
+    if not rules.fractional or rules.commission is None or _parts(rules.commission)[0]:
+        return None
+    if rules.interest or rules.borrow or (not rules.short and weights.min(initial=0.0) < 0):
+        return None
+    count = len(market)
+    bars = rows if rules.fill == "same-close" else rows + 1
+    there = int(np.searchsorted(bars, count))  # what is decided on the last bar finds no bar to fill on
+    bars, weights = bars[:there], weights[:there]
+    if not there or np.abs(weights).sum(axis=1).max() > rules.leverage * (1 + DUST):
+        return None
+    prices = market.price(rules.fill)[bars]
+    if not market.complete:
+        used = weights != 0
+        used[1:] |= weights[:-1] != 0
+        until = np.append(bars[1:], count - 1)
+        known = market.marks[rows[:there]] > 0
+        if (used & (np.isnan(prices) | ~known | (market.last < until[:, None]))).any():
+            return None
+        prices = np.where(used, prices, 1.0)  # where nothing is held or bought, any finite number does
+    shares, paid = market.shares, market.paid
+    now = prices if shares is None else prices * shares[bars]
+
+    # From one rebalancing to the next, as fractions of the account after the earlier one.
+    drifted = weights[:-1] * (now[1:] / now[:-1])
+    growth = 1.0 - weights[:-1].sum(axis=1) + drifted.sum(axis=1)
+    if paid is not None:
+        growth += (weights[:-1] * (np.diff(paid[bars], axis=0) / now[:-1])).sum(axis=1)
+    if (growth <= 0).any():
+        return None
+    held = np.vstack([np.zeros_like(weights[:1]), drifted / growth[:, None]])
+    kept = _kept(weights, held, rules)
+    value = cash * np.concatenate([[1.0], np.cumprod(growth * kept[:-1])])
+    after = value * kept
+    owned = weights * after[:, None] / now  # in shares of the first row
+    left = after * (1.0 - weights.sum(axis=1))
+
+    lengths = np.diff(bars, append=count)
+    worth = market.marks if shares is None else market.marks * shares
+    each = np.repeat(owned, lengths, axis=0)
+    equity = np.full(count, cash)
+    spare = left if paid is None else left - (owned * paid[bars]).sum(axis=1)
+    equity[bars[0] :] = np.repeat(spare, lengths)
+    equity[bars[0] :] += np.einsum("ij,ij->i", each, worth[bars[0] :])
+    if paid is not None:
+        equity[bars[0] :] += np.einsum("ij,ij->i", each, paid[bars[0] :])
+    if equity.min() <= 0:
+        return None
+    ratio = 1.0 if shares is None else shares[bars]
+    earlier = np.vstack([np.zeros_like(owned[:1]), owned[:-1]])
+    return Booked(bars, equity, owned * ratio, left, value, prices, earlier * ratio, rules)
+
+
+def _kept(weights: np.ndarray, held: np.ndarray, rules: PortfolioRules) -> np.ndarray:
+    """What is left of the account after the costs of each rebalancing, as fractions; account.value_after() for all."""
+    share = _parts(rules.commission)[1] if rules.commission is not None else 0.0
+    buying = rules.worse + share * (1 + rules.worse)
+    selling = rules.worse + share * (1 - rules.worse)
+    kept = np.ones(len(weights))
+    if not buying and not selling:
+        return kept
+    for _ in range(30):
+        trades = weights * kept[:, None] - held
+        cost = np.where(trades > 0, buying, -selling)
+        refined = (1 + (cost * held).sum(axis=1)) / (1 + (cost * weights).sum(axis=1))
+        if np.abs(refined - kept).max() <= 1e-15:
+            return refined
+        kept = refined
+    return kept

@@ -1,0 +1,138 @@
+"""How is the result of a backtest shown and handed over? One way for one instrument and for many."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qfp import channel, metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from qfp.conventions import BacktestingPy, PortfolioRules
+    from qfp.output import Chart, Table
+
+__all__ = ["Result", "dates_of", "head_figures", "simple"]
+
+
+class Result(ABC):
+    """A finished backtest: its figures, its equity by bar, the rules it was run by, and what is handed to the site."""
+
+    strategy: str
+    conventions: BacktestingPy | PortfolioRules
+    equity: pd.Series
+    metrics: dict[str, float]
+    claim: dict[str, Any]
+
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """What should not be overlooked, a sentence each."""
+
+    def table(self) -> Table:
+        """The head figures as a Table."""
+        from qfp.output import Table
+
+        rows = [[label, text] for label, text in head_figures(self.metrics)]
+        columns = [{"name": "Figure", "kind": "text"}, {"name": self.strategy, "kind": "text"}]
+        return Table({"columns": columns, "rows": rows, "total_rows": len(rows)})
+
+    def plot(self) -> Chart:
+        """Equity over drawdown as a Chart; on a laptop it opens in the browser or the notebook."""
+        chart = self.chart()
+        chart.show()
+        return chart
+
+    def chart(self) -> Chart:
+        """Equity over drawdown, sharing the time axis, as a Chart that is not shown yet."""
+        from qfp.output import COLOURS, Chart, _plain
+
+        dates, below = _plain(self.equity.index), metrics.drawdowns(self.equity.to_numpy())
+        return Chart(
+            [
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": "Equity",
+                    "x": dates,
+                    "y": _plain(self.equity.to_numpy()),
+                    "line": {"color": COLOURS[0]},
+                },
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": "Drawdown",
+                    "x": dates,
+                    "y": _plain(below),
+                    "yaxis": "y2",
+                    "fill": "tozeroy",
+                    "line": {"color": COLOURS[1], "width": 1},
+                },
+            ],
+            {
+                "title": {"text": f"{self.strategy}: equity and drawdown"},
+                "height": 460,
+                "margin": {"l": 64, "r": 16, "t": 48, "b": 40},
+                "showlegend": False,
+                "hovermode": "x unified",
+                "xaxis": {"anchor": "y2"},
+                "yaxis": {"domain": [0.32, 1], "title": {"text": "Equity"}},
+                "yaxis2": {"domain": [0, 0.26], "title": {"text": "Drawdown"}, "tickformat": ".0%"},
+            },
+        )
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{label} {text}" for label, text in head_figures(self.metrics)[:4])
+        return f"<BacktestResult {self.strategy}: {figures}>"
+
+    def _announce(self) -> None:
+        print(" ".join(self.conventions.lines()))
+        for note in self.notes():
+            print(note)
+        if not channel.emit({"type": "backtest", "claim": self.claim}):
+            print(self.table())
+            try:
+                self.plot()
+            except ImportError:
+                print("For the chart, install plotly:  pip install plotly")
+
+
+def dates_of(index: Any) -> list[str]:
+    """The moments of an index as ISO text; days where all of them are."""
+    import pandas as pd
+
+    whole_days = isinstance(index, pd.DatetimeIndex) and bool((index == index.normalize()).all())
+    if whole_days:
+        return list(index.strftime("%Y-%m-%d"))
+    return [str(getattr(moment, "isoformat", lambda m=moment: m)()) for moment in index]
+
+
+def simple(value: Any) -> Any:
+    """A parameter as JSON holds it; anything but numbers and text in the words Python has for it."""
+    value = value.item() if hasattr(value, "item") else value
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)[:200]
+
+
+def head_figures(found: dict[str, float]) -> list[tuple[str, str]]:
+    def percent(key: str) -> str:
+        return "–" if np.isnan(found[key]) else f"{found[key]:.1%}"
+
+    def number(key: str) -> str:
+        return "–" if np.isnan(found[key]) else f"{found[key]:.2f}"
+
+    return [
+        ("Total return", percent("total_return")),
+        ("CAGR", percent("cagr")),
+        ("Sharpe", number("sharpe")),
+        ("Max drawdown", percent("max_drawdown")),
+        ("Volatility", percent("volatility")),
+        ("Sortino", number("sortino")),
+        ("Calmar", number("calmar")),
+        ("Trades", f"{found['trades']:.0f}"),
+        ("Win rate", percent("win_rate")),
+        ("Exposure", percent("exposure")),
+        ("Commission paid", f"{found['commission_paid']:,.2f}"),
+        ("Final equity", f"{found['final_equity']:,.2f}"),
+    ]
