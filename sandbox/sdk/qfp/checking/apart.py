@@ -22,7 +22,8 @@ __all__ = ["CANNOT", "TOOK_TOO_LONG", "can_fork", "tried_apart"]
 
 CANNOT = "a copy of the program could not be started"
 TOOK_TOO_LONG = "it took too long"
-MAX_ANSWER = 4 << 20
+MAX_ANSWER = 16 << 20
+SHARE_OF_MEMORY = 0.45
 
 
 def can_fork() -> bool:
@@ -35,6 +36,8 @@ def tried_apart(action: Callable[[Callable[[Any], None]], Any], seconds: float) 
     action: is given a function that hands over a JSON value at once, in case time runs out before it returns. seconds:
       after them the copy is ended, with everything it started.
     """
+    if _little_memory():
+        return {"failed": "there is not enough memory left for a copy of the program", "said": []}
     try:
         read, write = os.pipe()
         with _flushed():
@@ -53,6 +56,19 @@ def tried_apart(action: Callable[[Callable[[Any], None]], Any], seconds: float) 
                 end(child, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):  # the program may collect all its children itself
             os.waitpid(child, 0)
+
+
+def _little_memory() -> bool:
+    """Whether a copy that grows as the program did could go beyond the limit, which would end the program, too."""
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit == resource.RLIM_INFINITY:
+        return False
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+        own = next((int(line.split()[1]) << 10 for line in file if line.startswith("RssAnon")), 0)
+        return own > SHARE_OF_MEMORY * limit
+    return False
 
 
 @contextlib.contextmanager
@@ -78,6 +94,7 @@ def _act(action: Callable[[Callable[[Any], None]], Any], read: int, write: int) 
             os.dup2(nowhere, descriptor)
         sys.stdout = sys.stderr = open(os.devnull, "w")
         channel.relay = lambda message: None
+        channel._fd, channel.connected = nowhere, True
 
         def say(value: Any, key: str = "said") -> None:
             text = json.dumps({key: value}, default=channel.plain).encode() + b"\n"

@@ -29,17 +29,15 @@ class Decision(NamedTuple):
 
 def of_claim(claim: dict[str, Any]) -> list[Decision]:
     """The decisions of a claimed backtest, by bar."""
-    found = [
-        Decision(
-            int(order["bar"]),
-            int(order.get("instrument") or 0),
-            str(order.get("kind") or "market"),
-            float(order["size"]),
-            _price(order.get("limit")),
-            _price(order.get("stop")),
+    found = []
+    for order in claim.get("orders") or ():
+        kind = ("close " if order.get("closes") else "") + str(order.get("kind") or "market")
+        limit, stop = _price(order.get("limit")), _price(order.get("stop"))
+        if order.get("sl") or order.get("tp"):  # with a stop-loss or target it is another order
+            kind, limit, stop = f"{kind} bracket", _price(order.get("tp") or limit), _price(order.get("sl") or stop)
+        found.append(
+            Decision(int(order["bar"]), int(order.get("instrument") or 0), kind, float(order["size"]), limit, stop)
         )
-        for order in claim.get("orders") or ()
-    ]
     return sorted(found, key=lambda decision: decision.bar)
 
 

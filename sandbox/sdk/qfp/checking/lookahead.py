@@ -30,6 +30,7 @@ class Subject(Protocol):
     """Something that decides on bars."""
 
     count: int
+    tails_are_whole: bool  # another tail takes as long as all bars do
 
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         """Its decisions up to the bar `until`, which are known to be enough. Raises what the program raises."""
@@ -63,17 +64,16 @@ def examine(
     told: called after each, for what is to be known if time runs out. Raises NotRepeatable.
     """
     seen = Seen()
-    began = time.monotonic()
+    test = _Test(subject, base, seen, time.monotonic(), run_seconds)
     for variation in _plan(base, subject.count):
-        expected = run_seconds * (variation.cut + 1) / subject.count
-        if seen.tried and time.monotonic() - began + expected > seconds:
+        if seen.tried and not test.has_time(variation, seconds):
             continue  # a shorter one may still have time
-        bar = _first_difference(subject, base, variation, seen)
+        bar = test.first_difference(variation, seconds)
         told(seen)
         if bar is not None:
             seen.bar, seen.variation = bar, variation
-            _check_repeatable(subject, base, variation)
-            _find_first(subject, base, seen, began + seconds * (1 + FIRST_BAR_SHARE))
+            test.check_repeatable(variation)
+            test.find_first(seconds * (1 + FIRST_BAR_SHARE))
             break
     return seen
 
@@ -110,40 +110,80 @@ def _spread(bars: Sequence[int], most: int) -> list[int]:
     return found
 
 
-def _first_difference(subject: Subject, base: Sequence[Decision], variation: Variation, seen: Seen) -> int | None:
-    """The first bar that is decided otherwise; a run that fails on fewer bars says nothing."""
-    try:
-        decided = subject.decide(variation, variation.cut)
-    except Exception as error:
-        seen.failures.append(f"{type(error).__name__}: {str(error)[:200]}")
+@dataclass
+class _Test:
+    subject: Subject
+    base: Sequence[Decision]
+    seen: Seen
+    began: float
+    run_seconds: float
+
+    def has_time(self, variation: Variation, seconds: float) -> bool:
+        share = (variation.cut + 1) / self.subject.count
+        if variation.tail and self.subject.tails_are_whole:
+            share = 1.0
+        return time.monotonic() - self.began + self.run_seconds * share <= seconds
+
+    def first_difference(self, variation: Variation, seconds: float) -> int | None:
+        """The first bar that is decided otherwise; a run that fails on fewer bars says nothing."""
+        try:
+            decided = self.subject.decide(variation, variation.cut)
+        except Exception as error:
+            self.seen.failures.append(f"{type(error).__name__}: {str(error)[:200]}")
+            return None if variation.tail else self._over_as_many_bars(variation.cut, seconds)
         if variation.tail:
-            return None
-        for tail in (-1, 1):  # it may only need more bars
-            bar = _first_difference(subject, base, Variation(variation.cut, tail, variation.cut), seen)
+            self.seen.tails += 1
+        else:
+            self.seen.cuts += 1
+        return first_difference(self.base, decided, variation.cut)
+
+    def _over_as_many_bars(self, cut: int, seconds: float) -> int | None:
+        side = self._against(cut)
+        for tail in (side, -side):
+            variation = Variation(cut, tail, cut)
+            if self.seen.tried and not self.has_time(variation, seconds):
+                return None
+            bar = self.first_difference(variation, seconds)
             if bar is not None:
                 return bar
         return None
-    if variation.tail:
-        seen.tails += 1
-    else:
-        seen.cuts += 1
-    return first_difference(base, decided, variation.cut)
 
+    def _against(self, bar: int) -> int:
+        """The side to which prices have to go to make the order of this bar a mistake."""
+        return next((-1 if decision.size > 0 else 1 for decision in self.base if decision.bar == bar), -1)
 
-def _check_repeatable(subject: Subject, base: Sequence[Decision], variation: Variation) -> None:
-    if first_difference(base, subject.decide(None, variation.cut), variation.cut) is not None:
-        raise NotRepeatable
+    def check_repeatable(self, variation: Variation) -> None:
+        if first_difference(self.base, self.subject.decide(None, variation.cut), variation.cut) is not None:
+            raise NotRepeatable
 
+    def find_first(self, seconds: float) -> None:
+        """Earlier bars are cut at, too: those with orders, the earliest first, then as many others as time allows."""
+        ordered = sorted({decision.bar for decision in self.base})
+        for bar in ordered:
+            if bar >= self._first or self._look_at(bar, seconds, against=True):
+                break
+        far = 1
+        while far < self._first and not self._look_at(far, seconds):
+            far *= 2
+        for bar in range(far // 2 + 1, self._first):
+            if bar >= self._first or self._look_at(bar, seconds):
+                break
 
-def _find_first(subject: Subject, base: Sequence[Decision], seen: Seen, deadline: float) -> None:
-    """Earlier bars with orders are cut at, too, the earliest first."""
-    assert seen.bar is not None
-    for bar in sorted({decision.bar for decision in base if decision.bar < seen.bar}):
-        side = next(-1 if decision.size > 0 else 1 for decision in base if decision.bar == bar)
-        for variation in (Variation(bar), Variation(bar, side, bar)):
-            found = _first_difference(subject, base, variation, seen)
+    @property
+    def _first(self) -> int:
+        assert self.seen.bar is not None
+        return self.seen.bar
+
+    def _look_at(self, bar: int, seconds: float, against: bool = False) -> bool:
+        """Whether a cut there shows the leak, or time is over."""
+        for variation in (Variation(bar), Variation(bar, self._against(bar), bar))[: 1 + against]:
+            if not self.has_time(variation, seconds):
+                return True
+            try:
+                found = first_difference(self.base, self.subject.decide(variation, bar), bar)
+            except Exception:
+                continue  # too few bars for it
             if found is not None:
-                seen.bar, seen.variation = found, variation
-                return
-        if time.monotonic() > deadline:
-            return
+                self.seen.bar, self.seen.variation = found, variation
+                return True
+        return False

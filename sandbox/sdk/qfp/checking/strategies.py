@@ -89,6 +89,8 @@ def untested(why: str) -> dict[str, Any]:
 class _Look:
     """The look itself, in the copy."""
 
+    tails_are_whole = False
+
     def __init__(self, runs: StrategyRuns, before: Before, seconds: float, say: Any) -> None:
         self.runs, self.before, self.seconds, self.say = runs, before, seconds, say
         self.count, self.frame = runs.count, runs.frame
