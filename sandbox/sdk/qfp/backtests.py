@@ -99,7 +99,7 @@ def backtest(
     result = BacktestResult(strategy.__name__, bars, test, test.run_once(params), conventions, params)
     result._announce()
     if before is not None:
-        result.checks = checking.look(strategy, frame, options, params, before)
+        result.checks = checking.look(strategy, frame, options, params, before, result.claim)
     return result
 
 

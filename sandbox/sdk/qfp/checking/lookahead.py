@@ -117,17 +117,28 @@ class _Test:
     seen: Seen
     began: float
     run_seconds: float
+    slowest: float = 0.0  # of the runs so far
 
     def has_time(self, variation: Variation, seconds: float) -> bool:
         share = (variation.cut + 1) / self.subject.count
         if variation.tail and self.subject.tails_are_whole:
             share = 1.0
-        return time.monotonic() - self.began + self.run_seconds * share <= seconds
+        expected = self.run_seconds * share
+        if self.slowest:  # the first run of a program does what later ones find done
+            expected = min(expected, 1.5 * self.slowest)
+        return time.monotonic() - self.began + expected <= seconds
+
+    def decide(self, variation: Variation) -> Sequence[Decision]:
+        began = time.monotonic()
+        try:
+            return self.subject.decide(variation, variation.cut)
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - began)
 
     def first_difference(self, variation: Variation, seconds: float) -> int | None:
         """The first bar that is decided otherwise; a run that fails on fewer bars says nothing."""
         try:
-            decided = self.subject.decide(variation, variation.cut)
+            decided = self.decide(variation)
         except Exception as error:
             self.seen.failures.append(f"{type(error).__name__}: {str(error)[:200]}")
             return None if variation.tail else self._over_as_many_bars(variation.cut, seconds)
@@ -180,7 +191,7 @@ class _Test:
             if not self.has_time(variation, seconds):
                 return True
             try:
-                found = first_difference(self.base, self.subject.decide(variation, bar), bar)
+                found = first_difference(self.base, self.decide(variation), bar)
             except Exception:
                 continue  # too few bars for it
             if found is not None:

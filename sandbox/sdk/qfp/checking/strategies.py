@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qfp import checking
 from qfp.checking import amnesia, apart, lookahead
 from qfp.checking.decisions import Decision
 from qfp.checking.lookahead import NotRepeatable, Seen
@@ -67,6 +68,10 @@ def look_at(
         return untested("a copy of the program cannot be made on this system")
     spent = time.monotonic() - before.began
     seconds = min(MOST_SECONDS, max(LEAST_SECONDS, spent))
+    if checking.until is not None:  # nothing of this may cost the program its own end
+        seconds = min(seconds, (checking.until - time.monotonic()) / 6)
+        if seconds < LEAST_SECONDS / 2:
+            return untested("the time limit of the run left no time for it")
     from qfp.checking.recording import StrategyRuns
 
     runs = StrategyRuns(strategy, frame, options, params, before.class_state)

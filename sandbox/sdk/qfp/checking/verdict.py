@@ -19,8 +19,8 @@ def joined(strategy: dict[str, Any], program: dict[str, Any]) -> dict[str, Any]:
     if program["state"] == "chosen":
         return program
     if program["state"] == "clean":
-        tried = {key: strategy[key] for key in ("cuts", "tails", "orders") if strategy["state"] == "clean"}
+        tried = {key: strategy[key] for key in ("cuts", "tails", "orders") if key in strategy}
         return {"state": "clean", **tried, "programs": program["programs"]}
-    if strategy["state"] == "clean":
-        return {**strategy, "state": "partly", "why": program["why"]}
+    if strategy["state"] == "partly":
+        return {**strategy, "why": program["why"]}
     return {"state": "untested", "why": strategy.get("why") or program.get("why")}

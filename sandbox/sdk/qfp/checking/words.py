@@ -16,6 +16,8 @@ def sentence(found: dict[str, Any]) -> str:
             where = f": {found['expression']}" if found.get("expression") else ""
             line = f" (line {found['line']})" if found.get("line") else ""
             return f"Look-ahead: the decision of {found.get('date')} changes when later data change{where}{line}."
+        case "partly":
+            return f"No look-ahead found in the strategy ({_tried(found)}); {found.get('why')}."
         case "chosen":
             return f"Parameters were chosen with the whole period: {found.get('why')}."
     return f"Look-ahead could not be tested: {found.get('why') or 'it was not looked at'}."
