@@ -314,7 +314,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
     if len(claimed) != len(dates):
         raise ClaimRefused("equity and dates must have the same length.")
     fills = _fills(claim.get("fills"), len(dates))
-    rules = _rules(claim.get("conventions"))
+    rules = rules_of(claim.get("conventions"))
     instruments = _instruments(claim.get("instruments"))
     orders = _orders(claim.get("orders"), len(dates), len(instruments))
     snapshot = _hash_or_none(claim.get("snapshot"), "snapshot")
@@ -410,7 +410,7 @@ def _some(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _rules(value: Any) -> BacktestingPy:
+def rules_of(value: Any) -> BacktestingPy:
     """The rules in numbers. Their sentences are written again from these: a box could say one thing and
     do another.
     """

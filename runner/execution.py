@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, gpu, private, sessions
+from runner import cells, checking, claims_box, gpu, private, sessions, trials
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
@@ -119,6 +119,7 @@ class Execution:
         self.publisher = Publisher(run.pk)
         self.artefacts: dict[str, Artefact] = {}
         self.backtests: list[Backtest] = []
+        self.claimed: list[Backtest | None] = []  # by number of the claim; None for those that were refused
         self.params: dict[str, dict[str, Any]] = {}
         self.reads: set[str] = set()  # series for whoever runs it alone
         self.next_heartbeat = 0.0
@@ -260,7 +261,9 @@ class Execution:
                 self.program_began = time.monotonic()
                 self.publisher.publish({"type": "phase", "phase": "running", "t": event.get("t", 0.0)})
             case "backtest":
-                self._take_backtest(event)
+                self.claimed.append(self._take_backtest(event))
+            case "checks":
+                self._take_checks(event)
             case "artefact":
                 self._take_artefact(event)
             case "param":
@@ -300,21 +303,21 @@ class Execution:
         name = storable(event["name"])[:255]
         self.artefacts[name] = Artefact(run=self.run, name=name, size=len(content), sha256=digest)
 
-    def _take_backtest(self, event: dict[str, Any]) -> None:
+    def _take_backtest(self, event: dict[str, Any]) -> Backtest | None:
         """Check the claim over our own bars; what the page shows is our calculation."""
         if len(self.backtests) >= MAX_BACKTESTS:
             self._notice(event, f"Only the first {MAX_BACKTESTS} backtests of a run are kept.")
-            return
+            return None
         try:
             checked = check_claim(event.get("claim"), Path(settings.STORE_DIR), self._snapshot_of(event.get("claim")))
         except ClaimRefused as refusal:
             self._notice(event, f"This backtest is not shown: {refusal.reason}")
-            return
+            return None
         except Exception:
             # Whatever a claim holds, it must not take the run with it.
             logger.exception("run %s: a claim could not be checked", self.run.pk)
             self._notice(event, "This backtest is not shown: checking it failed, which is a fault of ours.")
-            return
+            return None
         backtest = Backtest(
             run=self.run,
             position=len(self.backtests),
@@ -341,10 +344,25 @@ class Execution:
             verified=checked.verified,
             verified_text=checked.verified_text,
         )
+        backtest.trial = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
         # Stored at once: a run that is lost a second later keeps the backtests it had finished.
         when_database_answers(run_id=self.run.pk, action=backtest.save)
         self.backtests.append(backtest)
         self.publisher.publish({**page_event(checked), "backtest": backtest.pk, "t": event.get("t", 0.0)})
+        return backtest
+
+    def _take_checks(self, event: dict[str, Any]) -> None:
+        """Keep what the tests of honesty found, and show what the backtest can claim now."""
+        number = event["backtest"]
+        backtest = self.claimed[number] if number < len(self.claimed) else None
+        if backtest is None:
+            return
+        band = backtest.checks.get("band") or checking.band_of(backtest)
+        backtest.checks = storable({**backtest.checks, **checking.findings(event), "band": band})
+        when_database_answers(run_id=self.run.pk, action=lambda: backtest.save(update_fields=["checks"]))
+        lines = claims_box.lines(backtest)
+        shown = {"backtest": backtest.pk, "lines": lines, "summary": claims_box.summary(lines)}
+        self.publisher.publish({"type": "checks", **shown, "t": event.get("t", 0.0)})
 
     def _snapshot_of(self, claim: Any) -> str:
         """The snapshot that a claim names, if it is one that this run has been given, else the run's."""

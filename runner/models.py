@@ -463,6 +463,10 @@ class Backtest(models.Model):
     description = models.TextField(blank=True)
     verified = models.BooleanField(default=False)
     verified_text = models.TextField(blank=True)
+    trial = models.CharField(max_length=64, blank=True, db_index=True, help_text="SHA-256 of what was tried.")
+    checks = models.JSONField(
+        default=dict, help_text="Findings of the tests of honesty: each with state, sentence and what it rests on."
+    )
 
     class Meta:
         ordering = ["run", "position"]

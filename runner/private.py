@@ -19,7 +19,7 @@ from runner.access import Viewer
 from runner.models import Project, Run
 
 # What a program cannot write its data into, or, as for backtests, what is drawn of it without prices.
-FOR_ALL = {"phase", "package", "param", "backtest", "finished"}
+FOR_ALL = {"phase", "package", "param", "backtest", "checks", "finished"}
 LINES_FOR_ALL = ("dates", "equity", "drawdown")
 NAMED = 3
 FAILED = "It failed. The error may quote data of its owner, so it is not shown."

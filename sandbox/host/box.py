@@ -190,6 +190,7 @@ class Box:
                     "cores": limits.cores,
                     "layer": None if request.layer is None else "first" if self._overrides else "last",
                     "session": request.session,
+                    "wall_seconds": limits.wall_seconds,
                 }
             )
         )

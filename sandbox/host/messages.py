@@ -17,6 +17,8 @@ from sandbox.protocol import dump_json, load_json
 MAX_LABEL = 200
 MAX_TEXT = 4_000
 MAX_TRACE_FRAMES = 100
+FINDING_TEXTS = ("state", "why", "date", "expression", "what")
+FINDING_NUMBERS = ("bar", "line", "cuts", "tails", "orders", "programs")
 MAX_CHOICES = 200
 MAX_METADATA_BYTES = 10_000
 MAX_TABLE_COLUMNS = 500
@@ -184,6 +186,22 @@ def _backtest(raw: Message) -> Message:
     return {"claim": claim}  # its content is checked where it is replayed, outside the engine
 
 
+def _checks(raw: Message) -> Message:
+    number = _integer(raw.get("backtest"))
+    if number is None or number < 0:
+        raise Refused("findings without the number of a backtest")
+    return {"backtest": number, "lookahead": _finding(raw.get("lookahead")), "amnesia": _finding(raw.get("amnesia"))}
+
+
+def _finding(raw: Any) -> Message:
+    """Words and numbers of a test's finding; what they mean is read where they are stored."""
+    if not isinstance(raw, dict):
+        raise Refused("a finding that is none")
+    found: Message = {name: _text(raw.get(name), MAX_TEXT) for name in FINDING_TEXTS if raw.get(name)}
+    found |= {name: _integer(raw.get(name)) for name in FINDING_NUMBERS if raw.get(name) is not None}
+    return found
+
+
 def _read(raw: Message) -> Message:
     series = raw.get("series")
     if not isinstance(series, str) or not 0 < len(series) <= 200:
@@ -242,6 +260,7 @@ _TYPES: dict[str, Callable[[Message], Message]] = {
     "progress": _progress,
     "param": _param,
     "backtest": _backtest,
+    "checks": _checks,
     "read": _read,
     "input": _input,
     "ask": _ask,

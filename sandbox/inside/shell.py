@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 import warnings
 from types import CodeType
 from typing import Any
@@ -94,7 +95,7 @@ def run(job: dict) -> None:
     """Run the program and leave this process with the exit code its end means."""
     code = 1
     try:
-        code = _run(job["entry"], live=job["session"])
+        code = _run(job)
     except KeyboardInterrupt as interrupt:
         tracebacks.show(interrupt, _emitter())
         code = 130
@@ -106,11 +107,12 @@ def run(job: dict) -> None:
         os._exit(code)
 
 
-def _run(entry: str, live: bool) -> int:
-    from qfp import channel
+def _run(job: dict) -> int:
+    from qfp import channel, checking
 
     from . import sessions
 
+    entry = job["entry"]
     _leave_room_to_report()
     threading.stack_size(STACK_BYTES)
     sys.argv[:] = [entry]
@@ -120,10 +122,14 @@ def _run(entry: str, live: bool) -> int:
     _Program.entry = entry
     linecache.cache[entry] = (len(source), None, io.StringIO(source).readlines(), entry)
     _shell.user_ns["__file__"] = os.path.join(WORKDIR, entry)
-    if live:
+    if job["session"]:
         return sessions.serve(_shell, entry)
 
+    checking.whole_program, checking.until = True, time.monotonic() + job["wall_seconds"]
+    names, began = dict(_shell.user_ns), time.monotonic()
     code = _run_cells(entry, source, channel.emit)
+    if code == 0 and checking.backtests:
+        _look_for_leaks(entry, source, names, began)
     # As at the end of any Python program: wait for its threads, then what it left for the end.
     try:
         threading._shutdown()  # type: ignore[attr-defined]
@@ -134,6 +140,20 @@ def _run(entry: str, live: bool) -> int:
         tracebacks.show(error, channel.emit)
         code = code or 1
     return code
+
+
+def _look_for_leaks(entry: str, source: str, names: dict[str, Any], began: float) -> None:
+    """The whole program is run again on other data, in copies of this process; a fault in that is not the program's."""
+    from qfp import checking
+    from qfp.checking.programs import run_source
+
+    streams.flush()
+    try:
+        checking.examine_program(
+            lambda: run_source(source, os.path.join(WORKDIR, entry), names), _shell.user_ns, source, WORKDIR, began
+        )
+    except Exception as error:
+        os.write(2, f"The look-ahead test failed: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
 
 
 def _run_cells(entry: str, source: str, emit) -> int:

@@ -46,7 +46,8 @@ LIBRARIES = (
     "sklearn.pipeline", "sklearn.metrics",
     "bokeh.plotting", "bokeh.layouts", "bokeh.models", "backtesting", "backtesting.lib", "backtesting.test", "tqdm",
     "qfp.data", "qfp.backtests", "qfp.backtesting.lib", "qfp.output", "qfp.params", "qfp.progressing", "qfp.metrics",
-    "qfp.conventions", "qfp.replay", "qfp.adjustment",
+    "qfp.conventions", "qfp.replay", "qfp.adjustment", "qfp.checking.strategies", "qfp.checking.recording",
+    "qfp.checking.programs",
     "asyncio", "concurrent.futures", "csv", "dataclasses", "datetime", "decimal", "multiprocessing.pool", "pdb",
     "sqlite3", "statistics", "subprocess", "uuid", "zoneinfo",
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp import metrics, replay
+from qfp import checking, metrics, replay
 from qfp.conventions import BacktestingPy, Usual
 from qfp.results import Result, dates_of, simple
 
@@ -83,21 +83,23 @@ def backtest(
         exclusive_orders=bool(exclusive_orders),
         finalize_trades=bool(finalize_trades),
     )
-    test = backtesting.Backtest(
-        frame,
-        strategy,
-        cash=cash,
-        commission=commission,
-        spread=spread,
-        margin=margin,
-        trade_on_close=trade_on_close,
-        hedging=hedging,
-        exclusive_orders=exclusive_orders,
-        finalize_trades=finalize_trades,
-        rules=backtesting.USUAL if rules == "qfp" else backtesting.COMPATIBLE,
-    )
+    options = {
+        "cash": cash,
+        "commission": commission,
+        "spread": spread,
+        "margin": margin,
+        "trade_on_close": trade_on_close,
+        "hedging": hedging,
+        "exclusive_orders": exclusive_orders,
+        "finalize_trades": finalize_trades,
+        "rules": backtesting.USUAL if rules == "qfp" else backtesting.COMPATIBLE,
+    }
+    before = checking.begin(strategy)
+    test = backtesting.Backtest(frame, strategy, **options)
     result = BacktestResult(strategy.__name__, bars, test, test.run_once(params), conventions, params)
     result._announce()
+    if before is not None:
+        result.checks = checking.look(strategy, frame, options, params, before, result.claim)
     return result
 
 
@@ -110,7 +112,10 @@ class BacktestResult(Result):
     conventions: the rules it was run by. refused_orders: orders the account could not pay for, by bar.
     stats: the figures by backtesting.py's definitions (its Sharpe ratio is geometric and differs from ours).
     claim: what was handed to the site.
+    checks: what the look-ahead and the amnesia test found; docs/honesty.md has the answers they give.
     """
+
+    checks: dict[str, Any]
 
     def __init__(
         self,
@@ -128,6 +133,7 @@ class BacktestResult(Result):
         self.strategy = strategy
         self.conventions, self.params = conventions, params
         self._test, self._run = test, run
+        self.checks = {}
         frame, booked, cash = run.frame, run.account.fills, run.cash
         self.refused_orders = [{"bar": bar, "reason": reason} for bar, _, reason in run.account.refused]
         decisions = run.orders()

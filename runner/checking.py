@@ -1,0 +1,81 @@
+"""What did the tests of honesty find? Their findings are read as hostile as any claim, and what can be computed here is.
+
+The look-ahead and the amnesia test run the program, so they run in its box, and what they say is what the box says. The
+band of conventions is arithmetic over our own bars, and is ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from qfp.checking.band import band
+from qfp.checking.words import amnesia_sentence, sentence
+
+from runner.backtests import NotVerified, our_bars, rules_of
+from runner.models import Backtest
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["band_of", "findings"]
+
+LOOKAHEAD = {"clean": "green", "leak": "red"}
+AMNESIA = {"clean": "green"}
+
+
+def findings(message: dict[str, Any]) -> dict[str, Any]:
+    """{"lookahead", "amnesia"}: each with state (green, amber, red), a sentence and the finding itself."""
+    found = {}
+    for key, states, say in (("lookahead", LOOKAHEAD, sentence), ("amnesia", AMNESIA, amnesia_sentence)):
+        told = message.get(key) or {}
+        state = states.get(told.get("state", ""), "amber")
+        if key == "amnesia" and told.get("state") == "remembers":
+            state = "amber" if told.get("what") == "prices" else "red"
+        found[key] = {"state": state, "sentence": say(told), "evidence": "box", "found": told}
+    return found
+
+
+def band_of(backtest: Backtest) -> dict[str, Any]:
+    """The same decisions under other fills and costs: state, a sentence, and 12 cells."""
+    if not backtest.verified or len(backtest.instruments) != 1:
+        return {"state": "amber", "sentence": "Not computed: only verified backtests of one instrument have it.", "cells": []}
+    stamps = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
+    try:
+        bars = our_bars(Path(settings.STORE_DIR), backtest.snapshot, backtest.instruments[0], stamps)
+        rules = rules_of(backtest.conventions)
+        cells = [cell.as_dict() for cell in band(backtest.fills, bars, backtest.cash, rules)]
+    except NotVerified as doubt:
+        return {"state": "amber", "sentence": f"Not computed: {doubt}", "cells": []}
+    except Exception:
+        logger.exception("backtest %s: its band could not be computed", backtest.pk)
+        return {"state": "amber", "sentence": "Not computed, which is a fault of ours.", "cells": []}
+    return {**_judged(cells, rules.trade_on_close, rules.has_costs), "cells": cells}
+
+
+def _judged(cells: list[dict[str, Any]], same_close: bool, has_costs: bool) -> dict[str, str]:
+    """How much the result hangs on its conventions. Filling at the close that decides cannot be had, so it only counts
+    where the result itself does it.
+    """
+    totals = {(cell["fill"], cell["costs"]): cell["total_return"] for cell in cells}
+    base = next(cell["total_return"] for cell in cells if cell["base"])
+    possible = [total for (fill, _), total in totals.items() if fill != "same close"]
+    span = f"Total return from {_percent(min(possible))} to {_percent(max(possible))} over other fills and costs"
+    double = totals["next open", 2]
+    if base > 0 and same_close and totals["next open", 1] <= 0:
+        return {"state": "red", "sentence": f"{span}: it is a loss at the next open, the first price that can be had."}
+    if base > 0 and double <= 0:
+        return {"state": "red", "sentence": f"{span}: it is a loss at twice the costs."}
+    if base > 0 and min(possible) <= 0:
+        return {"state": "amber", "sentence": f"{span}: some of them are a loss."}
+    if same_close:
+        return {"state": "amber", "sentence": f"{span}. It fills at the close that decides, which cannot be had."}
+    if not has_costs:
+        return {"state": "amber", "sentence": f"{span}. It pays no costs at all."}
+    return {"state": "green", "sentence": f"{span}."}
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value * 100:,.1f} %".replace("-", "\u2212").replace(",", "\u2009")

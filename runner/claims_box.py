@@ -1,0 +1,161 @@
+"""What can this result claim? Nine lines, each green, amber or red, in plain words; the same wherever it is shown.
+
+Page, report, API and embed take them from here. An author can change what they say by changing the work, in no other
+way.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from qfp import metrics
+from qfp.significance import deflated_sharpe_ratio
+
+from marketdata.store import SnapshotMissing, read_manifest
+from runner import trials
+from runner.models import Backtest
+
+__all__ = ["STATES", "lines", "summary"]
+
+STATES = ("green", "amber", "red")
+CONFIDENT = 0.95
+UNLIKELY = 0.5
+GUIDE = "/docs/honesty"
+
+Line = dict[str, str]
+
+
+def lines(backtest: Backtest) -> list[Line]:
+    """Nine of {key, state, title, text, link}, always in the same order."""
+    found = [
+        _found(backtest, "lookahead", "Look-ahead"),
+        _found(backtest, "amnesia", "Memory of history"),
+        _trials(backtest),
+        _overfitting(backtest),
+        _survivorship(backtest),
+        _data(backtest),
+        _conventions(backtest),
+        _sample(backtest),
+        _verified(backtest),
+    ]
+    return [line | {"link": f"{GUIDE}#{line['key']}"} for line in found]
+
+
+def summary(found: list[Line]) -> Line:
+    """The badge: as bad as the worst line."""
+    counts = {state: sum(line["state"] == state for line in found) for state in STATES}
+    if counts["red"]:
+        text = "1 problem" if counts["red"] == 1 else f"{counts['red']} problems"
+        return {"state": "red", "text": text}
+    if counts["amber"]:
+        text = "1 doubt" if counts["amber"] == 1 else f"{counts['amber']} doubts"
+        return {"state": "amber", "text": text}
+    return {"state": "green", "text": "No doubts found"}
+
+
+def _line(key: str, state: str, title: str, text: str) -> Line:
+    return {"key": key, "state": state, "title": title, "text": text}
+
+
+def _found(backtest: Backtest, key: str, title: str) -> Line:
+    found = backtest.checks.get(key)
+    if not found:
+        return _line(key, "amber", title, "Not tested: no finding came from the run.")
+    return _line(key, found["state"], title, found["sentence"])
+
+
+def _trials(backtest: Backtest) -> Line:
+    tried = trials.of_project(backtest.run.project)
+    what = "1 trial" if tried.count == 1 else f"{_count(tried.count)} different trials"
+    returns = metrics.returns_of(np.array(backtest.equity, dtype=float))
+    deflated = deflated_sharpe_ratio(returns, tried.count, tried.annual_variance)
+    if math.isnan(deflated.probability):
+        return _line("trials", "amber", "Trials", f"{what} along the project's lineage; its Sharpe ratio is undefined.")
+    state = "green" if deflated.probability >= CONFIDENT else "amber" if deflated.probability >= UNLIKELY else "red"
+    text = (
+        f"{what} along the project's lineage. Probability that its Sharpe ratio is more than the luck of the best of "
+        f"them: {_share(deflated.probability)} (deflated Sharpe ratio)."
+    )
+    return _line("trials", state, "Trials", text)
+
+
+def _overfitting(backtest: Backtest) -> Line:
+    found = backtest.checks.get("overfitting")
+    if found:
+        return _line("pbo", found["state"], "Overfitting", found["sentence"])
+    if backtest.checks.get("lookahead", {}).get("found", {}).get("state") == "chosen":
+        text = "The program chose its parameters from the data that it then traded on."
+        return _line("pbo", "amber", "Overfitting", text)
+    return _line("pbo", "green", "Overfitting", "No sweep has chosen these parameters.")
+
+
+def _survivorship(backtest: Backtest) -> Line:
+    note = backtest.conventions.get("survivorship", "")
+    if note:
+        return _line("survivorship", "amber", "Survivorship", note)
+    return _line("survivorship", "green", "Survivorship", "The instruments were not chosen with hindsight.")
+
+
+def _data(backtest: Backtest) -> Line:
+    title = "Data"
+    if not backtest.snapshot:
+        return _line("data", "red", title, "Its bars came from the code; nobody can look where they are from.")
+    try:
+        entries = _entries(backtest.snapshot)
+    except SnapshotMissing:
+        return _line("data", "amber", title, "Its data snapshot is not in the store any more; it cannot be made again.")
+    used = [entries[each["object"]] for each in backtest.instruments if each["object"] in entries]
+    if len(used) < len(backtest.instruments):
+        return _line("data", "red", title, "Some of its bars are not part of its data snapshot.")
+    until = max((entry.get("last") or "" for entry in used), default="")
+    pinned = f"Pinned to snapshot {backtest.snapshot[:12]}, data until {until[:10]}."
+    if any(entry.get("rights") == "personal" for entry in used):
+        return _line("data", "amber", title, f"{pinned} Some of it is for its author alone, so others cannot repeat it.")
+    return _line("data", "green", title, f"{pinned} Everybody may use it, so everybody can repeat it.")
+
+
+@lru_cache(maxsize=32)
+def _entries(snapshot: str) -> dict[str, dict[str, Any]]:
+    """The series of a snapshot by their object; snapshots never change."""
+    return {entry["object"]: entry for entry in read_manifest(Path(settings.STORE_DIR), snapshot)["series"]}
+
+
+def _conventions(backtest: Backtest) -> Line:
+    found = backtest.checks.get("band")
+    rules = f"{backtest.conventions.get('id')}, version {backtest.conventions.get('version')}"
+    if not found:
+        return _line("conventions", "amber", "Conventions and costs", f"Filled by {rules}. Others were not tried.")
+    return _line("conventions", found["state"], "Conventions and costs", f"Filled by {rules}. {found['sentence']}")
+
+
+def _sample(backtest: Backtest) -> Line:
+    title, returns = "Length of the sample", metrics.returns_of(np.array(backtest.equity, dtype=float))
+    needed, have = metrics.minimum_track_record(returns), len(returns)
+    if math.isnan(needed):
+        return _line("sample", "amber", title, "Its Sharpe ratio is not above 0, so no length would make it one.")
+    if have >= needed:
+        text = f"{_count(have)} returns; {_count(needed)} are enough to be 95 % sure of a Sharpe ratio above 0."
+        return _line("sample", "green", title, text)
+    text = f"{_count(have)} returns, but {_count(needed)} are needed to be 95 % sure of a Sharpe ratio above 0."
+    return _line("sample", "amber", title, text)
+
+
+def _verified(backtest: Backtest) -> Line:
+    if not backtest.verified:
+        return _line("verified", "red", "Verified", backtest.verified_text)
+    repeated = backtest.checks.get("companion", {}).get("sentence", "")
+    text = " ".join(filter(None, ["The site has replayed its fills over its own bars: the same equity.", repeated]))
+    return _line("verified", "green", "Verified", text)
+
+
+def _share(value: float) -> str:
+    return f"{min(value, 0.999) * 100:.1f} %" if value < 0.999 else "over 99.9 %"
+
+
+def _count(value: float) -> str:
+    return f"{math.ceil(value):,}".replace(",", "\u2009")

@@ -1,0 +1,93 @@
+"""What is a backtest's result worth? Look-ahead and amnesia tests that run by themselves after every backtest.
+
+Start reading at look(). docs/honesty.md says what the answers mean.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qfp import channel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from qfp.checking.strategies import Before
+
+__all__ = ["begin", "examine_program", "look"]
+
+MOST_BACKTESTS = 20  # of a program; the site keeps no more
+
+active = True  # False in a copy of the program that is itself a test
+backtests = 0  # that this program has handed over
+seconds = 0.0  # that tests have taken so far
+whole_program = False  # whether examine_program() will be called
+until: float | None = None  # by time.monotonic(): when the program is ended; None where nobody ends it
+_looked_at: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}  # claim and findings by number of the backtest
+
+
+def begin(strategy: type) -> Before | None:
+    """To be called before a strategy runs; None where it will not be looked at."""
+    global backtests
+    from qfp import forking
+
+    backtests += 1
+    if not active or forking.in_worker or backtests > MOST_BACKTESTS:
+        return None
+    from qfp.checking.strategies import Before
+
+    return Before.of(strategy)
+
+
+def look(
+    strategy: type,
+    frame: pd.DataFrame,
+    options: dict[str, Any],
+    params: dict[str, Any],
+    before: Before,
+    claim: dict[str, Any],
+) -> dict[str, Any]:
+    """Test the backtest that has just been made; tell the site, or print a line where there is none."""
+    global seconds
+    from qfp.checking.strategies import look_at
+    from qfp.checking.words import sentence
+
+    began = time.monotonic()
+    found = look_at(strategy, frame, options, params, before)
+    if found["lookahead"]["state"] == "clean":  # of the class; the program around it is more than that
+        why = "the program around it is tested at its end" if whole_program else "only the class can be run again here"
+        found["lookahead"] = {**found["lookahead"], "state": "partly", "why": why}
+    seconds += time.monotonic() - began
+    if channel.connected:
+        _looked_at[backtests - 1] = claim, found
+        _tell(backtests - 1, found)
+    else:
+        print(sentence(found["lookahead"]))
+    return found
+
+
+def examine_program(
+    again: Callable[[], dict[str, Any]], namespace: dict[str, Any], source: str, folder: str, began: float
+) -> None:
+    """At the end of a program with backtests: test the whole of it and tell the site."""
+    if not _looked_at:
+        return
+    from qfp.checking import programs
+    from qfp.checking.verdict import joined
+
+    now = time.monotonic()
+    claims = [claim for claim, _ in _looked_at.values()]
+    spare = None if until is None else until - now
+    program = programs.Program(again, namespace, source, claims, now - began - seconds, folder, spare)
+    try:
+        results = programs.examine(program)
+    finally:
+        programs.clean_up(folder)
+    for (number, (_, found)), whole in zip(_looked_at.items(), results, strict=True):
+        _tell(number, {**found, "lookahead": joined(found["lookahead"], whole)})
+
+
+def _tell(number: int, found: dict[str, Any]) -> None:
+    channel.emit({"type": "checks", "backtest": number, **found})

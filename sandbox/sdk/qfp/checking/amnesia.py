@@ -1,0 +1,68 @@
+"""Does a strategy remember history? It is run on the same bars with other dates, and with other prices: a rule decides
+the same, a memory of what happened in March 2020 does not.
+
+Dates move by 28 years, after which weekdays, months and leap years fall alike from 1901 to 2099. Prices and cash are
+multiplied by 4, which changes no digit of what is computed from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qfp.checking.decisions import Decision, first_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["DAYS", "FACTOR", "Remembered", "remembers", "with_other_dates", "with_other_prices"]
+
+DAYS = 28 * 365 + 7
+FACTOR = 4.0
+PRICES = ("open", "high", "low", "close", "adj close", "dividend")
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """dates, prices: the first bar that is decided otherwise with other ones, or None. untested: why, if so."""
+
+    dates: int | None = None
+    prices: int | None = None
+    untested: str = ""
+
+
+def with_other_dates(frame: pd.DataFrame) -> pd.DataFrame | None:
+    """The bars 28 years earlier or, where there were no such days, later; None where they have no dates."""
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.DatetimeIndex):
+        return None
+    back = frame.index[0].year >= 1929
+    if not back and frame.index[-1].year > 2071:
+        return None
+    moved = frame.copy(deep=False)
+    moved.index = frame.index + pd.Timedelta(days=-DAYS if back else DAYS)
+    return moved
+
+
+def with_other_prices(frame: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in frame.columns if str(name).lower() in PRICES]
+    return frame.assign(**{name: frame[name] * FACTOR for name in names})
+
+
+def remembers(
+    decide: Callable[[Any, float], Sequence[Decision]], frame: pd.DataFrame, base: Sequence[Decision], until: int
+) -> Remembered:
+    """decide: gives the decisions over other bars with so much more cash. base: those over `frame`."""
+    dates = prices = None
+    moved = with_other_dates(frame)
+    if moved is None:
+        return Remembered(untested="its bars have no dates that could be moved")
+    try:
+        dates = first_difference(base, decide(moved, 1.0), until)
+        if dates is None:
+            prices = first_difference(base, decide(with_other_prices(frame), FACTOR), until, FACTOR)
+    except Exception as error:
+        return Remembered(untested=f"with other dates or prices it fails: {type(error).__name__}: {str(error)[:150]}")
+    return Remembered(dates, prices)

@@ -1,0 +1,148 @@
+"""How is something tried without a trace in the program? In a forked copy of it that is heard once and then ends.
+
+The copy prints nothing, asks nothing and hands nothing to the page; what it changes in memory goes with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from qfp import channel
+
+__all__ = ["CANNOT", "TOOK_TOO_LONG", "can_fork", "tried_apart"]
+
+CANNOT = "a copy of the program could not be started"
+TOOK_TOO_LONG = "it took too long"
+MAX_ANSWER = 16 << 20
+SHARE_OF_MEMORY = 0.45
+
+
+def can_fork() -> bool:
+    return hasattr(os, "fork")
+
+
+def tried_apart(action: Callable[[Callable[[Any], None]], Any], seconds: float) -> dict[str, Any]:
+    """What `action` returns in a forked copy: {"value": ..., "said": [...]}, or {"failed": why, "said": [...]}.
+
+    action: is given a function that hands over a JSON value at once, in case time runs out before it returns. seconds:
+      after them the copy is ended, with everything it started.
+    """
+    if _little_memory():
+        return {"failed": "there is not enough memory left for a copy of the program", "said": []}
+    try:
+        read, write = os.pipe()
+        with _flushed():
+            child = os.fork()
+    except OSError:
+        return {"failed": CANNOT, "said": []}
+    if child == 0:
+        _act(action, read, write)
+    os.close(write)
+    try:
+        return _heard(read, time.monotonic() + seconds)
+    finally:
+        os.close(read)
+        for end in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                end(child, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):  # the program may collect all its children itself
+            os.waitpid(child, 0)
+
+
+def _little_memory() -> bool:
+    """Whether a copy that grows as the program did could go beyond the limit, which would end the program, too."""
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit == resource.RLIM_INFINITY:
+        return False
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+        own = next((int(line.split()[1]) << 10 for line in file if line.startswith("RssAnon")), 0)
+        return own > SHARE_OF_MEMORY * limit
+    return False
+
+
+@contextlib.contextmanager
+def _flushed() -> Any:
+    """What waits in the buffers is printed by the program, not once more by the copy; no interrupt comes between."""
+    from qfp.forking import flush_texts
+
+    flush_texts()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _act(action: Callable[[Callable[[Any], None]], Any], read: int, write: int) -> None:
+    try:
+        os.setpgid(0, 0)
+        os.close(read)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nowhere, descriptor)
+        sys.stdout = sys.stderr = open(os.devnull, "w")
+        channel.relay = lambda message: None
+        channel._fd, channel.connected = nowhere, True
+
+        def say(value: Any, key: str = "said") -> None:
+            text = json.dumps({key: value}, default=channel.plain).encode() + b"\n"
+            view = memoryview(text)
+            while view:
+                view = view[os.write(write, view) :]
+
+        try:
+            say(action(say), "value")
+        except BaseException as error:
+            say(_told(error), "failed")
+    finally:
+        os._exit(0)
+
+
+def _told(error: BaseException) -> str:
+    """The error in a line, with the line of the program it came from."""
+    try:
+        text = f"{type(error).__name__}: {str(error)[:200]}"
+    except Exception:  # a __str__ of the program's own may do anything
+        text = type(error).__name__
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name != "_act"]
+    return f"{text} (line {frames[-1].lineno})" if frames and "/qfp/" not in frames[-1].filename else text
+
+
+def _heard(read: int, deadline: float) -> dict[str, Any]:
+    text = b""
+    found: dict[str, Any] = {"said": []}
+    poller = select.poll()
+    poller.register(read, select.POLLIN | select.POLLHUP)
+    while "value" not in found and "failed" not in found:
+        left = deadline - time.monotonic()
+        if left <= 0 or not poller.poll(left * 1000):
+            found["failed"] = TOOK_TOO_LONG
+            break
+        part = os.read(read, 1 << 16)
+        if not part:
+            found["failed"] = "it ended without an answer"
+            break
+        text += part
+        if len(text) > MAX_ANSWER:
+            found["failed"] = "its answer was too long"
+            break
+        *lines, text = text.split(b"\n")
+        for line in lines:
+            for key, value in json.loads(line).items():
+                if key == "said":
+                    found["said"].append(value)
+                else:
+                    found[key] = value
+    return found

@@ -1,0 +1,79 @@
+"""What did a strategy decide, bar by bar, and where do two runs of it part? Decisions are orders, not fills.
+
+Which price an order got, or whether the account could pay, follows from bars that came later; what was asked for does
+not. So orders are what is compared, and limit orders or an empty account raise no false alarm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["Decision", "first_difference", "of_claim"]
+
+# Sums over a longer and a shorter array differ in their last digits.
+TOLERANCE = 1e-6
+
+
+class Decision(NamedTuple):
+    """An order placed or withdrawn on the close of a bar. size: units, a fraction or a weight; negative to sell."""
+
+    bar: int
+    instrument: int
+    kind: str
+    size: float
+    limit: float = math.nan
+    stop: float = math.nan
+
+
+def of_claim(claim: dict[str, Any]) -> list[Decision]:
+    """The decisions of a claimed backtest, by bar."""
+    found = []
+    for order in claim.get("orders") or ():
+        kind = ("close " if order.get("closes") else "") + str(order.get("kind") or "market")
+        limit, stop = _price(order.get("limit")), _price(order.get("stop"))
+        if order.get("sl") or order.get("tp"):  # with a stop-loss or target it is another order
+            kind, limit, stop = f"{kind} bracket", _price(order.get("tp") or limit), _price(order.get("sl") or stop)
+        found.append(
+            Decision(int(order["bar"]), int(order.get("instrument") or 0), kind, float(order["size"]), limit, stop)
+        )
+    return sorted(found, key=lambda decision: decision.bar)
+
+
+def first_difference(
+    one: Sequence[Decision], other: Sequence[Decision], until: int, prices: float = 1.0
+) -> int | None:
+    """The first bar, up to `until`, on which two runs did not ask for the same; None when there is none.
+
+    prices: what the prices of `other` were multiplied by.
+    """
+    ours, theirs = _by_bar(one, until, 1.0), _by_bar(other, until, prices)
+    return min((bar for bar in ours.keys() | theirs.keys() if not _same(ours.get(bar), theirs.get(bar))), default=None)
+
+
+def _by_bar(decisions: Iterable[Decision], until: int, prices: float) -> dict[int, list[tuple[Any, ...]]]:
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    for bar, instrument, kind, size, limit, stop in decisions:
+        if bar <= until:
+            found.setdefault(bar, []).append((instrument, kind, size, limit / prices, stop / prices))
+    return {bar: sorted(orders, key=lambda order: order[:3]) for bar, orders in found.items()}
+
+
+def _same(ours: list[tuple[Any, ...]] | None, theirs: list[tuple[Any, ...]] | None) -> bool:
+    if ours is None or theirs is None or len(ours) != len(theirs):
+        return False
+    return all(
+        one[:2] == other[:2] and all(_close(a, b) for a, b in zip(one[2:], other[2:], strict=True))
+        for one, other in zip(ours, theirs, strict=True)
+    )
+
+
+def _close(one: float, other: float) -> bool:
+    if math.isnan(one) or math.isnan(other):
+        return math.isnan(one) and math.isnan(other)
+    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-12)
+
+
+def _price(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,200 @@
+"""Does a strategy know the future? It is run again where the future is missing or another one; its decisions until
+then have to be the same.
+
+Three answers: clean; leak, with the first bar whose decision changes; could not test, and why. A difference counts only
+where the same bars twice give the same decisions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from qfp.checking.decisions import Decision, first_difference
+from qfp.checking.variations import Variation
+
+__all__ = ["CUTS", "NotRepeatable", "Seen", "Subject", "examine"]
+
+CUTS = 25
+TAILS = 3
+FIRST_BAR_SHARE = 1.0  # of the time for the test, once more, to find the first bar of a leak
+
+
+class NotRepeatable(Exception):
+    """The same bars gave other decisions."""
+
+
+class Subject(Protocol):
+    """Something that decides on bars."""
+
+    count: int
+    tails_are_whole: bool  # another tail takes as long as all bars do
+
+    def decide(self, variation: Variation | None, until: int) -> list[Decision]:
+        """Its decisions up to the bar `until`, which are known to be enough. Raises what the program raises."""
+
+
+@dataclass
+class Seen:
+    """What the test has tried, and the leak if it found one."""
+
+    cuts: int = 0
+    tails: int = 0
+    bar: int | None = None
+    variation: Variation | None = None
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def tried(self) -> int:
+        return self.cuts + self.tails
+
+
+def examine(
+    subject: Subject,
+    base: Sequence[Decision],
+    seconds: float,
+    run_seconds: float,
+    told: Callable[[Seen], None] = lambda seen: None,
+) -> Seen:
+    """Cuts and other tails, as many as the time allows; at least one.
+
+    base: the decisions over all bars. seconds: for all of it. run_seconds: what one run over all bars takes.
+    told: called after each, for what is to be known if time runs out. Raises NotRepeatable.
+    """
+    seen = Seen()
+    test = _Test(subject, base, seen, time.monotonic(), run_seconds)
+    for variation in _plan(base, subject.count):
+        if seen.tried and not test.has_time(variation, seconds):
+            continue  # a shorter one may still have time
+        bar = test.first_difference(variation, seconds)
+        told(seen)
+        if bar is not None:
+            seen.bar, seen.variation = bar, variation
+            test.check_repeatable(variation)
+            test.find_first(seconds * (1 + FIRST_BAR_SHARE))
+            break
+    return seen
+
+
+def _plan(base: Sequence[Decision], count: int) -> list[Variation]:
+    """Where to cut: bars with orders and bars spread over time, far apart first; and other tails between them."""
+    last = count - 2  # something has to come after it
+    if last < 0:
+        return []
+    ordered = sorted({decision.bar for decision in base if decision.bar <= last})
+    chosen = _spread(ordered, CUTS // 2 + 1)
+    among = [round(last * (step + 1) / (CUTS + 1)) for step in range(CUTS)]
+    chosen += [bar for bar in _spread(among, CUTS) if bar not in chosen][: CUTS - len(chosen)]
+    sides = {decision.bar: -1 if decision.size > 0 else 1 for decision in base}
+    plan: list[Variation] = []
+    for number, cut in enumerate(chosen):
+        plan.append(Variation(cut))
+        if number < 2 * TAILS:
+            plan.append(Variation(cut, sides.get(cut, 1 if number % 2 else -1), number))
+    return plan
+
+
+def _spread(bars: Sequence[int], most: int) -> list[int]:
+    """Up to `most` of them, evenly chosen; the middle one first, then those in the middle of what is left."""
+    if len(bars) > most:
+        bars = [bars[round(step * (len(bars) - 1) / max(1, most - 1))] for step in range(most)]
+    found, parts = [], [(0, len(bars))]
+    while parts:
+        low, high = parts.pop(0)
+        if low < high:
+            middle = (low + high) // 2
+            found.append(bars[middle])
+            parts += [(low, middle), (middle + 1, high)]
+    return found
+
+
+@dataclass
+class _Test:
+    subject: Subject
+    base: Sequence[Decision]
+    seen: Seen
+    began: float
+    run_seconds: float
+    slowest: float = 0.0  # of the runs so far
+
+    def has_time(self, variation: Variation, seconds: float) -> bool:
+        share = (variation.cut + 1) / self.subject.count
+        if variation.tail and self.subject.tails_are_whole:
+            share = 1.0
+        expected = self.run_seconds * share
+        if self.slowest:  # the first run of a program does what later ones find done
+            expected = min(expected, 1.5 * self.slowest)
+        return time.monotonic() - self.began + expected <= seconds
+
+    def decide(self, variation: Variation) -> Sequence[Decision]:
+        began = time.monotonic()
+        try:
+            return self.subject.decide(variation, variation.cut)
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def first_difference(self, variation: Variation, seconds: float) -> int | None:
+        """The first bar that is decided otherwise; a run that fails on fewer bars says nothing."""
+        try:
+            decided = self.decide(variation)
+        except Exception as error:
+            self.seen.failures.append(f"{type(error).__name__}: {str(error)[:200]}")
+            return None if variation.tail else self._over_as_many_bars(variation.cut, seconds)
+        if variation.tail:
+            self.seen.tails += 1
+        else:
+            self.seen.cuts += 1
+        return first_difference(self.base, decided, variation.cut)
+
+    def _over_as_many_bars(self, cut: int, seconds: float) -> int | None:
+        side = self._against(cut)
+        for tail in (side, -side):
+            variation = Variation(cut, tail, cut)
+            if self.seen.tried and not self.has_time(variation, seconds):
+                return None
+            bar = self.first_difference(variation, seconds)
+            if bar is not None:
+                return bar
+        return None
+
+    def _against(self, bar: int) -> int:
+        """The side to which prices have to go to make the order of this bar a mistake."""
+        return next((-1 if decision.size > 0 else 1 for decision in self.base if decision.bar == bar), -1)
+
+    def check_repeatable(self, variation: Variation) -> None:
+        if first_difference(self.base, self.subject.decide(None, variation.cut), variation.cut) is not None:
+            raise NotRepeatable
+
+    def find_first(self, seconds: float) -> None:
+        """Earlier bars are cut at, too: those with orders, the earliest first, then as many others as time allows."""
+        ordered = sorted({decision.bar for decision in self.base})
+        for bar in ordered:
+            if bar >= self._first or self._look_at(bar, seconds, against=True):
+                break
+        far = 1
+        while far < self._first and not self._look_at(far, seconds):
+            far *= 2
+        for bar in range(far // 2 + 1, self._first):
+            if bar >= self._first or self._look_at(bar, seconds):
+                break
+
+    @property
+    def _first(self) -> int:
+        assert self.seen.bar is not None
+        return self.seen.bar
+
+    def _look_at(self, bar: int, seconds: float, against: bool = False) -> bool:
+        """Whether a cut there shows the leak, or time is over."""
+        for variation in (Variation(bar), Variation(bar, self._against(bar), bar))[: 1 + against]:
+            if not self.has_time(variation, seconds):
+                return True
+            try:
+                found = first_difference(self.base, self.decide(variation), bar)
+            except Exception:
+                continue  # too few bars for it
+            if found is not None:
+                self.seen.bar, self.seen.variation = found, variation
+                return True
+        return False

@@ -1,0 +1,238 @@
+"""Does the program around a strategy know the future? The whole of it is run again where all data end earlier, or go on
+differently; what it decides until then has to be the same.
+
+This finds what the class alone does not show: a signal computed over the whole series before, a model fitted on all
+data, a choice of shares made with hindsight, a file read once more.
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+import random
+import shutil
+import sys
+import types
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qfp import channel
+from qfp.checking import apart, lookahead
+from qfp.checking.decisions import Decision, first_difference, of_claim
+from qfp.checking.lookahead import NotRepeatable
+from qfp.checking.sources import Sources
+from qfp.checking.statements import suspects
+from qfp.checking.variations import Variation
+
+__all__ = ["Program", "examine"]
+
+LEAST_SECONDS = 0.4
+MOST_SECONDS = 10.0
+CLAIM = 1_000  # instruments of one backtest; tells the backtests of a program apart
+NOT_FROM_OUTSIDE = "its data come from nowhere that can be varied: they are made in the code"
+OTHER_COURSE = "on other data it makes other backtests"
+
+
+@dataclass
+class Program:
+    """A program that has run, and how to run it again.
+
+    again: runs it in this process in a fresh namespace, which it returns. namespace: what it left. source: its text.
+    claims: of its backtests, in order. seconds: it took, without tests. folder: where it ran.
+    """
+
+    again: Callable[[], dict[str, Any]]
+    namespace: dict[str, Any]
+    source: str
+    claims: list[dict[str, Any]]
+    seconds: float
+    folder: str
+    spare_seconds: float | None = None
+    found: dict[str, Any] = field(default_factory=dict)
+
+
+def examine(program: Program) -> list[dict[str, Any]]:
+    """A finding for each backtest of the program; see docs/honesty.md."""
+    if not apart.can_fork():
+        return [_untested("a copy of the program cannot be made on this system")] * len(program.claims)
+    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, program.seconds))
+    if program.spare_seconds is not None:
+        seconds = min(seconds, program.spare_seconds / 3)
+    runs = _ProgramRuns(program, seconds)
+    try:
+        seen = lookahead.examine(runs, runs.base, seconds, program.seconds)
+    except NotRepeatable:
+        return [_untested("run twice it gave other decisions: random numbers without a seed, or the time of day")] * len(
+            program.claims
+        )
+    except _Untestable as reason:
+        return [_untested(str(reason))] * len(program.claims)
+    return [runs.finding(number, seen) for number in range(len(program.claims))]
+
+
+def _untested(why: str) -> dict[str, Any]:
+    return {"state": "untested", "why": why}
+
+
+class _Untestable(BaseException):
+    """No other run of this program can say anything."""
+
+
+class _ProgramRuns:
+    """All backtests of the program as one subject: a calendar of all their dates, and a number for each backtest."""
+
+    tails_are_whole = True
+
+    def __init__(self, program: Program, seconds: float) -> None:
+        self.program, self.seconds = program, seconds
+        self.dates = sorted({date for claim in program.claims for date in claim["dates"]})
+        self.count = len(self.dates)
+        self.base = self._decisions(program.claims)
+        self.differences: dict[int, int] = {}  # backtest -> first bar, in its own dates
+        self.chosen: dict[int, str] = {}
+        self.suspects: dict[str, Any] = {}
+        self.runs = 0
+
+    def _decisions(self, claims: list[dict[str, Any]]) -> list[Decision]:
+        place = {date: at for at, date in enumerate(self.dates)}
+        found = []
+        for number, claim in enumerate(claims):
+            for decision in of_claim(claim):
+                if (at := place.get(claim["dates"][decision.bar])) is not None:
+                    found.append(decision._replace(bar=at, instrument=number * CLAIM + decision.instrument))
+        return sorted(found, key=lambda decision: decision.bar)
+
+    def decide(self, variation: Variation | None, until: int) -> list[Decision]:
+        answer = apart.tried_apart(
+            lambda say: self._run(variation), 1.0 + max(self.seconds, 1.5 * self.program.seconds)
+        )
+        if "failed" in answer:
+            if answer["failed"] in (apart.CANNOT, apart.TOOK_TOO_LONG) or "memory" in answer["failed"]:
+                raise _Untestable(f"run again, {answer['failed']}")
+            raise RuntimeError(answer["failed"])
+        value = answer["value"]
+        if variation is not None and not value["touched"]:
+            raise _Untestable(NOT_FROM_OUTSIDE)
+        claims = value["claims"]
+        if [claim["strategy"] for claim in claims] != [claim["strategy"] for claim in self.program.claims]:
+            raise RuntimeError(OTHER_COURSE)
+        self.runs += 1
+        chosen = {
+            number: _changed(ours["params"], theirs["params"])
+            for number, (ours, theirs) in enumerate(zip(self.program.claims, claims, strict=True))
+            if ours["params"] != theirs["params"]
+        }
+        self.chosen |= chosen
+        found = self._decisions(claims)
+        if chosen:  # that is another finding; what they decided with other parameters says nothing
+            found = [each for each in found if each.instrument // CLAIM not in chosen]
+            found += [each for each in self.base if each.instrument // CLAIM in chosen]
+            found.sort(key=lambda each: each.bar)
+        if variation is not None:
+            self._note(found, variation, value["suspects"])
+        return found
+
+    def _note(self, found: list[Decision], variation: Variation, suspected: dict[str, Any]) -> None:
+        for number, claim in enumerate(self.program.claims):
+            bar = first_difference(_of(self.base, number), _of(found, number), variation.cut)
+            if bar is not None:
+                own = bisect.bisect_left(claim["dates"], self.dates[bar])
+                self.differences[number] = min(own, self.differences.get(number, own))
+                self.suspects = suspected or self.suspects
+
+    def finding(self, number: int, seen: lookahead.Seen) -> dict[str, Any]:
+        claim = self.program.claims[number]
+        if number in self.differences:
+            bar = self.differences[number]
+            return {"state": "leak", "bar": bar, "date": claim["dates"][bar], "programs": self.runs, **self.suspects}
+        if number in self.chosen:
+            return {"state": "chosen", "why": self.chosen[number], "programs": self.runs}
+        if not seen.tried:
+            return _untested(f"on other data it fails: {seen.failures[0]}" if seen.failures else "there are too few bars")
+        return {"state": "clean", "programs": seen.tried}
+
+    # In the copy ------------------------------------------------------------------------------------------------
+
+    def _run(self, variation: Variation | None) -> dict[str, Any]:
+        from qfp import checking, forking
+
+        program = self.program
+        before = dict(program.namespace)
+        checking.active, forking.in_worker = False, True
+        claims: list[dict[str, Any]] = []
+        channel.relay = lambda message: claims.append(message["claim"]) if message.get("type") == "backtest" else None
+        _elsewhere(program.folder)
+        np.random.seed()
+        random.seed()
+        sources = Sources(pd.Timestamp(self.dates[-1]), 0, 0)
+        if variation is not None:
+            sources = Sources(pd.Timestamp(self.dates[variation.cut]), variation.tail, variation.seed)
+            sources.vary()
+        namespace = program.again()
+        found = suspects(before, namespace, sources.moment, program.source) if variation is not None else {}
+        kept = ("strategy", "params", "dates", "orders")
+        return {
+            "claims": [{key: claim.get(key) for key in kept} for claim in claims],
+            "touched": sources.touched,
+            "suspects": found,
+        }
+
+
+def _of(decisions: list[Decision], number: int) -> list[Decision]:
+    return [decision for decision in decisions if decision.instrument // CLAIM == number]
+
+
+def _changed(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    name = next((name for name in ours if ours[name] != theirs.get(name)), "a parameter")
+    return f"with other data later on, {name} is {theirs.get(name)} instead of {ours.get(name)}"
+
+
+def _elsewhere(folder: str) -> None:
+    """The copy works in a folder of its own, with the program's files; what the program has written stays as it is."""
+    own = os.path.join(folder, ".again")
+    shutil.rmtree(own, ignore_errors=True)
+    shutil.copytree(folder, own, ignore=lambda place, names: [name for name in names if name.startswith(".")])
+    os.chdir(own)
+    sys.path[:] = [own if path == folder else path for path in sys.path]
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, types.ModuleType) and str(getattr(module, "__file__", None)).startswith(folder + os.sep):
+            if name != "__main__":
+                del sys.modules[name]
+    real = open
+
+    def inside(file: Any, *args: Any, **kwargs: Any) -> Any:
+        with suppress(TypeError):
+            path = os.fspath(file)
+            if isinstance(path, str) and path.startswith(folder + os.sep) and not path.startswith(own):
+                file = own + path[len(folder) :]
+        return real(file, *args, **kwargs)
+
+    import builtins
+    import io
+
+    builtins.open = io.open = inside  # type: ignore[assignment]
+
+
+def clean_up(folder: str) -> None:
+    shutil.rmtree(os.path.join(folder, ".again"), ignore_errors=True)
+
+
+def run_source(source: str, path: str, names: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Run a program as the main module, in a fresh namespace; returns what it left."""
+    main = types.ModuleType("__main__")
+    main.__dict__.update(names or {})
+    main.__dict__["__file__"] = path
+    main.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = main
+    try:
+        exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
+    except SystemExit:
+        pass
+    return main.__dict__
+
+

@@ -1,0 +1,177 @@
+"""What is a backtest's result worth? Right after it, its strategy is run again on varied bars, in a copy of the program.
+
+This is the quick look: it varies the bars that the strategy is given. What the program computed before, outside the
+class, stays as it was; qfp.checking.programs varies that as well.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qfp import checking
+from qfp.checking import amnesia, apart, lookahead
+from qfp.checking.decisions import Decision
+from qfp.checking.lookahead import NotRepeatable, Seen
+from qfp.checking.suspects import suspect
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from qfp.checking.recording import Recorded, StrategyRuns
+
+__all__ = ["Before", "look_at"]
+
+LEAST_SECONDS = 0.15
+MOST_SECONDS = 8.0
+START_SECONDS = 1.0  # until the copy has begun, on a busy machine
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a run may change, as it was before: global random numbers and what the strategy's class keeps."""
+
+    numpy_state: Any
+    python_state: Any
+    class_state: Any
+    began: float
+
+    @classmethod
+    def of(cls, strategy: type) -> Before:
+        from qfp.checking.recording import class_state
+
+        return cls(np.random.get_state(), random.getstate(), class_state(strategy), time.monotonic())
+
+    def restore(self) -> None:
+        np.random.set_state(self.numpy_state)
+        random.setstate(self.python_state)
+
+    def random_used(self) -> bool:
+        """Whether anything was drawn from the global generators since they were restored."""
+        now = np.random.get_state()
+        same = all(np.array_equal(one, other) for one, other in zip(now, self.numpy_state, strict=True))
+        return not same or random.getstate() != self.python_state
+
+
+def look_at(
+    strategy: type, frame: pd.DataFrame, options: dict[str, Any], params: dict[str, Any], before: Before
+) -> dict[str, Any]:
+    """{"lookahead": finding, "amnesia": finding} for a strategy that has just been run over these bars; see findings."""
+    if not apart.can_fork():
+        return untested("a copy of the program cannot be made on this system")
+    spent = time.monotonic() - before.began
+    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, spent))
+    if checking.until is not None:  # nothing of this may cost the program its own end
+        seconds = min(seconds, (checking.until - time.monotonic()) / 6)
+        if seconds < LEAST_SECONDS / 2:
+            return untested("the time limit of the run left no time for it")
+    from qfp.checking.recording import StrategyRuns
+
+    runs = StrategyRuns(strategy, frame, options, params, before.class_state)
+
+    def act(say: Any) -> dict[str, Any]:
+        return _Look(runs, before, seconds, say).findings()
+
+    answer = apart.tried_apart(act, START_SECONDS + 3 * seconds)
+    if "value" in answer:
+        return answer["value"]
+    if answer["said"]:
+        return answer["said"][-1]
+    return untested(f"run again, {answer['failed']}")
+
+
+def untested(why: str) -> dict[str, Any]:
+    return {"lookahead": {"state": "untested", "why": why}, "amnesia": {"state": "untested", "why": why}}
+
+
+class _Look:
+    """The look itself, in the copy."""
+
+    tails_are_whole = False
+
+    def __init__(self, runs: StrategyRuns, before: Before, seconds: float, say: Any) -> None:
+        self.runs, self.before, self.seconds, self.say = runs, before, seconds, say
+        self.count, self.frame = runs.count, runs.frame
+        self.random_used = False
+
+    def decide(self, variation: Any, until: int) -> list[Decision]:
+        self.before.restore()
+        return self.runs.decide(variation, until)
+
+    def findings(self) -> dict[str, Any]:
+        self.before.restore()
+        began = time.monotonic()
+        base = self.runs.recorded(self.frame, self.count)
+        run_seconds = time.monotonic() - began
+        self.random_used = self.before.random_used()
+        found = self.lookahead(base, run_seconds)
+        if found["state"] == "leak" or found.get("why") == NO_SEED:
+            why = "it knows the future" if found["state"] == "leak" else NO_SEED
+            return {"lookahead": found, "amnesia": {"state": "untested", "why": why}}
+        self.say({"lookahead": found, "amnesia": {"state": "untested", "why": apart.TOOK_TOO_LONG}})
+        return {"lookahead": found, "amnesia": self.amnesia(base)}
+
+    def lookahead(self, base: Recorded, run_seconds: float) -> dict[str, Any]:
+        if self.random_used and not seeded():
+            return {"state": "untested", "why": NO_SEED}
+        try:
+            seen = lookahead.examine(self, base.decisions, self.seconds, run_seconds)
+        except NotRepeatable:
+            return {"state": "untested", "why": NO_SEED}
+        return self.in_words(seen, base)
+
+    def in_words(self, seen: Seen, base: Recorded) -> dict[str, Any]:
+        tried = {"cuts": seen.cuts, "tails": seen.tails, "orders": len(base.decisions)}
+        if seen.bar is not None and seen.variation is not None:
+            at = min(seen.bar, self.count - 1)
+            self.before.restore()
+            found = suspect(self.runs, base, seen.variation, at)
+            return {"state": "leak", "bar": at, "date": moment(self.frame, at), **found, **tried}
+        if not seen.tried:
+            why = seen.failures[0] if seen.failures else "there are too few bars"
+            return {"state": "untested", "why": f"on other bars it fails: {why}" if seen.failures else why}
+        return {"state": "clean", **tried}
+
+    def amnesia(self, base: Recorded) -> dict[str, Any]:
+        cash = self.runs.options.get("cash", 10_000)
+
+        def decide(frame: pd.DataFrame, factor: float) -> list[Decision]:
+            self.before.restore()
+            return self.runs.recorded(frame, self.count, cash=cash * factor).decisions
+
+        found = amnesia.remembers(decide, self.frame, base.decisions, self.count)
+        if found.untested:
+            return {"state": "untested", "why": found.untested}
+        if found.dates is not None:
+            return {"state": "remembers", "what": "dates", "date": moment(self.frame, found.dates), "bar": found.dates}
+        if found.prices is not None:
+            return {"state": "remembers", "what": "prices", "date": moment(self.frame, found.prices)}
+        return {"state": "clean"}
+
+
+NO_SEED = "the same bars gave other decisions: random numbers without a seed, or something outside the bars"
+
+
+def moment(frame: pd.DataFrame, bar: int) -> str:
+    when = frame.index[bar]
+    if not hasattr(when, "isoformat"):
+        return f"bar {when}"
+    return when.date().isoformat() if when == when.normalize() else when.isoformat()
+
+
+def seeded() -> bool:
+    """Whether the program gives the global generators a seed."""
+    main = sys.modules.get("__main__")
+    name = getattr(main, "__file__", None)
+    try:
+        source = Path(name).read_text(encoding="utf-8", errors="replace") if name else ""
+    except OSError:
+        source = ""
+    return bool(re.search(r"\bseed\s*\(|set_state\s*\(|setstate\s*\(", source))

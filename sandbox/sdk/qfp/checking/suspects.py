@@ -1,0 +1,60 @@
+"""Which expression knows the future? The indicator whose earlier values change with later bars, or the line that orders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qfp.checking.recording import source_line
+from qfp.checking.variations import Variation, varied
+
+if TYPE_CHECKING:
+    from qfp.checking.recording import Recorded, StrategyRuns
+
+__all__ = ["changed_before", "suspect"]
+
+
+def suspect(runs: StrategyRuns, base: Recorded, variation: Variation, bar: int) -> dict[str, Any]:
+    """{"expression", "line"}: where in the code the leak is most likely."""
+    try:
+        other = runs.recorded(varied(runs.frame, variation), variation.cut)
+    except Exception:
+        return _ordering(base, None, bar)
+    for (ours, place), (theirs, _) in zip(base.indicators, other.indicators, strict=False):
+        if changed_before(np.atleast_2d(ours), np.atleast_2d(theirs), variation.cut):
+            return {"expression": source_line(place) or str(getattr(ours, "name", "")), "line": place[1]}
+    if base.strategy is not None and other.strategy is not None:
+        for name, value in vars(base.strategy).items():
+            mine, their = _array(value), _array(vars(other.strategy).get(name))
+            if mine is not None and their is not None and changed_before(mine, their, variation.cut):
+                return {"expression": f"self.{name}", "line": None}
+    return _ordering(base, other, bar)
+
+
+def changed_before(ours: np.ndarray, theirs: np.ndarray, cut: int) -> bool:
+    """Whether values up to the bar `cut` differ; arrays of another length are compared as far as both go."""
+    until = min(cut + 1, ours.shape[-1], theirs.shape[-1])
+    one, other = ours[..., :until], theirs[..., :until]
+    if one.shape != other.shape:
+        return True
+    if one.dtype.kind in "fc" or other.dtype.kind in "fc":
+        try:
+            return not np.allclose(one.astype(float), other.astype(float), rtol=1e-6, atol=1e-12, equal_nan=True)
+        except (TypeError, ValueError):
+            return False
+    return not np.array_equal(one, other)
+
+
+def _array(value: Any) -> np.ndarray | None:
+    found = getattr(value, "to_numpy", lambda: value)()
+    if isinstance(found, np.ndarray) and found.ndim in (1, 2) and found.dtype.kind in "fiub":
+        return found.T if found.ndim == 2 and hasattr(value, "columns") else found
+    return None
+
+
+def _ordering(base: Recorded, other: Recorded | None, bar: int) -> dict[str, Any]:
+    place = base.lines.get(bar) or (other.lines.get(bar) if other else None)
+    if place is None:
+        return {"expression": "", "line": None}
+    return {"expression": source_line(place), "line": place[1]}

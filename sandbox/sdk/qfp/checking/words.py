@@ -1,0 +1,47 @@
+"""What did the tests find, in a sentence? The same on the site, in reports and on a laptop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["amnesia_sentence", "sentence"]
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """Of the look-ahead test."""
+    match found.get("state"):
+        case "clean":
+            return f"No look-ahead found: {_tried(found)} left every earlier decision as it was."
+        case "leak":
+            where = f": {found['expression']}" if found.get("expression") else ""
+            line = f" (line {found['line']})" if found.get("line") else ""
+            return f"Look-ahead: the decision of {found.get('date')} changes when later data change{where}{line}."
+        case "partly":
+            return f"No look-ahead found in the strategy ({_tried(found)}); {found.get('why')}."
+        case "chosen":
+            return f"Parameters were chosen with the whole period: {found.get('why')}."
+    return f"Look-ahead could not be tested: {found.get('why') or 'it was not looked at'}."
+
+
+def amnesia_sentence(found: dict[str, Any]) -> str:
+    match found.get("state"):
+        case "clean":
+            return "It decides the same with other dates and on another level of prices."
+        case "remembers" if found.get("what") == "dates":
+            return f"It decides otherwise when the same prices have other dates, first on {found.get('date')}."
+        case "remembers" if found.get("what") == "names":
+            return f"It decides otherwise when the instruments have other names, first on {found.get('date')}."
+        case "remembers":
+            return f"It depends on the level of the prices, such as a fixed amount of currency, first on {found.get('date')}."
+    return f"Amnesia could not be tested: {found.get('why') or 'it was not looked at'}."
+
+
+def _tried(found: dict[str, Any]) -> str:
+    parts = []
+    if found.get("cuts"):
+        parts.append(f"{found['cuts']} {'cut' if found['cuts'] == 1 else 'cuts'}")
+    if found.get("tails"):
+        parts.append(f"{found['tails']} other {'course' if found['tails'] == 1 else 'courses'} of prices")
+    if found.get("programs"):
+        parts.append(f"{found['programs']} {'run' if found['programs'] == 1 else 'runs'} of the whole program")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

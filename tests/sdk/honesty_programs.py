@@ -1,0 +1,68 @@
+"""Programs that leak and programs that do not, and what the tests of honesty say of each; run with the boxes' packages.
+
+python honesty_programs.py FILE prints a JSON line for every program of the file: its name, its findings and the bars.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+
+def load(path: str) -> dict[str, str]:
+    """The programs of a file, each headed by `# %% name`; what stands before the first one comes before each."""
+    common, *parts = Path(path).read_text(encoding="utf-8").split("\n# %% ")
+    programs = {}
+    for part in parts:
+        name, _, source = part.partition("\n")
+        programs[name.strip()] = common + "\n" + source
+    return programs
+
+
+def judge(source: str) -> list[dict[str, Any]]:
+    """Run the program as a box does, then both tests; the findings of each of its backtests."""
+    from qfp import channel, checking
+    from qfp.checking import programs
+    from qfp.checking.verdict import joined
+
+    claims: list[dict[str, Any]] = []
+    looks: list[dict[str, Any]] = []
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["type"] == "backtest":
+            claims.append(message["claim"])
+        elif message["type"] == "checks":
+            looks.append(message)
+
+    channel._fd, channel.connected, channel.relay = 1, True, hear
+    checking.backtests = 0
+    folder = os.getcwd()
+    path = os.path.join(folder, "main.py")
+    Path(path).write_text(source, encoding="utf-8")
+    began = time.monotonic()
+    shown, sys.stdout = sys.stdout, open(os.devnull, "w")
+    try:
+        namespace = programs.run_source(source, path)
+    finally:
+        sys.stdout = shown
+    seconds = time.monotonic() - began - checking.seconds
+    program = programs.Program(
+        lambda: programs.run_source(source, path), namespace, source, claims, seconds, folder
+    )
+    found = programs.examine(program)
+    programs.clean_up(folder)
+    return [
+        {"lookahead": joined(look["lookahead"], whole), "amnesia": look["amnesia"]}
+        for look, whole in zip(looks, found, strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    for name, source in load(sys.argv[1]).items():
+        print(json.dumps({"name": name, "found": judge(source)}), flush=True)
