@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -40,7 +40,18 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", ("index", "getting-started", "editor", "sessions")),
     (
         "Write",
-        ("qfp", "rich-output", "data", "data-in-code", "data-quality", "providers", "uploads", "packages", "parallel"),
+        (
+            "qfp",
+            "rich-output",
+            "data",
+            "data-in-code",
+            "data-quality",
+            "providers",
+            "uploads",
+            "packages",
+            "parallel",
+            "models",
+        ),
     ),
     ("Read results", ("fills", "metrics")),
     ("The site", ("limits", "accounts", "privacy", "security")),
@@ -219,6 +230,7 @@ def find_page(slug: str, plan: Plan | None = None) -> Page | None:
     return Page(slug, title or slug, mark_safe(put_in_generated(html, plan)), contents)
 
 
+@cache  # the library's source does not change while the site runs
 def reference_page() -> Page:
     modules = reference.public_modules()
     html = render_to_string("playground/_reference.html", {"modules": modules, "install": "pip install ./sandbox/sdk"})

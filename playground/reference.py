@@ -206,4 +206,8 @@ def public_modules() -> list[Module]:
                 entries.append(entry_of(name, node))
         else:
             modules.append(module_of(name, tree))
+            if path.name == "__init__.py":  # the package's own public modules: "models.options"
+                for member in listed_names(tree):
+                    if inner := module_path(f"{name}/{member}"):
+                        modules.append(module_of(f"{name}.{member}", parse(inner)))
     return [Module(PACKAGE.name, ast.get_docstring(root) or "", entries), *modules]

@@ -83,7 +83,7 @@ def backtest(
         exclusive_orders=bool(exclusive_orders),
         finalize_trades=bool(finalize_trades),
     )
-    options = {
+    options: dict[str, Any] = {
         "cash": cash,
         "commission": commission,
         "spread": spread,
