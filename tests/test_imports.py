@@ -34,6 +34,12 @@ PURE_SDK = {
     "objects",
     "panels",
     "synthetic",
+    "checking",
+    "significance",
+    "regression",
+    "resampling",
+    "windows",
+    "models",
 }
 # Modules that may be looked at for documentation or run as programs, never for their behaviour in a request.
 SDK_READERS = {"playground/reference.py"}

@@ -25,7 +25,8 @@ export class RunFeed {
   private closed = false;
   private ended = false;
   private retry = 0;
-  private polling = 0;
+  private polls = false;
+  private nextPoll = 0;
   private silence = 0;
   private state: Connection = "connecting";
 
@@ -51,7 +52,7 @@ export class RunFeed {
     removeEventListener("online", this.wake);
     document.removeEventListener("visibilitychange", this.wake);
     clearTimeout(this.retry);
-    clearTimeout(this.polling);
+    clearTimeout(this.nextPoll);
     clearTimeout(this.silence);
     this.socket?.close();
     this.socket = null;
@@ -106,7 +107,7 @@ export class RunFeed {
     const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (this.failures - 1));
     clearTimeout(this.retry);
     this.retry = window.setTimeout(() => this.connect(), longest * (0.5 + Math.random() / 2));
-    if (this.failures >= FAILURES_BEFORE_POLLING && !this.polling) void this.poll();
+    if (this.failures >= FAILURES_BEFORE_POLLING && !this.polls) void this.poll();
   }
 
   private readonly wake = (): void => {
@@ -140,7 +141,7 @@ export class RunFeed {
     if (this.ended) return;
     this.ended = true;
     clearTimeout(this.retry);
-    clearTimeout(this.polling);
+    clearTimeout(this.nextPoll);
     clearTimeout(this.silence);
     this.socket?.close(1000);
     this.socket = null;
@@ -148,11 +149,11 @@ export class RunFeed {
   }
 
   private async poll(): Promise<void> {
-    clearTimeout(this.polling);
-    this.polling = 1;
+    clearTimeout(this.nextPoll);
+    this.polls = true;
     if (this.closed || this.ended) return;
     if (this.socket?.readyState === WebSocket.OPEN) {
-      this.polling = 0;
+      this.polls = false;
       return;
     }
     let again = POLL_MS;
@@ -181,7 +182,7 @@ export class RunFeed {
     } catch {
       this.report("reconnecting");
     }
-    this.polling = window.setTimeout(() => void this.poll(), again);
+    this.nextPoll = window.setTimeout(() => void this.poll(), again);
   }
 
   private report(state: Connection): void {

@@ -51,6 +51,17 @@ def test_the_list_of_runs_has_the_end_of_a_run_whatever_the_line_is_like(signed_
     expect(page.locator("#runs .badge--succeeded")).to_have_count(2)
 
 
+def test_the_list_of_runs_is_renewed_where_the_last_output_is_there_before_the_editor(signed_in):
+    page, _ = open_editor(signed_in, "print('once more')\n")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#runs .badge--succeeded")).to_have_count(1)
+    page.route("**/editor.*.js", lambda route: route.abort())
+    page.reload()
+    expect(page.locator(".console__line", has_text="once more")).to_have_count(1)
+    page.locator("[data-action=run]").click()
+    expect(page.locator("#runs .badge--succeeded")).to_have_count(2)
+
+
 def test_error_leads_to_its_line(signed_in):
     page, _ = open_editor(signed_in, "def f(x):\n    return 1 / x\n\n\nf(0)\n")
     page.locator(".monaco-editor").first.wait_for()
