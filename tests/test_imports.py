@@ -33,6 +33,7 @@ PURE_SDK = {
     "starter",
     "objects",
     "panels",
+    "portfolio",
     "synthetic",
 }
 # Modules that may be looked at for documentation or run as programs, never for their behaviour in a request.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from qfp.moments import dates_of
 from qfp.portfolio.running import Commission, Portfolio, PortfolioRun
-from qfp.results import Result, dates_of, simple
+from qfp.results import Result, simple
 
 __all__ = ["PortfolioResult", "portfolio_backtest"]
 
