@@ -128,7 +128,7 @@ class PortfolioResult(Result):
     @cached_property
     def trades(self) -> Any:
         """Closed round trips, oldest entry first closed, in the order of their exits."""
-        return self._table(self._run.replay.trades, ["entry_bar", "exit_bar"])
+        return self._table(list(self._run.replay.trades), ["entry_bar", "exit_bar"])
 
     @cached_property
     def flows(self) -> Any:
