@@ -14,8 +14,10 @@ import numpy as np
 from django.conf import settings
 from qfp.checking.band import band
 from qfp.checking.words import amnesia_sentence, sentence
+from qfp.conventions import PortfolioRules
 
-from runner.backtests import NotVerified, our_bars, rules_of
+from runner import claim_fields
+from runner.claim_bars import NotVerified, our_bars
 from runner.models import Backtest
 
 logger = logging.getLogger(__name__)
@@ -40,12 +42,12 @@ def findings(message: dict[str, Any]) -> dict[str, Any]:
 
 def band_of(backtest: Backtest) -> dict[str, Any]:
     """The same decisions under other fills and costs: state, a sentence, and 12 cells."""
-    if not backtest.verified or len(backtest.instruments) != 1:
+    rules = claim_fields.rules(backtest.conventions)
+    if not backtest.verified or isinstance(rules, PortfolioRules):
         return {"state": "amber", "sentence": "Not computed: only verified backtests of one instrument have it.", "cells": []}
     stamps = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
     try:
         bars = our_bars(Path(settings.STORE_DIR), backtest.snapshot, backtest.instruments[0], stamps)
-        rules = rules_of(backtest.conventions)
         cells = [cell.as_dict() for cell in band(backtest.fills, bars, backtest.cash, rules)]
     except NotVerified as doubt:
         return {"state": "amber", "sentence": f"Not computed: {doubt}", "cells": []}

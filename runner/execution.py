@@ -335,6 +335,7 @@ class Execution:
             flows=checked.flows,
             orders=storable(checked.orders),
             trades=checked.trades,
+            holdings=checked.holdings,
             dates=checked.dates,
             equity=checked.equity,
             metrics=checked.metrics,

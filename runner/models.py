@@ -455,6 +455,7 @@ class Backtest(models.Model):
     flows = models.JSONField(default=list, help_text="Dividends, splits, interest, borrowing fees, delistings, by bar.")
     orders = models.JSONField(default=list, help_text="What was decided, by the bar that decided, oldest first.")
     trades = models.JSONField(default=list)
+    holdings = models.JSONField(default=list, help_text="What is held at the end, where there are many instruments.")
     dates = models.JSONField(default=list)
     equity = models.JSONField(default=list)
     metrics = models.JSONField(default=dict)

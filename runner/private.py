@@ -89,4 +89,5 @@ def _without_prices(event: dict[str, Any]) -> dict[str, Any]:
     if event["type"] != "backtest":
         return event
     chart = {name: event["chart"][name] for name in LINES_FOR_ALL if name in event["chart"]}
-    return event | {"chart": chart, "trades": {**event["trades"], "rows": []}}
+    tables: dict[str, Any] = {name: {**event[name], "rows": []} for name in ("trades", "holdings") if name in event}
+    return event | {"chart": chart} | tables

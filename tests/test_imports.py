@@ -33,6 +33,7 @@ PURE_SDK = {
     "starter",
     "objects",
     "panels",
+    "portfolio",
     "synthetic",
     "checking",
     "significance",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from qfp.pairing import pair
 from qfp.portfolio import Portfolio
 from qfp.portfolio.market import Market
+from qfp.replay import trades_of
 
 from tests.sdk.test_backtesting import SHAPES
 
@@ -155,6 +157,32 @@ def test_what_is_seen_ends_today_and_later_actions_change_nothing_of_it():
         [4.5, 5, 5, 5],
         [2.25, 2.5, 2.5, 2.5, 2.5],
     ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_round_trips_are_those_that_walking_the_fills_finds(seed):
+    random = np.random.default_rng(seed)
+    count = 400
+    numbers, bars_ = random.integers(0, 3, count), np.sort(random.integers(0, 100, count))
+    sizes = random.integers(-5, 6, count).astype(float) if seed % 2 else random.normal(0, 3, count)
+    sizes[sizes == 0] = 1.0
+    for number in range(2):  # two of them end flat
+        own = np.flatnonzero(numbers == number)
+        sizes[own[-1]] = -sizes[own[:-1]].sum() or 1.0
+    prices, paid = random.uniform(5, 15, count), random.uniform(0, 1, count)
+    found = pair((bars_, numbers, sizes, prices, paid), [])
+    expected = []
+    for number in range(3):
+        own = np.flatnonzero(numbers == number)
+        fills = [{"bar": int(bars_[at]), "size": sizes[at], "price": prices[at], "commission": paid[at]} for at in own]
+        expected += [{**trade, "instrument": number} for trade in trades_of(fills)]
+
+    def key(trade):
+        return trade["exit_bar"], trade["instrument"], trade["entry_bar"], round(trade["exit_price"], 6), trade["size"]
+
+    assert len(found) == len(expected) > 100
+    for ours, theirs in zip(sorted(found, key=key), sorted(expected, key=key), strict=True):
+        assert list(ours) == [*theirs] and ours == pytest.approx(theirs, rel=1e-9, abs=1e-9)
 
 
 PLAIN = [shape for shape in SHAPES if not {"sl", "tp"} & set(shape[2])]

@@ -15,7 +15,8 @@ import numpy as np
 
 from qfp import checking, metrics, replay
 from qfp.conventions import BacktestingPy, Usual
-from qfp.results import Result, dates_of, simple
+from qfp.moments import dates_of
+from qfp.results import Result, simple
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from qfp.pairing import pair
+
 __all__ = ["PortfolioReplay", "Replay", "replay", "replay_portfolio", "trades_of"]
 
 
@@ -30,7 +32,7 @@ class Replay:
     positions: np.ndarray
     traded_value: np.ndarray
     commissions: np.ndarray
-    trades: list[dict[str, Any]]
+    trades: Sequence[dict[str, Any]]
 
 
 def replay(fills: Sequence[dict[str, float]], closes: Any, cash: float) -> Replay:
@@ -169,48 +171,19 @@ def replay_portfolio(
         at = ruined[0]
         equity[at:] = positions[at:] = traded[at + 1 :] = at_close[at:] = 0.0
         held[at:] = 0.0
-    trades = _portfolio_trades((bars, numbers, sizes, prices, commissions), flows)
+    trades = pair((bars, numbers, sizes, prices, commissions), flows)
     return PortfolioReplay(equity, positions, traded, np.asarray(commissions), trades, held, at_close, flows)
-
-
-def _portfolio_trades(fills: Sequence[np.ndarray], flows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Round trips of every instrument, with the bar of the exit in order. A payment for what has ended is an exit."""
-    events: dict[int, list[dict[str, Any]]] = {}
-    for flow in flows:
-        if flow["kind"] == "split":
-            events.setdefault(flow["instrument"], []).append({"bar": flow["bar"], "ratio": flow["ratio"]})
-        elif flow["kind"] == "delisting":
-            exit_ = {"bar": flow["bar"], "size": -flow["units"], "price": flow["price"], "commission": 0.0}
-            events.setdefault(flow["instrument"], []).append(exit_)
-    names = ("bar", "size", "price", "commission")
-    bars, numbers, *rest = (column.tolist() for column in fills)
-    for bar, number, *values in zip(bars, numbers, *rest, strict=True):
-        events.setdefault(number, []).append(dict(zip(names, (bar, *values), strict=True)))
-    trades = []
-    for number, own in events.items():
-        own.sort(key=lambda event: event["bar"])  # stable: on one bar flows come before fills
-        trades += [{**trade, "instrument": number} for trade in trades_of(own)]
-    trades.sort(key=lambda trade: (trade["exit_bar"], trade["instrument"], trade["entry_bar"]))
-    return trades
 
 
 def trades_of(fills: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
     """Closed round trips, oldest entries closed first (FIFO), commissions shared out by size.
 
-    fills: of one instrument; one with a "ratio" is a split, after which so many shares are held for one.
     Each trade: entry_bar, exit_bar, size (negative: short), entry_price, exit_price, commission (both
-    sides, currency), profit (currency, after commission) and return_fraction (profit over the entry's value). Sizes and
-    entry prices are those of the day of the exit.
+    sides, currency), profit (currency, after commission) and return_fraction (profit over the entry's value).
     """
     trades: list[dict[str, Any]] = []
     open_lots: deque[list[float]] = deque()  # [size, price, commission per unit, bar]
     for fill in fills:
-        if "ratio" in fill:
-            for lot in open_lots:
-                lot[0] *= fill["ratio"]
-                lot[1] /= fill["ratio"]
-                lot[2] /= fill["ratio"]
-            continue
         size, price, bar = fill["size"], fill["price"], fill["bar"]
         if size == 0:
             continue

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qfp.conventions import BacktestingPy, PortfolioRules
     from qfp.output import Chart, Table
 
-__all__ = ["Result", "dates_of", "head_figures", "simple"]
+__all__ = ["Result", "head_figures", "simple"]
 
 
 class Result(ABC):
@@ -97,16 +97,6 @@ class Result(ABC):
                 self.plot()
             except ImportError:
                 print("For the chart, install plotly:  pip install plotly")
-
-
-def dates_of(index: Any) -> list[str]:
-    """The moments of an index as ISO text; days where all of them are."""
-    import pandas as pd
-
-    whole_days = isinstance(index, pd.DatetimeIndex) and bool((index == index.normalize()).all())
-    if whole_days:
-        return list(index.strftime("%Y-%m-%d"))
-    return [str(getattr(moment, "isoformat", lambda m=moment: m)()) for moment in index]
 
 
 def simple(value: Any) -> Any:

@@ -106,8 +106,7 @@ def _trading(
     trades: Sequence[dict[str, Any]],
     year: float,
 ) -> dict[str, float]:
-    profits = [trade["profit"] for trade in trades]
-    fractions = [trade["return_fraction"] for trade in trades]
+    profits, fractions = trading.column(trades, "profit"), trading.column(trades, "return_fraction")
     return {
         "exposure": trading.exposure(positions),
         "turnover": trading.turnover(traded_value, equity, year),

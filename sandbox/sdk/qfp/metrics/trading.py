@@ -92,9 +92,15 @@ def longest_losing_streak(profits: Any) -> float:
     return float(np.max(edges[1::2] - edges[::2], initial=0))
 
 
+def column(trades: Sequence[dict[str, Any]], name: str) -> np.ndarray:
+    """One value of every trade; trades that are kept as columns hand it out as it is."""
+    kept = getattr(trades, "column", None)
+    return kept(name) if kept else np.array([trade[name] for trade in trades], dtype=np.float64)
+
+
 def average_holding(trades: Sequence[dict[str, Any]]) -> float:
     """Mean number of bars between entry and exit. trades: with entry_bar and exit_bar. NaN for no trades."""
-    held = series([trade["exit_bar"] - trade["entry_bar"] for trade in trades], "trades")
+    held = series(column(trades, "exit_bar") - column(trades, "entry_bar"), "trades")
     return float(held.mean()) if len(held) else NAN
 
 

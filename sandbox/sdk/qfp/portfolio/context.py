@@ -26,6 +26,7 @@ class Past:
 
     def __init__(self, market: Market, members: Any = None) -> None:
         self._market, self._members = market, members
+        self._columns: Any = None
         self.bar = 0
         self.symbols = tuple(market.symbols)
 
@@ -65,9 +66,11 @@ class Past:
     def _frame(self, table: np.ndarray, count: int | None) -> Any:
         import pandas as pd
 
+        if self._columns is None:
+            self._columns = pd.Index(self._market.symbols)
         start = 0 if count is None else max(0, self.bar + 1 - int(count))
         rows = slice(start, self.bar + 1)
-        return pd.DataFrame(table[rows].copy(), index=self._market.index[rows], columns=self._market.symbols)
+        return pd.DataFrame(table[rows].copy(), index=self._market.index[rows], columns=self._columns)
 
     def price(self, symbol: str) -> float:
         """The last close there was; NaN before the first."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from qfp import panels
+from qfp.moments import instants
 
 __all__ = ["Market", "UnknownInstrument"]
 
@@ -59,7 +60,7 @@ class Market:
         zones = {str(getattr(frame.index, "tz", None)) for frame in frames.values()}
         if len(zones) > 1:
             raise ValueError("daily bars and bars within a day cannot stand side by side in one account")
-        dates = [_instants(frame.index) for frame in frames.values()]
+        dates = [instants(frame.index) for frame in frames.values()]
         fields: dict[str, np.ndarray] = {}
         union = dates[0]
         for name in FIELDS:
@@ -139,7 +140,17 @@ class Market:
     @cached_property
     def years(self) -> np.ndarray:
         """The time from the bar before to each bar, in years of 365 days; 0 for the first."""
-        return np.concatenate([[0.0], np.diff(_instants(self.index)) / np.timedelta64(365, "D")])
+        return np.concatenate([[0.0], np.diff(instants(self.index)) / np.timedelta64(365, "D")])
+
+    def equal_money(self, cash: float) -> np.ndarray:
+        """The account that puts equal money into each instrument at its first close and holds it, without costs; what
+        an instrument pays stays cash.
+        """
+        first, at = self.traded.argmax(axis=0), np.arange(len(self.symbols))
+        shares = np.ones_like(self.close) if self.shares is None else self.shares
+        paid = np.zeros_like(self.close) if self.paid is None else self.paid
+        worth = (self.marks * shares + paid - paid[first, at]) / (self.close[first, at] * shares[first, at])
+        return cash * np.where(np.arange(len(self))[:, None] >= first, worth, 1.0).mean(axis=1)
 
     def price(self, fill: str) -> np.ndarray:
         """What market orders fill at, by the name of the rule."""
@@ -189,10 +200,6 @@ def _checked(symbol: str, frame: Any) -> Any:
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise ValueError(f"some prices of {symbol} are not above 0; prices of shares are")
     return frame
-
-
-def _instants(index: Any) -> np.ndarray:
-    return (index if index.tz is None else index.tz_convert("UTC").tz_localize(None)).to_numpy()
 
 
 def _index(instants: np.ndarray, like: Any) -> Any:

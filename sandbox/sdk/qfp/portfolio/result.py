@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from qfp.moments import dates_of
 from qfp.portfolio.running import Commission, Portfolio, PortfolioRun
-from qfp.results import Result, dates_of, simple
+from qfp.results import Result, simple
 
 __all__ = ["PortfolioResult", "portfolio_backtest"]
 
@@ -127,7 +128,7 @@ class PortfolioResult(Result):
     @cached_property
     def trades(self) -> Any:
         """Closed round trips, oldest entry first closed, in the order of their exits."""
-        return self._table(self._run.replay.trades, ["entry_bar", "exit_bar"])
+        return self._table(list(self._run.replay.trades), ["entry_bar", "exit_bar"])
 
     @cached_property
     def flows(self) -> Any:

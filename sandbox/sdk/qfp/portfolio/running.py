@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qfp.conventions import FILLS, PortfolioRules, _parts
+from qfp.moments import instants
 from qfp.portfolio import orders as o
 from qfp.portfolio.account import Account
 from qfp.portfolio.context import Context, Members
@@ -213,7 +214,13 @@ class PortfolioRun:
 
         account = self.replay
         return metrics.summary(
-            self.equity, account.positions, account.traded_value, account.commissions, account.trades
+            self.equity,
+            account.positions,
+            account.traded_value,
+            account.commissions,
+            account.trades,
+            metrics.periods_per_year(instants(self.portfolio.market.index)),
+            self.portfolio.market.equal_money(self.portfolio.cash),
         )
 
     def decisions(self) -> list[Order | Targets]:

@@ -1,0 +1,181 @@
+"""Could these fills have been had by the stated rules? Prices within their bars, costs, leverage, and the clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qfp.conventions import BacktestingPy, PortfolioRules, Usual
+from qfp.portfolio.market import Market
+from qfp.replay import PortfolioReplay
+
+from runner.claim_bars import NotVerified, OurBars
+
+# Box and host add the same numbers in another order.
+EQUITY_TOLERANCE = 1e-6
+PRICE_TOLERANCE = 1e-6
+# Commission leaves cash with the fill, and other fills of the bar may come first.
+LEVERAGE_TOLERANCE = 0.01
+
+Columns = tuple[np.ndarray, ...]
+
+
+# One instrument ---------------------------------------------------------------------------------------------
+
+
+def check_fills(fills: list[dict[str, float]], bars: OurBars, rules: BacktestingPy) -> None:
+    """Every fill within its bar, worse by the spread at most, and charged what the rules say."""
+    for fill in fills:
+        low, high = bars.low[int(fill["bar"])], bars.high[int(fill["bar"])]
+        room = PRICE_TOLERANCE * high
+        above, below = (rules.spread * high, 0.0) if fill["size"] > 0 else (0.0, rules.spread * low)
+        if not low - below - room <= fill["price"] <= high + above + room:
+            raise NotVerified(f"A fill at {fill['price']:g} lies outside that bar's range of {low:g} to {high:g}.")
+        charged = rules.commission_for(fill["size"], fill["price"])
+        if charged is not None and abs(charged - fill["commission"]) > EQUITY_TOLERANCE * max(1.0, abs(charged)):
+            raise NotVerified(f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}.")
+
+
+def check_leverage(fills: list[dict[str, float]], bars: OurBars, cash: float, rules: BacktestingPy) -> None:
+    """Nothing was opened that the account could not pay for. Values the account at the open of the bar of the fill,
+    or at the close that decides; by backtesting.py's rules at the close of the bar of the fill, with fills at the
+    deciding close of the next bar.
+    """
+    close = bars.close
+    held = 0.0
+    for fill in fills:
+        size, price, bar = fill["size"], fill["price"], int(fill["bar"])
+        closing = min(abs(size), abs(held)) if held * size < 0 else 0.0
+        opening = abs(size) - closing
+        left = held + (closing if size > 0 else -closing)
+        at_close = cash - (closing if size > 0 else -closing) * price
+        if opening > 0:
+            if isinstance(rules, Usual):
+                marks = {bars.open[bar], close[bar]} if rules.trade_on_close else {bars.open[bar]}
+            else:
+                marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
+            free = max(at_close + left * mark - abs(left) * mark * rules.margin for mark in marks)
+            allowed = max(0.0, free) / rules.margin
+            if opening * price > allowed * (1 + LEVERAGE_TOLERANCE) + 1e-9:
+                raise NotVerified(
+                    f"On bar {bar} it opened {opening * price:,.2f} with {allowed:,.2f} to pay for it by "
+                    f"the stated rules."
+                )
+        cash -= size * price + fill["commission"]
+        held += size
+
+
+# Many instruments -------------------------------------------------------------------------------------------
+
+
+def columns_of(fills: list[dict[str, float]]) -> Columns:
+    """Bars, instruments, sizes, prices and commissions of fills."""
+    kinds = {"bar": np.int64, "instrument": np.int64, "size": np.float64, "price": np.float64, "commission": np.float64}
+    return tuple(np.array([fill.get(name, 0) for fill in fills], dtype=kind) for name, kind in kinds.items())
+
+
+def check_portfolio_fills(
+    fills: Columns, orders: list[dict[str, Any]] | None, market: Market, rules: PortfolioRules, names: list[str]
+) -> None:
+    """Every fill on a bar there is, after it was decided, at the price that the rules name or within the bar for limit
+    and stop orders, and charged what the rules say. orders: None where not all of them are known.
+    """
+    bars, numbers, sizes, prices, commissions = fills
+    if not len(bars):
+        return
+    stated = market.price(rules.fill)[bars, numbers]
+    missing = np.flatnonzero(np.isnan(stated))
+    if len(missing):
+        at = missing[0]
+        raise NotVerified(f"{names[numbers[at]]} was filled on bar {bars[at]}, on which it has no bar.")
+    worse = np.copysign(rules.worse, sizes)
+    room = PRICE_TOLERANCE * stated
+    as_stated = np.abs(prices - stated * (1 + worse)) <= room
+    resting, first = _resting(orders, len(names))
+    high, low = (market.fields.get(name, market.close)[bars, numbers] for name in ("high", "low"))
+    within = (prices >= low * (1 - rules.worse) - room) & (prices <= high * (1 + rules.worse) + room)
+    allowed = as_stated | (within & resting[numbers])
+    if not allowed.all():
+        at = int(np.flatnonzero(~allowed)[0])
+        what = f"A fill of {names[numbers[at]]} at {prices[at]:g} on bar {bars[at]}"
+        if within[at]:
+            raise NotVerified(f"{what} is not at the price of the stated rules, {stated[at] * (1 + worse[at]):g}.")
+        raise NotVerified(f"{what} lies outside that bar's range of {low[at]:g} to {high[at]:g}.")
+    if first is not None:
+        delay = 0 if rules.fill == "same-close" else 1
+        early = np.flatnonzero(bars < first[numbers] + delay)
+        if len(early):
+            at = early[0]
+            raise NotVerified(f"{names[numbers[at]]} was filled on bar {bars[at]}, before anything was decided for it.")
+    if rules.commission is not None:
+        charged = np.array([rules.commission_for(*fill) for fill in zip(sizes.tolist(), prices.tolist(), strict=True)])
+        wrong = np.abs(charged - commissions) > EQUITY_TOLERANCE * np.maximum(1.0, np.abs(charged))
+        if wrong.any():
+            at = int(np.flatnonzero(wrong)[0])
+            raise NotVerified(f"A fill was charged {commissions[at]:g}; by the stated rules it is {charged[at]:g}.")
+    unsplit = np.ones(len(names), dtype=bool) if market.split is None else (market.split == 1).all(axis=0)
+    if not rules.fractional and np.any((sizes != np.round(sizes)) & unsplit[numbers]):
+        raise NotVerified("It holds parts of a share, which the stated rules exclude.")
+
+
+def _resting(orders: list[dict[str, Any]] | None, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """For which instruments limit or stop orders were given, and the bar of the first decision for each."""
+    if orders is None:
+        return np.ones(count, dtype=bool), None
+    resting, first = np.zeros(count, dtype=bool), np.full(count, np.iinfo(np.int64).max // 2)
+    for order in reversed(orders):
+        first[order["instrument"]] = order["bar"]
+        if order["kind"] not in ("market", "target"):
+            resting[order["instrument"]] = True
+    return resting, first
+
+
+def check_exposure(fills: Columns, account: PortfolioReplay, market: Market, rules: PortfolioRules) -> None:
+    """After the fills of a bar no more is held than the rules allow, at the prices of the fills or at the closes."""
+    bars = np.unique(fills[0])
+    units = account.units
+    if not rules.short and units.min(initial=0.0) < -EQUITY_TOLERANCE * max(1.0, float(np.abs(units).max(initial=0.0))):
+        raise NotVerified("It sold more than it held, which the stated rules exclude.")
+    before = np.vstack([np.zeros_like(units[:1]), units[:-1]])
+    for bar in bars.tolist():
+        if not (np.abs(units[bar]) > np.abs(before[bar])).any():
+            continue
+        fair = np.where(np.isnan(market.price(rules.fill)[bar]), market.marks[bar], market.price(rules.fill)[bar])
+        shares = []
+        for values in (fair, market.marks[bar]):
+            worth = units[bar] * values
+            equity = float(account.cash[bar] + worth.sum())
+            shares.append(float(np.abs(worth).sum()) / equity if equity > 0 else np.inf)
+        if min(shares) > rules.leverage * (1 + LEVERAGE_TOLERANCE):
+            raise NotVerified(
+                f"On bar {bar} it held {min(shares):.3g} times the account; the stated rules allow {rules.leverage:g}."
+            )
+
+
+def compare_flows(ours: list[dict[str, Any]], claimed: list[dict[str, Any]], cash: float, names: list[str]) -> None:
+    """The same dividends, splits, interest, fees and payments on the same bars."""
+
+    def key(flow: dict[str, Any]) -> tuple[int, str, int]:
+        return flow["bar"], flow["kind"], -1 if flow["instrument"] is None else flow["instrument"]
+
+    sums: dict[tuple[int, str, int], float] = {}
+    for sign, flows in ((1.0, ours), (-1.0, claimed)):
+        for flow in flows:
+            sums[key(flow)] = sums.get(key(flow), 0.0) + sign * flow["amount"]
+    only_one_has = {key(flow) for flow in ours} ^ {key(flow) for flow in claimed}
+    worst = min(only_one_has, default=max(sums, key=lambda found: abs(sums[found]), default=None))
+    if worst is not None and (only_one_has or abs(sums[worst]) > EQUITY_TOLERANCE * max(1.0, cash)):
+        bar, kind, at = worst
+        what = f"{kind} of {names[at]}" if at >= 0 else kind
+        raise NotVerified(f"By our own data and its fills, the {what} on bar {bar} is another.")
+
+
+def compare_equity(ours: np.ndarray, claimed: np.ndarray, cash: float) -> None:
+    scale = max(cash, float(np.abs(ours).max()))
+    worst = int(np.abs(ours - claimed).argmax())
+    if abs(ours[worst] - claimed[worst]) > EQUITY_TOLERANCE * scale:
+        raise NotVerified(
+            f"Replaying the fills gives {ours[worst]:,.2f} on bar {worst}, the run said "
+            f"{claimed[worst]:,.2f}: "
+            "the bars were changed in the code, or the fills are not complete."
+        )

@@ -1,0 +1,195 @@
+"""Claims of many instruments are replayed over our bars with the flows our data imply; what is forged is named."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from qfp.portfolio import Portfolio, PortfolioResult
+
+from runner.backtests import ClaimRefused, check_claim, page_event
+from tests.sdk.conftest import STORE
+
+SYMBOLS = ["IBM", "AAPL", "BRK.A"]
+
+
+@pytest.fixture(scope="module")
+def honest():
+    """IBM and Apple by the month over a split of 2005, with a limit order for a third share, as the box says it."""
+    from qfp import data, starter
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QFP_DATA", str(starter.build(STORE).folder))
+        for cache in (data._catalogue, data._folder):
+            cache.cache_clear()
+        frames = {symbol: data.prices(symbol, "2005-01-03", "2005-10-31", adjust=None) for symbol in SYMBOLS[:2]}
+        frames["LATE"] = data.prices("MSFT", "2005-04-01", "2005-10-31", adjust=None)
+    for cache in (data._catalogue, data._folder):
+        cache.cache_clear()
+
+    def on_bar(ctx):
+        if ctx.bar % 21 == 0:
+            ctx.target("IBM", 0.5)
+            ctx.target("AAPL", 0.3)
+        if ctx.bar == 100:
+            ctx.order("LATE", 10, limit=ctx.price("LATE") * 0.999)
+
+    run = Portfolio(frames, cash=100_000, interest=0.01, slippage=0.001).run(on_bar)
+    result = PortfolioResult("Three", run, {"count": 3})
+    return json.loads(json.dumps(result.claim, allow_nan=False)), result
+
+
+@pytest.fixture
+def claim(honest):
+    return copy.deepcopy(honest[0])
+
+
+def test_an_honest_claim_is_verified_with_its_splits_dividends_and_late_instrument(honest, claim):
+    checked = check_claim(claim, STORE, claim["snapshot"])
+    assert checked.verified, checked.verified_text
+    kinds = {flow["kind"] for flow in checked.flows}
+    assert kinds == {"split", "dividend", "interest"} and checked.flows == honest[1]._run.flows
+    ours = {key: value for key, value in honest[1].metrics.items() if value == value}
+    for key, value in ours.items():
+        assert checked.metrics[key] == pytest.approx(value, rel=1e-9, abs=1e-12), key
+    event = page_event(checked)
+    assert event["instruments"] == ["IBM", "AAPL", "MSFT"] and event["trades"]["columns"][0] == "Instrument"
+    held = {row[0]: row[1] for row in event["holdings"]["rows"]}
+    assert held == {"IBM": held["IBM"], "AAPL": held["AAPL"], "MSFT": 10}
+    assert sum(row[4] for row in event["holdings"]["rows"]) == pytest.approx(1, abs=0.25)
+    assert event["conventions"][0] == "Decided on a bar's close; filled at the open of the next bar."
+    json.dumps(event, allow_nan=False)
+
+
+def at(claim, name, **wanted):
+    """The first entry of a list of the claim with these values."""
+    return next(entry for entry in claim[name] if all(entry[key] == value for key, value in wanted.items()))
+
+
+def forge(claim, what):
+    """Change one thing."""
+    match what:
+        case "equity":
+            claim["equity"][50] *= 1.01
+        case "price within the bar":
+            at(claim, "fills", bar=22, instrument=0)["price"] *= 0.9999
+        case "price outside":
+            at(claim, "fills", bar=22, instrument=0)["price"] *= 0.5
+        case "commission":
+            claim["fills"][0]["commission"] = 0.0
+        case "too many":
+            for fill in claim["fills"]:
+                for name in ("size", "commission"):
+                    fill[name] *= 10
+        case "late decision":
+            at(claim, "orders", instrument=2)["bar"] = 101
+        case "early":
+            first = at(claim, "orders", instrument=1)
+            claim["orders"].remove(first)
+            claim["orders"] = [order | {"bar": max(order["bar"], 1)} for order in claim["orders"]]
+            claim["order_count"] -= 1
+        case "dividend":
+            at(claim, "flows", kind="dividend")["amount"] += 100
+        case "split":
+            claim["flows"].remove(at(claim, "flows", kind="split"))
+        case "ended":
+            claim["instruments"][1]["last"] -= 1
+        case "adjusted":
+            claim["instruments"][1]["adjust"] = "all"
+        case "other bars":
+            claim["instruments"][1]["symbol"] = "IBM"
+        case "own bars":
+            claim["instruments"][1]["object"] = None
+        case "day":
+            claim["dates"][20] += "T12:00:00"
+        case "missing bar":
+            at(claim, "fills", instrument=2)["bar"] = 10
+            claim["fills"].sort(key=lambda fill: fill["bar"])
+        case "short":
+            at(claim, "fills", instrument=2).update(size=-10.0)
+        case "parts":
+            fill = at(claim, "fills", instrument=0)
+            fill["size"] += 0.5
+            fill["commission"] = fill["size"] * fill["price"] * 0.001
+        case "more":
+            claim["fill_count"] = 10**6
+        case "one only":
+            from qfp.conventions import Usual
+
+            claim["conventions"] = Usual().as_dict()
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("equity", "Replaying the fills gives"),
+        ("price within the bar", "is not at the price of the stated rules"),
+        ("price outside", "lies outside that bar's range"),
+        ("commission", "by the stated rules it is"),
+        ("too many", "times the account; the stated rules allow 1"),
+        ("late decision", "before anything was decided"),
+        ("early", "before anything was decided"),
+        ("dividend", "the dividend of"),
+        ("split", "the split of AAPL"),
+        ("ended", "were cut off"),
+        ("adjusted", "Not verified"),
+        ("other bars", "not of the instrument that is named"),
+        ("own bars", "came from the code"),
+        ("day", "bars were dropped or resampled"),
+        ("missing bar", "on which it has no bar"),
+        ("short", "sold more than it held"),
+        ("parts", "parts of a share"),
+        ("more", "more than are kept"),
+        ("one only", "only one instrument can be traded"),
+    ],
+)
+def test_what_is_forged_is_not_verified_and_the_reason_names_it(claim, what, said):
+    forge(claim, what)
+    checked = check_claim(claim, STORE, claim["snapshot"])
+    assert not checked.verified and said in checked.verified_text, checked.verified_text
+    json.dumps(page_event(checked), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["instruments"], [{}] * 1_001),
+        (["instruments", 0, "first"], -1),
+        (["instruments", 0, "last"], 10**6),
+        (["instruments", 0, "first"], 1.5),
+        (["fills", 0, "instrument"], 3),
+        (["fills", 0, "instrument"], "0"),
+        (["fills", 0, "price"], float("nan")),
+        (["fill_count"], 1),
+        (["flows"], None),
+        (["flows"], [{}] * 60_000),
+        (["flows", 0, "kind"], "gift"),
+        (["flows", 0, "kind"], []),
+        (["flows", 0, "amount"], float("inf")),
+        (["flows", 0, "bar"], 10**6),
+        (["conventions", "id"], "portfolio-perfect"),
+        (["conventions", "fill"], "same-close"),
+        (["conventions", "version"], 2),
+        (["conventions", "leverage"], 0),
+        (["conventions", "leverage"], 1e9),
+        (["conventions", "slippage"], -0.1),
+        (["conventions", "interest"], float("nan")),
+        (["conventions", "short"], 1),
+        (["conventions", "halted"], "always"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(claim, path, value):
+    *parents, last = path
+    place = claim
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    with pytest.raises(ClaimRefused) as caught:
+        check_claim(claim, STORE)
+    assert caught.value.reason.endswith(".") and len(caught.value.reason) < 300
+
+
+def test_the_rules_are_written_again_by_us(claim):
+    claim["conventions"]["lines"] = ["No costs, and always right."]
+    assert check_claim(claim, STORE).conventions["lines"][2] == "Commission 0.1 % of the traded value per fill."
