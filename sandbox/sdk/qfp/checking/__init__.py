@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qfp.checking.strategies import Before
 
-__all__ = ["begin", "examine_program", "look"]
+__all__ = ["begin", "examine_program", "forget", "look"]
 
 MOST_BACKTESTS = 20  # of a program; the site keeps no more
 
@@ -26,6 +26,13 @@ seconds = 0.0  # that tests have taken so far
 whole_program = False  # whether examine_program() will be called
 until: float | None = None  # by time.monotonic(): when the program is ended; None where nobody ends it
 _looked_at: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}  # claim and findings by number of the backtest
+
+
+def forget() -> None:
+    """A cell of a session begins: the site counts its backtests anew."""
+    global backtests
+    backtests = 0
+    _looked_at.clear()
 
 
 def begin(strategy: type) -> Before | None:

@@ -19,7 +19,8 @@ __all__ = ["CUTS", "NotRepeatable", "Seen", "Subject", "examine"]
 
 CUTS = 25
 TAILS = 3
-FIRST_BAR_SHARE = 1.0  # of the time for the test, once more, to find the first bar of a leak
+# To find the first bar of a leak, once there is one.
+FIRST_BAR_SECONDS = 1.5
 
 
 class NotRepeatable(Exception):
@@ -73,7 +74,7 @@ def examine(
         if bar is not None:
             seen.bar, seen.variation = bar, variation
             test.check_repeatable(variation)
-            test.find_first(seconds * (1 + FIRST_BAR_SHARE))
+            test.find_first(time.monotonic() - test.began + max(seconds, FIRST_BAR_SECONDS))
             break
     return seen
 
@@ -192,8 +193,8 @@ class _Test:
                 return True
             try:
                 found = first_difference(self.base, self.decide(variation), bar)
-            except Exception:
-                continue  # too few bars for it
+            except Exception:  # noqa: S112  too few bars for it
+                continue
             if found is not None:
                 self.seen.bar, self.seen.variation = found, variation
                 return True

@@ -1,4 +1,4 @@
-"""What is a backtest's result worth? Right after it, its strategy is run again on varied bars, in a copy of the program.
+"""What is a result worth? Right after it, its strategy is run again on varied bars, in a copy of the program.
 
 This is the quick look: it varies the bars that the strategy is given. What the program computed before, outside the
 class, stays as it was; qfp.checking.programs varies that as well.
@@ -6,6 +6,7 @@ class, stays as it was; qfp.checking.programs varies that as well.
 
 from __future__ import annotations
 
+import inspect
 import random
 import re
 import sys
@@ -20,6 +21,7 @@ from qfp import checking
 from qfp.checking import amnesia, apart, lookahead
 from qfp.checking.decisions import Decision
 from qfp.checking.lookahead import NotRepeatable, Seen
+from qfp.checking.statements import is_table
 from qfp.checking.suspects import suspect
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class Before:
 def look_at(
     strategy: type, frame: pd.DataFrame, options: dict[str, Any], params: dict[str, Any], before: Before
 ) -> dict[str, Any]:
-    """{"lookahead": finding, "amnesia": finding} for a strategy that has just been run over these bars; see findings."""
+    """{"lookahead": finding, "amnesia": finding} for a strategy that has just been run over these bars."""
     if not apart.can_fork():
         return untested("a copy of the program cannot be made on this system")
     spent = time.monotonic() - before.began
@@ -149,11 +151,38 @@ class _Look:
         found = amnesia.remembers(decide, self.frame, base.decisions, self.count)
         if found.untested:
             return {"state": "untested", "why": found.untested}
+        if (found.dates is not None or found.prices is not None) and self.uses_tables(base):
+            return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
         if found.dates is not None:
             return {"state": "remembers", "what": "dates", "date": moment(self.frame, found.dates), "bar": found.dates}
         if found.prices is not None:
             return {"state": "remembers", "what": "prices", "date": moment(self.frame, found.prices)}
         return {"state": "clean"}
+
+
+    def uses_tables(self, base: Recorded) -> bool:
+        """Whether the class uses data beside its bars."""
+        kept = list(vars(base.strategy).values()) if base.strategy is not None else []
+        for owner in self.runs.strategy.__mro__:
+            for function in vars(owner).values():
+                if inspect.isfunction(function) and not function.__module__.startswith("qfp."):
+                    kept += [function.__globals__.get(name) for name in _names(function.__code__)]
+                    kept += [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+        arrays = (np.ndarray,)
+        return any(is_table(value) or (type(value) in arrays and value.size > 1) for value in kept)
+
+
+def _names(code: Any) -> set[str]:
+    """Names that a function looks up, those of functions within it among them."""
+    inner = (each for each in code.co_consts if hasattr(each, "co_names"))
+    return set(code.co_names).union(*(_names(each) for each in inner))
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
 
 
 NO_SEED = "the same bars gave other decisions: random numbers without a seed, or something outside the bars"
