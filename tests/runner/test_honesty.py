@@ -53,7 +53,9 @@ print("end")
 @pytest.fixture
 def run_source(engine):
     def run_it(source: str, project=None, params: dict | None = None) -> Run:
-        run = make_run(project or make_project(source=source), params=params or {}, snapshot=current_snapshot_id() or "")
+        run = make_run(
+            project or make_project(source=source), params=params or {}, snapshot=current_snapshot_id() or ""
+        )
         execute_next()
         run.refresh_from_db()
         return run

@@ -43,6 +43,7 @@ class Cross(Strategy):
 
 backtest(Cross, bars)
 
+
 # %% two_means_both_ways
 class Cross(Strategy):
     def init(self):
@@ -72,6 +73,7 @@ backtest(Follow, bars)
 signal = close.ewm(span=10).mean() - close.ewm(span=40).mean()
 backtest(Follow, bars)
 
+
 # %% ewma_in_an_indicator
 class Trend(Follow):
     def init(self):
@@ -82,6 +84,7 @@ class Trend(Follow):
 
 
 backtest(Trend, bars)
+
 
 # %% rsi
 class Rsi(Follow):
@@ -98,6 +101,7 @@ class Rsi(Follow):
 
 
 backtest(Rsi, bars)
+
 
 # %% bollinger_with_limit_orders
 class Bands(Strategy):
@@ -116,6 +120,7 @@ class Bands(Strategy):
 
 backtest(Bands, bars)
 
+
 # %% breakout_with_stop_orders
 class Breakout(Strategy):
     def init(self):
@@ -130,6 +135,7 @@ class Breakout(Strategy):
 
 backtest(Breakout, bars)
 
+
 # %% stop_loss_and_target
 class Bracket(Strategy):
     def init(self):
@@ -142,6 +148,7 @@ class Bracket(Strategy):
 
 
 backtest(Bracket, bars)
+
 
 # %% trailing_stop
 class Trailing(Strategy):
@@ -158,6 +165,7 @@ class Trailing(Strategy):
 
 backtest(Trailing, bars)
 
+
 # %% orders_that_cannot_be_paid
 class Poor(Follow):
     def next(self):
@@ -168,6 +176,7 @@ class Poor(Follow):
 
 
 backtest(Poor, bars, cash=1_000)
+
 
 # %% limit_never_reached
 class Never(Strategy):
@@ -180,6 +189,7 @@ class Never(Strategy):
 
 
 backtest(Never, bars)
+
 
 # %% turn_of_the_month
 class Turn(Strategy):
@@ -196,6 +206,7 @@ class Turn(Strategy):
 
 backtest(Turn, bars)
 
+
 # %% day_of_the_week
 class Friday(Strategy):
     def init(self):
@@ -210,6 +221,7 @@ class Friday(Strategy):
 
 
 backtest(Friday, bars)
+
 
 # %% month_of_the_year
 class Winter(Strategy):
@@ -241,6 +253,7 @@ class Column(Follow):
 
 backtest(Column, frame)
 
+
 # %% seeded_in_the_class
 class Dice(Follow):
     def init(self):
@@ -267,6 +280,7 @@ backtest(Dice, bars)
 signal = np.random.default_rng(1).normal(size=len(bars))
 backtest(Follow, bars)
 
+
 # %% buy_and_hold
 class Hold(Strategy):
     def init(self):
@@ -279,6 +293,7 @@ class Hold(Strategy):
 
 backtest(Hold, bars)
 
+
 # %% no_orders_at_all
 class Nothing(Strategy):
     def init(self):
@@ -289,6 +304,7 @@ class Nothing(Strategy):
 
 
 backtest(Nothing, bars)
+
 
 # %% one_order_on_a_given_bar
 class Once(Strategy):
@@ -355,6 +371,7 @@ for start in range(100, len(close), 50):
     signal[start : start + 50] = forest.predict(features[start : start + 50])
 backtest(Follow, bars)
 
+
 # %% labels_for_training_only
 class Learn(Follow):
     def init(self):
@@ -367,6 +384,7 @@ class Learn(Follow):
 
 
 backtest(Learn, bars)
+
 
 # %% volatility_model_refitted
 class Refit(Follow):
@@ -421,6 +439,7 @@ class Pair(Follow):
 
 
 backtest(Pair, bars)
+
 
 # %% read_again_up_to_today
 class Again(Follow):
@@ -477,6 +496,7 @@ low, high = returns.rolling(60).quantile(0.2), returns.rolling(60).quantile(0.8)
 signal = np.where(returns < low, 1, np.where(returns > high, -1, 0))
 backtest(Follow, bars)
 
+
 # %% rolling_regression
 def slope(values):
     return np.polyfit(np.arange(len(values)), values, 1)[0]
@@ -484,6 +504,7 @@ def slope(values):
 
 signal = close.rolling(20).apply(slope, raw=True).fillna(0)
 backtest(Follow, bars)
+
 
 # %% yesterdays_range
 class Range(Follow):
@@ -493,6 +514,7 @@ class Range(Follow):
 
 backtest(Range, bars)
 
+
 # %% gap
 class Gap(Follow):
     def value(self):
@@ -500,6 +522,7 @@ class Gap(Follow):
 
 
 backtest(Gap, bars)
+
 
 # %% volume
 class Volume(Follow):
@@ -512,6 +535,7 @@ class Volume(Follow):
 
 backtest(Volume, bars)
 
+
 # %% the_frame_seen_so_far
 class Frame(Follow):
     def value(self):
@@ -521,6 +545,7 @@ class Frame(Follow):
 
 backtest(Frame, bars)
 
+
 # %% series_seen_so_far
 class Series(Follow):
     def value(self):
@@ -529,6 +554,7 @@ class Series(Follow):
 
 
 backtest(Series, bars)
+
 
 # %% state_kept_in_the_strategy
 class State(Follow):
@@ -543,6 +569,7 @@ class State(Follow):
 
 backtest(State, bars)
 
+
 # %% state_kept_in_the_class
 class State(Follow):
     seen = []
@@ -553,6 +580,7 @@ class State(Follow):
 
 
 backtest(State, bars)
+
 
 # %% parameters
 class Param(Follow):
@@ -567,6 +595,7 @@ class Param(Follow):
 
 backtest(Param, bars, days=25)
 
+
 # %% fractions_of_the_account
 class Part(Strategy):
     def init(self):
@@ -580,6 +609,7 @@ class Part(Strategy):
 
 
 backtest(Part, bars)
+
 
 # %% units_by_equity
 class Units(Strategy):
@@ -596,6 +626,7 @@ class Units(Strategy):
 
 backtest(Units, bars)
 
+
 # %% hedging_with_leverage
 class Hedge(Strategy):
     def init(self):
@@ -609,6 +640,7 @@ class Hedge(Strategy):
 
 
 backtest(Hedge, bars, hedging=True, margin=0.2, commission=0.0)
+
 
 # %% exclusive_orders
 class Flip(Strategy):
@@ -628,6 +660,7 @@ backtest(Follow, bars, trade_on_close=True)
 # %% rules_of_backtesting_py
 signal = close - close.rolling(15).mean().fillna(close)
 backtest(Follow, bars, rules="backtesting.py", spread=0.001)
+
 
 # %% ruin
 class Ruin(Strategy):
@@ -670,6 +703,7 @@ again = pd.read_csv("bars.csv", index_col="date", parse_dates=True)
 signal = again["close"].pct_change(20).fillna(0).to_numpy()
 backtest(Follow, again)
 
+
 # %% functions_and_main
 def prepare(frame):
     return frame["close"].ewm(span=15).mean()
@@ -695,6 +729,7 @@ frame = pd.DataFrame(
 signal = pd.Series(path).pct_change(7).fillna(0).to_numpy()
 backtest(Follow, frame)
 
+
 # %% missing_values_while_warming_up
 class Warm(Follow):
     def init(self):
@@ -705,6 +740,7 @@ class Warm(Follow):
 
 
 backtest(Warm, bars)
+
 
 # %% needs_many_bars
 class Many(Follow):

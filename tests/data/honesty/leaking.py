@@ -54,6 +54,7 @@ scaled = (close - close.min()) / (close.max() - close.min())
 signal = 0.5 - scaled
 backtest(Follow, bars)
 
+
 # %% z_score_in_init
 class Leak(Follow):
     def init(self):
@@ -69,6 +70,7 @@ backtest(Leak, bars)
 # %% centred_mean
 signal = close - close.rolling(11, center=True).mean()
 backtest(Follow, bars)
+
 
 # %% centred_mean_in_an_indicator
 class Leak(Follow):
@@ -124,6 +126,7 @@ backtest(Follow, bars)
 signal = (close - bars["open"]).shift(-1).fillna(0)
 backtest(Follow, bars)
 
+
 # %% high_and_low_of_tomorrow
 class Leak(Follow):
     def init(self):
@@ -134,6 +137,7 @@ class Leak(Follow):
 
 
 backtest(Leak, bars)
+
 
 # %% array_kept_from_init
 class Leak(Follow):
@@ -146,6 +150,7 @@ class Leak(Follow):
 
 
 backtest(Leak, bars)
+
 
 # %% frame_kept_from_init
 class Leak(Follow):
@@ -160,6 +165,7 @@ class Leak(Follow):
 
 backtest(Leak, bars)
 
+
 # %% frame_behind_the_bars
 class Leak(Follow):
     def value(self):
@@ -170,6 +176,7 @@ class Leak(Follow):
 
 backtest(Leak, bars)
 
+
 # %% bars_of_the_program
 class Leak(Follow):
     def value(self):
@@ -178,6 +185,7 @@ class Leak(Follow):
 
 
 backtest(Leak, bars)
+
 
 # %% series_of_an_indicator
 class Leak(Follow):
@@ -207,6 +215,7 @@ best = (panel.iloc[-1] / panel.iloc[0]).idxmax()
 picked = panel[best].reindex(close.index).ffill().bfill()
 signal = picked.pct_change(5).fillna(0)
 backtest(Follow, bars)
+
 
 # %% data_read_again
 class Leak(Follow):
@@ -271,6 +280,7 @@ backtest(Follow, bars)
 gdp = data.series("us_quarterly")["realgdp"].pct_change()
 signal = gdp.reindex(close.index, method="bfill").fillna(-1) + 0.002
 backtest(Follow, bars)
+
 
 # %% hard_limit_at_tomorrows_low
 class Leak(Strategy):

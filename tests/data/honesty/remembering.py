@@ -40,6 +40,7 @@ class Memory(Strategy):
 
 backtest(Memory, bars)
 
+
 # %% dates: out_before_the_fall
 class Memory(Strategy):
     def init(self):
@@ -53,6 +54,7 @@ class Memory(Strategy):
 
 
 backtest(Memory, bars)
+
 
 # %% prices: two_dollars_below
 class Fixed(Strategy):

@@ -159,7 +159,6 @@ class _Look:
             return {"state": "remembers", "what": "prices", "date": moment(self.frame, found.prices)}
         return {"state": "clean"}
 
-
     def uses_tables(self, base: Recorded) -> bool:
         """Whether the class uses data beside its bars."""
         kept = list(vars(base.strategy).values()) if base.strategy is not None else []
