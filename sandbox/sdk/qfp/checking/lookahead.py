@@ -30,8 +30,13 @@ class NotRepeatable(Exception):
 class Subject(Protocol):
     """Something that decides on bars."""
 
-    count: int
-    tails_are_whole: bool  # another tail takes as long as all bars do
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def tails_are_whole(self) -> bool:
+        """Whether another tail takes as long as all bars do."""
+        ...
 
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         """Its decisions up to the bar `until`, which are known to be enough. Raises what the program raises."""
@@ -92,6 +97,8 @@ def _plan(base: Sequence[Decision], count: int) -> list[Variation]:
     plan: list[Variation] = []
     for number, cut in enumerate(chosen):
         plan.append(Variation(cut))
+        if not number and ordered:  # early on, what is reckoned over everything is the furthest from what was known
+            plan.append(Variation(ordered[len(ordered) // 8]))
         if number < 2 * TAILS:
             plan.append(Variation(cut, sides.get(cut, 1 if number % 2 else -1), number))
     return plan
