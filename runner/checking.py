@@ -1,4 +1,4 @@
-"""What did the tests of honesty find? Their findings are read as hostile as any claim, and what can be computed here is.
+"""What did the tests of honesty find? Findings are read as hostile as any claim, and what can be computed here is.
 
 The look-ahead and the amnesia test run the program, so they run in its box, and what they say is what the box says. The
 band of conventions is arithmetic over our own bars, and is ours.
@@ -44,7 +44,11 @@ def band_of(backtest: Backtest) -> dict[str, Any]:
     """The same decisions under other fills and costs: state, a sentence, and 12 cells."""
     rules = claim_fields.rules(backtest.conventions)
     if not backtest.verified or isinstance(rules, PortfolioRules):
-        return {"state": "amber", "sentence": "Not computed: only verified backtests of one instrument have it.", "cells": []}
+        return {
+            "state": "amber",
+            "sentence": "Not computed: only verified backtests of one instrument have it.",
+            "cells": [],
+        }
     stamps = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
     try:
         bars = our_bars(Path(settings.STORE_DIR), backtest.snapshot, backtest.instruments[0], stamps)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.utils.text import slugify
 from qfp import metrics
 from qfp.significance import deflated_sharpe_ratio
 
@@ -23,6 +24,7 @@ from runner.models import Backtest
 __all__ = ["STATES", "lines", "summary"]
 
 STATES = ("green", "amber", "red")
+WORDS = {"green": "fine", "amber": "doubt", "red": "problem"}  # colours alone tell not everybody
 CONFIDENT = 0.95
 UNLIKELY = 0.5
 GUIDE = "/docs/honesty"
@@ -31,7 +33,7 @@ Line = dict[str, str]
 
 
 def lines(backtest: Backtest) -> list[Line]:
-    """Nine of {key, state, title, text, link}, always in the same order."""
+    """Nine of {key, state, word, title, text, link}, always in the same order."""
     found = [
         _found(backtest, "lookahead", "Look-ahead"),
         _found(backtest, "amnesia", "Memory of history"),
@@ -43,7 +45,7 @@ def lines(backtest: Backtest) -> list[Line]:
         _sample(backtest),
         _verified(backtest),
     ]
-    return [line | {"link": f"{GUIDE}#{line['key']}"} for line in found]
+    return [line | {"word": WORDS[line["state"]], "link": f"{GUIDE}#{slugify(line['title'])}"} for line in found]
 
 
 def summary(found: list[Line]) -> Line:
@@ -115,7 +117,9 @@ def _data(backtest: Backtest) -> Line:
     until = max((entry.get("last") or "" for entry in used), default="")
     pinned = f"Pinned to snapshot {backtest.snapshot[:12]}, data until {until[:10]}."
     if any(entry.get("rights") == "personal" for entry in used):
-        return _line("data", "amber", title, f"{pinned} Some of it is for its author alone, so others cannot repeat it.")
+        return _line(
+            "data", "amber", title, f"{pinned} Some of it is for its author alone, so others cannot repeat it."
+        )
     return _line("data", "green", title, f"{pinned} Everybody may use it, so everybody can repeat it.")
 
 

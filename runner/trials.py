@@ -27,7 +27,7 @@ MOST_READ = 5_000  # of which the spread of the Sharpe ratios is taken
 
 @dataclass(frozen=True)
 class Trials:
-    """count: different ones, at least 1. annual_variance: of their Sharpe ratios; None where fewer than two are known."""
+    """count: different ones, at least 1. annual_variance: of their Sharpe ratios; None for fewer than two."""
 
     count: int
     annual_variance: float | None = None

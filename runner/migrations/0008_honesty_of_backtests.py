@@ -4,20 +4,22 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runner', '0007_orders_and_flows_of_backtests'),
+        ("runner", "0007_orders_and_flows_of_backtests"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='backtest',
-            name='checks',
-            field=models.JSONField(default=dict, help_text='Findings of the tests of honesty: each with state, sentence and what it rests on.'),
+            model_name="backtest",
+            name="checks",
+            field=models.JSONField(
+                default=dict,
+                help_text="Findings of the tests of honesty: each with state, sentence and what it rests on.",
+            ),
         ),
         migrations.AddField(
-            model_name='backtest',
-            name='trial',
-            field=models.CharField(blank=True, db_index=True, help_text='SHA-256 of what was tried.', max_length=64),
+            model_name="backtest",
+            name="trial",
+            field=models.CharField(blank=True, db_index=True, help_text="SHA-256 of what was tried.", max_length=64),
         ),
     ]

@@ -17,6 +17,8 @@ import warnings
 from types import FrameType
 from typing import Any
 
+from qfp import checking
+
 from . import display, shell, streams, tracebacks, variables
 
 
@@ -71,6 +73,7 @@ class Session:
         os.environ["QFP_PARAMS"] = json.dumps(message["params"])
         self._show_lines(source, line)
         display.forget_shown()
+        checking.forget()
         end = "error"
         try:
             _Interrupts.welcome = True

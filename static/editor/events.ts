@@ -39,6 +39,22 @@ export interface BacktestShown {
   description: string;
 }
 
+/** What a backtest can claim: nine lines, and the worst of them in a word or two. */
+export interface ClaimLine {
+  key: string;
+  state: "green" | "amber" | "red";
+  word: string;
+  title: string;
+  text: string;
+  link: string;
+}
+
+export interface Claims {
+  backtest: number;
+  lines: ClaimLine[];
+  summary: { state: ClaimLine["state"]; text: string };
+}
+
 export type RunEvent = Numbered & (
   | { type: "phase"; phase: string }
   | { type: "stdout" | "stderr"; text: string }
@@ -46,6 +62,7 @@ export type RunEvent = Numbered & (
   | { type: "progress"; id: string; label?: string; value?: number; total?: number | null; done?: boolean; text?: string }
   | ({ type: "param" } & Param)
   | ({ type: "backtest" } & BacktestShown)
+  | ({ type: "checks" } & Claims)
   | { type: "input"; prompt?: string; password?: boolean }
   | { type: "error"; name?: string; message?: string; file?: string; line?: number; frames?: { file: string; line: number; function: string }[] }
   | { type: "cell"; index: number; title?: string; line?: number }

@@ -1,5 +1,6 @@
 // What does one run look like while it goes and when it has ended? Draws the panel, figures, progress and files of a run.
 
+import { claimsBox } from "./claims";
 import type { Console } from "./console";
 import { type EventOf, type Figure, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
 import type { OutputFrame } from "./outputs";
@@ -35,6 +36,7 @@ export class RunView {
   private bars = new Map<string, { row: HTMLElement; seen: number }>();
   private asked: EventOf<"input"> | null = null;
   private backtests: HTMLElement[] = [];
+  private readonly claims = new Map<string, HTMLElement>(); // as the server drew them, which counts anew
   private ticking = 0;
   private readonly title = document.title;
 
@@ -47,6 +49,7 @@ export class RunView {
   private readonly prompt = need<HTMLFormElement>("#input-form");
 
   constructor(private readonly console: Console, private readonly frame: OutputFrame, private readonly observer: RunObserver) {
+    for (const box of document.querySelectorAll<HTMLElement>("[data-claims]")) this.claims.set(box.dataset.claims ?? "", box);
     this.prompt.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.answer();
@@ -141,6 +144,9 @@ export class RunView {
         this.frame.backtest(event.seq, event);
         this.addBacktest(event);
         break;
+      case "checks":
+        this.addClaims(event);
+        break;
       case "progress":
         this.addProgress(event);
         break;
@@ -219,12 +225,25 @@ export class RunView {
     const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
     const head = make("div", { class: "backtest__head" }, make("h2", {}, event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
       event.survivorship ? make("span", { class: "muted small" }, event.survivorship) : "");
-    const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}` }, head, figures);
+    const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest) }, head, figures);
     if (event.trades.total === 0) block.append(noTrades());
     block.append(conventions);
     this.backtests.push(block);
     this.drawBacktests(this.backtests.length - 1 === 0 ? 0 : this.chosen());
     announce(`${event.strategy}: ${event.figures.slice(0, 3).map((figure) => `${figure.label} ${figure.text}`).join(", ")}`);
+  }
+
+  /** Between the figures and what they were made by; the second finding of a backtest replaces its first. */
+  private addClaims(event: EventOf<"checks">): void {
+    const block = this.backtests.find((each) => each.dataset.backtest === String(event.backtest));
+    if (!block) return;
+    const old = find<HTMLDetailsElement>(".claims", block);
+    const box = this.claims.get(String(event.backtest)) ?? claimsBox(event);
+    if (old) {
+      box.toggleAttribute("open", old.open);
+      old.replaceWith(box);
+    } else find(".figures", block)?.after(box);
+    announce(`${event.summary.text}: what this result can claim`);
   }
 
   private chosen(): number {

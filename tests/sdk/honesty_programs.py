@@ -40,7 +40,8 @@ def judge(source: str) -> list[dict[str, Any]]:
             looks.append(message)
 
     channel._fd, channel.connected, channel.relay = 1, True, hear
-    checking.backtests = 0
+    checking.forget()
+    checking.seconds = 0.0
     folder = os.getcwd()
     path = os.path.join(folder, "main.py")
     Path(path).write_text(source, encoding="utf-8")
@@ -51,9 +52,7 @@ def judge(source: str) -> list[dict[str, Any]]:
     finally:
         sys.stdout = shown
     seconds = time.monotonic() - began - checking.seconds
-    program = programs.Program(
-        lambda: programs.run_source(source, path), namespace, source, claims, seconds, folder
-    )
+    program = programs.Program(lambda: programs.run_source(source, path), namespace, source, claims, seconds, folder)
     found = programs.examine(program)
     programs.clean_up(folder)
     return [

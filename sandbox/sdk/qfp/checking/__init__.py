@@ -6,7 +6,7 @@ Start reading at look(). docs/honesty.md says what the answers mean.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qfp import channel
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qfp.checking.strategies import Before
 
-__all__ = ["begin", "examine_program", "look"]
+__all__ = ["begin", "examine_program", "forget", "look", "look_at_portfolio"]
 
 MOST_BACKTESTS = 20  # of a program; the site keeps no more
 
@@ -28,7 +28,14 @@ until: float | None = None  # by time.monotonic(): when the program is ended; No
 _looked_at: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}  # claim and findings by number of the backtest
 
 
-def begin(strategy: type) -> Before | None:
+def forget() -> None:
+    """A cell of a session begins: the site counts its backtests anew."""
+    global backtests
+    backtests = 0
+    _looked_at.clear()
+
+
+def begin(strategy: Any) -> Before | None:
     """To be called before a strategy runs; None where it will not be looked at."""
     global backtests
     from qfp import forking
@@ -50,19 +57,40 @@ def look(
     claim: dict[str, Any],
 ) -> dict[str, Any]:
     """Test the backtest that has just been made; tell the site, or print a line where there is none."""
-    global seconds
     from qfp.checking.strategies import look_at
+
+    return _looked(claim, lambda: look_at(strategy, frame, options, params, before))
+
+
+def look_at_portfolio(
+    frames: Mapping[str, Any],
+    settings: dict[str, Any],
+    strategy: dict[str, Any],
+    index: pd.DatetimeIndex,
+    before: Before,
+    claim: dict[str, Any],
+) -> dict[str, Any]:
+    """The same for a portfolio."""
+    from qfp.checking import portfolios
+
+    return _looked(claim, lambda: portfolios.look_at_portfolio(frames, settings, strategy, index, before))
+
+
+def _looked(claim: dict[str, Any], look_now: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    global seconds
     from qfp.checking.words import sentence
 
-    began = time.monotonic()
-    found = look_at(strategy, frame, options, params, before)
-    if found["lookahead"]["state"] == "clean":  # of the class; the program around it is more than that
-        why = "the program around it is tested at its end" if whole_program else "only the class can be run again here"
+    number, began = backtests - 1, time.monotonic()
+    found = look_now()
+    if found["lookahead"]["state"] == "clean":  # of the strategy; the program around it is more than that
+        why = (
+            "the program around it is tested at its end" if whole_program else "only the strategy can be run again here"
+        )
         found["lookahead"] = {**found["lookahead"], "state": "partly", "why": why}
     seconds += time.monotonic() - began
     if channel.connected:
-        _looked_at[backtests - 1] = claim, found
-        _tell(backtests - 1, found)
+        _looked_at[number] = claim, found
+        _tell(number, found)
     else:
         print(sentence(found["lookahead"]))
     return found

@@ -59,9 +59,7 @@ def band(
             account = replay(moved, closes, cash)
             returns = metrics.returns_of(account.equity)
             total = metrics.total_return(account.equity)
-            cells.append(
-                Cell(where, costs, base, float(account.equity[-1]), total, metrics.sharpe_ratio(returns))
-            )
+            cells.append(Cell(where, costs, base, float(account.equity[-1]), total, metrics.sharpe_ratio(returns)))
     return cells
 
 

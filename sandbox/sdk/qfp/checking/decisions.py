@@ -41,9 +41,7 @@ def of_claim(claim: dict[str, Any]) -> list[Decision]:
     return sorted(found, key=lambda decision: decision.bar)
 
 
-def first_difference(
-    one: Sequence[Decision], other: Sequence[Decision], until: int, prices: float = 1.0
-) -> int | None:
+def first_difference(one: Sequence[Decision], other: Sequence[Decision], until: int, prices: float = 1.0) -> int | None:
     """The first bar, up to `until`, on which two runs did not ask for the same; None when there is none.
 
     prices: what the prices of `other` were multiplied by.

@@ -19,7 +19,8 @@ __all__ = ["CUTS", "NotRepeatable", "Seen", "Subject", "examine"]
 
 CUTS = 25
 TAILS = 3
-FIRST_BAR_SHARE = 1.0  # of the time for the test, once more, to find the first bar of a leak
+# To find the first bar of a leak, once there is one.
+FIRST_BAR_SECONDS = 1.5
 
 
 class NotRepeatable(Exception):
@@ -29,8 +30,13 @@ class NotRepeatable(Exception):
 class Subject(Protocol):
     """Something that decides on bars."""
 
-    count: int
-    tails_are_whole: bool  # another tail takes as long as all bars do
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def tails_are_whole(self) -> bool:
+        """Whether another tail takes as long as all bars do."""
+        ...
 
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         """Its decisions up to the bar `until`, which are known to be enough. Raises what the program raises."""
@@ -73,7 +79,7 @@ def examine(
         if bar is not None:
             seen.bar, seen.variation = bar, variation
             test.check_repeatable(variation)
-            test.find_first(seconds * (1 + FIRST_BAR_SHARE))
+            test.find_first(time.monotonic() - test.began + max(seconds, FIRST_BAR_SECONDS))
             break
     return seen
 
@@ -91,6 +97,8 @@ def _plan(base: Sequence[Decision], count: int) -> list[Variation]:
     plan: list[Variation] = []
     for number, cut in enumerate(chosen):
         plan.append(Variation(cut))
+        if not number and ordered:  # early on, what is reckoned over everything is the furthest from what was known
+            plan.append(Variation(ordered[len(ordered) // 8]))
         if number < 2 * TAILS:
             plan.append(Variation(cut, sides.get(cut, 1 if number % 2 else -1), number))
     return plan
@@ -192,8 +200,8 @@ class _Test:
                 return True
             try:
                 found = first_difference(self.base, self.decide(variation), bar)
-            except Exception:
-                continue  # too few bars for it
+            except Exception:  # noqa: S112  too few bars for it
+                continue
             if found is not None:
                 self.seen.bar, self.seen.variation = found, variation
                 return True

@@ -67,9 +67,9 @@ def examine(program: Program) -> list[dict[str, Any]]:
     try:
         seen = lookahead.examine(runs, runs.base, seconds, program.seconds)
     except NotRepeatable:
-        return [_untested("run twice it gave other decisions: random numbers without a seed, or the time of day")] * len(
-            program.claims
-        )
+        return [
+            _untested("run twice it gave other decisions: random numbers without a seed, or the time of day")
+        ] * len(program.claims)
     except _Untestable as reason:
         return [_untested(str(reason))] * len(program.claims)
     return [runs.finding(number, seen) for number in range(len(program.claims))]
@@ -153,7 +153,9 @@ class _ProgramRuns:
         if number in self.chosen:
             return {"state": "chosen", "why": self.chosen[number], "programs": self.runs}
         if not seen.tried:
-            return _untested(f"on other data it fails: {seen.failures[0]}" if seen.failures else "there are too few bars")
+            return _untested(
+                f"on other data it fails: {seen.failures[0]}" if seen.failures else "there are too few bars"
+            )
         return {"state": "clean", "programs": seen.tried}
 
     # In the copy ------------------------------------------------------------------------------------------------
@@ -174,7 +176,11 @@ class _ProgramRuns:
             sources = Sources(pd.Timestamp(self.dates[variation.cut]), variation.tail, variation.seed)
             sources.vary()
         namespace = program.again()
-        found = suspects(before, namespace, sources.moment, program.source) if variation is not None else {}
+        found: dict[str, Any] = {}
+        if variation is not None:
+            bars = [claim["dates"] for claim in program.claims]
+            heads = {len(dates): bisect.bisect_right(dates, self.dates[variation.cut]) for dates in bars}
+            found = suspects(before, namespace, sources.moment, heads, program.source)
         kept = ("strategy", "params", "dates", "orders")
         return {
             "claims": [{key: claim.get(key) for key in kept} for claim in claims],
@@ -215,7 +221,7 @@ def _elsewhere(folder: str) -> None:
     import builtins
     import io
 
-    builtins.open = io.open = inside  # type: ignore[assignment]
+    builtins.open = io.open = inside
 
 
 def clean_up(folder: str) -> None:
@@ -230,9 +236,7 @@ def run_source(source: str, path: str, names: dict[str, Any] | None = None) -> d
     main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
     try:
-        exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
+        exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)  # noqa: S102
     except SystemExit:
         pass
     return main.__dict__
-
-

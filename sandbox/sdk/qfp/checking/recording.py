@@ -144,8 +144,8 @@ def class_state(strategy: type) -> State:
             if not isinstance(value, (*PLAIN, pd.DataFrame, pd.Series)) and getattr(value, "nbytes", 0) < LARGE:
                 try:
                     kept = copy.deepcopy(value)
-                except Exception:
-                    continue  # such as a lock: it stays as it is
+                except Exception:  # noqa: S112  such as a lock: it stays as it is
+                    continue
             values.append((owner, name, value, kept))
     return State(values)
 

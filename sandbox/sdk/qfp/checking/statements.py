@@ -12,15 +12,21 @@ import pandas as pd
 
 from qfp.checking.suspects import changed_before
 
-__all__ = ["suspects"]
+__all__ = ["is_table", "suspects"]
 
 # What looks forward or over everything, where no variable tells: methods, and words with their values.
 FORWARD = ("bfill", "backfill", "interpolate")
 WHOLE = ("mean", "std", "min", "max", "median", "quantile", "rank", "fit", "fit_transform", "optimize", "qcut", "cov")
 
 
-def suspects(before: dict[str, Any], after: dict[str, Any], moment: pd.Timestamp, source: str) -> dict[str, Any]:
-    """{"expression", "line"} of the first assignment whose values up to the moment differ; {} when there is none."""
+def suspects(
+    before: dict[str, Any], after: dict[str, Any], moment: pd.Timestamp, heads: dict[int, int], source: str
+) -> dict[str, Any]:
+    """{"expression", "line"} of the first assignment whose values up to the moment differ; else of a call that looks
+    forward, or of what a class takes from outside; {} when there is none.
+
+    heads: how many rows of an array of so many are up to the moment.
+    """
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -29,10 +35,15 @@ def suspects(before: dict[str, Any], after: dict[str, Any], moment: pd.Timestamp
         ours, theirs = before.get(name), after.get(name)
         if column is not None:
             ours, theirs = _column(ours, column), _column(theirs, column)
-        if _differs(ours, theirs, moment):
+        if _differs(ours, theirs, moment, heads):
             return _place(statement, source)
-    guess = _forward_call(tree)
+    guess = _forward_call(tree) or _taken_from_outside(tree, before)
     return _place(guess, source) if guess is not None else {}
+
+
+def is_table(value: Any) -> bool:
+    """Whether this is data by date, or the module that gives some."""
+    return isinstance(value, (pd.DataFrame, pd.Series)) or getattr(value, "__name__", "") == "qfp.data"
 
 
 def _place(node: ast.AST, source: str) -> dict[str, Any]:
@@ -76,14 +87,14 @@ def _column(value: Any, name: Any) -> Any:
     return value.get(name) if isinstance(value, dict) else getattr(value, str(name), None)
 
 
-def _differs(ours: Any, theirs: Any, moment: pd.Timestamp) -> bool:
+def _differs(ours: Any, theirs: Any, moment: pd.Timestamp, heads: dict[int, int]) -> bool:
     if isinstance(ours, (pd.DataFrame, pd.Series)) and type(ours) is type(theirs):
         return _frames_differ(ours, theirs, moment)
     if isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray) and ours.ndim in (1, 2) and len(theirs):
-        # Rows are bars; of a shorter one all are before the moment, and its last one may only be known later.
-        if len(ours) == len(theirs) or ours.dtype.kind not in "fiub":
+        head = heads.get(len(ours))
+        if head is None or ours.dtype.kind not in "fiub" or len(theirs) < head:
             return False
-        return changed_before(ours.T, theirs.T, min(len(ours), len(theirs)) - 1)
+        return changed_before(ours.T, theirs.T, head - 1)
     return False
 
 
@@ -95,7 +106,9 @@ def _frames_differ(ours: Any, theirs: Any, moment: pd.Timestamp) -> bool:
     one, other = ours[ours.index <= moment], theirs[theirs.index <= moment]
     if len(one) != len(other) or getattr(one, "shape", None) != getattr(other, "shape", None):
         return True
-    columns = [(one, other)] if isinstance(one, pd.Series) else [(one[name], other[name]) for name in one if name in other]
+    columns = (
+        [(one, other)] if isinstance(one, pd.Series) else [(one[name], other[name]) for name in one if name in other]
+    )
     return any(changed_before(a.to_numpy(), b.to_numpy(), len(a)) for a, b in columns)
 
 
@@ -109,3 +122,12 @@ def _forward_call(tree: ast.Module) -> ast.AST | None:
         if name in FORWARD or words.get("center") is True or (name in ("shift", "roll", "pct_change", "diff") and back):
             return call
     return next((call for call, name in zip(calls, names, strict=True) if name in WHOLE), None)
+
+
+def _taken_from_outside(tree: ast.Module, namespace: dict[str, Any]) -> ast.AST | None:
+    """Where a class uses a table of the program, or reads data."""
+    for owner in ast.walk(tree):
+        for node in ast.walk(owner) if isinstance(owner, ast.ClassDef) else ():
+            if isinstance(node, ast.Name) and is_table(namespace.get(node.id)):
+                return node
+    return None

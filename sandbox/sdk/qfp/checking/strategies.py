@@ -1,4 +1,4 @@
-"""What is a backtest's result worth? Right after it, its strategy is run again on varied bars, in a copy of the program.
+"""What is a result worth? Right after it, its strategy is run again on varied bars, in a copy of the program.
 
 This is the quick look: it varies the bars that the strategy is given. What the program computed before, outside the
 class, stays as it was; qfp.checking.programs varies that as well.
@@ -6,10 +6,13 @@ class, stays as it was; qfp.checking.programs varies that as well.
 
 from __future__ import annotations
 
+import dis
+import inspect
 import random
 import re
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,7 @@ from qfp import checking
 from qfp.checking import amnesia, apart, lookahead
 from qfp.checking.decisions import Decision
 from qfp.checking.lookahead import NotRepeatable, Seen
+from qfp.checking.statements import is_table
 from qfp.checking.suspects import suspect
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
     from qfp.checking.recording import Recorded, StrategyRuns
 
-__all__ = ["Before", "look_at"]
+__all__ = ["NO_SEED", "START_SECONDS", "Before", "look_at", "moment", "time_for", "untested", "uses_tables"]
 
 LEAST_SECONDS = 0.15
 MOST_SECONDS = 8.0
@@ -44,10 +48,22 @@ class Before:
     began: float
 
     @classmethod
-    def of(cls, strategy: type) -> Before:
+    def of(cls, strategy: Any) -> Before:
         from qfp.checking.recording import class_state
 
-        return cls(np.random.get_state(), random.getstate(), class_state(strategy), time.monotonic())
+        kept = class_state(strategy) if isinstance(strategy, type) else None
+        return cls(np.random.get_state(), random.getstate(), kept, time.monotonic())
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the program gives the global generators a seed."""
+        main = sys.modules.get("__main__")
+        name = getattr(main, "__file__", None)
+        try:
+            source = Path(name).read_text(encoding="utf-8", errors="replace") if name else ""
+        except OSError:
+            source = ""
+        return bool(re.search(r"\bseed\s*\(|set_state\s*\(|setstate\s*\(", source))
 
     def restore(self) -> None:
         np.random.set_state(self.numpy_state)
@@ -63,15 +79,12 @@ class Before:
 def look_at(
     strategy: type, frame: pd.DataFrame, options: dict[str, Any], params: dict[str, Any], before: Before
 ) -> dict[str, Any]:
-    """{"lookahead": finding, "amnesia": finding} for a strategy that has just been run over these bars; see findings."""
+    """{"lookahead": finding, "amnesia": finding} for a strategy that has just been run over these bars."""
     if not apart.can_fork():
         return untested("a copy of the program cannot be made on this system")
-    spent = time.monotonic() - before.began
-    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, spent))
-    if checking.until is not None:  # nothing of this may cost the program its own end
-        seconds = min(seconds, (checking.until - time.monotonic()) / 6)
-        if seconds < LEAST_SECONDS / 2:
-            return untested("the time limit of the run left no time for it")
+    seconds = time_for(before)
+    if seconds is None:
+        return untested("the time limit of the run left no time for it")
     from qfp.checking.recording import StrategyRuns
 
     runs = StrategyRuns(strategy, frame, options, params, before.class_state)
@@ -85,6 +98,15 @@ def look_at(
     if answer["said"]:
         return answer["said"][-1]
     return untested(f"run again, {answer['failed']}")
+
+
+def time_for(before: Before) -> float | None:
+    """Seconds for the look: as many as the run has taken, within bounds; None where there is no time for it."""
+    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, time.monotonic() - before.began))
+    if checking.until is None:
+        return seconds
+    seconds = min(seconds, (checking.until - time.monotonic()) / 6)  # nothing of this may cost the run its own end
+    return seconds if seconds >= LEAST_SECONDS / 2 else None
 
 
 def untested(why: str) -> dict[str, Any]:
@@ -119,7 +141,7 @@ class _Look:
         return {"lookahead": found, "amnesia": self.amnesia(base)}
 
     def lookahead(self, base: Recorded, run_seconds: float) -> dict[str, Any]:
-        if self.random_used and not seeded():
+        if self.random_used and not self.before.seeded:
             return {"state": "untested", "why": NO_SEED}
         try:
             seen = lookahead.examine(self, base.decisions, self.seconds, run_seconds)
@@ -133,7 +155,7 @@ class _Look:
             at = min(seen.bar, self.count - 1)
             self.before.restore()
             found = suspect(self.runs, base, seen.variation, at)
-            return {"state": "leak", "bar": at, "date": moment(self.frame, at), **found, **tried}
+            return {"state": "leak", "bar": at, "date": moment(self.frame.index, at), **found, **tried}
         if not seen.tried:
             why = seen.failures[0] if seen.failures else "there are too few bars"
             return {"state": "untested", "why": f"on other bars it fails: {why}" if seen.failures else why}
@@ -149,29 +171,53 @@ class _Look:
         found = amnesia.remembers(decide, self.frame, base.decisions, self.count)
         if found.untested:
             return {"state": "untested", "why": found.untested}
+        if (found.dates is not None or found.prices is not None) and self.uses_tables(base):
+            return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
         if found.dates is not None:
-            return {"state": "remembers", "what": "dates", "date": moment(self.frame, found.dates), "bar": found.dates}
+            return {
+                "state": "remembers",
+                "what": "dates",
+                "date": moment(self.frame.index, found.dates),
+                "bar": found.dates,
+            }
         if found.prices is not None:
-            return {"state": "remembers", "what": "prices", "date": moment(self.frame, found.prices)}
+            return {"state": "remembers", "what": "prices", "date": moment(self.frame.index, found.prices)}
         return {"state": "clean"}
+
+    def uses_tables(self, base: Recorded) -> bool:
+        kept = vars(base.strategy).values() if base.strategy is not None else []
+        return uses_tables((each for owner in self.runs.strategy.__mro__ for each in vars(owner).values()), kept)
+
+
+def uses_tables(functions: Iterable[Any], kept: Iterable[Any]) -> bool:
+    """Whether functions, or what was kept, use data beside their bars."""
+    values = list(kept)
+    for function in functions:
+        if inspect.isfunction(function) and not function.__module__.startswith("qfp."):
+            values += [function.__globals__.get(name) for name in _names(function.__code__)]
+            values += [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    return any(is_table(value) or (type(value) is np.ndarray and value.size > 1) for value in values)
+
+
+def _names(code: Any) -> set[str]:
+    """Global names that a function reads, and functions within it."""
+    found = {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    inner = (each for each in code.co_consts if hasattr(each, "co_names"))
+    return found.union(*(_names(each) for each in inner))
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
 
 
 NO_SEED = "the same bars gave other decisions: random numbers without a seed, or something outside the bars"
 
 
-def moment(frame: pd.DataFrame, bar: int) -> str:
-    when = frame.index[bar]
+def moment(index: Any, bar: int) -> str:
+    when = index[bar]
     if not hasattr(when, "isoformat"):
         return f"bar {when}"
     return when.date().isoformat() if when == when.normalize() else when.isoformat()
-
-
-def seeded() -> bool:
-    """Whether the program gives the global generators a seed."""
-    main = sys.modules.get("__main__")
-    name = getattr(main, "__file__", None)
-    try:
-        source = Path(name).read_text(encoding="utf-8", errors="replace") if name else ""
-    except OSError:
-        source = ""
-    return bool(re.search(r"\bseed\s*\(|set_state\s*\(|setstate\s*\(", source))

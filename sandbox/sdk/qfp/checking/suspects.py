@@ -1,4 +1,4 @@
-"""Which expression knows the future? The indicator whose earlier values change with later bars, or the line that orders."""
+"""Which expression knows the future? An indicator whose earlier values change later, or the line that orders."""
 
 from __future__ import annotations
 

@@ -79,8 +79,11 @@ def other_values(values: np.ndarray, head: int, random: np.random.Generator, tai
     if values.dtype.kind == "f":
         known = values[np.isfinite(values)]
         spread = float(known.std()) if len(known) else 1.0
-        shuffled = random.permutation(rest) + tail * (spread or 1.0) * (0.5 + random.random(len(rest)))
-        return np.where(np.isnan(rest), rest, np.abs(shuffled) if (known > 0).all() else shuffled)
+        shuffled = random.permutation(rest)
+        if len(known) and (known > 0).all():  # like prices: another size, so that the last becomes first
+            return np.where(np.isnan(rest), rest, shuffled * np.exp(tail * 0.5 + random.normal(0.0, 1.0)))
+        shuffled = shuffled + tail * (spread or 1.0) * (0.5 + random.random(len(rest)))
+        return np.where(np.isnan(rest), rest, shuffled)
     if values.dtype.kind == "b":
         return ~rest
     return random.permutation(rest)
@@ -96,6 +99,7 @@ def _path(close: np.ndarray, head: int, tail: int, random: np.random.Generator) 
     moves = random.normal(0.0, 1.5 * deviation, count)
     first = min(count, 10)
     moves[:first] = tail * deviation * (2.0 + np.abs(random.normal(0.0, 1.0, first)))
+    moves += random.normal(0.0, 1.0) / count  # who has won at the end is another one, too
     return close[head - 1] * np.exp(np.clip(np.cumsum(moves), -4.0, 4.0))
 
 

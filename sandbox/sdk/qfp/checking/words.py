@@ -32,7 +32,10 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
         case "remembers" if found.get("what") == "names":
             return f"It decides otherwise when the instruments have other names, first on {found.get('date')}."
         case "remembers":
-            return f"It depends on the level of the prices, such as a fixed amount of currency, first on {found.get('date')}."
+            return (
+                "It depends on the level of the prices, such as a fixed amount of currency, first on "
+                f"{found.get('date')}."
+            )
     return f"Amnesia could not be tested: {found.get('why') or 'it was not looked at'}."
 
 

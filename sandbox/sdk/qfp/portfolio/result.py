@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from qfp import checking
 from qfp.moments import dates_of
-from qfp.portfolio.running import Commission, Portfolio, PortfolioRun
+from qfp.portfolio.running import Commission, Portfolio, PortfolioRun, frames_of
 from qfp.results import Result, simple
 
 __all__ = ["PortfolioResult", "portfolio_backtest"]
@@ -63,28 +64,32 @@ def portfolio_backtest(
     Returns a PortfolioResult. Raises TypeError or ValueError, with what to change, for bars or values that cannot be
     run. Refused orders, ended instruments and a run without trades are said in a sentence, never an error.
     """
-    portfolio = Portfolio(
-        bars,
-        start=start,
-        end=end,
-        cash=cash,
-        fill=fill,
-        commission=commission,
-        spread=spread,
-        slippage=slippage,
-        fractional=fractional,
-        short=short,
-        leverage=leverage,
-        borrow=borrow,
-        interest=interest,
-        halted=halted,
-        members=members,
-    )
-    run = portfolio.run(on_bar, weights=weights, rebalance=rebalance, warm_up=warm_up, **params)
+    settings: dict[str, Any] = {
+        "cash": cash,
+        "fill": fill,
+        "commission": commission,
+        "spread": spread,
+        "slippage": slippage,
+        "fractional": fractional,
+        "short": short,
+        "leverage": leverage,
+        "borrow": borrow,
+        "interest": interest,
+        "halted": halted,
+        "members": members,
+    }
+    how = {"on_bar": on_bar, "weights": weights, "rebalance": rebalance, "warm_up": warm_up, **params}
     strategy = on_bar if on_bar is not None else weights
+    frames = frames_of(bars, start, end)
+    before = checking.begin(strategy)
+    portfolio = Portfolio(frames, **settings)
+    run = portfolio.run(**how)
     called = getattr(strategy, "__name__", "") if callable(strategy) else ""
     result = PortfolioResult(name or called.strip("<>") or "Target weights", run, params)
     result._announce()
+    if before is not None:
+        index = portfolio.market.index
+        result.checks = checking.look_at_portfolio(frames, settings, how, index, before, result.claim)
     return result
 
 
@@ -94,12 +99,14 @@ class PortfolioResult(Result):
     metrics: figures by name, computed by qfp.metrics; NaN where a figure is not defined.
     equity: Series of the account's value at each bar's close. conventions: the rules it was run by.
     claim: what was handed to the site.
+    checks: what the look-ahead and the amnesia test found; docs/honesty.md has the answers they give.
     """
 
     def __init__(self, strategy: str, run: PortfolioRun, params: dict[str, Any]) -> None:
         import pandas as pd
 
         self.strategy, self.params, self._run = strategy, params, run
+        self.checks: dict[str, Any] = {}
         self.conventions = run.portfolio.rules
         self.equity = pd.Series(run.equity, index=run.portfolio.market.index, name="equity")
 

@@ -20,7 +20,7 @@ from qfp.portfolio.schedule import decided
 from qfp.portfolio.vectorised import Booked, book
 from qfp.replay import PortfolioReplay, replay_portfolio
 
-__all__ = ["Portfolio", "PortfolioRun"]
+__all__ = ["Portfolio", "PortfolioRun", "frames_of"]
 
 Commission = float | tuple[float, float] | Callable[[float, float], float]
 
@@ -80,7 +80,7 @@ class Portfolio:
             halted=halted,
         )
         self.cash = float(cash)
-        self.market = Market.of(_frames(bars, start, end))
+        self.market = Market.of(frames_of(bars, start, end))
         self.market.price(fill)
         self.members = _members(members, self.market)
 
@@ -314,7 +314,7 @@ class PortfolioRun:
         return str(moment.date() if moment == moment.normalize() else moment)
 
 
-def _frames(bars: Any, start: Any, end: Any) -> Mapping[str, Any]:
+def frames_of(bars: Any, start: Any, end: Any) -> Mapping[str, Any]:
     """Frames by symbol; symbols are read from the data of this program, as they were traded."""
     if isinstance(bars, Mapping):
         if start is None and end is None:

@@ -1,0 +1,18 @@
+"""How is a claims box drawn? `{% claims_box backtest %}`, on every page and in every report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+
+from runner import claims_box as boxes
+from runner.models import Backtest
+
+register = template.Library()
+
+
+@register.inclusion_tag("runner/_claims_box.html")
+def claims_box(backtest: Backtest, open: bool = False) -> dict[str, Any]:
+    lines = boxes.lines(backtest)
+    return {"backtest": backtest, "lines": lines, "summary": boxes.summary(lines), "open": open}

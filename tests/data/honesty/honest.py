@@ -1,0 +1,757 @@
+# ruff: noqa
+import numpy as np
+import pandas as pd
+from qfp import backtest, data
+from qfp.backtesting import Strategy
+from qfp.backtesting.lib import crossover
+
+bars = data.prices("IBM", "2009-01-02", "2010-06-30")
+close = bars["close"]
+returns = close.pct_change()
+
+
+def mean(values, days):
+    return pd.Series(values).rolling(days).mean()
+
+
+class Follow(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        value = self.value()
+        if value > 0 and not self.position:
+            self.buy()
+        elif value < 0 and self.position:
+            self.position.close()
+
+    def value(self):
+        return float(np.asarray(signal)[len(self.data) - 1])
+
+
+# %% two_means
+class Cross(Strategy):
+    def init(self):
+        self.fast, self.slow = self.I(mean, self.data.Close, 10), self.I(mean, self.data.Close, 30)
+
+    def next(self):
+        if crossover(self.fast, self.slow):
+            self.buy()
+        elif crossover(self.slow, self.fast):
+            self.position.close()
+
+
+backtest(Cross, bars)
+
+
+# %% two_means_both_ways
+class Cross(Strategy):
+    def init(self):
+        self.fast, self.slow = self.I(mean, self.data.Close, 5), self.I(mean, self.data.Close, 20)
+
+    def next(self):
+        if crossover(self.fast, self.slow):
+            self.position.close()
+            self.buy()
+        elif crossover(self.slow, self.fast):
+            self.position.close()
+            self.sell()
+
+
+backtest(Cross, bars)
+
+# %% rolling_z_score
+signal = -(close - close.rolling(60).mean()) / close.rolling(60).std()
+signal = signal.fillna(0)
+backtest(Follow, bars)
+
+# %% expanding_z_score
+signal = (-(close - close.expanding(20).mean()) / close.expanding(20).std()).fillna(0)
+backtest(Follow, bars)
+
+# %% ewma
+signal = close.ewm(span=10).mean() - close.ewm(span=40).mean()
+backtest(Follow, bars)
+
+
+# %% ewma_in_an_indicator
+class Trend(Follow):
+    def init(self):
+        self.ewma = self.I(lambda values: pd.Series(values).ewm(span=20).mean(), self.data.Close)
+
+    def value(self):
+        return self.data.Close[-1] - self.ewma[-1]
+
+
+backtest(Trend, bars)
+
+
+# %% rsi
+class Rsi(Follow):
+    def init(self):
+        def rsi(values, days=2):
+            change = pd.Series(values).diff()
+            up, down = change.clip(lower=0).ewm(alpha=1 / days).mean(), -change.clip(upper=0).ewm(alpha=1 / days).mean()
+            return 100 - 100 / (1 + up / down)
+
+        self.rsi = self.I(rsi, self.data.Close)
+
+    def value(self):
+        return 1 if self.rsi[-1] < 10 else -1 if self.rsi[-1] > 90 else 0
+
+
+backtest(Rsi, bars)
+
+
+# %% bollinger_with_limit_orders
+class Bands(Strategy):
+    def init(self):
+        self.middle = self.I(mean, self.data.Close, 20)
+        self.width = self.I(lambda values: pd.Series(values).rolling(20).std(), self.data.Close)
+
+    def next(self):
+        if not self.position:
+            for order in self.orders:
+                order.cancel()
+            self.buy(limit=self.middle[-1] - 2 * self.width[-1])
+        elif self.data.Close[-1] > self.middle[-1]:
+            self.position.close()
+
+
+backtest(Bands, bars)
+
+
+# %% breakout_with_stop_orders
+class Breakout(Strategy):
+    def init(self):
+        self.high = self.I(lambda values: pd.Series(values).rolling(20).max(), self.data.High)
+
+    def next(self):
+        if not self.position and not self.orders:
+            self.buy(stop=self.high[-1] * 1.001, size=0.9)
+        elif self.position and self.data.Close[-1] < self.data.Close[-5]:
+            self.position.close()
+
+
+backtest(Breakout, bars)
+
+
+# %% stop_loss_and_target
+class Bracket(Strategy):
+    def init(self):
+        self.mean = self.I(mean, self.data.Close, 15)
+
+    def next(self):
+        price = self.data.Close[-1]
+        if not self.position and price > self.mean[-1]:
+            self.buy(sl=price * 0.97, tp=price * 1.04)
+
+
+backtest(Bracket, bars)
+
+
+# %% trailing_stop
+class Trailing(Strategy):
+    def init(self):
+        self.mean = self.I(mean, self.data.Close, 10)
+
+    def next(self):
+        if not self.position and self.data.Close[-1] > self.mean[-1]:
+            self.buy()
+        for trade in self.trades:
+            level = self.data.Close[-1] * 0.95
+            trade.sl = max(trade.sl or level, level)
+
+
+backtest(Trailing, bars)
+
+
+# %% orders_that_cannot_be_paid
+class Poor(Follow):
+    def next(self):
+        if len(self.data) % 10 == 0:
+            self.buy(size=1000)
+        elif len(self.data) % 10 == 5:
+            self.buy(size=3)
+
+
+backtest(Poor, bars, cash=1_000)
+
+
+# %% limit_never_reached
+class Never(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if len(self.data) % 20 == 0:
+            self.buy(limit=self.data.Close[-1] * 0.5)
+
+
+backtest(Never, bars)
+
+
+# %% turn_of_the_month
+class Turn(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        day = self.data.index[-1]
+        if day.day >= 26 and not self.position:
+            self.buy()
+        elif 3 <= day.day < 26 and self.position:
+            self.position.close()
+
+
+backtest(Turn, bars)
+
+
+# %% day_of_the_week
+class Friday(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        day = self.data.index[-1].dayofweek
+        if day == 3:
+            self.buy()
+        elif day == 0 and self.position:
+            self.position.close()
+
+
+backtest(Friday, bars)
+
+
+# %% month_of_the_year
+class Winter(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if self.data.index[-1].month in (11, 12, 1, 2, 3, 4):
+            if not self.position:
+                self.buy()
+        else:
+            self.position.close()
+
+
+backtest(Winter, bars)
+
+# %% calendar_outside_the_class
+signal = np.where(bars.index.dayofweek < 2, 1, -1)
+backtest(Follow, bars)
+
+# %% weekday_column
+frame = bars.assign(weekday=bars.index.dayofweek.astype(float))
+
+
+class Column(Follow):
+    def value(self):
+        return 1 if self.data.Weekday[-1] == 0 else -1
+
+
+backtest(Column, frame)
+
+
+# %% seeded_in_the_class
+class Dice(Follow):
+    def init(self):
+        self.random = np.random.default_rng(7)
+
+    def value(self):
+        return self.random.normal()
+
+
+backtest(Dice, bars)
+
+# %% seeded_at_the_top
+np.random.seed(3)
+
+
+class Dice(Follow):
+    def value(self):
+        return np.random.normal()
+
+
+backtest(Dice, bars)
+
+# %% seeded_array
+signal = np.random.default_rng(1).normal(size=len(bars))
+backtest(Follow, bars)
+
+
+# %% buy_and_hold
+class Hold(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if not self.position:
+            self.buy()
+
+
+backtest(Hold, bars)
+
+
+# %% no_orders_at_all
+class Nothing(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        pass
+
+
+backtest(Nothing, bars)
+
+
+# %% one_order_on_a_given_bar
+class Once(Strategy):
+    bar = 40
+
+    def init(self):
+        pass
+
+    def next(self):
+        if len(self.data) == self.bar:
+            self.buy()
+
+
+backtest(Once, bars, bar=60)
+
+# %% monthly_closes_carried_forward
+monthly = close.resample("ME").last()
+signal = (close - monthly.shift(1).reindex(close.index, method="ffill")).fillna(0)
+backtest(Follow, bars)
+
+# %% weekly_resample_apply
+from qfp.backtesting.lib import resample_apply
+
+
+class Weekly(Follow):
+    def init(self):
+        self.week = resample_apply("W-FRI", mean, self.data.Close, 4)
+
+    def value(self):
+        return self.data.Close[-1] - self.week[-1]
+
+
+backtest(Weekly, bars)
+
+# %% walk_forward_regression
+from sklearn.linear_model import LinearRegression
+
+
+class Learn(Follow):
+    def init(self):
+        change = pd.Series(self.data.Close).pct_change()
+        self.features = self.I(lambda: np.array([change.shift(lag).fillna(0) for lag in range(3)]), name=list("abc"))
+        self.model = LinearRegression()
+
+    def value(self):
+        rows, now = np.asarray(self.features).T, len(self.data)
+        if now < 60:
+            return 0
+        after = np.diff(np.asarray(self.data.Close)[-60:])
+        self.model.fit(rows[now - 60 : now - 1], after)
+        return float(self.model.predict(rows[now - 1 :])[0])
+
+
+backtest(Learn, bars)
+
+# %% walk_forward_forest_outside
+from sklearn.ensemble import RandomForestRegressor
+
+features = np.column_stack([returns.shift(lag).fillna(0) for lag in (0, 1, 2)])
+target = returns.shift(-1).fillna(0).to_numpy()
+signal = np.zeros(len(close))
+for start in range(100, len(close), 50):
+    forest = RandomForestRegressor(5, random_state=0).fit(features[: start - 1], target[: start - 1])
+    signal[start : start + 50] = forest.predict(features[start : start + 50])
+backtest(Follow, bars)
+
+
+# %% labels_for_training_only
+class Learn(Follow):
+    def init(self):
+        # The label of a row is only known one bar later, and only such rows are used.
+        self.label = self.I(lambda values: pd.Series(values).shift(-1).ffill(), self.data.Close, name="label")
+
+    def value(self):
+        seen = np.asarray(self.label)[:-1]
+        return float(seen[-20:].mean() - self.data.Close[-1]) if len(seen) > 20 else 0
+
+
+backtest(Learn, bars)
+
+
+# %% volatility_model_refitted
+class Refit(Follow):
+    """A model of volatility that is fitted anew every twenty bars, by what was seen."""
+
+    def init(self):
+        self.decay, self.variance = 0.94, 1e-4
+
+    def value(self):
+        closes = np.asarray(self.data.Close)
+        if len(closes) < 40:
+            return 0
+        change = np.diff(np.log(closes))
+        if len(closes) % 20 == 0:
+            fits = {decay: self.likelihood(change, decay) for decay in (0.9, 0.94, 0.97)}
+            self.decay = max(fits, key=fits.get)
+        self.variance = self.decay * self.variance + (1 - self.decay) * change[-1] ** 2
+        return 0.012 - self.variance**0.5
+
+    def likelihood(self, change, decay):
+        variance = pd.Series(change**2).ewm(alpha=1 - decay).mean().shift(1).bfill().to_numpy()
+        return float(-(np.log(variance + 1e-12) + change**2 / (variance + 1e-12)).sum())
+
+
+backtest(Refit, bars)
+
+# %% another_series_of_the_day
+other = data.prices("MSFT", "2009-01-02", "2010-06-30")["close"].reindex(close.index).ffill()
+signal = other.pct_change(10).fillna(0)
+backtest(Follow, bars)
+
+# %% another_series_looked_up_by_date
+other = data.prices("MSFT", "2008-12-01", "2010-06-30")["close"]
+
+
+class Pair(Follow):
+    def value(self):
+        seen = other[: self.data.index[-1]]
+        return seen.iloc[-1] / seen.iloc[-10] - 1
+
+
+backtest(Pair, bars)
+
+# %% another_series_by_asof
+other = data.prices("MSFT", "2008-12-01", "2010-06-30")["close"]
+
+
+class Pair(Follow):
+    def value(self):
+        day = self.data.index[-1]
+        return other.asof(day) - other.asof(day - pd.Timedelta(days=14))
+
+
+backtest(Pair, bars)
+
+
+# %% read_again_up_to_today
+class Again(Follow):
+    def value(self):
+        seen = data.prices("IBM", "2008-12-01", self.data.index[-1])["close"]
+        return seen.iloc[-1] - seen.iloc[-5]
+
+
+backtest(Again, bars.iloc[:90])
+
+# %% cross_sectional_rank_by_day
+panel = data.panel(["AAPL", "BAC", "GE", "JPM", "XOM", "MSFT"], "2008-06-02", "2010-06-30").ffill()
+rank = panel.pct_change(60).rank(axis=1, pct=True)
+signal = (rank["MSFT"].reindex(close.index).fillna(0.5) - 0.5).to_numpy()
+backtest(Follow, bars)
+
+# %% best_of_the_past_year
+panel = data.panel(["AAPL", "BAC", "GE", "JPM", "XOM"], "2008-01-02", "2010-06-30").ffill()
+past = panel.pct_change(120)
+leader = past.dropna().idxmax(axis=1)
+momentum = pd.Series({day: past.at[day, name] for day, name in leader.items()}).reindex(close.index).fillna(0)
+signal = momentum.diff().fillna(0)
+backtest(Follow, bars)
+
+# %% published_figures_only
+gdp = data.series("us_quarterly")["realgdp"].pct_change()
+known = gdp.copy()
+known.index = known.index + pd.Timedelta(days=60)
+signal = known.reindex(close.index, method="ffill").fillna(0) + 0.005
+backtest(Follow, bars)
+
+# %% causal_filter
+from scipy.signal import lfilter
+
+smooth = lfilter([0.1], [1, -0.9], close.to_numpy())
+signal = np.append(0, np.diff(smooth))
+backtest(Follow, bars)
+
+# %% causal_convolution
+signal = close.to_numpy() - np.convolve(close.to_numpy(), np.ones(10) / 10)[: len(close)]
+signal[:10] = 0
+backtest(Follow, bars)
+
+# %% cumulative_maximum
+signal = 0.95 - close / close.cummax()
+backtest(Follow, bars)
+
+# %% rank_among_the_past
+signal = 0.5 - close.rolling(50).rank(pct=True).fillna(0.5)
+backtest(Follow, bars)
+
+# %% rolling_quantiles
+low, high = returns.rolling(60).quantile(0.2), returns.rolling(60).quantile(0.8)
+signal = np.where(returns < low, 1, np.where(returns > high, -1, 0))
+backtest(Follow, bars)
+
+
+# %% rolling_regression
+def slope(values):
+    return np.polyfit(np.arange(len(values)), values, 1)[0]
+
+
+signal = close.rolling(20).apply(slope, raw=True).fillna(0)
+backtest(Follow, bars)
+
+
+# %% yesterdays_range
+class Range(Follow):
+    def value(self):
+        return self.data.Close[-1] - (self.data.High[-2] + self.data.Low[-2]) / 2 if len(self.data) > 1 else 0
+
+
+backtest(Range, bars)
+
+
+# %% gap
+class Gap(Follow):
+    def value(self):
+        return self.data.Open[-1] / self.data.Close[-2] - 1.002 if len(self.data) > 2 else 0
+
+
+backtest(Gap, bars)
+
+
+# %% volume
+class Volume(Follow):
+    def init(self):
+        self.usual = self.I(mean, self.data.Volume, 20)
+
+    def value(self):
+        return self.data.Volume[-1] - self.usual[-1]
+
+
+backtest(Volume, bars)
+
+
+# %% the_frame_seen_so_far
+class Frame(Follow):
+    def value(self):
+        seen = self.data.df["Close"]
+        return seen.iloc[-1] - seen.tail(30).mean()
+
+
+backtest(Frame, bars)
+
+
+# %% series_seen_so_far
+class Series(Follow):
+    def value(self):
+        seen = self.data.Close.s
+        return -(seen.iloc[-1] - seen.mean()) / (seen.std() or 1) if len(seen) > 5 else 0
+
+
+backtest(Series, bars)
+
+
+# %% state_kept_in_the_strategy
+class State(Follow):
+    def init(self):
+        self.count, self.closes = 0, []
+
+    def value(self):
+        self.closes.append(self.data.Close[-1])
+        self.count = self.count + 1 if self.closes[-1] > np.mean(self.closes[-8:]) else 0
+        return 1 if self.count >= 3 else -1
+
+
+backtest(State, bars)
+
+
+# %% state_kept_in_the_class
+class State(Follow):
+    seen = []
+
+    def value(self):
+        self.seen.append(self.data.Close[-1])
+        return self.seen[-1] - np.mean(self.seen[-12:])
+
+
+backtest(State, bars)
+
+
+# %% parameters
+class Param(Follow):
+    days = 10
+
+    def init(self):
+        self.mean = self.I(mean, self.data.Close, self.days)
+
+    def value(self):
+        return self.data.Close[-1] - self.mean[-1]
+
+
+backtest(Param, bars, days=25)
+
+
+# %% fractions_of_the_account
+class Part(Strategy):
+    def init(self):
+        self.mean = self.I(mean, self.data.Close, 10)
+
+    def next(self):
+        if self.data.Close[-1] > self.mean[-1]:
+            self.buy(size=0.1)
+        elif self.position:
+            self.position.close(0.5)
+
+
+backtest(Part, bars)
+
+
+# %% units_by_equity
+class Units(Strategy):
+    def init(self):
+        self.mean = self.I(mean, self.data.Close, 10)
+
+    def next(self):
+        wanted = int(self.equity * 0.5 / self.data.Close[-1])
+        if self.data.Close[-1] > self.mean[-1] and not self.position and wanted:
+            self.buy(size=wanted)
+        elif self.data.Close[-1] < self.mean[-1]:
+            self.position.close()
+
+
+backtest(Units, bars)
+
+
+# %% hedging_with_leverage
+class Hedge(Strategy):
+    def init(self):
+        self.mean = self.I(mean, self.data.Close, 12)
+
+    def next(self):
+        if len(self.trades) < 4:
+            self.buy(size=5) if self.data.Close[-1] > self.mean[-1] else self.sell(size=5)
+        else:
+            self.trades[0].close()
+
+
+backtest(Hedge, bars, hedging=True, margin=0.2, commission=0.0)
+
+
+# %% exclusive_orders
+class Flip(Strategy):
+    def init(self):
+        self.mean = self.I(mean, self.data.Close, 12)
+
+    def next(self):
+        self.buy() if self.data.Close[-1] > self.mean[-1] else self.sell()
+
+
+backtest(Flip, bars, exclusive_orders=True, commission=0.0)
+
+# %% fills_at_the_close
+signal = close - close.rolling(15).mean().fillna(close)
+backtest(Follow, bars, trade_on_close=True)
+
+# %% rules_of_backtesting_py
+signal = close - close.rolling(15).mean().fillna(close)
+backtest(Follow, bars, rules="backtesting.py", spread=0.001)
+
+
+# %% ruin
+class Ruin(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if not self.position:
+            self.sell()
+
+
+backtest(Ruin, bars, margin=0.1)
+
+# %% hours
+hours = data.prices("EURUSD", "2019-01-02", "2019-02-15", interval="1h")
+
+
+class Hours(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        hour = self.data.index[-1].hour
+        if hour == 8 and not self.position:
+            self.buy(size=1000)
+        elif hour == 16:
+            self.position.close()
+
+
+backtest(Hours, hours, cash=10_000)
+
+# %% two_backtests
+signal = close - close.rolling(15).mean().fillna(close)
+backtest(Follow, bars)
+backtest(Follow, data.prices("IBM", "2009-01-02", "2010-03-31"))
+
+# %% file_written_and_read
+bars.to_csv("bars.csv")
+again = pd.read_csv("bars.csv", index_col="date", parse_dates=True)
+signal = again["close"].pct_change(20).fillna(0).to_numpy()
+backtest(Follow, again)
+
+
+# %% functions_and_main
+def prepare(frame):
+    return frame["close"].ewm(span=15).mean()
+
+
+def main():
+    global signal
+    frame = data.prices("IBM", "2009-01-02", "2010-06-30")
+    signal = frame["close"] - prepare(frame)
+    backtest(Follow, frame)
+
+
+if __name__ == "__main__":
+    main()
+
+# %% made_in_the_code
+random = np.random.default_rng(4)
+path = 50 * np.exp(np.cumsum(random.normal(0, 0.01, 300)))
+frame = pd.DataFrame(
+    {"open": path, "high": path * 1.01, "low": path * 0.99, "close": path},
+    index=pd.bdate_range("2015-01-01", periods=300),
+)
+signal = pd.Series(path).pct_change(7).fillna(0).to_numpy()
+backtest(Follow, frame)
+
+
+# %% missing_values_while_warming_up
+class Warm(Follow):
+    def init(self):
+        self.long = self.I(mean, self.data.Close, 200)
+
+    def value(self):
+        return self.data.Close[-1] - self.long[-1]
+
+
+backtest(Warm, bars)
+
+
+# %% needs_many_bars
+class Many(Follow):
+    def init(self):
+        closes = np.asarray(self.data.Close)
+        if len(closes) < 150:
+            raise ValueError("150 bars are needed")
+        self.mean = self.I(mean, self.data.Close, 30)
+
+    def value(self):
+        return self.data.Close[-1] - self.mean[-1]
+
+
+backtest(Many, bars)

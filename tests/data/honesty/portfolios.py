@@ -1,0 +1,82 @@
+# ruff: noqa
+import numpy as np
+import pandas as pd
+from qfp import data
+from qfp.portfolio import portfolio_backtest
+
+NAMES = ["AAPL", "IBM", "MSFT"]
+bars = {name: data.prices(name, "2008-10-01", "2010-03-31", adjust=None) for name in NAMES}
+closes = pd.DataFrame({name: frame["close"] for name, frame in bars.items()})
+
+
+# %% clean: momentum_by_weights
+def momentum(seen):
+    prices = seen.closes(40)
+    if len(prices) < 40:
+        return {}
+    return {(prices.iloc[-1] / prices.iloc[0]).idxmax(): 0.9}
+
+
+portfolio_backtest(bars, weights=momentum)
+
+
+# %% clean: rank_bar_by_bar
+def rank(ctx):
+    if len(ctx) % 15:
+        return
+    prices = ctx.closes(30)
+    order = (prices.iloc[-1] / prices.iloc[0]).sort_values()
+    ctx.target_weights({order.index[-1]: 0.5, order.index[-2]: 0.3, order.index[0]: 0.0})
+
+
+portfolio_backtest(bars, rank)
+
+# %% clean: weights_by_rolling_volatility
+weights = 1 / closes.pct_change().rolling(40).std()
+weights = weights.div(weights.sum(axis=1), axis=0).dropna().iloc[::20] * 0.9
+portfolio_backtest(bars, weights=weights)
+
+# %% leak: weights_by_volatility_of_everything
+weights = 1 / closes.pct_change().std() * closes.pct_change().rolling(20).std()
+weights = weights.div(weights.sum(axis=1), axis=0).dropna().iloc[::20] * 0.9
+portfolio_backtest(bars, weights=weights)
+
+# %% leak: next_weeks_winner
+ahead = closes.shift(-5) / closes
+weights = ahead.eq(ahead.max(axis=1), axis=0).astype(float).iloc[::5] * 0.9
+portfolio_backtest(bars, weights=weights)
+
+# %% leak: winner_of_the_whole_period
+best = (closes.iloc[-1] / closes.iloc[0]).idxmax()
+portfolio_backtest(bars, weights={best: 0.9})
+
+
+# %% leak: table_looked_up_in_the_function
+def tomorrow(ctx):
+    after = closes[closes.index > ctx.date]
+    if len(after) and len(ctx) % 5 == 0:
+        ctx.target_weights({name: 0.0 for name in NAMES} | {(after.iloc[0] / ctx.closes(1).iloc[-1]).idxmax(): 0.9})
+
+
+portfolio_backtest(bars, tomorrow)
+
+
+# %% names: knows_a_name
+def knows(ctx):
+    prices = ctx.closes(1)
+    if len(ctx) == 20:
+        for name in prices.columns:
+            if name == "AAPL":
+                ctx.target(name, 0.9)
+
+
+portfolio_backtest(bars, knows)
+
+
+# %% dates: knows_a_date
+def knows(ctx):
+    if str(ctx.date)[:10] == "2009-03-09":
+        ctx.target_weights({ctx.closes(1).columns[0]: 0.9})
+
+
+portfolio_backtest(bars, knows)

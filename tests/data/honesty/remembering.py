@@ -1,0 +1,71 @@
+# ruff: noqa
+import numpy as np
+import pandas as pd
+from qfp import backtest, data
+from qfp.backtesting import Strategy
+
+bars = data.prices("IBM", "2007-06-01", "2009-12-31")
+
+
+# %% dates: a_month
+class Memory(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        month = str(self.data.index[-1])[:7]
+        if month == "2008-03" and not self.position:
+            self.buy()
+        elif month == "2008-09":
+            self.position.close()
+
+
+backtest(Memory, bars)
+
+# %% dates: years_in_a_table
+SIDES = {2007: 1, 2008: -1, 2009: 1}
+
+
+class Memory(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        side = SIDES.get(self.data.index[-1].year, 0)
+        if side > 0 and not self.position:
+            self.buy()
+        elif side < 0:
+            self.position.close()
+
+
+backtest(Memory, bars)
+
+
+# %% dates: out_before_the_fall
+class Memory(Strategy):
+    def init(self):
+        self.mean = self.I(lambda values: pd.Series(values).rolling(20).mean(), self.data.Close)
+
+    def next(self):
+        if self.data.index[-1] > pd.Timestamp("2008-09-01") and self.data.index[-1] < pd.Timestamp("2009-03-15"):
+            self.position.close()
+        elif self.data.Close[-1] > self.mean[-1] and not self.position:
+            self.buy()
+
+
+backtest(Memory, bars)
+
+
+# %% prices: two_dollars_below
+class Fixed(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if not self.position and not self.orders:
+            self.buy(limit=self.data.Close[-1] - 2)
+        elif self.position:
+            self.position.close()
+
+
+backtest(Fixed, bars)

@@ -1,0 +1,85 @@
+"""Every backtest is tested without being asked, and its claims box says what was found."""
+
+from __future__ import annotations
+
+import pytest
+
+from marketdata.store import current_snapshot_id
+from runner import claims_box
+from runner.execution import execute_next
+from runner.models import Run
+from tests.factories import make_project, make_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LEAK = """
+from qfp import backtest, data
+from qfp.backtesting import Strategy
+
+bars = data.prices("IBM", "2009-01-02", "2010-06-30")
+rises = bars["close"].shift(-1) > bars["close"]
+
+class Knows(Strategy):
+    def init(self): pass
+    def next(self):
+        if rises.iloc[len(self.data) - 1]:
+            if not self.position: self.buy()
+        else:
+            self.position.close()
+
+backtest(Knows, bars)
+"""
+HONEST = """
+import pandas as pd
+from qfp import backtest, data
+from qfp.backtesting import Strategy
+
+class Trend(Strategy):
+    def init(self):
+        self.mean = self.I(lambda values: pd.Series(values).rolling(20).mean(), self.data.Close)
+    def next(self):
+        if self.data.Close[-1] > self.mean[-1]:
+            if not self.position: self.buy()
+        else:
+            self.position.close()
+
+backtest(Trend, data.prices("IBM", "2009-01-02", "2010-06-30"))
+with open("kept.txt", "a") as file:
+    file.write("once")
+print("end")
+"""
+
+
+@pytest.fixture
+def run_source(engine):
+    def run_it(source: str, project=None, params: dict | None = None) -> Run:
+        run = make_run(
+            project or make_project(source=source), params=params or {}, snapshot=current_snapshot_id() or ""
+        )
+        execute_next()
+        run.refresh_from_db()
+        return run
+
+    return run_it
+
+
+def test_a_signal_computed_over_everything_is_found_in_the_box(run_source):
+    run = run_source(LEAK)
+    assert run.status == Run.Status.SUCCEEDED, run.message
+    (backtest,) = run.backtests.all()
+    found = backtest.checks["lookahead"]
+    assert found["state"] == "red" and found["found"]["bar"] == 1
+    assert "shift(-1)" in found["sentence"] and "2009-01-05" in found["sentence"]
+    lines = claims_box.lines(backtest)
+    assert len(lines) == 9 and claims_box.summary(lines)["state"] == "red"
+
+
+def test_an_honest_run_is_clean_and_leaves_what_it_would_have_left(run_source):
+    run = run_source(HONEST)
+    (backtest,) = run.backtests.all()
+    states = {line["key"]: line["state"] for line in claims_box.lines(backtest)}
+    print(backtest.checks)
+    assert states["lookahead"] == states["amnesia"] == states["verified"] == "green"
+    assert backtest.checks["lookahead"]["found"]["programs"] >= 1
+    (kept,) = run.artefacts.all()
+    assert kept.size == len("once")
