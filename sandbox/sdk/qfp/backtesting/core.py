@@ -17,11 +17,14 @@ import numpy as np
 
 from qfp.backtesting.rules import FillRules
 
-__all__ = ["Account", "Order", "Ruined", "Trade"]
+__all__ = ["Account", "Decisions", "Order", "Ruined", "Trade"]
 
-FILLED = "filled"
 NO_MARGIN = "insufficient margin"
 NO_UNIT = "insufficient margin for a single unit"
+NAN = math.nan
+# What became of an order, and why.
+WAITING, FILLED, CANCELLED, UNPAID, UNPAID_UNIT = range(5)
+OUTCOMES = (("waiting", None), ("filled", None), ("cancelled", None), ("refused", NO_MARGIN), ("refused", NO_UNIT))
 
 
 class Ruined(Exception):
@@ -31,7 +34,7 @@ class Ruined(Exception):
 class Order:
     """An order that waits. size: units, or a fraction of what can be bought; negative to sell."""
 
-    __slots__ = ("_account", "_limit", "_outcome", "_size", "_sl", "_stop", "_tag", "_tp", "_trade", "_waits")
+    __slots__ = ("_account", "_limit", "_number", "_size", "_sl", "_stop", "_tag", "_tp", "_trade", "_waits")
 
     def __init__(
         self,
@@ -47,7 +50,7 @@ class Order:
         self._account, self._size, self._tag, self._trade = account, size, tag, trade
         self._limit, self._stop, self._sl, self._tp = limit, stop, sl, tp
         self._waits = True
-        self._outcome = ""  # "filled", or why it was refused; empty for one that waits or was withdrawn
+        self._number: int | None = None  # among the decisions; none where a trade brought it along
 
     @property
     def size(self) -> float:
@@ -98,6 +101,7 @@ class Order:
     def cancel(self) -> None:
         """Withdraw it."""
         self._account.withdraw(self)
+        self._account.decisions.came_to(self, CANCELLED)
         trade = self._trade
         if trade is not None:
             if self is trade._sl_order:
@@ -222,7 +226,7 @@ class Trade:
     def sl(self, price: float | None) -> None:
         self._account.set_stop_loss(self, price)
         if self._sl_order is not None:
-            self._account.decided(self._sl_order)
+            self._account.decisions.add(self._account.bar, self._sl_order)
 
     @property
     def tp(self) -> float | None:
@@ -233,7 +237,7 @@ class Trade:
     def tp(self, price: float | None) -> None:
         self._account.set_take_profit(self, price)
         if self._tp_order is not None:
-            self._account.decided(self._tp_order)
+            self._account.decisions.add(self._account.bar, self._tp_order)
 
     def close(self, portion: float = 1.0) -> None:
         """Place a market order that closes this share of it, at least one unit."""
@@ -242,8 +246,8 @@ class Trade:
         units = max(1, round(abs(self._size) * portion))
         account = self._account
         order = Order(account, copysign(units, -self._size), tag=self._tag, trade=self)
+        account.decisions.add(account.bar, order)
         account.orders.insert(0, order)
-        account.decided(order)
 
     def __repr__(self) -> str:
         until = "" if self._exit_bar is None else self._exit_bar
@@ -269,6 +273,51 @@ class Fills:
         self.sizes.append(size)
         self.prices.append(price)
         self.commissions.append(commission)
+
+
+class Decisions:
+    """Every order the strategy placed, as it was placed, oldest first, in columns; and what became of it.
+
+    A close of a trade counts, and so does a stop-loss or target that is moved; those that a trade brings along from its
+    order do not: they are in the order's sl and tp. Missing prices are NaN.
+    """
+
+    def __init__(self) -> None:
+        self.bars, self.outcomes = array("q"), array("b")
+        self.sizes, self.limits, self.stops = array("d"), array("d"), array("d")
+        self.sls, self.tps = array("d"), array("d")
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    def add(self, bar: int, order: Order) -> None:
+        """This order was decided on this bar."""
+        order._number = len(self.bars)
+        self.bars.append(bar)
+        self.outcomes.append(WAITING)
+        self.sizes.append(order._size)
+        self.limits.append(order._limit or NAN)
+        self.stops.append(order._stop or NAN)
+        self.sls.append(order._sl or NAN)
+        self.tps.append(order._tp or NAN)
+
+    def came_to(self, order: Order, outcome: int) -> None:
+        """What became of an order; those that a trade brought along are not among the decisions."""
+        if order._number is not None:
+            self.outcomes[order._number] = outcome
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict per decision: bar, size, kind (market, limit, stop or stop-limit), limit, stop, sl, tp, outcome
+        (filled, cancelled, refused or waiting) and reason, None where there is none.
+        """
+        columns = zip(self.bars, self.sizes, self.limits, self.stops, self.sls, self.tps, self.outcomes, strict=True)
+        found = []
+        for bar, size, *prices, outcome in columns:
+            limit, stop, sl, tp = (None if price != price else price for price in prices)
+            kind = ("stop-limit" if stop else "limit") if limit else ("stop" if stop else "market")
+            row: dict[str, Any] = {"bar": bar, "size": size, "kind": kind, "limit": limit, "stop": stop}
+            found.append(row | {"sl": sl, "tp": tp, "outcome": OUTCOMES[outcome][0], "reason": OUTCOMES[outcome][1]})
+        return found
 
 
 class Stretches:
@@ -331,11 +380,9 @@ class Account:
         self.trades: list[Trade] = []
         self.closed_trades: list[Trade] = []
         self.units = self.cost = 0.0  # of all open trades; cost: units times entry price
-        self.fills = Fills()
+        self.fills, self.decisions = Fills(), Decisions()
         self.stretches = Stretches(cash)
         self.refused: list[tuple[int, float, str]] = []  # bar, size, reason
-        # Every order the program gave: bar, order, and its size and stop then, which change as it fills.
-        self.decisions: list[tuple[int, Order, float, float | None]] = []
         self.placed = 0
         self.deferred = 0  # trades whose stop or target lay within their entry bar and was left for a later one
         self.ruined_at: int | None = None
@@ -400,14 +447,10 @@ class Account:
                     other.cancel()
             for trade in self.trades:
                 trade.close()
+        self.decisions.add(self.bar, order)
         self.orders.append(order)
         self.placed += 1
-        self.decided(order)
         return order
-
-    def decided(self, order: Order) -> None:
-        """Note an order that the program gave on the current bar."""
-        self.decisions.append((self.bar, order, order._size, order._stop))
 
     def withdraw(self, order: Order) -> None:
         """Take an order out of those that wait."""
@@ -536,7 +579,7 @@ class Account:
             if -1 < size < 1:
                 units = int((self.margin_available(mark) * self.leverage * abs(size)) // paid_with_fee)
                 if not units:
-                    self._refuse(order, NO_UNIT)
+                    self._refuse(order, UNPAID_UNIT)
                     continue
                 need = units if long else -units
             else:
@@ -556,10 +599,10 @@ class Account:
                         break
 
             if need and abs(need) * paid_with_fee > self.margin_available(mark) * self.leverage:
-                self._refuse(order, NO_MARGIN)
+                self._refuse(order, UNPAID)
                 continue
             self.withdraw(order)
-            order._outcome = FILLED
+            self.decisions.came_to(order, FILLED)
             if need:
                 sl, tp = order._sl, order._tp
                 opened = self._open(need, paid, booked, sl, tp, order._tag)
@@ -602,18 +645,20 @@ class Account:
         """Close the trade this order belongs to, or as much of it as is left and asked for."""
         before = trade._size
         size = copysign(min(abs(before), abs(order._size)), order._size)
+        outcome = CANCELLED  # where the trade is gone already
         if trade._exit_bar is None:
             sl_order = trade._sl_order
+            outcome = FILLED
             self._reduce(trade, price, int(size), bar)
-            order._outcome = FILLED
             if order is sl_order:
                 sl_order._stop = stop  # the table of trades shows it
+        self.decisions.came_to(order, outcome)
         if order._waits:
             self.withdraw(order)
 
-    def _refuse(self, order: Order, reason: str) -> None:
-        self.refused.append((self.bar, order._size, reason))
-        order._outcome = reason
+    def _refuse(self, order: Order, outcome: int) -> None:
+        self.refused.append((self.bar, order._size, str(OUTCOMES[outcome][1])))
+        self.decisions.came_to(order, outcome)
         self.withdraw(order)
 
     def _open(self, size: int, price: float, bar: int, sl: float | None, tp: float | None, tag: object) -> Trade:
@@ -651,6 +696,7 @@ class Account:
         for order in (trade._sl_order, trade._tp_order):
             if order is not None and order._waits:
                 self.withdraw(order)
+                self.decisions.came_to(order, CANCELLED)
         size = trade._size
         fee = self.commission(-size if self.rules.order_sign else size, price)
         trade._exit_price, trade._exit_bar = price, bar
