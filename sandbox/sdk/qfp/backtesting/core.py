@@ -22,6 +22,7 @@ __all__ = ["Account", "Decisions", "Order", "Ruined", "Trade"]
 NO_MARGIN = "insufficient margin"
 NO_UNIT = "insufficient margin for a single unit"
 NAN = math.nan
+CLOSED = ("size", "entry_price", "exit_price", "commission")
 # What became of an order, and why.
 WAITING, FILLED, CANCELLED, UNPAID, UNPAID_UNIT = range(5)
 OUTCOMES = (("waiting", None), ("filled", None), ("cancelled", None), ("refused", NO_MARGIN), ("refused", NO_UNIT))
@@ -416,6 +417,21 @@ class Account:
         leverage = self.leverage
         used = sum([abs(trade._size) * price / leverage for trade in self.trades])
         return max(0, self.equity(price) - used)
+
+    def closed_columns(self) -> dict[str, Any]:
+        """Closed trades in columns: entry_bar, exit_bar, size, entry_price, exit_price, commission, sl, tp (NaN for
+        none) and tags (None where no order was given one).
+        """
+        trades = self.closed_trades
+        found: dict[str, Any] = {
+            name: np.array([getattr(trade, f"_{name}") for trade in trades], dtype=kind)
+            for name, kind in (("entry_bar", int), ("exit_bar", int), *((name, float) for name in CLOSED))
+        }
+        found["sl"] = np.array([NAN if (price := trade.sl) is None else price for trade in trades], dtype=float)
+        found["tp"] = np.array([NAN if (price := trade.tp) is None else price for trade in trades], dtype=float)
+        tags = [trade._tag for trade in trades]
+        found["tags"] = tags if any(tag is not None for tag in tags) else None
+        return found
 
     # Placing orders --------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from numbers import Number
 from typing import Any, ClassVar
@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from qfp.backtesting.core import FILLED, Account, Ruined
+from qfp.backtesting.core import Account
 from qfp.backtesting.lines import PRICES, Bars, Clock, Line
 from qfp.backtesting.rules import USUAL, FillRules
 from qfp.backtesting.statistics import Figures, TradeColumns, equity_table, trades_table
 from qfp.backtesting.strategy import Strategy, preparing
+from qfp.backtesting.tiers import PAYS_FROM, Compiled, Prepared, run_compiled, run_over
 
 __all__ = ["Backtest", "Run", "Stats"]
 
@@ -32,7 +33,13 @@ _KINDS = {
 
 
 class Run:
-    """One run from the first bar to the last: strategy, account, equity by bar, and why nothing was traded."""
+    """One run from the first bar to the last: strategy, account, equity by bar, and why nothing was traded.
+
+    tier: "interpreted" or "compiled". tier_reason: why it was not compiled although that would have paid.
+    """
+
+    tier = "interpreted"
+    tier_reason: str | None = None
 
     def __init__(self, strategy: Strategy, account: Account, frame: pd.DataFrame, warm_up: int, missing: bool) -> None:
         self.strategy, self.account, self.frame = strategy, account, frame
@@ -44,7 +51,8 @@ class Run:
         if account.ruined_at is not None:
             equity[account.ruined_at :] = 0.0
         self.equity = equity
-        self.figures = Figures(frame.index, self._closes, equity, TradeColumns.of(account.closed_trades), warm_up)
+        self.trades = TradeColumns.of(account)
+        self.figures = Figures(frame.index, self._closes, equity, self.trades, warm_up)
 
     def notes(self) -> list[str]:
         """What should not be overlooked, a sentence each: refused orders, ruin, and why there were no trades."""
@@ -71,6 +79,8 @@ class Run:
         waiting = [order for order in account.orders if order._trade is None]
         if waiting:
             lines.append(f"{len(waiting)} {'order' if len(waiting) == 1 else 'orders'} never filled.")
+        if self.tier_reason:
+            lines.append(self.tier_reason)
         if not len(account.fills):
             lines.append(f"There were no trades: {self._why_no_trades()}")
         return lines
@@ -246,16 +256,21 @@ class Backtest:
         self._results = self.report(run)
         return self._results
 
-    def run_once(self, params: dict[str, Any], memo: dict[Any, Any] | None = None) -> Run:
+    def run_once(self, params: dict[str, Any], memo: dict[Any, Any] | None = None, tier: str | None = None) -> Run:
         """The run itself, without figures; report() makes them.
 
-        memo: indicators of other runs over the same bars, by function and arguments.
+        memo: indicators of other runs over the same bars, by function and arguments. tier: "interpreted",
+        "compiled" where that can be, or "both" and compared to the end; None leaves it to the number of bars.
         """
-        frame = self._data.copy(deep=False)
-        clock = Clock(frame.index)
-        account = Account(
+        if tier not in (None, "interpreted", "compiled", "both"):
+            raise ValueError(f'tier is "interpreted", "compiled" or "both", not {tier!r}')
+        return self.carry_out(self.prepare(params, memo), tier)
+
+    def account(self) -> Account:
+        """An account at its beginning."""
+        return Account(
             self._prices,
-            frame.index,
+            self._data.index,
             self._cash,
             self._spread,
             self._commission,
@@ -264,6 +279,12 @@ class Backtest:
             self.rules,
             self._fixed_fee,
         )
+
+    def prepare(self, params: Mapping[str, Any], memo: dict[Any, Any] | None = None) -> Prepared:
+        """A strategy whose init() has run, before its first bar."""
+        frame = self._data.copy(deep=False)
+        clock = Clock(frame.index)
+        account = self.account()
         strategy = self._strategy(account, Bars(frame, clock), clock, dict(params))
         strategy._memo = memo
         with preparing(strategy):
@@ -271,9 +292,25 @@ class Backtest:
         _follow_attributes(strategy, clock)
         warm_ups = [_missing_before(line) for line in strategy._indicators if not line.options.get("scatter")]
         warm_up = max((bars for bars, _ in warm_ups), default=0)
-        run_over(strategy, account, clock, 1 + warm_up, self._finalize)
-        clock.set(len(frame))
-        return Run(strategy, account, frame, warm_up, any(missing for _, missing in warm_ups))
+        return Prepared(strategy, account, clock, frame, warm_up, any(missing for _, missing in warm_ups))
+
+    def carry_out(self, prepared: Prepared, tier: str | None) -> Run:
+        """Run a prepared strategy over its bars."""
+        strategy, account, clock = prepared.strategy, prepared.account, prepared.clock
+        start, reason = 1 + prepared.warm_up, None
+        if tier in ("compiled", "both") or (tier is None and len(clock.index) >= PAYS_FROM):
+            compiled = self.compiled(prepared, whole=tier == "both")
+            account, reason = compiled.account or account, compiled.reason
+        if account is prepared.account:
+            run_over(strategy, account, clock, start, self._finalize)
+        clock.set(len(prepared.frame))
+        run = Run(strategy, account, prepared.frame, prepared.warm_up, prepared.missing)
+        run.tier, run.tier_reason = ("interpreted" if account is prepared.account else "compiled"), reason
+        return run
+
+    def compiled(self, prepared: Prepared, whole: bool = False) -> Compiled:
+        """What the compiled tier makes of a prepared strategy, compared over all bars or over the first ones."""
+        return run_compiled(prepared, self.account, 1 + prepared.warm_up, self._finalize, whole)
 
     def report(self, run: Run) -> Stats:
         """The figures and tables of a run."""
@@ -281,7 +318,7 @@ class Backtest:
         found = run.figures.all()
         found["_strategy"] = run.strategy
         found["_equity_curve"] = equity_table(index, run.equity)
-        found["_trades"] = trades_table(index, run.account.closed_trades, run.strategy._indicators)
+        found["_trades"] = trades_table(index, run.trades, run.strategy._indicators)
         values = np.empty(len(found), dtype=object)
         for at, value in enumerate(found.values()):
             values[at] = value
@@ -345,38 +382,6 @@ class Backtest:
         )
         chart.show()
         return chart
-
-
-def run_over(strategy: Strategy, account: Account, clock: Clock, start: int, finalize: bool) -> None:
-    """Every bar from `start` on: the clock, the account, the strategy's next(); then the end of the run."""
-    count = len(account.closes)
-    orders, closes, lengths = account.orders, account.closes, clock.lengths
-    try:
-        for bar in range(start, count):
-            clock.length = seen = bar + 1
-            for length in lengths:  # clock.set(), without a call per bar
-                length.value = seen
-            account.bar = bar
-            if orders:
-                account.process()
-            else:
-                close = closes[bar]
-                if close <= account.danger_below or close >= account.danger_above:
-                    account.check_ruin()
-            strategy.next()
-        if finalize and start < count and account.trades:
-            if account.rules.last_orders_fill:
-                decided = len(account.decisions)
-                for trade in reversed(account.trades):
-                    trade.close()
-                del account.decisions[decided:]  # the end of the run decided them
-                account.process()
-            else:
-                account.close_all()
-        elif finalize and start < count and account.rules.last_orders_fill:
-            account.process()
-    except Ruined:
-        pass
 
 
 def _follow_attributes(strategy: Strategy, clock: Clock) -> None:

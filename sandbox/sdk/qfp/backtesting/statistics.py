@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp.backtesting.core import Trade
+from qfp.backtesting.core import Account
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,20 +32,23 @@ class TradeColumns:
         self.entry_bars, self.exit_bars = np.asarray(entry_bars, dtype=int), np.asarray(exit_bars, dtype=int)
         self.commissions, self.profits = np.asarray(commissions, dtype=float), np.asarray(profits, dtype=float)
         self.returns = np.asarray(returns, dtype=float)
+        self.columns: dict[str, Any] = {}  # all that an account knows of them
 
     def __len__(self) -> int:
         return len(self.entry_bars)
 
     @classmethod
-    def of(cls, trades: Sequence[Trade]) -> TradeColumns:
-        """The columns of these trades."""
-        return cls(
-            [trade._entry_bar for trade in trades],
-            [trade._exit_bar for trade in trades],
-            [trade._commission for trade in trades],
-            [trade.pl for trade in trades],
-            [trade.pl_pct for trade in trades],
-        )
+    def of(cls, account: Account) -> TradeColumns:
+        """The columns of an account's closed trades, with the operations of Trade.pl and Trade.pl_pct."""
+        columns = account.closed_columns()
+        size, entry, last = columns["size"], columns["entry_price"], columns["exit_price"]
+        commissions = columns["commission"]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            profits = size * (last - entry) - commissions
+            returns = np.copysign(1, size) * (last / entry - 1) - commissions / (np.abs(size) * entry)
+        found = cls(columns["entry_bar"], columns["exit_bar"], commissions, profits, returns)
+        found.columns = columns
+        return found
 
 
 def drawdown_spans(drawdown: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -333,20 +336,20 @@ def equity_table(index: pd.Index, equity: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
-def trades_table(index: pd.Index, trades: Sequence[Trade], indicators: Sequence[Line]) -> pd.DataFrame:
-    """One row per closed trade, with every indicator's value at entry and exit."""
+def trades_table(index: pd.Index, known: TradeColumns, indicators: Sequence[Line]) -> pd.DataFrame:
+    """One row per closed trade of an account, with every indicator's value at entry and exit."""
     import pandas as pd
 
-    known = TradeColumns.of(trades)
-    entries, exits = known.entry_bars, known.exit_bars
+    entries, exits, of_account = known.entry_bars, known.exit_bars, known.columns
+    sizes, tags = of_account["size"], of_account["tags"]
     columns: dict[str, Any] = {
-        "Size": [trade._size for trade in trades],
+        "Size": sizes.astype(int),
         "EntryBar": entries,
         "ExitBar": exits,
-        "EntryPrice": [trade._entry_price for trade in trades],
-        "ExitPrice": [trade._exit_price for trade in trades],
-        "SL": _prices([trade.sl for trade in trades]),
-        "TP": _prices([trade.tp for trade in trades]),
+        "EntryPrice": of_account["entry_price"],
+        "ExitPrice": of_account["exit_price"],
+        "SL": _prices(of_account["sl"]),
+        "TP": _prices(of_account["tp"]),
         "PnL": known.profits,
         "Commission": known.commissions,
         "ReturnPct": known.returns,
@@ -354,8 +357,7 @@ def trades_table(index: pd.Index, trades: Sequence[Trade], indicators: Sequence[
         "ExitTime": index[exits],
     }
     columns["Duration"] = columns["ExitTime"] - columns["EntryTime"]
-    tags = [trade._tag for trade in trades]
-    columns["Tag"] = tags if any(tag is not None for tag in tags) else np.full(len(tags), None)
+    columns["Tag"] = np.full(len(known), None) if tags is None else tags
     for indicator in indicators if len(known) else ():
         rows = np.atleast_2d(np.asarray(indicator))
         names = indicator.name if isinstance(indicator.name, list) else [indicator.name] * len(rows)
@@ -366,6 +368,6 @@ def trades_table(index: pd.Index, trades: Sequence[Trade], indicators: Sequence[
     return pd.DataFrame(columns)
 
 
-def _prices(values: list[float | None]) -> np.ndarray:
+def _prices(values: np.ndarray) -> np.ndarray:
     """Prices of which some are missing; no numbers at all where all are."""
-    return np.array(values, dtype=float if any(value is not None for value in values) else object)
+    return np.full(len(values), None) if np.isnan(values).all() else values

@@ -1,0 +1,293 @@
+"""How does a compiled run go? Binds a strategy to its machine code, runs it, and makes an account of what came out."""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from qfp.backtesting.compiled import machine
+from qfp.backtesting.compiled.translation import Bound, Refused, Translation, translate
+from qfp.backtesting.core import OUTCOMES, Account, Decisions, Fills, Order, Stretches, Trade
+from qfp.backtesting.strategy import Strategy
+
+__all__ = ["CompiledAccount", "Program", "program_of"]
+
+COLUMNS: dict[str, Any] = {"float": np.float64, "int": np.int64}
+
+
+class Program:
+    """A strategy's next() as machine code. Serves every strategy of the class whose things are of the same kinds."""
+
+    def __init__(self, translation: Translation) -> None:
+        self.translation = translation
+        self._engine, addresses = machine.load(translation.functions)
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(addresses["run"])
+        kinds = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+        self._many = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds, *[ctypes.c_void_p] * 3)(addresses["many"])
+
+    def run(self, account: Account, strategy: Strategy, bound: Bound, start: int, finalize: bool) -> Account | None:
+        """The account after the run; None where the interpreted tier has to repeat it."""
+        record = Record(account, bound, start, finalize)
+        try:
+            if self._run(record.address) != 0:
+                return None
+            found = CompiledAccount(account, record, self.translation.tags)
+            for number, name, kind in self.translation.state:
+                value = record.numbers[number]
+                plain = float(value)
+                setattr(
+                    strategy, name, None if plain != plain and kind in ("optional", "none") else _plain(plain, kind)
+                )
+            return found
+        finally:
+            record.release()
+
+    def many(self, account: Account, bounds: Sequence[Bound], starts: Sequence[int], finalize: bool) -> tuple[Any, Any]:
+        """(equity at the end, number of trades) for each; -1 trades where the interpreted tier has to repeat it."""
+        count = len(bounds)
+        record = Record(account, bounds[0], 1, finalize)
+        width, numbers = len(bounds[0].columns), len(bounds[0].numbers)
+        lines = np.array([[column.ctypes.data for column in one.columns] for one in bounds], dtype=np.int64)
+        params = np.array([one.numbers for one in bounds], dtype=np.float64)
+        begin = np.array(starts, dtype=np.int64)
+        equity, trades = np.zeros(count), np.zeros(count, dtype=np.int64)
+        try:
+            self._many(
+                record.address,
+                count,
+                lines.ctypes.data,
+                width,
+                params.ctypes.data,
+                numbers,
+                begin.ctypes.data,
+                equity.ctypes.data,
+                trades.ctypes.data,
+            )
+        finally:
+            record.release()
+        return equity, trades
+
+
+def _plain(value: float, kind: str) -> Any:
+    return {"int": int, "bool": bool}.get(kind, float)(value)
+
+
+_programs: dict[Any, list[Program] | Refused | machine.Unavailable] = {}
+
+
+def program_of(strategy: Strategy) -> tuple[Program, Bound]:
+    """The machine code for a strategy whose init() has run. Raises Refused or Unavailable, with the reason."""
+    key = type(strategy)
+    known = _programs.get(key)
+    if isinstance(known, Exception):
+        raise known
+    for one in known or ():
+        bound = one.translation.bind(strategy)
+        if bound is not None:
+            return one, bound
+    try:
+        program = Program(translate(strategy))
+    except (Refused, machine.Unavailable) as error:
+        if known is None:
+            _programs[key] = error
+        raise
+    bound = program.translation.bind(strategy)
+    if bound is None:
+        raise Refused("sets what it also reads as something else")
+    _programs[key] = [*(known or ()), program]
+    return program, bound
+
+
+class Record:
+    """The record of an account in memory, filled in from an Account that has not begun."""
+
+    def __init__(self, account: Account, bound: Bound, start: int, finalize: bool) -> None:
+        kernel = machine.kernel()
+        self.kernel = kernel
+        self.whole = np.zeros(len(kernel.fields), dtype=np.int64)
+        self.real = self.whole.view(np.float64)
+        self.address = self.whole.ctypes.data
+        rules = account.rules
+        self.numbers = np.array([*bound.numbers, 0.0])
+        self.lines = np.array([*(column.ctypes.data for column in bound.columns), 0], dtype=np.int64)
+        self._kept = (bound, [np.asarray(getattr(account, name)) for name in PRICES])
+        for name, column in zip(PRICES, self._kept[1], strict=True):
+            self[name] = column.ctypes.data
+        self["count"], self["start"] = len(account.closes), start
+        self["first_cash"], self["spread"], self["leverage"] = account.cash, account.spread, account.leverage
+        fixed, share = account.commission.fixed, account.commission.share  # type: ignore[attr-defined]
+        self["fee_fixed"], self["fee_share"] = fixed, share
+        self["trade_on_close"], self["hedging"] = account.trade_on_close, account.hedging
+        self["exclusive_orders"], self["finalize"] = account.exclusive_orders, finalize
+        for name in RULES:
+            self[name] = getattr(rules, name)
+        self["lines"], self["params"] = self.lines.ctypes.data, self.numbers.ctypes.data
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        column = self.real if self.kernel.fields[name] == "float" else self.whole
+        column[self.kernel.places[name]] = value
+
+    def __getitem__(self, name: str) -> Any:
+        column = self.real if self.kernel.fields[name] == "float" else self.whole
+        return column[self.kernel.places[name]].item()
+
+    def column(self, name: str, count: int) -> np.ndarray:
+        """A copy of the first values of a column."""
+        kind = COLUMNS[self.kernel.fields[name][5:-1]]  # list[...]
+        if not count:
+            return np.empty(0, dtype=kind)
+        place = int(self.whole[self.kernel.places[name]])
+        return np.frombuffer(ctypes.string_at(place, 8 * count), dtype=kind)
+
+    def release(self) -> None:
+        """Give back what the run has taken."""
+        for name, kind in self.kernel.fields.items():
+            if kind.startswith("list") and name not in (*PRICES, "lines", "params"):
+                place = int(self.whole[self.kernel.places[name]])
+                if place:
+                    machine.release(place)
+                    self[name] = 0
+
+
+PRICES = ("opens", "highs", "lows", "closes")
+RULES = (
+    "size_at_close",
+    "entry_bar_stops",
+    "last_orders_fill",
+    "stops_at_open",
+    "all_trades_at_ruin",
+    "shared_entry_fee",
+    "all_cancelled",
+)
+
+
+class CompiledAccount(Account):
+    """An account as a compiled run left it. Its trades and orders become objects when somebody asks for them."""
+
+    def __init__(self, begun: Account, record: Record, tags: list[Any]) -> None:
+        vars(self).update(vars(begun))
+        for name in ("orders", "trades", "closed_trades"):
+            del vars(self)[name]
+        for name in ("cash", "units", "cost", "bar", "danger_below", "danger_above", "placed", "deferred"):
+            setattr(self, name, record[name])
+        self.ruined_at = None if record["ruined_at"] < 0 else record["ruined_at"]
+        self.fills, self.stretches, self.decisions = Fills(), Stretches(0.0), Decisions()
+        self._fill(
+            self.fills,
+            record,
+            record["fills"],
+            bars="f_bar",
+            sizes="f_size",
+            prices="f_price",
+            commissions="f_commission",
+        )
+        self._fill(
+            self.stretches, record, record["stretches"], bars="s_bar", cash="s_cash", units="s_units", cost="s_cost"
+        )
+        self.refused = [
+            (bar, size, str(OUTCOMES[reason][1]))
+            for bar, size, reason in zip(
+                *(record.column(name, record["refused"]).tolist() for name in ("r_bar", "r_size", "r_reason")),
+                strict=True,
+            )
+        ]
+        orders = {name[2:]: record.column(name, record["orders"]) for name in record.kernel.fields if name[:2] == "o_"}
+        decided = np.flatnonzero(orders["decided"])
+        for name, column in DECISIONS.items():
+            values = orders[column][decided]
+            if name not in ("bars", "outcomes"):
+                values = np.where(values == 0, np.nan, values) if name != "sizes" else values
+            kind = getattr(self.decisions, name).typecode
+            setattr(
+                self.decisions, name, array(kind, values.astype(np.int8 if kind == "b" else values.dtype).tobytes())
+            )
+        self._orders = orders
+        self._trades = {
+            name[2:]: record.column(name, record["trades"]) for name in record.kernel.fields if name[:2] == "t_"
+        }
+        self._ids = {
+            name: record.column(column, record[count])
+            for name, column, count in (
+                ("orders", "waits", "waiting"),
+                ("trades", "opened", "open"),
+                ("closed_trades", "closed_ids", "closed"),
+            )
+        }
+        self._tags = tags
+        self._objects: dict[Any, Any] = {}
+
+    @staticmethod
+    def _fill(table: Any, record: Record, count: int, **columns: str) -> None:
+        for name, column in columns.items():
+            setattr(table, name, array(getattr(table, name).typecode, record.column(column, count).tobytes()))
+
+    def closed_columns(self) -> dict[str, Any]:
+        ids = self._ids["closed_trades"]
+        found: dict[str, Any] = {name: self._trades[column][ids] for name, column in CLOSED.items()}
+        for name, price in (("sl", "stop"), ("tp", "limit")):
+            orders = self._trades[name][ids]
+            found[name] = np.full(len(ids), np.nan)
+            if len(self._orders[price]):
+                known = np.where(orders >= 0, self._orders[price][orders], 0.0)
+                found[name][known != 0] = known[known != 0]
+        found["tags"] = [self._tags[tag] for tag in self._trades["tag"][ids]] if len(self._tags) > 1 else None
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("orders", "trades", "closed_trades") or "_ids" not in vars(self):
+            raise AttributeError(name)
+        one = self._order if name == "orders" else self._trade
+        vars(self)[name] = [one(at) for at in self._ids[name].tolist()]
+        return vars(self)[name]
+
+    def _trade(self, at: int) -> Trade:
+        found = self._objects.get((Trade, at))
+        if found is None:
+            one = {name: column[at].item() for name, column in self._trades.items()}
+            tag = self._tags[one["tag"]]
+            found = Trade(self, int(one["size"]), one["price"], one["bar"], tag, one["fee"])
+            self._objects[Trade, at] = found
+            found._opened, found._commission = int(one["opened"]), one["commission"]
+            if one["exit_bar"] >= 0:
+                found._exit_bar, found._exit_price = one["exit_bar"], one["exit_price"]
+            found._sl_order = None if one["sl"] < 0 else self._order(one["sl"])
+            found._tp_order = None if one["tp"] < 0 else self._order(one["tp"])
+        return found
+
+    def _order(self, at: int) -> Order:
+        found = self._objects.get((Order, at))
+        if found is None:
+            one = {name: column[at].item() for name, column in self._orders.items()}
+            limit, stop, sl, tp = (one[name] or None for name in ("limit", "stop", "sl", "tp"))
+            found = Order(self, one["size"], limit, stop, sl, tp, self._tags[one["tag"]])
+            self._objects[Order, at] = found
+            if one["trade"] >= 0:
+                found._trade = self._trade(one["trade"])
+                if at in (self._trades["sl"][one["trade"]], self._trades["tp"][one["trade"]]):
+                    found._size = int(found._size)  # as the trade's own
+            found._waits = bool(one["waits"])
+            found._number = int(self._orders["decided"][:at].sum()) if one["decided"] else None
+        return found
+
+
+CLOSED = {
+    "entry_bar": "bar",
+    "exit_bar": "exit_bar",
+    "size": "size",
+    "entry_price": "price",
+    "exit_price": "exit_price",
+    "commission": "commission",
+}
+DECISIONS = {
+    "bars": "bar",
+    "outcomes": "outcome",
+    "sizes": "first_size",
+    "limits": "first_limit",
+    "stops": "first_stop",
+    "sls": "sl",
+    "tps": "tp",
+}
