@@ -51,9 +51,7 @@ def judge(source: str) -> list[dict[str, Any]]:
     finally:
         sys.stdout = shown
     seconds = time.monotonic() - began - checking.seconds
-    program = programs.Program(
-        lambda: programs.run_source(source, path), namespace, source, claims, seconds, folder
-    )
+    program = programs.Program(lambda: programs.run_source(source, path), namespace, source, claims, seconds, folder)
     found = programs.examine(program)
     programs.clean_up(folder)
     return [

@@ -266,7 +266,7 @@ def test_every_decision_is_listed_with_what_became_of_it():
                 self.orders[-1].cancel()
                 self.position.close()
 
-    rows = Backtest(bars_of(*[QUIET] * 6), Decides).run_once({}).account.decisions.rows()
+    rows = Backtest(bars_of(*[QUIET] * 6), Decides).run_once({}).orders()
     assert [(row["bar"], row["size"], row["kind"], row["outcome"]) for row in rows] == [
         (1, 10, "market", "filled"),
         (1, 1, "stop-limit", "waiting"),
@@ -275,7 +275,8 @@ def test_every_decision_is_listed_with_what_became_of_it():
         (3, -10, "market", "filled"),
     ]
     assert (rows[0]["sl"], rows[0]["tp"], rows[1]["stop"], rows[3]["stop"]) == (90, 120, 150, 95)
-    assert rows[2]["reason"] == "insufficient margin" and rows[0]["reason"] is None
+    assert rows[2]["reason"] == "insufficient margin" and "reason" not in rows[0]
+    assert [row.get("closes", False) for row in rows] == [False, False, False, True, True]
 
 
 def test_ruin_closes_every_trade_and_ends_the_run():

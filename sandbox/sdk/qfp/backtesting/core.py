@@ -284,7 +284,7 @@ class Decisions:
     """
 
     def __init__(self) -> None:
-        self.bars, self.outcomes = array("q"), array("b")
+        self.bars, self.outcomes, self.closes = array("q"), array("b"), array("b")
         self.sizes, self.limits, self.stops = array("d"), array("d"), array("d")
         self.sls, self.tps = array("d"), array("d")
 
@@ -296,6 +296,7 @@ class Decisions:
         order._number = len(self.bars)
         self.bars.append(bar)
         self.outcomes.append(WAITING)
+        self.closes.append(order._trade is not None)
         self.sizes.append(order._size)
         self.limits.append(order._limit or NAN)
         self.stops.append(order._stop or NAN)
@@ -307,18 +308,36 @@ class Decisions:
         if order._number is not None:
             self.outcomes[order._number] = outcome
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One dict per decision: bar, size, kind (market, limit, stop or stop-limit), limit, stop, sl, tp, outcome
-        (filled, cancelled, refused or waiting) and reason, None where there is none.
+    def forget(self, count: int, orders: Sequence[Order]) -> None:
+        """Only the first so many were the strategy's; these orders, the latest, were not."""
+        columns: list[array[Any]] = [self.bars, self.outcomes, self.closes, *self._prices()]
+        for column in columns:
+            del column[count:]
+        for order in orders:
+            order._number = None
+
+    def _prices(self) -> tuple[array[float], ...]:
+        return self.sizes, self.limits, self.stops, self.sls, self.tps
+
+    def rows(self, last: int) -> list[dict[str, Any]]:
+        """One dict per decision: bar, size, kind (market, limit, stop or stop-limit), outcome (filled, cancelled,
+        refused or waiting), and where they apply limit, stop, sl, tp, closes and reason.
+
+        last: the last bar; what init() orders is dated to it, and listed by the first bar that decided.
         """
-        columns = zip(self.bars, self.sizes, self.limits, self.stops, self.sls, self.tps, self.outcomes, strict=True)
         found = []
-        for bar, size, *prices, outcome in columns:
-            limit, stop, sl, tp = (None if price != price else price for price in prices)
-            kind = ("stop-limit" if stop else "limit") if limit else ("stop" if stop else "market")
-            row: dict[str, Any] = {"bar": bar, "size": size, "kind": kind, "limit": limit, "stop": stop}
-            found.append(row | {"sl": sl, "tp": tp, "outcome": OUTCOMES[outcome][0], "reason": OUTCOMES[outcome][1]})
-        return found
+        latest = last
+        columns = list(zip(self.bars, self.outcomes, self.closes, *self._prices(), strict=True))
+        for bar, outcome, closes, size, *prices in reversed(columns):
+            latest = min(bar, latest)
+            named = dict(zip(("limit", "stop", "sl", "tp"), prices, strict=True))
+            given = {name: price for name, price in named.items() if price == price}
+            kind = "-".join(name for name in ("stop", "limit") if name in given) or "market"
+            word, reason = OUTCOMES[outcome]
+            row: dict[str, Any] = {"bar": latest, "size": size, "kind": kind, "outcome": word}
+            row |= ({"reason": reason} if reason else {}) | given
+            found.append(row | ({"closes": True} if closes else {}))
+        return found[::-1]
 
 
 class Stretches:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
 from numbers import Number
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,19 +17,14 @@ from qfp.backtesting.lines import PRICES, Bars, Clock, Line
 from qfp.backtesting.rules import USUAL, FillRules
 from qfp.backtesting.statistics import Figures, TradeColumns, equity_table, trades_table
 from qfp.backtesting.strategy import Strategy, preparing
-from qfp.backtesting.tiers import PAYS_FROM, Compiled, Prepared, run_compiled, run_over
+from qfp.backtesting.tiers import PAYS_FROM, Compiled, Prepared, missing_before, run_compiled, run_over
+
+if TYPE_CHECKING:
+    from qfp.backtesting.many import Many
 
 __all__ = ["Backtest", "Run", "Stats"]
 
 Commission = float | tuple[float, float] | Callable[[float, float], float]
-
-# By whether an order has a limit and a stop.
-_KINDS = {
-    (False, False): "market",
-    (True, False): "limit",
-    (False, True): "stop",
-    (True, True): "stop-limit",
-}
 
 
 class Run:
@@ -53,6 +48,28 @@ class Run:
         self.equity = equity
         self.trades = TradeColumns.of(account)
         self.figures = Figures(frame.index, self._closes, equity, self.trades, warm_up)
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """The site's figures, by qfp.metrics, from the fills replayed."""
+        from qfp import metrics, replay
+
+        booked = self.account.fills
+        columns = zip(booked.bars, booked.sizes, booked.prices, booked.commissions, strict=True)
+        fills = [
+            {"bar": bar, "size": size, "price": price, "commission": paid}
+            for bar, size, price, paid in sorted(columns, key=lambda fill: fill[0])
+        ]
+        account = replay.replay(fills, self._closes, self.cash)
+        return metrics.summary(
+            self.equity,
+            account.positions,
+            account.traded_value,
+            account.commissions,
+            account.trades,
+            metrics.periods_per_year(self.frame.index),
+            self._closes,
+        )
 
     def notes(self) -> list[str]:
         """What should not be overlooked, a sentence each: refused orders, ruin, and why there were no trades."""
@@ -92,22 +109,7 @@ class Run:
         size: units, or a fraction of what the account could buy; negative to sell. outcome: filled, refused,
         cancelled, or waiting at the end.
         """
-        found: list[dict[str, Any]] = []
-        latest = len(self.frame) - 1
-        for bar, order, size, stop in reversed(self.account.decisions):
-            latest = min(bar, latest)  # what init() orders is dated to the last bar: nothing is decided before it
-            limit, outcome = order._limit, order._outcome
-            listed = {"bar": latest, "size": size, "kind": _KINDS[bool(limit), bool(stop)]}
-            if outcome in ("", FILLED):
-                listed["outcome"] = outcome or ("waiting" if order._waits else "cancelled")
-            else:
-                listed |= {"outcome": "refused", "reason": outcome}
-            prices = {"limit": limit, "stop": stop, "sl": order._sl, "tp": order._tp}
-            listed |= {name: price for name, price in prices.items() if price is not None}
-            if order._trade is not None:
-                listed["closes"] = True
-            found.append(listed)
-        return found[::-1]
+        return self.account.decisions.rows(len(self.frame) - 1)
 
     def warnings(self) -> list[str]:
         """The notes that are worth a warning where nobody asks for notes."""
@@ -175,20 +177,7 @@ class Stats(pd.Series):
 
     @property
     def metrics(self) -> dict[str, float]:
-        from qfp import metrics, replay
-
-        table = self.fills.sort_values("Bar", kind="stable")
-        fills = table[["Bar", "Size", "Price", "Commission"]].rename(columns=str.lower).to_dict("records")
-        account = replay.replay(fills, self._run._closes, self._run.cash)
-        return metrics.summary(
-            self._run.equity,
-            account.positions,
-            account.traded_value,
-            account.commissions,
-            account.trades,
-            metrics.periods_per_year(self._run.frame.index),
-            self._run._closes,
-        )
+        return self._run.metrics
 
     def __repr__(self) -> str:
         with pd.option_context("display.max_colwidth", 20, "display.max_rows", None):
@@ -290,7 +279,7 @@ class Backtest:
         with preparing(strategy):
             strategy.init()
         _follow_attributes(strategy, clock)
-        warm_ups = [_missing_before(line) for line in strategy._indicators if not line.options.get("scatter")]
+        warm_ups = [missing_before(line) for line in strategy._indicators if not line.options.get("scatter")]
         warm_up = max((bars for bars, _ in warm_ups), default=0)
         return Prepared(strategy, account, clock, frame, warm_up, any(missing for _, missing in warm_ups))
 
@@ -304,9 +293,29 @@ class Backtest:
         if account is prepared.account:
             run_over(strategy, account, clock, start, self._finalize)
         clock.set(len(prepared.frame))
-        run = Run(strategy, account, prepared.frame, prepared.warm_up, prepared.missing)
+        run = self.run_of(prepared, account, prepared.warm_up)
         run.tier, run.tier_reason = ("interpreted" if account is prepared.account else "compiled"), reason
         return run
+
+    def run_of(self, prepared: Prepared, account: Account, warm_up: int) -> Run:
+        """A run that ended with this account."""
+        return Run(prepared.strategy, account, prepared.frame, warm_up, prepared.missing)
+
+    def run_many(
+        self,
+        combinations: Sequence[Mapping[str, Any]],
+        figures: Sequence[str] = ("Equity Final [$]", "# Trades"),
+        tier: str | None = None,
+    ) -> Many:
+        """Figures of many combinations of parameters: .columns has an array per figure, .errors what failed.
+
+        combinations: values by parameter, such as [{"fast": 10, "slow": 30}, ...]. figures: labels of run()'s figures
+        or names of qfp.metrics, such as "sharpe". tier: "interpreted", or "compiled" where that can be; None leaves it
+        to the number of bars and combinations. Indicators that combinations share are computed once.
+        """
+        from qfp.backtesting.many import run_many
+
+        return run_many(self, list(combinations), figures, tier)
 
     def compiled(self, prepared: Prepared, whole: bool = False) -> Compiled:
         """What the compiled tier makes of a prepared strategy, compared over all bars or over the first ones."""
@@ -389,15 +398,6 @@ def _follow_attributes(strategy: Strategy, clock: Clock) -> None:
     for name, value in vars(strategy).items():
         if isinstance(value, Line) and value.ndim and value.shape[-1] == clock.length and not clock.follows(value):
             setattr(strategy, name, clock.follow(value, value.name or name))
-
-
-def _missing_before(line: Line) -> tuple[int, bool]:
-    """(bars before every row has a value, whether some row never has one)."""
-    values = np.atleast_2d(np.asarray(line))
-    if values.dtype.kind in "biu":
-        return 0, False
-    missing = pd.isna(values)
-    return int(missing.argmin(axis=-1).max()), bool(missing.all(axis=-1).any())
 
 
 class _Charge:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from qfp.backtesting.core import Account, Ruined
-from qfp.backtesting.lines import Clock
+from qfp.backtesting.lines import Clock, Line
 from qfp.backtesting.strategy import Position, Strategy
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CHECKED", "PAYS_FROM", "Compiled", "Prepared", "run_compiled", "run_over"]
+__all__ = ["CHECKED", "PAYS_FROM", "Compiled", "Prepared", "missing_before", "run_compiled", "run_over"]
 
 PAYS_FROM = 50_000  # calls of next(): translating costs what so many cost
 CHECKED = 500  # bars of every compiled run that are run by the interpreted tier as well
@@ -44,6 +44,15 @@ class Compiled:
 
     account: Account | None = None
     reason: str | None = None
+
+
+def missing_before(line: Line) -> tuple[int, bool]:
+    """(bars before every row has a value, whether some row never has one)."""
+    values = np.atleast_2d(np.asarray(line))
+    if values.dtype.kind in "biu":
+        return 0, False
+    missing = pd.isna(values)
+    return int(missing.argmin(axis=-1).max()), bool(missing.all(axis=-1).any())
 
 
 def run_over(
@@ -73,8 +82,10 @@ def run_over(
             return
         if finalize and start < count and account.trades:
             if account.rules.last_orders_fill:
+                decided, waiting = len(account.decisions), len(orders)
                 for trade in reversed(account.trades):
                     trade.close()
+                account.decisions.forget(decided, orders[: len(orders) - waiting])  # the end of the run decided them
                 account.process()
             else:
                 account.close_all()

@@ -540,6 +540,7 @@ def finish(a: Account) -> int:
             at = a.open - 1
             while at >= 0:
                 must(close_trade(a, a.opened[at], 1.0) >= 0)
+                a.o_decided[a.orders - 1] = 0  # the end of the run decided it
                 at = at - 1
             must(process(a) >= 0)
         elif a.open > 0:

@@ -414,20 +414,20 @@ class _Function:
         if name == "from_bits":
             return self.value(f"bitcast i64 {value} to double"), "float"
         floats = [self.convert(value, kind, "float") for value, kind in values]
-        given = ", ".join(f"double {one}" for one in floats)
+        passed = ", ".join(f"double {one}" for one in floats)
         if name == "absolute":
-            return self.value(f"call double @llvm.fabs.f64({given})"), "float"
+            return self.value(f"call double @llvm.fabs.f64({passed})"), "float"
         if name == "is_finite":
-            size = self.value(f"call double @llvm.fabs.f64({given})")
+            size = self.value(f"call double @llvm.fabs.f64({passed})")
             return self.value(f"fcmp olt double {size}, {_number(float('inf'))}"), "bool"
         if name == "float":
             return floats[0], "float"
         if name == "copysign":
-            return self.value(f"call double @llvm.copysign.f64({given})"), "float"
+            return self.value(f"call double @llvm.copysign.f64({passed})"), "float"
         if name in INTRINSICS:
-            return self.value(f"call double @llvm.{INTRINSICS[name]}.f64({given})"), "float"
+            return self.value(f"call double @llvm.{INTRINSICS[name]}.f64({passed})"), "float"
         if name in LIBRARY:
-            return self.value(f"call double @qfp_{name}({given})"), "float"
+            return self.value(f"call double @qfp_{name}({passed})"), "float"
         raise NameError(f"{name}() is not among the words of the language")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,14 +28,19 @@ class Program:
         kinds = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
         self._many = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds, *[ctypes.c_void_p] * 3)(addresses["many"])
 
-    def run(self, account: Account, strategy: Strategy, bound: Bound, start: int, finalize: bool) -> Account | None:
-        """The account after the run; None where the interpreted tier has to repeat it."""
+    def run(
+        self, account: Account, strategy: Strategy | None, bound: Bound, start: int, finalize: bool
+    ) -> Account | None:
+        """The account after the run; None where the interpreted tier has to repeat it.
+
+        strategy: is given the attributes that next() sets.
+        """
         record = Record(account, bound, start, finalize)
         try:
             if self._run(record.address) != 0:
                 return None
             found = CompiledAccount(account, record, self.translation.tags)
-            for number, name, kind in self.translation.state:
+            for number, name, kind in self.translation.state if strategy is not None else ():
                 value = record.numbers[number]
                 plain = float(value)
                 setattr(
@@ -46,14 +50,19 @@ class Program:
         finally:
             record.release()
 
-    def many(self, account: Account, bounds: Sequence[Bound], starts: Sequence[int], finalize: bool) -> tuple[Any, Any]:
-        """(equity at the end, number of trades) for each; -1 trades where the interpreted tier has to repeat it."""
-        count = len(bounds)
-        record = Record(account, bounds[0], 1, finalize)
-        width, numbers = len(bounds[0].columns), len(bounds[0].numbers)
-        lines = np.array([[column.ctypes.data for column in one.columns] for one in bounds], dtype=np.int64)
-        params = np.array([one.numbers for one in bounds], dtype=np.float64)
-        begin = np.array(starts, dtype=np.int64)
+    def many(
+        self, account: Account, places: np.ndarray, numbers: np.ndarray, starts: np.ndarray, finalize: bool
+    ) -> tuple[Any, Any]:
+        """(equity at the end, number of trades) for each; -1 trades where the interpreted tier has to repeat it.
+
+        places: where the columns begin, a row for each. numbers: the arguments, a row for each.
+        """
+        count, width = places.shape
+        lines, params = np.ascontiguousarray(places), np.ascontiguousarray(numbers)
+        record = Record(account, Bound([], [0.0] * params.shape[1]), 1, finalize)
+        record.lines = np.zeros(width + 1, dtype=np.int64)
+        record["lines"] = record.lines.ctypes.data
+        begin = np.ascontiguousarray(starts, dtype=np.int64)
         equity, trades = np.zeros(count), np.zeros(count, dtype=np.int64)
         try:
             self._many(
@@ -62,7 +71,7 @@ class Program:
                 lines.ctypes.data,
                 width,
                 params.ctypes.data,
-                numbers,
+                params.shape[1],
                 begin.ctypes.data,
                 equity.ctypes.data,
                 trades.ctypes.data,
@@ -198,13 +207,13 @@ class CompiledAccount(Account):
         orders = {name[2:]: record.column(name, record["orders"]) for name in record.kernel.fields if name[:2] == "o_"}
         decided = np.flatnonzero(orders["decided"])
         for name, column in DECISIONS.items():
-            values = orders[column][decided]
-            if name not in ("bars", "outcomes"):
-                values = np.where(values == 0, np.nan, values) if name != "sizes" else values
-            kind = getattr(self.decisions, name).typecode
-            setattr(
-                self.decisions, name, array(kind, values.astype(np.int8 if kind == "b" else values.dtype).tobytes())
-            )
+            values, kind = orders[column][decided], getattr(self.decisions, name).typecode
+            if name == "closes":
+                values = values >= 0
+            elif kind == "d" and name != "sizes":
+                values = np.where(values == 0, np.nan, values)
+            values = values.astype(np.int8) if kind == "b" else values
+            setattr(self.decisions, name, array(kind, values.tobytes()))
         self._orders = orders
         self._trades = {
             name[2:]: record.column(name, record["trades"]) for name in record.kernel.fields if name[:2] == "t_"
@@ -285,6 +294,7 @@ CLOSED = {
 DECISIONS = {
     "bars": "bar",
     "outcomes": "outcome",
+    "closes": "trade",
     "sizes": "first_size",
     "limits": "first_limit",
     "stops": "first_stop",
