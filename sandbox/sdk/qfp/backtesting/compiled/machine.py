@@ -16,7 +16,7 @@ from typing import Any
 
 from qfp.backtesting.compiled.language import COMPENSATED
 
-__all__ = ["Kernel", "Source", "Unavailable", "kernel", "load", "release"]
+__all__ = ["Kernel", "Source", "Unavailable", "functions_of", "kernel", "load", "release"]
 
 LLVM_TYPES = {"int": "i64", "float": "double", "bool": "i1"}
 BINARY = {
@@ -438,7 +438,8 @@ class Kernel:
     """The account's functions: their record's places, their signatures, and the engine that holds them."""
 
     def __init__(self) -> None:
-        tree = ast.parse(Path(__file__).with_name("kernel.py").read_text())
+        text = Path(__file__).with_name("kernel.py").read_text()
+        tree = ast.parse(text)
         record = next(node for node in tree.body if isinstance(node, ast.ClassDef))
         self.fields = {
             ast.unparse(node.target): ast.unparse(node.annotation)
@@ -454,7 +455,7 @@ class Kernel:
                 for target, value in zip(targets, values, strict=True):
                     self.constants[ast.unparse(target)] = ast.literal_eval(value)
         source = Source(self.fields, {}, self.constants)
-        source.add([node for node in tree.body if isinstance(node, ast.FunctionDef)])
+        source.add(functions_of(text))
         self.functions = source.own
         self._engine = _engine(source.llvm(), 2)
         self.addresses = {name: self._engine.get_function_address(PREFIX + name) for name in self.functions}
@@ -509,6 +510,11 @@ def _engine(text: str, level: int) -> Any:
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
     return engine
+
+
+def functions_of(text: str) -> list[ast.FunctionDef]:
+    """The functions in a text."""
+    return [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
 
 
 def load(functions: list[ast.FunctionDef]) -> tuple[Any, dict[str, int]]:

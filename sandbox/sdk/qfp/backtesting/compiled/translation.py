@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from qfp.backtesting.compiled.machine import functions_of
 from qfp.backtesting.lines import Line
 from qfp.backtesting.strategy import EVERYTHING, Strategy
 
@@ -256,8 +257,7 @@ class _Pass:
             if name.startswith("v"):
                 head.append(f"{name}: {_stored(kind)} = {_zero(kind)}")
         text = RUN.format(head=_indented(head, 1), body="\n".join(self.lines), tail=_indented(tail, 1)) + MANY
-        functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
-        return Translation(functions, self.series, self.arguments, state, self.fixed, self.tags)
+        return Translation(functions_of(text), self.series, self.arguments, state, self.fixed, self.tags)
 
     # Names ------------------------------------------------------------------------------------------------------
 
