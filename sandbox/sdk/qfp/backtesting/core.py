@@ -392,7 +392,8 @@ class Account:
         # A memoryview hands out plain floats without a list of them: 23 ns an element, no memory of its own.
         self.opens, self.highs, self.lows, self.closes = (memoryview(column) for column in prices)
         self.times = times
-        self.cash, self.spread, self.commission, self.leverage = cash, spread, commission, leverage
+        self.first_cash = self.cash = float(cash)
+        self.spread, self.commission, self.leverage = spread, commission, leverage
         self.trade_on_close, self.hedging, self.exclusive_orders = trade_on_close, hedging, exclusive_orders
         self.rules, self.fixed_fee = rules, fixed_fee
         self.bar = len(self.closes) - 1
@@ -430,6 +431,13 @@ class Account:
         if price is None:
             price = self.closes[self.bar]
         return self.cash + (self.units * price - self.cost)
+
+    def curve(self) -> np.ndarray:
+        """The account's value at the close of every bar, once the run is over."""
+        equity = self.stretches.equity(np.asarray(self.closes))
+        if self.ruined_at is not None:
+            equity[self.ruined_at :] = 0.0
+        return equity
 
     def margin_available(self, price: float) -> float:
         """Equity that no open trade needs as margin, at this price."""

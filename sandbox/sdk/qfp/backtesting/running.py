@@ -41,13 +41,9 @@ class Run:
         self.warm_up = warm_up
         self._missing = missing  # an indicator never had a value
         self._closes = np.asarray(account.closes)
-        self.cash = float(account.stretches.cash[0])
-        equity = account.stretches.equity(self._closes)
-        if account.ruined_at is not None:
-            equity[account.ruined_at :] = 0.0
-        self.equity = equity
+        self.cash, self.equity = account.first_cash, account.curve()
         self.trades = TradeColumns.of(account)
-        self.figures = Figures(frame.index, self._closes, equity, self.trades, warm_up)
+        self.figures = Figures(frame.index, self._closes, self.equity, self.trades, warm_up)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -326,7 +322,7 @@ class Backtest:
         index = self._data.index
         found = run.figures.all()
         found["_strategy"] = run.strategy
-        found["_equity_curve"] = equity_table(index, run.equity)
+        found["_equity_curve"] = equity_table(index, run.equity, run.figures)
         found["_trades"] = trades_table(index, run.trades, run.strategy._indicators)
         values = np.empty(len(found), dtype=object)
         for at, value in enumerate(found.values()):
@@ -449,7 +445,7 @@ def _checked_bars(data: pd.DataFrame, cash: float) -> pd.DataFrame:
                 pass
     if "Volume" not in data.columns:
         data["Volume"] = np.nan
-    if any(pd.isna(data[name].to_numpy()).any() for name in PRICES):
+    if any(np.isnan(np.sum(data[name].to_numpy(dtype=float))) for name in PRICES):
         raise ValueError("some prices are missing (NaN); drop those rows first, for example with data.dropna()")
     if (data["Close"].to_numpy() > cash).any():
         warnings.warn(

@@ -51,8 +51,12 @@ def missing_before(line: Line) -> tuple[int, bool]:
     values = np.atleast_2d(np.asarray(line))
     if values.dtype.kind in "biu":
         return 0, False
-    missing = pd.isna(values)
-    return int(missing.argmin(axis=-1).max()), bool(missing.all(axis=-1).any())
+    for seen in (1000, values.shape[-1]):  # the first bars tell it as a rule
+        missing = pd.isna(values[:, :seen])
+        never = bool(missing.all(axis=-1).any())
+        if not never:
+            break
+    return int(missing.argmin(axis=-1).max()), never
 
 
 def run_over(

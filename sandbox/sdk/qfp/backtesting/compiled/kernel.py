@@ -229,6 +229,21 @@ def add_stretch(a: Account, bar: int) -> int:
     return 0
 
 
+def write_equity(a: Account, equity: list[float]) -> int:
+    """The account's value at every close, in the operations of Stretches.equity()."""
+    for k in range(a.stretches):
+        units = a.s_units[k]
+        cost = a.s_cost[k]
+        cash = a.s_cash[k]
+        closes = a.closes
+        for bar in range(a.s_bar[k], a.s_bar[k + 1] if k + 1 < a.stretches else a.count):
+            equity[bar] = closes[bar] * units - cost + cash
+    if a.ruined_at >= 0:
+        for bar in range(a.ruined_at, a.count):
+            equity[bar] = 0.0
+    return 0
+
+
 # What a strategy asks -----------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,15 @@ class Program:
 
     def __init__(self, translation: Translation) -> None:
         self.translation = translation
-        self._engine, addresses = machine.load(translation.functions)
+        self._engine, addresses = machine.load(translation.functions[:1])
         self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(addresses["run"])
+
+    @cached_property
+    def _many(self) -> Any:
+        """The function for many runs; searches only need it."""
+        self._engine_of_many, addresses = machine.load(self.translation.functions)
         kinds = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
-        self._many = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds, *[ctypes.c_void_p] * 3)(addresses["many"])
+        return ctypes.CFUNCTYPE(ctypes.c_int64, *kinds, *[ctypes.c_void_p] * 3)(addresses["many"])
 
     def run(
         self, account: Account, strategy: Strategy | None, bound: Bound, start: int, finalize: bool
@@ -36,19 +42,13 @@ class Program:
         strategy: is given the attributes that next() sets.
         """
         record = Record(account, bound, start, finalize)
-        try:
-            if self._run(record.address) != 0:
-                return None
-            found = CompiledAccount(account, record, self.translation.tags)
-            for number, name, kind in self.translation.state if strategy is not None else ():
-                value = record.numbers[number]
-                plain = float(value)
-                setattr(
-                    strategy, name, None if plain != plain and kind in ("optional", "none") else _plain(plain, kind)
-                )
-            return found
-        finally:
-            record.release()
+        if self._run(record.address) != 0:
+            return None
+        for number, name, kind in self.translation.state if strategy is not None else ():
+            value = float(record.numbers[number])
+            none = value != value and kind in ("optional", "none")
+            setattr(strategy, name, None if none else _plain(value, kind))
+        return CompiledAccount(account, record, self.translation.tags)
 
     def many(
         self, account: Account, places: np.ndarray, numbers: np.ndarray, starts: np.ndarray, finalize: bool
@@ -64,20 +64,17 @@ class Program:
         record["lines"] = record.lines.ctypes.data
         begin = np.ascontiguousarray(starts, dtype=np.int64)
         equity, trades = np.zeros(count), np.zeros(count, dtype=np.int64)
-        try:
-            self._many(
-                record.address,
-                count,
-                lines.ctypes.data,
-                width,
-                params.ctypes.data,
-                params.shape[1],
-                begin.ctypes.data,
-                equity.ctypes.data,
-                trades.ctypes.data,
-            )
-        finally:
-            record.release()
+        self._many(
+            record.address,
+            count,
+            lines.ctypes.data,
+            width,
+            params.ctypes.data,
+            params.shape[1],
+            begin.ctypes.data,
+            equity.ctypes.data,
+            trades.ctypes.data,
+        )
         return equity, trades
 
 
@@ -145,21 +142,24 @@ class Record:
         return column[self.kernel.places[name]].item()
 
     def column(self, name: str, count: int) -> np.ndarray:
-        """A copy of the first values of a column."""
+        """The first values of a column, where they are: they last as long as the record."""
         kind = COLUMNS[self.kernel.fields[name][5:-1]]  # list[...]
         if not count:
             return np.empty(0, dtype=kind)
-        place = int(self.whole[self.kernel.places[name]])
-        return np.frombuffer(ctypes.string_at(place, 8 * count), dtype=kind)
+        place: Any = (ctypes.c_char * (8 * count)).from_address(int(self.whole[self.kernel.places[name]]))
+        return np.frombuffer(place, dtype=kind)
 
-    def release(self) -> None:
-        """Give back what the run has taken."""
+    def table(self, prefix: str, count: int) -> dict[str, np.ndarray]:
+        """The columns whose names begin so, by the rest of their names."""
+        places = self.kernel.fields
+        return {name[2:]: self.column(name, count) for name in places if name.startswith(prefix)}
+
+    def __del__(self) -> None:
         for name, kind in self.kernel.fields.items():
             if kind.startswith("list") and name not in (*PRICES, "lines", "params"):
                 place = int(self.whole[self.kernel.places[name]])
                 if place:
                     machine.release(place)
-                    self[name] = 0
 
 
 PRICES = ("opens", "highs", "lows", "closes")
@@ -179,60 +179,36 @@ class CompiledAccount(Account):
 
     def __init__(self, begun: Account, record: Record, tags: list[Any]) -> None:
         vars(self).update(vars(begun))
-        for name in ("orders", "trades", "closed_trades"):
+        for name in LATER:
             del vars(self)[name]
         for name in ("cash", "units", "cost", "bar", "danger_below", "danger_above", "placed", "deferred"):
             setattr(self, name, record[name])
         self.ruined_at = None if record["ruined_at"] < 0 else record["ruined_at"]
-        self.fills, self.stretches, self.decisions = Fills(), Stretches(0.0), Decisions()
-        self._fill(
-            self.fills,
-            record,
-            record["fills"],
-            bars="f_bar",
-            sizes="f_size",
-            prices="f_price",
-            commissions="f_commission",
-        )
-        self._fill(
-            self.stretches, record, record["stretches"], bars="s_bar", cash="s_cash", units="s_units", cost="s_cost"
-        )
-        self.refused = [
-            (bar, size, str(OUTCOMES[reason][1]))
-            for bar, size, reason in zip(
-                *(record.column(name, record["refused"]).tolist() for name in ("r_bar", "r_size", "r_reason")),
-                strict=True,
-            )
-        ]
-        orders = {name[2:]: record.column(name, record["orders"]) for name in record.kernel.fields if name[:2] == "o_"}
-        decided = np.flatnonzero(orders["decided"])
-        for name, column in DECISIONS.items():
-            values, kind = orders[column][decided], getattr(self.decisions, name).typecode
-            if name == "closes":
-                values = values >= 0
-            elif kind == "d" and name != "sizes":
-                values = np.where(values == 0, np.nan, values)
-            values = values.astype(np.int8) if kind == "b" else values
-            setattr(self.decisions, name, array(kind, values.tobytes()))
-        self._orders = orders
-        self._trades = {
-            name[2:]: record.column(name, record["trades"]) for name in record.kernel.fields if name[:2] == "t_"
-        }
+        self._record: Record | None = record
+        self._orders = record.table("o_", record["orders"])
+        self._trades = record.table("t_", record["trades"])
         self._ids = {
-            name: record.column(column, record[count])
-            for name, column, count in (
-                ("orders", "waits", "waiting"),
-                ("trades", "opened", "open"),
-                ("closed_trades", "closed_ids", "closed"),
-            )
+            "orders": record.column("waits", record["waiting"]),
+            "trades": record.column("opened", record["open"]),
+            "closed_trades": record.column("closed_ids", record["closed"]),
         }
+        refused = (record.column(name, record["refused"]).tolist() for name in ("r_bar", "r_size", "r_reason"))
+        self.refused = [(bar, size, str(OUTCOMES[reason][1])) for bar, size, reason in zip(*refused, strict=True)]
         self._tags = tags
         self._objects: dict[Any, Any] = {}
 
-    @staticmethod
-    def _fill(table: Any, record: Record, count: int, **columns: str) -> None:
-        for name, column in columns.items():
-            setattr(table, name, array(getattr(table, name).typecode, record.column(column, count).tobytes()))
+    def __getstate__(self) -> dict[str, Any]:
+        for name in LATER:
+            getattr(self, name)
+        tables = {name: _copied(getattr(self, name)) for name in ("_orders", "_trades", "_ids")}
+        return {**super().__getstate__(), **tables, "_record": None}
+
+    def curve(self) -> np.ndarray:
+        if self._record is None:
+            return super().curve()
+        equity = np.empty(len(self.closes))
+        machine.call("write_equity", self._record.address, equity.ctypes.data)
+        return equity
 
     def closed_columns(self) -> dict[str, Any]:
         ids = self._ids["closed_trades"]
@@ -247,11 +223,34 @@ class CompiledAccount(Account):
         return found
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("orders", "trades", "closed_trades") or "_ids" not in vars(self):
+        if name not in LATER or "_ids" not in vars(self):
             raise AttributeError(name)
-        one = self._order if name == "orders" else self._trade
-        vars(self)[name] = [one(at) for at in self._ids[name].tolist()]
-        return vars(self)[name]
+        found: Any
+        if name == "decisions":
+            found = self._made_decisions()
+        elif name in TABLES:
+            found = TABLES[name][0]()
+            assert self._record is not None
+            for column, place in TABLES[name][2].items():
+                values = self._record.column(place, self._record[TABLES[name][1]])
+                setattr(found, column, array(getattr(found, column).typecode, values.tobytes()))
+        else:
+            one = self._order if name == "orders" else self._trade
+            found = [one(at) for at in self._ids[name].tolist()]
+        vars(self)[name] = found
+        return found
+
+    def _made_decisions(self) -> Decisions:
+        found, decided = Decisions(), np.flatnonzero(self._orders["decided"])
+        for name, column in DECISIONS.items():
+            values, kind = self._orders[column][decided], getattr(found, name).typecode
+            if name == "closes":
+                values = values >= 0
+            elif kind == "d" and name != "sizes":
+                values = np.where(values == 0, np.nan, values)
+            values = values.astype(np.int8) if kind == "b" else values
+            setattr(found, name, array(kind, values.tobytes()))
+        return found
 
     def _trade(self, at: int) -> Trade:
         found = self._objects.get((Trade, at))
@@ -283,6 +282,24 @@ class CompiledAccount(Account):
         return found
 
 
+def _copied(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: column.copy() for name, column in columns.items()}
+
+
+# What an account makes of its record when somebody asks for it.
+LATER = ("orders", "trades", "closed_trades", "fills", "stretches", "decisions")
+TABLES: dict[str, tuple[Any, str, dict[str, str]]] = {
+    "fills": (
+        Fills,
+        "fills",
+        {"bars": "f_bar", "sizes": "f_size", "prices": "f_price", "commissions": "f_commission"},
+    ),
+    "stretches": (
+        lambda: Stretches(0.0),
+        "stretches",
+        {"bars": "s_bar", "cash": "s_cash", "units": "s_units", "cost": "s_cost"},
+    ),
+}
 CLOSED = {
     "entry_bar": "bar",
     "exit_bar": "exit_bar",
