@@ -70,6 +70,7 @@ class Cross(Strategy):
 test = Backtest(GOOG.iloc[:300], Cross, cash=10_000, commission=.002, finalize_trades=True)
 statistics = test.run(); str(statistics); print(statistics.iloc[:5])
 import qfp.backtesting; qfp.backtesting.Backtest(GOOG.iloc[:300], Cross, commission=.002, finalize_trades=True).run()
+import qfp.backtesting.compiled; qfp.backtesting.compiled.warm_up()
 frame = pd.DataFrame(np.random.randn(60, 3), columns=list("abc"), index=pd.date_range("2024", periods=60))
 frame.rolling(5).mean().pct_change().describe(); frame.resample("ME").last(); frame["a"].ewm(span=5).mean()
 frame.groupby(frame.index.month).mean(); frame.merge(frame, left_index=True, right_index=True); print(frame.head())

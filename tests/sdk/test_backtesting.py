@@ -249,6 +249,36 @@ def test_what_is_open_at_the_end_is_closed_at_the_last_close():
     assert Backtest(bars, once("buy", at=4), finalize_trades=False).run().notes[0] == "1 order never filled."
 
 
+def test_every_decision_is_listed_with_what_became_of_it():
+    class Decides(Strategy):
+        def init(self):
+            pass
+
+        def next(self):
+            bar = len(self.data) - 1
+            if bar == 1:
+                self.buy(size=10, sl=90, tp=120)
+                self.buy(size=1, limit=50, stop=150)
+                self.buy(size=10_000)
+            elif bar == 2:
+                self.trades[0].sl = 95
+            elif bar == 3:
+                self.orders[-1].cancel()
+                self.position.close()
+
+    rows = Backtest(bars_of(*[QUIET] * 6), Decides).run_once({}).orders()
+    assert [(row["bar"], row["size"], row["kind"], row["outcome"]) for row in rows] == [
+        (1, 10, "market", "filled"),
+        (1, 1, "stop-limit", "waiting"),
+        (1, 10_000, "market", "refused"),
+        (2, -10, "stop", "cancelled"),
+        (3, -10, "market", "filled"),
+    ]
+    assert (rows[0]["sl"], rows[0]["tp"], rows[1]["stop"], rows[3]["stop"]) == (90, 120, 150, 95)
+    assert rows[2]["reason"] == "insufficient margin" and "reason" not in rows[0]
+    assert [row.get("closes", False) for row in rows] == [False, False, False, True, True]
+
+
 def test_ruin_closes_every_trade_and_ends_the_run():
     class Leverage(Strategy):
         def init(self):

@@ -17,11 +17,15 @@ import numpy as np
 
 from qfp.backtesting.rules import FillRules
 
-__all__ = ["Account", "Order", "Ruined", "Trade"]
+__all__ = ["Account", "Decisions", "Order", "Ruined", "Trade"]
 
-FILLED = "filled"
 NO_MARGIN = "insufficient margin"
 NO_UNIT = "insufficient margin for a single unit"
+NAN = math.nan
+CLOSED = ("size", "entry_price", "exit_price", "commission")
+# What became of an order, and why.
+WAITING, FILLED, CANCELLED, UNPAID, UNPAID_UNIT = range(5)
+OUTCOMES = (("waiting", None), ("filled", None), ("cancelled", None), ("refused", NO_MARGIN), ("refused", NO_UNIT))
 
 
 class Ruined(Exception):
@@ -31,7 +35,7 @@ class Ruined(Exception):
 class Order:
     """An order that waits. size: units, or a fraction of what can be bought; negative to sell."""
 
-    __slots__ = ("_account", "_limit", "_outcome", "_size", "_sl", "_stop", "_tag", "_tp", "_trade", "_waits")
+    __slots__ = ("_account", "_limit", "_number", "_size", "_sl", "_stop", "_tag", "_tp", "_trade", "_waits")
 
     def __init__(
         self,
@@ -47,7 +51,7 @@ class Order:
         self._account, self._size, self._tag, self._trade = account, size, tag, trade
         self._limit, self._stop, self._sl, self._tp = limit, stop, sl, tp
         self._waits = True
-        self._outcome = ""  # "filled", or why it was refused; empty for one that waits or was withdrawn
+        self._number: int | None = None  # among the decisions; none where a trade brought it along
 
     @property
     def size(self) -> float:
@@ -98,6 +102,7 @@ class Order:
     def cancel(self) -> None:
         """Withdraw it."""
         self._account.withdraw(self)
+        self._account.decisions.came_to(self, CANCELLED)
         trade = self._trade
         if trade is not None:
             if self is trade._sl_order:
@@ -222,7 +227,7 @@ class Trade:
     def sl(self, price: float | None) -> None:
         self._account.set_stop_loss(self, price)
         if self._sl_order is not None:
-            self._account.decided(self._sl_order)
+            self._account.decisions.add(self._account.bar, self._sl_order)
 
     @property
     def tp(self) -> float | None:
@@ -233,7 +238,7 @@ class Trade:
     def tp(self, price: float | None) -> None:
         self._account.set_take_profit(self, price)
         if self._tp_order is not None:
-            self._account.decided(self._tp_order)
+            self._account.decisions.add(self._account.bar, self._tp_order)
 
     def close(self, portion: float = 1.0) -> None:
         """Place a market order that closes this share of it, at least one unit."""
@@ -242,8 +247,8 @@ class Trade:
         units = max(1, round(abs(self._size) * portion))
         account = self._account
         order = Order(account, copysign(units, -self._size), tag=self._tag, trade=self)
+        account.decisions.add(account.bar, order)
         account.orders.insert(0, order)
-        account.decided(order)
 
     def __repr__(self) -> str:
         until = "" if self._exit_bar is None else self._exit_bar
@@ -269,6 +274,70 @@ class Fills:
         self.sizes.append(size)
         self.prices.append(price)
         self.commissions.append(commission)
+
+
+class Decisions:
+    """Every order the strategy placed, as it was placed, oldest first, in columns; and what became of it.
+
+    A close of a trade counts, and so does a stop-loss or target that is moved; those that a trade brings along from its
+    order do not: they are in the order's sl and tp. Missing prices are NaN.
+    """
+
+    def __init__(self) -> None:
+        self.bars, self.outcomes, self.closes = array("q"), array("b"), array("b")
+        self.sizes, self.limits, self.stops = array("d"), array("d"), array("d")
+        self.sls, self.tps = array("d"), array("d")
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    def add(self, bar: int, order: Order) -> None:
+        """This order was decided on this bar."""
+        order._number = len(self.bars)
+        self.bars.append(bar)
+        self.outcomes.append(WAITING)
+        self.closes.append(order._trade is not None)
+        self.sizes.append(order._size)
+        self.limits.append(order._limit or NAN)
+        self.stops.append(order._stop or NAN)
+        self.sls.append(order._sl or NAN)
+        self.tps.append(order._tp or NAN)
+
+    def came_to(self, order: Order, outcome: int) -> None:
+        """What became of an order; those that a trade brought along are not among the decisions."""
+        if order._number is not None:
+            self.outcomes[order._number] = outcome
+
+    def forget(self, count: int, orders: Sequence[Order]) -> None:
+        """Only the first so many were the strategy's; these orders, the latest, were not."""
+        columns: list[array[Any]] = [self.bars, self.outcomes, self.closes, *self._prices()]
+        for column in columns:
+            del column[count:]
+        for order in orders:
+            order._number = None
+
+    def _prices(self) -> tuple[array[float], ...]:
+        return self.sizes, self.limits, self.stops, self.sls, self.tps
+
+    def rows(self, last: int) -> list[dict[str, Any]]:
+        """One dict per decision: bar, size, kind (market, limit, stop or stop-limit), outcome (filled, cancelled,
+        refused or waiting), and where they apply limit, stop, sl, tp, closes and reason.
+
+        last: the last bar; what init() orders is dated to it, and listed by the first bar that decided.
+        """
+        found = []
+        latest = last
+        columns = list(zip(self.bars, self.outcomes, self.closes, *self._prices(), strict=True))
+        for bar, outcome, closes, size, *prices in reversed(columns):
+            latest = min(bar, latest)
+            named = dict(zip(("limit", "stop", "sl", "tp"), prices, strict=True))
+            given = {name: price for name, price in named.items() if price == price}
+            kind = "-".join(name for name in ("stop", "limit") if name in given) or "market"
+            word, reason = OUTCOMES[outcome]
+            row: dict[str, Any] = {"bar": latest, "size": size, "kind": kind, "outcome": word}
+            row |= ({"reason": reason} if reason else {}) | given
+            found.append(row | ({"closes": True} if closes else {}))
+        return found[::-1]
 
 
 class Stretches:
@@ -323,7 +392,8 @@ class Account:
         # A memoryview hands out plain floats without a list of them: 23 ns an element, no memory of its own.
         self.opens, self.highs, self.lows, self.closes = (memoryview(column) for column in prices)
         self.times = times
-        self.cash, self.spread, self.commission, self.leverage = cash, spread, commission, leverage
+        self.first_cash = self.cash = float(cash)
+        self.spread, self.commission, self.leverage = spread, commission, leverage
         self.trade_on_close, self.hedging, self.exclusive_orders = trade_on_close, hedging, exclusive_orders
         self.rules, self.fixed_fee = rules, fixed_fee
         self.bar = len(self.closes) - 1
@@ -331,11 +401,9 @@ class Account:
         self.trades: list[Trade] = []
         self.closed_trades: list[Trade] = []
         self.units = self.cost = 0.0  # of all open trades; cost: units times entry price
-        self.fills = Fills()
+        self.fills, self.decisions = Fills(), Decisions()
         self.stretches = Stretches(cash)
         self.refused: list[tuple[int, float, str]] = []  # bar, size, reason
-        # Every order the program gave: bar, order, and its size and stop then, which change as it fills.
-        self.decisions: list[tuple[int, Order, float, float | None]] = []
         self.placed = 0
         self.deferred = 0  # trades whose stop or target lay within their entry bar and was left for a later one
         self.ruined_at: int | None = None
@@ -364,11 +432,33 @@ class Account:
             price = self.closes[self.bar]
         return self.cash + (self.units * price - self.cost)
 
+    def curve(self) -> np.ndarray:
+        """The account's value at the close of every bar, once the run is over."""
+        equity = self.stretches.equity(np.asarray(self.closes))
+        if self.ruined_at is not None:
+            equity[self.ruined_at :] = 0.0
+        return equity
+
     def margin_available(self, price: float) -> float:
         """Equity that no open trade needs as margin, at this price."""
         leverage = self.leverage
         used = sum([abs(trade._size) * price / leverage for trade in self.trades])
         return max(0, self.equity(price) - used)
+
+    def closed_columns(self) -> dict[str, Any]:
+        """Closed trades in columns: entry_bar, exit_bar, size, entry_price, exit_price, commission, sl, tp (NaN for
+        none) and tags (None where no order was given one).
+        """
+        trades = self.closed_trades
+        found: dict[str, Any] = {
+            name: np.array([getattr(trade, f"_{name}") for trade in trades], dtype=kind)
+            for name, kind in (("entry_bar", int), ("exit_bar", int), *((name, float) for name in CLOSED))
+        }
+        found["sl"] = np.array([NAN if (price := trade.sl) is None else price for trade in trades], dtype=float)
+        found["tp"] = np.array([NAN if (price := trade.tp) is None else price for trade in trades], dtype=float)
+        tags = [trade._tag for trade in trades]
+        found["tags"] = tags if any(tag is not None for tag in tags) else None
+        return found
 
     # Placing orders --------------------------------------------------------------------------------------------
 
@@ -400,14 +490,10 @@ class Account:
                     other.cancel()
             for trade in self.trades:
                 trade.close()
+        self.decisions.add(self.bar, order)
         self.orders.append(order)
         self.placed += 1
-        self.decided(order)
         return order
-
-    def decided(self, order: Order) -> None:
-        """Note an order that the program gave on the current bar."""
-        self.decisions.append((self.bar, order, order._size, order._stop))
 
     def withdraw(self, order: Order) -> None:
         """Take an order out of those that wait."""
@@ -536,7 +622,7 @@ class Account:
             if -1 < size < 1:
                 units = int((self.margin_available(mark) * self.leverage * abs(size)) // paid_with_fee)
                 if not units:
-                    self._refuse(order, NO_UNIT)
+                    self._refuse(order, UNPAID_UNIT)
                     continue
                 need = units if long else -units
             else:
@@ -556,10 +642,10 @@ class Account:
                         break
 
             if need and abs(need) * paid_with_fee > self.margin_available(mark) * self.leverage:
-                self._refuse(order, NO_MARGIN)
+                self._refuse(order, UNPAID)
                 continue
             self.withdraw(order)
-            order._outcome = FILLED
+            self.decisions.came_to(order, FILLED)
             if need:
                 sl, tp = order._sl, order._tp
                 opened = self._open(need, paid, booked, sl, tp, order._tag)
@@ -602,18 +688,20 @@ class Account:
         """Close the trade this order belongs to, or as much of it as is left and asked for."""
         before = trade._size
         size = copysign(min(abs(before), abs(order._size)), order._size)
+        outcome = CANCELLED  # where the trade is gone already
         if trade._exit_bar is None:
             sl_order = trade._sl_order
+            outcome = FILLED
             self._reduce(trade, price, int(size), bar)
-            order._outcome = FILLED
             if order is sl_order:
                 sl_order._stop = stop  # the table of trades shows it
+        self.decisions.came_to(order, outcome)
         if order._waits:
             self.withdraw(order)
 
-    def _refuse(self, order: Order, reason: str) -> None:
-        self.refused.append((self.bar, order._size, reason))
-        order._outcome = reason
+    def _refuse(self, order: Order, outcome: int) -> None:
+        self.refused.append((self.bar, order._size, str(OUTCOMES[outcome][1])))
+        self.decisions.came_to(order, outcome)
         self.withdraw(order)
 
     def _open(self, size: int, price: float, bar: int, sl: float | None, tp: float | None, tag: object) -> Trade:
@@ -651,6 +739,7 @@ class Account:
         for order in (trade._sl_order, trade._tp_order):
             if order is not None and order._waits:
                 self.withdraw(order)
+                self.decisions.came_to(order, CANCELLED)
         size = trade._size
         fee = self.commission(-size if self.rules.order_sign else size, price)
         trade._exit_price, trade._exit_bar = price, bar

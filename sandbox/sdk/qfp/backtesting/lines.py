@@ -150,8 +150,8 @@ class Bars:
         if found is None:
             if name not in self._frame.columns:
                 raise KeyError(f"the bars have no column {name!r}; they have {', '.join(map(str, self._frame))}")
-            values = np.ascontiguousarray(self._frame[name].to_numpy())
-            found = self._clock.follow(values.copy(), name)  # a copy: a program that writes into it hurts itself only
+            values = self._frame[name].to_numpy(copy=True)  # a program that writes into it hurts itself only
+            found = self._clock.follow(np.ascontiguousarray(values), name)
             self.__dict__[name] = found
         return found
 

@@ -63,8 +63,11 @@ def optimize(
     if method in ("sambo", "skopt"):
         scores, found = _by_sambo(score, values, constraint, max_tries, random_state)
     else:
-        combinations = _combinations(values, constraint, max_tries, random_state)
-        scores, found = {tuple(one.values()): score(one) for one in combinations}, None
+        combinations = list(_combinations(values, constraint, max_tries, random_state))
+        if isinstance(maximize, str):
+            scores, found = _at_once(backtest, maximize, combinations), None
+        else:
+            scores, found = {tuple(one.values()): score(one) for one in combinations}, None
     if not scores:
         raise ValueError("No combination of parameters is allowed by the constraint.")
     index = pd.MultiIndex.from_tuples(list(scores), names=list(values))
@@ -88,11 +91,20 @@ def _score(backtest: Backtest, maximize: str | Callable[[Any], float]) -> Callab
 
     def score(parameters: Mapping[str, Any]) -> float:
         run = backtest.run_once(dict(parameters), memo)
-        if not run.account.closed_trades:
+        if not len(run.trades):
             return math.nan
         return float(run.figures.one(maximize) if isinstance(maximize, str) else maximize(backtest.report(run)))
 
     return score
+
+
+def _at_once(backtest: Backtest, label: str, combinations: list[Parameters]) -> dict[tuple[Any, ...], float]:
+    """The figure of every combination; NaN where nothing was traded."""
+    many = backtest.run_many(combinations, (label, "# Trades"))
+    for error in many.errors.values():
+        raise error
+    found = np.where(many.columns["# Trades"] == 0, math.nan, many.columns[label])
+    return dict(zip((tuple(one.values()) for one in combinations), found.tolist(), strict=True))
 
 
 def _values(name: str, given: Any) -> list[Any]:

@@ -4,47 +4,68 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
 from numbers import Number
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from qfp.backtesting.core import FILLED, Account, Ruined
+from qfp.backtesting.core import Account
 from qfp.backtesting.lines import PRICES, Bars, Clock, Line
 from qfp.backtesting.rules import USUAL, FillRules
 from qfp.backtesting.statistics import Figures, TradeColumns, equity_table, trades_table
 from qfp.backtesting.strategy import Strategy, preparing
+from qfp.backtesting.tiers import PAYS_FROM, Compiled, Prepared, missing_before, run_compiled, run_over
+
+if TYPE_CHECKING:
+    from qfp.backtesting.many import Many
 
 __all__ = ["Backtest", "Run", "Stats"]
 
 Commission = float | tuple[float, float] | Callable[[float, float], float]
 
-# By whether an order has a limit and a stop.
-_KINDS = {
-    (False, False): "market",
-    (True, False): "limit",
-    (False, True): "stop",
-    (True, True): "stop-limit",
-}
-
 
 class Run:
-    """One run from the first bar to the last: strategy, account, equity by bar, and why nothing was traded."""
+    """One run from the first bar to the last: strategy, account, equity by bar, and why nothing was traded.
+
+    tier: "interpreted" or "compiled". tier_reason: why it was not compiled although that would have paid.
+    """
+
+    tier = "interpreted"
+    tier_reason: str | None = None
 
     def __init__(self, strategy: Strategy, account: Account, frame: pd.DataFrame, warm_up: int, missing: bool) -> None:
         self.strategy, self.account, self.frame = strategy, account, frame
         self.warm_up = warm_up
         self._missing = missing  # an indicator never had a value
         self._closes = np.asarray(account.closes)
-        self.cash = float(account.stretches.cash[0])
-        equity = account.stretches.equity(self._closes)
-        if account.ruined_at is not None:
-            equity[account.ruined_at :] = 0.0
-        self.equity = equity
-        self.figures = Figures(frame.index, self._closes, equity, TradeColumns.of(account.closed_trades), warm_up)
+        self.cash, self.equity = account.first_cash, account.curve()
+        self.trades = TradeColumns.of(account)
+        self.figures = Figures(frame.index, self._closes, self.equity, self.trades, warm_up)
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """The site's figures, by qfp.metrics, from the fills replayed."""
+        from qfp import metrics, replay
+
+        booked = self.account.fills
+        columns = zip(booked.bars, booked.sizes, booked.prices, booked.commissions, strict=True)
+        fills = [
+            {"bar": bar, "size": size, "price": price, "commission": paid}
+            for bar, size, price, paid in sorted(columns, key=lambda fill: fill[0])
+        ]
+        account = replay.replay(fills, self._closes, self.cash)
+        return metrics.summary(
+            self.equity,
+            account.positions,
+            account.traded_value,
+            account.commissions,
+            account.trades,
+            metrics.periods_per_year(self.frame.index),
+            self._closes,
+        )
 
     def notes(self) -> list[str]:
         """What should not be overlooked, a sentence each: refused orders, ruin, and why there were no trades."""
@@ -71,6 +92,8 @@ class Run:
         waiting = [order for order in account.orders if order._trade is None]
         if waiting:
             lines.append(f"{len(waiting)} {'order' if len(waiting) == 1 else 'orders'} never filled.")
+        if self.tier_reason:
+            lines.append(self.tier_reason)
         if not len(account.fills):
             lines.append(f"There were no trades: {self._why_no_trades()}")
         return lines
@@ -82,22 +105,7 @@ class Run:
         size: units, or a fraction of what the account could buy; negative to sell. outcome: filled, refused,
         cancelled, or waiting at the end.
         """
-        found: list[dict[str, Any]] = []
-        latest = len(self.frame) - 1
-        for bar, order, size, stop in reversed(self.account.decisions):
-            latest = min(bar, latest)  # what init() orders is dated to the last bar: nothing is decided before it
-            limit, outcome = order._limit, order._outcome
-            listed = {"bar": latest, "size": size, "kind": _KINDS[bool(limit), bool(stop)]}
-            if outcome in ("", FILLED):
-                listed["outcome"] = outcome or ("waiting" if order._waits else "cancelled")
-            else:
-                listed |= {"outcome": "refused", "reason": outcome}
-            prices = {"limit": limit, "stop": stop, "sl": order._sl, "tp": order._tp}
-            listed |= {name: price for name, price in prices.items() if price is not None}
-            if order._trade is not None:
-                listed["closes"] = True
-            found.append(listed)
-        return found[::-1]
+        return self.account.decisions.rows(len(self.frame) - 1)
 
     def warnings(self) -> list[str]:
         """The notes that are worth a warning where nobody asks for notes."""
@@ -165,20 +173,7 @@ class Stats(pd.Series):
 
     @property
     def metrics(self) -> dict[str, float]:
-        from qfp import metrics, replay
-
-        table = self.fills.sort_values("Bar", kind="stable")
-        fills = table[["Bar", "Size", "Price", "Commission"]].rename(columns=str.lower).to_dict("records")
-        account = replay.replay(fills, self._run._closes, self._run.cash)
-        return metrics.summary(
-            self._run.equity,
-            account.positions,
-            account.traded_value,
-            account.commissions,
-            account.trades,
-            metrics.periods_per_year(self._run.frame.index),
-            self._run._closes,
-        )
+        return self._run.metrics
 
     def __repr__(self) -> str:
         with pd.option_context("display.max_colwidth", 20, "display.max_rows", None):
@@ -246,16 +241,21 @@ class Backtest:
         self._results = self.report(run)
         return self._results
 
-    def run_once(self, params: dict[str, Any], memo: dict[Any, Any] | None = None) -> Run:
+    def run_once(self, params: dict[str, Any], memo: dict[Any, Any] | None = None, tier: str | None = None) -> Run:
         """The run itself, without figures; report() makes them.
 
-        memo: indicators of other runs over the same bars, by function and arguments.
+        memo: indicators of other runs over the same bars, by function and arguments. tier: "interpreted",
+        "compiled" where that can be, or "both" and compared to the end; None leaves it to the number of bars.
         """
-        frame = self._data.copy(deep=False)
-        clock = Clock(frame.index)
-        account = Account(
+        if tier not in (None, "interpreted", "compiled", "both"):
+            raise ValueError(f'tier is "interpreted", "compiled" or "both", not {tier!r}')
+        return self.carry_out(self.prepare(params, memo), tier)
+
+    def account(self) -> Account:
+        """An account at its beginning."""
+        return Account(
             self._prices,
-            frame.index,
+            self._data.index,
             self._cash,
             self._spread,
             self._commission,
@@ -264,24 +264,66 @@ class Backtest:
             self.rules,
             self._fixed_fee,
         )
+
+    def prepare(self, params: Mapping[str, Any], memo: dict[Any, Any] | None = None) -> Prepared:
+        """A strategy whose init() has run, before its first bar."""
+        frame = self._data.copy(deep=False)
+        clock = Clock(frame.index)
+        account = self.account()
         strategy = self._strategy(account, Bars(frame, clock), clock, dict(params))
         strategy._memo = memo
         with preparing(strategy):
             strategy.init()
         _follow_attributes(strategy, clock)
-        warm_ups = [_missing_before(line) for line in strategy._indicators if not line.options.get("scatter")]
+        warm_ups = [missing_before(line) for line in strategy._indicators if not line.options.get("scatter")]
         warm_up = max((bars for bars, _ in warm_ups), default=0)
-        run_over(strategy, account, clock, 1 + warm_up, self._finalize)
-        clock.set(len(frame))
-        return Run(strategy, account, frame, warm_up, any(missing for _, missing in warm_ups))
+        return Prepared(strategy, account, clock, frame, warm_up, any(missing for _, missing in warm_ups))
+
+    def carry_out(self, prepared: Prepared, tier: str | None) -> Run:
+        """Run a prepared strategy over its bars."""
+        strategy, account, clock = prepared.strategy, prepared.account, prepared.clock
+        start, reason = 1 + prepared.warm_up, None
+        if tier in ("compiled", "both") or (tier is None and len(clock.index) >= PAYS_FROM):
+            compiled = self.compiled(prepared, whole=tier == "both")
+            account, reason = compiled.account or account, compiled.reason
+        if account is prepared.account:
+            run_over(strategy, account, clock, start, self._finalize)
+        clock.set(len(prepared.frame))
+        run = self.run_of(prepared, account, prepared.warm_up)
+        run.tier, run.tier_reason = ("interpreted" if account is prepared.account else "compiled"), reason
+        return run
+
+    def run_of(self, prepared: Prepared, account: Account, warm_up: int) -> Run:
+        """A run that ended with this account."""
+        return Run(prepared.strategy, account, prepared.frame, warm_up, prepared.missing)
+
+    def run_many(
+        self,
+        combinations: Sequence[Mapping[str, Any]],
+        figures: Sequence[str] = ("Equity Final [$]", "# Trades"),
+        tier: str | None = None,
+    ) -> Many:
+        """Figures of many combinations of parameters: .columns has an array per figure, .errors what failed.
+
+        combinations: values by parameter, such as [{"fast": 10, "slow": 30}, ...]. figures: labels of run()'s figures
+        or names of qfp.metrics, such as "sharpe". tier: "interpreted", or "compiled" where that can be; None leaves it
+        to the number of bars and combinations. Indicators that combinations share are computed once.
+        """
+        from qfp.backtesting.many import run_many
+
+        return run_many(self, list(combinations), figures, tier)
+
+    def compiled(self, prepared: Prepared, whole: bool = False) -> Compiled:
+        """What the compiled tier makes of a prepared strategy, compared over all bars or over the first ones."""
+        return run_compiled(prepared, self.account, 1 + prepared.warm_up, self._finalize, whole)
 
     def report(self, run: Run) -> Stats:
         """The figures and tables of a run."""
         index = self._data.index
         found = run.figures.all()
         found["_strategy"] = run.strategy
-        found["_equity_curve"] = equity_table(index, run.equity)
-        found["_trades"] = trades_table(index, run.account.closed_trades, run.strategy._indicators)
+        found["_equity_curve"] = equity_table(index, run.equity, run.figures)
+        found["_trades"] = trades_table(index, run.trades, run.strategy._indicators)
         values = np.empty(len(found), dtype=object)
         for at, value in enumerate(found.values()):
             values[at] = value
@@ -347,52 +389,11 @@ class Backtest:
         return chart
 
 
-def run_over(strategy: Strategy, account: Account, clock: Clock, start: int, finalize: bool) -> None:
-    """Every bar from `start` on: the clock, the account, the strategy's next(); then the end of the run."""
-    count = len(account.closes)
-    orders, closes, lengths = account.orders, account.closes, clock.lengths
-    try:
-        for bar in range(start, count):
-            clock.length = seen = bar + 1
-            for length in lengths:  # clock.set(), without a call per bar
-                length.value = seen
-            account.bar = bar
-            if orders:
-                account.process()
-            else:
-                close = closes[bar]
-                if close <= account.danger_below or close >= account.danger_above:
-                    account.check_ruin()
-            strategy.next()
-        if finalize and start < count and account.trades:
-            if account.rules.last_orders_fill:
-                decided = len(account.decisions)
-                for trade in reversed(account.trades):
-                    trade.close()
-                del account.decisions[decided:]  # the end of the run decided them
-                account.process()
-            else:
-                account.close_all()
-        elif finalize and start < count and account.rules.last_orders_fill:
-            account.process()
-    except Ruined:
-        pass
-
-
 def _follow_attributes(strategy: Strategy, clock: Clock) -> None:
     """Let arrays that init() computed from Lines and kept on the strategy grow with the clock as well."""
     for name, value in vars(strategy).items():
         if isinstance(value, Line) and value.ndim and value.shape[-1] == clock.length and not clock.follows(value):
             setattr(strategy, name, clock.follow(value, value.name or name))
-
-
-def _missing_before(line: Line) -> tuple[int, bool]:
-    """(bars before every row has a value, whether some row never has one)."""
-    values = np.atleast_2d(np.asarray(line))
-    if values.dtype.kind in "biu":
-        return 0, False
-    missing = pd.isna(values)
-    return int(missing.argmin(axis=-1).max()), bool(missing.all(axis=-1).any())
 
 
 class _Charge:
@@ -444,7 +445,7 @@ def _checked_bars(data: pd.DataFrame, cash: float) -> pd.DataFrame:
                 pass
     if "Volume" not in data.columns:
         data["Volume"] = np.nan
-    if any(pd.isna(data[name].to_numpy()).any() for name in PRICES):
+    if any(np.isnan(np.sum(data[name].to_numpy(dtype=float))) for name in PRICES):
         raise ValueError("some prices are missing (NaN); drop those rows first, for example with data.dropna()")
     if (data["Close"].to_numpy() > cash).any():
         warnings.warn(

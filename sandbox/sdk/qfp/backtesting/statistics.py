@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp.backtesting.core import Trade
+from qfp.backtesting.core import Account
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Figures", "TradeColumns", "equity_table", "trades_table"]
 
 NAN = math.nan
-DAY = "datetime64[D]"
+PIECE = 8192
 
 
 class TradeColumns:
@@ -32,20 +33,30 @@ class TradeColumns:
         self.entry_bars, self.exit_bars = np.asarray(entry_bars, dtype=int), np.asarray(exit_bars, dtype=int)
         self.commissions, self.profits = np.asarray(commissions, dtype=float), np.asarray(profits, dtype=float)
         self.returns = np.asarray(returns, dtype=float)
+        self.columns: dict[str, Any] = {}  # all that an account knows of them
 
     def __len__(self) -> int:
         return len(self.entry_bars)
 
     @classmethod
-    def of(cls, trades: Sequence[Trade]) -> TradeColumns:
-        """The columns of these trades."""
-        return cls(
-            [trade._entry_bar for trade in trades],
-            [trade._exit_bar for trade in trades],
-            [trade._commission for trade in trades],
-            [trade.pl for trade in trades],
-            [trade.pl_pct for trade in trades],
-        )
+    def of(cls, account: Account) -> TradeColumns:
+        """The columns of an account's closed trades, with the operations of Trade.pl and Trade.pl_pct."""
+        columns = account.closed_columns()
+        size, entry, last = columns["size"], columns["entry_price"], columns["exit_price"]
+        commissions = columns["commission"]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            profits = size * (last - entry) - commissions
+            returns = np.copysign(1, size) * (last / entry - 1) - commissions / (np.abs(size) * entry)
+        found = cls(columns["entry_bar"], columns["exit_bar"], commissions, profits, returns)
+        found.columns = columns
+        return found
+
+
+def below_peak(equity: np.ndarray) -> np.ndarray:
+    """How far each value is below the highest so far, as a fraction."""
+    found = np.maximum.accumulate(equity)
+    np.divide(equity, found, out=found)
+    return np.subtract(1, found, out=found)
 
 
 def drawdown_spans(drawdown: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -127,17 +138,20 @@ class Figures:
         return self._groups[name]
 
     def _head(self) -> dict[str, Any]:
-        count = len(self.equity) + 1
-        changes = np.bincount(self.trades.entry_bars, minlength=count)
-        changes -= np.bincount(self.trades.exit_bars + 1, minlength=count)
-        held = np.cumsum(changes[:-1]) > 0
         begin, end = self.index[0], self.index[-1]
         return {
             "Start": begin,
             "End": end,
             "Duration": end - begin,
-            "Exposure Time [%]": float(held.mean()) * 100,
+            "Exposure Time [%]": self._bars_held() / len(self.equity) * 100,
         }
+
+    def _bars_held(self) -> int:
+        """Bars on which a trade was open, its first and last included."""
+        order = np.argsort(self.trades.entry_bars, kind="stable")
+        entries, exits = self.trades.entry_bars[order], np.maximum.accumulate(self.trades.exit_bars[order])
+        before = np.concatenate(([-1], exits[:-1])) if len(exits) else exits
+        return int(np.maximum(exits - np.maximum(entries - 1, before), 0).sum())
 
     def _equity(self) -> dict[str, Any]:
         equity, closes = self.equity, self.closes
@@ -180,11 +194,7 @@ class Figures:
             "Sortino Ratio": float(np.float64(yearly - rate) / (downside * math.sqrt(days_a_year))),
             "Calmar Ratio": _ratio(yearly, -self._group("drawdowns")["Max. Drawdown [%]"] / 100),
         }
-        own, market = np.diff(np.log(equity)), np.diff(np.log(self.closes))
-        beta = NAN
-        if len(own) > 1:
-            apart = market - market.mean()
-            beta = float(np.dot(own - own.mean(), apart) / np.dot(apart, apart))
+        beta = _beta(equity, self.closes)
         total = self._group("equity")
         found["Alpha [%]"] = total["Return [%]"] - rate * 100 - beta * (total["Buy & Hold Return [%]"] - rate * 100)
         found["Beta"] = beta
@@ -194,22 +204,32 @@ class Figures:
         """(periods in a year, the last bar of each): days, weeks, months or years, by the distance of the bars."""
         index: Any = self.index
         distance = self.period.days
-        days = index.tz_localize(None).to_numpy().astype(DAY)
+        local = index if index.tz is None else index.tz_localize(None)
+        if distance in (31, 365):
+            unit = "datetime64[M]" if distance == 31 else "datetime64[Y]"
+            a_year, period = (12 if distance == 31 else 1), local.to_numpy().astype(unit).astype(np.int64)
+            return a_year, _ends(period)
+        days = local.asi8 // _A_DAY[local.unit]
         if distance == 7:
-            a_year, period = 52, (days.astype(np.int64) + 3) // 7  # weeks end on Sundays
-        elif distance == 31:
-            a_year, period = 12, days.astype("datetime64[M]").astype(np.int64)
-        elif distance == 365:
-            a_year, period = 1, days.astype("datetime64[Y]").astype(np.int64)
-        else:
-            weekday = (days.astype(np.int64) + 3) % 7
-            a_year = 365 if np.mean(weekday >= 5) > 2 / 7 * 0.6 else 252
-            period = days.astype(np.int64)
-        return a_year, np.append(np.flatnonzero(np.diff(period)), len(period) - 1)
+            return 52, _ends((days + 3) // 7)  # weeks end on Sundays
+        ends = _ends(days)
+        weekend = (days[ends] + 3) % 7 >= 5
+        bars = np.diff(ends, prepend=-1)  # in each day
+        return 365 if bars[weekend].sum() / len(days) > 2 / 7 * 0.6 else 252, ends
+
+    @cached_property
+    def drawdown(self) -> np.ndarray:
+        """Fractions below the highest value so far, by bar."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return below_peak(self.equity)
+
+    @cached_property
+    def spans(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See drawdown_spans()."""
+        return drawdown_spans(self.drawdown)
 
     def _drawdowns(self) -> dict[str, Any]:
-        drawdown = 1 - self.equity / np.maximum.accumulate(self.equity)
-        begins, ends, depths = drawdown_spans(drawdown)
+        drawdown, (begins, ends, depths) = self.drawdown, self.spans
         found: dict[str, Any] = {
             "Max. Drawdown [%]": -float(np.nan_to_num(drawdown.max())) * 100,
             "Avg. Drawdown [%]": -float(depths.mean()) * 100 if len(depths) else NAN,
@@ -263,6 +283,33 @@ class Figures:
         return tuple(pd.Timedelta(length, unit=index.unit).ceil(unit) for length in (longest, usual))
 
 
+# How much of the index's unit makes a day.
+_A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+
+
+def _ends(periods: np.ndarray) -> np.ndarray:
+    """The last place of every stretch of equal numbers."""
+    return np.append(np.flatnonzero(periods[1:] != periods[:-1]), len(periods) - 1)
+
+
+def _beta(equity: np.ndarray, closes: np.ndarray) -> float:
+    """Slope of the account's logarithmic returns over the price's; piece by piece, so that no array is as long."""
+    count = len(equity) - 1
+    if count < 2:
+        return NAN
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own_mean, mean = (np.log(values[-1] / values[0]) / count for values in (equity, closes))
+        together = alone = 0.0
+        for begin in range(0, count, PIECE):
+            piece = slice(begin, min(begin + PIECE, count) + 1)
+            own, market = (np.diff(np.log(values[piece])) for values in (equity, closes))
+            own -= own_mean
+            market -= mean
+            together += float(np.multiply(own, market).sum())  # np.dot() would wake threads for it
+            alone += float(np.multiply(market, market).sum())
+    return together / alone if alone else NAN
+
+
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else NAN
 
@@ -314,12 +361,15 @@ _GROUP_OF = {
 }
 
 
-def equity_table(index: pd.Index, equity: np.ndarray) -> pd.DataFrame:
-    """Equity, DrawdownPct and, where a drawdown ends, DrawdownDuration; by bar."""
+def equity_table(index: pd.Index, equity: np.ndarray, figures: Figures | None = None) -> pd.DataFrame:
+    """Equity, DrawdownPct and, where a drawdown ends, DrawdownDuration; by bar.
+
+    figures: of this equity, where they are known.
+    """
     import pandas as pd
 
-    drawdown = 1 - equity / np.maximum.accumulate(equity)
-    begins, ends, _ = drawdown_spans(drawdown)
+    drawdown = below_peak(equity) if figures is None else figures.drawdown
+    begins, ends, _ = drawdown_spans(drawdown) if figures is None else figures.spans
     columns: dict[str, Any] = {"Equity": equity, "DrawdownPct": drawdown}
     if type(index).__name__ == "DatetimeIndex":
         stamps: Any = index
@@ -330,23 +380,23 @@ def equity_table(index: pd.Index, equity: np.ndarray) -> pd.DataFrame:
         numbers = np.full(len(index), NAN)
         numbers[ends] = (index[ends] - index[begins]).to_numpy()
         columns["DrawdownDuration"] = numbers
-    return pd.DataFrame(columns, index=index)
+    return pd.DataFrame(columns, index=index, copy=False)
 
 
-def trades_table(index: pd.Index, trades: Sequence[Trade], indicators: Sequence[Line]) -> pd.DataFrame:
-    """One row per closed trade, with every indicator's value at entry and exit."""
+def trades_table(index: pd.Index, known: TradeColumns, indicators: Sequence[Line]) -> pd.DataFrame:
+    """One row per closed trade of an account, with every indicator's value at entry and exit."""
     import pandas as pd
 
-    known = TradeColumns.of(trades)
-    entries, exits = known.entry_bars, known.exit_bars
+    entries, exits, of_account = known.entry_bars, known.exit_bars, known.columns
+    sizes, tags = of_account["size"], of_account["tags"]
     columns: dict[str, Any] = {
-        "Size": [trade._size for trade in trades],
+        "Size": sizes.astype(int),
         "EntryBar": entries,
         "ExitBar": exits,
-        "EntryPrice": [trade._entry_price for trade in trades],
-        "ExitPrice": [trade._exit_price for trade in trades],
-        "SL": _prices([trade.sl for trade in trades]),
-        "TP": _prices([trade.tp for trade in trades]),
+        "EntryPrice": of_account["entry_price"],
+        "ExitPrice": of_account["exit_price"],
+        "SL": _prices(of_account["sl"]),
+        "TP": _prices(of_account["tp"]),
         "PnL": known.profits,
         "Commission": known.commissions,
         "ReturnPct": known.returns,
@@ -354,8 +404,7 @@ def trades_table(index: pd.Index, trades: Sequence[Trade], indicators: Sequence[
         "ExitTime": index[exits],
     }
     columns["Duration"] = columns["ExitTime"] - columns["EntryTime"]
-    tags = [trade._tag for trade in trades]
-    columns["Tag"] = tags if any(tag is not None for tag in tags) else np.full(len(tags), None)
+    columns["Tag"] = np.full(len(known), None) if tags is None else tags
     for indicator in indicators if len(known) else ():
         rows = np.atleast_2d(np.asarray(indicator))
         names = indicator.name if isinstance(indicator.name, list) else [indicator.name] * len(rows)
@@ -363,9 +412,9 @@ def trades_table(index: pd.Index, trades: Sequence[Trade], indicators: Sequence[
             suffix = f"_{number}" if len(rows) > 1 else ""
             columns[f"Entry_{name}{suffix}"] = values[entries]
             columns[f"Exit_{name}{suffix}"] = values[exits]
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)
 
 
-def _prices(values: list[float | None]) -> np.ndarray:
+def _prices(values: np.ndarray) -> np.ndarray:
     """Prices of which some are missing; no numbers at all where all are."""
-    return np.array(values, dtype=float if any(value is not None for value in values) else object)
+    return np.full(len(values), None) if np.isnan(values).all() else values

@@ -1,0 +1,892 @@
+"""What does the account do on one bar, as machine code? The rules of qfp.backtesting.core, on columns of numbers.
+
+This module is written in the small typed part of Python that qfp.backtesting.compiled.machine translates: every value
+is a 64-bit int or float, a list is a column of them, `a.name` is a place in the one record that the account is. It is
+not imported to be run. Function by function it does what core.py does, in the same order and with the same operations,
+so that results are equal to the last bit; whoever changes one changes the other, and the tests compare them.
+
+Functions return an int; below 0 means: the interpreted account would raise here. Then the whole run is given up and
+repeated by the interpreted tier, which raises what there is to raise. A price of 0.0 is none; orders and trades are
+numbered rows, -1 is none.
+"""
+
+from __future__ import annotations
+
+from qfp.backtesting.compiled.language import (
+    COMPENSATED,
+    absolute,
+    copysign,
+    floor,
+    fmod,
+    is_finite,
+    must,
+    resize,
+    rint,
+)
+
+FILLED, CANCELLED, UNPAID, UNPAID_UNIT = 1, 2, 3, 4
+EXACT = 9007199254740992.0  # whole numbers are exact up to here
+INFINITE = 1e999
+
+
+class Account:
+    """The record. The first block is set by the caller, the second grows, the rest is where the account stands."""
+
+    opens: list[float]
+    highs: list[float]
+    lows: list[float]
+    closes: list[float]
+    count: int
+    start: int
+    first_cash: float
+    spread: float
+    leverage: float
+    fee_fixed: float
+    fee_share: float
+    trade_on_close: int
+    hedging: int
+    exclusive_orders: int
+    size_at_close: int
+    entry_bar_stops: int
+    last_orders_fill: int
+    stops_at_open: int
+    all_trades_at_ruin: int
+    shared_entry_fee: int
+    all_cancelled: int
+    finalize: int
+    lines: list[int]
+    params: list[float]
+
+    orders: int
+    order_room: int
+    o_bar: list[int]
+    o_size: list[float]
+    o_limit: list[float]
+    o_stop: list[float]
+    o_sl: list[float]
+    o_tp: list[float]
+    o_tag: list[int]
+    o_trade: list[int]
+    o_waits: list[int]
+    o_decided: list[int]
+    o_outcome: list[int]
+    o_first_size: list[float]
+    o_first_limit: list[float]
+    o_first_stop: list[float]
+    waiting: int
+    waits: list[int]
+    walk: list[int]
+    walked: list[int]
+    e_trade: list[int]
+    e_reference: list[float]
+    e_counts: list[int]
+    trades: int
+    trade_room: int
+    t_bar: list[int]
+    t_exit_bar: list[int]
+    t_size: list[float]
+    t_price: list[float]
+    t_exit_price: list[float]
+    t_commission: list[float]
+    t_opened: list[float]
+    t_fee: list[float]
+    t_sl: list[int]
+    t_tp: list[int]
+    t_tag: list[int]
+    open: int
+    opened: list[int]
+    seen: list[int]
+    closed: int
+    closed_ids: list[int]
+    fills: int
+    fill_room: int
+    f_bar: list[int]
+    f_size: list[float]
+    f_price: list[float]
+    f_commission: list[float]
+    stretches: int
+    stretch_room: int
+    s_bar: list[int]
+    s_cash: list[float]
+    s_units: list[float]
+    s_cost: list[float]
+    refused: int
+    refused_room: int
+    r_bar: list[int]
+    r_size: list[float]
+    r_reason: list[int]
+
+    cash: float
+    units: float
+    cost: float
+    bar: int
+    danger_below: float
+    danger_above: float
+    ruined_at: int
+    placed: int
+    deferred: int
+
+
+# Room ---------------------------------------------------------------------------------------------------------------
+
+
+def begin(a: Account) -> int:
+    """As after Account.__init__(): nothing placed, the cash of the beginning. Columns keep their room."""
+    a.orders = a.waiting = a.trades = a.open = a.closed = a.fills = a.stretches = a.refused = 0
+    a.cash = a.first_cash
+    a.units = a.cost = 0.0
+    a.danger_below = -INFINITE
+    a.danger_above = INFINITE
+    a.ruined_at = -1
+    a.placed = a.deferred = 0
+    a.bar = a.count - 1
+    return add_stretch(a, 0)
+
+
+def room_for_order(a: Account) -> int:
+    if a.orders < a.order_room:
+        return 0
+    room = 64 if a.order_room == 0 else 2 * a.order_room
+    a.o_bar = resize(a.o_bar, room)
+    a.o_size = resize(a.o_size, room)
+    a.o_limit = resize(a.o_limit, room)
+    a.o_stop = resize(a.o_stop, room)
+    a.o_sl = resize(a.o_sl, room)
+    a.o_tp = resize(a.o_tp, room)
+    a.o_tag = resize(a.o_tag, room)
+    a.o_trade = resize(a.o_trade, room)
+    a.o_waits = resize(a.o_waits, room)
+    a.o_decided = resize(a.o_decided, room)
+    a.o_outcome = resize(a.o_outcome, room)
+    a.o_first_size = resize(a.o_first_size, room)
+    a.o_first_limit = resize(a.o_first_limit, room)
+    a.o_first_stop = resize(a.o_first_stop, room)
+    a.waits = resize(a.waits, room)
+    a.walk = resize(a.walk, room)
+    a.walked = resize(a.walked, room)
+    a.e_trade = resize(a.e_trade, room)
+    a.e_reference = resize(a.e_reference, room)
+    a.e_counts = resize(a.e_counts, room)
+    a.order_room = room
+    return 0
+
+
+def room_for_trade(a: Account) -> int:
+    if a.trades < a.trade_room:
+        return 0
+    room = 64 if a.trade_room == 0 else 2 * a.trade_room
+    a.t_bar = resize(a.t_bar, room)
+    a.t_exit_bar = resize(a.t_exit_bar, room)
+    a.t_size = resize(a.t_size, room)
+    a.t_price = resize(a.t_price, room)
+    a.t_exit_price = resize(a.t_exit_price, room)
+    a.t_commission = resize(a.t_commission, room)
+    a.t_opened = resize(a.t_opened, room)
+    a.t_fee = resize(a.t_fee, room)
+    a.t_sl = resize(a.t_sl, room)
+    a.t_tp = resize(a.t_tp, room)
+    a.t_tag = resize(a.t_tag, room)
+    a.opened = resize(a.opened, room)
+    a.seen = resize(a.seen, room)
+    a.closed_ids = resize(a.closed_ids, room)
+    a.trade_room = room
+    return 0
+
+
+def add_fill(a: Account, bar: int, size: float, price: float, commission: float) -> int:
+    if a.fills == a.fill_room:
+        room = 64 if a.fill_room == 0 else 2 * a.fill_room
+        a.f_bar = resize(a.f_bar, room)
+        a.f_size = resize(a.f_size, room)
+        a.f_price = resize(a.f_price, room)
+        a.f_commission = resize(a.f_commission, room)
+        a.fill_room = room
+    at = a.fills
+    a.f_bar[at] = bar
+    a.f_size[at] = size
+    a.f_price[at] = price
+    a.f_commission[at] = commission
+    a.fills = at + 1
+    return 0
+
+
+def add_stretch(a: Account, bar: int) -> int:
+    at = a.stretches
+    if at > 0 and a.s_bar[at - 1] == bar:
+        at = at - 1
+    elif at == a.stretch_room:
+        room = 64 if at == 0 else 2 * at
+        a.s_bar = resize(a.s_bar, room)
+        a.s_cash = resize(a.s_cash, room)
+        a.s_units = resize(a.s_units, room)
+        a.s_cost = resize(a.s_cost, room)
+        a.stretch_room = room
+    a.s_bar[at] = bar
+    a.s_cash[at] = a.cash
+    a.s_units[at] = a.units
+    a.s_cost[at] = a.cost
+    a.stretches = at + 1
+    return 0
+
+
+def write_equity(a: Account, equity: list[float]) -> int:
+    """The account's value at every close, in the operations of Stretches.equity()."""
+    for k in range(a.stretches):
+        units = a.s_units[k]
+        cost = a.s_cost[k]
+        cash = a.s_cash[k]
+        closes = a.closes
+        for bar in range(a.s_bar[k], a.s_bar[k + 1] if k + 1 < a.stretches else a.count):
+            equity[bar] = closes[bar] * units - cost + cash
+    if a.ruined_at >= 0:
+        for bar in range(a.ruined_at, a.count):
+            equity[bar] = 0.0
+    return 0
+
+
+# What a strategy asks -----------------------------------------------------------------------------------------------
+
+
+def equity_at(a: Account, price: float) -> float:
+    return a.cash + (a.units * price - a.cost)
+
+
+def margin_available(a: Account, price: float) -> float:
+    used = 0.0
+    rest = 0.0
+    for k in range(a.open):
+        term = absolute(a.t_size[a.opened[k]]) * price / a.leverage
+        if COMPENSATED:
+            total = used + term
+            if k > 0:
+                rest = rest + ((used - total) + term if absolute(used) >= absolute(term) else (term - total) + used)
+            used = total
+        else:
+            used = used + term
+    if COMPENSATED and rest != 0.0 and is_finite(rest):
+        used = used + rest
+    left = equity_at(a, price) - used
+    return left if left > 0.0 else 0.0
+
+
+def commission(a: Account, size: float, price: float) -> float:
+    return a.fee_fixed + absolute(size) * price * a.fee_share
+
+
+def position_pl(a: Account) -> float:
+    return a.units * a.closes[a.bar] - a.cost
+
+
+def position_pl_pct(a: Account) -> float:
+    invested = 0.0
+    rest = 0.0
+    for k in range(a.open):
+        trade = a.opened[k]
+        term = absolute(a.t_size[trade]) * a.t_price[trade]
+        if COMPENSATED:
+            total = invested + term
+            if k > 0:
+                rest = rest + (
+                    (invested - total) + term if absolute(invested) >= absolute(term) else (term - total) + invested
+                )
+            invested = total
+        else:
+            invested = invested + term
+    if COMPENSATED and rest != 0.0 and is_finite(rest):
+        invested = invested + rest
+    return position_pl(a) / invested * 100.0 if invested != 0.0 else 0.0
+
+
+def trade_last_price(a: Account, trade: int) -> float:
+    return a.closes[a.bar] if a.t_exit_bar[trade] < 0 else a.t_exit_price[trade]
+
+
+def trade_pl(a: Account, trade: int) -> float:
+    return a.t_size[trade] * (trade_last_price(a, trade) - a.t_price[trade]) - a.t_commission[trade]
+
+
+def trade_pl_pct(a: Account, trade: int) -> float:
+    size = a.t_size[trade]
+    entry = a.t_price[trade]
+    gross = copysign(1.0, size) * (trade_last_price(a, trade) / entry - 1.0)
+    return gross - a.t_commission[trade] / (absolute(size) * entry)
+
+
+def trade_value(a: Account, trade: int) -> float:
+    return absolute(a.t_size[trade]) * trade_last_price(a, trade)
+
+
+def trade_sl(a: Account, trade: int) -> float:
+    order = a.t_sl[trade]
+    return 0.0 if order < 0 else a.o_stop[order]
+
+
+def trade_tp(a: Account, trade: int) -> float:
+    order = a.t_tp[trade]
+    return 0.0 if order < 0 else a.o_limit[order]
+
+
+def is_contingent(a: Account, order: int) -> int:
+    trade = a.o_trade[order]
+    if trade < 0:
+        return 0
+    return 1 if (order == a.t_sl[trade] or order == a.t_tp[trade]) else 0
+
+
+# Placing orders -----------------------------------------------------------------------------------------------------
+
+
+def new_order(a: Account, size: float, limit: float, stop: float, sl: float, tp: float, tag: int, trade: int) -> int:
+    must(room_for_order(a) >= 0)
+    order = a.orders
+    a.o_bar[order] = a.bar
+    a.o_size[order] = size
+    a.o_first_size[order] = size
+    a.o_limit[order] = limit
+    a.o_first_limit[order] = limit
+    a.o_stop[order] = stop
+    a.o_first_stop[order] = stop
+    a.o_sl[order] = sl
+    a.o_tp[order] = tp
+    a.o_tag[order] = tag
+    a.o_trade[order] = trade
+    a.o_waits[order] = 1
+    a.o_decided[order] = 0
+    a.o_outcome[order] = 0
+    a.orders = order + 1
+    return order
+
+
+def wait_first(a: Account, order: int) -> int:
+    at = a.waiting
+    while at > 0:
+        a.waits[at] = a.waits[at - 1]
+        at = at - 1
+    a.waits[0] = order
+    a.waiting = a.waiting + 1
+    return 0
+
+
+def wait_last(a: Account, order: int) -> int:
+    a.waits[a.waiting] = order
+    a.waiting = a.waiting + 1
+    return 0
+
+
+def withdraw(a: Account, order: int) -> int:
+    at = 0
+    while a.waits[at] != order:
+        at = at + 1
+    last = a.waiting - 1
+    while at < last:
+        a.waits[at] = a.waits[at + 1]
+        at = at + 1
+    a.waiting = last
+    a.o_waits[order] = 0
+    return 0
+
+
+def cancel(a: Account, order: int) -> int:
+    must(a.o_waits[order] != 0)
+    withdraw(a, order)
+    a.o_outcome[order] = CANCELLED
+    trade = a.o_trade[order]
+    if trade >= 0:
+        if order == a.t_sl[trade]:
+            a.t_sl[trade] = -1
+        elif order == a.t_tp[trade]:
+            a.t_tp[trade] = -1
+    return 0
+
+
+def set_stop_loss(a: Account, trade: int, price: float) -> int:
+    if a.t_sl[trade] >= 0:
+        must(cancel(a, a.t_sl[trade]) >= 0)
+    if price != 0.0:
+        order = new_order(a, -a.t_size[trade], 0.0, price, 0.0, 0.0, a.t_tag[trade], trade)
+        must(order >= 0)
+        a.t_sl[trade] = order
+        wait_first(a, order)
+    return 0
+
+
+def set_take_profit(a: Account, trade: int, price: float) -> int:
+    if a.t_tp[trade] >= 0:
+        must(cancel(a, a.t_tp[trade]) >= 0)
+    if price != 0.0:
+        order = new_order(a, -a.t_size[trade], price, 0.0, 0.0, 0.0, a.t_tag[trade], trade)
+        must(order >= 0)
+        a.t_tp[trade] = order
+        wait_last(a, order)
+    return 0
+
+
+def decide_stop_loss(a: Account, trade: int, price: float) -> int:
+    must(price == 0.0 or (price > 0.0 and is_finite(price)))
+    must(set_stop_loss(a, trade, price) >= 0)
+    if a.t_sl[trade] >= 0:
+        a.o_decided[a.t_sl[trade]] = 1
+    return 0
+
+
+def decide_take_profit(a: Account, trade: int, price: float) -> int:
+    must(price == 0.0 or (price > 0.0 and is_finite(price)))
+    must(set_take_profit(a, trade, price) >= 0)
+    if a.t_tp[trade] >= 0:
+        a.o_decided[a.t_tp[trade]] = 1
+    return 0
+
+
+def close_trade(a: Account, trade: int, portion: float) -> int:
+    must(portion > 0.0 and portion <= 1.0)
+    size = a.t_size[trade]
+    units = rint(absolute(size) * portion)
+    units = units if units > 1.0 else 1.0
+    order = new_order(a, copysign(units, -size), 0.0, 0.0, 0.0, 0.0, a.t_tag[trade], trade)
+    must(order >= 0)
+    a.o_decided[order] = 1
+    wait_first(a, order)
+    return 0
+
+
+def close_position(a: Account, portion: float) -> int:
+    for k in range(a.open):
+        must(close_trade(a, a.opened[k], portion) >= 0)
+    return 0
+
+
+def place(a: Account, size: float, limit: float, stop: float, sl: float, tp: float, tag: int) -> int:
+    must(limit == 0.0 or (limit > 0.0 and is_finite(limit)))
+    must(stop == 0.0 or (stop > 0.0 and is_finite(stop)))
+    must(sl == 0.0 or (sl > 0.0 and is_finite(sl)))
+    must(tp == 0.0 or (tp > 0.0 and is_finite(tp)))
+    entry = limit
+    if entry == 0.0:
+        entry = stop
+    if entry == 0.0:
+        entry = a.closes[a.bar] * (1.0 + copysign(a.spread, size))
+    below = sl if size > 0.0 else tp
+    above = tp if size > 0.0 else sl
+    must(below == 0.0 or below < entry)
+    must(above == 0.0 or entry < above)
+    if a.exclusive_orders:
+        if a.all_cancelled:
+            count = a.waiting
+            for k in range(count):
+                a.walked[k] = a.waits[k]
+            for k in range(count):
+                if not is_contingent(a, a.walked[k]):
+                    must(cancel(a, a.walked[k]) >= 0)
+        else:
+            at = 0
+            while at < a.waiting:
+                if not is_contingent(a, a.waits[at]):
+                    must(cancel(a, a.waits[at]) >= 0)
+                at = at + 1
+        for k in range(a.open):
+            must(close_trade(a, a.opened[k], 1.0) >= 0)
+    order = new_order(a, size, limit, stop, sl, tp, tag, -1)
+    must(order >= 0)
+    a.o_decided[order] = 1
+    wait_last(a, order)
+    a.placed = a.placed + 1
+    return order
+
+
+def buy(a: Account, size: float, limit: float, stop: float, sl: float, tp: float, tag: int) -> int:
+    must((size > 0.0 and size < 1.0) or (size >= 1.0 and size < EXACT and rint(size) == size))
+    return place(a, size, limit, stop, sl, tp, tag)
+
+
+def sell(a: Account, size: float, limit: float, stop: float, sl: float, tp: float, tag: int) -> int:
+    must((size > 0.0 and size < 1.0) or (size >= 1.0 and size < EXACT and rint(size) == size))
+    return place(a, -size, limit, stop, sl, tp, tag)
+
+
+# One bar ------------------------------------------------------------------------------------------------------------
+
+
+def process(a: Account) -> int:
+    """1 when the account is ruined, 0 otherwise."""
+    bar = a.bar
+    changes = a.fills
+    again = 1
+    while again > 0:
+        again = fill_orders(a)
+    must(again >= 0)
+    if a.fills != changes:
+        must(add_stretch(a, bar) >= 0)
+        watch_ruin(a)
+    close = a.closes[bar]
+    if close <= a.danger_below or close >= a.danger_above:
+        return check_ruin(a)
+    return 0
+
+
+def check_ruin(a: Account) -> int:
+    bar = a.bar
+    close = a.closes[bar]
+    if equity_at(a, close) > 0.0:
+        return 0
+    if a.all_trades_at_ruin:
+        while a.open > 0:
+            must(close_at(a, a.opened[0], close, bar) >= 0)
+    else:
+        at = 0
+        while at < a.open:
+            must(close_at(a, a.opened[at], close, bar) >= 0)
+            at = at + 1
+    a.ruined_at = bar
+    a.cash = 0.0
+    return 1
+
+
+def close_all(a: Account) -> int:
+    bar = a.bar
+    while a.open > 0:
+        must(close_at(a, a.opened[0], a.closes[bar], bar) >= 0)
+    return add_stretch(a, bar)
+
+
+def finish(a: Account) -> int:
+    """What happens after the last bar, with finalize_trades."""
+    if a.finalize and a.start < a.count:
+        if a.last_orders_fill:
+            at = a.open - 1
+            while at >= 0:
+                must(close_trade(a, a.opened[at], 1.0) >= 0)
+                a.o_decided[a.orders - 1] = 0  # the end of the run decided it
+                at = at - 1
+            must(process(a) >= 0)
+        elif a.open > 0:
+            must(close_all(a) >= 0)
+    return 0
+
+
+def watch_ruin(a: Account) -> int:
+    rest = a.cash - a.cost
+    total = 0.0
+    for k in range(a.open):
+        trade = a.opened[k]
+        total = total + absolute(a.t_size[trade]) * a.t_price[trade]
+    scale = 1e-9 * (absolute(a.cash) + total)
+    a.danger_below = -INFINITE
+    a.danger_above = INFINITE
+    if a.units > 0.0:
+        a.danger_below = (scale - rest) / a.units
+    elif a.units < 0.0:
+        a.danger_above = (scale - rest) / a.units
+    elif rest <= scale:
+        a.danger_below = INFINITE
+    return 0
+
+
+def count_open(a: Account) -> int:
+    units = 0.0
+    cost = 0.0
+    rest = 0.0
+    for k in range(a.open):
+        trade = a.opened[k]
+        units = units + a.t_size[trade]
+        term = a.t_size[trade] * a.t_price[trade]
+        if COMPENSATED:
+            total = cost + term
+            if k > 0:
+                rest = rest + ((cost - total) + term if absolute(cost) >= absolute(term) else (term - total) + cost)
+            cost = total
+        else:
+            cost = cost + term
+    if COMPENSATED and rest != 0.0 and is_finite(rest):
+        cost = cost + rest
+    a.units = units
+    a.cost = cost
+    must(absolute(units) < EXACT)
+    return 0
+
+
+def fill_orders(a: Account) -> int:
+    """1 when the stops and targets it opened have to be looked at again, 0 otherwise."""
+    bar = a.bar
+    high = a.highs[bar]
+    low = a.lows[bar]
+    again = 0
+    entered = 0
+    count = a.waiting
+    for k in range(count):
+        a.walk[k] = a.waits[k]
+    for k in range(count):
+        order = a.walk[k]
+        if a.o_waits[order] == 0:
+            continue
+        size = a.o_size[order]
+        stop = a.o_stop[order]
+        limit = a.o_limit[order]
+        trade = a.o_trade[order]
+        long = size > 0.0
+        at_close = False
+        price = 0.0
+        if stop != 0.0:
+            if (high < stop) if long else (low > stop):
+                continue
+            a.o_stop[order] = 0.0
+        if limit != 0.0:
+            if (low > limit) if long else (high < limit):
+                continue
+            if stop != 0.0 and ((limit <= stop) if long else (limit >= stop)):
+                continue
+            reference = stop if stop != 0.0 else a.opens[bar]
+            if long:
+                price = limit if limit < reference else reference
+            else:
+                price = limit if limit > reference else reference
+        else:
+            at_close = a.trade_on_close != 0 and is_contingent(a, order) == 0
+            if at_close and not (stop != 0.0 and a.stops_at_open != 0):
+                price = a.closes[bar - 1]
+            else:
+                price = a.opens[bar]
+            if stop != 0.0:
+                if long:
+                    price = stop if stop > price else price
+                else:
+                    price = stop if stop < price else price
+                at_close = False
+        market = limit == 0.0 and stop == 0.0
+        booked = bar - 1 if at_close else bar
+
+        if trade >= 0:
+            must(fill_exit(a, order, trade, price, booked, stop) >= 0)
+            continue
+
+        paid = price * (1.0 + copysign(a.spread, size))
+        paid_with_fee = paid + commission(a, size, price) / absolute(size)
+        mark = a.closes[bar]
+        if a.size_at_close == 0:
+            mark = a.closes[bar - 1] if at_close else a.opens[bar]
+        need = size
+        if size > -1.0 and size < 1.0:
+            must(paid_with_fee != 0.0)
+            units = floor_divide(margin_available(a, mark) * a.leverage * absolute(size), paid_with_fee)
+            must(absolute(units) < EXACT)
+            if units == 0.0:
+                must(refuse(a, order, UNPAID_UNIT) >= 0)
+                continue
+            need = units if long else -units
+
+        if a.hedging == 0:
+            there = a.open
+            for j in range(there):
+                a.seen[j] = a.opened[j]
+            for j in range(there):
+                other = a.seen[j]
+                if (a.t_size[other] > 0.0) == long:
+                    continue
+                if absolute(need) >= absolute(a.t_size[other]):
+                    need = need + a.t_size[other]
+                    must(close_at(a, other, price, booked) >= 0)
+                else:
+                    must(reduce_trade(a, other, price, need, booked) >= 0)
+                    need = 0.0
+                if need == 0.0:
+                    break
+
+        if need != 0.0 and absolute(need) * paid_with_fee > margin_available(a, mark) * a.leverage:
+            must(refuse(a, order, UNPAID) >= 0)
+            continue
+        withdraw(a, order)
+        a.o_outcome[order] = FILLED
+        if need != 0.0:
+            sl = a.o_sl[order]
+            tp = a.o_tp[order]
+            entry = open_trade(a, need, paid, booked, sl, tp, a.o_tag[order])
+            must(entry >= 0)
+            brackets = sl != 0.0 or tp != 0.0
+            if brackets and a.entry_bar_stops != 0:
+                counts = 1 if market or price == a.opens[bar] or (stop != 0.0 and limit == 0.0) else 0
+                a.e_trade[entered] = entry
+                a.e_reference[entered] = a.opens[bar] if market else price
+                a.e_counts[entered] = counts
+                entered = entered + 1
+            elif brackets:
+                if market or target_only(size, sl, tp, stop, limit, high, low) != 0:
+                    again = 1
+                elif (sl != 0.0 and low <= sl and sl <= high) or (tp != 0.0 and low <= tp and tp <= high):
+                    a.deferred = a.deferred + 1
+    while entered > 0:
+        entered = entered - 1
+        acted = act_on_entry_bar(a, a.e_trade[entered], a.e_reference[entered], a.e_counts[entered], high, low)
+        must(acted >= 0)
+    return again
+
+
+def act_on_entry_bar(a: Account, trade: int, reference: float, counts: int, high: float, low: float) -> int:
+    stop = trade_sl(a, trade)
+    target = trade_tp(a, trade)
+    long = a.t_size[trade] > 0.0
+    if a.t_exit_bar[trade] >= 0:
+        return 0
+    if stop != 0.0 and (low <= stop if long else high >= stop):
+        price = reference
+        if long:
+            price = stop if stop < reference else reference
+        else:
+            price = stop if stop > reference else reference
+        must(close_at(a, trade, price, a.bar) >= 0)
+    elif target != 0.0 and (high >= target if long else low <= target):
+        if counts != 0:
+            price = reference
+            if long:
+                price = target if target > reference else reference
+            else:
+                price = target if target < reference else reference
+            must(close_at(a, trade, price, a.bar) >= 0)
+        else:
+            a.deferred = a.deferred + 1
+    return 0
+
+
+def target_only(size: float, sl: float, tp: float, stop: float, limit: float, high: float, low: float) -> int:
+    if stop == 0.0 or limit != 0.0 or tp == 0.0:
+        return 0
+    if size > 0.0:
+        return 1 if tp <= high and (sl if sl != 0.0 else -INFINITE) < low else 0
+    return 1 if tp >= low and (sl if sl != 0.0 else INFINITE) > high else 0
+
+
+def fill_exit(a: Account, order: int, trade: int, price: float, bar: int, stop: float) -> int:
+    before = absolute(a.t_size[trade])
+    asked = absolute(a.o_size[order])
+    size = copysign(asked if asked < before else before, a.o_size[order])
+    outcome = CANCELLED
+    if a.t_exit_bar[trade] < 0:
+        sl_order = a.t_sl[trade]
+        outcome = FILLED
+        must(reduce_trade(a, trade, price, size, bar) >= 0)
+        if order == sl_order:
+            a.o_stop[sl_order] = stop
+    a.o_outcome[order] = outcome
+    if a.o_waits[order] != 0:
+        withdraw(a, order)
+    return 0
+
+
+def refuse(a: Account, order: int, reason: int) -> int:
+    at = a.refused
+    if at == a.refused_room:
+        room = 64 if at == 0 else 2 * at
+        a.r_bar = resize(a.r_bar, room)
+        a.r_size = resize(a.r_size, room)
+        a.r_reason = resize(a.r_reason, room)
+        a.refused_room = room
+    a.r_bar[at] = a.bar
+    a.r_size[at] = a.o_size[order]
+    a.r_reason[at] = reason
+    a.refused = at + 1
+    a.o_outcome[order] = reason
+    withdraw(a, order)
+    return 0
+
+
+def new_trade(a: Account, size: float, price: float, bar: int, tag: int, fee: float) -> int:
+    must(room_for_trade(a) >= 0)
+    trade = a.trades
+    a.t_bar[trade] = bar
+    a.t_exit_bar[trade] = -1
+    a.t_size[trade] = size
+    a.t_price[trade] = price
+    a.t_exit_price[trade] = 0.0
+    a.t_commission[trade] = 0.0
+    a.t_opened[trade] = size
+    a.t_fee[trade] = fee
+    a.t_sl[trade] = -1
+    a.t_tp[trade] = -1
+    a.t_tag[trade] = tag
+    a.trades = trade + 1
+    a.opened[a.open] = trade
+    a.open = a.open + 1
+    return trade
+
+
+def open_trade(a: Account, size: float, price: float, bar: int, sl: float, tp: float, tag: int) -> int:
+    fee = commission(a, size, price)
+    trade = new_trade(a, size, price, bar, tag, fee)
+    must(trade >= 0)
+    must(count_open(a) >= 0)
+    a.cash = a.cash - fee
+    must(add_fill(a, bar, size, price, fee) >= 0)
+    if tp != 0.0:
+        must(set_take_profit(a, trade, tp) >= 0)
+    if sl != 0.0:
+        must(set_stop_loss(a, trade, sl) >= 0)
+    return trade
+
+
+def reduce_trade(a: Account, trade: int, price: float, size: float, bar: int) -> int:
+    left = a.t_size[trade] + size
+    if left == 0.0:
+        return close_at(a, trade, price, bar)
+    part = new_trade(a, -size, a.t_price[trade], a.t_bar[trade], a.t_tag[trade], a.t_fee[trade])
+    must(part >= 0)
+    a.t_opened[part] = a.t_opened[trade]
+    a.t_size[trade] = left
+    if a.t_sl[trade] >= 0:
+        a.o_size[a.t_sl[trade]] = -left
+    if a.t_tp[trade] >= 0:
+        a.o_size[a.t_tp[trade]] = -left
+    return close_at(a, part, price, bar)
+
+
+def close_at(a: Account, trade: int, price: float, bar: int) -> int:
+    at = 0
+    while a.opened[at] != trade:
+        at = at + 1
+    last = a.open - 1
+    while at < last:
+        a.opened[at] = a.opened[at + 1]
+        at = at + 1
+    a.open = last
+    must(count_open(a) >= 0)
+    if a.t_sl[trade] >= 0 and a.o_waits[a.t_sl[trade]] != 0:
+        withdraw(a, a.t_sl[trade])
+        a.o_outcome[a.t_sl[trade]] = CANCELLED
+    if a.t_tp[trade] >= 0 and a.o_waits[a.t_tp[trade]] != 0:
+        withdraw(a, a.t_tp[trade])
+        a.o_outcome[a.t_tp[trade]] = CANCELLED
+    size = a.t_size[trade]
+    fee = commission(a, size, price)
+    a.t_exit_price[trade] = price
+    a.t_exit_bar[trade] = bar
+    a.cash = a.cash + (size * (price - a.t_price[trade]) - fee)
+    entry_fee = a.t_fee[trade]
+    if size != a.t_opened[trade]:
+        entry_fee = commission(a, size, a.t_price[trade])
+        if a.shared_entry_fee:
+            share = size / a.t_opened[trade]
+            entry_fee = entry_fee - a.fee_fixed + a.fee_fixed * share
+    a.t_commission[trade] = fee + entry_fee
+    a.closed_ids[a.closed] = trade
+    a.closed = a.closed + 1
+    return add_fill(a, bar, -size, price, fee)
+
+
+# Python's arithmetic ------------------------------------------------------------------------------------------------
+
+
+def floor_divide(left: float, right: float) -> float:
+    """left // right as Python has it; right is not 0."""
+    rest = fmod(left, right)
+    whole = (left - rest) / right
+    if rest != 0.0 and (right < 0.0) != (rest < 0.0):
+        whole = whole - 1.0
+    if whole == 0.0:
+        return copysign(0.0, left / right)
+    down = floor(whole)
+    return down + 1.0 if whole - down > 0.5 else down
+
+
+def remainder(left: float, right: float) -> float:
+    """left % right as Python has it; right is not 0."""
+    rest = fmod(left, right)
+    if rest != 0.0:
+        return rest + right if (right < 0.0) != (rest < 0.0) else rest
+    return copysign(0.0, right)

@@ -1,0 +1,320 @@
+"""How does a compiled run go? Binds a strategy to its machine code, runs it, and makes an account of what came out."""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from qfp.backtesting.compiled import machine
+from qfp.backtesting.compiled.translation import Bound, Refused, Translation, translate
+from qfp.backtesting.core import OUTCOMES, Account, Decisions, Fills, Order, Stretches, Trade
+from qfp.backtesting.strategy import Strategy
+
+__all__ = ["CompiledAccount", "Program", "program_of"]
+
+COLUMNS: dict[str, Any] = {"float": np.float64, "int": np.int64}
+
+
+class Program:
+    """A strategy's next() as machine code. Serves every strategy of the class whose things are of the same kinds."""
+
+    def __init__(self, translation: Translation) -> None:
+        self.translation = translation
+        self._engine, addresses = machine.load(translation.functions[:1])
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(addresses["run"])
+
+    @cached_property
+    def _many(self) -> Any:
+        """The function for many runs; searches only need it."""
+        self._engine_of_many, addresses = machine.load(self.translation.functions)
+        kinds = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+        return ctypes.CFUNCTYPE(ctypes.c_int64, *kinds, *[ctypes.c_void_p] * 3)(addresses["many"])
+
+    def run(
+        self, account: Account, strategy: Strategy | None, bound: Bound, start: int, finalize: bool
+    ) -> Account | None:
+        """The account after the run; None where the interpreted tier has to repeat it.
+
+        strategy: is given the attributes that next() sets.
+        """
+        record = Record(account, bound, start, finalize)
+        if self._run(record.address) != 0:
+            return None
+        for number, name, kind in self.translation.state if strategy is not None else ():
+            value = float(record.numbers[number])
+            none = value != value and kind in ("optional", "none")
+            setattr(strategy, name, None if none else _plain(value, kind))
+        return CompiledAccount(account, record, self.translation.tags)
+
+    def many(
+        self, account: Account, places: np.ndarray, numbers: np.ndarray, starts: np.ndarray, finalize: bool
+    ) -> tuple[Any, Any]:
+        """(equity at the end, number of trades) for each; -1 trades where the interpreted tier has to repeat it.
+
+        places: where the columns begin, a row for each. numbers: the arguments, a row for each.
+        """
+        count, width = places.shape
+        lines, params = np.ascontiguousarray(places), np.ascontiguousarray(numbers)
+        record = Record(account, Bound([], [0.0] * params.shape[1]), 1, finalize)
+        record.lines = np.zeros(width + 1, dtype=np.int64)
+        record["lines"] = record.lines.ctypes.data
+        begin = np.ascontiguousarray(starts, dtype=np.int64)
+        equity, trades = np.zeros(count), np.zeros(count, dtype=np.int64)
+        self._many(
+            record.address,
+            count,
+            lines.ctypes.data,
+            width,
+            params.ctypes.data,
+            params.shape[1],
+            begin.ctypes.data,
+            equity.ctypes.data,
+            trades.ctypes.data,
+        )
+        return equity, trades
+
+
+def _plain(value: float, kind: str) -> Any:
+    return {"int": int, "bool": bool}.get(kind, float)(value)
+
+
+_programs: dict[Any, list[Program] | Refused | machine.Unavailable] = {}
+
+
+def program_of(strategy: Strategy) -> tuple[Program, Bound]:
+    """The machine code for a strategy whose init() has run. Raises Refused or Unavailable, with the reason."""
+    key = type(strategy)
+    known = _programs.get(key)
+    if isinstance(known, Exception):
+        raise known
+    for one in known or ():
+        bound = one.translation.bind(strategy)
+        if bound is not None:
+            return one, bound
+    try:
+        program = Program(translate(strategy))
+    except (Refused, machine.Unavailable) as error:
+        if known is None:
+            _programs[key] = error
+        raise
+    bound = program.translation.bind(strategy)
+    if bound is None:
+        raise Refused("sets what it also reads as something else")
+    _programs[key] = [*(known or ()), program]
+    return program, bound
+
+
+class Record:
+    """The record of an account in memory, filled in from an Account that has not begun."""
+
+    def __init__(self, account: Account, bound: Bound, start: int, finalize: bool) -> None:
+        kernel = machine.kernel()
+        self.kernel = kernel
+        self.whole = np.zeros(len(kernel.fields), dtype=np.int64)
+        self.real = self.whole.view(np.float64)
+        self.address = self.whole.ctypes.data
+        rules = account.rules
+        self.numbers = np.array([*bound.numbers, 0.0])
+        self.lines = np.array([*(column.ctypes.data for column in bound.columns), 0], dtype=np.int64)
+        self._kept = (bound, [np.asarray(getattr(account, name)) for name in PRICES])
+        for name, column in zip(PRICES, self._kept[1], strict=True):
+            self[name] = column.ctypes.data
+        self["count"], self["start"] = len(account.closes), start
+        self["first_cash"], self["spread"], self["leverage"] = account.cash, account.spread, account.leverage
+        fixed, share = account.commission.fixed, account.commission.share  # type: ignore[attr-defined]
+        self["fee_fixed"], self["fee_share"] = fixed, share
+        self["trade_on_close"], self["hedging"] = account.trade_on_close, account.hedging
+        self["exclusive_orders"], self["finalize"] = account.exclusive_orders, finalize
+        for name in RULES:
+            self[name] = getattr(rules, name)
+        self["lines"], self["params"] = self.lines.ctypes.data, self.numbers.ctypes.data
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        column = self.real if self.kernel.fields[name] == "float" else self.whole
+        column[self.kernel.places[name]] = value
+
+    def __getitem__(self, name: str) -> Any:
+        column = self.real if self.kernel.fields[name] == "float" else self.whole
+        return column[self.kernel.places[name]].item()
+
+    def column(self, name: str, count: int) -> np.ndarray:
+        """The first values of a column, where they are: they last as long as the record."""
+        kind = COLUMNS[self.kernel.fields[name][5:-1]]  # list[...]
+        if not count:
+            return np.empty(0, dtype=kind)
+        place: Any = (ctypes.c_char * (8 * count)).from_address(int(self.whole[self.kernel.places[name]]))
+        return np.frombuffer(place, dtype=kind)
+
+    def table(self, prefix: str, count: int) -> dict[str, np.ndarray]:
+        """The columns whose names begin so, by the rest of their names."""
+        places = self.kernel.fields
+        return {name[2:]: self.column(name, count) for name in places if name.startswith(prefix)}
+
+    def __del__(self) -> None:
+        for name, kind in self.kernel.fields.items():
+            if kind.startswith("list") and name not in (*PRICES, "lines", "params"):
+                place = int(self.whole[self.kernel.places[name]])
+                if place:
+                    machine.release(place)
+
+
+PRICES = ("opens", "highs", "lows", "closes")
+RULES = (
+    "size_at_close",
+    "entry_bar_stops",
+    "last_orders_fill",
+    "stops_at_open",
+    "all_trades_at_ruin",
+    "shared_entry_fee",
+    "all_cancelled",
+)
+
+
+class CompiledAccount(Account):
+    """An account as a compiled run left it. Its trades and orders become objects when somebody asks for them."""
+
+    def __init__(self, begun: Account, record: Record, tags: list[Any]) -> None:
+        vars(self).update(vars(begun))
+        for name in LATER:
+            del vars(self)[name]
+        for name in ("cash", "units", "cost", "bar", "danger_below", "danger_above", "placed", "deferred"):
+            setattr(self, name, record[name])
+        self.ruined_at = None if record["ruined_at"] < 0 else record["ruined_at"]
+        self._record: Record | None = record
+        self._orders = record.table("o_", record["orders"])
+        self._trades = record.table("t_", record["trades"])
+        self._ids = {
+            "orders": record.column("waits", record["waiting"]),
+            "trades": record.column("opened", record["open"]),
+            "closed_trades": record.column("closed_ids", record["closed"]),
+        }
+        refused = (record.column(name, record["refused"]).tolist() for name in ("r_bar", "r_size", "r_reason"))
+        self.refused = [(bar, size, str(OUTCOMES[reason][1])) for bar, size, reason in zip(*refused, strict=True)]
+        self._tags = tags
+        self._objects: dict[Any, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        for name in LATER:
+            getattr(self, name)
+        tables = {name: _copied(getattr(self, name)) for name in ("_orders", "_trades", "_ids")}
+        return {**super().__getstate__(), **tables, "_record": None}
+
+    def curve(self) -> np.ndarray:
+        if self._record is None:
+            return super().curve()
+        equity = np.empty(len(self.closes))
+        machine.call("write_equity", self._record.address, equity.ctypes.data)
+        return equity
+
+    def closed_columns(self) -> dict[str, Any]:
+        ids = self._ids["closed_trades"]
+        found: dict[str, Any] = {name: self._trades[column][ids] for name, column in CLOSED.items()}
+        for name, price in (("sl", "stop"), ("tp", "limit")):
+            orders = self._trades[name][ids]
+            found[name] = np.full(len(ids), np.nan)
+            if len(self._orders[price]):
+                known = np.where(orders >= 0, self._orders[price][orders], 0.0)
+                found[name][known != 0] = known[known != 0]
+        found["tags"] = [self._tags[tag] for tag in self._trades["tag"][ids]] if len(self._tags) > 1 else None
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in LATER or "_ids" not in vars(self):
+            raise AttributeError(name)
+        found: Any
+        if name == "decisions":
+            found = self._made_decisions()
+        elif name in TABLES:
+            found = TABLES[name][0]()
+            assert self._record is not None
+            for column, place in TABLES[name][2].items():
+                values = self._record.column(place, self._record[TABLES[name][1]])
+                setattr(found, column, array(getattr(found, column).typecode, values.tobytes()))
+        else:
+            one = self._order if name == "orders" else self._trade
+            found = [one(at) for at in self._ids[name].tolist()]
+        vars(self)[name] = found
+        return found
+
+    def _made_decisions(self) -> Decisions:
+        found, decided = Decisions(), np.flatnonzero(self._orders["decided"])
+        for name, column in DECISIONS.items():
+            values, kind = self._orders[column][decided], getattr(found, name).typecode
+            if name == "closes":
+                values = values >= 0
+            elif kind == "d" and name != "sizes":
+                values = np.where(values == 0, np.nan, values)
+            values = values.astype(np.int8) if kind == "b" else values
+            setattr(found, name, array(kind, values.tobytes()))
+        return found
+
+    def _trade(self, at: int) -> Trade:
+        found = self._objects.get((Trade, at))
+        if found is None:
+            one = {name: column[at].item() for name, column in self._trades.items()}
+            tag = self._tags[one["tag"]]
+            found = Trade(self, int(one["size"]), one["price"], one["bar"], tag, one["fee"])
+            self._objects[Trade, at] = found
+            found._opened, found._commission = int(one["opened"]), one["commission"]
+            if one["exit_bar"] >= 0:
+                found._exit_bar, found._exit_price = one["exit_bar"], one["exit_price"]
+            found._sl_order = None if one["sl"] < 0 else self._order(one["sl"])
+            found._tp_order = None if one["tp"] < 0 else self._order(one["tp"])
+        return found
+
+    def _order(self, at: int) -> Order:
+        found = self._objects.get((Order, at))
+        if found is None:
+            one = {name: column[at].item() for name, column in self._orders.items()}
+            limit, stop, sl, tp = (one[name] or None for name in ("limit", "stop", "sl", "tp"))
+            found = Order(self, one["size"], limit, stop, sl, tp, self._tags[one["tag"]])
+            self._objects[Order, at] = found
+            if one["trade"] >= 0:
+                found._trade = self._trade(one["trade"])
+                if at in (self._trades["sl"][one["trade"]], self._trades["tp"][one["trade"]]):
+                    found._size = int(found._size)  # as the trade's own
+            found._waits = bool(one["waits"])
+            found._number = int(self._orders["decided"][:at].sum()) if one["decided"] else None
+        return found
+
+
+def _copied(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: column.copy() for name, column in columns.items()}
+
+
+# What an account makes of its record when somebody asks for it.
+LATER = ("orders", "trades", "closed_trades", "fills", "stretches", "decisions")
+TABLES: dict[str, tuple[Any, str, dict[str, str]]] = {
+    "fills": (
+        Fills,
+        "fills",
+        {"bars": "f_bar", "sizes": "f_size", "prices": "f_price", "commissions": "f_commission"},
+    ),
+    "stretches": (
+        lambda: Stretches(0.0),
+        "stretches",
+        {"bars": "s_bar", "cash": "s_cash", "units": "s_units", "cost": "s_cost"},
+    ),
+}
+CLOSED = {
+    "entry_bar": "bar",
+    "exit_bar": "exit_bar",
+    "size": "size",
+    "entry_price": "price",
+    "exit_price": "exit_price",
+    "commission": "commission",
+}
+DECISIONS = {
+    "bars": "bar",
+    "outcomes": "outcome",
+    "closes": "trade",
+    "sizes": "first_size",
+    "limits": "first_limit",
+    "stops": "first_stop",
+    "sls": "sl",
+    "tps": "tp",
+}

@@ -1,0 +1,120 @@
+"""Which combinations of parameters can share what init() made? Reads init() and says what each attribute depends on.
+
+A search over two periods with a hundred values each has ten thousand combinations and two hundred indicators. Where
+init() is a row of assignments, it is enough to run it for combinations that cover every value once.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Mapping, Sequence
+from types import FunctionType
+from typing import Any
+
+from qfp.backtesting.strategy import Strategy
+
+__all__ = ["cover", "dependencies"]
+
+OWN = {"I", "data"}  # of Strategy; anything else of it tells more than its arguments
+
+
+def dependencies(cls: type) -> dict[str, frozenset[str]] | None:
+    """Attribute that init() sets -> class attributes it depends on; None where that cannot be told."""
+    for name in ("__init__", "I", "__getattr__", "__setattr__", "__getattribute__"):
+        there = inspect.getattr_static(cls, name, None)
+        if there is not inspect.getattr_static(Strategy, name, None):
+            return None
+    try:
+        return _read(cls, 0)
+    except (_Unclear, OSError, TypeError, SyntaxError):
+        return None
+
+
+class _Unclear(Exception):
+    """What an attribute depends on cannot be told."""
+
+
+def _read(cls: type, after: int) -> dict[str, frozenset[str]]:
+    """What the first init() in the order of resolution, from place `after` on, sets."""
+    order = cls.__mro__
+    at = next(number for number in range(after, len(order)) if "init" in vars(order[number]))
+    function = vars(order[at])["init"]
+    if getattr(function, "__isabstractmethod__", False):
+        return {}
+    if not isinstance(function, FunctionType) or order[at].__module__.split(".")[0] in ("qfp", "backtesting"):
+        raise _Unclear
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    if not isinstance(tree, ast.FunctionDef) or tree.decorator_list or len(tree.args.args) != 1:
+        raise _Unclear
+    return _Reader(cls, tree.args.args[0].arg, at).read(tree.body)
+
+
+class _Reader:
+    """One init(), statement by statement."""
+
+    def __init__(self, cls: type, me: str, at: int) -> None:
+        self.cls, self.me, self.at = cls, me, at
+        self.attributes: dict[str, frozenset[str]] = {}
+        self.names: dict[str, frozenset[str]] = {}
+
+    def read(self, body: list[ast.stmt]) -> dict[str, frozenset[str]]:
+        for node in body:
+            if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+                continue
+            if isinstance(node, ast.Expr) and ast.unparse(node.value) == "super().init()":
+                self.attributes |= _read(self.cls, self.at + 1)
+                continue
+            if not isinstance(node, ast.Assign):
+                raise _Unclear
+            found = self.of(node.value)
+            for target in node.targets:
+                for one in target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]:
+                    if isinstance(one, ast.Name):
+                        self.names[one.id] = found
+                    elif isinstance(one, ast.Attribute) and self.is_me(one.value):
+                        self.attributes[one.attr] = found
+                    else:
+                        raise _Unclear
+        return self.attributes
+
+    def is_me(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Name) and node.id == self.me
+
+    def of(self, node: ast.expr) -> frozenset[str]:
+        """The class attributes that the value of an expression depends on."""
+        found: set[str] = set()
+        handed_over = 0
+        for part in ast.walk(node):
+            if isinstance(part, ast.Attribute) and self.is_me(part.value):
+                handed_over += 1
+                if part.attr in self.attributes:
+                    found |= self.attributes[part.attr]
+                elif part.attr not in OWN:
+                    there = inspect.getattr_static(self.cls, part.attr, None)
+                    if callable(there) or isinstance(there, (property, staticmethod, classmethod)):
+                        raise _Unclear
+                    found.add(part.attr)
+            elif isinstance(part, ast.Name):
+                if part.id == self.me:
+                    handed_over -= 1
+                found |= self.names.get(part.id, frozenset())
+        if handed_over:  # the strategy itself, not one of its attributes
+            raise _Unclear
+        return frozenset(found)
+
+
+def cover(combinations: Sequence[Mapping[str, Any]], groups: Sequence[Sequence[str]]) -> list[int]:
+    """Numbers of combinations in which every combination of values of every group of names occurs."""
+    keys = [[tuple(one[name] for name in group) for group in groups] for one in combinations]
+    seen: list[set[Any]] = [set() for _ in groups]
+    found = []
+    for everything_new in (True, False):  # first those that bring something new for every group: fewer are needed
+        for number, own in enumerate(keys):
+            new = [key not in known for key, known in zip(own, seen, strict=True)]
+            if all(new) if everything_new else any(new):
+                found.append(number)
+                for key, known in zip(own, seen, strict=True):
+                    known.add(key)
+    return found or [0]

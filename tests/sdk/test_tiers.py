@@ -1,0 +1,83 @@
+"""Is a compiled run what an interpreted one is? Over 30 strategies by both, and what happens where it cannot be."""
+
+from __future__ import annotations
+
+import pytest
+from qfp.backtesting import Backtest, Strategy
+from qfp.backtesting.compiled import Refused
+from qfp.backtesting.compiled.translation import translate
+from qfp.backtesting.lib import crossover
+
+from tests.sdk.test_backtesting import mean, walk
+from tests.sdk.test_equivalence import in_boxes_environment
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return in_boxes_environment("both_tiers.py")
+
+
+def test_every_order_fill_trade_and_equity_is_the_same_to_the_last_bit(cases):
+    compared = [case for case in cases["same"] if case["tier"] == "compiled"]
+    assert len(compared) >= 80 and sum(case["trades"] for case in compared) > 8000
+    assert [case for case in cases["same"] if case["apart"] or case["tier"] != "compiled"] == []
+
+
+def test_a_search_gives_every_combination_the_figures_of_its_own_run(cases):
+    found = cases["searches"]
+    assert found["tiers"] == ["compiled", "compiled"] and found["same"] == [True, True]
+    assert found["distinct"] >= 5 and found["errors"] == [0, 1] and found["best"]
+
+
+class Base(Strategy):
+    level = 3
+
+    def init(self):
+        self.line = self.I(mean, self.data.Close, 5)
+        self.seen = []
+        self.name = "up"
+
+
+def refusal(next):
+    strategy = type("Refused", (Base,), {"next": next})
+    with pytest.raises(Refused) as caught:
+        translate(Backtest(walk(60), strategy).prepare({}).strategy)
+    return str(caught.value)
+
+
+def test_what_cannot_be_compiled_says_what_and_where():
+    def keeps(self):
+        self.seen.append(self.line[-1])
+
+    def prints(self):
+        print(self.line[-1])
+
+    def a_dict(self):
+        sizes = {"up": 1}
+        self.buy(size=sizes["up"])
+
+    def late(self):
+        if self.line[-1] > 100:
+            size = 1
+        self.buy(size=size)
+
+    def dates(self):
+        if self.data.index[-1].weekday() == 0:
+            self.buy()
+
+    line = keeps.__code__.co_firstlineno + 1
+    assert refusal(keeps) == f"uses self.seen.append (line {line})"
+    assert "print()" in refusal(prints)
+    assert refusal(a_dict).startswith("uses a dict (line ")
+    assert "reads size, which may have no value there" in refusal(late)
+    assert "self.data.index" in refusal(dates)
+
+
+def test_a_word_known_beforehand_chooses_what_is_compiled():
+    class Chosen(Base):
+        def next(self):
+            if self.name == "up" and crossover(self.line, 100):
+                self.buy()
+
+    translation = translate(Backtest(walk(60), Chosen).prepare({}).strategy)
+    assert translation.fixed == {("name",): "up"} and len(translation.series) == 1
