@@ -268,10 +268,11 @@ def survivorship_note(store: Path, snapshot: str | None, instruments: list[dict[
         entries = read_manifest(store, snapshot)["series"] if snapshot else []
     except SnapshotMissing:
         entries = []
-    by_object = {entry["object"]: entry for entry in entries}
+    # A provider may give the very bytes that the catalogue has.
+    known = {(entry["id"], entry["object"]): entry for entry in entries}
     biased, unknown = [], []
     for instrument in instruments:
-        entry = by_object.get(instrument["object"])
+        entry = known.get((instrument["series"], instrument["object"]))
         word, _, why = (entry["survivorship"] if entry else "unknown").partition(":")
         name = f"{instrument['symbol']} ({why.strip()})" if why.strip() else instrument["symbol"]
         if word == "biased":

@@ -45,7 +45,8 @@ class MissingPackages:
             raise ModuleNotFoundError(f"{text} (line {line})", name=name)
         meant = proposal(name)
         if meant is None:
-            raise ModuleNotFoundError(f"No package called {name!r} (line {line})", name=name)
+            ask = f"A line `# requirements: {name}` at the top of the file asks for it, if that is its name."
+            raise ModuleNotFoundError(f"No package called {name!r} (line {line}). {ask}", name=name)
         raise ModuleNotFoundError(f"{name!r} is not available. Did you mean {meant!r}?", name=name)
 
 

@@ -12,6 +12,7 @@ import io
 import linecache
 import os
 import random  # noqa: F401  (loaded while nothing of the program can be loaded in its place)
+import re
 import resource
 import shutil
 import signal
@@ -33,6 +34,10 @@ REPORT_BYTES = 16 << 20  # what a program out of memory still gets to say so
 # Of a thread: it counts as memory when the thread starts. With the usual 8 MB a program would meet the memory limit
 # before that of its processes, and be told neither.
 STACK_BYTES = 2 << 20
+_INSTALLS = re.compile(
+    r"\s*(sudo\s+)?((\S*python[\d.]*\s+-m\s+)?pip3?|conda|mamba|uv|apt|apt-get)\s.*\binstall\b|\s*uv\s+add\b"
+)
+_INSTALLER_WORDS = {"sudo", "python", "python3", "pip", "pip3", "conda", "mamba", "uv", "apt", "install", "add"}
 
 
 class _Program:
@@ -298,6 +303,8 @@ def _make_shell(emit):
 
             streams.flush()
             words = self.var_expand(command, depth=1)
+            if _INSTALLS.match(words):
+                refuse_to_install(words)
             self.user_ns["_exit_code"] = subprocess.call(words, shell=True)
 
     config = Config()
@@ -307,6 +314,8 @@ def _make_shell(emit):
     config.InteractiveShell.automagic = False
     shell = Shell.instance(config=config)
     _name_things(shell)
+    for installer in ("pip", "conda", "mamba", "uv"):
+        shell.register_magic_function(refuse_to_install, "line", installer)
     shell.no_result = ExecutionResult(None)
     unwanted = ("leading_empty_lines", "leading_indent")  # they would move lines, or excuse a mistake
     transforms = shell.input_transformer_manager.cleanup_transforms
@@ -327,6 +336,16 @@ def _make_shell(emit):
     sys.excepthook = tracebacks.excepthook
     threading.excepthook = _thread_excepthook
     return shell
+
+
+def refuse_to_install(words: str) -> None:
+    """`%pip install humanize` and its like, which notebooks begin with, cannot work without a network."""
+    names = [word for word in words.split() if word.isidentifier() and word not in _INSTALLER_WORDS]
+    asked = ", ".join(names) or "humanize"
+    raise RuntimeError(
+        f"Programs cannot install packages themselves. Ask for them with a line at the top of the file, "
+        f"`# requirements: {asked}`; they are brought in before the program starts."
+    )
 
 
 def _name_things(shell) -> None:

@@ -1,8 +1,9 @@
 // What does one run look like while it goes and when it has ended? Draws the panel, figures, progress and files of a run.
 
+import { backtestHead, putClaims } from "./backtest";
 import { claimsBox } from "./claims";
 import type { Console } from "./console";
-import { type EventOf, type Figure, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
+import { type EventOf, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
 import type { OutputFrame } from "./outputs";
 import { announce, bytesize, count, duration, elapsed, find, icon, make, need, post, toast } from "./page";
 import { type Connection, RunFeed } from "./socket";
@@ -215,19 +216,7 @@ export class RunView {
   // Pieces -----------------------------------------------------------------------------------------------------
 
   private addBacktest(event: EventOf<"backtest">): void {
-    const figures = figureList(event.figures.slice(0, HEAD_FIGURES));
-    const badge = make("span", { class: `badge badge--plain ${event.verified ? "badge--verified" : "badge--warn"}` },
-      icon(event.verified ? "shield-check" : "triangle-alert"), event.verified ? "Verified" : "Not verified");
-    const conventions = make("details", { class: "backtest__conventions" },
-      make("summary", {}, make("span", { class: "truncate" }, ["All figures", ...event.conventions.map(sentenceless)].join(" · "))),
-      figureTable(event.figures),
-      make("ul", {}, ...event.conventions.map((line) => make("li", {}, line))));
-    const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
-    const head = make("div", { class: "backtest__head" }, make("h2", {}, event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
-      event.survivorship ? make("span", { class: "muted small" }, event.survivorship) : "");
-    const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest) }, head, figures);
-    if (event.trades.total === 0) block.append(noTrades());
-    block.append(conventions);
+    const block = backtestHead(event);
     this.backtests.push(block);
     this.drawBacktests(this.backtests.length - 1 === 0 ? 0 : this.chosen());
     announce(`${event.strategy}: ${event.figures.slice(0, 3).map((figure) => `${figure.label} ${figure.text}`).join(", ")}`);
@@ -237,12 +226,7 @@ export class RunView {
   private addClaims(event: EventOf<"checks">): void {
     const block = this.backtests.find((each) => each.dataset.backtest === String(event.backtest));
     if (!block) return;
-    const old = find<HTMLDetailsElement>(".claims", block);
-    const box = this.claims.get(String(event.backtest)) ?? claimsBox(event);
-    if (old) {
-      box.toggleAttribute("open", old.open);
-      old.replaceWith(box);
-    } else find(".figures", block)?.after(box);
+    putClaims(block, this.claims.get(String(event.backtest)) ?? claimsBox(event));
     announce(`${event.summary.text}: what this result can claim`);
   }
 
@@ -452,54 +436,3 @@ export class RunView {
     }).catch(() => this.say("The run has ended. Reload the page to see how."));
   }
 }
-
-/** How many figures stand above the charts; the others wait with the conventions. */
-const HEAD_FIGURES = 8;
-
-export function figureList(figures: Figure[]): HTMLElement {
-  return make("dl", { class: "figures" }, ...figures.map((figure) =>
-    make("div", {}, make("dt", {}, gloss(figure)),
-      make("dd", { class: toneOf(figure.key, figure.value) || null }, figure.text))));
-}
-
-/** Every figure by group, in the order of the table. */
-function figureTable(figures: Figure[]): HTMLElement {
-  const groups = new Map<string, Figure[]>();
-  for (const figure of [...figures].sort((one, other) => (one.place ?? -1) - (other.place ?? -1))) {
-    const group = figure.group || "Others";
-    groups.set(group, [...(groups.get(group) ?? []), figure]);
-  }
-  return make("div", { class: "figure-groups" }, ...[...groups].map(([group, members]) =>
-    make("table", {}, make("caption", {}, group), make("tbody", {}, ...members.map((figure) =>
-      make("tr", {}, make("th", { scope: "row" }, gloss(figure)),
-        make("td", { class: toneOf(figure.key, figure.value) || null }, figure.text)))))));
-}
-
-/** The name of a figure with its definition, which static/js/shared/gloss.js shows. */
-function gloss(figure: Figure): HTMLElement {
-  return make("a", { class: "gloss", href: figure.anchor ?? `/docs/metrics#${figure.key}`, "data-gloss": figure.help ?? "" }, figure.label);
-}
-
-/** "Orders fill at the next open." -> without its full stop, to stand in a row of facts. */
-function sentenceless(text: string): string {
-  return text.replace(/\.$/, "");
-}
-
-function toneOf(key: string, value: number | null): string {
-  if (value === null || value === 0) return "";
-  if (key.includes("drawdown") && !key.includes("longest")) return "loss";
-  if (key.includes("return") || key === "cagr" || key === "alpha") return value > 0 ? "gain" : "loss";
-  return "";
-}
-
-function noTrades(): HTMLElement {
-  return make("div", { class: "no-trades" },
-    make("h3", {}, icon("info"), "The strategy made no trade"),
-    make("ul", {},
-      make("li", {}, "The signal may never have been true: print it, or show() it beside the price."),
-      make("li", {}, "The warm-up may be longer than the data: compare the longest window with the number of bars."),
-      make("li", {}, "The cash may be below the price of one share: raise cash, or trade a fraction of it."),
-      make("li", {}, "All orders may have been refused, for want of margin or by a limit never reached: see the console."),
-    ));
-}
-

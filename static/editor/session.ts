@@ -4,7 +4,8 @@ import { AnsiText, styleOf, type TextLine } from "./ansi";
 import { type EventOf, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
 import { OutputFrame } from "./outputs";
 import { announce, bytesize, duration, elapsed, find, icon, make, need, post, toast } from "./page";
-import { figureList } from "./results";
+import { backtestHead, putClaims } from "./backtest";
+import { claimsBox } from "./claims";
 import { RunFeed } from "./socket";
 import type { CellMark, SourceBox } from "./source";
 
@@ -33,6 +34,7 @@ export interface SessionObserver {
   param(param: Param): void;
   stored(source: string, version: number | null): void;
   goToLine(line: number): void;
+  began(): void;
 }
 
 /** Lines that begin inside a text in three quotes: what looks like a mark there is none. */
@@ -186,6 +188,9 @@ export class SessionView {
       }
       for (const cell of body.cells) this.show(cell);
       this.showTab("cells");
+      this.observer.began();
+      const asked = body.cells.at(-1);
+      if (asked) this.views.get(asked.index)?.element.scrollIntoView({ block: "nearest" });
       await this.refresh();
       return true;
     } catch {
@@ -264,7 +269,7 @@ export class SessionView {
     const state = this.state;
     badge.textContent = state ? state.words : "No session";
     badge.className = `badge ${state ? { busy: "badge--running", starting: "badge--queued", idle: "badge--succeeded", ended: "badge--cancelled" }[state.state] : "badge--plain"}`;
-    need("#session-number").textContent = state ? `Session ${state.number}${state.memory_bytes ? ` · ${bytesize(state.memory_bytes)}` : ""}` : "";
+    need("#session-number").textContent = state ? [`Session ${state.number}`, state.memory_bytes && bytesize(state.memory_bytes), state.state !== "ended" && `ends after ${duration(state.idle_seconds)} without use`].filter(Boolean).join(" · ") : "";
     this.empty.hidden = this.views.size > 0;
     const alive = state !== null && state.state !== "ended";
     for (const button of document.querySelectorAll<HTMLButtonElement>("[data-session=interrupt]")) button.disabled = state?.state !== "busy" && state?.state !== "starting";
@@ -481,9 +486,14 @@ class CellView {
         this.output().display(event.seq, event.data);
         break;
       case "backtest":
-        this.rich.append(make("p", {}, make("strong", {}, event.strategy), ` ${event.verified ? "Verified" : "Not verified"}`), figureList(event.figures.slice(0, 8)));
+        this.rich.append(backtestHead(event));
         this.output().backtest(event.seq, event);
         break;
+      case "checks": {
+        const block = find(`[data-backtest="${Number(event.backtest)}"]`, this.rich);
+        if (block) putClaims(block, claimsBox(event));
+        break;
+      }
       case "param":
         this.observer.param(event);
         break;

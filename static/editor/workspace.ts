@@ -222,6 +222,7 @@ function watchMode(url: string): void {
     params: () => params?.values() ?? {},
     param: (param) => params?.declare(param),
     stored: (text, version) => saver?.storedElsewhere(text, version),
+    began: () => { if (tabs.isNarrow) tabs.show("result"); },
     goToLine,
   });
   const key = `mode:${url}`;

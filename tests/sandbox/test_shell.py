@@ -90,7 +90,18 @@ def test_a_syntax_error_is_told_before_anything_runs(engine: Engine) -> None:
 
 def test_a_missing_package_is_named_with_its_line(engine: Engine) -> None:
     result = engine.run("x = 1\nimport no_such_package_zz9\n")
-    assert result.of("error")[0]["message"] == "No package called 'no_such_package_zz9' (line 2)"
+    assert result.of("error")[0]["message"].startswith(
+        "No package called 'no_such_package_zz9' (line 2). A line `# requ"
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["%pip install humanize", "!pip install -q humanize", "!python3 -m pip install humanize"]
+)
+def test_who_installs_a_package_by_hand_is_told_how_it_is_asked_for(engine: Engine, line: str) -> None:
+    result = engine.run(f"{line}\nprint('went on')\n")
+    assert (result.outcome, result.stdout) == ("failed", "")
+    assert "`# requirements: humanize`" in result.of("error")[0]["message"]
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("pandsa", "pandas"), ("nunpy", "numpy"), ("sckit_learn", "sklearn")])

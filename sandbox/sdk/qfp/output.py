@@ -78,7 +78,7 @@ def chart(
     layout: dict[str, Any] = {
         "title": {"text": title},
         "height": height,
-        "margin": {"l": 56, "r": 16, "t": 48 if title else 16, "b": 40},
+        "margin": {"l": 56, "r": 16, "t": (84 if len(traces) > 1 else 48) if title else 16, "b": 40},
         "colorway": list(COLOURS),
         "showlegend": len(traces) > 1,
         "hovermode": "x unified" if kind == "line" else "closest",

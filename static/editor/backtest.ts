@@ -1,0 +1,81 @@
+// What stands above the charts of a backtest: its figures, how it was checked, by which rules, and what it can claim.
+
+import type { EventOf, Figure } from "./events";
+import { find, icon, make } from "./page";
+
+export function backtestHead(event: EventOf<"backtest">): HTMLElement {
+  const figures = figureList(event.figures.slice(0, HEAD_FIGURES));
+  const badge = make("span", { class: `badge badge--plain ${event.verified ? "badge--verified" : "badge--warn"}` },
+    icon(event.verified ? "shield-check" : "triangle-alert"), event.verified ? "Verified" : "Not verified");
+  const conventions = make("details", { class: "backtest__conventions" },
+    make("summary", {}, make("span", { class: "truncate" }, ["All figures", ...event.conventions.map(sentenceless)].join(" · "))),
+    figureTable(event.figures),
+    make("ul", {}, ...event.conventions.map((line) => make("li", {}, line))));
+  const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
+  const head = make("div", { class: "backtest__head" }, make("h2", {}, event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
+    event.survivorship ? make("span", { class: "muted small" }, event.survivorship) : "");
+  const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest) }, head, figures);
+  if (event.trades.total === 0) block.append(noTrades());
+  block.append(conventions);
+  return block;
+}
+
+/** Between the figures and what they were made by; a second finding replaces the first. */
+export function putClaims(block: HTMLElement, box: HTMLElement): void {
+  const old = find<HTMLDetailsElement>(".claims", block);
+  if (old) {
+    box.toggleAttribute("open", old.open);
+    old.replaceWith(box);
+  } else find(".figures", block)?.after(box);
+}
+
+/** How many figures stand above the charts; the others wait with the conventions. */
+const HEAD_FIGURES = 8;
+
+function figureList(figures: Figure[]): HTMLElement {
+  return make("dl", { class: "figures" }, ...figures.map((figure) =>
+    make("div", {}, make("dt", {}, gloss(figure)),
+      make("dd", { class: toneOf(figure.key, figure.value) || null }, figure.text))));
+}
+
+/** Every figure by group, in the order of the table. */
+function figureTable(figures: Figure[]): HTMLElement {
+  const groups = new Map<string, Figure[]>();
+  for (const figure of [...figures].sort((one, other) => (one.place ?? -1) - (other.place ?? -1))) {
+    const group = figure.group || "Others";
+    groups.set(group, [...(groups.get(group) ?? []), figure]);
+  }
+  return make("div", { class: "figure-groups" }, ...[...groups].map(([group, members]) =>
+    make("table", {}, make("caption", {}, group), make("tbody", {}, ...members.map((figure) =>
+      make("tr", {}, make("th", { scope: "row" }, gloss(figure)),
+        make("td", { class: toneOf(figure.key, figure.value) || null }, figure.text)))))));
+}
+
+/** The name of a figure with its definition, which static/js/shared/gloss.js shows. */
+function gloss(figure: Figure): HTMLElement {
+  return make("a", { class: "gloss", href: figure.anchor ?? `/docs/metrics#${figure.key}`, "data-gloss": figure.help ?? "" }, figure.label);
+}
+
+/** "Orders fill at the next open." -> without its full stop, to stand in a row of facts. */
+function sentenceless(text: string): string {
+  return text.replace(/\.$/, "");
+}
+
+function toneOf(key: string, value: number | null): string {
+  if (value === null || value === 0) return "";
+  if (key.includes("drawdown") && !key.includes("longest")) return "loss";
+  if (key.includes("return") || key === "cagr" || key === "alpha") return value > 0 ? "gain" : "loss";
+  return "";
+}
+
+function noTrades(): HTMLElement {
+  return make("div", { class: "no-trades" },
+    make("h3", {}, icon("info"), "The strategy made no trade"),
+    make("ul", {},
+      make("li", {}, "The signal may never have been true: print it, or show() it beside the price."),
+      make("li", {}, "The warm-up may be longer than the data: compare the longest window with the number of bars."),
+      make("li", {}, "The cash may be below the price of one share: raise cash, or trade a fraction of it."),
+      make("li", {}, "All orders may have been refused, for want of margin or by a limit never reached: see the console."),
+    ));
+}
+
