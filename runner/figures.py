@@ -100,6 +100,10 @@ GROUPS: dict[str, tuple[Definition, ...]] = {
             "How far the Sharpe ratio may be off, with skew and fat tails.",
         ),
         Definition(
+            "sharpe_low", "Sharpe, low end", _ratio, "Of 100 draws of its returns in blocks, 90 lie between the ends."
+        ),
+        Definition("sharpe_high", "Sharpe, high end", _ratio, "The upper end of the same 90 % interval."),
+        Definition(
             "probabilistic_sharpe", "P(Sharpe > 0)", _percent,
             "Probability that the true Sharpe ratio is above 0, were this the only version tried.",
         ),

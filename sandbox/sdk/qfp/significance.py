@@ -38,6 +38,7 @@ __all__ = [
 
 EULER = 0.5772156649015329
 FEWEST_CONFIGURATIONS = 12
+MOST_BLOCKS = 2_000  # of one draw
 MOST_CORRELATED = 2_000  # columns compared with each other: 32 MB of correlations
 # Splits times configurations handled at once: 16 MB of floats.
 PIECE = 2_000_000
@@ -188,7 +189,8 @@ def bootstrap_interval(
         raise ValueError('statistic is "sharpe", "mean" or a function of the returns')
     if len(returns) < 10 or not spread(returns) > 0:
         return Interval(NAN, NAN, NAN, level, 1.0, 0, seed)
-    length = block_length(returns, kind) if block is None else block
+    # Of very many returns the blocks are longer than they need be, or the draws would take seconds.
+    length = max(block_length(returns, kind), len(returns) / MOST_BLOCKS) if block is None else block
     rng = np.random.default_rng(seed)
     if isinstance(statistic, str):
         estimate = _of_sums(returns.sum(), (returns**2).sum(), len(returns), statistic, periods_per_year)
