@@ -118,7 +118,7 @@ GROUPS: dict[str, tuple[Definition, ...]] = {
         Definition("gain_to_pain", "Gain to pain", _ratio, "Sum of all returns over the sum of the losses."),
     ),
     "Beside buy and hold": (
-        Definition("buy_and_hold", "Buy and hold", _percent, "Total return of holding the instrument, without costs."),
+        Definition("buy_and_hold", "Buy and hold", _percent, "Total return of holding what was traded, without costs."),
         Definition("beta", "Beta", _ratio, "How far the account moves when buying and holding moves by 1."),
         Definition("alpha", "Alpha", _percent, "Return a year that beta does not explain."),
         Definition("correlation", "Correlation", _ratio, "Of the returns with those of buying and holding."),
