@@ -24,3 +24,5 @@ cron.register(jobs.collect_layers, queue_name="default", interval=1800, result_t
 cron.register(jobs.expire_guest_projects, queue_name="default", interval=3600, result_ttl=60, job_timeout=600)
 cron.register(sweep_uploads, queue_name="default", interval=60, result_ttl=60, job_timeout=600)
 cron.register(jobs.collect_garbage, queue_name="default", interval=24 * 3600, result_ttl=60, job_timeout=1800)
+cron.register(jobs.start_templates, queue_name="default", cron="0 2 * * *", result_ttl=60, job_timeout=300)
+cron.register(jobs.report_on_templates, queue_name="default", cron="0 3 * * *", result_ttl=60, job_timeout=300)

@@ -169,14 +169,19 @@ def entry_of(name: str, node: Definition) -> Entry:
 
 
 def module_of(title: str, tree: ast.Module) -> Module:
+    found = offered(tree)
+    entries = [entry_of(f"{title}.{name}", found[name]) for name in listed_names(tree) if name in found]
+    return Module(title, ast.get_docstring(tree) or "", entries)
+
+
+def offered(tree: ast.Module) -> dict[str, Definition]:
+    """What a module defines, and what a package hands on from its modules."""
     found = definitions(tree)
-    # A package hands on what its modules define.
     for name, home in homes(tree).items():
         path = module_path(home.replace(".", "/"))
         if path is not None and name not in found:
             found |= {key: node for key, node in definitions(parse(path)).items() if key == name}
-    entries = [entry_of(f"{title}.{name}", found[name]) for name in listed_names(tree) if name in found]
-    return Module(title, ast.get_docstring(tree) or "", entries)
+    return found
 
 
 def homes(tree: ast.Module) -> dict[str, str]:
@@ -201,7 +206,7 @@ def public_modules() -> list[Module]:
             continue
         tree = parse(path)
         if home.get(name):
-            node = definitions(tree).get(name)
+            node = offered(tree).get(name)
             if node is not None:
                 entries.append(entry_of(name, node))
         else:

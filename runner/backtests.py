@@ -19,6 +19,7 @@ from qfp import metrics
 from qfp.conventions import PortfolioRules
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
+from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing, read_manifest
 from runner import claim_checks as checks
@@ -31,6 +32,8 @@ __all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "surv
 
 MAX_TRADES_STORED = 5_000
 TRADES_SHOWN = 200
+# Of the interval of the Sharpe ratio; docs/metrics.md says how many.
+INTERVAL_DRAWS = 1_000
 VERIFIED = "Verified: its fills, replayed over our own bars, give this equity curve."
 
 
@@ -146,15 +149,18 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
         account = _as_claimed(claimed)
         verified, verified_text = False, f"Not verified. {doubt}"
 
+    year = metrics.periods_per_year(claimed.stamps)
     found = metrics.summary(
         account.equity,
         account.positions,
         account.traded_value,
         account.commissions,
         account.trades,
-        metrics.periods_per_year(claimed.stamps),
+        year,
         benchmark,
     )
+    drawn = bootstrap_interval(metrics.returns_of(account.equity), paths=INTERVAL_DRAWS, periods_per_year=year)
+    found |= {"sharpe_low": drawn.low, "sharpe_high": drawn.high}
     return CheckedBacktest(
         strategy=fields.text(claim.get("strategy"), "strategy", 120),
         params=fields.small_json(fields.mapping(claim.get("params", {}), "params"), "params"),

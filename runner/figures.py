@@ -100,6 +100,10 @@ GROUPS: dict[str, tuple[Definition, ...]] = {
             "How far the Sharpe ratio may be off, with skew and fat tails.",
         ),
         Definition(
+            "sharpe_low", "Sharpe, low end", _ratio, "Of 100 draws of its returns in blocks, 90 lie between the ends."
+        ),
+        Definition("sharpe_high", "Sharpe, high end", _ratio, "The upper end of the same 90 % interval."),
+        Definition(
             "probabilistic_sharpe", "P(Sharpe > 0)", _percent,
             "Probability that the true Sharpe ratio is above 0, were this the only version tried.",
         ),
@@ -114,7 +118,7 @@ GROUPS: dict[str, tuple[Definition, ...]] = {
         Definition("gain_to_pain", "Gain to pain", _ratio, "Sum of all returns over the sum of the losses."),
     ),
     "Beside buy and hold": (
-        Definition("buy_and_hold", "Buy and hold", _percent, "Total return of holding the instrument, without costs."),
+        Definition("buy_and_hold", "Buy and hold", _percent, "Total return of holding what was traded, without costs."),
         Definition("beta", "Beta", _ratio, "How far the account moves when buying and holding moves by 1."),
         Definition("alpha", "Alpha", _percent, "Return a year that beta does not explain."),
         Definition("correlation", "Correlation", _ratio, "Of the returns with those of buying and holding."),

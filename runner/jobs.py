@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketdata import store
-from runner import chunks, execution, hosts, packages, sweeping
+from runner import chunks, execution, hosts, packages, sweeping, template_runs
 
 
 def execute_next_run(queue: str = "runs") -> None:
@@ -38,3 +38,11 @@ def collect_layers() -> None:
 
 def collect_garbage() -> None:
     store.collect_garbage(sweeping.pinned_snapshots)
+
+
+def start_templates() -> None:
+    template_runs.start_all()
+
+
+def report_on_templates() -> None:
+    template_runs.report()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from runner.charts import equity_curve
 from runner.models import Backtest, Run
 from runner.samples import FIRST_SAMPLE
+from runner.template_runs import SITE_USER
 
-SITE_USER = "playground"
 POINTS = 400
 FIGURES_SHOWN = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "commission_paid")
 

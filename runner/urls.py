@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runner import run_views, session_views, views
+from runner import run_views, session_views, template_views, views
 
 app_name = "runner"
 
@@ -23,6 +23,8 @@ _ACTIONS = [
 
 urlpatterns = [
     path("try", views.try_sample, name="try"),
+    path("templates/", template_views.templates, name="templates"),
+    path("templates/<slug:slug>/copy", template_views.copy_template, name="copy-template"),
     path("dashboard", views.dashboard, name="dashboard"),
     path("new", views.new_project, name="new-project"),
     path("new/with-data", views.new_with_data, name="new-with-data"),

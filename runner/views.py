@@ -11,8 +11,8 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
@@ -23,24 +23,16 @@ from marketdata.browsing import view_of
 from marketdata.comparing import MOST_SERIES
 from marketdata.snippets import program_for, title_of
 from runner import packages, quotas, sandbox_state, sessions
-from runner.access import Viewer, address_hash, hash_key, new_guest_key, remember_guest
+from runner.access import Viewer, address_hash, remember_guest
 from runner.forms import NewProjectForm, ProjectSettingsForm, clean_title
-from runner.guests import existing_guest_project, guest_project_of, new_guest_project, project_from_sample
+from runner.guests import existing_guest_project, new_guest_project, project_from_sample
 from runner.models import ENTRY, Project, Run
+from runner.opening import SeeOther, open_copy
 from runner.quotas import QuotaExceeded
 from runner.samples import FIRST_SAMPLE, SAMPLES
 from runner.starting import BadInput, clean_source, latest_run, source_files, start_run
 
 RUNS_SHOWN = 20
-
-
-class SeeOther(HttpResponseRedirect):
-    """After a form: go and look there (303), so that reloading the page sends nothing again."""
-
-    status_code = 303
-
-    def __init__(self, to: Any) -> None:
-        super().__init__(resolve_url(to))
 
 
 # Finding and showing projects ----------------------------------------------------------------------------------
@@ -224,28 +216,10 @@ def new_with_data(request: HttpRequest) -> HttpResponse:
     if view is None or not entries or len(entries) < len(named):
         raise Http404("No such series.")
     title, source = clean_title(title_of(entries))[:120], program_for(entries, view)
-    viewer, key = Viewer.of(request), None
-    try:
-        quotas.check_project(viewer, quotas.plan_of(viewer))
-        if viewer.user is not None:
-            slug = Project.free_slug(viewer.user, title)
-            made = Project.objects.create(owner=viewer.user, slug=slug, title=title, draft={ENTRY: source})
-        else:
-            if not viewer.guest_hash:
-                key = new_guest_key()
-                viewer = Viewer(None, hash_key(key))
-            with transaction.atomic():
-                made = guest_project_of(viewer.guest_hash, title, source, slugify(title)[:50] or "data")
-                if sandbox_state.current(quotas.plan_of(viewer).queue).ready:
-                    start_run(made, viewer, files=made.draft, address_hash=address_hash(request))
-    except QuotaExceeded as refusal:
-        sign_up = "" if viewer.user is not None else " With an account, which is free, there is room for more."
-        messages.warning(request, f"{refusal}{sign_up}")
-        return SeeOther(reverse("marketdata:instrument", args=[view.name_in_addresses(entries[0])]))
-    response = SeeOther(made.edit_url)
-    if key is not None:
-        remember_guest(response, key)
-    return response
+    back = reverse("marketdata:instrument", args=[view.name_in_addresses(entries[0])])
+    return open_copy(
+        request, title, source, slugify(title)[:50] or "data", back=back, run=not request.user.is_authenticated
+    )
 
 
 @require_POST

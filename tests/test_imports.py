@@ -53,7 +53,7 @@ def modules(folder: str) -> Iterator[Path]:
     """The files of an app or of the sandbox. Samples are programs of users: they run in a box, not here."""
     samples = ROOT / "runner" / "samples"
     for path in sorted((ROOT / folder).rglob("*.py")):
-        if path.parent != samples or path.name == "__init__.py":
+        if path.parent.parent != samples:
             yield path
 
 

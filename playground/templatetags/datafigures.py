@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 
 from marketdata.figures import shown_number
 from playground.templatetags import formatting
+from playground.templatetags.figures import gloss
 
 register = template.Library()
 
@@ -35,9 +36,22 @@ def trimmed(value: float) -> str:
     return f"{value:.6g}"
 
 
+# Where the manual has the formula of a figure of data pages.
+FORMULAS = {
+    "total_return": "total_return",
+    "cagr": "cagr",
+    "volatility": "volatility",
+    "sharpe": "sharpe",
+    "max_drawdown": "max_drawdown",
+    "best": "best_return",
+    "worst": "worst_return",
+    "correlation": "correlation",
+}
+
+
 @register.simple_tag
-def term(word: str, definition: str) -> SafeString:
-    """A word that tells its definition to whoever points at it, tabs to it or listens to the page."""
-    return format_html(
-        '<span class="term" tabindex="0">{}<span class="term__help" role="note">{}</span></span>', word, definition
-    )
+def term(word: str, definition: str, key: str = "") -> SafeString:
+    """A word that tells its definition to whoever points at it, tabs to it or taps it (static/js/shared/gloss.js)."""
+    if key in FORMULAS:
+        return gloss({"key": FORMULAS[key], "help": definition, "label": word})
+    return format_html('<button type="button" class="gloss" data-gloss="{}">{}</button>', definition, word)

@@ -1,28 +1,60 @@
-"""The sample projects: each .py file beside this one is a program for the box, its docstring's first line the title.
+"""The templates: each folder beside this file is a project for the box, with its metadata and what it must find.
+
+    <slug>/about.toml   title, sentence, level, tags
+    <slug>/main.py      the program, in cells that explain themselves
+    <slug>/tests.py     its reference values: run in the same namespace after it, never part of a copy
 
 The files are read as text and never imported by the site.
 """
 
 from __future__ import annotations
 
-import ast
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+LEVELS = {"start": "To start with", "intermediate": "Intermediate", "advanced": "Advanced"}
 
 
 @dataclass(frozen=True)
 class Sample:
     slug: str
     title: str
-    summary: str
+    sentence: str
+    level: str
+    tags: tuple[str, ...]
     source: str
+    tests: str
+
+    @property
+    def level_text(self) -> str:
+        return LEVELS[self.level]
+
+    @property
+    def checked_source(self) -> str:
+        """The program with its reference values as a last cell: what the site itself runs."""
+        return f"{self.source}\n# %% Reference values\n{self.tests}" if self.tests else self.source
 
 
-def _read(path: Path) -> Sample:
-    source = path.read_text(encoding="utf-8")
-    title, _, rest = (ast.get_docstring(ast.parse(source)) or path.stem).partition("\n")
-    return Sample(path.stem.replace("_", "-"), title.strip().rstrip("."), rest.strip(), source)
+def _read(folder: Path) -> Sample:
+    about = tomllib.loads((folder / "about.toml").read_text(encoding="utf-8"))
+    if about["level"] not in LEVELS:
+        raise ValueError(f"{folder.name}/about.toml: level must be one of {', '.join(LEVELS)}")
+    source, tests = (folder / "main.py").read_text(encoding="utf-8"), folder / "tests.py"
+    return Sample(
+        folder.name,
+        about["title"],
+        about["sentence"],
+        about["level"],
+        tuple(about["tags"]),
+        source,
+        tests.read_text(encoding="utf-8") if tests.exists() else "",
+    )
 
 
-SAMPLES = [_read(path) for path in sorted(Path(__file__).parent.glob("*.py")) if path.name != "__init__.py"]
+def _order(sample: Sample) -> tuple[int, str]:
+    return list(LEVELS).index(sample.level), sample.title
+
+
+SAMPLES = sorted((_read(path.parent) for path in Path(__file__).parent.glob("*/about.toml")), key=_order)
 FIRST_SAMPLE = next(sample for sample in SAMPLES if sample.slug == "momentum")

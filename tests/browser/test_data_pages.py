@@ -37,7 +37,7 @@ def test_series_are_found_while_typing_kept_ticked_and_compared(page: Page):
     page.wait_for_url("**/data/compare?*")
     expect(page.locator("#comparison figcaption")).to_contain_text("100 on 1 Mar 2000 became, by 1 Mar 2013: AAPL")
     expect(page.locator("#comparison[data-ready]")).to_have_count(1, timeout=DRAWN)
-    page.get_by_text("Sharpe", exact=False).first.focus()
+    page.locator(".gloss", has_text="Sharpe").hover()
     expect(page.get_by_text("risk-free rate 0")).to_be_visible()
 
 

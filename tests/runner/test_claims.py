@@ -85,6 +85,7 @@ def test_an_honest_claim_is_verified_and_its_figures_are_ours(claim):
     keys = [figure["key"] for figure in event["figures"]]
     assert keys[0] == "total_return" and {"cagr", "sharpe", "max_drawdown", "trades", "buy_and_hold"} <= set(keys)
     assert {"key", "label", "text", "value", "help", "group", "place", "anchor"} == set(event["figures"][0])
+    assert checked.metrics["sharpe_low"] < checked.metrics["sharpe"] < checked.metrics["sharpe_high"]
     assert len(event["figures"]) > 40 and all(math.isfinite(each["value"] or 0) for each in event["figures"])
     assert len(event["trades"]["rows"]) == event["trades"]["total"] == 1
     assert event["conventions"] == BacktestingPy().lines()

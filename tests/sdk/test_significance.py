@@ -152,6 +152,8 @@ def test_what_is_not_defined_is_nan():
     for returns in ([], [0.01], [0.01] * 50, [math.nan] * 20):
         assert math.isnan(significance.deflated_sharpe_ratio(returns, 20).probability)
         assert math.isnan(significance.bootstrap_interval(returns).low)
+    huge = significance.bootstrap_interval([1e300, -1e-300, 1e150, 0.0] * 10)
+    assert math.isnan(huge.low) and math.isnan(huge.high)
     assert math.isnan(significance.probability_of_overfitting(np.zeros((64, 20)), 8).probability)
     assert math.isnan(significance.probability_of_overfitting(np.zeros((3, 20)), 8).probability)
     assert significance.expected_maximum(1) == 0 == significance.exact_expected_maximum(1)

@@ -22,6 +22,8 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 CHART_POINTS = 250
 # Elements drawn at once: 32 MB of floats.
 PIECE = 4_000_000
+# Correlations further apart than this are not looked at; it is as many as 40,000 returns ask for.
+MOST_LAGS = 200
 KINDS = ("stationary", "circular")
 
 
@@ -133,7 +135,7 @@ def block_length(returns: Any, kind: str = "stationary") -> float:
     if count < 20 or power <= 1e-24:
         return 1.0
     reach = max(5, math.ceil(math.sqrt(math.log10(count))))
-    furthest = min(math.ceil(math.sqrt(count)) + reach, count - 1)
+    furthest = min(math.ceil(math.sqrt(count)) + reach, count - 1, MOST_LAGS)
     covariances = np.array([float(centred[lag:] @ centred[: count - lag]) / count for lag in range(furthest + 1)])
     small = np.abs(covariances[1:] / power) < 2 * math.sqrt(math.log10(count) / count)
     # The first lag after which `reach` correlations in a row are within the noise.

@@ -38,6 +38,8 @@ __all__ = [
 
 EULER = 0.5772156649015329
 FEWEST_CONFIGURATIONS = 12
+TOO_LARGE = 1e100
+MOST_BLOCKS = 2_000  # of one draw
 MOST_CORRELATED = 2_000  # columns compared with each other: 32 MB of correlations
 # Splits times configurations handled at once: 16 MB of floats.
 PIECE = 2_000_000
@@ -181,14 +183,17 @@ def bootstrap_interval(
 
     statistic: "sharpe" or "mean", both annual, or a function of an array of returns. block, kind: as in
     resampling.monte_carlo(). Draws in which the figure is not defined are left out.
-    low and high are NaN for fewer than ten returns, or where the figure itself is not defined.
+    low and high are NaN for fewer than ten returns, or where the figure itself is not defined. Returns beyond 1e100 are
+    left out: no account has them, and their squares are no numbers.
     """
     returns = series(returns)
+    returns = returns[np.abs(returns) < TOO_LARGE]
     if isinstance(statistic, str) and statistic not in ("sharpe", "mean"):
         raise ValueError('statistic is "sharpe", "mean" or a function of the returns')
     if len(returns) < 10 or not spread(returns) > 0:
         return Interval(NAN, NAN, NAN, level, 1.0, 0, seed)
-    length = block_length(returns, kind) if block is None else block
+    # Of very many returns the blocks are longer than they need be, or the draws would take seconds.
+    length = max(block_length(returns, kind), len(returns) / MOST_BLOCKS) if block is None else block
     rng = np.random.default_rng(seed)
     if isinstance(statistic, str):
         estimate = _of_sums(returns.sum(), (returns**2).sum(), len(returns), statistic, periods_per_year)

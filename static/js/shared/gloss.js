@@ -1,5 +1,6 @@
-// What does this word mean? Links of the class "gloss" carry their definition; one floating note shows it on hover, on
-// keyboard focus and on a tap or click, with a link to the formula. Without this script they lead there themselves.
+// What does this word mean? Links and buttons of the class "gloss" carry their definition; one floating note shows it on
+// hover, on keyboard focus and on a tap or click, for links with a link to the formula. Without this script they lead
+// there themselves.
 
 const OPEN_AFTER = 140;
 const CLOSE_AFTER = 220;
@@ -7,7 +8,7 @@ const GAP = 6;
 
 /** @type {HTMLElement | null} */
 let note = null;
-/** @type {HTMLAnchorElement | null} */
+/** @type {HTMLElement | null} */
 let word = null;
 /** Opened by a click: stays until the next one, Escape or a scroll. */
 let pinned = false;
@@ -17,7 +18,7 @@ let timer = 0;
 
 /** @param {EventTarget | null} target */
 function glossOf(target) {
-  return target instanceof Element ? /** @type {HTMLAnchorElement | null} */ (target.closest("a.gloss[data-gloss]")) : null;
+  return target instanceof Element ? /** @type {HTMLElement | null} */ (target.closest(".gloss[data-gloss]")) : null;
 }
 
 function inNote(target) {
@@ -45,13 +46,14 @@ function makeNote() {
   return made;
 }
 
-/** @param {HTMLAnchorElement} found */
+/** @param {HTMLElement} found */
 function show(found) {
   clearTimeout(timer);
   if (word && word !== found) hide();
   note ??= makeNote();
   const [text, link] = /** @type {[HTMLElement, HTMLAnchorElement]} */ ([...note.children]);
   text.textContent = found.dataset.gloss ?? "";
+  link.hidden = !found.hasAttribute("href");
   link.setAttribute("href", found.getAttribute("href") ?? "");
   link.textContent = "Formula";
   link.setAttribute("aria-label", `Formula: ${found.textContent?.trim() ?? ""}, in a new tab`);
@@ -117,7 +119,7 @@ document.addEventListener("click", (event) => {
   show(found);
   pinned = true;
   // Pressed by keyboard: on to the note's own link; Escape comes back.
-  if (event.detail === 0) note?.querySelector("a")?.focus();
+  if (event.detail === 0) note?.querySelector("a:not([hidden])")?.focus();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !word) return;
@@ -128,5 +130,5 @@ document.addEventListener("keydown", (event) => {
   from?.focus();
   returning = false;
 });
-addEventListener("scroll", (event) => { if (!inNote(event.target)) hide(); }, { capture: true, passive: true });
+addEventListener("scroll", (event) => { if (word && !inNote(event.target)) hide(); }, { capture: true, passive: true });
 addEventListener("resize", hide);

@@ -11,6 +11,7 @@ fast = param("fast", 20, 5, 60, step=5, label="Fast average, days")
 slow = param("slow", 100, 50, 250, step=10, label="Slow average, days")
 
 
+# %% The rule
 def average(values, days):
     return values.s.rolling(days).mean()
 
@@ -29,4 +30,5 @@ class Crossover(Strategy):
             self.sell()
 
 
+# %% Its result
 backtest(Crossover, data.prices("IBM"), cash=10_000, commission=0.001)

@@ -1,0 +1,1 @@
+assert scores["random folds"] > scores["purged, with embargo"] + 0.1

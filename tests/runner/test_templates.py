@@ -1,0 +1,167 @@
+"""The templates: each one runs in a real box and meets its reference values; the gallery shows what works."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+from django.conf import settings
+from django.core import mail
+from django.urls import reverse
+from django.utils import timezone
+
+from marketdata.store import current_snapshot_id
+from runner import template_runs
+from runner.backtests import check_claim
+from runner.execution import execute_next
+from runner.models import Project, Run
+from runner.pictures import PLOTLY, chart_svg
+from runner.samples import FIRST_SAMPLE, LEVELS, SAMPLES
+from sandbox.client import BoxRequest, EngineClient, Limits
+from tests.factories import make_finished_run, make_user
+
+AT_ONCE = 2
+LIMITS = Limits(
+    cpu_seconds=60, wall_seconds=120, memory_bytes=512 << 20, disk_bytes=16 << 20, processes=32,
+    output_bytes=1 << 20, rich_bytes=8 << 20, rich_message_bytes=2 << 20, events=2000,
+    artefact_bytes=4 << 20, artefact_count=10,
+)  # fmt: skip
+
+
+def test_every_template_runs_in_a_box_and_meets_its_reference_values(engine, db):
+    snapshot = current_snapshot_id()
+
+    def run(sample):
+        files = {"main.py": sample.checked_source}
+        request = BoxRequest(f"template-{sample.slug}", "tester", files, "main.py", {}, LIMITS, snapshot)
+        with EngineClient(settings.ENGINE_SOCKET).start(request) as box:
+            return [event for event in box.events() if event is not None]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ended = dict(zip([sample.slug for sample in SAMPLES], pool.map(run, SAMPLES), strict=True))
+    assert len(ended) >= 22
+    for slug, events in ended.items():
+        errors = "".join(event["text"] for event in events if event["type"] == "stderr")
+        assert events[-1]["outcome"] == "succeeded", f"{slug}: {errors[-2000:]}"
+        charts = [event["data"][PLOTLY] for event in events if PLOTLY in event.get("data", {})]
+        claims = [event for event in events if event["type"] == "backtest"]
+        assert claims or chart_svg(charts[0]), f"{slug} shows nothing that a picture could be made of"
+        assert all(check_claim(claim["claim"], settings.STORE_DIR).verified for claim in claims), slug
+
+
+def test_metadata_of_every_template_is_complete():
+    assert len({sample.slug for sample in SAMPLES}) == len(SAMPLES)
+    for sample in SAMPLES:
+        assert sample.level in LEVELS and sample.tags and sample.sentence.endswith("."), sample.slug
+        assert len(sample.sentence) <= 160 and ("# %%" in sample.source or sample is FIRST_SAMPLE)
+
+
+@pytest.fixture
+def published(db):
+    """The site's projects of three templates, by slug."""
+    owner = template_runs.site_user()
+    return {
+        sample.slug: template_runs.publish(sample, owner)
+        for sample in SAMPLES
+        if sample.slug in ("momentum", "heston", "kelly")
+    }
+
+
+def finished(project: Project, status: str, hours_ago: float = 0) -> Run:
+    return make_finished_run(project, status=status, finished=timezone.now() - timedelta(hours=hours_ago))
+
+
+def test_template_that_fails_leaves_the_gallery_until_it_works_again(published, client):
+    finished(published["heston"], Run.Status.SUCCEEDED, 48)
+    finished(published["heston"], Run.Status.FAILED, 24)
+    finished(published["kelly"], Run.Status.FAILED, 24)
+    finished(published["kelly"], Run.Status.SUCCEEDED, 1)
+    finished(published["momentum"], Run.Status.SUCCEEDED, 24)
+    finished(published["momentum"], Run.Status.CRASHED, 1)  # lost by us, which says nothing about the template
+    page = client.get(reverse("runner:templates")).content.decode()
+    assert "Heston" not in page and reverse("runner:copy-template", args=["heston"]) not in page
+    assert reverse("runner:copy-template", args=["kelly"]) in page
+    assert reverse("runner:copy-template", args=["momentum"]) in page
+    finished(published["heston"], Run.Status.SUCCEEDED)
+    assert reverse("runner:copy-template", args=["heston"]) in client.get(reverse("runner:templates")).content.decode()
+
+
+def test_staff_get_one_mail_that_names_what_failed(published):
+    make_user("operator", is_staff=True)
+    make_user("alice")
+    finished(published["kelly"], Run.Status.SUCCEEDED)
+    assert template_runs.report() == [] and not mail.outbox
+    run = finished(published["heston"], Run.Status.TIMED_OUT)
+    assert template_runs.report() == [run]
+    assert [message.to for message in mail.outbox] == [["operator@example.com"]]
+    assert "Heston" in mail.outbox[0].body and "Kelly" not in mail.outbox[0].body
+
+
+def test_a_run_of_somebody_else_says_nothing_about_a_template(published):
+    run = finished(published["kelly"], Run.Status.FAILED)
+    Run.objects.filter(pk=run.pk).update(user=make_user())
+    assert "kelly" in [card.sample.slug for card in template_runs.shown()]
+
+
+def test_nightly_run_keeps_the_newest_success_and_forgets_what_is_old(published, services, engine):
+    kept, old = finished(published["kelly"], Run.Status.SUCCEEDED, 300), finished(published["kelly"], "failed", 290)
+    started = template_runs.start_all()
+    assert len(started) == len(SAMPLES) and started[0].project.slug == "momentum"
+    assert Run.objects.filter(pk=kept.pk).exists() and not Run.objects.filter(pk=old.pk).exists()
+    assert Project.objects.filter(owner__username="playground", visibility="public").count() == len(SAMPLES)
+
+
+@pytest.mark.parametrize("who", ["guest", "alice"])
+def test_one_click_opens_a_copy_that_runs(who, client, services, engine, transactional_db):
+    if who == "alice":
+        client.force_login(make_user("alice"))
+    response = client.post(reverse("runner:copy-template", args=["kelly"]))
+    project = Project.objects.get(owner__username="alice") if who == "alice" else Project.objects.get(owner=None)
+    assert response.status_code == 303 and response["Location"] == project.edit_url
+    sample = next(sample for sample in SAMPLES if sample.slug == "kelly")
+    assert project.source == sample.source and "Reference values" not in project.source
+    execute_next()
+    run = Run.objects.get()
+    assert run.status == Run.Status.SUCCEEDED, run.message
+    picture = template_runs.Shown(sample, run).picture
+    assert picture.startswith("<svg") and "Growth" in picture
+    assert client.get(response["Location"]).status_code == 200
+
+
+def test_a_template_that_is_not_there_cannot_be_copied(client, db):
+    assert client.post("/templates/nothing/copy").status_code == 404
+    assert client.get("/templates/?tag=nothing").status_code == 200
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+
+
+def test_picture_of_a_hostile_chart_holds_numbers_and_an_escaped_title_only():
+    figure = {
+        "data": [
+            {"type": "scatter", "x": [0, 1, "x' onload='", 3], "y": [1, float("nan"), 5, "</svg><script>"]},
+            {"type": "bar", "x": ["<b>", "c"], "y": [1e308, 2]},
+            "not a trace",
+            {"type": "scatter", "y": {"bdata": "AAAA"}},
+        ],
+        "layout": {"title": {"text": "</title><script>alert(1)</script>"}},
+    }
+    svg = chart_svg(figure)
+    parser = Tags()
+    parser.feed(svg)
+    assert set(parser.seen) <= {"svg", "title", "line", "path"}
+    assert "nan" not in svg and "inf" not in svg and "onload" not in svg
+    assert chart_svg({"data": [{"type": "pie", "values": [1]}]}) == "" == chart_svg({"data": None})
+
+
+def test_logarithmic_chart_leaves_out_what_has_no_logarithm():
+    figure = {"data": [{"y": [1, 10, 0, 100]}], "layout": {"yaxis": {"type": "log"}}}
+    assert chart_svg(figure).count("L") == 3 and "NaN" not in chart_svg(figure)
