@@ -269,7 +269,7 @@ export class SessionView {
     const state = this.state;
     badge.textContent = state ? state.words : "No session";
     badge.className = `badge ${state ? { busy: "badge--running", starting: "badge--queued", idle: "badge--succeeded", ended: "badge--cancelled" }[state.state] : "badge--plain"}`;
-    need("#session-number").textContent = state ? [`Session ${state.number}`, state.memory_bytes && bytesize(state.memory_bytes), state.state !== "ended" && `ends after ${duration(state.idle_seconds)} without use`].filter(Boolean).join(" · ") : "";
+    need("#session-number").textContent = state ? [`Session ${state.number}`, state.memory_bytes && bytesize(state.memory_bytes), state.state !== "ended" && `ends after ${Math.round(state.idle_seconds / 60)} min without use`].filter(Boolean).join(" · ") : "";
     this.empty.hidden = this.views.size > 0;
     const alive = state !== null && state.state !== "ended";
     for (const button of document.querySelectorAll<HTMLButtonElement>("[data-session=interrupt]")) button.disabled = state?.state !== "busy" && state?.state !== "starting";
