@@ -10,6 +10,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 from qfp import metrics, regression, resampling, windows
+from scipy.signal import lfilter
 
 REFERENCES = json.loads((Path(__file__).parents[1] / "data" / "metric_references.json").read_text())
 REGRESSIONS = [case for case in REFERENCES["cases"] if case["fn"] == "ols_hac"]
@@ -155,3 +156,18 @@ def test_a_total_loss_and_too_few_values_are_no_surprise():
     with pytest.raises(ValueError, match="at least two"):
         resampling.monte_carlo([0.01])
     assert resampling.block_length(np.zeros(100)) == 1
+
+
+def test_blocks_are_as_long_as_asked_and_as_the_returns_ask():
+    rng = np.random.default_rng(3)
+    _, drawn = resampling.drawn_blocks(10_000, 20, 8, "stationary", rng)
+    assert (drawn.sum(axis=1) == 10_000).all() and drawn[drawn > 0].mean() == pytest.approx(8, rel=0.05)
+    _, fixed = resampling.drawn_blocks(100, 20, 8, "circular", rng)
+    assert (fixed[:, :-1] == 8).all() and (fixed[:, -1] == 4).all()
+    # Politis and White's best length for an autoregression of 0.5: (2 phi / (1 - phi^2)) ** (2/3) * n ** (1/3).
+    phi, count = 0.5, 20_000
+    following = lfilter([1], [1, -phi], rng.normal(0, 0.01, count))
+    assert resampling.block_length(following) == pytest.approx(
+        (2 * phi / (1 - phi**2)) ** (2 / 3) * count ** (1 / 3), rel=0.2
+    )
+    assert resampling.block_length(rng.normal(0, 0.01, count)) < 8
