@@ -23,4 +23,6 @@ def test_the_programs_of_the_page_run_in_order_and_their_claims_are_verified(in_
         assert len(checked.trades) > 5 and {"sharpe", "buy_and_hold"} <= set(checked.metrics)
     kinds = {flow["kind"] for claim in claims for flow in claim["flows"]}
     assert kinds == {"dividend", "split", "borrow", "delisting"}
+    looked_at = [message["lookahead"]["state"] for message in messages if message["type"] == "checks"]
+    assert len(looked_at) == 4 and "leak" not in looked_at
     assert "has no bars after" in text and text.split("\n")[-2].startswith("250 ")

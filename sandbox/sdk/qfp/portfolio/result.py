@@ -77,7 +77,7 @@ def portfolio_backtest(
         "borrow": borrow,
         "interest": interest,
         "halted": halted,
-        "members": members,
+        "members": bars if isinstance(bars, str) and members is None else members,
     }
     how = {"on_bar": on_bar, "weights": weights, "rebalance": rebalance, "warm_up": warm_up, **params}
     strategy = on_bar if on_bar is not None else weights
