@@ -95,7 +95,8 @@ def parse(path: Path) -> ast.Module:
 
 
 def module_path(name: str) -> Path | None:
-    for path in (PACKAGE / f"{name}.py", PACKAGE / name / "__init__.py"):
+    inside = PACKAGE / name.replace(".", "/")
+    for path in (inside.with_suffix(".py"), inside / "__init__.py"):
         if path.is_file():
             return path
     return None

@@ -34,6 +34,8 @@ export interface BacktestShown {
   figures: Figure[];
   chart: { dates: string[]; equity: number[]; drawdown: number[] };
   trades: ColumnTable;
+  instruments?: string[];
+  holdings?: ColumnTable;
   conventions: string[];
   survivorship?: string;
   description: string;

@@ -27,6 +27,7 @@ __all__ = [
     "Table",
     "Progress",
     "ParallelError",
+    "portfolio",
     "montecarlo",
     "models",
     "metrics",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         metrics,
         models,
         montecarlo,
+        portfolio,
         regression,
         replay,
         resampling,
@@ -57,14 +59,14 @@ if TYPE_CHECKING:
     from qfp.output import Table, chart, display, show, table
     from qfp.parallel import ParallelError, pmap
     from qfp.params import param
-    from qfp.portfolio import PortfolioResult, portfolio_backtest
+    from qfp.portfolio.result import PortfolioResult, portfolio_backtest
     from qfp.progressing import Progress, progress
 
 # Where each name lives. No module has the name of a function, or importing it would hide the function.
 _HOME = {
     "backtest": "backtests",
-    "portfolio_backtest": "portfolio",
-    "PortfolioResult": "portfolio",
+    "portfolio_backtest": "portfolio.result",
+    "PortfolioResult": "portfolio.result",
     "BacktestResult": "backtests",
     "show": "output",
     "display": "output",

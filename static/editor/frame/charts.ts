@@ -222,6 +222,10 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
     const { rows, total = rows.length } = backtest.trades;
     figure.append(lazyTable(rows.length < total ? `Trades, the first ${rows.length} of ${total}` : `Trades, ${total}`, () => tableOf(inPercent(backtest.trades))));
   }
+  const { holdings } = backtest;
+  if (holdings?.rows.length) {
+    figure.append(lazyTable(`Held at the end, ${holdings.rows.length}`, () => tableOf(inPercent(holdings))));
+  }
   holder.append(figure);
   await load(addressOf("plotly"));
 
@@ -289,10 +293,10 @@ function round(value: number | undefined, digits: number): number | null {
 
 /** Returns come as fractions; people read percentages. */
 function inPercent(table: ColumnTable): ColumnTable {
-  const at = table.columns.indexOf("Return");
+  const at = table.columns.findIndex((column) => column === "Return" || column === "Weight");
   if (at < 0) return table;
   return {
-    columns: table.columns.map((column, index) => (index === at ? { name: "Return (%)", kind: "number" } : column)),
+    columns: table.columns.map((column, index) => (index === at ? { name: `${String(column)} (%)`, kind: "number" } : column)),
     rows: table.rows.map((row) => row.map((value, index) => (index === at && typeof value === "number" ? round(value * 100, 2) : value))),
   };
 }

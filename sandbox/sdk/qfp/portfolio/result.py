@@ -44,8 +44,8 @@ def portfolio_backtest(
 ) -> PortfolioResult:
     """Run a strategy over many instruments in one account, print the rules it was run by, and show what came of it.
 
-    bars: a dictionary of DataFrames by symbol, each as data.prices() gives it, or a list of symbols, which are read as
-      they were traded, with their splits and dividends. Dates may differ; start and end cut all of them.
+    bars: a dictionary of DataFrames by symbol, each as data.prices() gives it, or a list of symbols or a universe,
+      which are read as they were traded, with their splits and dividends. Dates may differ; start and end cut all.
     on_bar: a function called at every close with what is known then and orders to give (docs/portfolio.md). Or:
     weights: fractions of the account by symbol: a dictionary, a DataFrame with a row per date, or a function of what is
       known that returns them, or None to leave things as they are.
@@ -58,7 +58,8 @@ def portfolio_backtest(
     fractional: hold parts of a share. short: sell more than is held. leverage: what positions may be worth together, in
       times of the account. borrow: fee on short positions a year. interest: on cash a year.
     halted: an order for an instrument without a bar waits for its next one ("wait") or is refused ("refuse").
-    members: a universe, such as "synth/us500", whose members on the day are in `members`; or rows of data.members().
+    members: a universe, such as "synth/us500", whose members on the day a strategy is told, or rows of data.members();
+      the universe itself where bars name one.
     warm_up: bars before the first decision. name: what the result is called. params: go to the function.
 
     Returns a PortfolioResult. Raises TypeError or ValueError, with what to change, for bars or values that cannot be
@@ -76,7 +77,7 @@ def portfolio_backtest(
         "borrow": borrow,
         "interest": interest,
         "halted": halted,
-        "members": members,
+        "members": bars if isinstance(bars, str) and members is None else members,
     }
     how = {"on_bar": on_bar, "weights": weights, "rebalance": rebalance, "warm_up": warm_up, **params}
     strategy = on_bar if on_bar is not None else weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +34,7 @@ class Portfolio:
 
     def __init__(
         self,
-        bars: Mapping[str, Any] | Sequence[str],
+        bars: Mapping[str, Any] | Sequence[str] | str,
         *,
         start: Any = None,
         end: Any = None,
@@ -80,6 +81,8 @@ class Portfolio:
             halted=halted,
         )
         self.cash = float(cash)
+        if isinstance(bars, str) and members is None:
+            members = bars
         self.market = Market.of(frames_of(bars, start, end))
         self.market.price(fill)
         self.members = _members(members, self.market)
@@ -315,16 +318,24 @@ class PortfolioRun:
 
 
 def frames_of(bars: Any, start: Any, end: Any) -> Mapping[str, Any]:
-    """Frames by symbol; symbols are read from the data of this program, as they were traded."""
+    """Frames by symbol; symbols and universes are read from the data of this program, as they were traded."""
     if isinstance(bars, Mapping):
         if start is None and end is None:
             return bars
         return {symbol: frame.loc[start:end] for symbol, frame in bars.items()}
-    if isinstance(bars, (list, tuple)) and all(isinstance(symbol, str) for symbol in bars):
+    if isinstance(bars, (str, list, tuple)) and all(isinstance(symbol, str) for symbol in bars):
         from qfp import data
 
-        return {symbol: data.prices(symbol, start, end, adjust=None) for symbol in bars}
-    raise TypeError('bars are a dictionary such as {"IBM": data.prices("IBM", adjust=None)}, or a list of symbols')
+        if not isinstance(bars, str):
+            return {symbol: data.prices(symbol, start, end, adjust=None) for symbol in bars}
+        found = {}
+        for symbol in data.universe(bars):
+            with suppress(data.NoData):  # not all were there at that time
+                found[symbol] = data.prices(symbol, start, end, adjust=None)
+        return found
+    raise TypeError(
+        'bars are a dictionary such as {"IBM": data.prices("IBM", adjust=None)}, a list of symbols, or a universe'
+    )
 
 
 def _members(members: Any, market: Market) -> Members | None:
