@@ -21,9 +21,10 @@ from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from redis import RedisError
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, checking, claims_box, gpu, private, sessions, trials
+from runner import cells, checking, claims_box, companions, gpu, private, sessions, trials
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
@@ -414,8 +415,17 @@ class Execution:
                 }
             )
         publish_finished(self.publisher, values, ended.get("t"))
+        self._send_companions()
         if self.run.session_id is not None:
             sessions.after_cell(self.run, ended)
+
+    def _send_companions(self) -> None:
+        if not self.backtests:
+            return
+        try:
+            companions.send(Run.objects.select_related("revision__project").get(pk=self.run.pk))
+        except (Run.DoesNotExist, RedisError):  # deleted, or no queue: the box's own finding stays
+            logger.warning("run %s: it is not made again", self.run.pk)
 
     def _cpu_seconds(self, ended: dict[str, Any]) -> float | None:
         """Of the run's own box and of the further ones that worked for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketdata import store
-from runner import chunks, execution, hosts, packages, sweeping, template_runs
+from runner import chunks, companions, execution, hosts, packages, sweeping, template_runs
 
 
 def execute_next_run(queue: str = "runs") -> None:
@@ -18,6 +18,10 @@ def execute_cell(run_id: str) -> None:
 
 def execute_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
     chunks.work_on_chunk(run_id, call, number, attempt)
+
+
+def examine_run(run_id: str) -> None:
+    companions.examine(run_id)
 
 
 def answer_for_session(key: str, operation: str, arguments: dict[str, Any]) -> None:

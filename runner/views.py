@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from marketdata.browsing import view_of
 from marketdata.comparing import MOST_SERIES
 from marketdata.snippets import program_for, title_of
-from runner import packages, quotas, sandbox_state, sessions
+from runner import companions, packages, quotas, sandbox_state, sessions
 from runner.access import Viewer, address_hash, remember_guest
 from runner.forms import NewProjectForm, ProjectSettingsForm, clean_title
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
@@ -298,6 +298,8 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
     Project.objects.filter(pk=found.pk).update(updated=timezone.now(), **values)
     if requirements != found.draft.get(packages.FIELD, ""):
         found.save_file(packages.FIELD, requirements)
+    if (shown := latest_run(found)) is not None:
+        companions.send(shown)
     if wants_json(request):
         return JsonResponse({"title": found.title, "visibility": found.visibility})
     return SeeOther(found.edit_url)

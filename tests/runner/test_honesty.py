@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from django.conf import settings
 
 from marketdata.store import current_snapshot_id
-from runner import claims_box
+from runner import claims_box, companions
 from runner.execution import execute_next
 from runner.models import Run
 from tests.factories import make_project, make_run
@@ -83,3 +86,29 @@ def test_an_honest_run_is_clean_and_leaves_what_it_would_have_left(run_source):
     assert backtest.checks["lookahead"]["found"]["programs"] >= 1
     (kept,) = run.artefacts.all()
     assert kept.size == len("once")
+
+
+SILENT = LEAK.replace(
+    "from qfp import backtest, data", "from qfp import backtest, checking, data\nchecking.begin = lambda _: None"
+)
+
+
+def test_the_site_finds_on_data_of_its_own_what_a_program_keeps_its_box_from_telling(run_source):
+    run = run_source(SILENT, make_project(source=SILENT, visibility="public"))
+    (backtest,) = run.backtests.all()
+    assert backtest.checks == {}
+    before = set(Path(settings.STORE_DIR, "snapshots").iterdir())
+    companions.examine(run.pk)
+    backtest.refresh_from_db()
+    assert backtest.checks["companion"]["state"] == backtest.checks["lookahead"]["state"] == "red"
+    assert set(Path(settings.STORE_DIR, "snapshots").iterdir()) == before
+    assert claims_box.lines(backtest)[0]["state"] == "red"
+
+
+def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run_source):
+    run = run_source(HONEST, make_project(source=HONEST, visibility="public"))
+    companions.examine(run.pk)
+    (backtest,) = run.backtests.all()
+    assert backtest.checks["companion"]["state"] == "green", backtest.checks["companion"]
+    assert backtest.checks["lookahead"]["evidence"] == "site"
+    assert "made it again 2 times" in claims_box.lines(backtest)[-1]["text"]

@@ -63,5 +63,9 @@ def judge(source: str) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
+    from qfp.checking import programs, strategies
+
+    # A site takes as long as the run did; here as little as is needed to tell.
+    programs.LEAST_SECONDS, strategies.LEAST_SECONDS = 0.05, 0.05
     for name, source in load(sys.argv[1]).items():
         print(json.dumps({"name": name, "found": judge(source)}), flush=True)

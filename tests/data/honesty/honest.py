@@ -755,3 +755,24 @@ class Many(Follow):
 
 
 backtest(Many, bars)
+
+
+# %% closes_on_the_last_bar
+class Last(Follow):
+    def next(self):
+        if len(self.data) >= len(bars) - 1:
+            self.position.close()
+        elif self.data.Close[-1] > self.data.Open[-1] and not self.position:
+            self.buy()
+
+
+backtest(Last, bars)
+
+# %% trained_on_the_first_half
+from sklearn.linear_model import LinearRegression
+
+features = np.column_stack([returns.shift(lag).fillna(0) for lag in (0, 1, 2)])
+half = len(close) // 2
+model = LinearRegression().fit(features[: half - 1], returns.shift(-1).fillna(0)[: half - 1])
+signal = np.append(np.zeros(half), model.predict(features[half:]))
+backtest(Follow, bars)

@@ -19,12 +19,14 @@ __all__ = ["CUTS", "NotRepeatable", "Seen", "Subject", "examine"]
 
 CUTS = 25
 TAILS = 3
+FEW, FEW_SECONDS = 3, 1.0  # so many are tried on a busy machine, too
+CONFIRMING = 2  # other courses to either side
 # To find the first bar of a leak, once there is one.
 FIRST_BAR_SECONDS = 1.5
 
 
 class NotRepeatable(Exception):
-    """The same bars gave other decisions."""
+    """The same bars gave other decisions, or an error, which is the text then."""
 
 
 class Subject(Protocol):
@@ -72,13 +74,16 @@ def examine(
     seen = Seen()
     test = _Test(subject, base, seen, time.monotonic(), run_seconds)
     for variation in _plan(base, subject.count):
-        if seen.tried and not test.has_time(variation, seconds):
+        few = seen.tried < FEW and time.monotonic() - test.began < FEW_SECONDS
+        if seen.tried and not few and not test.has_time(variation, seconds):
             continue  # a shorter one may still have time
         bar = test.first_difference(variation, seconds)
         told(seen)
         if bar is not None:
-            seen.bar, seen.variation = bar, variation
             test.check_repeatable(variation)
+            if not test.is_confirmed(variation):
+                continue
+            seen.bar, seen.variation = bar, variation
             test.find_first(time.monotonic() - test.began + max(seconds, FIRST_BAR_SECONDS))
             break
     return seen
@@ -96,11 +101,11 @@ def _plan(base: Sequence[Decision], count: int) -> list[Variation]:
     sides = {decision.bar: -1 if decision.size > 0 else 1 for decision in base}
     plan: list[Variation] = []
     for number, cut in enumerate(chosen):
-        plan.append(Variation(cut))
-        if not number and ordered:  # early on, what is reckoned over everything is the furthest from what was known
-            plan.append(Variation(ordered[len(ordered) // 8]))
-        if number < 2 * TAILS:
-            plan.append(Variation(cut, sides.get(cut, 1 if number % 2 else -1), number))
+        against = Variation(cut, sides.get(cut, 1 if number % 2 else -1), number)
+        if number:
+            plan += [Variation(cut), against] if number < 2 * TAILS else [Variation(cut)]
+        else:  # where there is little time, these two tell the most: the second for what is reckoned over everything
+            plan += [against, Variation(ordered[len(ordered) // 8] if ordered else cut // 4), Variation(cut)]
     return plan
 
 
@@ -172,8 +177,30 @@ class _Test:
         return next((-1 if decision.size > 0 else 1 for decision in self.base if decision.bar == bar), -1)
 
     def check_repeatable(self, variation: Variation) -> None:
-        if first_difference(self.base, self.subject.decide(None, variation.cut), variation.cut) is not None:
+        try:
+            again = self.subject.decide(None, variation.cut)
+        except Exception as error:
+            raise NotRepeatable(f"run again it fails: {str(error)[:200]}") from None
+        if first_difference(self.base, again, variation.cut) is not None:
             raise NotRepeatable
+
+    def is_confirmed(self, variation: Variation) -> bool:
+        """Whether other prices change it, too. That data end is known to a program which closes on the last bar, or
+        trains on the first half of them; that is no knowledge of prices.
+        """
+        if variation.tail:
+            return True
+        side, tried = self._against(variation.cut), 0
+        for number in range(2 * CONFIRMING):
+            other = Variation(variation.cut, side if number % 2 == 0 else -side, number + 1)
+            try:
+                decided = self.decide(other)
+            except Exception:  # noqa: S112  it says nothing
+                continue
+            tried += 1
+            if first_difference(self.base, decided, variation.cut) is not None:
+                return True
+        return not tried
 
     def find_first(self, seconds: float) -> None:
         """Earlier bars are cut at, too: those with orders, the earliest first, then as many others as time allows."""

@@ -66,10 +66,9 @@ def examine(program: Program) -> list[dict[str, Any]]:
     runs = _ProgramRuns(program, seconds)
     try:
         seen = lookahead.examine(runs, runs.base, seconds, program.seconds)
-    except NotRepeatable:
-        return [
-            _untested("run twice it gave other decisions: random numbers without a seed, or the time of day")
-        ] * len(program.claims)
+    except NotRepeatable as error:
+        why = str(error) or "run twice it gave other decisions: random numbers without a seed, or the time of day"
+        return [_untested(why)] * len(program.claims)
     except _Untestable as reason:
         return [_untested(str(reason))] * len(program.claims)
     return [runs.finding(number, seen) for number in range(len(program.claims))]
@@ -108,6 +107,7 @@ class _ProgramRuns:
         return sorted(found, key=lambda decision: decision.bar)
 
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
+        clean_up(self.program.folder)
         answer = apart.tried_apart(
             lambda say: self._run(variation), 1.0 + max(self.seconds, 1.5 * self.program.seconds)
         )
@@ -147,7 +147,7 @@ class _ProgramRuns:
 
     def finding(self, number: int, seen: lookahead.Seen) -> dict[str, Any]:
         claim = self.program.claims[number]
-        if number in self.differences:
+        if seen.bar is not None and number in self.differences:
             bar = self.differences[number]
             return {"state": "leak", "bar": bar, "date": claim["dates"][bar], "programs": self.runs, **self.suspects}
         if number in self.chosen:
@@ -200,8 +200,7 @@ def _changed(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 def _elsewhere(folder: str) -> None:
     """The copy works in a folder of its own, with the program's files; what the program has written stays as it is."""
-    own = os.path.join(folder, ".again")
-    shutil.rmtree(own, ignore_errors=True)
+    own = os.path.join(folder, f".again-{os.getppid()}")
     shutil.copytree(folder, own, ignore=lambda place, names: [name for name in names if name.startswith(".")])
     os.chdir(own)
     sys.path[:] = [own if path == folder else path for path in sys.path]
@@ -225,7 +224,8 @@ def _elsewhere(folder: str) -> None:
 
 
 def clean_up(folder: str) -> None:
-    shutil.rmtree(os.path.join(folder, ".again"), ignore_errors=True)
+    """Take away what copies have left."""
+    shutil.rmtree(os.path.join(folder, f".again-{os.getpid()}"), ignore_errors=True)
 
 
 def run_source(source: str, path: str, names: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -145,8 +145,8 @@ class _Look:
             return {"state": "untested", "why": NO_SEED}
         try:
             seen = lookahead.examine(self, base.decisions, self.seconds, run_seconds)
-        except NotRepeatable:
-            return {"state": "untested", "why": NO_SEED}
+        except NotRepeatable as error:
+            return {"state": "untested", "why": str(error) or NO_SEED}
         return self.in_words(seen, base)
 
     def in_words(self, seen: Seen, base: Recorded) -> dict[str, Any]:

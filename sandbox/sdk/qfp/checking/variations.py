@@ -5,6 +5,7 @@ A decision on a day cannot depend on what comes later, so it has to be the same 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Variation", "other_tail", "other_values", "varied"]
+__all__ = ["Variation", "other_columns", "other_tail", "other_values", "varied"]
 
 WORDS = {0: "the data end there", 1: "prices rise after it", -1: "prices fall after it"}
 MOST_DEVIATION = 0.05  # of a bar
@@ -41,36 +42,34 @@ def varied(frame: pd.DataFrame, variation: Variation) -> pd.DataFrame:
 
 
 def other_tail(frame: pd.DataFrame, head: int, tail: int, seed: int) -> pd.DataFrame:
-    """The frame with other rows from position `head` on: a different path of its prices, and other columns in another
-    order. A new frame with the same index, columns and types.
-    """
-    random = np.random.default_rng(seed)
-    count = len(frame) - head
+    """The frame with other rows from position `head` on. A new frame with the same index, columns and types."""
     new = frame.copy()
-    if count <= 0:
-        return new
-    by_name = {str(name).lower(): name for name in frame.columns}
-    if "close" in by_name and head:
-        close = frame[by_name["close"]].to_numpy(dtype=float)
+    names = {str(name): name for name in frame.columns}
+    varied = other_columns({text: frame[name].to_numpy() for text, name in names.items()}, head, tail, seed)
+    for text, values in varied.items():
+        new[names[text]] = values
+    return new
+
+
+def other_columns(columns: Mapping[str, np.ndarray], head: int, tail: int, seed: int) -> dict[str, np.ndarray]:
+    """New columns with other values from position `head` on: prices take another path, other columns another order."""
+    random = np.random.default_rng(seed)
+    by_name = {name.lower(): name for name in columns}
+    made: dict[str, np.ndarray] = {}
+    if head and "close" in by_name and head < len(columns[by_name["close"]]):
+        close = columns[by_name["close"]].astype(float)
         path = _path(close, head, tail, random)
         before = np.concatenate(([close[head - 1]], path[:-1]))
         opens = before * np.sqrt(path / before)
-        spread = np.abs(random.normal(0.0, 0.003, count))
-        made = {
-            "open": opens,
-            "high": np.maximum(opens, path) * (1 + spread),
-            "low": np.minimum(opens, path) / (1 + spread),
-            "close": path,
-        }
-        for name, values in made.items():
-            if name in by_name:
-                _put(new, by_name[name], head, values)
-        others = [name for key, name in by_name.items() if key not in made]
-    else:
-        others = list(frame.columns)
-    for name in others:
-        _put(new, name, head, other_values(frame[name].to_numpy(), head, random, tail))
-    return new
+        spread = np.abs(random.normal(0.0, 0.003, len(path)))
+        high, low = np.maximum(opens, path) * (1 + spread), np.minimum(opens, path) / (1 + spread)
+        made = {"open": opens, "high": high, "low": low, "close": path}
+    found = {}
+    for name, values in columns.items():
+        rest = made.get(name.lower())
+        rest = other_values(values, head, random, tail) if rest is None else rest
+        found[name] = _put(values, head, rest)
+    return found
 
 
 def other_values(values: np.ndarray, head: int, random: np.random.Generator, tail: int) -> np.ndarray:
@@ -103,9 +102,9 @@ def _path(close: np.ndarray, head: int, tail: int, random: np.random.Generator) 
     return close[head - 1] * np.exp(np.clip(np.cumsum(moves), -4.0, 4.0))
 
 
-def _put(frame: pd.DataFrame, name: object, head: int, values: np.ndarray) -> None:
-    column = frame[name].to_numpy(copy=True)
-    if column.dtype.kind in "iu":
-        values = np.rint(values)
-    column[head:] = values.astype(column.dtype, copy=False)
-    frame[name] = column
+def _put(values: np.ndarray, head: int, rest: np.ndarray) -> np.ndarray:
+    new = values.copy()
+    if new.dtype.kind in "iu":
+        rest = np.rint(rest)
+    new[head:] = rest.astype(new.dtype, copy=False)
+    return new

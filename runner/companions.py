@@ -1,0 +1,195 @@
+"""Would the program decide the same if other things had happened later? The site runs what is published once more, in
+boxes of its own, on data that it has varied itself, and compares the orders.
+
+The look-ahead test in a program's own box says what the box says. Here the program gets ordinary data and cannot know
+that they are others, and what is compared are orders that we hold: somebody who wants to deceive has nothing to change.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import django_rq
+import numpy as np
+from django.conf import settings
+from qfp.checking.decisions import Decision, first_difference, of_claim
+
+from marketdata.store import SnapshotMissing
+from runner.engines import engine_of, patiently
+from runner.models import Backtest, Project, Run
+from runner.packages import layer_of
+from runner.requests import request_for
+from runner.varied_data import varied_snapshot
+from sandbox.protocol import BoxRequest
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["examine", "send", "wanted"]
+
+QUEUE = "parallel"
+
+VARIATIONS = 2
+MOST_CLAIMS = 20
+LONGEST_SECONDS = 120.0  # runs that took longer are not made again
+
+
+class NotComparable(Exception):
+    """The other run says nothing about this one; the text says why."""
+
+
+def wanted(run: Run) -> bool:
+    """Whether the site makes this run again: it succeeded, others may see it, and it holds a backtest on our
+    data that was not looked at yet.
+    """
+    return (
+        run.status == Run.Status.SUCCEEDED
+        and run.session_id is None
+        and run.queue == "runs"
+        and bool(run.snapshot)
+        and (run.wall_seconds or 0.0) <= LONGEST_SECONDS
+        and run.project.visibility != Project.Visibility.PRIVATE
+        and run.backtests.filter(verified=True).exclude(checks__has_key="companion").exists()
+    )
+
+
+def send(run: Run) -> None:
+    """Have it made again when a worker has time; called when a run has ended and when a project is published."""
+    if wanted(run):
+        django_rq.get_queue(QUEUE).enqueue("runner.jobs.examine_run", str(run.pk), result_ttl=60, failure_ttl=3600)
+
+
+def examine(run_id: UUID | str) -> None:
+    """Vary, run, compare, and store what came of it with each backtest of the run."""
+    run = Run.objects.select_related("revision__project", "lock").get(pk=run_id)
+    if not wanted(run):
+        return
+    backtests = list(run.backtests.order_by("position"))
+    leaks: dict[int, int] = {}
+    tried, doubt = 0, ""
+    try:
+        with layer_of(run, lambda text, done, total: None):
+            for number in range(VARIATIONS):
+                cut, tail = _choose(backtests, number)
+                for position, bar in _compare(run, backtests, cut, tail).items():
+                    leaks[position] = min(bar, leaks.get(position, bar))
+                tried += 1
+            if leaks:
+                _check_repeatable(run, backtests)
+    except NotComparable as reason:
+        doubt = str(reason)
+    except Exception:
+        logger.exception("run %s: its companions", run.pk)
+        doubt = "a fault of ours"
+    for backtest in backtests:
+        backtest.checks = {**backtest.checks, **_finding(backtest, leaks.get(backtest.position), tried, doubt)}
+        backtest.save(update_fields=["checks"])
+
+
+def _choose(backtests: list[Backtest], number: int) -> tuple[np.datetime64, int]:
+    """After which day data become others, and where prices go: against an order drawn at random from one half."""
+    orders = sorted(
+        (backtest.dates[order["bar"]], order["size"]) for backtest in backtests for order in backtest.orders
+    )
+    last = max(backtest.dates[-1] for backtest in backtests)
+    orders = [order for order in orders if order[0] < last]
+    if not orders:
+        raise NotComparable("it gives no orders")
+    half = orders[: (len(orders) + 1) // 2] if number % 2 == 0 else orders[len(orders) // 2 :]
+    date, size = secrets.choice(half)
+    return np.datetime64(date, "us"), -1 if size > 0 else 1
+
+
+def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int) -> dict[int, int]:
+    """The first bar that was decided otherwise, by position of the backtest, where one was."""
+    named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
+    every = any(word in named for word in ("synth/us", "US500", "us500", "universe"))
+    with varied_snapshot(
+        Path(settings.STORE_DIR), run.snapshot, cut, tail, secrets.randbits(32), all_shares=every
+    ) as other:
+        claims = _claims(run, other)
+    return _differences(backtests, claims, cut)
+
+
+def _check_repeatable(run: Run, backtests: list[Backtest]) -> None:
+    claims = _claims(run, run.snapshot)
+    if _differences(backtests, claims, np.datetime64("2200-01-01", "us")):
+        raise NotComparable("the same data gave other decisions: random numbers without a seed, or the time of day")
+
+
+def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime64) -> dict[int, int]:
+    if len(claims) != len(backtests):
+        raise NotComparable("on other data it makes other backtests")
+    found = {}
+    for backtest, claim in zip(backtests, claims, strict=True):
+        try:
+            same = claim["strategy"] == backtest.strategy and claim["dates"][0][:10] == backtest.dates[0][:10]
+            if not same or claim["params"] != backtest.params:
+                raise NotComparable("on other data it chooses other parameters")
+            theirs: list[Decision] = of_claim(claim)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+            raise NotComparable("on other data it hands out something else") from None
+        dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
+        until = int(np.searchsorted(dates, cut, side="right")) - 1
+        bar = first_difference(of_claim({"orders": backtest.orders}), theirs, until)
+        if bar is not None:
+            found[backtest.position] = bar
+    return found
+
+
+def _claims(run: Run, snapshot: str) -> list[Any]:
+    """What the program claims on the data of this snapshot, in a fresh box; nothing of it is stored or shown."""
+    request: BoxRequest = replace(request_for(run), run_id=f"{run.pk}.again", snapshot=snapshot)
+    request = replace(request, limits=replace(request.limits, artefact_bytes=0, artefact_count=0))
+    claims: list[Any] = []
+    try:
+        with patiently(lambda: engine_of("runs").start(request)) as box:
+            for event in box.events(poll_seconds=1.0):
+                if event is None:
+                    continue
+                if event["type"] == "backtest" and len(claims) < MOST_CLAIMS:
+                    claims.append(event["claim"])
+                elif event["type"] == "ask":
+                    box.answer(event["id"], {"error": "Not while the site looks at a published run."})
+                elif event["type"] == "ended":
+                    if event.get("outcome") != Run.Status.SUCCEEDED:
+                        raise NotComparable("on other data it does not end well")
+                    return claims
+    except SnapshotMissing:
+        raise NotComparable("its data are not there any more") from None
+    raise NotComparable("the sandbox engine went away")
+
+
+def _finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict[str, Any]:
+    """The line of the companion, and that of the look-ahead test where the site knows more than the box said."""
+    before = backtest.checks.get("lookahead", {})
+    if doubt:
+        sentence = f"The site could not compare it on data of its own: {doubt}."
+        return {"companion": {"state": "amber", "sentence": sentence}}
+    if bar is not None:
+        date = backtest.dates[bar][:10]
+        sentence = f"Look-ahead: the site has changed later data, and the decision of {date} changed with them."
+        red = {
+            "state": "red",
+            "sentence": sentence,
+            "evidence": "site",
+            "found": {"state": "leak", "bar": bar, "date": date},
+        }
+        return {"companion": {"state": "red", "sentence": sentence}, "lookahead": before if _is_leak(before) else red}
+    sentence = f"The site has made it again {tried} times on data that it had changed: the same decisions until then."
+    found = {"companion": {"state": "green", "sentence": sentence}}
+    if before.get("found", {}).get("state") in ("clean", "partly", "untested"):
+        found["lookahead"] = before | {
+            "state": "green",
+            "evidence": "site",
+            "sentence": f"No look-ahead found. {sentence}",
+        }
+    return found
+
+
+def _is_leak(finding: dict[str, Any]) -> bool:
+    return finding.get("found", {}).get("state") == "leak"

@@ -1,0 +1,65 @@
+# ruff: noqa
+import random
+import time
+
+import numpy as np
+import pandas as pd
+from qfp import backtest, data
+from qfp.backtesting import Strategy
+
+bars = data.prices("IBM", "2009-01-02", "2010-06-30")
+
+
+class Dice(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if self.value() > 0.5:
+            self.position.close() if self.position else self.buy()
+
+    def value(self):
+        return signal[len(self.data) - 1]
+
+
+# %% generator_in_init
+class Own(Dice):
+    def init(self):
+        self.random = np.random.default_rng()
+
+    def value(self):
+        return self.random.random()
+
+
+backtest(Own, bars)
+
+
+# %% global_numbers
+class Global(Dice):
+    def value(self):
+        return np.random.random()
+
+
+backtest(Global, bars)
+
+
+# %% python_random
+class Python(Dice):
+    def value(self):
+        return random.random()
+
+
+backtest(Python, bars)
+
+# %% array_at_the_top
+signal = np.random.default_rng().random(len(bars))
+backtest(Dice, bars)
+
+
+# %% clock
+class Clock(Dice):
+    def value(self):
+        return time.perf_counter_ns() % 1000 / 1000
+
+
+backtest(Clock, bars)
