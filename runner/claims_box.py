@@ -75,7 +75,8 @@ def _trials(backtest: Backtest) -> Line:
     tried = trials.of_project(backtest.run.project)
     what = "1 trial" if tried.count == 1 else f"{_count(tried.count)} different trials"
     returns = metrics.returns_of(np.array(backtest.equity, dtype=float))
-    deflated = deflated_sharpe_ratio(returns, tried.count, tried.annual_variance)
+    year = backtest.metrics.get("periods_per_year") or metrics.PERIODS_PER_YEAR
+    deflated = deflated_sharpe_ratio(returns, tried.count, tried.annual_variance, year)
     if math.isnan(deflated.probability):
         return _line("trials", "amber", "Trials", f"{what} along the project's lineage; its Sharpe ratio is undefined.")
     state = "green" if deflated.probability >= CONFIDENT else "amber" if deflated.probability >= UNLIKELY else "red"

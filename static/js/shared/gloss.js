@@ -87,6 +87,7 @@ function hideSoon() {
 }
 
 document.addEventListener("pointerover", (event) => {
+  if (word && !word.isConnected) hide(); // a new result has taken its place
   const found = event.pointerType === "touch" ? null : glossOf(event.target);
   if (!found) return;
   clearTimeout(timer);
