@@ -566,7 +566,8 @@ def _not_yours(name: str) -> NotEntitled:
         f"There are {_in_words(sorted(set(own)), 'and')}." if own else "You have none yet: the page Data takes files."
     )
     return NotEntitled(
-        f"You have no table {name!r}. {there} If this program is somebody else's, the table is private to its author: "
+        f"You have no table {name!r}. {there} One that you removed lately can be brought back on the page Data, Mine. "
+        "If this program is somebody else's, the table is private to its author: "
         "bring your own along under that name, or ask for it to be shared."
     )
 
