@@ -488,7 +488,7 @@ def check(
     report = Report()
     with ExitStack() as stack:
         machines = [
-            stack.enter_context(_machine(environment, (*engine, *options), way)) for way, options in ways.items()
+            stack.enter_context(started(environment, (*engine, *options), way)) for way, options in ways.items()
         ]
         for machine in machines:  # the cold one first: the zygote of the other loads meanwhile
             machine.wait()
@@ -530,7 +530,7 @@ def check(
 
 
 @contextmanager
-def _machine(environment: Path, engine: Sequence[str], way: str) -> Iterator[Machine]:
+def started(environment: Path, engine: Sequence[str], way: str) -> Iterator[Machine]:
     """An engine while it is tried."""
     with tempfile.TemporaryDirectory(prefix="sandbox-check-") as name:
         directory = Path(name)

@@ -148,4 +148,9 @@ subprocess.Popen.__init__ = start
 
 def engine_with(way: str) -> str:
     """The program of an engine that makes boxes broken in this way."""
-    return _START.replace("{change}", BROKEN[way].change)
+    return engine_whose_words(BROKEN[way].change)
+
+
+def engine_whose_words(change: str) -> str:
+    """`change`: statements, see Broken."""
+    return _START.replace("{change}", change)
