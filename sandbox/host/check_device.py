@@ -62,6 +62,7 @@ class Told:
     first_output: float = 0.0
     ended: float = 0.0
     metered: float | None = None  # seconds that a run of the site would be charged with
+    peak_memory: int = 0
 
     def value(self) -> Any:
         """What a program printed as JSON; ValueError says how it ended instead."""
@@ -100,6 +101,7 @@ class Tried:
                         told.errors += event["text"]
                     elif event["type"] == "ended":
                         told.outcome, told.metered = event["outcome"], event["wall_seconds"]
+                        told.peak_memory = event["peak_memory_bytes"]
                         told.errors += json.dumps(event["error"]) if event["error"] else ""
         except (BoxRefused, EngineUnavailable) as error:
             told.outcome = str(error)
@@ -137,6 +139,28 @@ def _others(tried: Tried) -> str:
     if found := tried.run(source, device=False).value():
         raise ValueError(f"it sees {', '.join(found)}")
     return f"none of {len(places)} nodes"
+
+
+def _walls(tried: Tried) -> str:
+    """What its device opens is no more than it needs: sockets of the box's own, and its own processes."""
+    source = (
+        "import json, os, socket\nmade = []\nfor family in range(1, 46):\n    for kind in (1, 2, 3, 5):\n"
+        "        try: socket.socket(family, kind); made.append(family)\n        except OSError: pass\n"
+        "names = os.listdir('/proc') if os.path.isdir('/proc') else []\n"
+        "net = os.stat('/proc/self/ns/net').st_ino if names else 0\n"
+        "print(json.dumps([sorted(set(made)), [n for n in names if n not in (str(os.getpid()), 'self', 'thread-self')],"
+        " net]))"
+    )
+    families, others, network = tried.run(source).value()
+    if set(families) - ({1} if tried.device.sockets else set()):
+        raise ValueError(f"it makes sockets of the families {families}")
+    if others:
+        raise ValueError(f"it sees in /proc: {', '.join(others[:20])}")
+    if tried.device.sockets and network and os.geteuid() == 0:
+        outside = {os.getpid(), tried.with_it.client.status()["zygote"]["pid"]} - {0}
+        if network in {os.stat(f"/proc/{pid}/ns/net").st_ino for pid in outside}:
+            raise ValueError("its network is not its own")
+    return f"{'UNIX sockets' if families else 'no sockets'}, {'its own processes' if network else 'no processes'}"
 
 
 def _turns(tried: Tried) -> str:
@@ -222,10 +246,14 @@ def _computes(tried: Tried) -> str:
         "print(json.dumps([torch.cuda.get_device_name(0), torch.cuda.device_count(), bool((product == wanted).all()),"
         " first, again]))"
     )
-    name, count, right, first, again = tried.run(source).value()
+    told = tried.run(source)
+    name, count, right, first, again = told.value()
     if not right or count != 1:
         raise ValueError(f"{name}: {count} devices, the product is {'right' if right else 'wrong'}")
-    return f"{name}: a product of 2048 x 2048 is right; {first:.2f} s the first, {again * 1000:.1f} ms the next"
+    return (
+        f"{name}: a product of 2048 x 2048 is right; {first:.2f} s the first, {again * 1000:.1f} ms the next, "
+        f"{told.peak_memory >> 20} MB of the machine's memory"
+    )
 
 
 def _blind(tried: Tried) -> str:
@@ -248,7 +276,8 @@ def _memory(tried: Tried) -> str:
         raise ValueError(f"the one that fills it ended as {killed.outcome}: {killed.errors[-300:]}")
     look = (
         f"{_FREE}found = torch.empty((free // 12,), dtype=torch.int64, device='cuda')\n"
-        f"print(json.dumps([free, int((found == {PATTERN}).sum()), found.numel()]))"
+        f"seen = sum(int((part == {PATTERN}).sum()) for part in found.split(1 << 26))\n"
+        "print(json.dumps([free, seen, found.numel()]))"
     )
     after, seen, looked = tried.run(look).value()
     during = int(killed.printed)
@@ -263,6 +292,7 @@ def _memory(tried: Tried) -> str:
 LINES = (
     Line("unit", "a box opens one unit of the device, and what goes with it", _unit),
     Line("others", "a box of another queue sees nothing of it", _others),
+    Line("walls", "beside it there is nothing that another box has not: no network, no process of others", _walls),
     Line("turns", "a unit is one box's at a time, and the next one waits", _turns),
     Line("seconds", "the seconds of a program are counted, and not those around it", _seconds),
     Line("released", "nobody holds it when a box was killed", _released),

@@ -34,12 +34,18 @@ class Device:
     libraries: tuple[str, ...]
     environment: dict[str, str]
     preload: tuple[str, ...]
+    processes: bool  # whether the box has a /proc, of its own processes
     cluster_name: str
     allow: tuple[dict[str, Any], ...]
     when: tuple[dict[str, Any], ...]
 
     def others(self, unit: str | None) -> tuple[str, ...]:
         return tuple(each for each in self.units if each != unit)
+
+    @property
+    def sockets(self) -> bool:
+        """Whether its boxes may make sockets, and so need a network that no other box is in."""
+        return any("socket" in rule.get("calls", rule.get("call", "")).split() for rule in (*self.allow, *self.when))
 
     def mounts(self, units: tuple[str, ...]) -> list[tuple[str, str]]:
         return [(path, path) for path in (*self.libraries, *self.nodes, *units)]
@@ -76,6 +82,7 @@ def find(name: str, file: Path = DEVICES, here: bool = True) -> Device:
         libraries=tuple(path for path in _found(policy["libraries"]) if not path.startswith("/usr/lib/")),
         environment=policy.get("environment", {}),
         preload=tuple(policy.get("preload", ())),
+        processes=policy.get("processes", False),
         cluster_name=policy.get("kubernetes", ""),
         allow=tuple(policy.get("allow", ())),
         when=tuple(policy.get("when", ())),

@@ -66,6 +66,11 @@ ENVIRONMENT = {
 }
 
 
+# Of the file system at /proc, for boxes whose device wants one: only processes that the reader could look into, and
+# nothing about the machine.
+OWN_PROCESSES = "subset=pid,hidepid=2"
+
+
 class NsjailMissing(Exception):
     """No nsjail program was found that may be used; the text says why."""
 
@@ -111,6 +116,8 @@ def cold_command(
     words += _words(read_only_mounts(staging))
     if staging.device is not None and place.unit is not None:
         words += _words(staging.device.mounts((place.unit,)))
+    if staging.device is not None and staging.device.processes:
+        words += ["--mount", f"none:/proc:proc:{OWN_PROCESSES}"]
     if place.snapshot is not None:
         words += ["--bindmount_ro", f"{staging.store / 'snapshots' / place.snapshot}:/data"]
     if place.layer is not None:

@@ -56,7 +56,9 @@ def filter_program(device: Rules | None = None, machine: str = platform.machine(
     _check_names([*allowed, *missing, *(rule["call"] for rule in policy["when"])], known)
     conditional = {rule["call"]: [rule] for rule in policy["when"]}
     if device is not None:
-        allowed += _named(list(device.allow))
+        more = _named(list(device.allow))
+        _check_names([*allowed, *missing, *more, *{rule["call"] for rule in device.when} - conditional.keys()], known)
+        allowed += more
         for rule in device.when:
             conditional.setdefault(rule["call"], []).append(rule)
 
@@ -116,7 +118,7 @@ def _named(groups: list[dict[str, str]]) -> list[str]:
 def _check_names(names: list[str], known: set[str]) -> None:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ValueError(f"seccomp.toml names these twice: {', '.join(sorted(twice))}")
+        raise ValueError(f"the policy names these twice: {', '.join(sorted(twice))}")
     unknown = set(names) - known
     if unknown:
         raise ValueError(f"syscalls.toml has no number for: {', '.join(sorted(unknown))}")

@@ -28,7 +28,7 @@ from sandbox.host.cgroups import Group, Parent
 from sandbox.host.cold import Jail
 from sandbox.host.environment import STAMP
 from sandbox.host.launching import Ends, Identity, Launched, LaunchFailed, Place
-from sandbox.host.nsjail import MAX_INODES, zygote_command
+from sandbox.host.nsjail import MAX_INODES, OWN_PROCESSES, zygote_command
 from sandbox.host.seccomp import filter_program
 from sandbox.host.staging import Staging
 
@@ -128,12 +128,16 @@ class Zygote:
         return {
             "filter": base64.b64encode(filter_program(self._staging.device)).decode("ascii"),
             "uid": None if self._first_uid is None else identity.uid - self._first_uid,
-            "place": {**asdict(place), "inodes": MAX_INODES, "not_for_it": self._not_for(place)},
+            "place": {**asdict(place), "inodes": MAX_INODES, **self._for_the_device(place)},
         }
 
-    def _not_for(self, place: Place) -> tuple[str, ...]:
-        """Nodes of the engine's device that are other boxes'."""
-        return self._staging.device.others(place.unit) if self._staging.device is not None else ()
+    def _for_the_device(self, place: Place) -> dict[str, Any]:
+        """How this box differs from one without a device. not_for_it: nodes that are other boxes'."""
+        device = self._staging.device
+        if device is None:
+            return {"not_for_it": (), "network": False, "processes": ""}
+        processes = OWN_PROCESSES if device.processes else ""
+        return {"not_for_it": device.others(place.unit), "network": device.sockets, "processes": processes}
 
     # Its life
 

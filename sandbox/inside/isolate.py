@@ -17,8 +17,8 @@ import socket
 from . import init
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x02000000, 0x04000000, 0x08000000
-NEWUSER, NEWPID = 0x10000000, 0x20000000
-MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
+NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 8192, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_SECUREBITS = 4, 24, 28
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
@@ -28,7 +28,7 @@ CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this proc
 NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 BOX_ID = 1000  # what a program sees, as in a box that nsjail made
 OUTER = ("/outer/store", "/outer/layers")
-SPACES = ("mnt", "ipc", "uts", "cgroup", "user")  # the user's last: it takes the rights to enter the others
+SPACES = ("mnt", "ipc", "uts", "cgroup")
 
 libc = init.libc()
 libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
@@ -48,17 +48,21 @@ class Isolated:
     def enter(self, go: dict) -> None:
         """From here on this process has no right that any other could not have, and so has all it ever starts."""
         os.setsid()
-        unshare(NEWNS | NEWIPC | NEWUTS | NEWCGROUP)
+        # All boxes are in the one empty network of the jail, unless they may make sockets: those are seen in all of it.
+        unshare(NEWNS | NEWIPC | NEWUTS | NEWCGROUP | (NEWNET if go["place"]["network"] else 0))
         mount("none", "/", "", MS_REC | MS_PRIVATE)
         libc.sethostname(b"box", 3)
         self._arrange(go["place"], BOX_ID if go["uid"] is None else go["uid"])
         process = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY)
-        unmount("/proc")
+        put_away_processes(go["place"]["processes"])
         become_user(go["uid"])
         make_user_namespace(process)
-        spaces = [os.open(f"ns/{name}", os.O_RDONLY, dir_fd=process) for name in SPACES]
+        # The user's last: it takes the rights to enter the others.
+        names = [*SPACES, *(["net"] if go["place"]["network"] else []), "user"]
+        spaces = [os.open(f"ns/{name}", os.O_RDONLY, dir_fd=process) for name in names]
         os.close(process)
-        with_descriptors(self._link, json.dumps({"uid": go["uid"], "filter": go["filter"]}).encode(), spaces)
+        message = {"uid": go["uid"], "filter": go["filter"], "spaces": names}
+        with_descriptors(self._link, json.dumps(message).encode(), spaces)
         drop_rights(self._capabilities)
         init.load_filter(base64.b64decode(go["filter"]))
 
@@ -81,13 +85,13 @@ class Isolated:
 def come_in(link: int, capabilities: int, steps: init.Steps) -> None:
     """The same walls around the process that is going to be the program's: it waits until they stand, and gets in."""
     connection = socket.socket(fileno=link)
-    message, spaces, _flags, _address = socket.recv_fds(connection, 1 << 16, len(SPACES))
+    message, spaces, _flags, _address = socket.recv_fds(connection, 1 << 16, len(SPACES) + 2)
     connection.detach()
-    if len(spaces) != len(SPACES):
+    if not message:
         raise RuntimeError("process 1 of the box ended")
     steps.done("waiting for the walls")
     go = json.loads(message)
-    for name, space in zip(SPACES, spaces, strict=True):
+    for name, space in zip(go["spaces"], spaces, strict=True):
         if name == "user":
             become_user(go["uid"])
         check(libc.setns(space, 0), f"entering the box's {name} namespace")
@@ -96,6 +100,15 @@ def come_in(link: int, capabilities: int, steps: init.Steps) -> None:
     drop_rights(capabilities)
     init.load_filter(base64.b64decode(go["filter"]))
     steps.done("getting in to the walls")
+
+
+def put_away_processes(instead: str) -> None:
+    """There is no /proc in a box; where its device wants one, there is another, made with the options `instead`."""
+    if instead:  # beside the old one, whose being there is what allows to make it
+        mount("proc", "/data", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, instead)
+    unmount("/proc")
+    if instead:
+        mount("/data", "/proc", "", MS_MOVE)
 
 
 def become_user(uid: int | None) -> None:

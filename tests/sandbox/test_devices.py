@@ -25,9 +25,18 @@ units = ["{place}/unit[0-9]"]
 nodes = ["{place}/shared"]
 libraries = ["{place}/lib*"]
 preload = ["wave", "not_installed_anywhere"]
+processes = true
 
 [gpu.environment]
 CUDA_VISIBLE_DEVICES = "0"
+
+[[gpu.when]]
+call = "socket"
+argument = 0
+equals = [1]
+
+[[gpu.allow]]
+calls = "bind"
 """
 LOOK = """
 import json, os, stat, sys
@@ -37,7 +46,8 @@ def kind(name):
     except OSError as error: return type(error).__name__
 print(json.dumps({{name: kind(name) for name in ('unit0', 'unit1', 'shared')}} | {{
     'library': open(place + '/lib/one.so').read(), 'visible': os.environ.get('CUDA_VISIBLE_DEVICES'), 'loaded': 'wave' in sys.modules,
-    'dev': sorted(os.listdir('/dev'))}}))
+    'dev': sorted(os.listdir('/dev')), 'pid': os.getpid(), 'proc': sorted(os.listdir('/proc')),
+    'comm': open(f'/proc/self/task/{{os.getpid()}}/comm', 'w').write('named'), 'init': os.path.exists('/proc/1')}}))
 """
 
 
@@ -87,13 +97,15 @@ def test_a_box_gets_one_unit_and_what_goes_with_it(gpu_engine, place: Path, opti
     assert len(opened) == 2 and "shared" in opened, seen
     assert (seen["library"], seen["visible"]) == ("a library", "0")
     assert seen["loaded"] is (not options)  # a zygote of its own, with the libraries of its own
+    assert (seen["proc"], seen["comm"], seen["init"]) == ([str(seen["pid"]), "self", "thread-self"], 5, False)
     assert set(seen["dev"]) <= {"null", "zero", "full", "urandom", "random", "shm"}
 
 
 def test_a_unit_is_one_box_s_at_a_time(gpu_engine, place: Path) -> None:
     engine = gpu_engine()
     assert engine.status["max_boxes"] == 2
-    own = f"import os, stat, time\nprint([n for n in ('unit0', 'unit1') if os.path.exists({str(place)!r} + '/' + n) and stat.S_ISCHR(os.stat({str(place)!r} + '/' + n).st_mode)], flush=True)\n"
+    # Both take the same name of a socket without a file: they would not if they were in one network.
+    own = f"import os, socket, stat, time\nmine = socket.socket(socket.AF_UNIX); mine.bind(chr(0) + 'meeting')\nprint([n for n in ('unit0', 'unit1') if os.path.exists({str(place)!r} + '/' + n) and stat.S_ISCHR(os.stat({str(place)!r} + '/' + n).st_mode)], flush=True)\n"
     both_run, results = threading.Barrier(3), []
 
     def hold() -> None:
@@ -106,7 +118,7 @@ def test_a_unit_is_one_box_s_at_a_time(gpu_engine, place: Path) -> None:
     last = run(engine, own)
     for thread in threads:
         thread.join()
-    assert sorted(result.stdout for result in results) == ["['unit0']\n", "['unit1']\n"]
+    assert sorted(result.stdout for result in results) == ["['unit0']\n", "['unit1']\n"], results
     assert last.outcome == "succeeded"  # it waited until one of them was free
 
 
@@ -137,5 +149,6 @@ def test_the_filter_grows_by_the_device_s_rules_alone() -> None:
         assert answer_of(with_it, 16, (0, request)) == ALLOW
         assert answer_of(without, 16, (0, request)) == REFUSE
     assert answer_of(with_it, 16, (0, 0x5412)) == REFUSE  # typing into a terminal
-    assert answer_of(with_it, 41, (1, 1)) == REFUSE  # a socket
+    assert answer_of(with_it, 41, (1, 1)) == answer_of(with_it, 239, ()) == ALLOW  # a UNIX socket, get_mempolicy
+    assert answer_of(with_it, 41, (2, 1)) == answer_of(without, 41, (1, 1)) == REFUSE
     assert answer_of(with_it, 16, (0, 0x541B)) == ALLOW  # of every box
