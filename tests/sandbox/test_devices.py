@@ -76,9 +76,9 @@ def gpu_engine(make_engine, place: Path):
     return make
 
 
-def run(engine: Engine, source: str, on_output=None) -> Result:
+def run(engine: Engine, source: str, on_output=None, owner: str = "tester") -> Result:
     result = Result()
-    with engine.client.start(replace(make_request(source), device="gpu")) as box:
+    with engine.client.start(replace(make_request(source, owner=owner), device="gpu")) as box:
         for event in box.events():
             if event is not None:
                 result.events.append(event)
@@ -108,10 +108,10 @@ def test_a_unit_is_one_box_s_at_a_time(gpu_engine, place: Path) -> None:
     own = f"import os, socket, stat, time\nmine = socket.socket(socket.AF_UNIX); mine.bind(chr(0) + 'meeting')\nprint([n for n in ('unit0', 'unit1') if os.path.exists({str(place)!r} + '/' + n) and stat.S_ISCHR(os.stat({str(place)!r} + '/' + n).st_mode)], flush=True)\n"
     both_run, results = threading.Barrier(3), []
 
-    def hold() -> None:
-        results.append(run(engine, own + "time.sleep(2)", both_run.wait))
+    def hold(owner: str) -> None:  # one owner would have one of the two
+        results.append(run(engine, own + "time.sleep(2)", lambda: both_run.wait(30), owner))
 
-    threads = [threading.Thread(target=hold) for _ in range(2)]
+    threads = [threading.Thread(target=hold, args=(owner,)) for owner in ("one", "two")]
     for thread in threads:
         thread.start()
     both_run.wait(30)
@@ -149,6 +149,6 @@ def test_the_filter_grows_by_the_device_s_rules_alone() -> None:
         assert answer_of(with_it, 16, (0, request)) == ALLOW
         assert answer_of(without, 16, (0, request)) == REFUSE
     assert answer_of(with_it, 16, (0, 0x5412)) == REFUSE  # typing into a terminal
-    assert answer_of(with_it, 41, (1, 1)) == answer_of(with_it, 239, ()) == ALLOW  # a UNIX socket, get_mempolicy
-    assert answer_of(with_it, 41, (2, 1)) == answer_of(without, 41, (1, 1)) == REFUSE
+    assert answer_of(with_it, 41, (1, 1)) == answer_of(with_it, 49, ()) == ALLOW  # a UNIX socket, and its name
+    assert answer_of(with_it, 41, (2, 1)) == answer_of(without, 41, (1, 1)) == answer_of(with_it, 42, ()) == REFUSE
     assert answer_of(with_it, 16, (0, 0x541B)) == ALLOW  # of every box
