@@ -130,6 +130,13 @@ def test_one_click_opens_a_copy_that_runs(who, client, services, engine, transac
     assert client.get(response["Location"]).status_code == 200
 
 
+def test_a_guest_may_look_at_several(client, db):
+    for sample in SAMPLES[:3]:
+        answer = client.post(reverse("runner:copy-template", args=[sample.slug]))
+        assert "/g/" in answer["Location"], answer["Location"]
+    assert Project.objects.filter(owner=None).count() == 3
+
+
 def test_a_template_that_is_not_there_cannot_be_copied(client, db):
     assert client.post("/templates/nothing/copy").status_code == 404
     assert client.get("/templates/?tag=nothing").status_code == 200
