@@ -25,6 +25,6 @@ class Command(BaseCommand):
                 raise CommandError(f"{left} runs have not ended after {wait} s. Are workers running?")
             time.sleep(0.5)
         for run in Run.objects.filter(pk__in=[run.pk for run in started]).select_related("revision__project"):
-            self.stdout.write(f"{run.project.slug}: {run.get_status_display()}, {run.wall_seconds or 0:.1f} s")
+            self.stdout.write(f"{run.project.slug}: {run.get_status_display()}. {run.message}")
         if red := template_runs.report():
             raise CommandError(f"Failed: {', '.join(run.project.slug for run in red)}")
