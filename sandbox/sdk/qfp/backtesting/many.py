@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp.backtesting.sharing import cover, dependencies
+from qfp.backtesting.sharing import Groups, dependencies
 from qfp.backtesting.statistics import LABELS
-from qfp.backtesting.tiers import PAYS_FROM, missing_before
+from qfp.backtesting.tiers import PAYS_FROM, Prepared, missing_before
 
 if TYPE_CHECKING:
     from qfp.backtesting.compiled.tier import Program
-    from qfp.backtesting.compiled.translation import Bound
     from qfp.backtesting.running import Backtest, Run
 
 __all__ = ["Many", "run_many"]
@@ -130,9 +129,11 @@ class _Shared:
 
     def __init__(self, backtest: Backtest, combinations: Sequence[Mapping[str, Any]], program: Program) -> None:
         self.backtest, self.combinations, self.program = backtest, combinations, program
-        self.columns: list[list[np.ndarray]] = []  # per series of the program, one per combination
-        self.numbers: Any = None  # per argument of the program, one per combination
+        # Per series of the program: its columns by code, and every combination's code. The numbers likewise.
+        self.series: list[tuple[list[np.ndarray], np.ndarray]] = []
+        self.numbers: Any = None
         self.warm_ups: Any = None
+        self._kept: list[Prepared] = []
 
     @classmethod
     def of(
@@ -140,103 +141,82 @@ class _Shared:
     ) -> _Shared | None:
         """None where combinations cannot be told apart by what their indicators depend on."""
         depends = dependencies(backtest._strategy)
-        names = set(combinations[0])
-        if depends is None or any(set(one) != names for one in combinations) or names & set(depends):
+        names = combinations[0].keys()
+        if depends is None or names & depends.keys() or any(one.keys() != names for one in combinations):
             return None
         self = cls(backtest, combinations, program)
-        groups = {attribute: tuple(sorted(found & names)) for attribute, found in depends.items()}
-        groups |= {name: (name,) for name in names}
+        of_attribute = {name: tuple(sorted(found & names)) for name, found in depends.items()}
+        of_attribute |= {name: (name,) for name in names}
         try:
-            chosen = cover(combinations, list(dict.fromkeys(groups.values())))
-            return self if self._bind(chosen, groups, memo) else None
+            return self if self._bind(of_attribute, memo) else None
         except Exception:  # an unhashable value, or an init() that fails for some of them
             return None
 
-    def _bind(self, chosen: list[int], groups: dict[str, tuple[str, ...]], memo: dict[Any, Any]) -> bool:
-        translation, combinations = self.program.translation, self.combinations
-        columns: list[dict[Any, np.ndarray]] = [{} for _ in translation.series]
-        numbers: list[dict[Any, float]] = [{} for _ in translation.arguments]
-        warm: dict[str, dict[Any, tuple[int, bool]]] = {}
-        self._kept = []
-        for number in chosen:
-            one = combinations[number]
-            prepared = self.backtest.prepare(one, memo)
+    def _bind(self, of_attribute: dict[str, tuple[str, ...]], memo: dict[Any, Any]) -> bool:
+        """Run init() for as many combinations as it takes, and keep what it made by code."""
+        translation, groups = self.program.translation, Groups(self.combinations, [(), *of_attribute.values()])
+        columns: list[dict[int, np.ndarray]] = [{} for _ in translation.series]
+        numbers: list[dict[int, float]] = [{} for _ in translation.arguments]
+        warm: dict[str, dict[int, int]] = {}
+        group_of = [of_attribute.get(str(path[0]), ()) for path, _ in translation.series]
+        group_of_number = [of_attribute.get(name, ()) for name, _ in translation.arguments]
+        for chosen in groups.cover():
+            prepared = self.backtest.prepare(self.combinations[chosen], memo)
             bound = translation.bind(prepared.strategy)
             if bound is None:
                 return False
             self._kept.append(prepared)
-            key_of = {name: tuple(one[part] for part in group) for name, group in groups.items()}
-            for (path, _), by_key, column in zip(translation.series, columns, bound.columns, strict=True):
-                by_key.setdefault(key_of.get(str(path[0]), ()), column)
-            for (name, _), known, value in zip(translation.arguments, numbers, bound.numbers, strict=True):
-                known.setdefault(key_of.get(name, ()), value)
+            code = {group: int(codes[chosen]) for group, codes in groups.codes.items()}
+            for group, by_code, column in zip(group_of, columns, bound.columns, strict=True):
+                by_code.setdefault(code[group], column)
+            for group, known, value in zip(group_of_number, numbers, bound.numbers, strict=True):
+                known.setdefault(code[group], value)
             attributes = {id(value): name for name, value in vars(prepared.strategy).items()}
             for line in prepared.strategy._indicators:
                 name = attributes.get(id(line), "")
-                if name not in groups:
+                if name not in of_attribute:
                     return False
                 if not line.options.get("scatter"):
-                    warm.setdefault(name, {}).setdefault(key_of[name], missing_before(line))
-        keys = {
-            name: [tuple(one[part] for part in group) for one in combinations] for name, group in set(groups.items())
-        }
-        none = [()] * len(combinations)
-        self.columns = [
-            [by_key[key] for key in keys.get(str(path[0]), none)]
-            for (path, _), by_key in zip(translation.series, columns, strict=True)
+                    warm.setdefault(name, {}).setdefault(code[of_attribute[name]], missing_before(line)[0])
+        self.series = [
+            ([by_code[code] for code in range(len(by_code))], groups.codes[group])
+            for group, by_code in zip(group_of, columns, strict=True)
         ]
-        self.numbers = np.array(
-            [
-                [known[key] for key in keys.get(name, none)]
-                for (name, _), known in zip(translation.arguments, numbers, strict=True)
-            ]
-        ).reshape(len(translation.arguments), len(combinations))
-        waits = [[by_key[key] for key in keys[name]] for name, by_key in warm.items()]
-        self.warm_ups = np.max([[bars for bars, _ in one] for one in waits], axis=0) if waits else np.zeros(len(none))
+        count = len(self.combinations)
+        self.numbers = np.empty((count, len(numbers)))
+        for place, (group, known) in enumerate(zip(group_of_number, numbers, strict=True)):
+            self.numbers[:, place] = np.array([known[code] for code in range(len(known))])[groups.codes[group]]
+        self.warm_ups = np.zeros(count, dtype=np.int64)
+        for name, bars in warm.items():
+            waits = np.array([bars[code] for code in range(len(bars))])
+            np.maximum(self.warm_ups, waits[groups.codes[of_attribute[name]]], out=self.warm_ups)
         return True
-
-    def bound(self, number: int) -> Bound:
-        """What the program gets for one combination."""
-        from qfp.backtesting.compiled.translation import Bound
-
-        return Bound([one[number] for one in self.columns], self.numbers[:, number].tolist())
 
     def fill(self, found: Many) -> Sequence[int] | None:
         """The figures of all; the numbers of those that are left. None where they are not the interpreted ones."""
-        backtest, cash = self.backtest, self.backtest._cash
-        starts = 1 + self.warm_ups.astype(np.int64)
-        equity, trades = self.program.many(
-            backtest.account(), self._addresses(), self.numbers.T, starts, backtest._finalize
-        )
-        left = np.flatnonzero(trades < 0).tolist()
+        from qfp.backtesting.compiled.translation import Bound
+
+        backtest, starts = self.backtest, 1 + self.warm_ups
+        places = np.empty((len(starts), len(self.series)), dtype=np.int64)
+        for at, (columns, codes) in enumerate(self.series):
+            places[:, at] = np.array([column.ctypes.data for column in columns])[codes]
+        equity, trades = self.program.many(backtest.account(), places, self.numbers, starts, backtest._finalize)
+        left, answered = np.flatnonzero(trades < 0), np.flatnonzero(trades >= 0)
         equity[left] = NAN
-        answered = np.flatnonzero(trades >= 0)
         if not self._right(equity, trades, answered):
             return None
         slow = [name for name in found.columns if name not in AT_ONCE]
         for name in found.columns:
             if name in AT_ONCE:
-                found.columns[name][answered] = AT_ONCE[name](equity, trades, cash)[answered]
+                found.columns[name][answered] = AT_ONCE[name](equity, trades, backtest._cash)[answered]
         for number in answered.tolist() if slow else ():
-            account = self.program.run(
-                backtest.account(), None, self.bound(number), int(starts[number]), backtest._finalize
-            )
+            bound = Bound([columns[codes[number]] for columns, codes in self.series], self.numbers[number].tolist())
+            account = self.program.run(backtest.account(), None, bound, int(starts[number]), backtest._finalize)
             assert account is not None
             run = backtest.run_of(self._kept[0], account, int(self.warm_ups[number]))
             for name in slow:
                 found.columns[name][number] = _figure(run, name)
-        return left
-
-    def _addresses(self) -> np.ndarray:
-        """Where the columns of every combination begin, a row each."""
-        known: dict[int, int] = {}
-        rows = []
-        for columns in self.columns:
-            for column in columns:
-                if id(column) not in known:
-                    known[id(column)] = column.ctypes.data
-            rows.append([known[id(column)] for column in columns])
-        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.combinations)).T
+        return left.tolist()
 
     def _right(self, equity: np.ndarray, trades: np.ndarray, answered: np.ndarray) -> bool:
         """Whether the interpreted tier ends the first and the best of them the same."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+
 from qfp.backtesting.strategy import Strategy
 
-__all__ = ["cover", "dependencies"]
+__all__ = ["Groups", "dependencies"]
 
 OWN = {"I", "data"}  # of Strategy; anything else of it tells more than its arguments
 
@@ -105,16 +107,42 @@ class _Reader:
         return frozenset(found)
 
 
-def cover(combinations: Sequence[Mapping[str, Any]], groups: Sequence[Sequence[str]]) -> list[int]:
-    """Numbers of combinations in which every combination of values of every group of names occurs."""
-    keys = [[tuple(one[name] for name in group) for group in groups] for one in combinations]
-    seen: list[set[Any]] = [set() for _ in groups]
-    found = []
-    for everything_new in (True, False):  # first those that bring something new for every group: fewer are needed
-        for number, own in enumerate(keys):
-            new = [key not in known for key, known in zip(own, seen, strict=True)]
-            if all(new) if everything_new else any(new):
-                found.append(number)
-                for key, known in zip(own, seen, strict=True):
-                    known.add(key)
-    return found or [0]
+class Groups:
+    """Combinations numbered by the values of some of their names. groups: those names, as tuples."""
+
+    def __init__(self, combinations: Sequence[Mapping[str, Any]], groups: Iterable[tuple[str, ...]]) -> None:
+        self.codes: dict[tuple[str, ...], np.ndarray] = {}  # by group, for every combination
+        self.firsts: dict[tuple[str, ...], list[int]] = {}  # by group, the first combination with each code
+        self._rows: list[list[int]] = []
+        for group in dict.fromkeys(groups):
+            known: dict[Any, int] = {}
+            if len(group) == 1:
+                name = group[0]
+                row = [known.setdefault(one[name], len(known)) for one in combinations]
+            else:
+                row = [known.setdefault(tuple([one[name] for name in group]), len(known)) for one in combinations]
+            self._rows.append(row)
+            self.codes[group] = np.array(row)
+            self.firsts[group] = np.unique(self.codes[group], return_index=True)[1].tolist()
+
+    def cover(self) -> list[int]:
+        """Numbers of combinations among which every code of every group occurs; few where the grid is full."""
+        rows = self._rows
+        places = {codes: number for number, codes in enumerate(zip(*rows, strict=True))}
+        missing = {group: set(range(len(firsts))) for group, firsts in self.firsts.items()}
+        found = []
+
+        def take(number: int) -> None:
+            found.append(number)
+            for row, left in zip(rows, missing.values(), strict=True):
+                left.discard(row[number])
+
+        for code in range(max(map(len, self.firsts.values()), default=0)):
+            number = places.get(tuple([min(code, len(one) - 1) for one in self.firsts.values()]))
+            if number is not None:
+                take(number)
+        for group, firsts in self.firsts.items():
+            for code, number in enumerate(firsts):
+                if code in missing[group]:
+                    take(number)
+        return found

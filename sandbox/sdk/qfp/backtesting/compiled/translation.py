@@ -12,6 +12,7 @@ import ast
 import builtins
 import inspect
 import math
+import re
 import textwrap
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
@@ -318,7 +319,12 @@ class _Pass:
     # Statements -------------------------------------------------------------------------------------------------
 
     def write(self, line: str) -> None:
-        self.lines.append("    " * self.depth + line)
+        indent = "    " * self.depth
+        if AT_BAR.search(line):
+            self.lines.append(f"{indent}a.bar = bar")
+        if ORDERING.search(line):
+            self.lines.append(f"{indent}quiet = False")
+        self.lines.append(indent + line)
 
     def body(self, nodes: list[ast.stmt]) -> None:
         for node in nodes:
@@ -1062,6 +1068,9 @@ class _Pass:
             self.scopes.pop()
 
 
+# What looks at the record's current bar, which is only kept up to date for them; and what leaves orders that wait.
+ORDERING = re.compile(r"\b(buy|sell|close_position|close_trade|cancel|decide_stop_loss|decide_take_profit)\(")
+AT_BAR = re.compile(ORDERING.pattern + r"|\b(position_pl|position_pl_pct|trade_pl|trade_pl_pct|trade_value)\(")
 COUNTS = {"trades": "a.open", "orders": "a.waiting", "closed_trades": "a.closed"}
 PRIVATE = ("index", "df", "pip")
 POSITION = {
@@ -1102,19 +1111,22 @@ def run(a: Account) -> int:
     closes = a.closes
 {head}
     status = 0
+    quiet = True
+    below = a.danger_below
+    above = a.danger_above
     for bar in range(a.start, a.count):
-        a.bar = bar
-        if a.waiting > 0:
+        if not quiet or closes[bar] <= below or closes[bar] >= above:
+            a.bar = bar
             status = process(a)
             if status != 0:
                 break
-        elif closes[bar] <= a.danger_below or closes[bar] >= a.danger_above:
-            status = check_ruin(a)
-            if status != 0:
-                break
+            quiet = a.waiting == 0
+            below = a.danger_below
+            above = a.danger_above
 {body}
     must(status >= 0)
     if status == 0:
+        a.bar = a.count - 1
         must(finish(a) >= 0)
 {tail}
     return 0
