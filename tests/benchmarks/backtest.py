@@ -1,8 +1,9 @@
-"""How fast is a backtest? `make bench-backtest`: qfp.backtesting against backtesting.py, on daily and minute bars.
+"""How fast is a backtest? `make bench-backtest`: qfp.backtesting against other engines, all ending with equal money.
 
-Every measurement is a process of its own in the boxes' environment, the two engines taking turns, so that what else the
-machine does meets both; a ratio is the median of the rounds' ratios. In each process the strategy runs twice: the first
-run is what a click costs, the second what one more costs. Both engines must end with the same equity to the cent.
+Every measurement is a process of its own, in the boxes' environment or in that of its engine (competitors.py), the
+engines taking turns, so that what else the machine does meets all of them; a ratio is the median of the rounds'
+ratios. In each process the strategy runs twice: the first run is what a click costs, compilers included, the second
+what one more costs. The programs are in backtest_programs.py; JOBS is the list of what is measured, to be added to.
 """
 
 from __future__ import annotations
@@ -11,127 +12,148 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.backtest_programs import GOOG_BARS
+from tests.benchmarks.competitors import interpreter
+from tests.benchmarks.report import Report
+
 SDK = Path(__file__).resolve().parents[2] / "sandbox" / "sdk"
-ENGINES = ("ours", "theirs")
-# bars -> rounds; 2,148 are the daily bars that come with backtesting.py, the others are made.
-SIZES = {2_148: 7, 100_000: 3, 1_000_000: 2}
-# Theirs by ours: the compatible tier is to be at least so many times as fast.
-TARGETS = {
-    "2,148 bars, run with statistics, first, CPU theirs / ours": 5.0,
-    "2,148 bars, run with statistics, again, CPU theirs / ours": 5.0,
+PROGRAMS = Path(__file__).with_name("backtest_programs.py")
+OURS = ("ours", "ours interpreted", "kernel")
+# What the fill conventions of five engines make of the average crossing on GOOG; docs/speed.md says whose they are.
+CONVENTIONS = {
+    "open of the next bar": 6_415_269.77,
+    "close that decides": 6_040_904.82,
+    "close that decides, fractions": 6_042_042.23,
+    "close of the next bar": 5_766_408.54,
+    "open of the next bar, 95 % at the close": 5_913_680.13,
 }
+# bars -> (rounds, engines). backtrader takes minutes for a million bars.
+SINGLE = {
+    GOOG_BARS: (5, ("ours", "ours interpreted", "theirs", "vectorbt", "backtrader", "kernel")),
+    100_000: (3, ("ours", "ours interpreted", "theirs", "vectorbt", "kernel")),
+    1_000_000: (2, ("ours", "theirs", "vectorbt", "kernel")),
+}
+GRIDS = {1_000: 2, 10_000: 2}
+AT_LEAST = {
+    "click to figures, wall theirs / ours": 80.0,
+    "1,000,000 bars, first, CPU theirs / ours": 200.0,
+    "1,000,000 bars, again, CPU vectorbt / ours": 5.0,
+    "10,000 combinations, first, CPU theirs / ours": 5_000.0,
+    "10,000 combinations, again, CPU vectorbt / ours": 100.0,
+    "2,148 bars, first, CPU theirs / ours interpreted": 5.0,
+}
+AT_MOST = {"1,000,000 bars, first, CPU ours": 200.0}
 
 
-def program(engine: str, bars: int) -> dict[str, Any]:
-    """In a process of its own: import, read bars, run twice."""
-    begun = time.process_time()
-    if engine == "ours":
-        from qfp.backtesting import Backtest, Strategy
-        from qfp.backtesting.lib import crossover
-    else:
-        from backtesting import Backtest, Strategy  # type: ignore[import-not-found]
-        from backtesting.lib import crossover  # type: ignore[import-not-found]
-    imported = time.process_time()
-    import numpy as np
-    import pandas as pd
+class Bench:
+    """The interpreters, and the processes started with them."""
 
-    if bars == 2_148:
-        import importlib.util
+    def __init__(self, boxes: Path, folder: Path) -> None:
+        self.boxes, self.folder = boxes, folder
+        goog = "import backtesting, pathlib; print(pathlib.Path(backtesting.__file__).parent / 'test' / 'GOOG.csv')"
+        self.goog = subprocess.run(
+            [str(boxes), "-W", "ignore", "-c", goog], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
-        spec = importlib.util.find_spec("backtesting")
-        assert spec is not None and spec.origin is not None
-        frame = pd.read_csv(Path(spec.origin).parent / "test" / "GOOG.csv", index_col=0, parse_dates=True)
-    else:
-        random = np.random.default_rng(42)
-        close = 100 * np.exp(np.cumsum(random.standard_normal(bars) * 0.0005))
-        begin = np.append(100.0, close[:-1])
-        high, low = np.maximum(begin, close) * 1.0001, np.minimum(begin, close) * 0.9999
-        frame = pd.DataFrame({"Open": begin, "High": high, "Low": low, "Close": close, "Volume": 1.0})
-        frame.index = pd.date_range("2010-01-01", periods=bars, freq="min")
+    def process(self, engine: str, job: str, number: int = 0) -> dict[str, Any]:
+        """What a program printed, and the wall time of its whole process."""
+        python = self.boxes if engine in (*OURS, "theirs") else interpreter(engine, self.folder)
+        begun = time.perf_counter()
+        done = subprocess.run(
+            [str(python), "-W", "ignore", str(PROGRAMS), engine, job, str(number)],
+            capture_output=True,
+            text=True,
+            timeout=900,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": str(SDK), "GOOG": self.goog},
+        )
+        if done.returncode:
+            raise SystemExit(f"{engine}, {job} {number} failed: {done.stderr[-2000:]}")
+        return {"process": time.perf_counter() - begun, **json.loads(done.stdout)}
 
-    def mean(values: Any, count: int) -> Any:
-        return pd.Series(values).rolling(count).mean()
-
-    class Averages(Strategy):  # type: ignore[misc]
-        def init(self) -> None:
-            self.fast = self.I(mean, self.data.Close, 10)
-            self.slow = self.I(mean, self.data.Close, 20)
-
-        def next(self) -> None:
-            if crossover(self.fast, self.slow):
-                self.buy(size=10) if bars > 2_148 else self.buy()
-            elif crossover(self.slow, self.fast):
-                self.position.close()
-
-    found: dict[str, Any] = {"import": imported - begun}
-    for which in ("first", "again"):
-        wall, cpu = time.perf_counter(), time.process_time()
-        stats = Backtest(frame, Averages, cash=1_000_000, commission=0.002).run()
-        found[f"{which} wall"], found[f"{which} cpu"] = time.perf_counter() - wall, time.process_time() - cpu
-    found["equity"], found["trades"] = float(stats["Equity Final [$]"]), int(stats["# Trades"])
-    import resource
-
-    found["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return found
+    def rounds(self, engines: tuple[str, ...], job: str, number: int, count: int) -> dict[str, list[dict[str, Any]]]:
+        """Every engine in turn, so many times."""
+        found: dict[str, list[dict[str, Any]]] = {engine: [] for engine in engines}
+        for _ in range(count):
+            for engine in engines:
+                found[engine].append(self.process(engine, job, number))
+        return found
 
 
-def one_process(interpreter: Path, engine: str, bars: int) -> dict[str, Any]:
-    """What program() found, and the wall time of the whole process."""
-    begun = time.perf_counter()
-    done = subprocess.run(
-        [str(interpreter), "-W", "ignore", __file__, engine, str(bars)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SDK)},
-    )
-    if done.returncode:
-        raise SystemExit(f"{engine} on {bars} bars failed: {done.stderr[-2000:]}")
-    return {"process": time.perf_counter() - begun, **json.loads(done.stdout)}
+def agree(found: dict[str, list[dict[str, Any]]], what: str) -> None:
+    """Stop where engines end with different money: then they have not done the same work."""
+    ends = {engine: {round(one["equity"], 2) for one in rounds} for engine, rounds in found.items()}
+    if len(set().union(*ends.values())) != 1:
+        raise SystemExit(f"The engines disagree on {what}: {ends}")
+
+
+def tell(report: Report, name: str, found: dict[str, list[dict[str, Any]]], scale: dict[str, float]) -> None:
+    """Times of every engine and their ratios. scale: by how much an engine's times stand for more work."""
+    count = len(next(iter(found.values())))
+    for engine, rounds in found.items():
+        for key, text in (("first cpu", "first, CPU"), ("again cpu", "again, CPU"), ("first wall", "first, wall")):
+            if key in rounds[0]:
+                value = statistics.median(one[key] for one in rounds) * scale.get(engine, 1.0)
+                report.add(f"{name}, {text} {engine}", value * 1000, "ms", count)
+        report.add(f"{name}, memory {engine}", max(one["memory"] for one in rounds), "MiB", count)
+    for ours in ("ours", "ours interpreted"):
+        for engine in found.keys() - {ours, "ours", "ours interpreted"} if ours in found else ():
+            for when in ("first", "again"):
+                their = [one.get(f"{when} cpu", one["first cpu"]) * scale.get(engine, 1.0) for one in found[engine]]
+                ratios = [other / one[f"{when} cpu"] for other, one in zip(their, found[ours], strict=True)]
+                report.add(f"{name}, {when}, CPU {engine} / {ours}", statistics.median(ratios), "x", count)
+
+
+def conventions(report: Report, bench: Bench) -> None:
+    found = bench.process("ours", "conventions")
+    for name, wanted in CONVENTIONS.items():
+        if abs(found[name] - wanted) > 0.006:
+            raise SystemExit(f"By {name} the equity is {found[name]}, not {wanted}")
+        report.add(f"equity on GOOG, fill at {name}", found[name], "USD", 1)
+
+
+def click(report: Report, bench: Bench) -> None:
+    found = bench.rounds(("ours", "theirs"), "click", 0, 5)
+    agree(found, "a click")
+    ours, theirs = [one["wall"] for one in found["ours"]], [one["process"] for one in found["theirs"]]
+    report.add("click to figures, wall ours", statistics.median(ours) * 1000, "ms", 5)
+    report.add("click to figures, wall theirs", statistics.median(theirs) * 1000, "ms", 5)
+    ratios = [other / one for other, one in zip(theirs, ours, strict=True)]
+    report.add("click to figures, wall theirs / ours", statistics.median(ratios), "x", 5)
+
+
+def single_runs(report: Report, bench: Bench) -> None:
+    for bars, (rounds, engines) in SINGLE.items():
+        found = bench.rounds(engines, "single", bars, rounds)
+        agree(found, f"{bars} bars")
+        tell(report, f"{bars:,} bars", found, {})
+
+
+def grids(report: Report, bench: Bench) -> None:
+    for count, rounds in GRIDS.items():
+        found = bench.rounds(("ours", "theirs", "vectorbt", "kernel"), "grid", count, rounds)
+        for one in found["theirs"]:  # tries some of them, which have to be equal one by one
+            places = range(0, count, max(1, count // 25))
+            if [found["ours"][0]["every"][place] for place in places] != one["every"]:
+                raise SystemExit(f"The engines disagree on {count} combinations")
+        agree({engine: found[engine] for engine in ("ours", "vectorbt", "kernel")}, f"{count} combinations")
+        tell(report, f"{count:,} combinations", found, {"theirs": count / found["theirs"][0]["of"]})
+
+
+# Benchmarks of other parts take their place here: functions of the report and the bench.
+JOBS: list[Callable[[Report, Bench], None]] = [conventions, click, single_runs, grids]
 
 
 def measure() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "playground.settings")
     from django.conf import settings
 
-    from tests.benchmarks.report import Report
-
-    interpreter = Path(settings.SANDBOX_ENV) / "bin" / "python"
-    report = Report("backtest", at_least=TARGETS)
-    for bars, rounds in SIZES.items():
-        found: dict[str, list[dict[str, Any]]] = {engine: [] for engine in ENGINES}
-        for _ in range(rounds):
-            for engine in ENGINES:
-                found[engine].append(one_process(interpreter, engine, bars))
-        ends = {round(one["equity"], 2) for engine in ENGINES for one in found[engine]}
-        if len(ends) != 1:
-            raise SystemExit(f"The engines disagree on {bars} bars: {sorted(ends)}")
-        name = f"{bars:,} bars"
-        for engine in ENGINES:
-            for key, text in (
-                ("first cpu", "run with statistics, first, CPU"),
-                ("again cpu", "run with statistics, again, CPU"),
-                ("import", "import, CPU"),
-                ("process", "whole process, wall"),
-            ):
-                value = statistics.median(one[key] for one in found[engine])
-                report.add(f"{name}, {text}, {engine}", value * 1000, "ms", rounds)
-            report.add(f"{name}, memory, {engine}", max(one["memory"] for one in found[engine]), "MiB", rounds)
-        for key, text in (
-            ("first cpu", "run with statistics, first, CPU"),
-            ("again cpu", "run with statistics, again, CPU"),
-            ("first wall", "run with statistics, first, wall"),
-            ("process", "whole process, wall"),
-        ):
-            ratios = [their[key] / our[key] for our, their in zip(found["ours"], found["theirs"], strict=True)]
-            report.add(f"{name}, {text} theirs / ours", statistics.median(ratios), "x", rounds)
+    bench = Bench(Path(settings.SANDBOX_ENV) / "bin" / "python", Path(settings.DATA_DIR))
+    report = Report("backtest", at_most=AT_MOST, at_least=AT_LEAST)
+    for job in JOBS:
+        job(report, bench)
     report.write(Path(settings.DATA_DIR))
-
-
-if __name__ == "__main__":
-    json.dump(program(sys.argv[1], int(sys.argv[2])), sys.stdout)
