@@ -98,14 +98,18 @@ def program_of(strategy: Strategy) -> tuple[Program, Bound]:
     try:
         program = Program(translate(strategy))
     except (Refused, machine.Unavailable) as error:
-        if known is None:
-            _programs[key] = error
-        raise
-    bound = program.translation.bind(strategy)
-    if bound is None:
-        raise Refused("sets what it also reads as something else")
-    _programs[key] = [*(known or ()), program]
-    return program, bound
+        found: Refused | machine.Unavailable = error
+    except Exception as error:  # a program is never worse off than without this tier
+        found = Refused(f"is beyond the compiled tier ({type(error).__name__}: {error})")
+    else:
+        bound = program.translation.bind(strategy)
+        if bound is not None:
+            _programs[key] = [*(known or ()), program]
+            return program, bound
+        found = Refused("sets what it also reads as something else")
+    if known is None:
+        _programs[key] = found
+    raise found
 
 
 class Record:

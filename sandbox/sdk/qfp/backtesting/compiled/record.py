@@ -1,0 +1,337 @@
+"""What is the account's record, and what can be read off it? Columns that grow, values, profits; as machine code.
+
+Written in the same small part of Python as kernel.py, and translated together with it.
+"""
+
+from __future__ import annotations
+
+from qfp.backtesting.compiled.language import COMPENSATED, absolute, copysign, floor, fmod, is_finite, resize
+
+INFINITE = 1e999
+
+
+class Account:
+    """The record. The first block is set by the caller, the second grows, the rest is where the account stands."""
+
+    opens: list[float]
+    highs: list[float]
+    lows: list[float]
+    closes: list[float]
+    count: int
+    start: int
+    first_cash: float
+    spread: float
+    leverage: float
+    fee_fixed: float
+    fee_share: float
+    trade_on_close: int
+    hedging: int
+    exclusive_orders: int
+    size_at_close: int
+    entry_bar_stops: int
+    last_orders_fill: int
+    stops_at_open: int
+    all_trades_at_ruin: int
+    shared_entry_fee: int
+    all_cancelled: int
+    finalize: int
+    lines: list[int]
+    params: list[float]
+
+    orders: int
+    order_room: int
+    o_bar: list[int]
+    o_size: list[float]
+    o_limit: list[float]
+    o_stop: list[float]
+    o_sl: list[float]
+    o_tp: list[float]
+    o_tag: list[int]
+    o_trade: list[int]
+    o_waits: list[int]
+    o_decided: list[int]
+    o_outcome: list[int]
+    o_first_size: list[float]
+    o_first_limit: list[float]
+    o_first_stop: list[float]
+    waiting: int
+    waits: list[int]
+    walk: list[int]
+    walked: list[int]
+    e_trade: list[int]
+    e_reference: list[float]
+    e_counts: list[int]
+    trades: int
+    trade_room: int
+    t_bar: list[int]
+    t_exit_bar: list[int]
+    t_size: list[float]
+    t_price: list[float]
+    t_exit_price: list[float]
+    t_commission: list[float]
+    t_opened: list[float]
+    t_fee: list[float]
+    t_sl: list[int]
+    t_tp: list[int]
+    t_tag: list[int]
+    open: int
+    opened: list[int]
+    seen: list[int]
+    closed: int
+    closed_ids: list[int]
+    fills: int
+    fill_room: int
+    f_bar: list[int]
+    f_size: list[float]
+    f_price: list[float]
+    f_commission: list[float]
+    stretches: int
+    stretch_room: int
+    s_bar: list[int]
+    s_cash: list[float]
+    s_units: list[float]
+    s_cost: list[float]
+    refused: int
+    refused_room: int
+    r_bar: list[int]
+    r_size: list[float]
+    r_reason: list[int]
+
+    cash: float
+    units: float
+    cost: float
+    bar: int
+    danger_below: float
+    danger_above: float
+    ruined_at: int
+    placed: int
+    deferred: int
+
+
+# Room ---------------------------------------------------------------------------------------------------------------
+
+
+def begin(a: Account) -> int:
+    """As after Account.__init__(): nothing placed, the cash of the beginning. Columns keep their room."""
+    a.orders = a.waiting = a.trades = a.open = a.closed = a.fills = a.stretches = a.refused = 0
+    a.cash = a.first_cash
+    a.units = a.cost = 0.0
+    a.danger_below = -INFINITE
+    a.danger_above = INFINITE
+    a.ruined_at = -1
+    a.placed = a.deferred = 0
+    a.bar = a.count - 1
+    return add_stretch(a, 0)
+
+
+def room_for_order(a: Account) -> int:
+    if a.orders < a.order_room:
+        return 0
+    room = 64 if a.order_room == 0 else 2 * a.order_room
+    a.o_bar = resize(a.o_bar, room)
+    a.o_size = resize(a.o_size, room)
+    a.o_limit = resize(a.o_limit, room)
+    a.o_stop = resize(a.o_stop, room)
+    a.o_sl = resize(a.o_sl, room)
+    a.o_tp = resize(a.o_tp, room)
+    a.o_tag = resize(a.o_tag, room)
+    a.o_trade = resize(a.o_trade, room)
+    a.o_waits = resize(a.o_waits, room)
+    a.o_decided = resize(a.o_decided, room)
+    a.o_outcome = resize(a.o_outcome, room)
+    a.o_first_size = resize(a.o_first_size, room)
+    a.o_first_limit = resize(a.o_first_limit, room)
+    a.o_first_stop = resize(a.o_first_stop, room)
+    a.waits = resize(a.waits, room)
+    a.walk = resize(a.walk, room)
+    a.walked = resize(a.walked, room)
+    a.e_trade = resize(a.e_trade, room)
+    a.e_reference = resize(a.e_reference, room)
+    a.e_counts = resize(a.e_counts, room)
+    a.order_room = room
+    return 0
+
+
+def room_for_trade(a: Account) -> int:
+    if a.trades < a.trade_room:
+        return 0
+    room = 64 if a.trade_room == 0 else 2 * a.trade_room
+    a.t_bar = resize(a.t_bar, room)
+    a.t_exit_bar = resize(a.t_exit_bar, room)
+    a.t_size = resize(a.t_size, room)
+    a.t_price = resize(a.t_price, room)
+    a.t_exit_price = resize(a.t_exit_price, room)
+    a.t_commission = resize(a.t_commission, room)
+    a.t_opened = resize(a.t_opened, room)
+    a.t_fee = resize(a.t_fee, room)
+    a.t_sl = resize(a.t_sl, room)
+    a.t_tp = resize(a.t_tp, room)
+    a.t_tag = resize(a.t_tag, room)
+    a.opened = resize(a.opened, room)
+    a.seen = resize(a.seen, room)
+    a.closed_ids = resize(a.closed_ids, room)
+    a.trade_room = room
+    return 0
+
+
+def add_fill(a: Account, bar: int, size: float, price: float, commission: float) -> int:
+    if a.fills == a.fill_room:
+        room = 64 if a.fill_room == 0 else 2 * a.fill_room
+        a.f_bar = resize(a.f_bar, room)
+        a.f_size = resize(a.f_size, room)
+        a.f_price = resize(a.f_price, room)
+        a.f_commission = resize(a.f_commission, room)
+        a.fill_room = room
+    at = a.fills
+    a.f_bar[at] = bar
+    a.f_size[at] = size
+    a.f_price[at] = price
+    a.f_commission[at] = commission
+    a.fills = at + 1
+    return 0
+
+
+def add_stretch(a: Account, bar: int) -> int:
+    at = a.stretches
+    if at > 0 and a.s_bar[at - 1] == bar:
+        at = at - 1
+    elif at == a.stretch_room:
+        room = 64 if at == 0 else 2 * at
+        a.s_bar = resize(a.s_bar, room)
+        a.s_cash = resize(a.s_cash, room)
+        a.s_units = resize(a.s_units, room)
+        a.s_cost = resize(a.s_cost, room)
+        a.stretch_room = room
+    a.s_bar[at] = bar
+    a.s_cash[at] = a.cash
+    a.s_units[at] = a.units
+    a.s_cost[at] = a.cost
+    a.stretches = at + 1
+    return 0
+
+
+def write_equity(a: Account, equity: list[float]) -> int:
+    """The account's value at every close, in the operations of Stretches.equity()."""
+    for k in range(a.stretches):
+        units = a.s_units[k]
+        cost = a.s_cost[k]
+        cash = a.s_cash[k]
+        closes = a.closes
+        for bar in range(a.s_bar[k], a.s_bar[k + 1] if k + 1 < a.stretches else a.count):
+            equity[bar] = closes[bar] * units - cost + cash
+    if a.ruined_at >= 0:
+        for bar in range(a.ruined_at, a.count):
+            equity[bar] = 0.0
+    return 0
+
+
+# What a strategy asks -----------------------------------------------------------------------------------------------
+
+
+def equity_at(a: Account, price: float) -> float:
+    return a.cash + (a.units * price - a.cost)
+
+
+def margin_available(a: Account, price: float) -> float:
+    used = 0.0
+    rest = 0.0
+    for k in range(a.open):
+        term = absolute(a.t_size[a.opened[k]]) * price / a.leverage
+        if COMPENSATED:
+            total = used + term
+            if k > 0:
+                rest = rest + ((used - total) + term if absolute(used) >= absolute(term) else (term - total) + used)
+            used = total
+        else:
+            used = used + term
+    if COMPENSATED and rest != 0.0 and is_finite(rest):
+        used = used + rest
+    left = equity_at(a, price) - used
+    return left if left > 0.0 else 0.0
+
+
+def commission(a: Account, size: float, price: float) -> float:
+    return a.fee_fixed + absolute(size) * price * a.fee_share
+
+
+def position_pl(a: Account) -> float:
+    return a.units * a.closes[a.bar] - a.cost
+
+
+def position_pl_pct(a: Account) -> float:
+    invested = 0.0
+    rest = 0.0
+    for k in range(a.open):
+        trade = a.opened[k]
+        term = absolute(a.t_size[trade]) * a.t_price[trade]
+        if COMPENSATED:
+            total = invested + term
+            if k > 0:
+                rest = rest + (
+                    (invested - total) + term if absolute(invested) >= absolute(term) else (term - total) + invested
+                )
+            invested = total
+        else:
+            invested = invested + term
+    if COMPENSATED and rest != 0.0 and is_finite(rest):
+        invested = invested + rest
+    return position_pl(a) / invested * 100.0 if invested != 0.0 else 0.0
+
+
+def trade_last_price(a: Account, trade: int) -> float:
+    return a.closes[a.bar] if a.t_exit_bar[trade] < 0 else a.t_exit_price[trade]
+
+
+def trade_pl(a: Account, trade: int) -> float:
+    return a.t_size[trade] * (trade_last_price(a, trade) - a.t_price[trade]) - a.t_commission[trade]
+
+
+def trade_pl_pct(a: Account, trade: int) -> float:
+    size = a.t_size[trade]
+    entry = a.t_price[trade]
+    gross = copysign(1.0, size) * (trade_last_price(a, trade) / entry - 1.0)
+    return gross - a.t_commission[trade] / (absolute(size) * entry)
+
+
+def trade_value(a: Account, trade: int) -> float:
+    return absolute(a.t_size[trade]) * trade_last_price(a, trade)
+
+
+def trade_sl(a: Account, trade: int) -> float:
+    order = a.t_sl[trade]
+    return 0.0 if order < 0 else a.o_stop[order]
+
+
+def trade_tp(a: Account, trade: int) -> float:
+    order = a.t_tp[trade]
+    return 0.0 if order < 0 else a.o_limit[order]
+
+
+def is_contingent(a: Account, order: int) -> int:
+    trade = a.o_trade[order]
+    if trade < 0:
+        return 0
+    return 1 if (order == a.t_sl[trade] or order == a.t_tp[trade]) else 0
+
+
+# Python's arithmetic ------------------------------------------------------------------------------------------------
+
+
+def floor_divide(left: float, right: float) -> float:
+    """left // right as Python has it; right is not 0."""
+    rest = fmod(left, right)
+    whole = (left - rest) / right
+    if rest != 0.0 and (right < 0.0) != (rest < 0.0):
+        whole = whole - 1.0
+    if whole == 0.0:
+        return copysign(0.0, left / right)
+    down = floor(whole)
+    return down + 1.0 if whole - down > 0.5 else down
+
+
+def remainder(left: float, right: float) -> float:
+    """left % right as Python has it; right is not 0."""
+    rest = fmod(left, right)
+    if rest != 0.0:
+        return rest + right if (right < 0.0) != (rest < 0.0) else rest
+    return copysign(0.0, right)
