@@ -301,6 +301,39 @@ class Reversal(Averages):
             self.buy(size=1) if len(self.data) % 2 else self.sell(size=3)
 
 
+@case
+class Wrapped(Strategy):
+    """Before the fiftieth bar there is no such bar, least of all a later one."""
+
+    def init(self):
+        pass
+
+    def next(self):
+        if self.data.Close[-50] > self.data.Close[-1]:
+            self.buy(size=1)
+
+
+@case
+class Ahead(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        now = len(self.data)
+        if self.data.Close[now] > self.data.Close[-1]:
+            self.buy(size=1)
+
+
+@case
+class Contradicts(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if len(self.data) == 40:
+            self.buy(size=1, sl=self.data.Close[-1] * 2)
+
+
 def fuzz(seed):
     """Anything at any time, drawn from columns of random numbers."""
 
