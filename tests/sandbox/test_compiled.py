@@ -23,7 +23,7 @@ index = pd.date_range("2010-01-01", periods=len(close), freq="min")
 bars = pd.DataFrame({"Open": close, "High": close * 1.001, "Low": close * 0.999, "Close": close}, index=index)
 test = Backtest(bars, Cross, cash=100_000, commission=0.0005)
 first = test.run_once({})
-whole = test.run_once({}, tier="both")
+whole = test.run_once({}, tier="compiled", whole=True)
 print(first.tier, whole.tier, len(first.account.fills) > 1000, (first.equity == whole.equity).all(), first.tier_reason)
 """
 

@@ -97,7 +97,7 @@ def backtest(
     }
     before = checking.begin(strategy)
     test = backtesting.Backtest(frame, strategy, **options)
-    result = BacktestResult(strategy.__name__, bars, test, test.run_once(params), conventions, params)
+    result = BacktestResult(strategy.__name__, bars, test, test.run_once(params, whole=True), conventions, params)
     result._announce()
     if before is not None:
         result.checks = checking.look(strategy, frame, options, params, before, result.claim)

@@ -241,15 +241,22 @@ class Backtest:
         self._results = self.report(run)
         return self._results
 
-    def run_once(self, params: dict[str, Any], memo: dict[Any, Any] | None = None, tier: str | None = None) -> Run:
+    def run_once(
+        self,
+        params: dict[str, Any],
+        memo: dict[Any, Any] | None = None,
+        tier: str | None = None,
+        whole: bool = False,
+    ) -> Run:
         """The run itself, without figures; report() makes them.
 
-        memo: indicators of other runs over the same bars, by function and arguments. tier: "interpreted",
-        "compiled" where that can be, or "both" and compared to the end; None leaves it to the number of bars.
+        memo: indicators of other runs over the same bars, by function and arguments. tier: "interpreted", or
+        "compiled" where that can be; None leaves it to the number of bars. whole: a compiled run is compared with an
+        interpreted one over all bars, as for results that others rely on, not over the first ones only.
         """
-        if tier not in (None, "interpreted", "compiled", "both"):
-            raise ValueError(f'tier is "interpreted", "compiled" or "both", not {tier!r}')
-        return self.carry_out(self.prepare(params, memo), tier)
+        if tier not in (None, "interpreted", "compiled"):
+            raise ValueError(f'tier is "interpreted" or "compiled", not {tier!r}')
+        return self.carry_out(self.prepare(params, memo), tier, whole)
 
     def account(self) -> Account:
         """An account at its beginning."""
@@ -279,12 +286,12 @@ class Backtest:
         warm_up = max((bars for bars, _ in warm_ups), default=0)
         return Prepared(strategy, account, clock, frame, warm_up, any(missing for _, missing in warm_ups))
 
-    def carry_out(self, prepared: Prepared, tier: str | None) -> Run:
-        """Run a prepared strategy over its bars."""
+    def carry_out(self, prepared: Prepared, tier: str | None, whole: bool = False) -> Run:
+        """Run a prepared strategy over its bars; see run_once()."""
         strategy, account, clock = prepared.strategy, prepared.account, prepared.clock
         start, reason = 1 + prepared.warm_up, None
-        if tier in ("compiled", "both") or (tier is None and len(clock.index) >= PAYS_FROM):
-            compiled = self.compiled(prepared, whole=tier == "both")
+        if tier == "compiled" or (tier is None and len(clock.index) >= PAYS_FROM):
+            compiled = self.compiled(prepared, whole)
             account, reason = compiled.account or account, compiled.reason
         if account is prepared.account:
             run_over(strategy, account, clock, start, self._finalize)
