@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from marketdata import store
+<<<<<<< HEAD
 from runner import chunks, companions, execution, hosts, packages, sweeping, template_runs
+=======
+from runner import chunks, execution, hosts, packages, sweeping, template_runs
+from runner.reports import making
+>>>>>>> 0742fd7 (runner: A page for each backtest, its files as CSV and Parquet, reports as HTML and PDF with notes and logo.)
 
 
 def execute_next_run(queue: str = "runs") -> None:
@@ -26,6 +31,10 @@ def examine_run(run_id: str) -> None:
 
 def answer_for_session(key: str, operation: str, arguments: dict[str, Any]) -> None:
     hosts.leave_answer(key, operation, arguments)
+
+
+def make_report(pk: int) -> None:
+    making.make(pk)
 
 
 def sweep_runs() -> None:

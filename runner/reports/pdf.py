@@ -28,10 +28,10 @@ WORDS = {"Dates", "Instrument"}
 def pdf(document: Document) -> bytes:
     """The file: vector charts, embedded fonts, tagged, with title, language, contents and page numbers."""
     return typst.compile(
-        SOURCE.read_bytes(),
+        str(SOURCE),
         format="pdf",
-        root=HERE,
-        font_paths=[FONTS],
+        root=str(HERE),
+        font_paths=[str(FONTS)],
         ignore_system_fonts=True,
         sys_inputs={"report": json.dumps(_as_data(document), ensure_ascii=False)},
         timestamp=datetime.now(UTC).replace(microsecond=0),

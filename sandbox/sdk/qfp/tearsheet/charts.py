@@ -5,7 +5,7 @@ The same charts are drawn as SVG in reports, by a script on the page, and read a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Chart:
-    """title: the measure with its unit. form, x_form: how values are written, of FORMS; x_form "date" for moments.
+    """title: the measure with its unit. form, x_form: how values are written, of FORMS; "date" for moments.
 
     sentence: what it shows, with first, last and extremes. rows: its table. logarithmic: whether a log axis makes sense.
     level: where a reference line is drawn.
@@ -56,7 +56,7 @@ class Chart:
     traces: tuple[Trace, ...]
     sentence: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     x_form: str = "date"
     x_title: str = ""
     logarithmic: bool = False
@@ -138,7 +138,7 @@ def _distribution(record: Record) -> Chart | None:
         f"{_fine(float(np.median(values)))}; most, {count(counts[most])}, lie between {_fine(edges[most])} and "
         f"{_fine(edges[most + 1])}."
     )
-    rows = [(_fine(a), _fine(b), count(n)) for a, b, n in zip(edges, edges[1:], counts, strict=False) if n]
+    rows = [(_fine(a), _fine(b), count(n)) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True) if n]
     trace = Trace("Bars", middles, counts.astype(float), mode="bars")
     title = "Returns of the bars on which the account moved, how often each"
     columns = ("From", "To", "Bars")

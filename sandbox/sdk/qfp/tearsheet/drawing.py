@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,8 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
     parts = [_horizontal(up(tick), right, _tick_text(tick, chart.form, ticks)) for tick in ticks]
     parts += _x_axis(chart, shortest, longest, across, bottom)
     if chart.level is not None and low < chart.level < high:
-        y = up(chart.level)
-        parts.append(f'<line class="ts-level" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        ground = f"{up(chart.level):.1f}"
+        parts.append(f'<line class="ts-level" x1="{LEFT}" x2="{right}" y1="{ground}" y2="{ground}"/>')
     # The main line is drawn last, over what it is compared with.
     for trace, x, y in sorted(drawn, key=lambda each: (each[0].mode == "points", each[0].role == "main")):
         parts += _shape(trace, [across(v) for v in _as_numbers(x)], [up(float(v)) for v in y], up(max(low, 0.0)))
@@ -97,8 +98,8 @@ def _as_numbers(values: np.ndarray) -> np.ndarray:
 
 
 def _x_range(chart: Chart, drawn: list[tuple[Trace, np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    ends = [number for _, x, _ in drawn for number in (_as_numbers(x).min(), _as_numbers(x).max())]
-    low, high = float(min(ends)), float(max(ends))
+    across = [_as_numbers(x) for _, x, _ in drawn]
+    low, high = float(min(x.min() for x in across)), float(max(x.max() for x in across))
     if any(trace.mode == "bars" for trace, _, _ in drawn):
         # Half a bar more on each side.
         room = (high - low) / max(1, 2 * (max(len(x) for _, x, _ in drawn) - 1)) or 1.0
@@ -167,7 +168,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _tick_text(value: float, form: str, ticks: list[float]) -> str:
-    step = min((abs(b - a) for a, b in zip(ticks, ticks[1:], strict=False)), default=abs(value) or 1.0)
+    step = min((abs(b - a) for a, b in pairwise(ticks)), default=abs(value) or 1.0)
     if form == "percent":
         digits = max(0, -math.floor(math.log10(step * 100) + 1e-9)) if step > 0 else 0
         return f"{signed(value * 100, min(digits, 3))} %"
@@ -180,9 +181,7 @@ def _tick_text(value: float, form: str, ticks: list[float]) -> str:
     return signed(value, min(digits, 4))
 
 
-def _x_axis(
-    chart: Chart, low: float, high: float, across: Callable[[float], float], bottom: float
-) -> Iterator[str]:
+def _x_axis(chart: Chart, low: float, high: float, across: Callable[[float], float], bottom: float) -> Iterator[str]:
     marks = _date_ticks(low, high) if chart.x_form == "date" else _number_ticks(chart, low, high)
     for value, text in marks:
         x = across(value)
@@ -209,12 +208,13 @@ def _date_ticks(low: float, high: float, most: int = 9) -> list[tuple[float, str
         *(("Y", step, lambda moment: str(moment)[:4]) for step in (1, 2, 5, 10, 20)),
     ]
     for unit, step, write in choices:
-        start = first.astype(f"datetime64[{unit}]")
-        number = -(-int(start.astype(int) + (1970 if unit == "Y" else 0)) // step) * step - (1970 if unit == "Y" else 0)
-        span = int(last.astype(f"datetime64[{unit}]").astype(int)) - number
-        if span // step + 1 > most:
+        kind = f"datetime64[{unit}]"
+        since = 1970 if unit == "Y" else 0  # so that years are round ones
+        start, end = (int(moment.astype(kind).astype(int)) + since for moment in (first, last))
+        numbers = np.arange(-(-start // step) * step, end + 1, step) - since
+        if len(numbers) > most:
             continue
-        moments = [np.datetime64(number + i, unit).astype("datetime64[s]") for i in range(0, span + 1, step)]
+        moments = list(numbers.astype(kind).astype("datetime64[s]"))
         found = [(float(m.astype(int)), write(m)) for m in moments if low <= m.astype(int) <= high]
         if len(found) > 1:
             return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qfp import metrics, regression, windows
@@ -25,8 +26,8 @@ class Table:
     key: str
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    tones: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
+    tones: Sequence[tuple[str, ...]]
     note: str = ""
 
 
@@ -95,8 +96,8 @@ def _capm(record: Record) -> Table | None:
         error = write(each.error)
         rows.append((name, write(each.value), error, interval, _number(each.t), f"{each.p:.3f}"))
     note = (
-        f"Returns on those of {record.benchmark_name.lower()}; R² {found.r_squared:.2f}, {signed(found.observations, 0)} "
-        f"returns, Newey-West errors with {found.lags} lags, risk-free rate 0."
+        f"Returns on those of {record.benchmark_name.lower()}; R² {found.r_squared:.2f}, "
+        f"{signed(found.observations, 0)} returns, Newey-West errors with {found.lags} lags, risk-free rate 0."
     )
     columns = ("CAPM", "Estimate", "HAC error", "95 % interval", "t", "p")
     return Table("capm", "The market's share (CAPM)", columns, rows, [("",) * 6 for _ in rows], note)
