@@ -6,7 +6,6 @@ own, or refused; nothing of the file itself is kept.
 
 from __future__ import annotations
 
-import base64
 import resource
 import struct
 import subprocess
@@ -24,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 # Height on the page, and how wide it may get.
 DRAW = """#set page(width: auto, height: auto, margin: 0pt, fill: none)
-#image(bytes(sys.inputs.picture), format: "svg", height: 44pt)
+#image("picture.KIND", height: 44pt)
 """
 
 
@@ -82,17 +81,16 @@ def _size_of_jpeg(content: bytes) -> tuple[int, int]:
     raise BadLogo("no size in it")
 
 
-def _drawing(content: bytes) -> str:
+def _checked(content: bytes) -> str:
+    """Its kind, where its picture is no larger than can be held."""
     kind = kind_of(content)
-    if kind == "svg":
-        return content.decode("utf-8")
-    width, height = size_of_png(content) if kind == "png" else _size_of_jpeg(content)
-    if not 0 < width * height <= MAX_PIXELS:
-        raise BadLogo("too many pixels")
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><image width="{width}" '
-        f'height="{height}" href="data:image/{kind};base64,{base64.b64encode(content).decode()}"/></svg>'
-    )
+    if kind is None:
+        raise BadLogo("no picture")
+    if kind != "svg":
+        width, height = size_of_png(content) if kind == "png" else _size_of_jpeg(content)
+        if not 0 < width * height <= MAX_PIXELS:
+            raise BadLogo("too many pixels")
+    return kind
 
 
 def main() -> None:
@@ -101,14 +99,14 @@ def main() -> None:
 
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    drawing = _drawing(sys.stdin.buffer.read(MAX_BYTES + 1))
+    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    kind = _checked(content)
     # The root holds nothing else: what the picture names beside itself is not there.
     with tempfile.TemporaryDirectory() as root:
+        (Path(root) / f"picture.{kind}").write_bytes(content)
         source = Path(root) / "logo.typ"
-        source.write_text(DRAW, encoding="utf-8")
-        png = typst.compile(
-            str(source), format="png", ppi=216, root=root, ignore_system_fonts=True, sys_inputs={"picture": drawing}
-        )
+        source.write_text(DRAW.replace("KIND", kind), encoding="utf-8")
+        png = typst.compile(str(source), format="png", ppi=216, root=root, ignore_system_fonts=True)
     assert isinstance(png, bytes)
     sys.stdout.buffer.write(png)
 

@@ -84,7 +84,8 @@ def _framed(png: bytes, size: tuple[int, int]) -> str:
     if not png:
         return ""
     width, height = size
+    shape, content = f'width="{width}" height="{height}"', base64.b64encode(png).decode()
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f'<image width="{width}" height="{height}" href="data:image/png;base64,{base64.b64encode(png).decode()}"/></svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {shape}>'
+        f'<image {shape} href="data:image/png;base64,{content}"/></svg>'
     )

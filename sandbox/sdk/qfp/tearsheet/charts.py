@@ -46,8 +46,8 @@ class Trace:
 class Chart:
     """title: the measure with its unit. form, x_form: how values are written, of FORMS; "date" for moments.
 
-    sentence: what it shows, with first, last and extremes. rows: its table. logarithmic: whether a log axis makes sense.
-    level: where a reference line is drawn.
+    sentence: what it shows, with first, last and extremes. rows: its table. logarithmic: whether a log axis makes
+    sense. level: where a reference line is drawn.
     """
 
     key: str

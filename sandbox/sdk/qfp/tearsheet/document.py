@@ -18,8 +18,9 @@ __all__ = ["Document", "document"]
 class Document:
     """about: (label, text) below the title. figures: as qfp.figures writes them, the head first.
 
-    claims: the lines of the claims box, {state, title, text}; claims_summary: their sum in words. notes: the
-    author's own paragraphs, plain text. logo: a PNG of the author's, or nothing. manifest: SHA-256 of the run's manifest.
+    claims: the lines of the claims box, {state, title, text}; claims_summary: their sum in words.
+    notes: the author's own paragraphs, plain text. logo: a PNG of the author's, or nothing.
+    manifest: SHA-256 of the run's manifest.
     """
 
     title: str

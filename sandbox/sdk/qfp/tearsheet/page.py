@@ -25,12 +25,14 @@ font:15px/1.5 Inter,system-ui,sans-serif;font-variant-numeric:tabular-nums}
 h1{font-size:28px;line-height:1.2;margin:0 0 4px;overflow-wrap:anywhere}
 h2{font-size:20px;margin:40px 0 12px;border-top:1px solid #d9dde1;padding-top:20px}
 h3{font-size:14px;font-weight:600;margin:0 0 4px}a{color:#0b6a66}p{margin:0 0 8px;max-width:76ch}
-header{display:flex;gap:24px;align-items:flex-start;justify-content:space-between}header img{max-height:64px;max-width:220px}
+header{display:flex;gap:24px;align-items:flex-start;justify-content:space-between}
+header img{max-height:64px;max-width:220px}
 .muted,figcaption,.note,caption{color:#59636d;font-size:13px}
 dl.about{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:12px 0;font-size:14px}
 dl.about dt{color:#59636d}dl.about dd{margin:0;overflow-wrap:anywhere}
-dl.head{display:grid;grid-template-columns:repeat(4,1fr);gap:1px;background:#d9dde1;border:1px solid #d9dde1;border-radius:6px;
-overflow:hidden;margin:20px 0}dl.head div{background:#fff;padding:10px 14px}dl.head dt{color:#59636d;font-size:12px}
+dl.head{display:grid;grid-template-columns:repeat(4,1fr);gap:1px;background:#d9dde1;border:1px solid #d9dde1;
+border-radius:6px;overflow:hidden;margin:20px 0}
+dl.head div{background:#fff;padding:10px 14px}dl.head dt{color:#59636d;font-size:12px}
 dl.head dd{margin:0;font-size:20px;font-weight:600}
 nav ol{columns:2;padding-left:1.4em;font-size:14px;margin:0}
 ul.claims{list-style:none;padding:0;margin:0;border:1px solid #d9dde1;border-radius:6px}
@@ -44,7 +46,8 @@ table{border-collapse:collapse;width:100%;font-size:13px}caption{text-align:left
 th,td{padding:4px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid #eceef0}
 thead th{color:#59636d;font-weight:600;font-size:12px}th:first-child,td:first-child,.text{text-align:left}
 tbody th{font-weight:500}.gain{color:#1a5fc2}.loss{color:#b0480a}
-.groups{columns:2;column-gap:32px}.groups table{break-inside:avoid;margin-bottom:16px}.groups caption{font-weight:600;color:#14181c}
+.groups{columns:2;column-gap:32px}.groups table{break-inside:avoid;margin-bottom:16px}
+.groups caption{font-weight:600;color:#14181c}
 .hash{font-family:ui-monospace,monospace;font-size:12px;overflow-wrap:anywhere}
 @media(max-width:640px){body{padding:20px 14px}dl.head{grid-template-columns:1fr 1fr}.groups,nav ol{columns:1}
 ul.claims li{grid-template-columns:20px 1fr}ul.claims li span{grid-column:2}header{flex-direction:column}}
@@ -105,7 +108,8 @@ def _figure(chart: Chart) -> str:
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in chart.rows)
     return (
         f'<figure id="chart-{chart.key}"><h3>{escape(chart.title)}</h3>{svg(chart)}'
-        f"<figcaption>{escape(chart.sentence)}</figcaption><details><summary>Data table, {len(chart.rows)} rows</summary>"
+        f"<figcaption>{escape(chart.sentence)}</figcaption>"
+        f"<details><summary>Data table, {len(chart.rows)} rows</summary>"
         f'<div class="wrap" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         "</details></figure>"
     )
