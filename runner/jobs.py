@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from marketdata import store
-<<<<<<< HEAD
 from runner import chunks, companions, execution, hosts, packages, sweeping, template_runs
-=======
-from runner import chunks, execution, hosts, packages, sweeping, template_runs
 from runner.reports import making
->>>>>>> 0742fd7 (runner: A page for each backtest, its files as CSV and Parquet, reports as HTML and PDF with notes and logo.)
 
 
 def execute_next_run(queue: str = "runs") -> None:
