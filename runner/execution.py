@@ -350,7 +350,8 @@ class Execution:
         # Stored at once: a run that is lost a second later keeps the backtests it had finished.
         when_database_answers(run_id=self.run.pk, action=backtest.save)
         self.backtests.append(backtest)
-        self.publisher.publish({**page_event(checked), "backtest": backtest.pk, "t": event.get("t", 0.0)})
+        url = backtest.get_absolute_url()
+        self.publisher.publish({**page_event(checked), "backtest": backtest.pk, "url": url, "t": event.get("t", 0.0)})
         return backtest
 
     def _take_checks(self, event: dict[str, Any]) -> None:

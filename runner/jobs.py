@@ -6,6 +6,7 @@ from typing import Any
 
 from marketdata import store
 from runner import chunks, companions, execution, hosts, packages, sweeping, template_runs
+from runner.reports import making
 
 
 def execute_next_run(queue: str = "runs") -> None:
@@ -26,6 +27,10 @@ def examine_run(run_id: str) -> None:
 
 def answer_for_session(key: str, operation: str, arguments: dict[str, Any]) -> None:
     hosts.leave_answer(key, operation, arguments)
+
+
+def make_report(pk: int) -> None:
+    making.make(pk)
 
 
 def sweep_runs() -> None:

@@ -476,6 +476,42 @@ class Backtest(models.Model):
     def __str__(self) -> str:
         return f"{self.strategy} in {self.run_id}"
 
+    def get_absolute_url(self) -> str:
+        return reverse("runner:backtest", args=[self.run_id, self.position])
+
+
+class Report(models.Model):
+    """A report of a backtest that somebody asked for, with notes and a logo of their own, made in the background."""
+
+    class Form(models.TextChoices):
+        PDF = "pdf", "PDF"
+        HTML = "html", "HTML"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        MAKING = "making", "Being made"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    backtest = models.ForeignKey(Backtest, on_delete=models.CASCADE, related_name="reports")
+    form = models.CharField(max_length=4, choices=Form.choices, default=Form.PDF)
+    title = models.CharField(max_length=120, blank=True)
+    notes = models.TextField(blank=True)
+    logo = models.BinaryField(blank=True, default=b"", help_text="A PNG that we made of what was uploaded.")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    step = models.CharField(max_length=60, blank=True, help_text="What is being done now, in words.")
+    content = models.BinaryField(null=True, blank=True)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return f"{self.get_form_display()} of {self.backtest_id}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("runner:report", args=[self.backtest.run_id, self.backtest.position, self.pk])
+
 
 class Artefact(models.Model):
     """A file the run left in its working directory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import redis
@@ -24,6 +23,7 @@ from runner.gpu import GpuUnavailable
 from runner.models import ENTRY, GPU, Artefact, Project, Run
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording
+from runner.reports.documents import manifest_bytes
 from runner.starting import BadInput, clean_source, latest_run, params_from, run_again, source_files, start_run
 from runner.views import SeeOther, chosen_params, find_project, keep_draft, keep_files, recent_runs, wants_json
 
@@ -244,7 +244,7 @@ def artefact(request: HttpRequest, run: Any, artefact: int) -> FileResponse:
 @require_GET
 def manifest(request: HttpRequest, run: Any) -> HttpResponse:
     found = find_run(request, run)
-    return HttpResponse(json.dumps(found.manifest, indent=2, sort_keys=True), content_type="application/json")
+    return HttpResponse(manifest_bytes(found), content_type="application/json")
 
 
 @require_GET

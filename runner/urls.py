@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runner import run_views, session_views, template_views, views
+from runner import result_views, run_views, session_views, template_views, views
 
 app_name = "runner"
 
@@ -41,5 +41,24 @@ urlpatterns = [
     path("r/<uuid:run>/input", run_views.send_input, name="send-input"),
     path("r/<uuid:run>/files/<int:artefact>", run_views.artefact, name="artefact"),
     path("r/<uuid:run>/manifest.json", run_views.manifest, name="manifest"),
+    path("r/<uuid:run>/backtests/<int:position>", result_views.backtest_page, name="backtest"),
+    path("r/<uuid:run>/backtests/<int:position>/charts/<slug:key>", result_views.chart_points, name="chart-points"),
+    path("r/<uuid:run>/backtests/<int:position>/reports", result_views.make_report, name="make-report"),
+    path("r/<uuid:run>/backtests/<int:position>/_reports", result_views.report_list, name="report-list"),
+    path("r/<uuid:run>/backtests/<int:position>/reports/<int:report>", result_views.report, name="report"),
+    *(
+        path(f"r/<uuid:run>/backtests/<int:position>/report.{form}", result_views.report_now, {"form": form}, name=name)
+        for form, name in (("pdf", "report-pdf"), ("html", "report-html"))
+    ),
+    *(
+        path(
+            f"r/<uuid:run>/backtests/<int:position>/{kind}.{form}",
+            result_views.export,
+            {"kind": kind, "form": form},
+            name=f"{kind}-{form}",
+        )
+        for kind in ("trades", "orders", "fills")
+        for form in ("csv", "parquet")
+    ),
     path("frame", run_views.frame, name="frame"),
 ]

@@ -41,6 +41,8 @@ PURE_SDK = {
     "resampling",
     "windows",
     "models",
+    "figures",
+    "tearsheet",
 }
 # Modules that may be looked at for documentation or run as programs, never for their behaviour in a request.
 SDK_READERS = {"playground/reference.py"}

@@ -12,7 +12,7 @@ export function backtestHead(event: EventOf<"backtest">): HTMLElement {
     figureTable(event.figures),
     make("ul", {}, ...event.conventions.map((line) => make("li", {}, line))));
   const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
-  const head = make("div", { class: "backtest__head" }, make("h2", {}, event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
+  const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
     event.survivorship ? make("span", { class: "muted small" }, event.survivorship) : "");
   const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest) }, head, figures);
   if (event.trades.total === 0) block.append(noTrades());

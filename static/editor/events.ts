@@ -28,6 +28,7 @@ export interface ColumnTable {
 
 export interface BacktestShown {
   backtest: number;
+  url?: string;
   strategy: string;
   verified: boolean;
   verified_text: string;

@@ -1,0 +1,152 @@
+"""How do trades, orders and fills of a backtest leave as CSV and Parquet? In pieces; nothing in them is a formula."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from marketdata.exporting import safe_cell
+from runner.models import Backtest
+from runner.reports.records import record_of
+
+__all__ = ["KINDS", "csv_pieces", "parquet_pieces"]
+
+ROWS_AT_ONCE = 5_000
+PIECE_BYTES = 1 << 20
+
+Row = dict[str, Any]
+
+
+def _fills(backtest: Backtest) -> Iterator[Row]:
+    for fill in backtest.fills:
+        yield {
+            "date": backtest.dates[int(fill["bar"])],
+            **_named(backtest, fill),
+            "size": fill["size"],
+            "price": fill["price"],
+            "commission": fill["commission"],
+        }
+
+
+def _trades(backtest: Backtest) -> Iterator[Row]:
+    # The row holds the first thousands of them; the account replayed over our bars has all.
+    for trade in record_of(backtest, prices=True).trades:
+        yield {
+            "entry_date": backtest.dates[trade["entry_bar"]],
+            "exit_date": backtest.dates[trade["exit_bar"]],
+            **_named(backtest, trade),
+            **{name: trade[name] for name in TRADE_NUMBERS},
+        }
+
+
+def _orders(backtest: Backtest) -> Iterator[Row]:
+    for order in backtest.orders:
+        yield {
+            "date": backtest.dates[order["bar"]],
+            **_named(backtest, order),
+            "kind": order["kind"],
+            "size": order["size"],
+            **{name: order.get(name) for name in ("limit", "stop", "sl", "tp")},
+            "closes": bool(order.get("closes")),
+            "outcome": order["outcome"],
+            "reason": order.get("reason") or "",
+        }
+
+
+TRADE_NUMBERS = ("size", "entry_price", "exit_price", "commission", "profit", "return_fraction")
+KINDS: dict[str, Callable[[Backtest], Iterator[Row]]] = {"trades": _trades, "orders": _orders, "fills": _fills}
+# The columns are named by hand: a file without rows has them, too.
+NUMBER, TEXT, FLAG = "number", "text", "flag"
+COLUMNS: dict[str, dict[str, str]] = {
+    "trades": {"entry_date": TEXT, "exit_date": TEXT, "instrument": TEXT, **dict.fromkeys(TRADE_NUMBERS, NUMBER)},
+    "orders": {
+        "date": TEXT,
+        "instrument": TEXT,
+        "kind": TEXT,
+        **dict.fromkeys(("size", "limit", "stop", "sl", "tp"), NUMBER),
+        "closes": FLAG,
+        "outcome": TEXT,
+        "reason": TEXT,
+    },
+    "fills": {"date": TEXT, "instrument": TEXT, **dict.fromkeys(("size", "price", "commission"), NUMBER)},
+}
+
+
+def _named(backtest: Backtest, item: Row) -> Row:
+    return {"instrument": backtest.instruments[int(item.get("instrument", 0))]["symbol"]}
+
+
+def _parts(backtest: Backtest, kind: str) -> Iterator[list[Row]]:
+    part: list[Row] = []
+    for row in KINDS[kind](backtest):
+        part.append(row)
+        if len(part) == ROWS_AT_ONCE:
+            yield part
+            part = []
+    yield part
+
+
+def csv_pieces(backtest: Backtest, kind: str) -> Iterator[bytes]:
+    """Some thousand rows at a time: ISO dates, a point for decimals, all digits, empty for missing."""
+    columns = COLUMNS[kind]
+    yield _written([list(columns)])
+    for part in _parts(backtest, kind):
+        yield _written([[_cell(row[name]) for name in columns] for row in part])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, (int, float)) else safe_cell(value)
+
+
+def _written(rows: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def parquet_pieces(backtest: Backtest, kind: str) -> Iterator[bytes]:
+    """The same as Parquet, a row group at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {NUMBER: pa.float64(), TEXT: pa.string(), FLAG: pa.bool_()}
+    schema = pa.schema([(name, types[type_]) for name, type_ in COLUMNS[kind].items()])
+    written = _Pieces()
+    with pq.ParquetWriter(written, schema) as writer:
+        for part in _parts(backtest, kind):
+            writer.write_table(pa.Table.from_pylist(part, schema=schema))
+            if written.waiting >= PIECE_BYTES:
+                yield written.take()
+    yield written.take()
+
+
+class _Pieces(io.RawIOBase):
+    """A file that is handed on while it is written; it knows how far it has come, and keeps nothing."""
+
+    def __init__(self) -> None:
+        self._held, self._position = bytearray(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, content: Any) -> int:
+        self._held += content
+        self._position += len(content)
+        return len(content)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._held)
+
+    def take(self) -> bytes:
+        piece, self._held = bytes(self._held), bytearray()
+        return piece

@@ -1,0 +1,74 @@
+"""What does the report of a stored backtest say? The figures, claims and conventions of its page, to the letter."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from qfp.figures import count
+from qfp.tearsheet.document import Document, document
+
+from runner import claims_box
+from runner.models import Backtest, Run
+from runner.reports.records import record_of
+
+__all__ = ["document_of", "manifest_bytes", "manifest_hash"]
+
+INSTRUMENTS_NAMED = 8
+
+
+def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -> Document:
+    """prices: whether its reader may see trades and bars. title: by default the project's.
+
+    own: notes and logo of the author."""
+    run, record = backtest.run, record_of(backtest, prices)
+    project = run.project
+    lines = claims_box.lines(backtest)
+    first, last = record.dates[0], record.dates[-1]
+    symbols = [*record.symbols[:INSTRUMENTS_NAMED]]
+    if len(record.symbols) > len(symbols):
+        symbols.append(f"and {len(record.symbols) - len(symbols)} more")
+    about = [
+        ("Project", f"{project.title}, revision {run.revision.number}"),
+        ("Author", project.owner.username if project.owner is not None else "A guest"),
+        ("Instruments", ", ".join(symbols)),
+        ("Period", f"{_day(first)} to {_day(last)}, {count(len(record.dates))} bars"),
+        (
+            "Run",
+            f"{timezone.localtime(run.queued):%Y-%m-%d %H:%M} UTC, {backtest.engine_name} {backtest.engine_version}",
+        ),
+    ]
+    if changed := run.changed_params:
+        about.append(("Parameters", ", ".join(f"{name} = {value}" for name, value in changed.items())))
+    if backtest.snapshot:
+        about.append(("Data snapshot", backtest.snapshot))
+    return document(
+        record,
+        title or project.title,
+        about,
+        description=backtest.description,
+        conventions=backtest.conventions.get("lines", []),
+        verified=backtest.verified,
+        verified_text=backtest.verified_text,
+        claims=lines,
+        claims_summary=claims_box.summary(lines)["text"],
+        manifest=manifest_hash(run),
+        link=settings.SITE_URL + backtest.get_absolute_url(),
+        **own,
+    )
+
+
+def manifest_hash(run: Run) -> str:
+    """SHA-256 of the file that the page of the run offers as its manifest; empty before the run has ended."""
+    return hashlib.sha256(manifest_bytes(run)).hexdigest() if run.manifest else ""
+
+
+def manifest_bytes(run: Run) -> bytes:
+    return json.dumps(run.manifest, indent=2, sort_keys=True).encode()
+
+
+def _day(moment: Any) -> str:
+    return str(moment)[:10]

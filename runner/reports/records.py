@@ -1,0 +1,82 @@
+"""How does a stored backtest become the record of a tear sheet? Its account, replayed once more over our bars."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from qfp import metrics
+from qfp.conventions import PortfolioRules
+from qfp.replay import replay, replay_portfolio
+from qfp.tearsheet import Prices, Record
+
+from runner import claim_fields
+from runner.claim_bars import NotVerified, our_bars, our_market
+from runner.claim_checks import columns_of
+from runner.models import Backtest
+
+__all__ = ["record_of"]
+
+
+def record_of(backtest: Backtest, prices: bool) -> Record:
+    """prices: whether this reader may see bars, trades and what else holds prices; if not, they are not in it."""
+    return _record(backtest.pk, prices)
+
+
+# A page asks for each of its charts; what a backtest is made of never changes.
+@lru_cache(maxsize=4)
+def _record(pk: int, prices: bool) -> Record:
+    backtest = Backtest.objects.get(pk=pk)
+    record = Record(
+        strategy=backtest.strategy,
+        dates=moments(backtest),
+        equity=np.array(backtest.equity, dtype=float),
+        symbols=tuple(instrument["symbol"] for instrument in backtest.instruments),
+        figures=backtest.figures,
+    )
+    if not prices:
+        return record
+    record = replace(record, trades=backtest.trades, fills=backtest.fills)
+    if not backtest.verified:
+        return record
+    try:
+        return replace(record, **_replayed(backtest, record.dates))
+    except NotVerified:  # its snapshot has gone since: what is stored has to do
+        return record
+
+
+def moments(backtest: Backtest) -> np.ndarray:
+    return np.array([text.replace("Z", "") for text in backtest.dates], dtype="datetime64[us]")
+
+
+def _replayed(backtest: Backtest, stamps: np.ndarray) -> dict[str, Any]:
+    store, rules = Path(settings.STORE_DIR), claim_fields.rules(backtest.conventions)
+    if isinstance(rules, PortfolioRules):
+        market = our_market(store, backtest.snapshot, backtest.instruments, stamps)
+        held = replay_portfolio(
+            columns_of(backtest.fills),
+            market.close,
+            backtest.cash,
+            splits=market.split,
+            dividends=market.dividend,
+            years=market.years,
+            interest=rules.interest,
+            borrow=rules.borrow,
+        )
+        net, gross = metrics.exposure_series(held.units * market.marks, held.equity)
+        several = {"benchmark": market.equal_money(backtest.cash), "benchmark_name": "Equal money, held"}
+        return {"trades": held.trades, "net": net, "gross": gross, **several}
+    bars = our_bars(store, backtest.snapshot, backtest.instruments[0], stamps)
+    account = replay(backtest.fills, bars.close, backtest.cash)
+    net, gross = metrics.exposure_series(account.positions * bars.close, account.equity)
+    return {
+        "trades": account.trades,
+        "net": net,
+        "gross": gross,
+        "benchmark": backtest.cash * bars.close / bars.close[0],
+        "prices": Prices(backtest.instruments[0]["symbol"], bars.high, bars.low, bars.close),
+    }

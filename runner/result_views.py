@@ -1,0 +1,218 @@
+"""The page of one backtest of a run, the points of its charts, its files, and its reports."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.safestring import mark_safe
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+from qfp.tearsheet import charts, tables
+from qfp.tearsheet.charts import KEYS, Chart, points
+from qfp.tearsheet.drawing import svg
+from qfp.tearsheet.page import html
+
+from marketdata.exporting import Download
+from runner import claims_box, exports, private
+from runner.access import Viewer
+from runner.models import Backtest, Project, Report
+from runner.private import Shown
+from runner.reports import making
+from runner.reports.documents import document_of
+from runner.reports.logos import BadLogo
+from runner.reports.pdf import pdf
+from runner.reports.records import record_of
+from runner.run_views import find_run
+
+POINTS = 2_000
+# Sentences of the file's own policy aside: whatever is in a file of ours, it is kept, not opened as a page of ours.
+FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+
+
+def found_backtest(request: HttpRequest, run: Any, position: int) -> tuple[Backtest, Shown]:
+    """The backtest, and how much of it this viewer may see."""
+    found = find_run(request, run)
+    backtest = get_object_or_404(Backtest, run=found, position=position)
+    backtest.run = found
+    return backtest, private.shown_to(found, Viewer.of(request))
+
+
+@never_cache
+@require_GET
+def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse:
+    backtest, shown = found_backtest(request, run, position)
+    record = record_of(backtest, shown.all)
+    lines = claims_box.lines(backtest)
+    project = backtest.run.project
+    can_edit = Project.objects.editable_by(Viewer.of(request)).filter(pk=project.pk).exists()
+    return render(
+        request,
+        "runner/backtest.html",
+        {
+            "backtest": backtest,
+            "run": backtest.run,
+            "project": project,
+            "others": backtest.run.backtests.exclude(pk=backtest.pk).only("position", "strategy", "run_id"),
+            "claims": lines,
+            "claims_summary": claims_box.summary(lines),
+            "charts": [{"chart": chart, "svg": mark_safe(svg(chart))} for chart in charts(record)],
+            "tables": [_cells(table) for table in tables(record)],
+            "private_note": shown.note,
+            "exports": list(exports.KINDS) if shown.all else [],
+            "can_edit": can_edit,
+            "reports": backtest.reports.defer("content", "logo")[:10] if shown.all else [],
+        },
+    )
+
+
+def _cells(table: Any) -> dict[str, Any]:
+    rows = [list(zip(row, tones, strict=True)) for row, tones in zip(table.rows, table.tones, strict=True)]
+    return {"key": table.key, "title": table.title, "columns": table.columns, "rows": rows, "note": table.note}
+
+
+# Points of a chart --------------------------------------------------------------------------------------------
+
+
+@never_cache
+@require_GET
+def chart_points(request: HttpRequest, run: Any, position: int, key: str) -> JsonResponse:
+    """At most POINTS of each trace, between the dates `from` and `to` if there are any; extremes are kept."""
+    backtest, shown = found_backtest(request, run, position)
+    if key not in KEYS:
+        raise Http404
+    found = charts(record_of(backtest, shown.all), key)
+    if not found:
+        raise Http404
+    try:
+        start, stop = (_moment(request.GET.get(name, "")) for name in ("from", "to"))
+    except ValueError:
+        return JsonResponse({"message": "from and to are ISO dates, such as 2020-03-01."}, status=400)
+    chart = found[0]
+    traces = [_trace(chart, trace, at) for trace, at in points(chart, POINTS, start, stop)]
+    body = {
+        "key": chart.key,
+        "title": chart.title,
+        "form": chart.form,
+        "x_form": chart.x_form,
+        "x_title": chart.x_title,
+        "level": chart.level,
+        "logarithmic": chart.logarithmic,
+        "sentence": chart.sentence,
+        "traces": traces,
+    }
+    return JsonResponse(body, json_dumps_params={"ensure_ascii": False, "separators": (",", ":")})
+
+
+def _moment(text: str) -> np.datetime64 | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", text):
+        raise ValueError(text)
+    return np.datetime64(text.replace(" ", "T"), "us")
+
+
+def _trace(chart: Chart, trace: Any, at: list[int]) -> dict[str, Any]:
+    x, y = trace.x[at], trace.y[at]
+    whole_days = chart.x_form == "date" and bool((x == x.astype("datetime64[D]")).all())
+    return {
+        "name": trace.name,
+        "role": trace.role,
+        "mode": trace.mode,
+        "total": len(trace.x),
+        "x": np.datetime_as_string(x, unit="D" if whole_days else "s").tolist()
+        if chart.x_form == "date"
+        else np.round(x, 8).tolist(),
+        "y": [round(float(value), 8) for value in y],
+    }
+
+
+# Files ------------------------------------------------------------------------------------------------------
+
+
+@never_cache
+@require_GET
+def export(request: HttpRequest, run: Any, position: int, kind: str, form: str) -> HttpResponseBase:
+    """Trades, orders or fills, for those who may see them."""
+    backtest, shown = found_backtest(request, run, position)
+    if not shown.all:
+        raise Http404
+    pieces = exports.csv_pieces if form == "csv" else exports.parquet_pieces
+    content_type = "text/csv; charset=utf-8" if form == "csv" else "application/vnd.apache.parquet"
+    response = Download(pieces(backtest, kind), content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="{_file_name(backtest)}-{kind}.{form}"'
+    return response
+
+
+def _file_name(backtest: Backtest) -> str:
+    """Letters and digits only: it stands in a header."""
+    name = re.sub(r"[^a-z0-9]+", "-", f"{backtest.run.project.slug}-{backtest.strategy}".lower()).strip("-")
+    return name[:80] or "backtest"
+
+
+@never_cache
+@require_GET
+def report_now(request: HttpRequest, run: Any, position: int, form: str) -> HttpResponse:
+    """The report as this viewer may have it, made while they wait: a tenth of a second."""
+    backtest, shown = found_backtest(request, run, position)
+    document = document_of(backtest, shown.all)
+    return _file(backtest, form, pdf(document) if form == Report.Form.PDF else html(document).encode())
+
+
+def _file(backtest: Backtest, form: str, content: bytes) -> HttpResponse:
+    content_type = "application/pdf" if form == Report.Form.PDF else "text/html; charset=utf-8"
+    response = HttpResponse(content, content_type=content_type)
+    response["Content-Disposition"] = f'attachment; filename="{_file_name(backtest)}.{form}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = FILE_POLICY
+    return response
+
+
+# Reports with notes and a logo -----------------------------------------------------------------------------------
+
+
+@require_POST
+def make_report(request: HttpRequest, run: Any, position: int) -> HttpResponse:
+    """Ask for a report with the author's own title, notes and logo; it is made in the background."""
+    find_run(request, run, editable=True)
+    backtest, _ = found_backtest(request, run, position)
+    refusal, report = "", None
+    form = request.POST.get("form", Report.Form.PDF)
+    logo = request.FILES.get("logo")
+    try:
+        report = making.ask(
+            backtest,
+            form=form,
+            title=request.POST.get("title", ""),
+            notes=request.POST.get("notes", ""),
+            logo=logo.read(1 + making.MAX_LOGO_BYTES) if logo is not None else b"",
+        )
+    except (BadLogo, making.Refused) as problem:
+        refusal = str(problem)
+    if not getattr(request, "htmx", False) and report is not None:
+        return redirect(f"{backtest.get_absolute_url()}#reports")
+    context = {"backtest": backtest, "reports": backtest.reports.defer("content", "logo")[:10], "refusal": refusal}
+    return render(request, "runner/_reports.html", context, status=422 if refusal else 200)
+
+
+@never_cache
+@require_GET
+def report_list(request: HttpRequest, run: Any, position: int) -> HttpResponse:
+    """How far the reports are."""
+    backtest, shown = found_backtest(request, run, position)
+    reports = backtest.reports.defer("content", "logo")[:10] if shown.all else []
+    return render(request, "runner/_reports.html", {"backtest": backtest, "reports": reports})
+
+
+@never_cache
+@require_GET
+def report(request: HttpRequest, run: Any, position: int, report: int) -> HttpResponse:
+    backtest, shown = found_backtest(request, run, position)
+    found = get_object_or_404(Report, pk=report, backtest=backtest, state=Report.State.DONE)
+    # It was made with everything that its author may see.
+    if not shown.all or found.content is None:
+        raise Http404
+    return _file(backtest, found.form, bytes(found.content))

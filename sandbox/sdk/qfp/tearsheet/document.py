@@ -1,0 +1,70 @@
+"""What is said in a report, in order? Everything is written out here; HTML and PDF only set it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qfp.figures import HEAD, grouped
+from qfp.tearsheet.charts import Chart, charts
+from qfp.tearsheet.record import Record
+from qfp.tearsheet.tables import Table, tables
+
+__all__ = ["Document", "document"]
+
+
+@dataclass(frozen=True)
+class Document:
+    """about: (label, text) below the title. figures: as qfp.figures writes them, the head first.
+
+    claims: the lines of the claims box, {state, title, text}; claims_summary: their sum in words.
+    notes: the author's own paragraphs, plain text. logo: a PNG of the author's, or nothing.
+    manifest: SHA-256 of the run's manifest.
+    """
+
+    title: str
+    strategy: str
+    description: str
+    about: Sequence[tuple[str, str]]
+    figures: Sequence[dict[str, Any]]
+    charts: Sequence[Chart]
+    tables: Sequence[Table]
+    conventions: Sequence[str] = ()
+    verified: bool = False
+    verified_text: str = ""
+    claims: Sequence[dict[str, str]] = ()
+    claims_summary: str = ""
+    notes: str = ""
+    logo: bytes = b""
+    logo_size: tuple[int, int] = (0, 0)
+    manifest: str = ""
+    link: str = ""
+    language: str = field(default="en")
+
+    @property
+    def head(self) -> list[dict[str, Any]]:
+        """The headline figures, in their order."""
+        by_key = {figure["key"]: figure for figure in self.figures}
+        return [by_key[key] for key in HEAD if key in by_key]
+
+    @property
+    def groups(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        return grouped(self.figures)
+
+    @property
+    def paragraphs(self) -> list[str]:
+        return [part.strip() for part in self.notes.replace("\r", "").split("\n\n") if part.strip()]
+
+
+def document(record: Record, title: str, about: Sequence[tuple[str, str]], **more: Any) -> Document:
+    """The report of a record. more: other fields of Document."""
+    return Document(
+        title=title,
+        strategy=record.strategy,
+        about=about,
+        figures=record.figures,
+        charts=charts(record),
+        tables=tables(record),
+        **more,
+    )

@@ -1,0 +1,143 @@
+"""Which tables does a tear sheet have? Months, crises, falls, the market's share and trades, written out for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qfp import metrics, regression, windows
+from qfp.figures import percent, ratio, signed
+from qfp.tearsheet.charts import written_date
+from qfp.tearsheet.record import Record
+
+__all__ = ["MONTHS", "Table", "tables"]
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+FALLS_SHOWN = 5
+TRADES_SHOWN = 40
+MISSING = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows: written cells, the first names the row. tones: gain, loss or "" for each cell. note: a sentence below."""
+
+    key: str
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    tones: Sequence[tuple[str, ...]]
+    note: str = ""
+
+
+def tables(record: Record) -> list[Table]:
+    """All that this record has the numbers for, in order."""
+    makers = (_monthly, _falls, _crises, _capm, _trades)
+    return [table for make in makers if (table := make(record)) is not None]
+
+
+def _monthly(record: Record) -> Table:
+    rows, tones = [], []
+    for year in windows.monthly_table(record.equity, record.dates):
+        values = (*year.months, year.total)
+        rows.append((str(year.year), *(_percent(value) for value in values)))
+        tones.append(("", *(_tone(value) for value in values)))
+    return Table("monthly", "Returns by month", ("Year", *MONTHS, "Total"), rows, tones)
+
+
+def _falls(record: Record) -> Table | None:
+    found = [fall for fall in metrics.falls(record.equity) if fall["depth"]][:FALLS_SHOWN]
+    if not found:
+        return None
+    rows = []
+    for fall in found:
+        start, trough, recovery = (None if fall[k] is None else int(fall[k]) for k in ("start", "trough", "recovery"))  # type: ignore[arg-type]
+        assert start is not None and trough is not None
+        end = len(record.dates) - 1 if recovery is None else recovery
+        rows.append(
+            (
+                _percent(float(fall["depth"] or 0.0)),
+                written_date(record.dates[start]),
+                written_date(record.dates[trough]),
+                "not yet" if recovery is None else written_date(record.dates[recovery]),
+                signed(end - start, 0),
+            )
+        )
+    columns = ("Depth", "Peak", "Trough", "Recovered", "Bars")
+    return Table("falls", "Deepest falls", columns, rows, [("loss", "", "", "", "") for _ in rows])
+
+
+def _crises(record: Record) -> Table:
+    stretches = windows.crisis_table(record.equity, record.dates, record.benchmark)
+    covered = [stretch for stretch in stretches if stretch.covered]
+    with_benchmark = record.benchmark is not None
+    rows, tones = [], []
+    for stretch in covered:
+        values = [stretch.total_return, *([stretch.benchmark] if with_benchmark else []), stretch.max_drawdown]
+        crisis = stretch.crisis
+        rows.append((crisis.name, f"{crisis.start} to {crisis.end}", *(_percent(value) for value in values)))
+        tones.append(("", "", *(_tone(value) for value in values)))
+    left_out = [stretch.crisis.name for stretch in stretches if not stretch.covered]
+    note = f"Not covered by these bars: {', '.join(left_out)}." if left_out else ""
+    columns = ("Crisis", "Dates", "Return", *([record.benchmark_name] if with_benchmark else []), "Max drawdown")
+    return Table("crises", "In crises", columns, rows, tones, note)
+
+
+def _capm(record: Record) -> Table | None:
+    if record.benchmark_returns is None or len(record.benchmark_returns) != len(record.returns):
+        return None
+    found = regression.capm(record.returns, record.benchmark_returns, periods_per_year=record.periods_per_year)
+    if not found.defined:
+        return None
+    rows = []
+    for name, each, write in (("Alpha a year", found.annual_alpha, percent), ("Beta", found["beta"], ratio)):
+        interval = f"{write(each.low)} to {write(each.high)}"
+        error = write(each.error)
+        rows.append((name, write(each.value), error, interval, _number(each.t), f"{each.p:.3f}"))
+    note = (
+        f"Returns on those of {record.benchmark_name.lower()}; R² {found.r_squared:.2f}, "
+        f"{signed(found.observations, 0)} returns, Newey-West errors with {found.lags} lags, risk-free rate 0."
+    )
+    columns = ("CAPM", "Estimate", "HAC error", "95 % interval", "t", "p")
+    return Table("capm", "The market's share (CAPM)", columns, rows, [("",) * 6 for _ in rows], note)
+
+
+def _trades(record: Record) -> Table | None:
+    if not len(record.trades):
+        return None
+    rows, tones = [], []
+    for trade in record.trades[:TRADES_SHOWN]:
+        fraction, profit = float(trade["return_fraction"]), float(trade["profit"])
+        several = len(record.symbols) > 1
+        name = (record.symbols[int(trade.get("instrument", 0))],) if several else ()
+        rows.append(
+            (
+                written_date(record.dates[trade["entry_bar"]]),
+                written_date(record.dates[trade["exit_bar"]]),
+                *name,
+                signed(float(trade["size"]), 4).rstrip("0").rstrip("."),
+                signed(float(trade["entry_price"]), 2),
+                signed(float(trade["exit_price"]), 2),
+                signed(profit, 2),
+                _percent(fraction),
+            )
+        )
+        tones.append(("",) * (len(rows[-1]) - 2) + (_tone(profit), _tone(fraction)))
+    columns = ("Entry", "Exit", *(("Instrument",) if len(record.symbols) > 1 else ()), "Size", "Entry price",
+               "Exit price", "Profit", "Return")  # fmt: skip
+    total = len(record.trades)
+    note = f"The first {TRADES_SHOWN} of {signed(total, 0)} trades." if total > TRADES_SHOWN else ""
+    return Table("trade_list", "Trades", columns, rows, tones, note)
+
+
+def _percent(value: float) -> str:
+    return percent(value) if math.isfinite(value) else MISSING
+
+
+def _number(value: float) -> str:
+    return ratio(value) if math.isfinite(value) else MISSING
+
+
+def _tone(value: float) -> str:
+    return "gain" if value > 0 else "loss" if value < 0 else ""

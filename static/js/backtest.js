@@ -1,0 +1,120 @@
+// The charts of one backtest: drawn once they come into view; zooming fetches the points of that stretch.
+import { axis, CONFIG, layout, onColours, plotly, token } from "./shared/plot.js";
+
+const ROLES = { main: "--gain", up: "--gain", fall: "--loss", down: "--loss", benchmark: "--line-strong" };
+const TICKS = { currency: ",~s", percent: ".0%", ratio: ".2~f", price: ",~f", count: ",~s" };
+const HOVERS = { currency: ",.2f", percent: ".2%", ratio: ".3f", price: ",.4f", count: ",d" };
+
+const drawn = [];
+
+function translucent(colour, alpha) {
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  if (!context) return colour;
+  context.fillStyle = colour;
+  context.fillRect(0, 0, 1, 1);
+  const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
+  return `rgba(${red},${green},${blue},${alpha})`;
+}
+
+class Chart {
+  constructor(figure) {
+    this.figure = figure;
+    this.area = figure.querySelector("[data-area]");
+    this.log = figure.querySelector("[data-log]");
+    this.whole = figure.querySelector("[data-whole]");
+    this.sentence = figure.querySelector("figcaption").textContent;
+    this.range = null;
+    this.place = null;
+    this.waiting = 0;
+    this.asking = null;
+    this.log?.addEventListener("click", () => {
+      this.log.setAttribute("aria-pressed", String(this.log.getAttribute("aria-pressed") !== "true"));
+      void this.draw();
+    });
+    this.whole.addEventListener("click", () => this.zoom(null));
+  }
+
+  async load() {
+    this.asking?.abort();
+    this.asking = new AbortController();
+    const query = this.range ? `?${new URLSearchParams({ from: this.range[0], to: this.range[1] })}` : "";
+    try {
+      const answer = await fetch(`${this.figure.dataset.chart}${query}`, { signal: this.asking.signal, headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+      this.data = await answer.json();
+      await this.draw();
+    } catch (error) {
+      // The drawing of the server stays where it is.
+      if (error.name !== "AbortError") console.warn(error.message);
+    }
+  }
+
+  zoom(range) {
+    this.range = range;
+    this.whole.hidden = range === null;
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => void this.load(), 150);
+  }
+
+  traces() {
+    return this.data.traces.map((trace) => {
+      const colour = token(ROLES[trace.role] ?? "--gain");
+      const across = this.data.x_form === "date" ? "" : `%{x:${HOVERS[this.data.x_form]}}, `;
+      const base = { x: trace.x, y: trace.y, name: trace.name, hovertemplate: `${across}%{y:${HOVERS[this.data.form]}}` };
+      if (trace.mode === "bars") return { ...base, type: "bar", marker: { color: colour, line: { width: 0 } } };
+      if (trace.mode === "points") return { ...base, type: "scatter", mode: "markers", marker: { color: colour, size: 8, symbol: trace.role === "down" ? "triangle-down" : "triangle-up" } };
+      const line = { ...base, type: "scatter", mode: "lines", line: { color: colour, width: trace.role === "benchmark" ? 1.25 : 1.75 } };
+      return trace.mode === "area" ? { ...line, fill: "tozeroy", fillcolor: translucent(colour, 0.22) } : line;
+    });
+  }
+
+  async draw() {
+    if (!this.data) return;
+    const Plotly = await plotly(this.figure.dataset.plotly);
+    const dates = this.data.x_form === "date";
+    const several = this.data.traces.length > 1;
+    const level = this.data.level;
+    const own = layout({
+      height: undefined,
+      autosize: true,
+      margin: { l: 8, r: 62, t: several ? 28 : 10, b: dates ? 26 : 40 },
+      showlegend: several,
+      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", font: { size: 11 }, itemclick: false, itemdoubleclick: false },
+      hovermode: dates ? "x unified" : "closest",
+      bargap: 0.15,
+      shapes: level === null ? [] : [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: level, y1: level, line: { color: token("--line-strong"), width: 1, dash: "dash" } }],
+      xaxis: dates
+        ? { type: "date", hoverformat: "%-d %b %Y", ...(this.range ? { range: this.range } : {}) }
+        : { tickformat: TICKS[this.data.x_form], title: { text: this.data.x_title, font: { size: 11, color: token("--text-muted") } } },
+      yaxis: { ...axis(), side: "right", type: this.log?.getAttribute("aria-pressed") === "true" ? "log" : "linear", tickformat: TICKS[this.data.form], nticks: 6 },
+    });
+    if (this.place) return void (await Plotly.react(this.place, this.traces(), own, CONFIG));
+    this.place = document.createElement("div");
+    this.place.className = "result-chart__plot";
+    this.place.setAttribute("role", "img");
+    this.place.setAttribute("aria-label", `${this.data.title}. ${this.sentence}`);
+    this.area.append(this.place);
+    await Plotly.newPlot(this.place, this.traces(), own, CONFIG);
+    this.area.querySelector("svg.ts-chart")?.setAttribute("aria-hidden", "true");
+    this.figure.dataset.ready = "";
+    if (this.log) this.log.hidden = false;
+    if (!dates) return;
+    this.place.on("plotly_relayout", (change) => {
+      const [from, to] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
+      if (from && to) this.zoom([String(from).slice(0, 19), String(to).slice(0, 19)]);
+    });
+    this.place.on("plotly_doubleclick", () => this.zoom(null));
+  }
+}
+
+const near = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    near.unobserve(entry.target);
+    const chart = new Chart(entry.target);
+    drawn.push(chart);
+    void chart.load();
+  }
+}, { rootMargin: "300px" });
+for (const figure of document.querySelectorAll("[data-chart]")) near.observe(figure);
+onColours(() => { for (const chart of drawn) void chart.draw(); });

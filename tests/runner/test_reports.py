@@ -1,0 +1,221 @@
+"""A backtest's page, its files and its reports say the same, and nothing a user writes is more than text in them."""
+
+from __future__ import annotations
+
+import csv
+import html as markup
+import io
+import re
+import struct
+import zlib
+
+import pyarrow.parquet as pq
+import pytest
+from pypdf import PdfReader
+from qfp.figures import HEAD
+from qfp.tearsheet.thinning import thinned
+
+from runner.models import Project, Report
+from runner.reports import logos, making
+from runner.reports.records import _record
+from tests.factories import make_finished_run, make_project, make_user
+from tests.runner.reported import STORE, claim_of, equity_of, stored
+
+pytestmark = pytest.mark.django_db
+
+HEADLINE = (*HEAD, "final_equity", "sortino", "calmar", "beta", "alpha", "win_rate", "profit_factor", "turnover",
+            "ulcer_index", "value_at_risk", "skewness", "average_trade")  # fmt: skip
+HOSTILE = '#read("/etc/passwd") <script>alert(1)</script> $x^2$ *bold* @ref \\ `raw` {{ 7 }} "'
+
+
+@pytest.fixture(scope="module")
+def claims():
+    return [claim_of("IBM", 40, 20), claim_of("AAPL", 15, 5, bars=700), claim_of("GOOG", 90, 90, bars=900)]
+
+
+@pytest.fixture(autouse=True)
+def store(settings):
+    settings.STORE_DIR = STORE
+    _record.cache_clear()
+
+
+@pytest.fixture
+def run(db):
+    ada = make_user("ada")
+    project = make_project(ada, title="Holding & resting", visibility=Project.Visibility.PUBLIC)
+    return make_finished_run(project, manifest={"version": 1, "data": {"private": []}})
+
+
+def written(pdf: bytes) -> str:
+    return "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages)
+
+
+def as_text(page: str) -> str:
+    return markup.unescape(re.sub(r"<[^>]+>", " ", page))
+
+
+def test_page_html_and_pdf_write_the_same_digits(client, run, claims):
+    for claim in claims:
+        backtest = stored(run, claim)
+        shown = {figure["key"]: figure for figure in backtest.figures if figure["key"] in HEADLINE}
+        assert len(shown) == 20
+        where = backtest.get_absolute_url()
+        surfaces = {
+            "page": as_text(client.get(where).content.decode()),
+            "html": as_text(client.get(f"{where}/report.html").content.decode()),
+            "pdf": written(client.get(f"{where}/report.pdf").content),
+        }
+        for name, text in surfaces.items():
+            text = " ".join(text.split())
+            for figure in shown.values():
+                said = " ".join(f"{figure['label']} {figure['text']}".split())
+                assert said in text, f"{name}: {said}"
+
+
+def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, claims):
+    backtest = stored(run, claims[0])
+    content = client.get(f"{backtest.get_absolute_url()}/report.pdf").content
+    assert len(content) < 3_000_000
+    reader = PdfReader(io.BytesIO(content))
+    root = reader.trailer["/Root"]
+    assert root["/MarkInfo"]["/Marked"] and root["/Lang"] == "en" and reader.metadata.title == "Holding & resting"
+    assert reader.outline
+    fonts = set()
+    for page in reader.pages:
+        assert not page.images.keys()
+        for font in page["/Resources"].get("/Font", {}).values():
+            descriptor = font.get_object()["/DescendantFonts"][0].get_object()["/FontDescriptor"].get_object()
+            assert {"/FontFile2", "/FontFile3"} & set(descriptor)
+            fonts.add(descriptor["/FontName"].partition("+")[2])
+    assert {"Inter-Regular", "Inter-SemiBold"} <= fonts
+    text = written(content)
+    last = len(reader.pages)
+    assert f"{last} / {last}" in text and "Contents" in text
+    for said in (
+        "What this result can claim",
+        "Look-ahead",
+        "Returns by month",
+        "Beta",
+        backtest.conventions["lines"][0],
+    ):
+        assert said in text
+    assert client.get(f"/r/{run.pk}/manifest.json").status_code == 200
+
+
+def test_what_authors_write_is_text_in_every_report(client, run, claims):
+    run.project.title = HOSTILE[:120]
+    run.project.save()
+    backtest = stored(run, claims[1])
+    for form in ("pdf", "html"):
+        report = making.ask(backtest, form=form, title=HOSTILE, notes=f"{HOSTILE}\n\nsecond\x00 part")
+        making.make(report.pk)
+        report.refresh_from_db()
+        assert report.state == Report.State.DONE
+        content = bytes(report.content)
+        if form == "pdf":
+            text = " ".join(written(content).split())
+            assert "root:" not in text and '#read("/etc/passwd") <script>alert(1)</script> $x^2$ *bold* @ref' in text
+        else:
+            page = content.decode()
+            assert "<script" not in page and "&lt;script&gt;" in page and HOSTILE in as_text(page)
+            assert not re.search(r"""(?:src|href)=(?!["']?(?:#|data:))|url\(|@import""", page)
+
+
+def picture(width: int, height: int) -> bytes:
+    rows = b"".join(b"\x00" + b"\x10\x60\xc0" * width for _ in range(height))
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    body = b"".join(struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_logos_are_drawn_anew_or_refused(run, claims, client):
+    trailing = picture(60, 20) + b"<?php evil() ?>"
+    drawn = logos.redrawn(trailing)
+    assert drawn.startswith(b"\x89PNG") and b"evil" not in drawn
+    vector = b'<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"><rect width="90" height="30"/>%s</svg>'
+    assert logos.redrawn(vector % b"<script>alert(1)</script>").startswith(b"\x89PNG")
+    for bad in (
+        b"GIF89a" + b"x" * 50,
+        picture(60, 20)[:40],
+        vector % b'<image href="file:///etc/passwd" width="9" height="9"/>',
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 60_000, 60_000) + b"x" * 30,
+        vector[:-6] % b"" + b" " * logos.MAX_BYTES,
+    ):
+        with pytest.raises(logos.BadLogo):
+            logos.redrawn(bad)
+    backtest = stored(run, claims[1])
+    client.force_login(run.user)
+    where = f"{backtest.get_absolute_url()}/reports"
+    refused = client.post(where, {"form": "pdf", "logo": io.BytesIO(b"hello")})
+    assert refused.status_code == 422 and "not a PNG, JPEG or SVG" in refused.content.decode()
+    report = making.ask(backtest, form="pdf", logo=trailing)
+    making.make(report.pk)
+    report.refresh_from_db()
+    assert len(PdfReader(io.BytesIO(bytes(report.content))).pages[0].images.keys()) == 1
+
+
+def test_trades_orders_and_fills_leave_as_csv_and_parquet_alike(client, run, claims):
+    backtest = stored(run, claims[0])
+    where = backtest.get_absolute_url()
+    for kind, count in (
+        ("trades", len(backtest.trades)),
+        ("orders", len(backtest.orders)),
+        ("fills", len(backtest.fills)),
+    ):
+        rows = list(csv.DictReader(io.StringIO(body(client.get(f"{where}/{kind}.csv")).decode())))
+        table = pq.read_table(io.BytesIO(body(client.get(f"{where}/{kind}.parquet"))))
+        assert len(rows) == table.num_rows == count > 5
+        for row, other in zip(rows, table.to_pylist(), strict=True):
+            assert list(row) == list(other)
+            for name, value in other.items():
+                if isinstance(value, float):
+                    assert float(row[name]) == value
+    orders = body(client.get(f"{where}/orders.csv")).decode()
+    assert "'=cmd" in orders and ",=cmd" not in orders
+
+
+def body(response) -> bytes:
+    assert response.status_code == 200
+    return b"".join(response.streaming_content)
+
+
+def test_a_chart_sends_few_points_keeps_its_extremes_and_zooms(client, run, claims):
+    backtest = stored(run, claim_of("SPX", 40, 20, bars=5_000))
+    where = f"{backtest.get_absolute_url()}/charts/equity"
+    sent = client.get(where).json()
+    assert [trace["name"] for trace in sent["traces"]] == ["Equity", "Buy and hold"]
+    for trace in sent["traces"]:
+        assert len(trace["x"]) <= 2_000 < trace["total"]
+    assert max(sent["traces"][0]["y"]) == pytest.approx(max(backtest.equity), abs=1e-6)
+    year = [date for date in backtest.dates if date.startswith("2012")]
+    zoomed = client.get(where, {"from": "2012-01-01", "to": "2012-12-31 12:00:00"}).json()["traces"][0]["x"]
+    assert set(year) <= set(zoomed) and len(zoomed) == len(year) + 2
+    assert client.get(where, {"from": "yesterday"}).status_code == 400
+    assert client.get(f"{backtest.get_absolute_url()}/charts/nothing").status_code == 404
+    assert len(thinned(equity_of(backtest), 2_000)) <= 2_000
+
+
+def test_others_get_neither_trades_nor_prices_of_private_data(client, run, claims):
+    backtest = stored(run, claims[0])
+    run.manifest = {"data": {"private": ["tiingo/1d/VEND"]}}
+    run.save()
+    report = making.ask(backtest, form="html", notes="for me")
+    making.make(report.pk)
+    where = backtest.get_absolute_url()
+    page = client.get(where).content.decode()
+    assert "chart-equity" in page and "chart-trades" not in page and "Trades on the price" not in page
+    assert client.get(f"{where}/trades.csv").status_code == 404
+    assert client.get(f"{where}/charts/trades").status_code == 404
+    assert client.get(f"{where}/reports/{report.pk}").status_code == 404
+    assert [trace["name"] for trace in client.get(f"{where}/charts/equity").json()["traces"]] == ["Equity"]
+    assert "Entry price" not in as_text(client.get(f"{where}/report.html").content.decode())
+    run.project.visibility = Project.Visibility.PRIVATE
+    run.project.save()
+    assert client.get(where).status_code == 404
+    client.force_login(run.user)
+    assert "chart-trades" in client.get(where).content.decode()
+    assert client.get(f"{where}/reports/{report.pk}").status_code == 200
