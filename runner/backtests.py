@@ -27,6 +27,7 @@ from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
 from runner.figures import chart, describe, figures
+from runner.remarks import remarks
 
 __all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "survivorship_note"]
 
@@ -338,6 +339,7 @@ def page_event(checked: CheckedBacktest) -> dict[str, Any]:
         "conventions": checked.conventions["lines"],
         "survivorship": checked.conventions.get("survivorship", ""),
         "description": checked.description,
+        "remarks": remarks(checked.orders, checked.flows, checked.instruments, checked.dates),
     }
     if several:
         event["instruments"] = names
