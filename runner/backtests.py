@@ -265,7 +265,10 @@ def _as_claimed(claimed: Claimed) -> Replay:
             paid_out.append({**exit_, "price": flow["price"], "commission": 0.0})
     fills = sorted([*paid_out, *claimed.fills], key=lambda fill: fill["bar"])  # stable: payments come first
     columns = checks.columns_of(fills)
-    moved = replay_portfolio(columns, np.ones((count, width)), 0.0, splits=splits)
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = replay_portfolio(columns, np.ones((count, width)), 0.0, splits=splits)
+    if not np.isfinite(moved.positions).all():
+        raise ClaimRefused("Its splits and fills lead to numbers that are out of range.")
     return Replay(claimed.equity, moved.positions, moved.traded_value, moved.commissions, moved.trades)
 
 

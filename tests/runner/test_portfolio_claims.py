@@ -206,6 +206,13 @@ def test_what_makes_no_sense_is_refused(claim, path, value):
     assert caught.value.reason.endswith(".") and len(caught.value.reason) < 300
 
 
+def test_splits_that_lead_beyond_all_numbers_are_refused(claim):
+    split = {"instrument": 0, "kind": "split", "amount": 0, "ratio": 1e12}
+    claim["flows"] = [{**split, "bar": bar} for bar in range(30, 100)]
+    with pytest.raises(ClaimRefused, match="out of range"):
+        check_claim(claim, STORE)
+
+
 def test_the_rules_are_written_again_by_us(claim):
     claim["conventions"]["lines"] = ["No costs, and always right."]
     assert check_claim(claim, STORE).conventions["lines"][2] == "Commission 0.1 % of the traded value per fill."
