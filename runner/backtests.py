@@ -27,6 +27,7 @@ from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
 from runner.figures import chart, describe, figures
+from runner.remarks import remarks
 
 __all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "survivorship_note"]
 
@@ -264,7 +265,10 @@ def _as_claimed(claimed: Claimed) -> Replay:
             paid_out.append({**exit_, "price": flow["price"], "commission": 0.0})
     fills = sorted([*paid_out, *claimed.fills], key=lambda fill: fill["bar"])  # stable: payments come first
     columns = checks.columns_of(fills)
-    moved = replay_portfolio(columns, np.ones((count, width)), 0.0, splits=splits)
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = replay_portfolio(columns, np.ones((count, width)), 0.0, splits=splits)
+    if not np.isfinite(moved.positions).all():
+        raise ClaimRefused("Its splits and fills lead to numbers that are out of range.")
     return Replay(claimed.equity, moved.positions, moved.traded_value, moved.commissions, moved.trades)
 
 
@@ -338,6 +342,7 @@ def page_event(checked: CheckedBacktest) -> dict[str, Any]:
         "conventions": checked.conventions["lines"],
         "survivorship": checked.conventions.get("survivorship", ""),
         "description": checked.description,
+        "remarks": remarks(checked.orders, checked.flows, checked.instruments, checked.dates),
     }
     if several:
         event["instruments"] = names

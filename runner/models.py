@@ -17,6 +17,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
 
+from runner.remarks import remarks
+
 if TYPE_CHECKING:
     from runner.access import Viewer
 
@@ -475,6 +477,11 @@ class Backtest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.strategy} in {self.run_id}"
+
+    @property
+    def remarks(self) -> list[str]:
+        """Refused orders and instruments that ended, a sentence each."""
+        return remarks(self.orders, self.flows, self.instruments, self.dates)
 
     def get_absolute_url(self) -> str:
         return reverse("runner:backtest", args=[self.run_id, self.position])

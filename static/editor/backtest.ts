@@ -15,6 +15,7 @@ export function backtestHead(event: EventOf<"backtest">): HTMLElement {
   const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
     event.survivorship ? make("span", { class: "muted small" }, event.survivorship) : "");
   const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest) }, head, figures);
+  block.append(...(event.remarks ?? []).map((line) => make("p", { class: "backtest__remark small" }, line)));
   if (event.trades.total === 0) block.append(noTrades());
   block.append(conventions);
   return block;

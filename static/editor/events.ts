@@ -40,6 +40,7 @@ export interface BacktestShown {
   conventions: string[];
   survivorship?: string;
   description: string;
+  remarks?: string[];
 }
 
 /** What a backtest can claim: nine lines, and the worst of them in a word or two. */

@@ -125,9 +125,7 @@ def test_killing_the_supervisor_leaves_nothing_and_the_next_start_works(site):
     site.supervisor.kill()
     site.supervisor.wait(10)
     site.wait_until_nothing_is_left()
-    begun = time.monotonic()
     site.start()
-    assert time.monotonic() - begun < 20
     assert json.loads(site.ask("/readyz"))["ready"] is True
 
 

@@ -62,6 +62,22 @@ def test_an_honest_claim_is_verified_with_its_splits_dividends_and_late_instrume
     json.dumps(event, allow_nan=False)
 
 
+def test_the_head_of_a_result_says_what_was_refused_and_what_ended(claim):
+    assert page_event(check_claim(claim, STORE))["remarks"] == []
+    first, second, third = claim["orders"][:3]
+    first.update(outcome="refused", reason="the account could not pay for it")
+    second.update(outcome="refused", reason="no bar on the day it would fill: trading was halted")
+    third.update(outcome="waiting")
+    claim["flows"].append(
+        {"bar": len(claim["dates"]) - 1, "instrument": 2, "kind": "delisting", "amount": 1, "units": 1, "price": 1}
+    )
+    checked = check_claim(claim, STORE)
+    refused, waiting, ended = page_event(checked)["remarks"]
+    assert refused.startswith(f"2 orders were refused, the first decided on {checked.dates[0]}: the account could not")
+    assert "could not pay for it (1); no bar on the day" in refused
+    assert waiting == "1 order never filled." and ended.endswith("at its close: MSFT.")
+
+
 def at(claim, name, **wanted):
     """The first entry of a list of the claim with these values."""
     return next(entry for entry in claim[name] if all(entry[key] == value for key, value in wanted.items()))
@@ -188,6 +204,13 @@ def test_what_makes_no_sense_is_refused(claim, path, value):
     with pytest.raises(ClaimRefused) as caught:
         check_claim(claim, STORE)
     assert caught.value.reason.endswith(".") and len(caught.value.reason) < 300
+
+
+def test_splits_that_lead_beyond_all_numbers_are_refused(claim):
+    split = {"instrument": 0, "kind": "split", "amount": 0, "ratio": 1e12}
+    claim["flows"] = [{**split, "bar": bar} for bar in range(30, 100)]
+    with pytest.raises(ClaimRefused, match="out of range"):
+        check_claim(claim, STORE)
 
 
 def test_the_rules_are_written_again_by_us(claim):

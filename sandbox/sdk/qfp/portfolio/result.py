@@ -45,7 +45,8 @@ def portfolio_backtest(
     """Run a strategy over many instruments in one account, print the rules it was run by, and show what came of it.
 
     bars: a dictionary of DataFrames by symbol, each as data.prices() gives it, or a list of symbols or a universe,
-      which are read as they were traded, with their splits and dividends. Dates may differ; start and end cut all.
+      which are read as they were traded, with their splits and dividends; or a DataFrame of closes by symbol, of which
+      the site knows nothing. Dates may differ; start and end cut all.
     on_bar: a function called at every close with what is known then and orders to give (docs/portfolio.md). Or:
     weights: fractions of the account by symbol: a dictionary, a DataFrame with a row per date, or a function of what is
       known that returns them, or None to leave things as they are.

@@ -319,6 +319,11 @@ class PortfolioRun:
 
 def frames_of(bars: Any, start: Any, end: Any) -> Mapping[str, Any]:
     """Frames by symbol; symbols and universes are read from the data of this program, as they were traded."""
+    import pandas as pd
+
+    if isinstance(bars, pd.DataFrame):
+        closes = {str(name): bars[[name]].dropna().set_axis(["close"], axis=1) for name in bars.columns}
+        return frames_of(closes, start, end)
     if isinstance(bars, Mapping):
         if start is None and end is None:
             return bars
@@ -334,7 +339,8 @@ def frames_of(bars: Any, start: Any, end: Any) -> Mapping[str, Any]:
                 found[symbol] = data.prices(symbol, start, end, adjust=None)
         return found
     raise TypeError(
-        'bars are a dictionary such as {"IBM": data.prices("IBM", adjust=None)}, a list of symbols, or a universe'
+        'bars are a dictionary such as {"IBM": data.prices("IBM", adjust=None)}, a list of symbols, a universe, or '
+        "a table of closes with a column per symbol"
     )
 
 

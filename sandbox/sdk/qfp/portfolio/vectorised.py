@@ -111,14 +111,13 @@ def _kept(weights: np.ndarray, held: np.ndarray, rules: PortfolioRules) -> np.nd
     share = _parts(rules.commission)[1] if rules.commission is not None else 0.0
     buying = rules.worse + share * (1 + rules.worse)
     selling = rules.worse + share * (1 - rules.worse)
-    kept = np.ones(len(weights))
     if not buying and not selling:
-        return kept
+        return np.ones(len(weights))
+    buys = weights > held
     for _ in range(30):
-        trades = weights * kept[:, None] - held
-        cost = np.where(trades > 0, buying, -selling)
-        refined = (1 + (cost * held).sum(axis=1)) / (1 + (cost * weights).sum(axis=1))
-        if np.abs(refined - kept).max() <= 1e-15:
-            return refined
-        kept = refined
+        cost = np.where(buys, buying, -selling)
+        kept = (1 + np.einsum("ij,ij->i", cost, held)) / (1 + np.einsum("ij,ij->i", cost, weights))
+        before, buys = buys, weights * kept[:, None] > held
+        if np.array_equal(before, buys):  # linear between changes of sides: this is the exact root
+            break
     return kept

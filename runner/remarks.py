@@ -1,0 +1,40 @@
+"""What should nobody overlook about a backtest's orders? Those that were refused, and what ended, a sentence each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["remarks"]
+
+REASONS = 4
+
+
+def remarks(
+    orders: Sequence[dict[str, Any]],
+    flows: Sequence[dict[str, Any]],
+    instruments: Sequence[dict[str, Any]],
+    dates: Sequence[str],
+) -> list[str]:
+    """Sentences for the head of a result; no prices are in them.
+
+    orders, flows: as a checked backtest holds them.
+    """
+    found = []
+    refused = [order for order in orders if order["outcome"] == "refused"]
+    if refused:
+        reasons = Counter(order.get("reason") or "no reason was given" for order in refused).most_common()
+        told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons[:REASONS])
+        rest = sum(count for _, count in reasons[REASONS:])
+        were = "order was" if len(refused) == 1 else "orders were"
+        first = f"the first decided on {dates[refused[0]['bar']][:10]}"
+        found.append(f"{len(refused):,} {were} refused, {first}: {told}{f'; others ({rest:,})' if rest else ''}.")
+    waiting = sum(order["outcome"] == "waiting" for order in orders)
+    if waiting:
+        found.append(f"{waiting:,} {'order' if waiting == 1 else 'orders'} never filled.")
+    ended = [instruments[flow["instrument"]]["symbol"] for flow in flows if flow["kind"] == "delisting"]
+    if ended:
+        names = ", ".join(ended[:5]) + (f" and {len(ended) - 5} more" if len(ended) > 5 else "")
+        found.append(f"Held until their last bar and paid out at its close: {names}.")
+    return found
