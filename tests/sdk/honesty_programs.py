@@ -1,6 +1,6 @@
 """Programs that leak and programs that do not, and what the tests of honesty say of each; run with the boxes' packages.
 
-python honesty_programs.py FILE prints a JSON line for every program of the file: its name, its findings and the bars.
+python honesty_programs.py FILE N prints a JSON line for every Nth program of the file: its name and its findings.
 """
 
 from __future__ import annotations
@@ -67,5 +67,5 @@ if __name__ == "__main__":
 
     # A site takes as long as the run did; here as little as is needed to tell.
     programs.LEAST_SECONDS, strategies.LEAST_SECONDS = 0.05, 0.05
-    for name, source in load(sys.argv[1]).items():
+    for name, source in list(load(sys.argv[1]).items())[:: int(sys.argv[2])]:
         print(json.dumps({"name": name, "found": judge(source)}), flush=True)

@@ -5,7 +5,7 @@ from qfp import data
 from qfp.portfolio import portfolio_backtest
 
 NAMES = ["AAPL", "IBM", "MSFT"]
-bars = {name: data.prices(name, "2008-10-01", "2010-03-31", adjust=None) for name in NAMES}
+bars = {name: data.prices(name, "2008-10-01", "2009-06-30", adjust=None) for name in NAMES}
 closes = pd.DataFrame({name: frame["close"] for name, frame in bars.items()})
 
 

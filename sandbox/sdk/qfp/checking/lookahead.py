@@ -73,9 +73,11 @@ def examine(
     """
     seen = Seen()
     test = _Test(subject, base, seen, time.monotonic(), run_seconds)
-    for variation in _plan(base, subject.count):
-        few = seen.tried < FEW and time.monotonic() - test.began < FEW_SECONDS
-        if seen.tried and not few and not test.has_time(variation, seconds):
+    plan = _plan(base, subject.count)
+    shortest = min(plan, key=test.expected, default=None)
+    for variation in plan:
+        few = seen.tried < FEW and test.passed + test.expected(variation) < FEW_SECONDS
+        if not few and not test.has_time(variation, seconds) and (seen.tried or variation is not shortest):
             continue  # a shorter one may still have time
         bar = test.first_difference(variation, seconds)
         told(seen)
@@ -84,7 +86,7 @@ def examine(
             if not test.is_confirmed(variation):
                 continue
             seen.bar, seen.variation = bar, variation
-            test.find_first(time.monotonic() - test.began + max(seconds, FIRST_BAR_SECONDS))
+            test.find_first(test.passed + max(seconds, FIRST_BAR_SECONDS))
             break
     return seen
 
@@ -132,14 +134,20 @@ class _Test:
     run_seconds: float
     slowest: float = 0.0  # of the runs so far
 
-    def has_time(self, variation: Variation, seconds: float) -> bool:
-        share = (variation.cut + 1) / self.subject.count
-        if variation.tail and self.subject.tails_are_whole:
-            share = 1.0
-        expected = self.run_seconds * share
+    @property
+    def passed(self) -> float:
+        return time.monotonic() - self.began
+
+    def expected(self, variation: Variation) -> float:
+        """Seconds that a run takes."""
+        whole = variation.tail and self.subject.tails_are_whole
+        expected = self.run_seconds * (1.0 if whole else (variation.cut + 1) / self.subject.count)
         if self.slowest:  # the first run of a program does what later ones find done
             expected = min(expected, 1.5 * self.slowest)
-        return time.monotonic() - self.began + expected <= seconds
+        return expected
+
+    def has_time(self, variation: Variation, seconds: float) -> bool:
+        return self.passed + self.expected(variation) <= seconds
 
     def decide(self, variation: Variation) -> Sequence[Decision]:
         began = time.monotonic()

@@ -15,9 +15,9 @@ from qfp.checking.lookahead import NotRepeatable
 from qfp.checking.sources import Sources
 from qfp.checking.strategies import (
     NO_SEED,
-    START_SECONDS,
     Before,
     moment,
+    patience,
     time_for,
     untested,
     uses_tables,
@@ -85,7 +85,7 @@ def look_at_portfolio(
     if not apart.can_fork():
         return untested("a copy of the program cannot be made on this system")
     runs = PortfolioRuns(frames, settings, strategy, index, before)
-    answer = apart.tried_apart(lambda say: _findings(runs, before, seconds, say), START_SECONDS + 3 * seconds)
+    answer = apart.tried_apart(lambda say: _findings(runs, before, seconds, say), patience(seconds))
     if "value" in answer:
         return answer["value"]
     return answer["said"][-1] if answer["said"] else untested(f"run again, {answer['failed']}")

@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 import sys
+import time
 import types
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qfp import channel
+from qfp import channel, checking
 from qfp.checking import apart, lookahead
 from qfp.checking.decisions import Decision, first_difference, of_claim
 from qfp.checking.lookahead import NotRepeatable
@@ -108,9 +109,10 @@ class _ProgramRuns:
 
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         clean_up(self.program.folder)
-        answer = apart.tried_apart(
-            lambda say: self._run(variation), 1.0 + max(self.seconds, 1.5 * self.program.seconds)
-        )
+        patience = 3.0 + max(self.seconds, 1.5 * self.program.seconds)
+        if checking.until is not None:
+            patience = min(patience, (checking.until - time.monotonic()) / 2)
+        answer = apart.tried_apart(lambda say: self._run(variation), patience)
         if "failed" in answer:
             if answer["failed"] in (apart.CANNOT, apart.TOOK_TOO_LONG) or "memory" in answer["failed"]:
                 raise _Untestable(f"run again, {answer['failed']}")
@@ -161,7 +163,7 @@ class _ProgramRuns:
     # In the copy ------------------------------------------------------------------------------------------------
 
     def _run(self, variation: Variation | None) -> dict[str, Any]:
-        from qfp import checking, forking
+        from qfp import forking
 
         program = self.program
         before = dict(program.namespace)

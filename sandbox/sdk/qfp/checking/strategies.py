@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from qfp.checking.recording import Recorded, StrategyRuns
 
-__all__ = ["NO_SEED", "START_SECONDS", "Before", "look_at", "moment", "time_for", "untested", "uses_tables"]
+__all__ = ["NO_SEED", "Before", "look_at", "moment", "patience", "time_for", "untested", "uses_tables"]
 
 LEAST_SECONDS = 0.15
 MOST_SECONDS = 8.0
-START_SECONDS = 1.0  # until the copy has begun, on a busy machine
+START_SECONDS = 3.0  # until the copy has begun, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def look_at(
     def act(say: Any) -> dict[str, Any]:
         return _Look(runs, before, seconds, say).findings()
 
-    answer = apart.tried_apart(act, START_SECONDS + 3 * seconds)
+    answer = apart.tried_apart(act, patience(seconds))
     if "value" in answer:
         return answer["value"]
     if answer["said"]:
@@ -107,6 +107,12 @@ def time_for(before: Before) -> float | None:
         return seconds
     seconds = min(seconds, (checking.until - time.monotonic()) / 6)  # nothing of this may cost the run its own end
     return seconds if seconds >= LEAST_SECONDS / 2 else None
+
+
+def patience(seconds: float) -> float:
+    """How long a copy may take in all that has so much time for what it tries."""
+    limit = START_SECONDS + 3 * seconds
+    return limit if checking.until is None else min(limit, (checking.until - time.monotonic()) / 2)
 
 
 def untested(why: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _path(close: np.ndarray, head: int, tail: int, random: np.random.Generator) 
     moves = random.normal(0.0, 1.5 * deviation, count)
     first = min(count, 10)
     moves[:first] = tail * deviation * (2.0 + np.abs(random.normal(0.0, 1.0, first)))
-    moves += random.normal(0.0, 1.0) / count  # who has won at the end is another one, too
+    moves[first:] += random.normal(0.0, 1.0) / count  # who has won at the end is another one, too
     return close[head - 1] * np.exp(np.clip(np.cumsum(moves), -4.0, 4.0))
 
 

@@ -1,0 +1,219 @@
+"""The tests of honesty: leaks are found with their first bar, honest programs raise no alarm, and the band is exact."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from django.conf import settings
+from qfp.checking.band import COSTS, FILLS, band
+from qfp.checking.decisions import Decision, first_difference
+from qfp.checking.lookahead import NotRepeatable, examine
+from qfp.checking.variations import other_columns
+from qfp.checking.verdict import joined
+from qfp.conventions import BacktestingPy, Usual
+from qfp.replay import replay
+
+from tests.sdk.conftest import SDK
+from tests.sdk.honesty_programs import load
+
+PROGRAMS = Path(__file__).resolve().parents[1] / "data" / "honesty"
+PAGE = Path(settings.BASE_DIR) / "docs" / "honesty.md"
+# The first bar whose decision changes when the data end there, found by trying all of them; 1 where it is not named.
+FIRST_BARS = {
+    "shift_of_five_days": 7,
+    "z_score_over_everything": 2,
+    "min_and_max_over_everything": 2,
+    "z_score_in_init": 2,
+    "centred_mean": 6,
+    "centred_mean_in_an_indicator": 7,
+    "bfill_of_a_gap": 8,
+    "interpolated": 7,
+    "scaler_fitted_on_everything": 2,
+    "best_day_of_the_week": 2,
+    "winners_of_the_whole_period": 10,
+    "smoothed_both_ways": 18,
+    "volatility_of_the_whole_period": 32,
+    "principal_component_of_everything": 4,
+    "figures_before_their_publication": 61,
+}
+# Every so many of the honest ones are run, because each takes a third of a second; HONESTY_EVERY=1 runs all 67.
+EVERY = int(os.environ.get("HONESTY_EVERY", "4"))
+
+
+@pytest.fixture
+def judged(starter, tmp_path):
+    """The findings for programs of a file, by name."""
+
+    def run(name: str, every: int = 1) -> dict[str, list[dict]]:
+        done = subprocess.run(
+            [
+                str(Path(settings.SANDBOX_ENV) / "bin" / "python"),
+                str(Path(__file__).parent / "honesty_programs.py"),
+                str(PROGRAMS / name),
+                str(every),
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SDK), "QFP_DATA": str(starter.folder)},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return {each["name"]: each["found"] for each in map(json.loads, done.stdout.splitlines())}
+
+    return run
+
+
+def test_leaks_are_found_with_their_first_bar_and_the_line_that_leaks(judged):
+    found = judged("leaking.py")
+    assert len(found) >= 30
+    leaks = {name: each[0]["lookahead"] for name, each in found.items() if each[0]["lookahead"]["state"] == "leak"}
+    right = [name for name, leak in leaks.items() if leak["bar"] <= FIRST_BARS.get(name, 1)]
+    assert len(leaks) >= len(found) - 1, found.keys() - leaks.keys()
+    assert len(right) >= len(found) - 1, {name: leaks[name]["bar"] for name in leaks.keys() - set(right)}
+    assert "shift(-1)" in leaks["shift_outside_the_class"]["expression"]
+    assert "center=True" in leaks["centred_mean"]["expression"]
+    assert sum(bool(leak.get("expression")) for leak in leaks.values()) >= len(leaks) - 1
+
+
+def test_honest_programs_raise_no_alarm(judged):
+    assert len(load(str(PROGRAMS / "honest.py"))) >= 60
+    found = judged("honest.py", EVERY)
+    states = {(name, each["lookahead"]["state"]) for name, findings in found.items() for each in findings}
+    assert {state for _, state in states} <= {"clean", "partly"}, states
+    remembering = [name for name, findings in found.items() if findings[0]["amnesia"]["state"] == "remembers"]
+    assert not remembering
+
+
+def test_random_numbers_without_a_seed_are_said_and_no_leak(judged):
+    found = judged("unrepeatable.py")
+    assert {each[0]["lookahead"]["state"] for each in found.values()} <= {"untested", "partly"}
+    assert all("seed" in each[0]["lookahead"]["why"] for each in found.values())
+
+
+def test_a_memory_of_dates_and_names_is_flagged(judged):
+    for name, (found,) in {**judged("remembering.py"), **judged("portfolios.py")}.items():
+        what = name.partition(":")[0]
+        if what in ("dates", "names", "prices"):
+            assert (found["amnesia"]["state"], found["amnesia"].get("what")) == ("remembers", what), name
+        elif what == "clean":
+            assert found["lookahead"]["state"] == "clean" and found["amnesia"]["state"] != "remembers", name
+        elif name != "leak: winner_of_the_whole_period":  # one share wins to every cut
+            assert found["lookahead"]["state"] == "leak", name
+
+
+class Follower:
+    """Decides on each bar whether the value `ahead` bars later is higher; no value is none."""
+
+    tails_are_whole = False
+
+    def __init__(self, ahead: int = 0, noise: bool = False) -> None:
+        self.values = np.random.default_rng(0).normal(size=120).cumsum()
+        self.count, self.ahead, self.noise = len(self.values), ahead, noise
+        self.runs = 0
+
+    def decide(self, variation, until):
+        self.runs += 1
+        values = self.values
+        if variation is not None:
+            head = variation.cut + 1
+            values = values[:head]
+            if variation.tail:
+                after = values[-1] + variation.tail * np.arange(1, self.count - head + 1)
+                values = np.concatenate([values, after])
+        side = [values[bar + self.ahead] > values[bar - 1] for bar in range(1, len(values) - self.ahead)]
+        if self.noise:
+            side = np.random.default_rng().random(len(side)) > 0.5
+        return [Decision(bar, 0, "market", 1.0 if up else -1.0) for bar, up in enumerate(side, 1) if bar <= until]
+
+
+def test_a_look_ahead_of_one_bar_is_found_at_the_first_decision_and_none_is_not():
+    leaking, honest = Follower(ahead=1), Follower()
+    assert examine(leaking, leaking.decide(None, 200), 10, 0.001).bar == 1
+    seen = examine(honest, honest.decide(None, 200), 10, 0.001)
+    assert seen.bar is None and seen.cuts >= 25 and seen.tails >= 5
+
+
+def test_what_differs_by_itself_is_no_leak():
+    noisy = Follower(noise=True)
+    with pytest.raises(NotRepeatable):
+        examine(noisy, noisy.decide(None, 200), 10, 0.001)
+
+
+def test_little_time_still_tries_the_most_telling_ones():
+    slow = Follower()
+    base = slow.decide(None, 200)
+    slow.runs = 0
+    seen = examine(slow, base, seconds=1e-9, run_seconds=100.0)
+    assert slow.runs == seen.tried == 3
+
+
+def test_decisions_are_compared_with_their_prices_mapped_back_and_their_last_digits_left():
+    ours = [Decision(3, 0, "limit", 10.0, limit=20.0), Decision(5, 0, "market", -1.0)]
+    theirs = [Decision(3, 0, "limit", 10.0 + 1e-9, limit=80.0), Decision(5, 0, "market", 1.0)]
+    assert first_difference(ours, theirs, 9, prices=4.0) == 5
+    assert first_difference(ours, theirs, 4, prices=4.0) is None
+    assert first_difference(ours, theirs, 4) == 3
+
+
+def test_other_tails_keep_what_was_and_change_what_comes():
+    close = np.linspace(50, 60, 80)
+    columns = {"open": close, "high": close * 1.01, "low": close * 0.99, "close": close, "volume": np.arange(80.0) + 1}
+    for tail in (1, -1):
+        varied = other_columns(columns, 50, tail, 3)
+        for name, values in columns.items():
+            assert np.array_equal(varied[name][:50], values[:50]) and not np.array_equal(varied[name], values)
+        assert np.sign(varied["close"][50] / close[49] - 1) == tail
+        assert np.all(varied["low"] <= varied["close"]) and np.all(varied["close"] <= varied["high"] + 1e-9)
+
+
+def test_a_leak_of_either_test_is_one_and_a_class_alone_is_only_part():
+    part = {"state": "partly", "cuts": 3, "tails": 1, "orders": 4, "why": "waits"}
+    clean = {"state": "clean", "programs": 3}
+    leak = {"state": "leak", "bar": 4, "expression": "x", "line": 2}
+    assert joined(part, clean) == {"state": "clean", "cuts": 3, "tails": 1, "orders": 4, "programs": 3}
+    assert joined(part, {"state": "untested", "why": "no"})["state"] == "partly"
+    assert joined(part, leak)["state"] == joined(leak, clean)["state"] == "leak"
+    assert joined({"state": "untested", "why": "no"}, clean)["state"] == "clean"
+
+
+BARS = SimpleNamespace(
+    open=np.array([10.0, 11, 12, 13, 14]),
+    high=np.array([12.0, 13, 14, 15, 16]),
+    low=np.array([9.0, 10, 11, 12, 13]),
+    close=np.array([11.0, 12, 13, 14, 15]),
+)
+
+
+@pytest.mark.parametrize("rules", [Usual(), Usual(trade_on_close=True), BacktestingPy(spread=0.01)])
+def test_the_band_has_twelve_cells_and_its_base_is_the_result_itself(rules):
+    usual = BARS.close if rules.trade_on_close else BARS.open
+    paid = usual[1] * (1 + rules.spread)
+    fills = [
+        {"bar": 1, "size": 5.0, "price": paid, "commission": rules.commission_for(5, paid)},
+        {"bar": 3, "size": -5.0, "price": usual[3], "commission": rules.commission_for(5, usual[3])},
+    ]
+    cells = band(fills, BARS, 1_000.0, rules)
+    assert [(cell.fill, cell.costs) for cell in cells] == [(fill, costs) for fill in FILLS for costs in COSTS]
+    (base,) = [cell for cell in cells if cell.base]
+    assert base.final_equity == replay(fills, BARS.close, 1_000.0).equity[-1]
+    assert (base.fill, base.costs) == ("same close" if rules.trade_on_close else "next open", 1)
+    # A fill on bar 1 was decided on bar 0, or on bar 1 where it is at the close that decides; by hand without costs:
+    first = 1 if rules.trade_on_close else 0
+    free = {cell.fill: cell.final_equity for cell in cells if cell.costs == 0}
+    assert free["next close"] == 1_000 + 5 * (BARS.close[first + 3] - BARS.close[first + 1])
+    assert free["same close"] == 1_000 + 5 * (BARS.close[first + 2] - BARS.close[first])
+
+
+def test_the_programs_of_the_page_say_what_it_says(in_box_environment):
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    text, _ = in_box_environment(program)
+    told = [f"`{line}`" for line in text.splitlines()[-2:]]
+    assert all(each in PAGE.read_text(encoding="utf-8") for each in told), told
