@@ -41,7 +41,9 @@ class ReadyBoxes:
         return len(self._waiting)
 
     def take(self, place: Place) -> Walls | None:
-        """One that lives, or None. Either way the demand is noted."""
+        """One that lives, or None. Either way the demand is noted, where anything is built ahead at all."""
+        if not self.most:
+            return None
         self._starts.append((time.monotonic(), place))
         self._latest = place
         self._wanted.set()

@@ -79,6 +79,16 @@ figure = px.line(frame); figure.show()
 figure = go.Figure(go.Candlestick(x=GOOG.index[:50], open=GOOG.Open[:50], high=GOOG.High[:50], low=GOOG.Low[:50],
                                   close=GOOG.Close[:50])); figure.show()
 plt.plot([1, 2]); plt.show()
+from scipy import stats
+draws = np.random.default_rng(1).normal(0, 0.01, 300)
+stats.jarque_bera(draws); stats.norm.cdf(draws); stats.linregress(draws, draws[::-1]); stats.ttest_1samp(draws, 0)
+made = pd.DataFrame({"Open": draws, "Close": draws}, index=pd.date_range("2023-01-02", periods=300))
+pd.Series(np.exp(np.cumsum(draws))).rolling(10).mean(); made.Close.iloc[-1]; figure.to_json()
+class Sized(Cross):
+    def next(self):
+        if crossover(self.fast, self.slow): self.buy(size=0.5, sl=self.data.Close[-1] * 0.9)
+        elif crossover(self.slow, self.fast): self.position.close()
+Backtest(GOOG.iloc[:300], Sized, cash=10_000, finalize_trades=True).run()["Return [%]"]
 """
 
 
