@@ -478,13 +478,13 @@ class Backtest(models.Model):
     def __str__(self) -> str:
         return f"{self.strategy} in {self.run_id}"
 
+    def get_absolute_url(self) -> str:
+        return reverse("runner:backtest", args=[self.run_id, self.position])
+
     @property
     def remarks(self) -> list[str]:
         """Refused orders and instruments that ended, a sentence each."""
         return remarks(self.orders, self.flows, self.instruments, self.dates)
-
-    def get_absolute_url(self) -> str:
-        return reverse("runner:backtest", args=[self.run_id, self.position])
 
 
 class Report(models.Model):

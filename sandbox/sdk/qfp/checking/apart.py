@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from qfp import channel
@@ -65,7 +66,7 @@ def _little_memory() -> bool:
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if limit == resource.RLIM_INFINITY:
         return False
-    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+    with contextlib.suppress(OSError), Path("/proc/self/status").open() as file:
         own = next((int(line.split()[1]) << 10 for line in file if line.startswith("RssAnon")), 0)
         return own > SHARE_OF_MEMORY * limit
     return False
@@ -92,7 +93,7 @@ def _act(action: Callable[[Callable[[Any], None]], Any], read: int, write: int) 
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
-        sys.stdout = sys.stderr = open(os.devnull, "w")
+        sys.stdout = sys.stderr = os.fdopen(os.dup(nowhere), "w")
         channel.relay = lambda message: None
         channel._fd, channel.connected = nowhere, True
 
