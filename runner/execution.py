@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, connection, connections, transaction
+from django.db import DataError, IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from redis import RedisError
@@ -56,6 +56,8 @@ ANSWERERS: dict[str, Callable[[Execution, dict[str, Any]], dict[str, Any]]] = {
     "pmap": lambda execution, body: execution.fanout.answer(body),
     "data": lambda execution, body: execution.data_questions.answer(body),
 }
+UNSTORABLE = "What this run sent about its end cannot be stored, so it counts as failed."
+ALWAYS_STORABLE = ("finished", "lease_expires", "first_output", "cpu_seconds", "gpu_seconds", "wall_seconds")
 # What a run may take on our side beyond its own limit: waiting for a box, checking, storing.
 SPARE_SECONDS = 120
 _HEARTBEAT = """
@@ -255,6 +257,14 @@ class Execution:
     # What comes out of it --------------------------------------------------------------------------------------
 
     def _handle(self, box: Box, event: dict[str, Any]) -> None:
+        """Whatever a message holds, it must not take the run with it."""
+        try:
+            self._take(box, event)
+        except (DataError, ValueError, TypeError, LookupError, RecursionError):
+            logger.exception("run %s: a message of type %s could not be kept", self.run.pk, event["type"])
+            self._notice(event, "Something that this program sent could not be kept, so it is not shown.")
+
+    def _take(self, box: Box, event: dict[str, Any]) -> None:
         match event["type"]:
             case "ask":
                 self.answering.submit(self._answer, box, event)
@@ -400,7 +410,7 @@ class Execution:
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
             "declared_params": storable(list(self.params.values())),
             "environment": environment_lock(self.run.queue),
-            "manifest": self._manifest(),
+            "manifest": storable(self._manifest()),
         }
         if not self._store(values):
             return
@@ -456,9 +466,21 @@ class Execution:
         except (OperationalError, IntegrityError):
             logger.exception("run %s: its end could not be stored", self.run.pk)
             return False
+        except (DataError, ValueError, TypeError):
+            # Only what the box sent can be such a value: the run ends all the same, counts, and keeps its place no more.
+            logger.exception("run %s: what it ended with cannot be stored", self.run.pk)
+            self.artefacts.clear()
+            kept = {name: values[name] for name in ALWAYS_STORABLE}
+            values |= {"status": Run.Status.FAILED, "message": UNSTORABLE, "limit": None}
+            stored = when_database_answers(
+                run_id=self.run.pk,
+                action=lambda: Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING).update(
+                    **kept, status=Run.Status.FAILED, message=UNSTORABLE
+                ),
+            )
         if not stored:
             self._forget_if_deleted()
-        return stored
+        return bool(stored)
 
     def _forget_if_deleted(self) -> None:
         """The project was deleted while it ran: what was written since goes, too."""

@@ -148,8 +148,7 @@ def run_events(request: HttpRequest, run: Any) -> HttpResponse:
             "last": last,
             "finished": finished,
             "queue": place_in_queue(found.pk) if found.status == Run.Status.QUEUED else 0,
-        },
-        json_dumps_params={"ensure_ascii": False},
+        }
     )
 
 
