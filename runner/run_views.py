@@ -105,7 +105,7 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "project": found.project,
             "source": found.revision.source,
             "params": chosen_params(found),
-            "backtests": found.backtests.all(),
+            "backtests": shown.backtests(found),
             "artefacts": found.artefacts.all() if shown.all else [],
             "private_note": shown.note,
             "events_tail": [e["text"] for e in events if e["type"] in ("stdout", "stderr")],

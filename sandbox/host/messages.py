@@ -196,13 +196,6 @@ def _finding(raw: Any) -> Message:
     return found
 
 
-def _read(raw: Message) -> Message:
-    series = raw.get("series")
-    if not isinstance(series, str) or not 0 < len(series) <= 200:
-        raise Refused("a series without a name")
-    return {"series": series}
-
-
 def _input(raw: Message) -> Message:
     return {"prompt": _text(raw.get("prompt"), MAX_TEXT), "password": raw.get("password") is True}
 
@@ -255,7 +248,6 @@ _TYPES: dict[str, Callable[[Message], Message]] = {
     "param": _param,
     "backtest": _backtest,
     "checks": _checks,
-    "read": _read,
     "input": _input,
     "ask": _ask,
     "error": _error,
