@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from playground.mail import ConsoleAndFilesBackend
 from runner.execution import UNSTORABLE, Execution
 from runner.models import Run
 from runner.recording import Recording
@@ -30,3 +31,10 @@ def test_a_message_that_breaks_its_reader_is_left_out_and_the_run_goes_on(execut
     execution._handle(None, {"type": "artefact", "name": "x", "content_base64": "a", "t": 0.0})
     execution._handle(None, {"type": "stdout", "text": "still here", "t": 0.0})
     assert [event["type"] for event in Recording(execution.run.pk).read()] == ["notice", "stdout"]
+
+
+def test_what_runs_and_mails_leave_is_closed_to_other_accounts_of_the_machine(settings, tmp_path):
+    settings.RUNS_DIR, settings.EMAIL_FILE_PATH = tmp_path / "runs", tmp_path / "mail"
+    Recording("0" * 32).append(["{}"])
+    ConsoleAndFilesBackend()
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("runs", "mail")] == [0o700, 0o700]
