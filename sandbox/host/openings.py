@@ -10,13 +10,14 @@ import ctypes
 import logging
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 logger = logging.getLogger("sandbox.engine")
 
 _OPEN, _OVERFLOW, _ONESHOT = 0x20, 0x4000, 0x80000000
 _EVENT = struct.Struct("iIII")
+MOST_FILES = 20_000  # of one box: putting watches on them keeps all others waiting
 
 
 class Opening:
@@ -50,11 +51,13 @@ class Openings:
         if self._descriptor < 0:
             logger.warning("what programs open cannot be watched: %s", os.strerror(ctypes.get_errno()))
 
-    def watch(self, folder: Path, names: Iterable[str]) -> Opening:
+    def watch(self, folder: Path, names: Sequence[str]) -> Opening:
         """names: of objects of the snapshot that lies in the folder."""
         self.read()
         opening = Opening(self)
         self._living.add(opening)
+        if len(names) > MOST_FILES:
+            opening.known, names = False, ()
         for name in names:
             path = os.fsencode(folder / "objects" / f"{name}.arrow")
             number = self._libc.inotify_add_watch(self._descriptor, path, ctypes.c_uint32(_OPEN | _ONESHOT))
