@@ -12,6 +12,10 @@ from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.socialaccount.forms import SignupForm as SocialSignupForm
 from django import forms
 from django.conf import settings
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
 
 from accounts.models import User
 
@@ -59,6 +63,16 @@ class SignUpForm(OurWords, account_forms.SignupForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["username"].widget.attrs.update(autocapitalize="none", spellcheck="false")
+
+    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
+        """Asked for twice at once, a name is free for both of them when their forms are checked."""
+        try:
+            return super().try_save(request)
+        except IntegrityError:
+            if not User.objects.filter(username=self.cleaned_data.get("username")).exists():
+                raise
+            self.add_error("username", get_adapter().error_messages["username_taken"])
+            return None, render(request, "account/signup.html", {"form": self, "login_url": reverse("account_login")})
 
 
 class SocialSignUpForm(OurWords, SocialSignupForm):

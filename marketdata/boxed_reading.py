@@ -7,6 +7,8 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +38,7 @@ LIMITS = Limits(
 # No message of a box may be longer, whatever it asks for.
 MOST_PIECE = 4_000_000
 MOST_FOUND_BYTES = 2_000_000
+ALIVE_SECONDS = 3.0
 FOUND = "found.json"
 MAIN = "import reading.program\nreading.program.main()\n"
 
@@ -56,8 +59,10 @@ class Reading:
     files: dict[str, bytes]
 
 
-def read_in_a_box(content: Path, choices: dict[str, Any], *, owner: str, name: str, columns: bool) -> Reading:
-    """Look at the file, or read its columns, too. Raises NotRead or TryLater."""
+def read_in_a_box(
+    content: Path, choices: dict[str, Any], *, owner: str, name: str, columns: bool, alive: Callable[[], None]
+) -> Reading:
+    """Look at the file, or read its columns, too. Raises NotRead or TryLater. alive: called every few seconds."""
     size = content.stat().st_size
     task = {"size": size, "choices": choices, "read": columns}
     files = {"main.py": MAIN, "task.json": json.dumps(task), **_program()}
@@ -66,7 +71,11 @@ def read_in_a_box(content: Path, choices: dict[str, Any], *, owner: str, name: s
     errors, ended = "", {}
     try:
         with content.open("rb") as file, EngineClient(settings.ENGINE_SOCKET).start(request) as box:
+            said = time.monotonic()
             for event in box.events(poll_seconds=1.0):
+                if time.monotonic() - said > ALIVE_SECONDS:
+                    alive()
+                    said = time.monotonic()
                 if event is None:
                     continue
                 if event["type"] == "ask":

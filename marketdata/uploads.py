@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 PIECE_BYTES = 1_000_000
 MOST_UNFINISHED = 5
 JOB_SECONDS = 120
-# A worker that has not said anything for so long has died.
-LOST_AFTER = timedelta(seconds=JOB_SECONDS + 30)
+# A worker that has not said anything for so long has died; one that lives does so every few seconds.
+LOST_AFTER = timedelta(seconds=30)
 MOST_ATTEMPTS = 10
 RECEIVING_DAYS, ASKING_DAYS = 1, 7
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
@@ -216,14 +216,21 @@ def process(upload_id: UUID | str) -> None:
     if upload is None:
         return
     keeping = upload.status == Upload.Status.READING
+
+    def alive() -> None:
+        Upload.objects.filter(pk=upload.pk, status=upload.status).update(changed=timezone.now())
+
     try:
+        alive()
         reading = read_in_a_box(
             path_of(upload),
             upload.reading,
             owner=f"user-{upload.owner_id}",
             name=f"upload-{upload.pk}",
             columns=keeping,
+            alive=alive,
         )
+        alive()
         found = reading.found
         ready = not found["questions"] and not any(remark["level"] == "stop" for remark in found["remarks"])
         if keeping and ready:
@@ -302,8 +309,7 @@ def _moment(text: str) -> datetime | None:
 def sweep_uploads() -> int:
     """Send again what a worker lost, forget what nobody came back for, remove originals whose days are over."""
     now = timezone.now()
-    for upload in Upload.objects.filter(status__in=WORKING, changed__lt=now - LOST_AFTER):
-        _send_again(upload)
+    send_lost_again()
     stale = Upload.objects.filter(status=Upload.Status.RECEIVING, changed__lt=now - timedelta(days=RECEIVING_DAYS))
     ended = Upload.objects.filter(status__in=(Upload.Status.ASKING, Upload.Status.REFUSED, Upload.Status.DONE))
     removed = 0
@@ -320,6 +326,16 @@ def sweep_uploads() -> int:
             if path.name not in names and path.stat().st_mtime < day_old:
                 path.unlink(missing_ok=True)
     return removed
+
+
+def send_lost_again() -> int:
+    """Those that a worker had and does not work on any more; what still waits in the queue is not lost."""
+    late = list(Upload.objects.filter(status__in=WORKING, changed__lt=timezone.now() - LOST_AFTER))
+    waiting = {job.args[0] for job in django_rq.get_queue("uploads").jobs if job.args} if late else set()
+    lost = [upload for upload in late if str(upload.pk) not in waiting]
+    for upload in lost:
+        _send_again(upload)
+    return len(lost)
 
 
 def _send_again(upload: Upload) -> None:

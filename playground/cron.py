@@ -9,7 +9,7 @@ from rq import Queue, cron
 from rq.serializers import JSONSerializer
 
 from marketdata import jobs as market_data
-from marketdata.uploads import sweep_uploads
+from marketdata.uploads import send_lost_again, sweep_uploads
 from runner import jobs
 
 # RQ's scheduler makes its queues with pickle, and has no setting for it. Whoever can write to Redis could then have
@@ -22,6 +22,7 @@ cron.register(market_data.refresh_data, queue_name="default", interval=60, resul
 cron.register(market_data.look_after_data, queue_name="default", cron="30 3 * * *", result_ttl=60, job_timeout=1200)
 cron.register(jobs.collect_layers, queue_name="default", interval=1800, result_ttl=60, job_timeout=600)
 cron.register(jobs.expire_guest_projects, queue_name="default", interval=3600, result_ttl=60, job_timeout=600)
+cron.register(send_lost_again, queue_name="default", interval=15, result_ttl=60, job_timeout=60)
 cron.register(sweep_uploads, queue_name="default", interval=60, result_ttl=60, job_timeout=600)
 cron.register(jobs.collect_garbage, queue_name="default", interval=24 * 3600, result_ttl=60, job_timeout=1800)
 cron.register(jobs.start_templates, queue_name="default", cron="0 2 * * *", result_ttl=60, job_timeout=300)

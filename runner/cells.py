@@ -80,7 +80,7 @@ def start_cells(
             "the session."
         )
     with transaction.atomic():
-        Project.objects.select_for_update().get(pk=project.pk)
+        project.hold()
         session = Session.objects.alive().filter(project=project).first()
         quotas.check_run(viewer, plan, address_hash, session, len(cells))
         if session is None:

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, connection, connections, transaction
+from django.db import DataError, IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from redis import RedisError
@@ -56,6 +56,8 @@ ANSWERERS: dict[str, Callable[[Execution, dict[str, Any]], dict[str, Any]]] = {
     "pmap": lambda execution, body: execution.fanout.answer(body),
     "data": lambda execution, body: execution.data_questions.answer(body),
 }
+UNSTORABLE = "What this run sent about its end cannot be stored, so it counts as failed."
+ALWAYS_STORABLE = ("finished", "lease_expires", "first_output", "cpu_seconds", "gpu_seconds", "wall_seconds")
 # What a run may take on our side beyond its own limit: waiting for a box, checking, storing.
 SPARE_SECONDS = 120
 _HEARTBEAT = """
@@ -122,7 +124,7 @@ class Execution:
         self.backtests: list[Backtest] = []
         self.claimed: list[Backtest | None] = []  # by number of the claim; None for those that were refused
         self.params: dict[str, dict[str, Any]] = {}
-        self.reads: set[str] = set()  # series for whoever runs it alone
+        self.had_box = False
         self.next_heartbeat = 0.0
         self.next_control = 0.0
         self.cancelling = False
@@ -197,6 +199,7 @@ class Execution:
             self.publisher.publish({"type": "phase", "phase": "starting", "t": 0.0})
             Run.objects.filter(pk=self.run.pk).update(started=Now(), lease_expires=Now() + LEASE_WHILE_WAITING)
         with self._open() as box:
+            self.had_box = True
             for event in box.events(poll_seconds=POLL_SECONDS):
                 if event is not None:
                     if event["type"] == "ended":
@@ -255,6 +258,14 @@ class Execution:
     # What comes out of it --------------------------------------------------------------------------------------
 
     def _handle(self, box: Box, event: dict[str, Any]) -> None:
+        """Whatever a message holds, it must not take the run with it."""
+        try:
+            self._take(box, event)
+        except (DataError, ValueError, TypeError, LookupError, RecursionError):
+            logger.exception("run %s: a message of type %s could not be kept", self.run.pk, event["type"])
+            self._notice(event, "Something that this program sent could not be kept, so it is not shown.")
+
+    def _take(self, box: Box, event: dict[str, Any]) -> None:
         match event["type"]:
             case "ask":
                 self.answering.submit(self._answer, box, event)
@@ -269,8 +280,6 @@ class Execution:
                 self._take_artefact(event)
             case "param":
                 self._take_param(event)
-            case "read":
-                self.reads.add(event["series"])
             case _:
                 self._note_first_output(event)
                 self.publisher.publish(event)
@@ -400,7 +409,7 @@ class Execution:
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
             "declared_params": storable(list(self.params.values())),
             "environment": environment_lock(self.run.queue),
-            "manifest": self._manifest(),
+            "manifest": storable(self._manifest(ended)),
         }
         if not self._store(values):
             return
@@ -456,25 +465,40 @@ class Execution:
         except (OperationalError, IntegrityError):
             logger.exception("run %s: its end could not be stored", self.run.pk)
             return False
+        except (DataError, ValueError, TypeError):
+            # Only what the box sent can be such a value. The run ends all the same, counts, and gives its place back.
+            logger.exception("run %s: what it ended with cannot be stored", self.run.pk)
+            self.artefacts.clear()
+            kept = {name: values[name] for name in ALWAYS_STORABLE}
+            values |= {"status": Run.Status.FAILED, "message": UNSTORABLE, "limit": None}
+            stored = when_database_answers(
+                run_id=self.run.pk,
+                action=lambda: Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING).update(
+                    **kept, status=Run.Status.FAILED, message=UNSTORABLE
+                ),
+            )
         if not stored:
             self._forget_if_deleted()
-        return stored
+        return bool(stored)
 
     def _forget_if_deleted(self) -> None:
         """The project was deleted while it ran: what was written since goes, too."""
         if not Run.objects.filter(pk=self.run.pk).exists():
             forget_stored_output(self.run.pk)
 
-    def _private_series(self) -> list[str]:
-        """Series that only their owner may see, as far as this run has read them. What further boxes read is not
-        known, so with some it is all that they could.
+    def _private_series(self, ended: dict[str, Any]) -> list[str]:
+        """Series that only their owner may see, as far as this run has read them, which its host knows and its box
+        is not asked. What further boxes read is not known, so with some it is all that they could.
         """
-        there = set(private.personal_series(self.run.snapshot))
+        there = set(private.personal_series(self.run.snapshot)) if self.had_box else set()
+        if not there or self.fanout.used:
+            return sorted(there)
         claimed = {instrument["series"] for backtest in self.backtests for instrument in backtest.instruments}
-        return sorted(there | self.reads if self.fanout.used else self.reads | (claimed & there))
+        return sorted(private.opened_series(self.run.snapshot, ended) | (claimed & there))
 
-    def _manifest(self) -> dict[str, Any]:
-        run = self.run
+    def _manifest(self, ended: dict[str, Any]) -> dict[str, Any]:
+        """Everybody gets the same, so what a program could write private data into is not in it."""
+        run, read = self.run, self._private_series(ended)
         return {
             "version": 1,
             "run": str(run.pk),
@@ -485,7 +509,7 @@ class Execution:
             },
             "revision": run.revision.number,
             "params": run.params,
-            "data": {"snapshot": run.snapshot or None, "private": self._private_series()},
+            "data": {"snapshot": run.snapshot or None, "private": read},
             "environment": {
                 "lock_sha256": environment_lock(run.queue),
                 "packages_sha256": run.lock.sha256 if run.lock is not None else None,
@@ -494,11 +518,12 @@ class Execution:
             "limits": run.limits,
             "backtests": [
                 {
-                    "engine": f"{b.engine_name} {b.engine_version}",
+                    "engine": "" if read else f"{b.engine_name} {b.engine_version}",
                     "conventions": b.conventions,
                     "verified": b.verified,
                 }
                 for b in self.backtests
+                if b.verified or not read
             ],
         }
 

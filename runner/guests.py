@@ -35,12 +35,7 @@ def guest_project_of(guest_hash: str, title: str, source: str, slug: str) -> Pro
 
 
 def project_from_sample(owner, sample: Sample) -> Project:
-    return Project.objects.create(
-        owner=owner,
-        slug=Project.free_slug(owner, sample.slug),
-        title=sample.title,
-        draft={ENTRY: sample.source},
-    )
+    return Project.make(owner, sample.title, sample.source, slug=sample.slug)
 
 
 def adopt_guest_projects(request: HttpRequest, user) -> int:

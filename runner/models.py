@@ -10,9 +10,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import models, transaction
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
+from django.http import Http404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
@@ -119,13 +121,43 @@ class Project(models.Model):
 
     @classmethod
     def free_slug(cls, owner: Any, title: str) -> str:
-        """A slug made of the title that this owner does not use yet."""
+        """A slug made of the title that this owner does not use yet. Inside the transaction that takes it: two that
+        ask at once get theirs one after the other.
+        """
+        get_user_model().objects.select_for_update(no_key=True).filter(pk=owner.pk).first()
         base = slugify(title)[:50] or "project"
         taken = set(cls.objects.filter(owner=owner, slug__istartswith=base).values_list(Lower("slug"), flat=True))
         slug, number = base, 2
         while slug in taken:
             slug, number = f"{base}-{number}", number + 1
         return slug
+
+    @classmethod
+    def make(cls, owner: Any, title: str, source: str, slug: str = "") -> Project:
+        """A project of this owner with a slug of its own, made of `slug` or else of the title."""
+        with transaction.atomic():
+            free = cls.free_slug(owner, slug or title)
+            return cls.objects.create(owner=owner, slug=free, title=title, draft={ENTRY: source})
+
+    def hold(self) -> None:
+        """Inside a transaction: nobody deletes it before that ends. Raises Http404 when somebody has."""
+        if Project.objects.select_for_update().filter(pk=self.pk).values_list("pk").first() is None:
+            raise Http404("This project has been deleted.")
+
+    def remove(self) -> None:
+        """Delete it with its runs. A worker that still runs one of them finds the row gone, and ends the box; one that
+        stores something while we look is why there is another try.
+        """
+        for tries_left in (3, 2, 1, 0):
+            try:
+                with transaction.atomic():
+                    found = Project.objects.select_for_update().filter(pk=self.pk).first()
+                    if found is not None:
+                        found.delete()
+                return
+            except IntegrityError:
+                if not tries_left:
+                    raise
 
     def save_draft(self, source: str, version: int) -> bool:
         """Store the editor's text if nobody has stored another one since `version`; False when somebody has."""
@@ -137,7 +169,7 @@ class Project(models.Model):
             "updated": now,
         }
         if not Project.objects.filter(pk=self.pk, draft_version=version).update(**values):
-            self.refresh_from_db(fields=list(values))
+            self._look_again(list(values))
             return False
         for name, value in values.items():
             setattr(self, name, value)
@@ -153,14 +185,20 @@ class Project(models.Model):
             changed = Project.objects.filter(pk=self.pk, draft_version=self.draft_version).update(
                 draft=draft, draft_version=self.draft_version + 1, updated=timezone.now()
             )
-            self.refresh_from_db(fields=["draft", "draft_version", "updated"])
+            self._look_again(["draft", "draft_version", "updated"])
+
+    def _look_again(self, fields: list[str]) -> None:
+        try:
+            self.refresh_from_db(fields=fields)
+        except Project.DoesNotExist:
+            raise Http404("This project has been deleted.") from None
 
     def make_revision(self, files: dict[str, str], author: Any, name: str = "") -> Revision:
         """The immutable record of these files; saving unchanged files returns the latest revision."""
         digest = digest_of_files(files)
         with transaction.atomic(savepoint=False):
             # The lock gives revisions of one project their numbers one after the other.
-            Project.objects.select_for_update().get(pk=self.pk)
+            self.hold()
             latest = self.revisions.order_by("-number").first()
             if latest and latest.sha256 == digest:
                 if name and latest.name != name:

@@ -12,7 +12,7 @@ from django.shortcuts import resolve_url
 from runner import quotas, sandbox_state
 from runner.access import Viewer, address_hash, hash_key, new_guest_key, remember_guest
 from runner.guests import guest_project_of
-from runner.models import ENTRY, Project
+from runner.models import Project
 from runner.quotas import QuotaExceeded
 from runner.starting import start_run
 
@@ -40,8 +40,7 @@ def open_copy(request: HttpRequest, title: str, source: str, slug: str, *, back:
             viewer = Viewer(None, hash_key(key))
         with transaction.atomic():
             if viewer.user is not None:
-                free = Project.free_slug(viewer.user, slug)
-                made = Project.objects.create(owner=viewer.user, slug=free, title=title, draft={ENTRY: source})
+                made = Project.make(viewer.user, title, source, slug=slug)
             else:
                 made = guest_project_of(viewer.guest_hash, title, source, slug)
             if run and sandbox_state.current(quotas.plan_of(viewer).queue).ready:

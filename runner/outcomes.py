@@ -36,6 +36,8 @@ def sentence(status: Any, ended: dict[str, Any]) -> str:
             text = f"Output limit of {value:,.0f} pieces reached; the rest was cut. Print less often."
         case Run.Status.OUTPUT_EXCEEDED:
             text = f"Output limit of {megabytes(value)} reached; the rest was cut. Print less, or write to a file."
+        case Run.Status.DISK_FULL if limit.get("met") is False:
+            text = f"The program was refused room for a file; a run has {megabytes(value)} of disk space. Write less."
         case Run.Status.DISK_FULL:
             text = f"Your run used all of its disk space (limit {megabytes(value)}). Write less, or delete in between."
         case Run.Status.CANCELLED:

@@ -1,7 +1,9 @@
 """What of a run may others see, when it read series that only its owner may have?
 
-Its code, parameters, figures and equity curve, and which series and snapshot it read. Not what it printed, drew or left
-as files, for that may hold rows of them; nor its trades and the line of buy and hold, which are prices of theirs.
+Its code, the parameters it was given, figures and equity curve of backtests that were verified, and which series and
+snapshot it read. Nothing that the program could write rows of them into: not what it printed, drew or left as files, no
+names and parameters that it declared, no backtest over bars of its own making. Nor its trades and the line of buy and
+hold, which are prices of theirs.
 """
 
 from __future__ import annotations
@@ -12,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from qfp.objects import named_objects
 
 from marketdata.models import Series
 from marketdata.store import SnapshotMissing, read_manifest
 from runner.access import Viewer
-from runner.models import Project, Run
+from runner.models import Backtest, Project, Run
 
 # What a program cannot write its data into, or, as for backtests, what is drawn of it without prices.
-FOR_ALL = {"phase", "package", "param", "backtest", "checks", "finished"}
+FOR_ALL = {"phase", "package", "backtest", "checks", "finished"}
 LINES_FOR_ALL = ("dates", "equity", "drawdown")
 NAMED = 3
+STRATEGY = "Backtest"  # for the name that the program gave it
+FINDINGS = ("lookahead", "amnesia")  # tests that the box ran and tells of
+FINDING = "What was found is shown to its owner alone."
 FAILED = "It failed. The error may quote data of its owner, so it is not shown."
 
 
@@ -36,12 +42,34 @@ class Shown:
         """Those that this viewer may see, as they may see them."""
         if self.all:
             return events
-        return [_without_prices(event) for event in events if event["type"] in FOR_ALL]
+        return [_without_prices(event) for event in events if event["type"] in FOR_ALL and _is_verified(event)]
 
     def hide(self, run: Run) -> None:
         """Take from a run that a page is made of what this viewer may not see."""
-        if not self.all and run.status == Run.Status.FAILED:
-            run.message, run.error = FAILED, None
+        if self.all:
+            return
+        if run.status == Run.Status.FAILED:
+            run.message = FAILED
+        run.error = None
+        run.declared_params = [{"name": name, "default": value} for name, value in run.params.items()]
+
+    def backtests(self, run: Run) -> list[Backtest]:
+        """Those that a page may show, in the run's order."""
+        if self.all:
+            return list(run.backtests.all())
+        return [kept for kept in map(self.backtest, run.backtests.all()) if kept is not None]
+
+    def backtest(self, backtest: Backtest) -> Backtest | None:
+        """It without what the program could write into it; None where that would leave nothing to trust."""
+        if self.all:
+            return backtest
+        if not backtest.verified:
+            return None
+        backtest.strategy, backtest.params = STRATEGY, {}
+        backtest.engine_name, backtest.engine_version = "engine not named", ""
+        found = {key: backtest.checks[key] | {"sentence": FINDING} for key in FINDINGS if key in backtest.checks}
+        backtest.checks = backtest.checks | found
+        return backtest
 
 
 def shown_to(run: Run, viewer: Viewer) -> Shown:
@@ -66,16 +94,56 @@ def shown_to(run: Run, viewer: Viewer) -> Shown:
     )
 
 
-@lru_cache(maxsize=256)
 def personal_series(snapshot: str) -> tuple[str, ...]:
     """The series of a snapshot that are for one person alone; of one that is not there nobody knows, so it has some."""
-    if not snapshot:
-        return ()
     try:
-        entries = read_manifest(Path(settings.STORE_DIR), snapshot)["series"]
+        return tuple(sorted(_personal_entries(snapshot)))
     except SnapshotMissing:
         return ("a snapshot that is gone",)
-    return tuple(sorted(entry["id"] for entry in entries if entry.get("rights") == Series.Rights.PERSONAL))
+
+
+@lru_cache(maxsize=256)
+def _personal_entries(snapshot: str) -> dict[str, frozenset[str]]:
+    """Their objects by their ids: those with nothing else in them. Raises SnapshotMissing."""
+    if not snapshot:
+        return {}
+    manifest = read_manifest(Path(settings.STORE_DIR), snapshot)
+    personal = {entry["id"] for entry in manifest["series"] if entry.get("rights") == Series.Rights.PERSONAL}
+    for_all = named_objects({"series": [entry for entry in manifest["series"] if entry["id"] not in personal]})
+    found = {
+        entry["id"]: {entry["object"], entry["actions"]} - {None, ""}
+        for entry in manifest["series"]
+        if entry["id"] in personal
+    }
+    for universe in manifest.get("universes", []):
+        for series in personal & {member["series"] for member in universe["members"]} if universe.get("panel") else ():
+            found[series].add(universe["panel"])
+    return {series: frozenset(names - for_all) for series, names in found.items()}
+
+
+def personal_objects(snapshot: str) -> list[str]:
+    """What the engine is to watch, because opening it is reading a series of personal_series()."""
+    try:
+        return sorted(frozenset().union(*_personal_entries(snapshot).values()))
+    except SnapshotMissing:
+        return []
+
+
+def opened_series(snapshot: str, ended: dict[str, Any]) -> set[str]:
+    """The personal series that a box has read, as its host knows: files it opened, and whatever it was given since.
+
+    snapshot: of the run, at its end. ended: what the engine said last. Where that does not say, all of them.
+    """
+    names, mounted = ended.get("opened"), ended.get("snapshot") or ""
+    there = set(personal_series(snapshot))
+    try:
+        had, has = _personal_entries(mounted), _personal_entries(snapshot)
+    except SnapshotMissing:
+        return there
+    if not isinstance(names, list):
+        return there | set(had)
+    given = {series for series, objects in has.items() if had.get(series) != objects}
+    return given | {series for series, objects in had.items() if objects & set(names)}
 
 
 def _read(series: list[str]) -> str:
@@ -83,11 +151,22 @@ def _read(series: list[str]) -> str:
     return f"This run read {', '.join(series[:NAMED])}{more}, which {'is' if len(series) == 1 else 'are'}"
 
 
+def _is_verified(event: dict[str, Any]) -> bool:
+    """Not a backtest, or one over bars of ours; of another its prices and the reason of the doubt are the program's."""
+    if event["type"] == "checks":
+        return all(line["state"] != "red" for line in event["lines"] if line["key"] == "verified")
+    return event.get("verified", True)
+
+
 def _without_prices(event: dict[str, Any]) -> dict[str, Any]:
     if event["type"] == "finished" and event["status"] == Run.Status.FAILED:
         return event | {"message": FAILED, "error": None}
+    if event["type"] == "checks":
+        return event | {
+            "lines": [line | {"text": FINDING} if line["key"] in FINDINGS else line for line in event["lines"]]
+        }
     if event["type"] != "backtest":
         return event
     chart = {name: event["chart"][name] for name in LINES_FOR_ALL if name in event["chart"]}
     tables: dict[str, Any] = {name: {**event[name], "rows": []} for name in ("trades", "holdings") if name in event}
-    return event | {"chart": chart} | tables
+    return event | {"strategy": STRATEGY, "params": {}, "chart": chart} | tables

@@ -25,6 +25,13 @@ def directory_of(run_id: UUID | str) -> Path:
     return Path(settings.RUNS_DIR) / name[:2] / name
 
 
+def make_folder(folder: Path) -> None:
+    """One below RUNS_DIR, into which no other account of the machine may look."""
+    if not folder.is_dir():
+        Path(settings.RUNS_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 class Recording:
     """The events of one run on disk. One writer at a time (the holder of the run's lease); any number of readers."""
 
@@ -41,7 +48,7 @@ class Recording:
         """
         if self.compressed_path.exists():
             return False
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_folder(self.directory)
         with self.path.open("a", encoding="utf-8") as file:
             file.write("".join(line + "\n" for line in lines))
         return True
@@ -102,7 +109,7 @@ class Recording:
     def save_artefact(self, sha256: str, content: bytes) -> None:
         """Files are named by their hash: nothing a user called a file ever becomes a path of ours."""
         folder = self.directory / "files"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         unfinished = folder / f"{sha256}.part"
         unfinished.write_bytes(content)
         unfinished.replace(folder / sha256)

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from marketdata.store import SnapshotMissing, make_local
 from runner.models import ENTRY, GPU, Run
+from runner.private import personal_objects
 from sandbox.protocol import BoxRequest, Limits
 
 
@@ -24,4 +25,5 @@ def request_for(run: Run) -> BoxRequest:
         snapshot=run.snapshot or None,
         device="gpu" if run.queue == GPU else "",
         layer=run.lock.sha256 if run.lock is not None else None,
+        watched=personal_objects(run.snapshot),
     )

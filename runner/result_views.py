@@ -38,7 +38,10 @@ def found_backtest(request: HttpRequest, run: Any, position: int) -> tuple[Backt
     found = find_run(request, run)
     backtest = get_object_or_404(Backtest, run=found, position=position)
     backtest.run = found
-    return backtest, private.shown_to(found, Viewer.of(request))
+    shown = private.shown_to(found, Viewer.of(request))
+    if shown.backtest(backtest) is None:
+        raise Http404
+    return backtest, shown
 
 
 @never_cache
@@ -56,7 +59,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "backtest": backtest,
             "run": backtest.run,
             "project": project,
-            "others": backtest.run.backtests.exclude(pk=backtest.pk).only("position", "strategy", "run_id"),
+            "others": [other for other in shown.backtests(backtest.run) if other.pk != backtest.pk],
             "claims": lines,
             "claims_summary": claims_box.summary(lines),
             "charts": [{"chart": chart, "svg": mark_safe(svg(chart))} for chart in charts(record)],

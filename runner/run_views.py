@@ -105,7 +105,7 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "project": found.project,
             "source": found.revision.source,
             "params": chosen_params(found),
-            "backtests": found.backtests.all(),
+            "backtests": shown.backtests(found),
             "artefacts": found.artefacts.all() if shown.all else [],
             "private_note": shown.note,
             "events_tail": [e["text"] for e in events if e["type"] in ("stdout", "stderr")],
@@ -148,8 +148,7 @@ def run_events(request: HttpRequest, run: Any) -> HttpResponse:
             "last": last,
             "finished": finished,
             "queue": place_in_queue(found.pk) if found.status == Run.Status.QUEUED else 0,
-        },
-        json_dumps_params={"ensure_ascii": False},
+        }
     )
 
 

@@ -155,8 +155,10 @@ def _check(viewer: Viewer, plan: Plan, address_hash: str, limits: dict[str, Any]
 
 def queue_run(revision: Revision, user: Any, **values: Any) -> Run:
     """Make a run that no quota counts against starting (it counts once it exists), and queue it on commit."""
-    run = Run.objects.create(revision=revision, user=user, owner_key=owner_key(revision.project, user), **values)
-    transaction.on_commit(lambda: enqueue(run))
+    with transaction.atomic():
+        revision.project.hold()
+        run = Run.objects.create(revision=revision, user=user, owner_key=owner_key(revision.project, user), **values)
+        transaction.on_commit(lambda: enqueue(run))
     return run
 
 

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from marketdata.browsing import view_of
 from marketdata.comparing import MOST_SERIES
 from marketdata.snippets import program_for, title_of
-from runner import companions, packages, quotas, sandbox_state, sessions
+from runner import companions, packages, private, quotas, sandbox_state, sessions
 from runner.access import Viewer, address_hash, remember_guest
 from runner.forms import NewProjectForm, ProjectSettingsForm, clean_title
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
@@ -115,7 +115,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
     runs = recent_runs(found)
     finished_well = Run.objects.whole().filter(revision__project=found, status=Run.Status.SUCCEEDED)
     last_run = finished_well.select_related("revision__project__owner", "lock").order_by("-finished").first()
-    backtest = last_run.backtests.order_by("position").first() if last_run else None
+    backtests = private.shown_to(last_run, viewer).backtests(last_run) if last_run else []
     return render(
         request,
         "runner/project.html",
@@ -131,7 +131,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
                 last_run.lock if last_run else None,
             ),
             "requirements": found.draft.get(packages.FIELD, ""),
-            "backtest": backtest,
+            "backtest": backtests[0] if backtests else None,
         },
     )
 
@@ -193,13 +193,7 @@ def new_project(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(refusal))
         else:
             sample = next((s for s in SAMPLES if s.slug == form.cleaned_data["sample"]), None)
-            title = form.cleaned_data["title"]
-            made = Project.objects.create(
-                owner=request.user,
-                slug=Project.free_slug(request.user, title),
-                title=title,
-                draft={ENTRY: sample.source if sample else ""},
-            )
+            made = Project.make(request.user, form.cleaned_data["title"], sample.source if sample else "")
             return SeeOther(made.edit_url)
     status = 422 if form.errors else 200
     return render(request, "runner/project_form.html", {"form": form, "samples": SAMPLES}, status=status)
@@ -311,7 +305,7 @@ def delete_project(request: HttpRequest, **where: str) -> HttpResponse:
     found = find_project(Project.objects.editable_by(Viewer.of(request)), **where)
     if request.method == "GET":
         return render(request, "runner/project_confirm_delete.html", {"project": found})
-    found.delete()  # a worker that still runs one of its runs finds the row gone, and ends the box
+    found.remove()
     messages.success(request, f"“{found.title}” was deleted with its runs.")
     return SeeOther("runner:dashboard" if request.user.is_authenticated else "playground:home")
 

@@ -110,6 +110,7 @@ class BoxRequest:
     layer: str | None = None  # of packages, below the engine's layers
     session: bool = False  # a live interpreter that waits for cells instead of ending
     device: str = ""  # such as "gpu"; what that means is the engine's policy
+    watched: list[str] = field(default_factory=list)  # objects of the snapshot whose opening is told at the end
 
     def __post_init__(self) -> None:
         for name in ("run_id", "owner"):
@@ -133,12 +134,13 @@ class BoxRequest:
         for name in ("snapshot", "layer"):
             value = getattr(self, name)
             # It becomes part of a path on the host: a hash, and nothing else.
-            if value is not None and not (
-                isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
-            ):
+            if value is not None and not _is_hash(value):
                 raise ValueError(f"{name} must be a SHA-256 in lower-case hexadecimal")
         if not isinstance(self.session, bool):
             raise ValueError("session must be true or false")
+        watched = self.watched
+        if not isinstance(watched, list) or not all(map(_is_hash, watched)):
+            raise ValueError("watched must be SHA-256 in lower-case hexadecimal")
         if not isinstance(self.device, str) or len(self.device) > 20:
             raise ValueError("device must be a short name")
 
@@ -190,6 +192,10 @@ class Cell:
             return cls(**values)
         except TypeError as error:
             raise ValueError(str(error)) from None
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
 
 
 def check_source_path(path: Any) -> None:

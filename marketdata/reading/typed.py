@@ -30,8 +30,9 @@ def read_excel(content: bytes, choices: dict[str, Any]) -> Raw:
             found[name] = workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
             if wanted or len(found[name]) > 1:
                 break
-    except (CalamineError, ValueError, OSError, IndexError) as error:
-        raise Refused(f"The workbook cannot be read: {str(error)[:150]}. Save it again, or save it as CSV.") from None
+    except (CalamineError, ValueError, OSError, LookupError):
+        # What the reader says may be no more than a name out of the file.
+        raise Refused("The workbook cannot be read: a part of it is damaged. Save it again, or as CSV.") from None
     sheet = list(found)[-1]
     raw.choices |= {"sheet": sheet}
     raw.options["sheet"] = {name: name for name in sheets}
@@ -107,6 +108,9 @@ def read_parquet(content: bytes) -> Raw:
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         _refuse_types(file.schema_arrow)
+        # One long text for two thousand million rows is a few bytes in the file: it stays one until it was counted.
+        texts = [entry.name for entry in file.schema_arrow if _is_text(entry.type)]
+        file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts)
         return _from_batches(file.schema_arrow, file.iter_batches(_BATCH_ROWS, use_threads=False))
     except MemoryError:  # an ArrowException, too, but no fault of the file's form
         raise
@@ -155,7 +159,7 @@ def _from_batches(schema: Any, batches: Any) -> Raw:
 
     kept, rows, size = [], 0, 0
     for batch in batches:
-        rows, size = rows + batch.num_rows, size + batch.nbytes
+        rows, size = rows + batch.num_rows, size + sum(map(_unpacked_bytes, batch.columns))
         if rows > MOST_ROWS:
             check_table(rows, len(schema), 8 * len(schema))
         if size > 2 * MOST_TABLE_BYTES:
@@ -169,6 +173,23 @@ def _from_batches(schema: Any, batches: Any) -> Raw:
         name = "" if str(entry.name).startswith("__index_level_") else str(entry.name)
         raw.columns.append(_column_of_array(name, table.column(number)))
     return raw
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _unpacked_bytes(column: Any) -> int:
+    """What it takes with every text written out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type) or not _is_text(column.type.value_type):
+        return column.nbytes
+    lengths = pc.binary_length(column.dictionary)
+    return column.indices.nbytes + (pc.sum(pc.take(lengths, column.indices)).as_py() or 0)
 
 
 def _column_of_array(name: str, values: Any) -> Column:

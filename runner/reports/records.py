@@ -18,6 +18,7 @@ from runner import claim_fields
 from runner.claim_bars import NotVerified, our_bars, our_market
 from runner.claim_checks import columns_of
 from runner.models import Backtest
+from runner.private import STRATEGY
 
 __all__ = ["record_of"]
 
@@ -32,7 +33,7 @@ def record_of(backtest: Backtest, prices: bool) -> Record:
 def _record(pk: int, prices: bool) -> Record:
     backtest = Backtest.objects.get(pk=pk)
     record = Record(
-        strategy=backtest.strategy,
+        strategy=backtest.strategy if prices else STRATEGY,
         dates=moments(backtest),
         equity=np.array(backtest.equity, dtype=float),
         symbols=tuple(instrument["symbol"] for instrument in backtest.instruments),

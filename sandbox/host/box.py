@@ -19,6 +19,7 @@ from sandbox.host import outcome
 from sandbox.host.cgroups import Usage
 from sandbox.host.launching import LaunchFailed
 from sandbox.host.nsjail import program_limits
+from sandbox.host.openings import Opening
 from sandbox.host.outcome import Observed
 from sandbox.host.output import Output
 from sandbox.host.processes import tree_usage
@@ -54,6 +55,7 @@ class Box:
         self.begun = False  # the program runs, or has run
         self._said = False  # anything of the program's
         self.outcome = ""  # when it has ended
+        self.opening: Opening | None = None  # of the files that are watched for it
         self._overrides = overrides  # the layer's packages come before the environment's
         self._send = send
         self._may_send = may_send
@@ -382,6 +384,13 @@ class Box:
                 }
             )
 
+    def opened(self) -> dict[str, Any]:
+        """What the last event says of its market data: the snapshot it was given, and of the watched objects those
+        that were opened while it lived; None when nobody can say.
+        """
+        names = self.opening.names() if self.opening is not None else None
+        return {"snapshot": self.request.snapshot, "opened": names if self.request.watched else []}
+
     def tell(self) -> None:
         """Say how it ended; the last event."""
         self.guarded(self._tell_files)()  # before the outcome is decided: failing is one
@@ -401,6 +410,7 @@ class Box:
             peak_memory_bytes=self._peak_memory,
             artefacts_skipped=self._skipped,
         )
+        ended |= self.opened()
         self.outcome = ended["outcome"]
         if self.outcome == "crashed":
             logger.error(

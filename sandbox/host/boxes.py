@@ -24,6 +24,7 @@ from sandbox.host.identities import Identities, NoFreeNumbers
 from sandbox.host.launching import Launcher, LaunchFailed, LaunchUseless, Place
 from sandbox.host.metrics import Metrics
 from sandbox.host.nsjail import NsjailMissing, find_nsjail
+from sandbox.host.openings import Openings
 from sandbox.host.ready import ReadyBoxes
 from sandbox.host.staging import StagingError, prepare
 from sandbox.host.walls import Walls
@@ -47,6 +48,7 @@ class Boxes:
         self.units: devices.Units | None = None  # of a device, one for each box
         self.zygote: Zygote | None = None
         self.ready: ReadyBoxes | None = None
+        self._openings = Openings()
         self._metrics = metrics
         self._cold: Launcher | None = None  # None as long as no box can be made at all
         self._counter = 0
@@ -192,9 +194,20 @@ class Boxes:
     ) -> str:
         """One program from start to end, in the first kind of box that can be had; what was logged about it."""
         unit = self.units.take() if self.units is not None else None
+        opening = None
+        if self.options.backend == "nsjail":  # elsewhere files may be opened by another kernel
+            opening = self._openings.watch(self.options.store / "snapshots" / (request.snapshot or ""), request.watched)
+
+        def watched(*arguments: Any) -> Box:
+            box = make(*arguments)
+            box.opening = opening
+            return box
+
         try:
-            return await self._run_on(unit, request, send, may_send, begin, starts, make)
+            return await self._run_on(unit, request, send, may_send, begin, starts, watched)
         finally:
+            if opening is not None:
+                opening.end()
             if self.units is not None and unit is not None:
                 self.units.give_back(unit)
 

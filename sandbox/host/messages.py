@@ -46,10 +46,7 @@ def read_message(line: bytes) -> tuple[Message, int | None]:
     """The message in one line of the channel, rebuilt, and the error number it carried for us, if any."""
     if line.count(b"{") > MAX_OBJECTS or line.count(b"[") > MAX_LISTS or line.count(b",") > MAX_PARTS:
         raise Refused("made of too many parts")
-    try:
-        raw = load_json(line)
-    except ValueError as error:
-        raise Refused(f"not JSON ({error})") from None
+    raw = _read_json(line)
     if not isinstance(raw, dict):
         raise Refused("not a JSON object")
     kind = raw.get("type")
@@ -63,10 +60,7 @@ def read_message(line: bytes) -> tuple[Message, int | None]:
 
 def read_session_message(line: bytes) -> tuple[Message, int | None]:
     """The same for a live interpreter, which also says when a cell has ended and what it was asked."""
-    try:
-        raw = load_json(line)
-    except ValueError as error:
-        raise Refused(f"not JSON ({error})") from None
+    raw = _read_json(line)
     kind = raw.get("type") if isinstance(raw, dict) else None
     number = _integer(raw.get("id")) if isinstance(raw, dict) else None
     if kind == "cell_ended":
@@ -202,13 +196,6 @@ def _finding(raw: Any) -> Message:
     return found
 
 
-def _read(raw: Message) -> Message:
-    series = raw.get("series")
-    if not isinstance(series, str) or not 0 < len(series) <= 200:
-        raise Refused("a series without a name")
-    return {"series": series}
-
-
 def _input(raw: Message) -> Message:
     return {"prompt": _text(raw.get("prompt"), MAX_TEXT), "password": raw.get("password") is True}
 
@@ -261,7 +248,6 @@ _TYPES: dict[str, Callable[[Message], Message]] = {
     "param": _param,
     "backtest": _backtest,
     "checks": _checks,
-    "read": _read,
     "input": _input,
     "ask": _ask,
     "error": _error,
@@ -295,10 +281,7 @@ def _image(value: Any) -> str:
 def _object(value: Any) -> Message:
     """A JSON object, or the text of one: display(raw=True) hands on whatever the program gave."""
     if isinstance(value, str):
-        try:
-            value = load_json(value)
-        except ValueError:
-            raise Refused("with data that is not JSON") from None
+        value = _read_json(value.encode("utf-8"))
     if not isinstance(value, dict):
         raise Refused("with data that is not an object")
     return value
@@ -353,6 +336,28 @@ _MIMES: dict[str, Callable[[Any], Any]] = {
 
 
 # Values
+
+
+def _read_json(text: bytes) -> Any:
+    """What a box wrote as JSON, with nothing in its texts and keys that could not be stored or sent on."""
+    try:
+        value = load_json(text)
+        # Only an escape, or the byte that begins such a character, can make one; most messages have neither.
+        return _clean_all(value) if b"\\u" in text or b"\xed" in text or b"\x00" in text else value
+    except RecursionError:
+        raise Refused("nested too deeply") from None
+    except ValueError as error:
+        raise Refused(f"not JSON ({error})") from None
+
+
+def _clean_all(value: Any) -> Any:
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, list):
+        return [_clean_all(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean(key): _clean_all(item) for key, item in value.items()}
+    return value
 
 
 def _clean(text: str) -> str:

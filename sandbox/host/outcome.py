@@ -92,7 +92,7 @@ def ended(
         "type": "ended",
         "outcome": result,
         "start": start,
-        "limit": None if limit is None else {"name": limit, **named(limit)},
+        "limit": None if limit is None else {"name": limit, **named(limit), **only_said(observed, limit)},
         "exit": {"code": observed.exit_code, "signal": observed.exit_signal},
         "error": observed.error,
         "cpu_seconds": round(cpu_seconds, 3),
@@ -101,6 +101,11 @@ def ended(
         "notices": [{"limit": name, **named(name)} for name in limits_met(observed, limit)],
         "artefacts_skipped": artefacts_skipped,
     }
+
+
+def only_said(observed: Observed, limit: str) -> dict[str, Any]:
+    """{"met": False} for a disk that nobody saw full: a program was refused room in one piece, or says that it was."""
+    return {"met": False} if limit == "disk_bytes" and not observed.disk_full else {}
 
 
 def limits_met(observed: Observed, ended_by: str | None) -> list[str]:

@@ -101,6 +101,10 @@ def parse(text: str, place: str) -> Asked:
     for specifier in requirement.specifier:
         if specifier.operator == "===":
             raise _cannot(shown, place, "write == instead of ===")
+    try:
+        _applies(requirement)
+    except (ValueError, TypeError, LookupError):
+        raise _cannot(shown, place, "nobody can tell when its condition, after the semicolon, holds") from None
     return Asked(requirement, from_source, place)
 
 

@@ -187,7 +187,8 @@ class CellRun:
         if not gone:
             ended["exit"]["code"] = None  # the interpreter lives
         about = {"alive": not gone, "why": session.why if gone else "", "idle_left": session.idle_left()}
-        self._send({**ended, "t": self.seconds(), "session": about})
+        # Since the session began: what an earlier cell read may be printed by this one.
+        self._send({**ended, **session.opened(), "t": self.seconds(), "session": about})
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, self._while_running, action))

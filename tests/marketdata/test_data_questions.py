@@ -87,7 +87,7 @@ def asked(body):
     return answer["problem"]["kind"] if "problem" in answer else "given"
 
 kinds = [asked({"do": "want", "name": name, "what": "prices", "interval": "1d", "user": 1, "run": "x"})
-         for name in ["../../etc/passwd", "x" * 5000, 7, None, {"a": 1}, "A\\0B", "NEWCO?token=1", "\\ud800"]]
+         for name in ["../../etc/passwd", "x" * 5000, 7, None, {"a": 1}, "A\\0B", "AB", "NEWCO?token=1", "\\ud800"]]
 print(sorted(set(kinds)))
 print(sorted({asked({"do": "look", "want": number}) for number in (-1, 0, 99, True, None, "0", 1e9)}))
 print(sorted({asked({"do": "read", "object": name, "from": 0}) for name in ("DIGEST", "../x", None, ["a"], {})}))

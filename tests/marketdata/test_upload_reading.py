@@ -295,6 +295,18 @@ def test_parquet_bomb_is_refused_by_its_footer():
         read(content)
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+@pytest.mark.parametrize("write", [pq.write_table, feather.write_feather])
+def test_one_long_text_in_many_rows_is_counted_before_it_is_written_out(write, kind):
+    sink, long = io.BytesIO(), pa.array(["x" * 65_536], kind)
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(30_000, np.int32)), long)
+    write(pa.table({"close": texts}), sink, compression="zstd")
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(Refused, match="take more than 200 MB"):
+        read(sink.getvalue())
+    assert pa.default_memory_pool().max_memory() < max(before, 500_000_000), "written out they take 2 GB"
+
+
 @pytest.mark.parametrize(("module", "reader"), [("pyarrow.parquet", "ParquetFile"), ("pyarrow.ipc", "open_file")])
 def test_too_much_memory_is_not_called_a_damaged_file(monkeypatch, module, reader):
     write = {"pyarrow.parquet": pq.write_table, "pyarrow.ipc": feather.write_feather}[module]

@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import django_rq
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import rq
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 from qfp import objects
+from rq.serializers import JSONSerializer
 
 from marketdata import datasets, store, uploads
 from marketdata.boxed_reading import NotRead, Reading, arrow_object, checked_found
@@ -548,6 +551,10 @@ def test_sweeper_sends_lost_work_again_and_forgets_what_nobody_finished(
     old = timezone.now() - timedelta(days=2)
     Upload.objects.filter(pk=lost.pk).update(status=Upload.Status.LOOKING, changed=old)
     Upload.objects.filter(pk=waiting.pk).update(changed=old)
+    queue = rq.Queue("uploads", connection=django_rq.get_connection("uploads"), serializer=JSONSerializer)
+    job = queue.enqueue("marketdata.uploads.process", str(lost.pk))
+    assert uploads.send_lost_again() == 0, "it waits for its turn"
+    job.delete()
     with django_capture_on_commit_callbacks() as callbacks:
         assert uploads.sweep_uploads() == 1
     assert len(callbacks) == 1

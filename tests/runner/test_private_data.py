@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 CLOSES = 173.25 + np.arange(40.0) % 7
 SOURCE = """
-from qfp import backtest, data, show
+from qfp import backtest, data, param, show
 from qfp.backtesting import Strategy
 
 
@@ -38,7 +38,11 @@ class EveryOther(Strategy):
 
 
 bars = data.prices("VEND")
+first = str(bars.close.iloc[0])
+param("leak", first, label="first " + first)
+EveryOther.__name__ = "EveryOther after " + first
 show(backtest(EveryOther, bars, cash=100_000))
+show(backtest(EveryOther, bars.assign(close=bars.close.iloc[0]), cash=10_000))
 print("the first close was", bars.close.iloc[0])
 open("rows.csv", "w").write(bars.to_csv())
 """
@@ -87,6 +91,7 @@ def seen_by(client: Client, run: Run) -> dict[str, str]:
         run.events_url,
         run.project.base_url,
         f"/r/{run.pk}/manifest.json",
+        *(f"{backtest.get_absolute_url()}{rest}" for backtest in run.backtests.all() for rest in ("", "/report.html")),
         "/explore",
         *(artefact.get_absolute_url() for artefact in Artefact.objects.filter(run=run)),
     ]
@@ -137,6 +142,7 @@ def test_others_see_figures_of_a_run_on_private_data_and_none_of_its_rows(ada):
     shown = [event for event in json.loads(theirs["socket"]) if event["type"] == "backtest"]
     assert len(shown) == 1 and shown[0]["figures"] and set(shown[0]["chart"]) == {"dates", "equity", "drawdown"}
     assert not shown[0]["trades"]["rows"] and shown[0]["trades"]["total"] > 5
+    assert shown[0]["strategy"] == "Backtest" and not shown[0]["params"]
     assert "for its owner alone" in theirs[run.get_absolute_url()] and "EveryOther" in theirs[run.get_absolute_url()]
     assert "tiingo/1d/VEND" in own[run.get_absolute_url()] and "for you alone" in own[run.get_absolute_url()]
     assert run.snapshot in theirs[f"/r/{run.pk}/manifest.json"]
@@ -176,3 +182,33 @@ def test_a_backtest_over_shares_of_unknown_choice_says_so_on_every_page(ada):
         assert "unknown how it was chosen: VEND" in page, address
     sent = [event for event in Recording(run.pk).read() if event["type"] == "backtest"]
     assert "Survivorship not controlled" in sent[0]["survivorship"]
+
+
+PAST_THE_SDK = {
+    "a process of its own": """
+import subprocess, sys
+code = "from qfp import data; print(data.prices('VEND').close.iloc[0])"
+print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
+""",
+    "the file itself": """
+import json, pyarrow as pa
+entries = json.load(open("/data/manifest.json"))["series"]
+name = next(entry["object"] for entry in entries if entry["symbol"] == "VEND")
+print(pa.ipc.open_file(open(f"/data/objects/{name}.arrow", "rb")).read_all()["close"][0])
+""",
+    "nothing told to the site": """
+from qfp import channel, data
+channel.emit = lambda *given, **named: True
+print(data.prices("VEND").close.iloc[0])
+""",
+}
+
+
+def test_private_data_is_known_to_be_read_whichever_way_a_program_takes_and_whatever_it_says(ada):
+    for way, source in PAST_THE_SDK.items():
+        run = ran(ada, source)
+        assert "173.25" in json.dumps(Recording(run.pk).read()), way
+        assert run.manifest["data"]["private"] == ["tiingo/1d/VEND"], way
+        assert "173.25" not in "".join(seen_by(Client(), run).values()), way
+    run = ran(ada, 'import os\nos.write(1024, b\'{"type":"read","series":"a\\\\u0000b"}\\n\')\nprint("plain")\n')
+    assert run.status == Run.Status.SUCCEEDED and run.manifest["data"]["private"] == []

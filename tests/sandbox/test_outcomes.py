@@ -3,11 +3,15 @@
 # ruff: noqa: E501  (programs for the box read better in one line)
 from __future__ import annotations
 
+import errno
 import threading
 import time
 
 import pytest
 
+from sandbox.host import outcome
+from sandbox.host.boxes import TRIAL_LIMITS
+from sandbox.host.outcome import Observed
 from tests.sandbox.conftest import MEGABYTE, Engine
 
 
@@ -351,3 +355,11 @@ def test_a_mistake_of_the_engine_ends_its_box_as_crashed_and_no_other(make_engin
     assert result.outcome == "crashed", result.events
     assert result.seconds < 5
     assert engine.run("print(1)").stdout == "1\n"
+
+
+def test_a_disk_that_nobody_saw_full_is_not_told_as_full():
+    for seen, told in ((True, {}), (False, {"met": False})):
+        observed = Observed(reported=True, exit_code=1, error_number=errno.ENOSPC, disk_full=seen)
+        ended = outcome.ended(observed, TRIAL_LIMITS, "cold", 0.1, 0.1, 0, [])
+        assert ended["outcome"] == "disk_full"
+        assert ended["limit"] == {"name": "disk_bytes", "value": TRIAL_LIMITS.disk_bytes, **told}

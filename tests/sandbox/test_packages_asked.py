@@ -55,6 +55,10 @@ def test_a_requirement_for_another_system_is_left_out() -> None:
         ("x" * 400, "too long"),
         ("x" * 200, "too long"),
         ("münchen", "not a requirement"),
+        ('numpy; os_name ~= "x"', "nobody can tell when"),
+        ('numpy; platform_machine ~= "x86"', "nobody can tell when"),
+        ('numpy; python_version ~= "3.x"', "nobody can tell when"),
+        ('numpy; sys_platform === "linux"', "nobody can tell when"),
     ],
 )
 def test_what_is_no_plain_requirement_is_refused_with_the_reason(line: str, why: str) -> None:

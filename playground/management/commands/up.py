@@ -116,6 +116,7 @@ class Command(BaseCommand):
 
     def _prepare(self) -> None:
         make_private(settings.RUN_DIR)
+        make_private(settings.RUNS_DIR)  # what people ran; nobody else of this machine
         self._start_guard()
         with _Line(self, "PostgreSQL and Redis") as line:
             self.services_started = settings.SERVICES.start(

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from qfp import channel, objects
+from qfp import objects
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,7 +206,7 @@ def actions(symbol: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    entry = _read(_find(symbol, fetch="prices"))
+    entry = _find(symbol, fetch="prices")
     if not entry["actions"]:
         return pd.DataFrame({"split": [], "dividend": []}, index=pd.DatetimeIndex([], name="date"), dtype="float64")
     columns = objects.read(_folder_of(entry), entry["actions"])
@@ -221,7 +221,7 @@ def series(name: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     Returns a DataFrame indexed by date; `attrs` names symbol, series, object, unit and snapshot. Raises
     UnknownSymbol or NoData.
     """
-    entry = _read(_find(name, fetch="series"))
+    entry = _find(name, fetch="series")
     frame = _between(_stored(entry), entry, start, end)
     frame.attrs = {**_origin(entry), "unit": entry["unit"]}
     return frame
@@ -242,7 +242,7 @@ def dataset(name: str, version: int | None = None) -> pd.DataFrame:
     entry = _catalogue().by_name.get(wanted.strip().casefold()) if isinstance(name, str) else None
     if entry is None or entry["kind"] != "dataset":
         raise _not_yours(wanted)
-    frame = _stored(_read(entry)).copy(deep=False)
+    frame = _stored(entry).copy(deep=False)
     frame.attrs = {**_origin(entry), "unit": entry["unit"]}
     return frame
 
@@ -432,7 +432,6 @@ class _Catalogue:
         # Where the objects of series lie that were fetched for this program, and for which days they were.
         self.folders: dict[str, Path] = {}
         self.days: dict[str, tuple[str | None, str | None]] = {}
-        self.told: set[str] = set()  # of what was read
         # Frames that lie on mapped files: series as they are stored, and with their actions, by id; those of universes,
         # with the place of each series; and labels of columns, which pandas is slow to make.
         self.stored: dict[str, pd.DataFrame] = {}
@@ -594,17 +593,6 @@ def _priced(symbol: str, interval: str | None, start: Day = None, end: Day = Non
             f"{entry['symbol']} comes at the interval {entry['interval']!r}, not {interval!r}; "
             f"ask for it with interval={entry['interval']!r}."
         )
-    return _read(entry)
-
-
-def _read(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry itself. The site is told once of each series that is for this person alone, so that it can keep what
-    the run prints from others.
-    """
-    told = _catalogue().told
-    if entry.get("rights") == "personal" and entry["id"] not in told:
-        told.add(entry["id"])
-        channel.emit({"type": "read", "series": entry["id"]})
     return entry
 
 
