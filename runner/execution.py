@@ -37,6 +37,7 @@ from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
 from runner.requests import request_for
 from runner.storable import storable
+from runner.sweeps import SweepQuestions
 from sandbox.client import Box, BoxRefused, EngineUnavailable
 from sandbox.protocol import BoxRequest
 
@@ -55,6 +56,7 @@ ANSWERING_THREADS = 4
 ANSWERERS: dict[str, Callable[[Execution, dict[str, Any]], dict[str, Any]]] = {
     "pmap": lambda execution, body: execution.fanout.answer(body),
     "data": lambda execution, body: execution.data_questions.answer(body),
+    "sweep": lambda execution, body: execution.sweep_questions.answer(body),
 }
 # What a run may take on our side beyond its own limit: waiting for a box, checking, storing.
 SPARE_SECONDS = 120
@@ -131,6 +133,7 @@ class Execution:
         self.told = ""
         self.fanout: Fanout = Fanout(run)
         self.data_questions: DataQuestions = DataQuestions(run)
+        self.sweep_questions: SweepQuestions = SweepQuestions(run)
         self.answering = ThreadPoolExecutor(ANSWERING_THREADS, thread_name_prefix="answer")
 
     def go(self) -> None:
