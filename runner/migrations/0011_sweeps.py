@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runner", "0009_holdings_of_backtests"),
+        ("runner", "0010_reports_of_backtests"),
     ]
 
     operations = [
