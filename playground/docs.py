@@ -50,6 +50,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "uploads",
             "packages",
             "parallel",
+            "sweeps",
             "models",
         ),
     ),

@@ -37,6 +37,7 @@ from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
 from runner.requests import request_for
 from runner.storable import storable
+from runner.sweeps import SweepQuestions
 from sandbox.client import Box, BoxRefused, EngineUnavailable
 from sandbox.protocol import BoxRequest
 
@@ -55,6 +56,7 @@ ANSWERING_THREADS = 4
 ANSWERERS: dict[str, Callable[[Execution, dict[str, Any]], dict[str, Any]]] = {
     "pmap": lambda execution, body: execution.fanout.answer(body),
     "data": lambda execution, body: execution.data_questions.answer(body),
+    "sweep": lambda execution, body: execution.sweep_questions.answer(body),
 }
 UNSTORABLE = "What this run sent about its end cannot be stored, so it counts as failed."
 ALWAYS_STORABLE = ("finished", "lease_expires", "first_output", "cpu_seconds", "gpu_seconds", "wall_seconds")
@@ -133,6 +135,7 @@ class Execution:
         self.told = ""
         self.fanout: Fanout = Fanout(run)
         self.data_questions: DataQuestions = DataQuestions(run)
+        self.sweep_questions: SweepQuestions = SweepQuestions(run)
         self.answering = ThreadPoolExecutor(ANSWERING_THREADS, thread_name_prefix="answer")
 
     def go(self) -> None:

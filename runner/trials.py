@@ -2,7 +2,8 @@
 
 A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period and
 conventions that gave a result; the same one run twice is one. A fork begins with what had been tried before it was
-made, and what an author tries in a fork of their own counts for the original, too.
+made, and what an author tries in a fork of their own counts for the original, too. Every combination that a sweep tried
+is one, whatever became of its run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from django.db.models import Q
 
-from runner.models import Backtest, Project
+from runner.models import Backtest, Project, Trial
 
 __all__ = ["Trials", "fingerprint", "of_project"]
 
@@ -76,8 +77,10 @@ def of_project(project: Project) -> Trials:
         where |= Q(run__revision__project=revision.project_id, run__queued__lte=child.created)
         child = revision.project
     tried = Backtest.objects.filter(where).exclude(trial="").order_by("trial")
-    count = tried.values("trial").distinct().count()
+    swept = Trial.objects.filter(where).order_by("key")
+    count = tried.values("trial").distinct().count() + swept.values("key").distinct().count()
     sharpes = dict(tried.values_list("trial", "metrics__sharpe")[:MOST_READ])
+    sharpes |= dict(swept.values_list("key", "figures__sharpe")[:MOST_READ])
     known = np.array([value for value in sharpes.values() if value is not None], dtype=float)
     return Trials(max(1, count), float(known.var(ddof=1)) if len(known) > 1 else None)
 

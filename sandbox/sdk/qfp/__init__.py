@@ -22,6 +22,9 @@ __all__ = [
     "param",
     "progress",
     "pmap",
+    "sweep",
+    "Between",
+    "SweepResult",
     "BacktestResult",
     "PortfolioResult",
     "Table",
@@ -61,6 +64,9 @@ if TYPE_CHECKING:
     from qfp.params import param
     from qfp.portfolio.result import PortfolioResult, portfolio_backtest
     from qfp.progressing import Progress, progress
+    from qfp.sweeps.result import SweepResult
+    from qfp.sweeps.space import Between
+    from qfp.sweeps.sweeping import sweep
 
 # Where each name lives. No module has the name of a function, or importing it would hide the function.
 _HOME = {
@@ -77,6 +83,9 @@ _HOME = {
     "progress": "progressing",
     "Progress": "progressing",
     "pmap": "parallel",
+    "sweep": "sweeps.sweeping",
+    "Between": "sweeps.space",
+    "SweepResult": "sweeps.result",
     "ParallelError": "parallel",
 }
 _MODULES = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from qfp.backtesting.running import Backtest, Run, Stats
 
-__all__ = ["backtest", "BacktestResult"]
+__all__ = ["backtest", "BacktestResult", "as_ohlc"]
 
 Commission = float | tuple[float, float] | Callable[[float, float], float]
 
@@ -74,7 +74,7 @@ def backtest(
         raise TypeError(
             "backtest() takes a class that derives from backtesting.Strategy or qfp.backtesting.Strategy, then the bars"
         )
-    frame = _as_ohlc(bars)
+    frame = as_ohlc(bars)
     conventions = (Usual if rules == "qfp" else BacktestingPy)(
         commission=None if callable(commission) else commission,
         spread=float(spread),
@@ -215,7 +215,7 @@ class BacktestResult(Result):
         return self._run.notes()
 
 
-def _as_ohlc(bars: pd.DataFrame) -> pd.DataFrame:
+def as_ohlc(bars: pd.DataFrame) -> pd.DataFrame:
     """Bars with the column names that backtesting.py reads; a new frame, the caller's stays as it is."""
     import pandas as pd
 

@@ -12,7 +12,7 @@ from qfp.calls import Call
 from qfp.forking import Failure
 from qfp.progressing import Progress
 
-__all__ = ["pmap", "ParallelError"]
+__all__ = ["pmap", "ParallelError", "run_call"]
 
 # "auto" looks after so long how fast it gets on, and goes to further boxes when the rest would take longer than that.
 LOOK_SECONDS = 2.0
@@ -83,17 +83,19 @@ def pmap(
     items = list(items)
     _check(f, workers, chunk, seed, where)
     call = Call(f, items, seed)
-    if forking.in_worker or fanout.in_chunk:
-        return _results(_one_by_one(call), items)
-    if not progress:
-        return _results(_run(call, workers, chunk, where, _unseen), items)
+    if not progress or forking.in_worker or fanout.in_chunk:
+        return _results(run_call(call, workers, chunk, where, _unseen), items)
     with Progress(None, progress if isinstance(progress, str) else "", len(items)) as bar:
-        return _results(_run(call, workers, chunk, where, bar.set), items)
+        return _results(run_call(call, workers, chunk, where, bar.set), items)
 
 
-def _run(
+def run_call(
     call: Call, workers: int | None, chunk: int | None, where: str, on_progress: OnProgress
 ) -> list[Any] | Failure:
+    """pmap() without its bar and its error: the results, or which item failed."""
+    if forking.in_worker or fanout.in_chunk:
+        with call.random_state_kept():
+            return forking.run_here(call, len(call.items), _unseen)
     if where == "hosts" and fanout.available():
         return fanout.run_on_hosts(call, chunk, on_progress)
     number = workers or forking.cores()
@@ -125,11 +127,6 @@ class _Enough:
         self.decided = True
         boxes, _ = fanout.boxes_offered()
         return boxes > self.workers and fanout.can_travel(self.call)
-
-
-def _one_by_one(call: Call) -> list[Any] | Failure:
-    with call.random_state_kept():
-        return forking.run_here(call, len(call.items), _unseen)
 
 
 def _unseen(done: int) -> None:

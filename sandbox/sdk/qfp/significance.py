@@ -33,7 +33,8 @@ __all__ = [
     "sharpe_moments", "sharpe_error", "sharpe_lower_bound", "probability_above", "observations_needed",
     "probabilistic_sharpe_ratio", "minimum_track_record",
     "expected_maximum", "exact_expected_maximum", "minimum_backtest_length", "effective_trials", "trial_clusters",
-    "deflated_sharpe_ratio", "Deflated", "bootstrap_interval", "Interval", "probability_of_overfitting", "Overfitting",
+    "deflated_sharpe_ratio", "Deflated", "bootstrap_interval", "Interval", "probability_of_overfitting",
+    "overfitting_of_blocks", "Overfitting",
 ]  # fmt: skip
 
 EULER = 0.5772156649015329
@@ -309,7 +310,16 @@ def probability_of_overfitting(returns: Any, blocks: int = 16) -> Overfitting:
     if length < 1 or length * blocks < 4 or count < 2:
         return Overfitting(NAN, NAN, NAN, NAN, NAN, count, 0, np.empty(0))
     cut = matrix[len(matrix) - length * blocks :].reshape(blocks, length, count)
-    sums, squares = cut.sum(axis=1), (cut**2).sum(axis=1)
+    return overfitting_of_blocks(cut.sum(axis=1), (cut**2).sum(axis=1), length)
+
+
+def overfitting_of_blocks(sums: np.ndarray, squares: np.ndarray, length: int) -> Overfitting:
+    """The same from the sums of the returns and of their squares: a row per block of `length` periods, a column per
+    configuration.
+    """
+    blocks, count = sums.shape
+    if length * blocks < 4 or count < 2:
+        return Overfitting(NAN, NAN, NAN, NAN, NAN, count, 0, np.empty(0))
     halves = _halves(blocks)
     periods = length * blocks // 2
     logits, inside, outside = [], [], []

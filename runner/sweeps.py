@@ -1,0 +1,138 @@
+"""What has a sweep tried? Its trials are told by the program in batches, kept once each, and told again to the next
+program that asks for the same sweep, so that one which was lost goes on where it was.
+
+What a trial gave is the word of its box. Its count is not only that: every trial that was told is kept, whatever
+becomes of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64decode
+from typing import Any
+
+from runner.models import Run, Sweep, Trial
+from runner.storable import storable
+from runner.trials import fingerprint
+
+__all__ = ["SweepQuestions"]
+
+MOST_SWEEPS = 20  # of one run
+MOST_TRIALS = 20_000  # of one sweep
+MOST_AT_ONCE = 200
+MOST_NAMES = 50
+MOST_TEXT = 200
+MOST_FIGURES = 20
+MOST_ABOUT_BYTES = 200_000
+BLOCK_BYTES = 2 * 16 * 8
+
+
+class Refused(Exception):
+    """What was told cannot be kept; the text is for the author of the program."""
+
+
+class SweepQuestions:
+    """The sweeps of one run. Asked in threads, so whatever is kept here is only ever added to."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.opened: dict[int, Sweep] = {}
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        """{"do": "open", "about"} | {"do": "known", "sweep", "after"} | {"do": "add", "sweep", "trials"}."""
+        try:
+            if body.get("do") == "open":
+                return {"sweep": self._open(body.get("about"))}
+            sweep = self.opened.get(body["sweep"]) if isinstance(body.get("sweep"), int) else None
+            if sweep is None:
+                raise Refused("This sweep is not open.")
+            if body.get("do") == "known":
+                return {"trials": self._known(sweep, body.get("after"))}
+            if body.get("do") == "add":
+                self._add(sweep, body.get("trials"))
+                return {}
+            raise Refused("Nothing of that kind can be asked.")
+        except Refused as reason:
+            return {"error": str(reason)}
+
+    def _open(self, about: Any) -> int:
+        if not isinstance(about, dict) or len(json.dumps(about)) > MOST_ABOUT_BYTES:
+            raise Refused("The description of the sweep is too long to be kept.")
+        if len(self.opened) >= MOST_SWEEPS:
+            raise Refused(f"At most {MOST_SWEEPS} sweeps of one run are kept.")
+        about = storable(about)
+        key = fingerprint(self.run.revision.files, {"run_params": self.run.params, "sweep": about})
+        sweep, _ = Sweep.objects.get_or_create(project=self.run.project, key=key, defaults={"about": about})
+        self.opened[sweep.pk] = sweep
+        return sweep.pk
+
+    def _known(self, sweep: Sweep, after: Any) -> list[dict[str, Any]]:
+        after = after if isinstance(after, int) and 0 <= after < 2**62 else 0
+        found = sweep.trials.filter(pk__gt=after).order_by("pk")[:MOST_AT_ONCE]
+        fields = ("number", "params", "score", "figures", "error", "blocks", "length")
+        return [{"id": trial.pk, **{name: getattr(trial, name) for name in fields}} for trial in found]
+
+    def _add(self, sweep: Sweep, told: Any) -> None:
+        if not isinstance(told, list) or len(told) > MOST_AT_ONCE:
+            raise Refused(f"Trials are told as a list of at most {MOST_AT_ONCE}.")
+        if sweep.trials.count() + len(told) > MOST_TRIALS:
+            raise Refused(f"At most {MOST_TRIALS:,} trials of a sweep are kept.")
+        Trial.objects.bulk_create([self._trial(sweep, one) for one in told], ignore_conflicts=True)
+
+    def _trial(self, sweep: Sweep, told: Any) -> Trial:
+        if not isinstance(told, dict):
+            raise Refused("A trial is an object.")
+        params = _values(told.get("params"))
+        kept = ("target", "bars", "options", "symbol")
+        key = fingerprint(
+            self.run.revision.files,
+            {
+                "run_params": self.run.params,
+                "params": params,
+                **{name: sweep.about.get(name) for name in kept},
+            },
+        )
+        number, length, blocks = told.get("number"), told.get("length"), told.get("blocks")
+        whole = isinstance(length, int) and 0 < length < 2**31 and _is_blocks(blocks)
+        figures = told.get("figures") if isinstance(told.get("figures"), dict) else {}
+        return Trial(
+            sweep=sweep,
+            run=self.run,
+            key=key,
+            number=number if isinstance(number, int) and 0 <= number < 2**31 else 0,
+            params=params,
+            score=_number(told.get("score")),
+            figures={
+                storable(str(name))[:60]: _number(value) for name, value in list((figures or {}).items())[:MOST_FIGURES]
+            },
+            error=storable(str(told.get("error") or ""))[:300],
+            blocks=blocks if whole else "",
+            length=length if whole else 0,
+        )
+
+
+def _values(told: Any) -> dict[str, Any]:
+    if not isinstance(told, dict) or len(told) > MOST_NAMES:
+        raise Refused(f"The parameters of a trial are an object of at most {MOST_NAMES} values.")
+    found = {}
+    for name, value in told.items():
+        if isinstance(value, str):
+            value = storable(value)[:MOST_TEXT]
+        elif not isinstance(value, (bool, int, float)) or not math.isfinite(value) or abs(value) > 1e300:
+            raise Refused("A parameter is a finite number, text, true or false.")
+        found[storable(name)[:60]] = value
+    return found
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) and abs(value) < 1e300 else None
+
+
+def _is_blocks(blocks: Any) -> bool:
+    try:
+        return isinstance(blocks, str) and len(b64decode(blocks, validate=True)) == BLOCK_BYTES
+    except ValueError:
+        return False

@@ -1,0 +1,146 @@
+"""What did one combination give? A strategy run over bars, or a function called, and the figures of either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qfp import metrics
+from qfp.sweeps.space import Parameters
+from qfp.sweeps.trial import Trial, blocks_of
+
+if TYPE_CHECKING:
+    from qfp.backtesting.running import Backtest
+
+__all__ = ["Evaluation", "Objective", "of_function", "of_strategy"]
+
+Objective = str | Callable[[Any], float]
+MOST_FIGURES = 20
+MOST_ERROR = 300
+MEMO_BYTES = 64_000_000
+
+
+class Evaluation:
+    """Called with (number, parameters) it gives a Trial, whatever happens in there."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def __call__(self, item: tuple[int, Parameters]) -> Trial:
+        number, parameters = item
+        try:
+            score, figures, returns = self.tried(parameters)
+        except Exception as error:
+            return Trial(number, parameters, error=f"{type(error).__name__}: {error}"[:MOST_ERROR])
+        blocks, length = ("", 0) if returns is None else blocks_of(returns)
+        return Trial(number, parameters, score, figures, "", blocks, length)
+
+    def tried(self, parameters: Parameters) -> tuple[float, dict[str, float], np.ndarray | None]:
+        """(score, figures, returns per period or None)."""
+        raise NotImplementedError
+
+    def warm_up(self, parameters: Parameters, count: int) -> None:
+        """What is worth doing once, before copies of the program work: count is how many there may be to try."""
+
+
+class _Strategy(Evaluation):
+    def __init__(self, objective: Objective, test: Backtest, periods: float) -> None:
+        super().__init__(objective)
+        self.test, self.periods = test, periods
+        self.memo: dict[Any, Any] = {}
+        self.tier: str | None = None
+
+    def warm_up(self, parameters: Parameters, count: int) -> None:
+        from qfp.backtesting.tiers import PAYS_FROM
+
+        if count * len(self.test._data) >= PAYS_FROM:
+            self.tier = "compiled"
+            self((0, parameters))  # translated once, and every worker has it
+
+    def tried(self, parameters: Parameters) -> tuple[float, dict[str, float], np.ndarray | None]:
+        from qfp.backtesting.statistics import LABELS
+
+        if len(self.memo) * 8 * len(self.test._data) > MEMO_BYTES:
+            self.memo.clear()
+        run = self.test.run_once(dict(parameters), self.memo, self.tier)
+        equity, returns = run.equity, metrics.returns_of(run.equity)
+        figures = {
+            "sharpe": metrics.sharpe_ratio(returns, periods_per_year=self.periods),
+            "total_return": metrics.total_return(equity),
+            "max_drawdown": metrics.max_drawdown(equity),
+            "trades": float(len(run.trades)),
+        }
+        if callable(self.objective):
+            score = float(self.objective(run.metrics))
+        elif self.objective in figures:
+            score = figures[self.objective]
+        elif self.objective in LABELS:
+            score = float(run.figures.one(self.objective))
+        else:
+            score = run.metrics[self.objective]
+        return score, figures, returns
+
+
+class _Function(Evaluation):
+    def __init__(self, objective: Objective, function: Callable[..., Any]) -> None:
+        super().__init__(objective)
+        self.function = function
+
+    def tried(self, parameters: Parameters) -> tuple[float, dict[str, float], np.ndarray | None]:
+        found = self.function(**parameters)
+        if hasattr(found, "metrics") and hasattr(found, "equity"):  # what backtest() and portfolio_backtest() give
+            returns = metrics.returns_of(np.asarray(found.equity, dtype=float))
+            kept = {name: found.metrics[name] for name in ("sharpe", "total_return", "max_drawdown", "trades")}
+            if callable(self.objective):
+                return float(self.objective(found.metrics)), kept, returns
+            return float(found.metrics[self.objective]), kept, returns
+        if isinstance(found, Mapping):
+            numbers = {
+                str(name)[:60]: float(value)
+                for name, value in found.items()
+                if isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            }
+            score = float(self.objective(found)) if callable(self.objective) else _named(numbers, self.objective)
+            kept = dict(list(numbers.items())[:MOST_FIGURES])
+            per_period = found.get("returns")
+            return score, kept, None if per_period is None else np.asarray(per_period, dtype=float)
+        if isinstance(found, (int, float, np.number)):
+            return float(found), {}, None
+        raise TypeError(
+            f"the function gave {type(found).__name__}, not a number, a dictionary of figures or a backtest's result"
+        )
+
+
+def _named(numbers: dict[str, float], name: str) -> float:
+    if name not in numbers:
+        raise KeyError(f"the function gave no {name!r}; it gave {', '.join(numbers) or 'no numbers'}")
+    return numbers[name]
+
+
+def of_strategy(strategy: type, bars: Any, objective: Objective, options: dict[str, Any]) -> Evaluation:
+    from qfp import backtesting
+    from qfp.backtests import as_ohlc
+
+    if isinstance(objective, str):
+        _check(objective)
+    frame = as_ohlc(bars)
+    rules = options.pop("rules", "qfp")
+    given = {"cash": 10_000, "commission": 0.001, "finalize_trades": True, **options}
+    chosen = backtesting.USUAL if rules == "qfp" else backtesting.COMPATIBLE
+    return _Strategy(
+        objective, backtesting.Backtest(frame, strategy, rules=chosen, **given), metrics.periods_per_year(frame.index)
+    )
+
+
+def _check(objective: str) -> None:
+    from qfp.backtesting.statistics import LABELS
+
+    names = metrics.summary([1.0, 1.0], [0, 0], [0, 0], [], [], benchmark=[1.0, 1.0])
+    if objective not in LABELS and objective not in names:
+        raise ValueError(f"there is no figure {objective!r}; there are {', '.join(sorted(names))}")
+
+
+def of_function(function: Callable[..., Any], objective: Objective) -> Evaluation:
+    return _Function(objective, function)

@@ -1,0 +1,84 @@
+"""Where do neighbours do well, too? A single peak is mostly luck; a plateau is less so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qfp.sweeps.trial import Trial
+
+__all__ = ["Plateau", "plateau"]
+
+FEW_VALUES = 30  # of a parameter: neighbours are one value apart; with more, a tenth of the range
+REACH = 0.1
+PIECE = 2_000_000
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The middle of the best neighbourhood. params: of the middle. score: mean of it and of its neighbours, those that
+    failed counted as the worst there was. own: the middle's own. lowest: the worst neighbour. neighbours: how many.
+    """
+
+    number: int
+    params: dict[str, Any]
+    score: float
+    own: float
+    lowest: float
+    neighbours: int
+
+
+def plateau(trials: Sequence[Trial], maximize: bool = True) -> Plateau | None:
+    """None where no trial has a score. Only combinations with at least half as many neighbours as others have count, so
+    that a corner, or a point that nothing was tried around, does not win for want of neighbours.
+    """
+    scores = np.array([trial.score for trial in trials], dtype=float)
+    known = np.isfinite(scores)
+    if not known.any():
+        return None
+    scores = scores if maximize else -scores
+    filled = np.where(known, scores, scores[known].min())
+    coordinates = _coordinates(trials)
+    count = len(trials)
+    means, counts, lowest = np.zeros(count), np.zeros(count, dtype=int), np.zeros(count)
+    rows = max(1, PIECE // max(1, count))
+    for at in range(0, count, rows):
+        near = np.ones((min(rows, count - at), count), dtype=bool)
+        for line, reach in coordinates:
+            near &= np.abs(line[at : at + rows, None] - line[None, :]) <= reach
+        counts[at : at + rows] = near.sum(axis=1)
+        means[at : at + rows] = (near @ filled) / counts[at : at + rows]
+        lowest[at : at + rows] = np.where(near, filled[None, :], np.inf).min(axis=1)
+    fit = known & (2 * counts >= counts.max())
+    fit = fit if fit.any() else known
+    best = int(np.flatnonzero(fit)[means[fit].argmax()])
+    sign = 1.0 if maximize else -1.0
+    chosen = trials[best]
+    return Plateau(
+        chosen.number,
+        dict(chosen.params),
+        sign * float(means[best]),
+        chosen.score,
+        sign * float(lowest[best]),
+        int(counts[best]) - 1,
+    )
+
+
+def _coordinates(trials: Sequence[Trial]) -> list[tuple[np.ndarray, float]]:
+    """Per parameter where each trial lies, and how far away a neighbour may be."""
+    found = []
+    for name in trials[0].params:
+        values = [trial.params[name] for trial in trials]
+        distinct = list(dict.fromkeys(values))
+        if not all(type(value) in (int, float) for value in distinct):
+            places = {value: place for place, value in enumerate(distinct)}
+            found.append((np.array([places[value] for value in values], dtype=float), 0.0))
+        elif len(distinct) <= FEW_VALUES:
+            found.append((np.searchsorted(np.sort(np.array(distinct, dtype=float)), values).astype(float), 1.0))
+        else:
+            line = np.array(values, dtype=float)
+            found.append((line, REACH * float(line.max() - line.min())))
+    return found

@@ -1,0 +1,169 @@
+"""Sweeps: every combination once, the same for a seed, whatever fails; resumed where they were; plateau before peak."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import qfp
+from qfp import metrics
+from qfp.backtesting import Strategy
+from qfp.significance import probability_of_overfitting
+from qfp.sweeps.space import Space
+from qfp.sweeps.trial import BLOCKS
+
+GRID = {"a": range(10), "b": range(10)}
+
+
+def bowl(a, b):
+    return -((a - 3) ** 2) - (b - 6) ** 2
+
+
+def quiet(*arguments, **named):
+    return qfp.sweep(*arguments, show=False, **named)
+
+
+def bars(count=200):
+    rng = np.random.default_rng(4)
+    close = 100 * np.exp(np.cumsum(rng.normal(0.0005, 0.01, count)))
+    opened = np.concatenate([[100.0], close[:-1]])
+    high, low = np.maximum(opened, close), np.minimum(opened, close)
+    return pd.DataFrame(
+        {"open": opened, "high": high, "low": low, "close": close, "volume": 1e6},
+        index=pd.bdate_range("2020-01-01", periods=count),
+    )
+
+
+class Dip(Strategy):
+    days = 5
+    hold = 3
+
+    def init(self):
+        self.mean = self.I(lambda values, n: pd.Series(values).rolling(n).mean().to_numpy(), self.data.Close, self.days)
+
+    def next(self):
+        if not self.position and self.data.Close[-1] < self.mean[-1]:
+            self.buy(size=0.9)
+        elif self.position and len(self.data) % self.hold == 0:
+            self.position.close()
+
+
+def test_a_grid_of_a_hundred_is_the_same_on_four_workers_as_on_one():
+    one, four = quiet(bowl, GRID, workers=1), quiet(bowl, GRID, workers=4)
+    assert len(one) == 100 and one.trials.equals(four.trials)
+    assert one.best == {"a": 3, "b": 6} and one.best_score == 0
+    assert one.stopped == "Every combination was tried."
+
+
+def test_a_seed_repeats_a_random_sweep_and_its_random_numbers():
+    def noisy(a, b):
+        return a + b + np.random.random()
+
+    found = [quiet(noisy, GRID, method="random", trials=30, seed=5, workers=n).trials for n in (1, 3)]
+    assert found[0].equals(found[1])
+    assert not found[0].drop_duplicates(["a", "b"]).equals(quiet(noisy, GRID, method="random", trials=30).trials)
+    assert len(found[0].drop_duplicates(["a", "b"])) == 30
+
+
+def test_a_failing_combination_does_not_end_the_sweep_even_when_it_ends_its_process():
+    def fragile(a, b):
+        if (a, b) == (2, 2):
+            raise ArithmeticError("no such thing")
+        if (a, b) == (7, 1):
+            os._exit(3)
+        return float(a)
+
+    found = quiet(fragile, GRID, workers=2).trials
+    failed = found[found["error"] != ""]
+    assert len(found) == 100 and found["score"].notna().sum() == 98
+    assert failed["error"].iloc[0] == "ArithmeticError: no such thing"
+    assert failed["error"].iloc[1].startswith("WorkerDied")
+
+
+def test_budget_constraint_and_early_stop_are_kept():
+    found = quiet(bowl, GRID, constraint=lambda p: p.a < p.b, trials=20)
+    assert len(found) == 20 and (found.trials["a"] < found.trials["b"]).all()
+    assert found.stopped == "The budget of 20 trials was used up."
+    stopped = [quiet(lambda a, b: -a, GRID, early_stop=15, workers=n) for n in (1, 3)]
+    assert [len(each) for each in stopped] == [16, 16] and "15 trials" in stopped[0].stopped
+
+
+def test_the_plateau_comes_before_a_single_peak():
+    def lonely(a, b):
+        return 100.0 if (a, b) == (8, 1) else bowl(a, b)
+
+    found = quiet(lonely, GRID)
+    assert found.best == {"a": 8, "b": 1} and found.plateau == {"a": 3, "b": 6}
+
+
+def test_what_was_recorded_is_not_tried_again(tmp_path):
+    tried = tmp_path / "tried"
+
+    def counted(a, b):
+        with tried.open("a") as file:
+            file.write("x")
+        return bowl(a, b)
+
+    record = tmp_path / "sweep.jsonl"
+    first = quiet(counted, GRID, trials=40, record=record)
+    cut = record.read_bytes()[:-10]  # the last line was being written when the power went
+    record.write_bytes(cut)
+    whole = quiet(counted, GRID, record=record)
+    assert whole.resumed == 39 and len(whole) == 100 and tried.stat().st_size == 40 + 61
+    assert whole.trials.drop(columns="error")[:40].equals(first.trials.drop(columns="error"))
+    with pytest.raises(ValueError, match="another sweep"):
+        quiet(counted, GRID, record=record, seed=1)
+
+
+def test_a_strategy_gives_the_figures_of_its_backtest_and_the_overfitting_of_its_returns(monkeypatch):
+    monkeypatch.setattr(qfp.BacktestResult, "_announce", lambda self: None)
+    frame, space = bars(), {"days": range(3, 9), "hold": (2, 3)}
+    found = quiet(Dip, frame, space, commission=0.002, workers=2)
+    returns = []
+    for at, params in enumerate(Space(space).grid()):
+        alone = qfp.backtest(Dip, frame, commission=0.002, **params)
+        row = found.trials.iloc[at]
+        assert row["score"] == pytest.approx(alone.metrics["sharpe"], rel=1e-9)
+        assert row["total_return"] == pytest.approx(alone.metrics["total_return"], rel=1e-9)
+        assert row["trades"] == alone.metrics["trades"]
+        returns.append(metrics.returns_of(alone.equity.to_numpy()))
+    expected = probability_of_overfitting(np.array(returns).T, BLOCKS)
+    assert found.overfitting.configurations == 12 and not found.overfitting.too_few
+    assert found.overfitting.probability == pytest.approx(expected.probability, abs=1e-12)
+    assert found.deflated().trials == 12 and 0 <= found.deflated().probability <= 1
+    assert "Too few" in quiet(Dip, frame, {"days": (3, 4, 5)}).overfitting.text
+
+
+def test_pictures_and_table_have_every_trial():
+    found = quiet(bowl, GRID)
+    (heat, *marks) = found.heatmap().data
+    assert len(heat["z"]) == 10 and heat["z"][6][3] == 0 and len(marks) == 2
+    assert len(found.parallel().data[0]["dimensions"][0]["values"]) == 100
+    assert "Plateau" in repr(found.table())
+
+
+def test_what_cannot_be_swept_says_what_to_do():
+    with pytest.raises(ValueError, match="at least one parameter"):
+        quiet(bowl, {})
+    with pytest.raises(ValueError, match="Between"):
+        quiet(bowl, {"a": qfp.Between(0.0, 1.0), "b": [1]})
+    with pytest.raises(ValueError, match="there is no figure"):
+        quiet(Dip, bars(), {"days": [3]}, objective="sharp")
+    with pytest.raises(TypeError, match="its bars"):
+        quiet(Dip, {"days": [3]})
+    nothing = quiet(lambda a: math.nan, {"a": [1, 2]})
+    with pytest.raises(ValueError, match="no trial has a score"):
+        _ = nothing.best
+
+
+@pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="optuna is not installed here")
+@pytest.mark.parametrize("method", ["tpe", "cma-es"])
+def test_a_learning_search_repeats_for_a_seed_and_gets_near(method):
+    space = {"a": qfp.Between(0.0, 9.0), "b": range(10)}
+    one, other = (quiet(bowl, space, method=method, trials=60, seed=2, workers=n) for n in (1, 3))
+    assert one.trials.equals(other.trials) and len(one) == 60
+    assert one.best_score > -1.5
