@@ -19,6 +19,7 @@ from qfp.moments import instants
 
 __all__ = ["Market", "UnknownInstrument"]
 
+PATIENCE = np.timedelta64(7, "D")
 FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -100,6 +101,14 @@ class Market:
     def last(self) -> np.ndarray:
         """The row of each instrument's last bar; none follows."""
         return len(self) - 1 - self.traded[::-1].argmax(axis=0)
+
+    @cached_property
+    def ended(self) -> np.ndarray:
+        """The row at which each instrument counts as ended: the first more than a week after its last bar. The number
+        of rows for one that does not. Sooner, nobody could tell an end from a halt.
+        """
+        times = instants(self.index)
+        return np.searchsorted(times, times[self.last] + PATIENCE, side="right")
 
     @cached_property
     def marks(self) -> np.ndarray:
