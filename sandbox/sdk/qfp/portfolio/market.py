@@ -103,12 +103,16 @@ class Market:
         return len(self) - 1 - self.traded[::-1].argmax(axis=0)
 
     @cached_property
+    def times(self) -> np.ndarray:
+        """The moment of each row, in UTC."""
+        return instants(self.index)
+
+    @cached_property
     def ended(self) -> np.ndarray:
         """The row at which each instrument counts as ended: the first more than a week after its last bar. The number
         of rows for one that does not. Sooner, nobody could tell an end from a halt.
         """
-        times = instants(self.index)
-        return np.searchsorted(times, times[self.last] + PATIENCE, side="right")
+        return np.searchsorted(self.times, self.times[self.last] + PATIENCE, side="right")
 
     @cached_property
     def marks(self) -> np.ndarray:
@@ -149,7 +153,7 @@ class Market:
     @cached_property
     def years(self) -> np.ndarray:
         """The time from the bar before to each bar, in years of 365 days; 0 for the first."""
-        return np.concatenate([[0.0], np.diff(instants(self.index)) / np.timedelta64(365, "D")])
+        return np.concatenate([[0.0], np.diff(self.times) / np.timedelta64(365, "D")])
 
     def equal_money(self, cash: float) -> np.ndarray:
         """The account that puts equal money into each instrument at its first close and holds it, without costs; what
