@@ -225,6 +225,7 @@ def _replayed_portfolio(
         claimed.cash,
         splits=market.split,
         dividends=market.dividend,
+        ended=market.ended,
         years=market.years,
         interest=rules.interest,
         borrow=rules.borrow,

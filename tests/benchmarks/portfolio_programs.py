@@ -141,7 +141,7 @@ def main(engine: str, job: str, cost: str = "0.001") -> None:
     result = run()
     first = {"first cpu": time.process_time() - cpu, "first wall": time.perf_counter() - wall}
     again = []
-    for _ in range(1 if engine == "bt" else 9 if job == "monthly" else 1):
+    for _ in range({"ours": 99, "vectorbt": 9}.get(engine, 1) if job == "monthly" else 1):
         cpu = time.process_time()
         result = run()
         again.append(time.process_time() - cpu)

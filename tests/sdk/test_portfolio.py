@@ -48,10 +48,10 @@ def agrees_with_its_replay(run):
     ]
 
 
-# A, B and C: C is halted on bars 3 and 4, B has no bars after bar 4.
-A = bars([10, 11, 12, 13, 14, 15, 16])
+# A, B and C: C is halted on bars 3 and 4, B has no bars after bar 4, a Tuesday; bar 9 is a week later.
+A = bars([10, 11, 12, 13, 14, 15, 16, 16, 16, 16, 17, 16])
 B = bars([20, 21, 22, 23, 24])
-C = bars([50, 52, 54, 60, 62], dates=A.index[[0, 1, 2, 5, 6]])
+C = bars([50, 52, 54, 60, 62, 62, 62, 62, 62, 62], dates=A.index[[0, 1, 2, 5, 6, 7, 8, 9, 10, 11]])
 
 
 def test_three_instruments_one_halted_and_one_delisted_equal_the_ledger_worked_by_hand():
@@ -63,17 +63,19 @@ def test_three_instruments_one_halted_and_one_delisted_equal_the_ledger_worked_b
         (5, "C", 10, 60, 0),  # decided on bar 2; bars 3 and 4 are missing, and their price is not made up
         (6, "A", -40, 16, 0),
     ]
-    cash = [10_000, 7_850, 7_850, 7_850, 7_850, 8_450, 9_090]  # 2,150 out; 50 x 24 in and 600 out; 640 in
-    held = [0, 1_100 + 1_050, 1_200 + 1_100, 1_300 + 1_150, 1_400 + 1_200, 1_500 + 600, 60 * 16 + 620]
+    # 2,150 out; 600 out; 640 in; 50 x 24 in, more than a week after the last bar of B.
+    cash = [10_000, 7_850, 7_850, 7_850, 7_850, 7_250, 7_890, 7_890, 7_890, 7_890, 9_090, 9_090]
+    held = [0, 1_100 + 1_050, 1_200 + 1_100, 1_300 + 1_150, 1_400 + 1_200, 1_500 + 1_200 + 600]
+    held += [60 * 16 + 1_200 + 620] * 4 + [60 * 17 + 620, 60 * 16 + 620]
     assert run.equity.tolist() == pytest.approx([a + b for a, b in zip(cash, held, strict=True)], abs=1e-9)
-    assert run.replay.units.tolist()[4] == [100, 50, 0] and run.replay.units.tolist()[6] == [60, 0, 10]
+    assert run.replay.units.tolist()[4] == [100, 50, 0] and run.replay.units.tolist()[10] == [60, 0, 10]
     assert run.replay.cash.tolist() == pytest.approx(cash, abs=1e-9)
     assert run.flows == [
-        {"bar": 5, "instrument": 1, "kind": "delisting", "amount": 1200.0, "units": 50.0, "price": 24.0}
+        {"bar": 10, "instrument": 1, "kind": "delisting", "amount": 1200.0, "units": 50.0, "price": 24.0}
     ]
     assert [order["outcome"] for order in run.orders()] == ["filled", "filled", "filled", "filled", "refused"]
     assert "stale" in next(order["reason"] for order in run.orders() if order["outcome"] == "refused")
-    assert [(t["instrument"], t["exit_bar"], t["profit"]) for t in run.replay.trades] == [(1, 5, 150.0), (0, 6, 200.0)]
+    assert [(t["instrument"], t["exit_bar"], t["profit"]) for t in run.replay.trades] == [(0, 6, 200.0), (1, 10, 150.0)]
     agrees_with_its_replay(run)
     refusing = Portfolio({"A": A, "B": B, "C": C}, cash=CASH, commission=0, halted="refuse").run(ordering(*orders))
     assert "halted" in next(order["reason"] for order in refusing.orders() if order["instrument"] == 2)
@@ -228,10 +230,10 @@ def test_every_refused_order_is_counted_with_its_reason(order, options, reason):
     ("strategy", "options", "why"),
     [
         ({"on_bar": lambda ctx: None}, {}, "nothing was ever ordered; the condition for it was never true"),
-        ({"weights": {"A": 1}, "warm_up": 50}, {}, "warms up for 50 bars and there are 7"),
+        ({"weights": {"A": 1}, "warm_up": 50}, {}, "warms up for 50 bars and there are 12"),
         ({"weights": {"A": 1}}, {"cash": 5}, "one share of A costs about 16.00, so cash has to be larger"),
         ({"on_bar": ordering((2, "A", 1, {"limit": 1}))}, {}, "no price reached their limit"),
-        ({"on_bar": ordering((6, "A", 1))}, {}, "on the last bar only"),
+        ({"on_bar": ordering((11, "A", 1))}, {}, "on the last bar only"),
         ({"on_bar": ordering((6, "B", 1))}, {}, "there was no data to fill on"),
     ],
 )

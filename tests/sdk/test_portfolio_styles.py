@@ -193,3 +193,25 @@ def test_profits_of_all_trades_dividends_and_interest_add_up_to_the_change_of_th
     profits = sum(trade["profit"] for trade in run.replay.trades)
     paid = sum(flow["amount"] for flow in run.flows if flow["kind"] in ("dividend", "interest"))
     assert profits + paid == pytest.approx(run.equity[-1] - run.portfolio.cash, abs=1e-6)
+
+
+def test_what_is_decided_on_a_day_does_not_change_with_the_bars_after_it():
+    def on_bar(ctx):
+        for symbol in ctx.symbols:
+            if ctx.position(symbol):
+                if ctx.bar % 3 == 0:
+                    ctx.order(symbol, -1)
+            elif ctx.is_traded(symbol):
+                ctx.order(symbol, ctx.cash // 20 // ctx.price(symbol) + 1, limit=ctx.closes(5)[symbol].mean())
+
+    def decided(until):
+        frames = {symbol: frame[frame.index <= until] for symbol, frame in FRAMES["halts"].items()}
+        orders = Portfolio(frames, halted="wait").run(on_bar).orders()
+        return [(order["bar"], order["instrument"], order["size"]) for order in orders]
+
+    days = pd.bdate_range("2019-01-01", periods=COUNT)
+    everything = decided(days[-1])
+    for cut in range(30, COUNT, 3):  # bars on which what is held is sold
+        early = decided(days[cut])
+        assert early == everything[: len(early)] and len(early) > cut
+        assert len(everything) == len(early) or everything[len(early)][0] > early[-1][0]

@@ -197,7 +197,7 @@ class PortfolioRules:
         lines.append(f"An order for an instrument without a bar that day {waits}; no price is carried into a fill.")
         lines.append(
             "Dividends are paid in cash and splits change the shares held, on bars that are not adjusted for them. An "
-            "instrument without further bars is paid out at its last close."
+            "instrument without further bars is paid out at its last close a week after it."
         )
         cash = f"Cash earns {_percent(self.interest)} a year, owed cash costs it" if self.interest else "No interest"
         fee = f"short positions pay {_percent(self.borrow)} a year" if self.borrow else "no borrowing fee"

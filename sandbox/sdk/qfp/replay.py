@@ -85,6 +85,7 @@ def replay_portfolio(
     *,
     splits: Any = None,
     dividends: Any = None,
+    ended: Any = None,
     years: Any = None,
     interest: float = 0.0,
     borrow: float = 0.0,
@@ -93,8 +94,9 @@ def replay_portfolio(
 
     fills: columns of bar, instrument, size, price and commission, in the order of the bars.
     closes: a row per bar and a column per instrument, NaN where it has no bar; the last close values what is held.
-    splits, dividends: of the same shape, on ex-dates, or None. years: from the bar before to each bar, for interest and
-    borrow, fractions a year. An instrument without further bars is paid out at its last close, on the bar after it.
+    splits, dividends: of the same shape, on ex-dates, or None. ended: the bar at which each instrument is paid out at
+    its last close, or None where none is. years: from the bar before to each bar, for interest and borrow, which are
+    fractions a year.
     Before the fills of a bar come interest, fees, splits, dividends and payments for what has ended.
     Raises ValueError when a fill lies outside the bars or the fills are out of order.
     """
@@ -110,8 +112,8 @@ def replay_portfolio(
     np.maximum.accumulate(rows, axis=0, out=rows)
     marks = np.nan_to_num(np.take_along_axis(closes, rows, axis=0))
     ends: dict[int, list[int]] = {}
-    for number, last in enumerate((count - 1 - there[::-1].argmax(axis=0)).tolist()):
-        ends.setdefault(last + 1, []).append(number)
+    for number, bar in enumerate([] if ended is None else np.asarray(ended).tolist()):
+        ends.setdefault(bar, []).append(number)
     acts = set(ends)
     for table, usual in ((splits, 1.0), (dividends, 0.0)):
         if table is not None:

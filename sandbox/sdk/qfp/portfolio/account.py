@@ -111,11 +111,10 @@ class Account:
         return found
 
     def _ends(self) -> dict[int, list[int]]:
-        """Bar after the last of an instrument -> those instruments."""
+        """Bar -> instruments that count as ended from then on."""
         found: dict[int, list[int]] = {}
-        for number, last in enumerate(self.market.last.tolist()):
-            if last + 1 < len(self.market):
-                found.setdefault(last + 1, []).append(number)
+        for number, bar in enumerate(self.market.ended.tolist()):
+            found.setdefault(bar, []).append(number)
         return found
 
     # What a strategy asks -------------------------------------------------------------------------------------
@@ -164,10 +163,10 @@ class Account:
         market = self.market
         if market.complete:
             return np.zeros(len(self.units), dtype=bool)
-        return (market.marks[self.bar] == 0) | (market.last < self.bar)
+        return (market.marks[self.bar] == 0) | (market.ended <= self.bar)
 
     def _untradable(self, instrument: int) -> str:
-        if self.market.last[instrument] < self.bar:
+        if self.market.ended[instrument] <= self.bar:
             return o.ENDED
         return o.NO_PRICE if self.market.marks[self.bar, instrument] == 0 else ""
 

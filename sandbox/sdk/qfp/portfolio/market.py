@@ -19,6 +19,7 @@ from qfp.moments import instants
 
 __all__ = ["Market", "UnknownInstrument"]
 
+PATIENCE = np.timedelta64(7, "D")
 FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -102,6 +103,18 @@ class Market:
         return len(self) - 1 - self.traded[::-1].argmax(axis=0)
 
     @cached_property
+    def times(self) -> np.ndarray:
+        """The moment of each row, in UTC."""
+        return instants(self.index)
+
+    @cached_property
+    def ended(self) -> np.ndarray:
+        """The row at which each instrument counts as ended: the first more than a week after its last bar. The number
+        of rows for one that does not. Sooner, nobody could tell an end from a halt.
+        """
+        return np.searchsorted(self.times, self.times[self.last] + PATIENCE, side="right")
+
+    @cached_property
     def marks(self) -> np.ndarray:
         """The last close there was at each row, 0 before the first: what is held is worth that, never fills at it."""
         if self.complete:
@@ -140,7 +153,7 @@ class Market:
     @cached_property
     def years(self) -> np.ndarray:
         """The time from the bar before to each bar, in years of 365 days; 0 for the first."""
-        return np.concatenate([[0.0], np.diff(instants(self.index)) / np.timedelta64(365, "D")])
+        return np.concatenate([[0.0], np.diff(self.times) / np.timedelta64(365, "D")])
 
     def equal_money(self, cash: float) -> np.ndarray:
         """The account that puts equal money into each instrument at its first close and holds it, without costs; what

@@ -195,6 +195,7 @@ class PortfolioRun:
             self.portfolio.cash,
             splits=market.split,
             dividends=market.dividend,
+            ended=market.ended,
             years=market.years,
             interest=rules.interest,
             borrow=rules.borrow,

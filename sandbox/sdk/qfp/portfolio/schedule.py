@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from qfp.moments import instants
 from qfp.portfolio.context import Past, as_weights
 from qfp.portfolio.market import Market
 
@@ -42,8 +43,8 @@ def _bars_from(dates: Any, market: Market) -> np.ndarray:
         dates = dates.tz_localize(market.index.tz)
     elif dates.tz is not None and market.index.tz is None:
         dates = dates.tz_localize(None)
-    bars = market.index.searchsorted(dates)
-    return bars[bars < len(market)]
+    bars = np.searchsorted(market.times, instants(dates))
+    return bars[: np.searchsorted(bars, len(market))]
 
 
 def decided(
@@ -66,6 +67,8 @@ def decided(
             rows, table = _of_function(weights, rows[rows >= warm_up], market, members, params)
         else:
             table = np.tile(as_weights(weights, market), (len(rows), 1))
+    if not warm_up:
+        return rows, table
     late = rows >= warm_up
     return rows[late], table[late]
 
@@ -76,22 +79,22 @@ def _of_table(weights: Any, market: Market) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(weights.index, pd.DatetimeIndex) or not weights.index.is_monotonic_increasing:
         raise ValueError("weights have a row per date, in the order of the dates, and a column per symbol")
     at = [market.at(symbol) for symbol in weights.columns]
-    values = weights.to_numpy(dtype=np.float64)
-    if np.isinf(values).any():
-        raise ValueError("a weight is not finite")
-    if weights.index is not market.index:
+    values = weights.to_numpy(dtype=np.float64, copy=True)
+    dates = weights.index
+    if not np.isfinite(values).all():
+        if np.isinf(values).any():
+            raise ValueError("a weight is not finite")
         said = ~np.isnan(values).all(axis=1)
-        if not said.all():
-            weights, values = weights[said], values[said]
-        rows = _bars_from(weights.index, market)
-        values = values[: len(rows)]
-        last = np.append(np.diff(rows) > 0, True)[: len(rows)]  # of two dates before one bar the later counts
+        dates, values = dates[said], np.nan_to_num(values[said])
+    rows = _bars_from(dates, market)
+    values = values[: len(rows)]
+    last = np.append(np.diff(rows) > 0, True)[: len(rows)]  # of two dates before one bar the later counts
+    if not last.all():
         rows, values = rows[last], values[last]
-    else:
-        rows = np.flatnonzero(~np.isnan(values).all(axis=1))
-        values = values[rows]
+    if at == list(range(len(market.symbols))):
+        return rows, values
     table = np.zeros((len(rows), len(market.symbols)))
-    table[:, at] = np.nan_to_num(values)
+    table[:, at] = values
     return rows, table
 
 

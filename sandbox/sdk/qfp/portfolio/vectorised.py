@@ -77,18 +77,21 @@ def book(market: Market, rules: PortfolioRules, cash: float, rows: np.ndarray, w
     now = prices if shares is None else prices * shares[bars]
 
     # From one rebalancing to the next, as fractions of the account after the earlier one.
-    drifted = weights[:-1] * (now[1:] / now[:-1])
-    growth = 1.0 - weights[:-1].sum(axis=1) + drifted.sum(axis=1)
+    invested = weights.sum(axis=1)
+    held = np.zeros_like(weights)
+    drifted = np.divide(now[1:], now[:-1], out=held[1:])
+    drifted *= weights[:-1]
+    growth = 1.0 - invested[:-1] + drifted.sum(axis=1)
     if paid is not None:
         growth += (weights[:-1] * (np.diff(paid[bars], axis=0) / now[:-1])).sum(axis=1)
     if (growth <= 0).any():
         return None
-    held = np.vstack([np.zeros_like(weights[:1]), drifted / growth[:, None]])
+    drifted /= growth[:, None]
     kept = _kept(weights, held, rules)
     value = cash * np.concatenate([[1.0], np.cumprod(growth * kept[:-1])])
     after = value * kept
     owned = weights * after[:, None] / now  # in shares of the first row
-    left = after * (1.0 - weights.sum(axis=1))
+    left = after * (1.0 - invested)
 
     lengths = np.diff(bars, append=count)
     worth = market.marks if shares is None else market.marks * shares
