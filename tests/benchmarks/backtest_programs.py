@@ -8,6 +8,7 @@ engine's environment, so nothing is imported here beyond NumPy and pandas.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -327,6 +328,9 @@ def click(engine: str) -> dict[str, Any]:
     if engine == "theirs":
         return {"equity": run()}
     ready()
+    run()
+    gc.collect()
+    gc.freeze()  # as the process that boxes are forked from does
     walls, equity = [], 0.0
     for _ in range(15):
         read, write = os.pipe()

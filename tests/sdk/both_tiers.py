@@ -302,6 +302,20 @@ class Reversal(Averages):
 
 
 @case
+class Channel(Strategy):
+    def init(self):
+        self.late = self.I(mean, self.data.Close, 9, scatter=True)
+
+    def next(self):
+        if self.data.Close[-1] >= self.data.High[-20:].max() * 0.995 and not self.position:
+            self.buy(size=0.5, sl=min(self.data.Low[-5:]) * 0.99)
+        elif self.data.Close[-1] < np.min(self.data.Low[-10:]) * 1.002:
+            self.position.close()
+        if len(self.data) > 30 and max(self.late[-4:]) < self.data.Close[-1]:
+            self.sell(size=1)
+
+
+@case
 class Wrapped(Strategy):
     """Before the fiftieth bar there is no such bar, least of all a later one."""
 

@@ -87,6 +87,8 @@ class Calls(Expressions):
             return Value("int", COUNTS[arguments[0].kind]) if arguments[0].kind in COUNTS else None
         if name == "bool" and len(arguments) == 1:
             return Value("bool", self.truth(arguments[0], node))
+        if name in ("min", "max") and len(arguments) == 1 and arguments[0].kind == "stretch":
+            return self.extreme(arguments[0], name)
         if name in ("min", "max") and len(arguments) > 1:
             numbers = [self.number(one, part) for one, part in zip(arguments, node.args, strict=True)]
             kind = numbers[0][1]
@@ -122,6 +124,8 @@ class Calls(Expressions):
     def call_of_mathematics(self, name: str, arguments: list[Value], node: ast.Call, plain: bool) -> Value | None:
         if len(arguments) != 1 or node.keywords:
             return None
+        if arguments[0].kind == "stretch":
+            return self.extreme(arguments[0], name) if name in ("max", "min") else None
         code = self.as_float(arguments[0], node.args[0])
         held = self.temporary()
         if name == "isnan":
@@ -154,6 +158,8 @@ class Calls(Expressions):
             code = f"{name}(a, {size}, {', '.join(prices)}, {tag})"
             return Value("order", code if statement else f"must(({(held := self.temporary())} := {code}) >= 0, {held})")
         arguments = [self.expression(one) for one in node.args]
+        if base.kind == "stretch" and not arguments and not given:
+            return self.extreme(base, name)
         if base.kind in ("position", "trade") and name == "close":
             portion = given.get("portion", arguments[0] if arguments else Value("float", "1.0"))
             code = self.as_float(portion, node)

@@ -251,7 +251,7 @@ class Expressions(Names):
                 code = f"({held} if ({held} := {code}) != 0.0 else from_bits({NONE}))"
                 kind = "optional"
             return Value(kind, code)
-        if base.kind in ("position", "trade", "order"):
+        if base.kind in ("position", "trade", "order") or (base.kind == "stretch" and name in ("max", "min")):
             return Value("method", thing=(base, name))
         if base.kind == "thing" and isinstance(base.thing, ModuleType):
             return self.known_thing(getattr(base.thing, name), ())
@@ -288,6 +288,8 @@ class Expressions(Names):
                 raise self.refuse(f"uses {ast.unparse(node)}", node)
             line = Value("line", thing=base.thing[row], path=(*base.path, (row,)))
             return self.at(line, rest[0], node) if rest else line
+        if base.kind == "line" and isinstance(node.slice, ast.Slice):
+            return self.stretch(base, node.slice, node)
         if base.kind == "line":
             return self.at(base, node.slice, node)
         if base.kind in COUNTS:
@@ -306,6 +308,23 @@ class Expressions(Names):
             except (ValueError, LookupError, TypeError):
                 pass
         raise self.refuse(f"uses {ast.unparse(node)}", node)
+
+    def stretch(self, line: Value, part: ast.Slice, node: ast.expr) -> Value:
+        """The last bars of a series, for the greatest or smallest of them; code: the first of these bars."""
+        count = None if part.lower is None else whole_constant(part.lower)
+        if count is None or count >= 0 or part.upper is not None or part.step is not None:
+            raise self.refuse(f"uses {ast.unparse(node)}", node)
+        if self.series[self.column(line)][1] != "float":
+            raise self.refuse(f"uses {ast.unparse(node)}", node)
+        return Value("stretch", f"(bar - {-count - 1} if bar > {-count - 1} else 0)", line.thing, line.path)
+
+    def extreme(self, stretch: Value, name: str) -> Value:
+        """The greatest or smallest of a stretch without missing values; those are left to NumPy and Python."""
+        call, held = "greatest" if name == "max" else "smallest", self.temporary()
+        number = self.column(Value("line", thing=stretch.thing, path=stretch.path))
+        return Value(
+            "float", f"then(({held} := {call}(l{number}, {stretch.code}, bar + 1)), must({held} == {held}, {held}))"
+        )
 
     def at(self, line: Value, index: ast.expr, node: ast.expr) -> Value:
         constant = whole_constant(index)

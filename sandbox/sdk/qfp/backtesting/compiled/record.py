@@ -314,6 +314,33 @@ def is_contingent(a: Account, order: int) -> int:
     return 1 if (order == a.t_sl[trade] or order == a.t_tp[trade]) else 0
 
 
+# Stretches of a column  --------------------------------------------------------------------------------------------
+
+
+def greatest(column: list[float], begin: int, end: int) -> float:
+    """The greatest from `begin` to before `end`; NaN where one is."""
+    best = column[begin]
+    for at in range(begin, end):
+        value = column[at]
+        if value > best or value != value:
+            best = value
+        if best != best:
+            return best
+    return best
+
+
+def smallest(column: list[float], begin: int, end: int) -> float:
+    """The smallest from `begin` to before `end`; NaN where one is."""
+    best = column[begin]
+    for at in range(begin, end):
+        value = column[at]
+        if value < best or value != value:
+            best = value
+        if best != best:
+            return best
+    return best
+
+
 # Python's arithmetic ------------------------------------------------------------------------------------------------
 
 
