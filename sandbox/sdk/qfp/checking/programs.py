@@ -202,15 +202,13 @@ def _changed(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 def _elsewhere(folder: str) -> None:
     """The copy works in a folder of its own, with the program's files; what the program has written stays as it is."""
-    own = f"{folder}{os.sep}.again-{os.getppid()}"
+    own = f"{folder}/.again-{os.getppid()}"
     shutil.copytree(folder, own, ignore=lambda place, names: [name for name in names if name.startswith(".")])
     os.chdir(own)
     sys.path[:] = [own if path == folder else path for path in sys.path]
     for name, module in list(sys.modules.items()):
-        its_own = isinstance(module, types.ModuleType) and str(getattr(module, "__file__", "")).startswith(
-            folder + os.sep
-        )
-        if its_own and name != "__main__":
+        place = str(getattr(module, "__file__", None))
+        if isinstance(module, types.ModuleType) and name != "__main__" and place.startswith(folder + os.sep):
             del sys.modules[name]
     real = open
 
@@ -229,7 +227,7 @@ def _elsewhere(folder: str) -> None:
 
 def clean_up(folder: str) -> None:
     """Take away what copies have left."""
-    shutil.rmtree(f"{folder}{os.sep}.again-{os.getpid()}", ignore_errors=True)
+    shutil.rmtree(f"{folder}/.again-{os.getpid()}", ignore_errors=True)
 
 
 def run_source(source: str, path: str, names: dict[str, Any] | None = None) -> dict[str, Any]:
