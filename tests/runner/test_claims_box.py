@@ -74,6 +74,13 @@ def test_findings_are_read_as_words_and_never_as_a_colour():
     assert checking.findings({"lookahead": {"state": "leak"}, "amnesia": {}})["lookahead"]["state"] == "red"
 
 
+def test_errors_that_may_quote_private_data_are_not_quoted():
+    message = {"lookahead": {"state": "untested", "why": "on other data it fails: ValueError: close was 31.4"}}
+    assert "31.4" in checking.findings(message)["lookahead"]["sentence"]
+    kept = checking.findings(message, quoting=False)
+    assert "31.4" not in str(kept) and "fails" in kept["lookahead"]["sentence"]
+
+
 def test_unverified_bars_from_the_code_are_a_problem():
     backtest = make_backtest(verified=False, verified_text="Not verified. The bars came from the code.", snapshot="")
     assert state_of(backtest, "verified") == state_of(backtest, "data") == "red"

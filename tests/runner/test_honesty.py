@@ -81,9 +81,11 @@ def test_an_honest_run_is_clean_and_leaves_what_it_would_have_left(run_source):
     run = run_source(HONEST)
     (backtest,) = run.backtests.all()
     states = {line["key"]: line["state"] for line in claims_box.lines(backtest)}
-    print(backtest.checks)
     assert states["lookahead"] == states["amnesia"] == states["verified"] == "green"
     assert backtest.checks["lookahead"]["found"]["programs"] >= 1
+    cells = backtest.checks["band"]["cells"]
+    (base,) = [cell for cell in cells if cell["base"]]
+    assert len(cells) == 12 and base["final_equity"] == backtest.metrics["final_equity"]
     (kept,) = run.artefacts.all()
     assert kept.size == len("once")
 
