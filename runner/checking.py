@@ -28,11 +28,16 @@ LOOKAHEAD = {"clean": "green", "leak": "red"}
 AMNESIA = {"clean": "green"}
 
 
-def findings(message: dict[str, Any]) -> dict[str, Any]:
-    """{"lookahead", "amnesia"}: each with state (green, amber, red), a sentence and the finding itself."""
+def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]:
+    """{"lookahead", "amnesia"}: each with state (green, amber, red), a sentence and the finding itself.
+
+    quoting: False where errors of the program may hold data that not everybody may see.
+    """
     found = {}
     for key, states, say in (("lookahead", LOOKAHEAD, sentence), ("amnesia", AMNESIA, amnesia_sentence)):
-        told = message.get(key) or {}
+        told = dict(message.get(key) or {})
+        if not quoting and "fail" in told.get("why", ""):
+            told["why"] = told["why"].partition(":")[0]
         state = states.get(told.get("state", ""), "amber")
         if key == "amnesia" and told.get("state") == "remembers":
             state = "amber" if told.get("what") == "prices" else "red"

@@ -80,10 +80,9 @@ def _trials(backtest: Backtest) -> Line:
     if math.isnan(deflated.probability):
         return _line("trials", "amber", "Trials", f"{what} along the project's lineage; its Sharpe ratio is undefined.")
     state = "green" if deflated.probability >= CONFIDENT else "amber" if deflated.probability >= UNLIKELY else "red"
-    text = (
-        f"{what} along the project's lineage. Probability that its Sharpe ratio is more than the luck of the best of "
-        f"them: {_share(deflated.probability)} (deflated Sharpe ratio)."
-    )
+    than = "above 0" if tried.count == 1 else "more than the luck of the best of them"
+    chance = f"Probability that its Sharpe ratio is {than}: {_share(deflated.probability)} (deflated Sharpe ratio)."
+    text = f"{what} along the project's lineage. {chance}"
     return _line("trials", state, "Trials", text)
 
 

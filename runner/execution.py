@@ -373,7 +373,8 @@ class Execution:
         if backtest is None:
             return
         band = backtest.checks.get("band") or checking.band_of(backtest)
-        backtest.checks = storable({**backtest.checks, **checking.findings(event), "band": band})
+        findings = checking.findings(event, quoting=not self._private_series())
+        backtest.checks = storable({**backtest.checks, **findings, "band": band})
         when_database_answers(run_id=self.run.pk, action=lambda: backtest.save(update_fields=["checks"]))
         lines = claims_box.lines(backtest)
         shown = {"backtest": backtest.pk, "lines": lines, "summary": claims_box.summary(lines)}

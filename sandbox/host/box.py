@@ -193,6 +193,7 @@ class Box:
                     "layer": None if request.layer is None else "first" if self._overrides else "last",
                     "session": request.session,
                     "wall_seconds": limits.wall_seconds,
+                    "cpu_seconds": limits.cpu_seconds,
                 }
             )
         )

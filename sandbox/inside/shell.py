@@ -130,7 +130,8 @@ def _run(job: dict) -> int:
     if job["session"]:
         return sessions.serve(_shell, entry)
 
-    checking.whole_program, checking.until = True, time.monotonic() + job["wall_seconds"]
+    checking.whole_program = True
+    checking.until, checking.cpu_limit = time.monotonic() + job["wall_seconds"], job["cpu_seconds"]
     names, began = dict(_shell.user_ns), time.monotonic()
     code = _run_cells(entry, source, channel.emit)
     if code == 0 and checking.backtests:

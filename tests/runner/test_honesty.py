@@ -81,9 +81,11 @@ def test_an_honest_run_is_clean_and_leaves_what_it_would_have_left(run_source):
     run = run_source(HONEST)
     (backtest,) = run.backtests.all()
     states = {line["key"]: line["state"] for line in claims_box.lines(backtest)}
-    print(backtest.checks)
     assert states["lookahead"] == states["amnesia"] == states["verified"] == "green"
     assert backtest.checks["lookahead"]["found"]["programs"] >= 1
+    cells = backtest.checks["band"]["cells"]
+    (base,) = [cell for cell in cells if cell["base"]]
+    assert len(cells) == 12 and base["final_equity"] == backtest.metrics["final_equity"]
     (kept,) = run.artefacts.all()
     assert kept.size == len("once")
 
@@ -112,3 +114,15 @@ def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run
     assert backtest.checks["companion"]["state"] == "green", backtest.checks["companion"]
     assert backtest.checks["lookahead"]["evidence"] == "site"
     assert "made it again 2 times" in claims_box.lines(backtest)[-1]["text"]
+
+
+def test_the_tests_never_cost_a_run_its_own_end(engine):
+    """It uses most of its processor time itself; what is left is not enough to run it again."""
+    source = "import time\nend = time.process_time() + 2.4\nwhile time.process_time() < end: pass\n" + HONEST
+    run = make_run(make_project(source=source), snapshot=current_snapshot_id() or "", limits={"cpu_seconds": 3.0})
+    execute_next()
+    run.refresh_from_db()
+    assert run.status == Run.Status.SUCCEEDED, run.message
+    (backtest,) = run.backtests.all()
+    assert backtest.checks["lookahead"]["state"] == "amber"
+    assert "left no time" in backtest.checks["lookahead"]["sentence"]

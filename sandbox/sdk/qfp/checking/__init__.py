@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qfp.checking.strategies import Before
 
-__all__ = ["begin", "examine_program", "forget", "look", "look_at_portfolio"]
+__all__ = ["begin", "examine_program", "forget", "look", "look_at_portfolio", "spare"]
 
 MOST_BACKTESTS = 20  # of a program; the site keeps no more
 
@@ -24,8 +24,23 @@ active = True  # False in a copy of the program that is itself a test
 backtests = 0  # that this program has handed over
 seconds = 0.0  # that tests have taken so far
 whole_program = False  # whether examine_program() will be called
-until: float | None = None  # by time.monotonic(): when the program is ended; None where nobody ends it
+# When the program is ended, by time.monotonic() and by processor time; None where nobody ends it.
+until: float | None = None
+cpu_limit: float | None = None
 _looked_at: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}  # claim and findings by number of the backtest
+
+
+def spare() -> float | None:
+    """Seconds that are left before the program is ended; None without a limit."""
+    if until is None:
+        return None
+    left = until - time.monotonic()
+    if cpu_limit is not None:
+        import resource
+
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        left = min(left, cpu_limit - sum(each.ru_utime + each.ru_stime for each in used))
+    return max(0.0, left)
 
 
 def forget() -> None:
@@ -107,8 +122,7 @@ def examine_program(
 
     now = time.monotonic()
     claims = [claim for claim, _ in _looked_at.values()]
-    spare = None if until is None else until - now
-    program = programs.Program(again, namespace, source, claims, now - began - seconds, folder, spare)
+    program = programs.Program(again, namespace, source, claims, now - began - seconds, folder)
     try:
         results = programs.examine(program)
     finally:

@@ -66,10 +66,12 @@ def _little_memory() -> bool:
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if limit == resource.RLIM_INFINITY:
         return False
-    with contextlib.suppress(OSError), Path("/proc/self/status").open() as file:
-        own = next((int(line.split()[1]) << 10 for line in file if line.startswith("RssAnon")), 0)
-        return own > SHARE_OF_MEMORY * limit
-    return False
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return False
+    own = next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon")), 0)
+    return own > SHARE_OF_MEMORY * limit
 
 
 @contextlib.contextmanager
@@ -93,7 +95,7 @@ def _act(action: Callable[[Callable[[Any], None]], Any], read: int, write: int) 
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
-        sys.stdout = sys.stderr = os.fdopen(os.dup(nowhere), "w")
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  until this process ends
         channel.relay = lambda message: None
         channel._fd, channel.connected = nowhere, True
 

@@ -12,11 +12,10 @@ import os
 import random
 import shutil
 import sys
-import time
 import types
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ __all__ = ["Program", "examine"]
 
 LEAST_SECONDS = 0.4
 MOST_SECONDS = 10.0
+LEAST_SPARE = 1.0  # of a run's limits
 CLAIM = 1_000  # instruments of one backtest; tells the backtests of a program apart
 NOT_FROM_OUTSIDE = "its data come from nowhere that can be varied: they are made in the code"
 OTHER_COURSE = "on other data it makes other backtests"
@@ -53,8 +53,6 @@ class Program:
     claims: list[dict[str, Any]]
     seconds: float
     folder: str
-    spare_seconds: float | None = None
-    found: dict[str, Any] = field(default_factory=dict)
 
 
 def examine(program: Program) -> list[dict[str, Any]]:
@@ -62,8 +60,10 @@ def examine(program: Program) -> list[dict[str, Any]]:
     if not apart.can_fork():
         return [_untested("a copy of the program cannot be made on this system")] * len(program.claims)
     seconds = min(MOST_SECONDS, max(LEAST_SECONDS, program.seconds))
-    if program.spare_seconds is not None:
-        seconds = min(seconds, program.spare_seconds / 3)
+    if (spare := checking.spare()) is not None:
+        if spare < LEAST_SPARE:
+            return [_untested("the limits of the run left no time for it")] * len(program.claims)
+        seconds = min(seconds, spare / 3)
     runs = _ProgramRuns(program, seconds)
     try:
         seen = lookahead.examine(runs, runs.base, seconds, program.seconds)
@@ -110,8 +110,8 @@ class _ProgramRuns:
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         clean_up(self.program.folder)
         patience = 3.0 + max(self.seconds, 1.5 * self.program.seconds)
-        if checking.until is not None:
-            patience = min(patience, (checking.until - time.monotonic()) / 2)
+        if (spare := checking.spare()) is not None:
+            patience = min(patience, spare / 2)
         answer = apart.tried_apart(lambda say: self._run(variation), patience)
         if "failed" in answer:
             if answer["failed"] in (apart.CANNOT, apart.TOOK_TOO_LONG) or "memory" in answer["failed"]:
@@ -202,15 +202,13 @@ def _changed(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 def _elsewhere(folder: str) -> None:
     """The copy works in a folder of its own, with the program's files; what the program has written stays as it is."""
-    own = f"{folder}{os.sep}.again-{os.getppid()}"
+    own = f"{folder}/.again-{os.getppid()}"
     shutil.copytree(folder, own, ignore=lambda place, names: [name for name in names if name.startswith(".")])
     os.chdir(own)
     sys.path[:] = [own if path == folder else path for path in sys.path]
     for name, module in list(sys.modules.items()):
-        its_own = isinstance(module, types.ModuleType) and str(getattr(module, "__file__", "")).startswith(
-            folder + os.sep
-        )
-        if its_own and name != "__main__":
+        place = str(getattr(module, "__file__", None))
+        if isinstance(module, types.ModuleType) and name != "__main__" and place.startswith(folder + os.sep):
             del sys.modules[name]
     real = open
 
@@ -229,7 +227,7 @@ def _elsewhere(folder: str) -> None:
 
 def clean_up(folder: str) -> None:
     """Take away what copies have left."""
-    shutil.rmtree(f"{folder}{os.sep}.again-{os.getpid()}", ignore_errors=True)
+    shutil.rmtree(f"{folder}/.again-{os.getpid()}", ignore_errors=True)
 
 
 def run_source(source: str, path: str, names: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -103,16 +103,17 @@ def look_at(
 def time_for(before: Before) -> float | None:
     """Seconds for the look: as many as the run has taken, within bounds; None where there is no time for it."""
     seconds = min(MOST_SECONDS, max(LEAST_SECONDS, time.monotonic() - before.began))
-    if checking.until is None:
+    spare = checking.spare()
+    if spare is None:
         return seconds
-    seconds = min(seconds, (checking.until - time.monotonic()) / 6)  # nothing of this may cost the run its own end
+    seconds = min(seconds, spare / 6)  # nothing of this may cost the run its own end
     return seconds if seconds >= LEAST_SECONDS / 2 else None
 
 
 def patience(seconds: float) -> float:
     """How long a copy may take in all that has so much time for what it tries."""
-    limit = START_SECONDS + 3 * seconds
-    return limit if checking.until is None else min(limit, (checking.until - time.monotonic()) / 2)
+    limit, spare = START_SECONDS + 3 * seconds, checking.spare()
+    return limit if spare is None else min(limit, spare / 2)
 
 
 def untested(why: str) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""What a backtest says of itself: nine lines in an order that nobody can change, and trials along the lineage."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from django.template import engines
+from django.utils import timezone
+
+from runner import checking, claims_box, trials
+from runner.models import Backtest
+from tests.factories import make_finished_run, make_project, make_user
+
+pytestmark = pytest.mark.django_db
+
+KEYS = ["lookahead", "amnesia", "trials", "pbo", "survivorship", "data", "conventions", "sample", "verified"]
+
+
+def make_backtest(project=None, trial="a" * 64, drift=0.001, **values) -> Backtest:
+    run = make_finished_run(project or make_project())
+    returns = np.random.default_rng(5).normal(drift, 0.01, 1_000)
+    equity = np.concatenate([[10_000.0], 10_000 * np.cumprod(1 + returns)])
+    return Backtest.objects.create(
+        **{
+            "run": run,
+            "position": 0,
+            "strategy": "Example",
+            "start": datetime(2010, 1, 4, tzinfo=UTC),
+            "end": datetime(2013, 1, 4, tzinfo=UTC),
+            "cash": 10_000,
+            "conventions": {"id": "next-open", "version": 2},
+            "equity": equity.tolist(),
+            "metrics": {"sharpe": 1.0},
+            "verified": True,
+            "trial": trial,
+        }
+        | values
+    )
+
+
+def state_of(backtest, key):
+    return next(line for line in claims_box.lines(backtest) if line["key"] == key)["state"]
+
+
+def test_there_are_nine_lines_in_their_order_and_each_leads_to_the_manual():
+    backtest = make_backtest()
+    lines = claims_box.lines(backtest)
+    assert [line["key"] for line in lines] == KEYS
+    assert all(line["text"] and line["word"] and line["link"].startswith("/docs/honesty#") for line in lines)
+
+
+def test_the_links_are_headings_of_the_manual(client):
+    page = client.get("/docs/honesty").content.decode()
+    assert all(f'id="{line["link"].partition("#")[2]}"' in page for line in claims_box.lines(make_backtest()))
+
+
+def test_the_badge_is_as_bad_as_the_worst_line():
+    found = [{"state": state} for state in ("green", "amber", "amber")]
+    assert claims_box.summary(found) == {"state": "amber", "text": "2 doubts"}
+    assert claims_box.summary([*found, {"state": "red"}]) == {"state": "red", "text": "1 problem"}
+    assert claims_box.summary(found[:1])["state"] == "green"
+
+
+def test_a_backtest_that_nothing_was_found_out_about_is_doubted_and_not_praised():
+    assert state_of(make_backtest(checks={}), "lookahead") == state_of(make_backtest(checks={}), "amnesia") == "amber"
+
+
+def test_findings_are_read_as_words_and_never_as_a_colour():
+    message = {"lookahead": {"state": "green", "why": "trust me"}, "amnesia": {"state": "remembers", "what": "dates"}}
+    found = checking.findings(message)
+    assert (found["lookahead"]["state"], found["amnesia"]["state"]) == ("amber", "red")
+    assert checking.findings({"lookahead": {"state": "leak"}, "amnesia": {}})["lookahead"]["state"] == "red"
+
+
+def test_errors_that_may_quote_private_data_are_not_quoted():
+    message = {"lookahead": {"state": "untested", "why": "on other data it fails: ValueError: close was 31.4"}}
+    assert "31.4" in checking.findings(message)["lookahead"]["sentence"]
+    kept = checking.findings(message, quoting=False)
+    assert "31.4" not in str(kept) and "fails" in kept["lookahead"]["sentence"]
+
+
+def test_unverified_bars_from_the_code_are_a_problem():
+    backtest = make_backtest(verified=False, verified_text="Not verified. The bars came from the code.", snapshot="")
+    assert state_of(backtest, "verified") == state_of(backtest, "data") == "red"
+
+
+def test_the_same_trial_twice_is_one_and_a_fork_begins_with_what_was_tried_before_it():
+    author, other = make_user(), make_user()
+    origin = make_project(author)
+    for trial in ("a", "a", "b"):
+        make_backtest(origin, trial * 64)
+    assert trials.of_project(origin).count == 2
+    run = origin.revisions.last()
+    fork = make_project(other)
+    fork.forked_from, fork.created = run, timezone.now()
+    fork.save()
+    make_backtest(fork, "c" * 64)
+    assert trials.of_project(fork).count == 3
+    later = make_backtest(origin, "d" * 64)
+    type(later.run).objects.filter(pk=later.run_id).update(queued=timezone.now() + timedelta(hours=1))
+    assert trials.of_project(fork).count == 3 and trials.of_project(origin).count == 3
+    own = make_project(author)
+    own.forked_from = run
+    own.save()
+    make_backtest(own, "e" * 64)
+    assert trials.of_project(origin).count == 4
+
+
+def test_more_trials_make_the_same_sharpe_ratio_worth_less():
+    project = make_project()
+    backtest = make_backtest(project, drift=0.0007)
+    before = state_of(backtest, "trials")
+    for number in range(40):
+        make_backtest(project, f"{number:064x}", metrics={"sharpe": float(number % 7) / 2})
+    order = claims_box.STATES
+    assert order.index(state_of(backtest, "trials")) > order.index(before)
+
+
+def test_comments_and_blank_lines_are_no_trial_and_a_parameter_is():
+    plain = trials.fingerprint({"main.py": "a = 1\nb = a"}, {"fast": 10})
+    assert trials.fingerprint({"main.py": "# better\n\na = 1  # one\n\n\nb = a\n"}, {"fast": 10}) == plain
+    assert trials.fingerprint({"main.py": "a = 1\nb = a"}, {"fast": 11}) != plain
+    assert trials.fingerprint({"main.py": "a = 2\nb = a"}, {"fast": 10}) != plain
+
+
+def test_the_box_is_drawn_with_all_lines_and_text_of_others_is_no_markup():
+    finding = {"state": "red", "sentence": "Look-ahead: <script>alert(1)</script>"}
+    backtest = make_backtest(checks={"lookahead": finding})
+    html = engines["django"].from_string("{% load claims %}{% claims_box backtest %}").render({"backtest": backtest})
+    assert html.count("claims__line ") == 9 and "claims--red" in html
+    assert "<script>" not in html and "&lt;script&gt;" in html
