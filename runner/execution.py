@@ -373,7 +373,8 @@ class Execution:
         if backtest is None:
             return
         band = backtest.checks.get("band") or checking.band_of(backtest)
-        findings = checking.findings(event, quoting=not self._private_series())
+        # What it read of its owner's own is known at its end; until then it counts as all that it could.
+        findings = checking.findings(event, quoting=not private.personal_series(self.run.snapshot))
         backtest.checks = storable({**backtest.checks, **findings, "band": band})
         when_database_answers(run_id=self.run.pk, action=lambda: backtest.save(update_fields=["checks"]))
         lines = claims_box.lines(backtest)
