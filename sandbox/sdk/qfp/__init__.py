@@ -15,6 +15,7 @@ __all__ = [
     "data",
     "backtest",
     "portfolio_backtest",
+    "report",
     "show",
     "display",
     "table",
@@ -61,11 +62,13 @@ if TYPE_CHECKING:
     from qfp.params import param
     from qfp.portfolio.result import PortfolioResult, portfolio_backtest
     from qfp.progressing import Progress, progress
+    from qfp.reporting import report
 
 # Where each name lives. No module has the name of a function, or importing it would hide the function.
 _HOME = {
     "backtest": "backtests",
     "portfolio_backtest": "portfolio.result",
+    "report": "reporting",
     "PortfolioResult": "portfolio.result",
     "BacktestResult": "backtests",
     "show": "output",

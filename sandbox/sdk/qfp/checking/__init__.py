@@ -21,7 +21,8 @@ __all__ = ["begin", "examine_program", "forget", "look", "look_at_portfolio"]
 MOST_BACKTESTS = 20  # of a program; the site keeps no more
 
 active = True  # False in a copy of the program that is itself a test
-backtests = 0  # that this program has handed over
+backtests = 0  # that this program has handed over; in a session, this cell
+before = 0  # that earlier cells of the session have
 seconds = 0.0  # that tests have taken so far
 whole_program = False  # whether examine_program() will be called
 until: float | None = None  # by time.monotonic(): when the program is ended; None where nobody ends it
@@ -30,7 +31,8 @@ _looked_at: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}  # claim and f
 
 def forget() -> None:
     """A cell of a session begins: the site counts its backtests anew."""
-    global backtests
+    global backtests, before
+    before += backtests
     backtests = 0
     _looked_at.clear()
 
