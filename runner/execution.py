@@ -35,6 +35,7 @@ from runner.models import ENTRY, GPU, Artefact, Backtest, Run
 from runner.outcomes import sentence
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
+from runner.reports import making
 from runner.requests import request_for
 from runner.storable import storable
 from runner.sweeps import SweepQuestions
@@ -279,6 +280,8 @@ class Execution:
                 self.claimed.append(self._take_backtest(event))
             case "checks":
                 self._take_checks(event)
+            case "report":
+                self._take_report(event)
             case "artefact":
                 self._take_artefact(event)
             case "param":
@@ -381,6 +384,16 @@ class Execution:
         shown = {"backtest": backtest.pk, "lines": lines, "summary": claims_box.summary(lines)}
         self.publisher.publish({"type": "checks", **shown, "t": event.get("t", 0.0)})
 
+    def _take_report(self, event: dict[str, Any]) -> None:
+        """Remember what the program asks for; it is made once the run has ended."""
+        number = event["backtest"]
+        backtest = self.claimed[number] if number < len(self.claimed) else None
+        if backtest is None:
+            self._notice(event, "A report of a backtest that is not kept cannot be made.")
+            return
+        asked = {name: storable(event[name]) for name in ("form", "title", "notes")}
+        when_database_answers(run_id=self.run.pk, action=lambda: making.ask(backtest, **asked))
+
     def _snapshot_of(self, claim: Any) -> str:
         """The snapshot that a claim names, if it is one that this run has been given, else the run's."""
         named = claim.get("snapshot") if isinstance(claim, dict) else None
@@ -430,6 +443,7 @@ class Execution:
                 }
             )
         publish_finished(self.publisher, values, ended.get("t"))
+        making.make_waiting(self.run.pk)
         self._send_companions()
         if self.run.session_id is not None:
             sessions.after_cell(self.run, ended)

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import typst
 from qfp.tearsheet.document import Document
 from qfp.tearsheet.drawing import svg
 
@@ -27,6 +26,8 @@ WORDS = {"Dates", "Instrument"}
 
 def pdf(document: Document) -> bytes:
     """The file: vector charts, embedded fonts, tagged, with title, language, contents and page numbers."""
+    import typst  # 80 MB of code, which only those need who make one
+
     return typst.compile(
         str(SOURCE),
         format="pdf",

@@ -16,6 +16,7 @@ from sandbox.protocol import dump_json, load_json
 
 MAX_LABEL = 200
 MAX_TEXT = 4_000
+MAX_NOTES = 20_000
 MAX_TRACE_FRAMES = 100
 FINDING_TEXTS = ("state", "why", "date", "expression", "what")
 FINDING_NUMBERS = ("bar", "line", "cuts", "tails", "orders", "programs")
@@ -187,6 +188,18 @@ def _checks(raw: Message) -> Message:
     return {"backtest": number, "lookahead": _finding(raw.get("lookahead")), "amnesia": _finding(raw.get("amnesia"))}
 
 
+def _report(raw: Message) -> Message:
+    number, form = _integer(raw.get("backtest")), raw.get("form")
+    if number is None or number < 0 or form not in ("pdf", "html"):
+        raise Refused("a report of no backtest, or of no known form")
+    return {
+        "backtest": number,
+        "form": form,
+        "title": _text(raw.get("title"), MAX_LABEL),
+        "notes": _text(raw.get("notes"), MAX_NOTES),
+    }
+
+
 def _finding(raw: Any) -> Message:
     """Words and numbers of a test's finding; what they mean is read where they are stored."""
     if not isinstance(raw, dict):
@@ -248,6 +261,7 @@ _TYPES: dict[str, Callable[[Message], Message]] = {
     "param": _param,
     "backtest": _backtest,
     "checks": _checks,
+    "report": _report,
     "input": _input,
     "ask": _ask,
     "error": _error,

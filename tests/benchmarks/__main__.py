@@ -23,7 +23,7 @@ from tests.benchmarks.report import Report
 
 AREA = "main"
 # Each is a module of this package with a function measure(), which sets up what it needs.
-AREAS = ("backtest", "data", "engine", "fairness", "parallel", "portfolio", "site", "soak")
+AREAS = ("backtest", "data", "engine", "fairness", "parallel", "portfolio", "reports", "site", "soak")
 RUNS = 50
 PAGE_REQUESTS = 50
 TARGETS = {

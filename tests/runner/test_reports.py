@@ -9,15 +9,20 @@ import re
 import struct
 import zlib
 
+import django_rq
 import pyarrow.parquet as pq
 import pytest
 from pypdf import PdfReader
 from qfp.figures import HEAD
 from qfp.tearsheet.thinning import thinned
 
+from runner.access import Viewer
+from runner.execution import execute_next
 from runner.models import Project, Report
 from runner.reports import logos, making
+from runner.reports.documents import manifest_hash
 from runner.reports.records import _record
+from runner.starting import start_run
 from tests.factories import make_finished_run, make_project, make_user
 from tests.runner.reported import STORE, claim_of, equity_of, stored
 
@@ -33,8 +38,13 @@ def claims():
     return [claim_of("IBM", 40, 20), claim_of("AAPL", 15, 5, bars=700), claim_of("GOOG", 90, 90, bars=900)]
 
 
+@pytest.fixture
+def usual_store(settings):
+    return settings.STORE_DIR
+
+
 @pytest.fixture(autouse=True)
-def store(settings):
+def store(usual_store, settings):
     settings.STORE_DIR = STORE
     _record.cache_clear()
 
@@ -219,3 +229,42 @@ def test_others_get_neither_trades_nor_prices_of_private_data(client, run, claim
     client.force_login(run.user)
     assert "chart-trades" in client.get(where).content.decode()
     assert client.get(f"{where}/reports/{report.pk}").status_code == 200
+
+
+ASKING = """
+from qfp import backtest, data, report
+from qfp.backtesting import Strategy
+
+
+class Hold(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if not self.position:
+            self.buy()
+
+
+report(backtest(Hold, data.prices("IBM").tail(300)), form="html", title="Asked for", notes="by the <program>")
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("services", "engine")
+def test_a_program_asks_for_a_report_and_its_page_has_it_when_the_run_has_ended(client, settings, usual_store):
+    settings.STORE_DIR = usual_store
+    ada = make_user()
+    project = make_project(ada, source=ASKING)
+    run = start_run(project, Viewer(ada), files={"main.py": ASKING})
+    execute_next()
+    run.refresh_from_db()
+    assert run.status == "succeeded", run.message
+    report = Report.objects.get(backtest__run=run)
+    queue = django_rq.get_queue("default")
+    assert ["runner.jobs.make_report", [report.pk]] in [[job.func_name, list(job.args)] for job in queue.jobs]
+    making.make(report.pk)
+    client.force_login(ada)
+    page = client.get(report.backtest.get_absolute_url()).content.decode()
+    assert report.get_absolute_url() in page
+    text = as_text(client.get(report.get_absolute_url()).content.decode())
+    assert "Asked for" in text and "by the <program>" in text and manifest_hash(run) in text

@@ -15,6 +15,7 @@ __all__ = [
     "data",
     "backtest",
     "portfolio_backtest",
+    "report",
     "show",
     "display",
     "table",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from qfp.params import param
     from qfp.portfolio.result import PortfolioResult, portfolio_backtest
     from qfp.progressing import Progress, progress
+    from qfp.reporting import report
     from qfp.sweeps.result import SweepResult
     from qfp.sweeps.space import Between
     from qfp.sweeps.sweeping import sweep
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
 _HOME = {
     "backtest": "backtests",
     "portfolio_backtest": "portfolio.result",
+    "report": "reporting",
     "PortfolioResult": "portfolio.result",
     "BacktestResult": "backtests",
     "show": "output",

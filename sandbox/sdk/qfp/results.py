@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp import channel, metrics
+from qfp import channel, checking, metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,7 @@ class Result(ABC):
     equity: pd.Series
     metrics: dict[str, float]
     claim: dict[str, Any]
+    number: int | None = None  # of the program's backtests, where the site takes them
 
     @abstractmethod
     def notes(self) -> list[str]:
@@ -91,7 +92,9 @@ class Result(ABC):
         print(" ".join(self.conventions.lines()))
         for note in self.notes():
             print(note)
-        if not channel.emit({"type": "backtest", "claim": self.claim}):
+        if channel.emit({"type": "backtest", "claim": self.claim}):
+            self.number = checking.before + checking.backtests - 1
+        else:
             print(self.table())
             try:
                 self.plot()
