@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -30,8 +29,10 @@ from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
 from runner.ending import forget_stored_output, publish_finished
 from runner.engines import engine_of, patiently
+from runner.environment import environment_lock
 from runner.events import Publisher
-from runner.models import ENTRY, GPU, Artefact, Backtest, Run
+from runner.manifests import manifest_of
+from runner.models import GPU, Artefact, Backtest, Run
 from runner.outcomes import sentence
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
@@ -427,7 +428,9 @@ class Execution:
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
             "declared_params": storable(list(self.params.values())),
             "environment": environment_lock(self.run.queue),
-            "manifest": storable(self._manifest(ended)),
+            "manifest": storable(
+                manifest_of(self.run, self.backtests, self._private_series(ended), environment_lock(self.run.queue))
+            ),
         }
         if not self._store(values):
             return
@@ -515,37 +518,6 @@ class Execution:
         claimed = {instrument["series"] for backtest in self.backtests for instrument in backtest.instruments}
         return sorted(private.opened_series(self.run.snapshot, ended) | (claimed & there))
 
-    def _manifest(self, ended: dict[str, Any]) -> dict[str, Any]:
-        """Everybody gets the same, so what a program could write private data into is not in it."""
-        run, read = self.run, self._private_series(ended)
-        return {
-            "version": 1,
-            "run": str(run.pk),
-            "entry": ENTRY,
-            "code": {
-                path: hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-                for path, text in run.revision.files.items()
-            },
-            "revision": run.revision.number,
-            "params": run.params,
-            "data": {"snapshot": run.snapshot or None, "private": read},
-            "environment": {
-                "lock_sha256": environment_lock(run.queue),
-                "packages_sha256": run.lock.sha256 if run.lock is not None else None,
-                "packages": run.lock.text.splitlines() if run.lock is not None else [],
-            },
-            "limits": run.limits,
-            "backtests": [
-                {
-                    "engine": "" if read else f"{b.engine_name} {b.engine_version}",
-                    "conventions": b.conventions,
-                    "verified": b.verified,
-                }
-                for b in self.backtests
-                if b.verified or not read
-            ],
-        }
-
 
 def when_database_answers(run_id: UUID, action: Callable[[], Any]) -> Any:
     """Do something with the database, waiting up to a minute for one that is away. Raises its last OperationalError."""
@@ -557,14 +529,3 @@ def when_database_answers(run_id: UUID, action: Callable[[], Any]) -> Any:
             connection.close()
             time.sleep(1)
     return action()
-
-
-@lru_cache(maxsize=4)
-def environment_lock(queue: str = "runs") -> str:
-    """SHA-256 of the package lock the box's environment was made from; of what is installed where GPU runs have one."""
-    if queue == GPU and settings.GPU_SANDBOX_ENV is not None:
-        installed = sorted(
-            each.name for each in settings.GPU_SANDBOX_ENV.glob("lib/python3*/site-packages/*.dist-info")
-        )
-        return hashlib.sha256("\n".join(installed).encode()).hexdigest()
-    return hashlib.sha256((Path(settings.BASE_DIR) / "sandbox" / "requirements.txt").read_bytes()).hexdigest()

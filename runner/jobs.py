@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketdata import store
-from runner import chunks, companions, execution, hosts, packages, sweeping, template_runs
+from runner import chunks, companions, execution, hosts, packages, sweeping, template_runs, verifying
 from runner.reports import making
 
 
@@ -23,6 +23,10 @@ def execute_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
 
 def examine_run(run_id: str) -> None:
     companions.examine(run_id)
+
+
+def verify_run(run_id: str) -> None:
+    verifying.verify(run_id)
 
 
 def answer_for_session(key: str, operation: str, arguments: dict[str, Any]) -> None:

@@ -420,6 +420,7 @@ class Run(models.Model):
         max_length=64, blank=True, db_index=True, help_text="SHA-256 of what the code asked for; finds its lock again."
     )
     manifest = models.JSONField(default=dict, blank=True)
+    verification = models.JSONField(default=dict, blank=True, help_text="What making it again gave, and when.")
     session = models.ForeignKey(Session, on_delete=models.CASCADE, null=True, blank=True, related_name="cells")
     cell_index = models.PositiveIntegerField(
         null=True, blank=True, help_text="Of a session's cell: from 0, in the file."

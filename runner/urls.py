@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runner import result_views, run_views, session_views, template_views, views
+from runner import repeat_views, result_views, run_views, session_views, template_views, views
 
 app_name = "runner"
 
@@ -41,6 +41,8 @@ urlpatterns = [
     path("r/<uuid:run>/input", run_views.send_input, name="send-input"),
     path("r/<uuid:run>/files/<int:artefact>", run_views.artefact, name="artefact"),
     path("r/<uuid:run>/manifest.json", run_views.manifest, name="manifest"),
+    path("r/<uuid:run>/manifest", repeat_views.verification, name="verification"),
+    path("runs/<uuid:run>/compare/<uuid:other>/", repeat_views.compare, name="compare"),
     path("r/<uuid:run>/backtests/<int:position>", result_views.backtest_page, name="backtest"),
     path("r/<uuid:run>/backtests/<int:position>/charts/<slug:key>", result_views.chart_points, name="chart-points"),
     path("r/<uuid:run>/backtests/<int:position>/reports", result_views.make_report, name="make-report"),

@@ -23,8 +23,9 @@ from playground import processes
 from runner import gpu, sandbox_state
 from runner.access import Viewer
 from runner.claiming import LEASE
+from runner.environment import environment_lock
 from runner.events import Publisher
-from runner.execution import environment_lock, execute_next
+from runner.execution import execute_next
 from runner.models import ENTRY, GPU, Run
 from runner.recording import Recording
 from runner.requests import request_for

@@ -58,3 +58,16 @@ def test_a_sweep_of_two_thousand_whose_worker_is_killed_goes_on_and_no_trial_is_
     assert found.get(params={"a": 7, "b": 7}).error == "ValueError: this one cannot be"
     counted = trials.of_project(project)
     assert counted.count == 2_000 and counted.annual_variance > 0
+
+
+@pytest.mark.parametrize(
+    ("page", "said"), [("sweeps.md", "best of 40 configurations"), ("reproducing.md", "Decided on a bar")]
+)
+def test_the_manuals_examples_that_need_data_run(worker, page, said):
+    from marketdata.store import current_snapshot_id
+    from tests.sandbox.test_examples_in_docs import examples
+
+    run = make_run(make_project(source="\n".join(examples(page))), snapshot=current_snapshot_id() or "")
+    wake_a_worker()
+    assert ended(run).status == Run.Status.SUCCEEDED, (run.message, run.error)
+    assert said in printed(run)

@@ -1,0 +1,306 @@
+"""What differs between two runs, and where did it begin? In the order of blame: code, parameters, data, environment,
+rules, then the first decision, order's fate, fill and trade that differ, and last what became of the figures.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.utils.safestring import mark_safe
+from qfp.tearsheet.charts import Chart, Trace
+from qfp.tearsheet.drawing import svg
+
+from marketdata.changes import Changes, between
+from marketdata.store import SnapshotMissing
+from runner.manifests import BARE
+from runner.models import Backtest, Run
+
+__all__ = ["Comparison", "compare"]
+
+MOST_LINES = 400  # of a difference in code
+NONE = "–"
+
+Rows = list[tuple[str, str, str]]
+
+
+@dataclass
+class Pair:
+    """Two backtests at the same place of their runs. rules, figures: (name, one, other). first: what differed first, as
+    (kind, moment, one, other). picture: both equities as SVG.
+    """
+
+    title: str
+    params: Rows
+    rules: Rows
+    first: list[tuple[str, str, str, str]]
+    figures: list[dict[str, str]]
+    picture: str
+    sentence: str
+
+
+@dataclass
+class Comparison:
+    """Empty lists where nothing differs."""
+
+    code: list[tuple[str, str]]
+    params: Rows
+    same_data: bool
+    changes: Changes | None
+    data_note: str
+    environment: Rows
+    pairs: list[Pair] = field(default_factory=list)
+    unpaired: str = ""
+
+    @property
+    def blame(self) -> str:
+        """The first thing in the order of blame that differs, in a sentence."""
+        if self.code:
+            return "The code differs."
+        if self.params or any(pair.params for pair in self.pairs):
+            return "The code is the same; the parameters differ."
+        if not self.same_data:
+            return "Code and parameters are the same; the data differ."
+        if self.environment:
+            return "Code, parameters and data are the same; the environment differs."
+        if any(pair.rules for pair in self.pairs):
+            return "Everything but the rules is the same."
+        if any(pair.first for pair in self.pairs):
+            return (
+                "Code, parameters, data, environment and rules are the same, and yet the results differ: random "
+                "numbers without a seed, or the time of day."
+            )
+        return "Nothing differs."
+
+
+def compare(one: Run, other: Run, *, with_trades: bool = True) -> Comparison:
+    """with_trades: whether whoever looks may see orders, fills and equity of both."""
+    changes, note = None, ""
+    try:
+        if one.snapshot and other.snapshot and one.snapshot != other.snapshot:
+            changes = between(one.snapshot, other.snapshot)
+    except SnapshotMissing:
+        note = "The data of one of them are not kept any more."
+    ours, theirs = (list(run.backtests.order_by("position")) for run in (one, other))
+    found = Comparison(
+        code=_code(one.revision.files, other.revision.files),
+        params=_rows(_values(one), _values(other)),
+        same_data=one.snapshot == other.snapshot,
+        changes=changes,
+        data_note=note,
+        environment=_environment(one, other),
+        pairs=[_pair(*both, with_trades) for both in zip(ours, theirs, strict=False)],
+    )
+    if len(ours) != len(theirs):
+        found.unpaired = f"The first has {len(ours)} backtests, the second {len(theirs)}; they are compared in order."
+    return found
+
+
+def _code(one: dict[str, str], other: dict[str, str]) -> list[tuple[str, str]]:
+    """(path, unified difference) of each file that is not the same."""
+    found = []
+    for path in sorted(one | other):
+        if one.get(path) != other.get(path):
+            lines = list(
+                difflib.unified_diff(
+                    one.get(path, "").splitlines(), other.get(path, "").splitlines(), "first", "second", lineterm=""
+                )
+            )
+            more = len(lines) - MOST_LINES
+            text = "\n".join(lines[:MOST_LINES]) + (f"\n... {more:,} more lines" if more > 0 else "")
+            found.append((path, text or "(only in how lines end)"))
+    return found
+
+
+def _values(run: Run) -> dict[str, Any]:
+    """Every parameter with the value the run had: chosen, or the code's."""
+    declared = {param["name"]: param.get("value", param.get("default")) for param in run.declared_params}
+    return declared | run.params
+
+
+def _rows(one: dict[str, Any], other: dict[str, Any]) -> Rows:
+    """(name, one, other) of what is not the same."""
+    names = list(dict.fromkeys([*one, *other]))
+    return [
+        (name, _text(one.get(name)), _text(other.get(name)))
+        for name in names
+        if name not in one or name not in other or one[name] != other[name]
+    ]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return NONE
+    return f"{value:,.10g}" if isinstance(value, float) else str(value)
+
+
+def _environment(one: Run, other: Run) -> Rows:
+    rows: Rows = []
+    if one.environment != other.environment:
+        rows.append(("packages of every box", one.environment[:12] or NONE, other.environment[:12] or NONE))
+    packages = [dict(run.lock.packages) if run.lock is not None else {} for run in (one, other)]
+    rows += _rows(packages[0], packages[1])
+    if one.queue != other.queue:
+        rows.append(("device", one.queue, other.queue))
+    return rows
+
+
+def _pair(one: Backtest, other: Backtest, with_trades: bool) -> Pair:
+    rules = [
+        {name: value for name, value in each.conventions.items() if name not in BARE} | {"cash": each.cash}
+        for each in (one, other)
+    ]
+    title = one.strategy if one.strategy == other.strategy else f"{one.strategy} and {other.strategy}"
+    return Pair(
+        title=title,
+        params=_rows(one.params, other.params),
+        rules=_rows(rules[0], rules[1]),
+        first=_first(one, other) if with_trades else [],
+        figures=_figures(one, other),
+        picture=mark_safe(svg(_chart(one, other))) if with_trades else "",
+        sentence=_sentence(one, other),
+    )
+
+
+def _first(one: Backtest, other: Backtest) -> list[tuple[str, str, str, str]]:
+    """The first decision, fate of an order, fill and trade that are not the same."""
+    kinds = (
+        ("Decision", _decisions),
+        ("What became of an order", _fates),
+        ("Fill", _fills),
+        ("Trade", _trades),
+    )
+    found = []
+    for kind, entries in kinds:
+        ours, theirs = entries(one), entries(other)
+        at = next((n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None)
+        if at is None and len(ours) != len(theirs):
+            at = min(len(ours), len(theirs))
+        if at is not None:
+            sides = [entries[at] if at < len(entries) else None for entries in (ours, theirs)]
+            moment = min(side[0] for side in sides if side is not None)
+            found.append((kind, _moment(moment), *(_side(side, moment) for side in sides)))
+    return found  # type: ignore[return-value]
+
+
+def _side(entry: tuple[str, str] | None, moment: str) -> str:
+    if entry is None:
+        return "none any more"
+    return entry[1] if entry[0] == moment else f"none then; the next on {_moment(entry[0])}: {entry[1]}"
+
+
+def _moment(date: str) -> str:
+    day, _, time = date.partition("T")
+    return day if not time or time.startswith("00:00:00") else f"{day} {time[:8]}"
+
+
+def _name(backtest: Backtest, entry: dict[str, Any]) -> str:
+    """Which instrument, where there are several."""
+    if len(backtest.instruments) < 2:
+        return ""
+    return f"{backtest.instruments[entry.get('instrument') or 0]['symbol']} "
+
+
+def _decisions(backtest: Backtest) -> list[tuple[str, str]]:
+    return [
+        (backtest.dates[order["bar"]], f"{_name(backtest, order)}{_order(order)}")
+        for order in sorted(backtest.orders, key=_bar)
+    ]
+
+
+def _fates(backtest: Backtest) -> list[tuple[str, str]]:
+    return [
+        (
+            backtest.dates[order["bar"]],
+            f"{_name(backtest, order)}{_order(order)}: {order.get('outcome')}"
+            + (f" ({order['reason']})" if order.get("reason") else ""),
+        )
+        for order in sorted(backtest.orders, key=_bar)
+    ]
+
+
+def _order(order: dict[str, Any]) -> str:
+    size = order["size"]
+    words = [_sized(size), str(order.get("kind") or "market")]
+    words += [f"{name} {_text(float(order[name]))}" for name in ("limit", "stop") if order.get(name) is not None]
+    return " ".join(words)
+
+
+def _sized(size: float) -> str:
+    amount = f"{abs(size):.4%} of the account" if 0 < abs(size) < 1 else f"{abs(size):,.6g}"
+    return f"{'buy' if size > 0 else 'sell' if size < 0 else 'hold'} {amount}"
+
+
+def _fills(backtest: Backtest) -> list[tuple[str, str]]:
+    return [
+        (
+            backtest.dates[fill["bar"]],
+            f"{_name(backtest, fill)}{'buy' if fill['size'] > 0 else 'sell'} {abs(fill['size']):,.6g} at "
+            f"{fill['price']:,.6f}, costs {fill['commission']:,.4f}",
+        )
+        for fill in sorted(backtest.fills, key=_bar)
+    ]
+
+
+def _trades(backtest: Backtest) -> list[tuple[str, str]]:
+    return [
+        (
+            backtest.dates[int(trade["entry_bar"])],
+            f"{_name(backtest, trade)}{trade['size']:,.6g} from {trade['entry_price']:,.6f} to "
+            f"{trade['exit_price']:,.6f} on {_moment(backtest.dates[int(trade['exit_bar'])])}, "
+            f"profit {trade['profit']:,.2f}",
+        )
+        for trade in sorted(backtest.trades, key=lambda trade: trade["entry_bar"])
+    ]
+
+
+def _bar(entry: dict[str, Any]) -> int:
+    return int(entry["bar"])
+
+
+def _figures(one: Backtest, other: Backtest) -> list[dict[str, str]]:
+    """Label, both texts as on every page, and the difference of the values."""
+    theirs = {figure["key"]: figure for figure in other.figures}
+    found = []
+    for figure in one.figures:
+        if (twin := theirs.get(figure["key"])) is None:
+            continue
+        values = figure.get("value"), twin.get("value")
+        known = all(isinstance(value, (int, float)) for value in values)
+        change = f"{values[1] - values[0]:+,.6g}".replace("-", "\u2212") if known else NONE
+        same = values[0] == values[1]
+        found.append(
+            {
+                "label": figure["label"],
+                "one": figure["text"],
+                "other": twin["text"],
+                "change": "same" if same else change,
+                "differs": "" if same else "yes",
+            }
+        )
+    return found
+
+
+def _chart(one: Backtest, other: Backtest) -> Chart:
+    traces = tuple(
+        Trace(name, _times(each.dates), np.asarray(each.equity, dtype=float), role)
+        for name, each, role in (("first", one, "main"), ("second", other, "second"))
+    )
+    return Chart("equity", "Equity of both", "money", traces, _sentence(one, other), (), ())
+
+
+def _times(dates: Sequence[str]) -> np.ndarray:
+    return np.array([date.replace("Z", "") for date in dates], dtype="datetime64[us]")
+
+
+def _sentence(one: Backtest, other: Backtest) -> str:
+    ends = [_last(each.equity) for each in (one, other)]
+    return f"Equity ends at {ends[0]} in the first and at {ends[1]} in the second."
+
+
+def _last(equity: Iterable[float]) -> str:
+    values = list(equity)
+    return f"{values[-1]:,.2f}" if values else NONE

@@ -1,0 +1,94 @@
+"""Pages about runs as records: whether one comes out the same again, and what differs between two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+
+from runner import comparing, private, verifying
+from runner.access import Viewer
+from runner.models import Run
+from runner.run_views import find_run
+
+RECENT = 20
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def verification(request: HttpRequest, run: Any) -> HttpResponse:
+    """The manifest in short, what making the run again gave, and the button that does it."""
+    viewer = Viewer.of(request)
+    found = find_run(request, run, editable=request.method == "POST")
+    # A snapshot holds what its owner fetched: nobody else makes a run over it.
+    mine = found.user == viewer.user and Run.objects.editable_by(viewer).filter(pk=found.pk).exists()
+    reason = verifying.can_be_verified(found)
+    if request.method == "POST":
+        if not mine:
+            raise Http404
+        if reason:
+            messages.error(request, reason)
+        elif any(map(verifying.is_waiting, _same_owners(found))):
+            messages.error(request, "One of your runs is being verified. Wait for its answer, then press again.")
+        else:
+            try:
+                verifying.send(found)
+            except redis.RedisError:
+                Run.objects.filter(pk=found.pk).update(verification={})
+                messages.error(request, "The site's queue does not answer at the moment. Press again in a minute.")
+        return redirect(reverse("runner:verification", args=[found.pk]))
+    kept = found.verification
+    return render(
+        request,
+        "runner/verification.html",
+        {
+            "run": found,
+            "project": found.project,
+            "waiting": verifying.is_waiting(found),
+            "answer": kept.get("answer", ""),
+            "title": verifying.ANSWERS.get(kept.get("answer", ""), ""),
+            "text": kept.get("text", ""),
+            "at": parse_datetime(kept.get("at", "") or "") if kept.get("at") else None,
+            "reason": reason,
+            "can_verify": mine and not reason,
+            "others": _others(found, viewer),
+        },
+    )
+
+
+def _same_owners(run: Run) -> Iterable[Run]:
+    """Runs of whoever owns this one that are being verified, or were to be."""
+    return Run.objects.filter(owner_key=run.owner_key, verification__state="waiting").only("verification")
+
+
+def _others(run: Run, viewer: Viewer) -> list[Run]:
+    """Runs of the same project with backtests, to be compared with."""
+    runs = Run.objects.visible_to(viewer).whole().filter(revision__project=run.project, backtests__isnull=False)
+    return list(runs.exclude(pk=run.pk).select_related("revision").distinct().order_by("-queued")[:RECENT])
+
+
+@never_cache
+@require_GET
+def compare(request: HttpRequest, run: Any, other: Any) -> HttpResponse:
+    viewer = Viewer.of(request)
+    one, two = find_run(request, run), find_run(request, other)
+    shown = [private.shown_to(each, viewer) for each in (one, two)]
+    found = comparing.compare(one, two, with_trades=all(each.all for each in shown))
+    return render(
+        request,
+        "runner/compare.html",
+        {
+            "one": one,
+            "other": two,
+            "found": found,
+            "private_note": next((each.note for each in shown if not each.all), ""),
+        },
+    )

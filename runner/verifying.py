@@ -1,0 +1,215 @@
+"""Does a run come out the same when it is made again? Its own code, parameters, data and packages in a fresh box.
+
+First the record is held against the manifest, so that the answer names what differs; then the program runs, and its
+backtests are checked as those of any run and compared with those that are kept. Nothing of the second run is stored but
+the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import django_rq
+from django.conf import settings
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from qfp import objects
+
+from marketdata.store import SnapshotMissing, make_local, snapshot_folder
+from runner.backtests import ClaimRefused, check_claim
+from runner.engines import engine_of, patiently
+from runner.environment import environment_lock
+from runner.manifests import canonical_result, code_of, result_of, sdk_hash
+from runner.models import GPU, Run
+from runner.packages import IndexUnavailable, PackageRefused, layer_of
+from runner.requests import request_for
+from sandbox.client import BoxRefused, EngineUnavailable
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["ANSWERS", "Verdict", "can_be_verified", "is_waiting", "send", "verify"]
+
+QUEUE = "parallel"
+PATIENCE = timedelta(minutes=15)
+CLOSE = 1e-9
+MOST_CLAIMS = 20
+ANSWERS = {
+    "exact": "Exact",
+    "close": "Equal within 1e-9",
+    "result": "The result differs",
+    "data": "The data differ",
+    "environment": "The environment differs",
+    "code": "The code differs",
+    "cannot": "Cannot be run",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """answer: a key of ANSWERS. text: a sentence or two."""
+
+    answer: str
+    text: str
+
+    @property
+    def title(self) -> str:
+        return ANSWERS[self.answer]
+
+
+def can_be_verified(run: Run) -> str:
+    """Why it cannot; "" where it can."""
+    if not run.is_finished:
+        return "The run has not ended yet."
+    if run.status != Run.Status.SUCCEEDED:
+        return "Only a run that succeeded has a result to be compared with."
+    if run.session_id is not None:
+        return "A cell of a session depends on what ran before it; run the whole file, then verify that."
+    if run.queue == GPU:
+        return "A run on a GPU is not made again: its sums depend on the order in which the device adds."
+    if not run.manifest.get("result_sha256"):
+        return "The run has no backtest, so there is no result to be compared with."
+    return ""
+
+
+def is_waiting(run: Run) -> bool:
+    """Whether its verification is under way; one that was lost on the way is not waited for for ever."""
+    kept = run.verification
+    at = parse_datetime(kept.get("at", "")) if kept.get("state") == "waiting" else None
+    return at is not None and timezone.now() - at < PATIENCE
+
+
+def send(run: Run) -> None:
+    """Have it verified when a worker has time."""
+    Run.objects.filter(pk=run.pk).update(verification={"state": "waiting", "at": timezone.now().isoformat()})
+    django_rq.get_queue(QUEUE).enqueue("runner.jobs.verify_run", str(run.pk), result_ttl=60, failure_ttl=3600)
+
+
+def verify(run_id: UUID | str) -> Verdict:
+    """The answer, which is stored with the run, too."""
+    run = Run.objects.select_related("revision__project", "lock").get(pk=run_id)
+    reason = can_be_verified(run)
+    try:
+        verdict = Verdict("cannot", reason) if reason else _recorded(run) or _again(run)
+    except Exception:
+        logger.exception("run %s could not be verified", run.pk)
+        verdict = Verdict("cannot", "Making it again failed, which is a fault of ours.")
+    kept = {"state": "done", "answer": verdict.answer, "text": verdict.text, "at": timezone.now().isoformat()}
+    Run.objects.filter(pk=run.pk).update(verification=kept)
+    return verdict
+
+
+def _recorded(run: Run) -> Verdict | None:
+    """What differs between the manifest and what would be run now; None for nothing."""
+    manifest = run.manifest
+    then, now = manifest["code"], code_of(run.revision.files)
+    changed = sorted(path for path in then | now if then.get(path) != now.get(path))
+    if changed:
+        return Verdict("code", f"Other than when it ran: {', '.join(changed)}.")
+    if manifest["params"] != run.params:
+        return Verdict("code", "The parameters that are kept are not those of the manifest.")
+    environment = manifest["environment"]
+    if environment["lock_sha256"] != environment_lock(run.queue):
+        return Verdict("environment", "The packages that every box has are others now.")
+    if environment["packages_sha256"] != (run.lock.sha256 if run.lock is not None else None) or (
+        run.lock is not None and environment["packages"] != run.lock.text.splitlines()
+    ):
+        return Verdict("environment", "The lock of its own packages is not the one it ran with.")
+    if manifest["data"]["snapshot"] != (run.snapshot or None):
+        return Verdict("data", "The snapshot that is kept is not the one of the manifest.")
+    if run.snapshot:
+        try:
+            make_local(run.snapshot)
+        except SnapshotMissing:
+            return Verdict("cannot", "Its data are not kept any more.")
+    for series in manifest["data"]["series"]:
+        for digest in filter(None, (series["sha256"], series["actions_sha256"])):
+            path = objects.object_path(snapshot_folder(Path(settings.STORE_DIR), run.snapshot), digest)
+            if not path.is_file():
+                return Verdict("cannot", f"The data of {series['series']} are not kept any more.")
+            if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                return Verdict("data", f"The bytes of {series['series']} are not those it read.")
+    return None
+
+
+def _again(run: Run) -> Verdict:
+    kept = list(run.backtests.order_by("position"))
+    if result_of(kept) != run.manifest["result_sha256"]:
+        return Verdict("result", "The backtests that are kept are not those of the manifest.")
+    try:
+        with layer_of(run, lambda text, done, total: None):
+            made = _made_again(run)
+    except (PackageRefused, IndexUnavailable) as error:
+        return Verdict("cannot", f"Its packages cannot be had: {error}")
+    except SnapshotMissing:
+        return Verdict("cannot", "Its data are not kept any more.")
+    except (BoxRefused, EngineUnavailable):
+        return Verdict("cannot", "No sandbox takes runs at the moment. Try again in a minute.")
+    if isinstance(made, Verdict):
+        return made
+    if result_of(made) == run.manifest["result_sha256"]:
+        return Verdict("exact", f"Made again, {_of(len(made))} gave the same returns and trades to the ninth decimal.")
+    where = _difference(kept, made)
+    if where is None:
+        return Verdict("close", "Made again, every return and trade is the same within 1e-9.")
+    if run.manifest["sdk"] != sdk_hash():
+        return Verdict("environment", f"The library of the site is a newer one, and with it {where}")
+    return Verdict(
+        "result",
+        f"Same code, data and packages, but {where} Random numbers without a seed, the time of day, or the order in "
+        "which threads add could be why.",
+    )
+
+
+def _made_again(run: Run) -> list[Any] | Verdict:
+    request = request_for(run)
+    # No files are kept of it.
+    request = replace(
+        request, run_id=f"{run.pk}.verify", limits=replace(request.limits, artefact_bytes=0, artefact_count=0)
+    )
+    made: list[Any] = []
+    with patiently(lambda: engine_of(run.queue).start(request)) as box:
+        for event in box.events(poll_seconds=1.0):
+            if event is None:
+                continue
+            if event["type"] == "backtest" and len(made) < MOST_CLAIMS:
+                try:
+                    made.append(check_claim(event.get("claim"), Path(settings.STORE_DIR), run.snapshot))
+                except ClaimRefused as refusal:
+                    return Verdict("result", f"A backtest was refused this time: {refusal.reason}")
+            elif event["type"] == "ask":
+                box.answer(event["id"], {"error": "Not while the site makes a run again to verify it."})
+            elif event["type"] == "ended":
+                if event.get("outcome") != Run.Status.SUCCEEDED:
+                    ended = Run.Status(event.get("outcome", Run.Status.CRASHED)).label.lower()
+                    return Verdict("result", f"The run that was made again ended otherwise: {ended}.")
+                return made
+    return Verdict("cannot", "The sandbox went away meanwhile. Try again in a minute.")
+
+
+def _difference(kept: list[Any], made: list[Any]) -> str | None:
+    """The first difference beyond 1e-9, in words; None for none."""
+    if len(kept) != len(made):
+        return f"it made {_of(len(made))} instead of {len(kept)}."
+    for one, other in zip(map(canonical_result, kept), map(canonical_result, made), strict=True):
+        name = one["strategy"]
+        if (one["strategy"], one["dates"]) != (other["strategy"], other["dates"]):
+            return f"{name} is another strategy or period now."
+        for place, pair in enumerate(zip(one["returns"], other["returns"], strict=False)):
+            if abs(pair[0] - pair[1]) > CLOSE:
+                return f"{name} has other returns from bar {place + 1} on."
+        if len(one["returns"]) != len(other["returns"]) or len(one["trades"]) != len(other["trades"]):
+            return f"{name} has another number of bars or trades."
+        for place, (trade, again) in enumerate(zip(one["trades"], other["trades"], strict=True)):
+            if any(abs((a or 0) - (b or 0)) > CLOSE * max(1.0, abs(a or 0)) for a, b in zip(trade, again, strict=True)):
+                return f"{name} differs in trade {place + 1}."
+    return None
+
+
+def _of(count: int) -> str:
+    return "its backtest" if count == 1 else f"its {count} backtests"

@@ -1,0 +1,169 @@
+"""A run made again says whether it came out the same, and two runs say what differs and where it began."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from qfp import objects
+
+from marketdata.store import current_snapshot_id, snapshot_folder
+from runner import comparing, verifying
+from runner.execution import execute_next
+from runner.manifests import result_of
+from runner.models import Backtest, Run
+from tests.factories import make_project, make_run, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services")]
+
+PROGRAM = """
+import pandas as pd
+from qfp import backtest, data, param
+from qfp.backtesting import Strategy
+
+class Trend(Strategy):
+    days = 20
+    def init(self):
+        self.mean = self.I(lambda values, n: pd.Series(values).rolling(n).mean(), self.data.Close, self.days)
+    def next(self):
+        if self.data.Close[-1] > self.mean[-1]:
+            if not self.position: self.buy()
+        else:
+            self.position.close()
+
+backtest(Trend, data.prices("IBM", "2009-01-02", "2009-12-31"), days=param("days", 20, 2, 60))
+"""
+
+
+def run_of(project, **values) -> Run:
+    run = make_run(project, snapshot=current_snapshot_id() or "", **values)
+    execute_next()
+    run.refresh_from_db()
+    assert run.status == Run.Status.SUCCEEDED, run.message
+    return run
+
+
+def answer_of(run: Run) -> str:
+    verdict = verifying.verify(run.pk)
+    run.refresh_from_db()
+    assert run.verification["answer"] == verdict.answer and run.verification["text"] == verdict.text
+    return verdict.answer
+
+
+def test_a_run_made_again_is_exact_and_what_was_changed_since_is_named(engine, client):
+    user = make_user()
+    run = run_of(make_project(owner=user, source=PROGRAM))
+    manifest = run.manifest
+    assert manifest["result_sha256"] and manifest["data"]["series"][0]["symbol"] == "IBM"
+    assert manifest["lineage"]["trials"] == 1 and manifest["backtests"][0]["claims"]["verified"] == "green"
+
+    call_command("verify_runs")
+    run.refresh_from_db()
+    assert run.verification["answer"] == "exact", run.verification
+    client.force_login(user)
+    page = client.get(reverse("runner:verification", args=[run.pk])).content.decode()
+    assert 'data-answer="exact"' in page
+
+    def with_manifest(**values) -> str:
+        run.manifest = {**manifest, **values}
+        run.save(update_fields=["manifest"])
+        return answer_of(run)
+
+    assert with_manifest(environment={**manifest["environment"], "lock_sha256": "0" * 64}) == "environment"
+    assert with_manifest(result_sha256="0" * 64) == "result"
+    with_manifest()
+    files = run.revision.files
+    run.revision.files = {path: text.replace("> self.mean", ">= self.mean") for path, text in files.items()}
+    run.revision.save()
+    assert answer_of(run) == "code"
+    with pytest.raises(CommandError):
+        call_command("verify_runs", str(run.pk))
+    run.revision.files = files
+    run.revision.save()
+
+    digest = manifest["data"]["series"][0]["sha256"]
+    path = objects.object_path(snapshot_folder(Path(settings.STORE_DIR), run.snapshot), digest)
+    content = path.read_bytes()
+    try:
+        path.unlink()  # it may be a hard link into a store that other tests read
+        path.write_bytes(content[:-200] + bytes([content[-200] ^ 1]) + content[-199:])
+        assert answer_of(run) == "data"
+    finally:
+        path.unlink()
+        path.write_bytes(content)
+    assert answer_of(run) == "exact"
+
+
+def test_two_runs_that_differ_in_one_parameter_say_so_and_where_they_part(engine, client):
+    user = make_user()
+    project = make_project(owner=user, source=PROGRAM)
+    one, other = run_of(project), run_of(project, params={"days": 21})
+    found = comparing.compare(one, other)
+    assert found.code == [] and found.params == [("days", "20", "21")] and found.same_data and not found.environment
+    assert found.blame == "The code is the same; the parameters differ."
+    (pair,) = found.pairs
+    first = {kind: (moment, a, b) for kind, moment, a, b in pair.first}
+    assert re.fullmatch(r"2009-\d\d-\d\d", first["Trade"][0])
+    assert re.search(r"from \d+\.\d+ to", first["Trade"][1]) and re.search(r"from \d+\.\d+ to", first["Trade"][2])
+    kept = {figure["key"]: figure["text"] for figure in one.backtests.get().figures}
+    assert [figure["one"] for figure in pair.figures] == [kept[key] for key in kept][: len(pair.figures)]
+    client.force_login(user)
+    page = client.get(reverse("runner:compare", args=[one.pk, other.pk]))
+    text = page.content.decode()
+    assert page.status_code == 200 and "<svg" in text and first["Trade"][1] in text and found.blame in text
+    client.logout()
+    assert client.get(reverse("runner:compare", args=[one.pk, other.pk])).status_code == 404
+
+
+def test_the_same_run_twice_differs_in_nothing(engine):
+    project = make_project(source=PROGRAM)
+    found = comparing.compare(run_of(project), run_of(project))
+    assert found.blame == "Nothing differs." and found.pairs[0].first == []
+
+
+def made_up(price: float, count: int = 10_000) -> Run:
+    """A run with so many trades, unsaved."""
+    dates = [str(day) for day in np.datetime64("2000-01-01") + np.arange(count + 1)]
+    fills = [
+        {"bar": n, "size": 1.0 if n % 2 == 0 else -1.0, "price": 10.0 + (price if n == 7_000 else 0), "commission": 0.1}
+        for n in range(count)
+    ]
+    trades = [
+        {"entry_bar": n, "exit_bar": n + 1, "size": 1.0, "entry_price": 10.0 + (price if n == 7_000 else 0),
+         "exit_price": 11.0, "profit": 1.0}
+        for n in range(count)
+    ]  # fmt: skip
+    backtest = Backtest(
+        strategy="Many", fills=fills, trades=trades, dates=dates, equity=[1000.0 + n for n in range(count)]
+    )
+    backtest.instruments = [{"symbol": "X"}]
+    revision = SimpleNamespace(files={"main.py": "pass"})
+    return SimpleNamespace(  # type: ignore[return-value]
+        backtests=SimpleNamespace(order_by=lambda name: [backtest]),
+        revision=revision, snapshot="", environment="", lock=None, queue="runs", declared_params=[], params={},
+    )  # fmt: skip
+
+
+def test_ten_thousand_trades_are_compared_within_two_seconds_of_processor_time():
+    one, other = made_up(0.0), made_up(0.25)
+    began = time.process_time()
+    found = comparing.compare(one, other)
+    assert time.process_time() - began < 2
+    kinds = {kind: (a, b) for kind, _, a, b in found.pairs[0].first}
+    assert kinds["Fill"] == ("buy 1 at 10.000000, costs 0.1000", "buy 1 at 10.250000, costs 0.1000")
+    assert "from 10.250000" in kinds["Trade"][1] and "Decision" not in kinds
+
+
+def test_the_hash_of_a_result_forgives_the_tenth_decimal_and_nothing_before():
+    backtest = Backtest(strategy="A", dates=["2020-01-01", "2020-01-02"], equity=[100.0, 101.0], trades=[])
+    same = Backtest(strategy="A", dates=backtest.dates, equity=[100.0, 101.0 + 1e-9], trades=[])
+    other = Backtest(strategy="A", dates=backtest.dates, equity=[100.0, 101.0 + 1e-6], trades=[])
+    assert result_of([backtest]) == result_of([same]) != result_of([other])
+    assert result_of([]) is None
