@@ -26,18 +26,23 @@ __all__ = ["band_of", "findings"]
 
 LOOKAHEAD = {"clean": "green", "leak": "red"}
 AMNESIA = {"clean": "green"}
+WORDS = ("clean", "leak", "partly", "chosen", "untested", "remembers", "dates", "names", "prices")
+UNQUOTED = ("state", "what", "bar", "cuts", "tails", "orders", "programs", "line")
 
 
 def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]:
     """{"lookahead", "amnesia"}: each with state (green, amber, red), a sentence and the finding itself.
 
-    quoting: False where errors of the program may hold data that not everybody may see.
+    quoting: False where the run could read data that not everybody may see: then no text of the program's is kept.
     """
     found = {}
     for key, states, say in (("lookahead", LOOKAHEAD, sentence), ("amnesia", AMNESIA, amnesia_sentence)):
         told = dict(message.get(key) or {})
-        if not quoting and "fail" in told.get("why", ""):
-            told["why"] = told["why"].partition(":")[0]
+        if not quoting:
+            told = {name: value for name, value in told.items() if name in UNQUOTED}
+            told = {name: value for name, value in told.items() if isinstance(value, int) or value in WORDS}
+            if told.get("state") not in ("clean", "leak", "remembers"):
+                told["why"] = "the reason may quote data of its owner"
         state = states.get(told.get("state", ""), "amber")
         if key == "amnesia" and told.get("state") == "remembers":
             state = "amber" if told.get("what") == "prices" else "red"

@@ -15,7 +15,7 @@ def sentence(found: dict[str, Any]) -> str:
         case "leak":
             where = f": {found['expression']}" if found.get("expression") else ""
             line = f" (line {found['line']})" if found.get("line") else ""
-            return f"Look-ahead: the decision of {found.get('date')} changes when later data change{where}{line}."
+            return f"Look-ahead: the decision of {_when(found)} changes when later data change{where}{line}."
         case "partly":
             return f"No look-ahead found in the strategy ({_tried(found)}); {found.get('why')}."
         case "chosen":
@@ -28,15 +28,18 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
         case "clean":
             return "It decides the same with other dates and on another level of prices."
         case "remembers" if found.get("what") == "dates":
-            return f"It decides otherwise when the same prices have other dates, first on {found.get('date')}."
+            return f"It decides otherwise when the same prices have other dates, first on {_when(found)}."
         case "remembers" if found.get("what") == "names":
-            return f"It decides otherwise when the instruments have other names, first on {found.get('date')}."
+            return f"It decides otherwise when the instruments have other names, first on {_when(found)}."
         case "remembers":
             return (
-                "It depends on the level of the prices, such as a fixed amount of currency, first on "
-                f"{found.get('date')}."
+                f"It depends on the level of the prices, such as a fixed amount of currency, first on {_when(found)}."
             )
     return f"Amnesia could not be tested: {found.get('why') or 'it was not looked at'}."
+
+
+def _when(found: dict[str, Any]) -> str:
+    return found.get("date") or f"bar {found.get('bar', '?')}"
 
 
 def _tried(found: dict[str, Any]) -> str:
