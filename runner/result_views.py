@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import Any
 
 import numpy as np
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.safestring import mark_safe
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from qfp.tearsheet import charts, tables
@@ -62,13 +63,27 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "others": [other for other in shown.backtests(backtest.run) if other.pk != backtest.pk],
             "claims": lines,
             "claims_summary": claims_box.summary(lines),
-            "charts": [{"chart": chart, "svg": mark_safe(svg(chart))} for chart in charts(record)],
+            "charts": [
+                {"chart": chart, "svg": mark_safe(svg(chart)), "rows": _rows(chart)} for chart in charts(record)
+            ],
             "tables": [_cells(table) for table in tables(record)],
             "private_note": shown.note,
             "exports": list(exports.KINDS) if shown.all else [],
             "can_edit": can_edit,
             "reports": backtest.reports.defer("content", "logo")[:10] if shown.all else [],
         },
+    )
+
+
+def _rows(chart: Chart) -> SafeString:
+    """The body of a chart's table. A template takes longer for a thousand rows than for all else on the page."""
+    return mark_safe(
+        "".join(
+            f'<tr><td class="date">{escape(first)}</td>'
+            + "".join(f'<td class="number">{escape(cell)}</td>' for cell in rest)
+            + "</tr>"
+            for first, *rest in chart.rows
+        )
     )
 
 

@@ -8,6 +8,7 @@ import io
 import re
 import struct
 import zlib
+from pathlib import Path
 
 import django_rq
 import pyarrow.parquet as pq
@@ -231,22 +232,10 @@ def test_others_get_neither_trades_nor_prices_of_private_data(client, run, claim
     assert client.get(f"{where}/reports/{report.pk}").status_code == 200
 
 
-ASKING = """
-from qfp import backtest, data, report
-from qfp.backtesting import Strategy
-
-
-class Hold(Strategy):
-    def init(self):
-        pass
-
-    def next(self):
-        if not self.position:
-            self.buy()
-
-
-report(backtest(Hold, data.prices("IBM").tail(300)), form="html", title="Asked for", notes="by the <program>")
-"""
+# The example of the manual.
+ASKING = re.findall(
+    r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8"), re.DOTALL
+)[0]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -266,5 +255,5 @@ def test_a_program_asks_for_a_report_and_its_page_has_it_when_the_run_has_ended(
     client.force_login(ada)
     page = client.get(report.backtest.get_absolute_url()).content.decode()
     assert report.get_absolute_url() in page
-    text = as_text(client.get(report.get_absolute_url()).content.decode())
-    assert "Asked for" in text and "by the <program>" in text and manifest_hash(run) in text
+    text = written(client.get(report.get_absolute_url()).content)
+    assert "Holding IBM" in text and "Bought once and kept." in text and manifest_hash(run) in text
