@@ -31,6 +31,27 @@ def bars_of(*rows, freq="D", start="2020-01-01"):
     return pd.DataFrame(rows, columns=["Open", "High", "Low", "Close"], index=index, dtype=float)
 
 
+@pytest.mark.parametrize(("sign", "bar"), [(1, (112.0, 114.0, 111.0, 113.0)), (-1, (88.0, 89.0, 86.0, 87.0))])
+@pytest.mark.parametrize("tier", ["interpreted", "compiled"])
+def test_an_order_with_stop_and_limit_fills_at_an_open_beyond_its_stop(sign, bar, tier):
+    class Beyond(Strategy):
+        def init(self):
+            pass
+
+        def next(self):
+            if len(self.data) == 2:
+                if sign > 0:
+                    self.buy(size=1, stop=110.0, limit=115.0)
+                else:
+                    self.sell(size=1, stop=90.0, limit=85.0)
+
+    frame = bars_of(QUIET, QUIET, bar, bar)
+    run = Backtest(frame, Beyond, cash=1000).run_once({}, tier=tier)
+    assert list(run.account.fills.prices)[:1] == [bar[0]]
+    run = Backtest(frame, Beyond, cash=1000, rules=COMPATIBLE).run_once({}, tier=tier)
+    assert list(run.account.fills.prices)[:1] == [100.0 + 10 * sign]
+
+
 def walk(count=300, seed=1, freq="B"):
     random = np.random.default_rng(seed)
     close = 100 * np.exp(np.cumsum(random.standard_normal(count) * 0.01))

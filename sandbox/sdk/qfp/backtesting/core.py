@@ -594,7 +594,10 @@ class Account:
                 # reached again, in a later bar.
                 if stop and ((limit <= stop) if long else (limit >= stop)):
                     continue
-                reference = stop or self.opens[bar]
+                reference = self.opens[bar]
+                if stop:
+                    beyond = rules.stops_at_open and ((reference > stop) if long else (reference < stop))
+                    reference = reference if beyond else stop
                 price = min(reference, limit) if long else max(reference, limit)
                 at_close = False
             else:

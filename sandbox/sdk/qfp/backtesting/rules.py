@@ -21,8 +21,9 @@ class FillRules:
     entry_bar_stops: a stop-loss also acts in the bar in which a limit or stop order opened its trade.
     last_orders_fill: with finalize_trades, orders of the last bar fill at that bar's own open, a price already past;
       otherwise open trades are closed at the last close and such orders stay unfilled.
-    stops_at_open: with trade_on_close, a touched stop order fills at the stop or a worse open of its bar; otherwise
-      at the previous close where that is worse, even outside the bar.
+    stops_at_open: a touched stop order fills at the stop or a worse open of its bar, also with a limit and with
+      trade_on_close; otherwise one with a limit fills at the stop, and with trade_on_close one fills at the previous
+      close where that is worse, even outside the bar.
     all_trades_at_ruin: an account worth nothing closes every open trade; otherwise every second one goes missing.
     order_sign: a commission function is given the size of the order that fills; otherwise, at exit, that of the trade.
     shared_entry_fee: parts of a trade share the commission paid at entry; otherwise each part states it anew.

@@ -334,7 +334,11 @@ def fill_orders(a: Account) -> int:
                 continue
             if stop != 0.0 and ((limit <= stop) if long else (limit >= stop)):
                 continue
-            reference = stop if stop != 0.0 else a.opens[bar]
+            reference = a.opens[bar]
+            if stop != 0.0:
+                beyond = reference > stop if long else reference < stop
+                if not (beyond and a.stops_at_open != 0):
+                    reference = stop
             if long:
                 price = limit if limit < reference else reference
             else:
