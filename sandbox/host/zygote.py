@@ -189,7 +189,7 @@ class Zygote:
         self.state = "ready"
 
     async def _open_jail(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = _ask_who()
         null = os.open("/dev/null", os.O_RDWR)
         first, number = self._first_uid, theirs.fileno()
         try:
@@ -223,7 +223,7 @@ class Zygote:
     async def _another(self) -> _Living:
         """One more zygote beside the one there is."""
         assert self._keeper is not None and self._jail is not None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = _ask_who()
         try:
             socket.send_fds(self._keeper, [b"zygote"], [theirs.fileno()])
         finally:
@@ -445,10 +445,16 @@ class _Forked:
         return None
 
 
+def _ask_who() -> tuple[socket.socket, socket.socket]:
+    """Two ends; the first hears who writes into the other, from before anybody can: what came earlier has no sender."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    return ours, theirs
+
+
 async def _first_message(connection: socket.socket, expected: bytes, jail: Jail) -> int:
-    """Wait for it, and give the sender's pid as the kernel tells it."""
+    """Wait for it on a connection of _ask_who(), and give the sender's pid as the kernel tells it."""
     connection.setblocking(False)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     loop = asyncio.get_running_loop()
     came = asyncio.Event()
     loop.add_reader(connection, came.set)

