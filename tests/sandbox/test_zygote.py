@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -125,7 +126,7 @@ def test_who_speaks_first_is_known_however_early_it_speaks() -> None:
         ours, theirs = zygote._ask_who()
         with ours, theirs:
             theirs.send(b"zygote")
-            jail = SimpleNamespace(ended=asyncio.Event())
+            jail: Any = SimpleNamespace(ended=asyncio.Event())
             return await zygote._first_message(ours, b"zygote", jail)
 
     assert asyncio.run(listen()) == os.getpid()

@@ -594,7 +594,7 @@ class Account:
                 # reached again, in a later bar.
                 if stop and ((limit <= stop) if long else (limit >= stop)):
                     continue
-                reference = self.opens[bar]
+                reference: float = self.opens[bar]
                 if stop:
                     beyond = rules.stops_at_open and ((reference > stop) if long else (reference < stop))
                     reference = reference if beyond else stop
