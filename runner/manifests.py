@@ -30,13 +30,13 @@ BARE = ("lines", "survivorship")  # of conventions: what is said about them, not
 def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], environment: str) -> dict[str, Any]:
     """private: series for whoever ran it alone. environment: SHA-256 of the lock of what every box has.
 
-    Everybody gets the same, so what a program could write private data into is not in it where it read any.
+    Everybody gets the same, so with private series nothing is in it that the program could have written them into.
     """
     shown = [backtest for backtest in backtests if backtest.verified or not private]
     return {
         "version": VERSION,
         "run": str(run.pk),
-        "engine": sorted({engine_of(backtest) for backtest in shown}) if not private else [],
+        "engine": sorted({_engine_of(backtest) for backtest in shown} if not private else ()),
         "sdk": sdk_hash(),
         "code": code_of(run.revision.files),
         "entry": ENTRY,
@@ -54,7 +54,7 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
             {
                 "strategy": "" if private else backtest.strategy,
                 "params": {} if private else backtest.params,
-                "engine": "" if private else engine_of(backtest),
+                "engine": "" if private else _engine_of(backtest),
                 "conventions": {name: value for name, value in backtest.conventions.items() if name not in BARE},
                 "verified": backtest.verified,
                 "result_sha256": result_of([backtest]),
@@ -67,7 +67,7 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
     }
 
 
-def engine_of(backtest: Backtest) -> str:
+def _engine_of(backtest: Backtest) -> str:
     return f"{backtest.engine_name} {backtest.engine_version}"
 
 
