@@ -76,15 +76,18 @@ class Comparison:
         return "Nothing differs."
 
 
-def compare(one: Run, other: Run, *, with_trades: bool = True) -> Comparison:
-    """with_trades: whether whoever looks may see orders, fills and equity of both."""
+def compare(
+    one: Run, other: Run, ours: Sequence[Backtest], theirs: Sequence[Backtest], *, with_trades: bool = True
+) -> Comparison:
+    """ours, theirs: their backtests, as far as whoever looks may see them. with_trades: whether that includes orders,
+    fills and trades.
+    """
     changes, note = None, ""
     try:
         if one.snapshot and other.snapshot and one.snapshot != other.snapshot:
             changes = between(one.snapshot, other.snapshot)
     except SnapshotMissing:
         note = "The data of one of them are not kept any more."
-    ours, theirs = (list(run.backtests.order_by("position")) for run in (one, other))
     found = Comparison(
         code=_code(one.revision.files, other.revision.files),
         params=_rows(_values(one), _values(other)),
@@ -160,7 +163,7 @@ def _pair(one: Backtest, other: Backtest, with_trades: bool) -> Pair:
         rules=_rows(rules[0], rules[1]),
         first=_first(one, other) if with_trades else [],
         figures=_figures(one, other),
-        picture=mark_safe(svg(_chart(one, other))) if with_trades else "",
+        picture=mark_safe(svg(_chart(one, other))),
         sentence=_sentence(one, other),
     )
 

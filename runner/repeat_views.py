@@ -55,7 +55,7 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
             "waiting": verifying.is_waiting(found),
             "answer": kept.get("answer", ""),
             "title": verifying.ANSWERS.get(kept.get("answer", ""), ""),
-            "text": kept.get("text", ""),
+            "text": kept.get("text", "") if private.shown_to(found, viewer).all else "",
             "at": parse_datetime(kept.get("at", "") or "") if kept.get("at") else None,
             "reason": reason,
             "can_verify": mine and not reason,
@@ -81,7 +81,15 @@ def compare(request: HttpRequest, run: Any, other: Any) -> HttpResponse:
     viewer = Viewer.of(request)
     one, two = find_run(request, run), find_run(request, other)
     shown = [private.shown_to(each, viewer) for each in (one, two)]
-    found = comparing.compare(one, two, with_trades=all(each.all for each in shown))
+    for each, run_shown in zip((one, two), shown, strict=True):
+        run_shown.hide(each)
+    found = comparing.compare(
+        one,
+        two,
+        shown[0].backtests(one),
+        shown[1].backtests(two),
+        with_trades=all(each.all for each in shown),
+    )
     return render(
         request,
         "runner/compare.html",

@@ -50,6 +50,10 @@ def run_of(project, **values) -> Run:
     return run
 
 
+def compared(one: Run, other: Run) -> comparing.Comparison:
+    return comparing.compare(one, other, list(one.backtests.all()), list(other.backtests.all()))
+
+
 def answer_of(run: Run) -> str:
     verdict = verifying.verify(run.pk)
     run.refresh_from_db()
@@ -105,7 +109,7 @@ def test_two_runs_that_differ_in_one_parameter_say_so_and_where_they_part(engine
     user = make_user()
     project = make_project(owner=user, source=PROGRAM)
     one, other = run_of(project), run_of(project, params={"days": 21})
-    found = comparing.compare(one, other)
+    found = compared(one, other)
     assert found.code == [] and found.params == [("days", "20", "21")] and found.same_data and not found.environment
     assert found.blame == "The code is the same; the parameters differ."
     (pair,) = found.pairs
@@ -124,7 +128,7 @@ def test_two_runs_that_differ_in_one_parameter_say_so_and_where_they_part(engine
 
 def test_the_same_run_twice_differs_in_nothing(engine):
     project = make_project(source=PROGRAM)
-    found = comparing.compare(run_of(project), run_of(project))
+    found = compared(run_of(project), run_of(project))
     assert found.blame == "Nothing differs." and found.pairs[0].first == []
 
 
@@ -146,7 +150,7 @@ def made_up(price: float, count: int = 10_000) -> Run:
     backtest.instruments = [{"symbol": "X"}]
     revision = SimpleNamespace(files={"main.py": "pass"})
     return SimpleNamespace(  # type: ignore[return-value]
-        backtests=SimpleNamespace(order_by=lambda name: [backtest]),
+        backtests=SimpleNamespace(all=lambda: [backtest]),
         revision=revision, snapshot="", environment="", lock=None, queue="runs", declared_params=[], params={},
     )  # fmt: skip
 
@@ -154,7 +158,7 @@ def made_up(price: float, count: int = 10_000) -> Run:
 def test_ten_thousand_trades_are_compared_within_two_seconds_of_processor_time():
     one, other = made_up(0.0), made_up(0.25)
     began = time.process_time()
-    found = comparing.compare(one, other)
+    found = compared(one, other)
     assert time.process_time() - began < 2
     kinds = {kind: (a, b) for kind, _, a, b in found.pairs[0].first}
     assert kinds["Fill"] == ("buy 1 at 10.000000, costs 0.1000", "buy 1 at 10.250000, costs 0.1000")

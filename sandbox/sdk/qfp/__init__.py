@@ -24,6 +24,7 @@ __all__ = [
     "progress",
     "pmap",
     "sweep",
+    "walk_forward",
     "Between",
     "SweepResult",
     "BacktestResult",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from qfp.sweeps.result import SweepResult
     from qfp.sweeps.space import Between
     from qfp.sweeps.sweeping import sweep
+    from qfp.sweeps.walking import walk_forward
 
 # Where each name lives. No module has the name of a function, or importing it would hide the function.
 _HOME = {
@@ -87,6 +89,7 @@ _HOME = {
     "Progress": "progressing",
     "pmap": "parallel",
     "sweep": "sweeps.sweeping",
+    "walk_forward": "sweeps.walking",
     "Between": "sweeps.space",
     "SweepResult": "sweeps.result",
     "ParallelError": "parallel",

@@ -14,7 +14,7 @@ from qfp.sweeps.trial import Trial, blocks_of
 if TYPE_CHECKING:
     from qfp.backtesting.running import Backtest
 
-__all__ = ["Evaluation", "Objective", "of_function", "of_strategy"]
+__all__ = ["Evaluation", "Objective", "of_function", "of_strategy", "test_of"]
 
 Objective = str | Callable[[Any], float]
 MOST_FIGURES = 20
@@ -119,19 +119,20 @@ def _named(numbers: dict[str, float], name: str) -> float:
     return numbers[name]
 
 
-def of_strategy(strategy: type, bars: Any, objective: Objective, options: dict[str, Any]) -> Evaluation:
+def test_of(strategy: type, bars: Any, options: dict[str, Any]) -> Backtest:
+    """The backtest itself, with what backtest() takes when it is not told otherwise."""
     from qfp import backtesting
     from qfp.backtests import as_ohlc
 
+    given = {"cash": 10_000, "commission": 0.001, "finalize_trades": True, **options}
+    rules = backtesting.USUAL if given.pop("rules", "qfp") == "qfp" else backtesting.COMPATIBLE
+    return backtesting.Backtest(as_ohlc(bars), strategy, rules=rules, **given)
+
+
+def of_strategy(strategy: type, bars: Any, objective: Objective, options: dict[str, Any]) -> Evaluation:
     if isinstance(objective, str):
         _check(objective)
-    frame = as_ohlc(bars)
-    rules = options.pop("rules", "qfp")
-    given = {"cash": 10_000, "commission": 0.001, "finalize_trades": True, **options}
-    chosen = backtesting.USUAL if rules == "qfp" else backtesting.COMPATIBLE
-    return _Strategy(
-        objective, backtesting.Backtest(frame, strategy, rules=chosen, **given), metrics.periods_per_year(frame.index)
-    )
+    return _Strategy(objective, test_of(strategy, bars, options), metrics.periods_per_year(bars.index))
 
 
 def _check(objective: str) -> None:
