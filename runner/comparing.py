@@ -227,13 +227,13 @@ def _fates(backtest: Backtest) -> list[tuple[str, str]]:
 
 def _order(order: dict[str, Any]) -> str:
     size = order["size"]
-    words = [_sized(size), str(order.get("kind") or "market")]
+    words = [f"{order.get('kind') or 'market'}:", _sized(size)]
     words += [f"{name} {_text(float(order[name]))}" for name in ("limit", "stop") if order.get(name) is not None]
     return " ".join(words)
 
 
 def _sized(size: float) -> str:
-    amount = f"{abs(size):.4%} of the account" if 0 < abs(size) < 1 else f"{abs(size):,.6g}"
+    amount = f"{abs(size) * 100:.4g} % of the account" if 0 < abs(size) < 1 else f"{abs(size):,.6g}"
     return f"{'buy' if size > 0 else 'sell' if size < 0 else 'hold'} {amount}"
 
 
@@ -281,7 +281,6 @@ def _figures(one: Backtest, other: Backtest) -> list[dict[str, str]]:
                 "one": figure["text"],
                 "other": twin["text"],
                 "change": "same" if same else change,
-                "differs": "" if same else "yes",
             }
         )
     return found
@@ -290,7 +289,7 @@ def _figures(one: Backtest, other: Backtest) -> list[dict[str, str]]:
 def _chart(one: Backtest, other: Backtest) -> Chart:
     traces = tuple(
         Trace(name, _times(each.dates), np.asarray(each.equity, dtype=float), role)
-        for name, each, role in (("first", one, "main"), ("second", other, "second"))
+        for name, each, role in (("first", one, "main"), ("second", other, "fall"))
     )
     return Chart("equity", "Equity of both", "money", traces, _sentence(one, other), (), ())
 
