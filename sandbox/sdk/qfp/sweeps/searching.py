@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from qfp.sweeps.space import Between, Parameters, Space, key_of
 from qfp.sweeps.trial import Trial
 
@@ -164,15 +166,19 @@ class Sambo(Learning):
                 numbers = all(type(value) in (int, float) for value in part)
                 self.lists.append(sorted(part) if numbers else part)
                 bounds.append((0, len(part)) if len(part) > 1 else [0])
-        self.search = sambo.Optimizer(fun=None, bounds=bounds, n_init=2 * GENERATION, rng=seed)
-        self.waiting: list[Any] = []
+        self.search = sambo.Optimizer(fun=None, bounds=bounds, n_init=0, rng=seed)
+        # It learns from what it is told; the first points are drawn.
+        rng = np.random.default_rng(seed)
+        self.waiting: list[Any] = [[_drawn(bound, rng) for bound in bounds] for _ in range(2 * GENERATION)]
 
     def propose(self) -> tuple[Any, Parameters]:
         if not self.waiting:
             self.waiting = [list(point) for point in self.search.ask(GENERATION)]
         point = self.waiting.pop(0)
         values = [
-            (number.item() if hasattr(number, "item") else number) if listed is None else listed[int(number)]
+            (number.item() if hasattr(number, "item") else number)
+            if listed is None
+            else listed[min(int(number), len(listed) - 1)]
             for number, listed in zip(point, self.lists, strict=True)
         ]
         return point, Parameters(zip(self.space.parts, values, strict=True))
@@ -180,6 +186,13 @@ class Sambo(Learning):
     def answer(self, point: Any, score: float) -> None:
         worst = -min((known for known in self.known.values() if math.isfinite(known)), default=0.0)
         self.search.tell([-score if math.isfinite(score) else worst], [point])
+
+
+def _drawn(bound: Any, rng: np.random.Generator) -> Any:
+    if isinstance(bound, list):
+        return bound[0]
+    low, high = bound
+    return int(rng.integers(low, high)) if isinstance(low, int) else float(rng.uniform(low, high))
 
 
 def search(space: Space, method: str, seed: int) -> Search:
