@@ -215,7 +215,7 @@ class Zygote:
         gc.disable()
         gather_memory()
         self._shell = self._load()
-        self._clone = prepare_clone()
+        self._clone = Clone()
         gc.collect()
         gc.freeze()  # what is here now is never looked at again by the collector, so it stays shared
         gc.enable()
@@ -285,14 +285,18 @@ class Zygote:
         self._failed = None
         steps = init.Steps()
         between = self._clone(lambda: self._fork_between(descriptors, steps))
-        os.waitpid(between, 0)
+        _, status = os.waitpid(between, 0)
+        if os.WIFSIGNALED(status):
+            # The box was ended meanwhile, and it with it. It had our memory, maybe in the middle of a change, so
+            # nothing that is here can be relied on: another zygote comes.
+            os._exit(0)
         if self._failed is not None:
             raise self._failed
 
     def _fork_between(self, descriptors: list[int], steps: init.Steps) -> int:
         try:
             for entrance in descriptors[6:]:
-                os.write(entrance, b"0")  # into the box's control group, and so is whatever is forked
+                self._clone.write(entrance, b"0")  # into the box's control group, and so is whatever is forked
             program = os.fork()
         except OSError as error:
             self._failed = error
@@ -329,27 +333,35 @@ def move_up(descriptors: list[int]) -> list[int]:
     return [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 64) for each in descriptors]
 
 
-def prepare_clone() -> Callable[[Callable[[], int]], int]:
-    """A function that calls another one in a process that shares our memory, and waits until that has ended.
+class Clone:
+    """Calls a function in a process that shares our memory, and waits until that has ended.
 
     Not vfork(): it would come back twice into frames that are used up after the first time. The frames of that process,
-    and of what it forks, lie on the same stack as ours, far below them.
+    and of what it forks, lie on the same stack as ours, far below them. It keeps the interpreter's lock all the time:
+    nobody could give it back if it was ended without.
     """
-    top = ctypes.c_void_p.in_dll(init.libc(), "__libc_stack_end").value
-    assert top is not None
-    stack = (top - STACK_APART_BYTES) & ~15
-    library = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock, which nobody else could give back
-    run = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
-    library.clone.argtypes = [run, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
 
-    def clone(what: Callable[[], int]) -> int:
-        call = run(lambda _: what())
-        pid = library.clone(call, stack, CLONE_VM | CLONE_VFORK | signal.SIGCHLD, None)
+    def __init__(self) -> None:
+        top = ctypes.c_void_p.in_dll(init.libc(), "__libc_stack_end").value
+        assert top is not None
+        self._stack = (top - STACK_APART_BYTES) & ~15
+        self._library = ctypes.PyDLL(None, use_errno=True)
+        self._run = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+        self._library.clone.argtypes = [self._run, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+        self._library.write.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
+        self._library.write.restype = ctypes.c_ssize_t
+
+    def __call__(self, what: Callable[[], int]) -> int:
+        call = self._run(lambda _: what())
+        pid = self._library.clone(call, self._stack, CLONE_VM | CLONE_VFORK | signal.SIGCHLD, None)
         if pid < 0:
             isolate.check(-1, "clone")
         return pid
 
-    return clone
+    def write(self, descriptor: int, content: bytes) -> None:
+        """As os.write(), which would let go of the interpreter's lock."""
+        if self._library.write(descriptor, content, len(content)) != len(content):
+            isolate.check(-1, "write")
 
 
 def gather_memory() -> None:

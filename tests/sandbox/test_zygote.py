@@ -6,8 +6,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,3 +133,29 @@ def test_who_speaks_first_is_known_however_early_it_speaks() -> None:
             return await zygote._first_message(ours, b"zygote", jail)
 
     assert asyncio.run(listen()) == os.getpid()
+
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ENDED_BETWEEN = """
+import os, signal
+from qfp_inside.zygote import Clone
+clone = Clone()
+read, write = os.pipe()
+os.set_blocking(write, False)
+full = os.write(write, b"0" * (1 << 20))
+os.set_blocking(write, True)
+def between():
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)  # as the kernel does where its box is ended
+    clone.write(write, b"waits for room")
+    return 0
+_, status = os.waitpid(clone(between), 0)
+print(os.WTERMSIG(status) == signal.SIGALRM)
+"""
+
+
+def test_what_is_ended_in_our_memory_leaves_us_able_to_see_it(tmp_path) -> None:
+    (tmp_path / "qfp_inside").symlink_to(ROOT / "sandbox" / "inside")
+    command = [sys.executable, "-c", ENDED_BETWEEN]
+    said = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (0, "True\n"), said.stderr
