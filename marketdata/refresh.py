@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
@@ -146,7 +147,10 @@ def work(now: datetime | None = None) -> None:
             of_it = [series for series in refreshable() if calendar_of(series).name == round_due.calendar.name]
             begin(round_due.calendar.name, round_due.reason, of_it)
     for pk in Refresh.objects.filter(status=Refresh.Status.RUNNING).order_by("created").values_list("pk", flat=True):
-        go_on(pk)
+        try:
+            go_on(pk)
+        except Exception:
+            logger.exception("round %s could not go on", pk)  # the others do
 
 
 def forget_old_rounds() -> int:
@@ -194,6 +198,7 @@ def go_on(refresh_id: int) -> Refresh:
     if refresh.status != Refresh.Status.RUNNING:
         return refresh
     items = list(refresh.series.filter(ended="").select_related("fetch", "owner"))
+    before = {item.pk: _state(item) for item in items}
     flying: Counter[int | None] = Counter()
     for item in items:
         if item.fetch is None:
@@ -216,10 +221,15 @@ def go_on(refresh_id: int) -> Refresh:
                 flying[item.owner_id] += 1
             except ProviderError as problem:
                 item.ended = f"{NOT_FETCHED}{problem}"
-    RefreshedSeries.objects.bulk_update(items, ["fetch", "not_before", "ended"], batch_size=500)
+    changed = [item for item in items if _state(item) != before[item.pk]]
+    RefreshedSeries.objects.bulk_update(changed, ["fetch", "not_before", "ended"], batch_size=500)
     _count(refresh)
     refresh.save()
     return refresh
+
+
+def _state(item: RefreshedSeries) -> tuple[Any, ...]:
+    return item.fetch_id, item.not_before, item.ended
 
 
 def _want(item: RefreshedSeries) -> Fetch:

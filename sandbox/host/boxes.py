@@ -193,17 +193,18 @@ class Boxes:
         make: Callable[..., Box] = Box,
     ) -> str:
         """One program from start to end, in the first kind of box that can be had; what was logged about it."""
-        unit = self.units.take() if self.units is not None else None
         opening = None
-        if self.options.backend == "nsjail":  # elsewhere files may be opened by another kernel
-            opening = self._openings.watch(self.options.store / "snapshots" / (request.snapshot or ""), request.watched)
 
         def watched(*arguments: Any) -> Box:
             box = make(*arguments)
             box.opening = opening
             return box
 
+        unit = self.units.take() if self.units is not None else None
         try:
+            if self.options.backend == "nsjail":  # elsewhere files may be opened by another kernel
+                snapshot = self.options.store / "snapshots" / (request.snapshot or "")
+                opening = self._openings.watch(snapshot, request.watched)
             return await self._run_on(unit, request, send, may_send, begin, starts, watched)
         finally:
             if opening is not None:

@@ -37,6 +37,7 @@ STACK_BYTES = 2 << 20
 _INSTALLS = re.compile(
     r"\s*(sudo\s+)?((\S*python[\d.]*\s+-m\s+)?pip3?|conda|mamba|uv|apt|apt-get)\s.*\binstall\b|\s*uv\s+add\b"
 )
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w,.-]+\])?([<>=!~]=?[\w.*,<>=!~-]+)?")
 _INSTALLER_WORDS = {"sudo", "python", "python3", "pip", "pip3", "conda", "mamba", "uv", "apt", "install", "add"}
 
 
@@ -341,7 +342,7 @@ def _make_shell(emit):
 
 def refuse_to_install(words: str) -> None:
     """`%pip install humanize` and its like, which notebooks begin with, cannot work without a network."""
-    names = [word for word in words.split() if word.isidentifier() and word not in _INSTALLER_WORDS]
+    names = [word for word in words.split() if _REQUIREMENT.fullmatch(word) and word not in _INSTALLER_WORDS]
     asked = ", ".join(names) or "humanize"
     raise RuntimeError(
         f"Programs cannot install packages themselves. Ask for them with a line at the top of the file, "
