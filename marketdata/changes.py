@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +39,9 @@ class Changes:
         return bool(self.changed or self.gone or self.new)
 
 
-def between(before: str, after: str) -> Changes:
-    """What differs. Raises store.SnapshotMissing."""
-    old, new = (_entries(snapshot) for snapshot in (before, after))
+def between(before: str, after: str, only: Collection[str] | None = None) -> Changes:
+    """What differs, of all series or of those with an id in `only`. Raises store.SnapshotMissing."""
+    old, new = (_entries(snapshot, only) for snapshot in (before, after))
     others = [
         name
         for name, entry in old.items()
@@ -56,8 +56,9 @@ def between(before: str, after: str) -> Changes:
     )
 
 
-def _entries(snapshot: str) -> dict[str, dict[str, Any]]:
-    return {entry["id"]: entry for entry in read_manifest(settings.STORE_DIR, snapshot)["series"]}
+def _entries(snapshot: str, only: Collection[str] | None) -> dict[str, dict[str, Any]]:
+    entries = read_manifest(settings.STORE_DIR, snapshot)["series"]
+    return {entry["id"]: entry for entry in entries if only is None or entry["id"] in only}
 
 
 def _change(old: dict[str, Any], new: dict[str, Any]) -> Change:

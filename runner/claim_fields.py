@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from qfp.conventions import FILLS, BacktestingPy, PortfolioRules, Usual
+from qfp.portfolio import orders as portfolio
 
 MAX_BARS = 200_000
 MAX_FILLS = 100_000
@@ -22,6 +23,14 @@ MAX_ORDERS = 100_000
 MAX_INSTRUMENTS = 1_000
 ORDER_KINDS = ("market", "limit", "stop", "stop-limit", "target")
 OUTCOMES = ("filled", "refused", "cancelled", "waiting")
+# Those that the library gives: others also see them of runs on private data, where no free text may be. The first two
+# are of qfp.backtesting, which takes seconds to import.
+REASONS = {
+    "insufficient margin", "insufficient margin for a single unit", portfolio.NO_MONEY, portfolio.NO_SHORT,
+    portfolio.TOO_MUCH, portfolio.TOO_SMALL, portfolio.NOT_WHOLE, portfolio.BAD_SIZE, portfolio.HALTED,
+    portfolio.NO_PRICE, portfolio.ENDED,
+}  # fmt: skip
+OTHER_REASON = "other"
 FLOW_KINDS = ("dividend", "split", "interest", "borrow", "delisting")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -169,7 +178,8 @@ def orders(values: Any, bars: int, instruments: int) -> list[dict[str, Any]]:
         if value.get("closes") is True:
             order["closes"] = True
         if value.get("reason") is not None:
-            order["reason"] = text(value["reason"], "An order's reason")
+            reason = text(value["reason"], "An order's reason")
+            order["reason"] = reason if reason in REASONS else OTHER_REASON
         found.append(order)
     if any(later["bar"] < earlier["bar"] for earlier, later in pairwise(found)):
         raise ClaimRefused("The orders must be in the order of the bars that decided.")

@@ -32,12 +32,15 @@ GUIDE = "/docs/honesty"
 Line = dict[str, str]
 
 
-def lines(backtest: Backtest) -> list[Line]:
-    """Nine of {key, state, word, title, text, link}, always in the same order."""
+def lines(backtest: Backtest, tried: trials.Trials | None = None) -> list[Line]:
+    """Nine of {key, state, word, title, text, link}, always in the same order.
+
+    tried: of its project, where it has been counted for other backtests of it.
+    """
     found = [
         _found(backtest, "lookahead", "Look-ahead"),
         _found(backtest, "amnesia", "Memory of history"),
-        _trials(backtest),
+        _trials(backtest, tried or trials.of_project(backtest.run.project)),
         _overfitting(backtest),
         _survivorship(backtest),
         _data(backtest),
@@ -71,8 +74,7 @@ def _found(backtest: Backtest, key: str, title: str) -> Line:
     return _line(key, found["state"], title, found["sentence"])
 
 
-def _trials(backtest: Backtest) -> Line:
-    tried = trials.of_project(backtest.run.project)
+def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
     what = "1 trial" if tried.count == 1 else f"{_count(tried.count)} different trials"
     returns = metrics.returns_of(np.array(backtest.equity, dtype=float))
     year = backtest.metrics.get("periods_per_year") or metrics.PERIODS_PER_YEAR

@@ -18,10 +18,13 @@ from marketdata.changes import Changes, between
 from marketdata.store import SnapshotMissing
 from runner.manifests import BARE
 from runner.models import Backtest, Run
+from runner.private import personal_series
 
 __all__ = ["Comparison", "compare"]
 
 MOST_LINES = 400  # of a difference in code
+MOST_COMPARED = 2_000  # lines of all files of either run; the time grows with more than their square
+TOO_LONG = f"(not the same, and too long to compare line by line: more than {MOST_COMPARED:,} lines)"
 NONE = "–"
 
 Rows = list[tuple[str, str, str]]
@@ -44,11 +47,12 @@ class Pair:
 
 @dataclass
 class Comparison:
-    """Empty lists where nothing differs."""
+    """Empty lists where nothing differs. every_series: whether all series were looked at, or those of the backtests."""
 
     code: list[tuple[str, str]]
     params: Rows
     same_data: bool
+    every_series: bool
     changes: Changes | None
     data_note: str
     environment: Rows
@@ -77,21 +81,30 @@ class Comparison:
 
 
 def compare(
-    one: Run, other: Run, ours: Sequence[Backtest], theirs: Sequence[Backtest], *, with_trades: bool = True
+    one: Run,
+    other: Run,
+    ours: Sequence[Backtest],
+    theirs: Sequence[Backtest],
+    *,
+    with_trades: bool = True,
+    every_series: bool = True,
 ) -> Comparison:
     """ours, theirs: their backtests, as far as whoever looks may see them. with_trades: whether that includes orders,
-    fills and trades.
+    fills and trades. every_series: whether it includes every series that the snapshots name; otherwise those of the
+    backtests count that are for everybody.
     """
     changes, note = None, ""
     try:
         if one.snapshot and other.snapshot and one.snapshot != other.snapshot:
-            changes = between(one.snapshot, other.snapshot)
+            only = None if every_series else _open_series([*ours, *theirs], one.snapshot, other.snapshot)
+            changes = between(one.snapshot, other.snapshot, only)
     except SnapshotMissing:
         note = "The data of one of them are not kept any more."
     found = Comparison(
         code=_code(one.revision.files, other.revision.files),
         params=_rows(_values(one), _values(other)),
         same_data=one.snapshot == other.snapshot,
+        every_series=every_series,
         changes=changes,
         data_note=note,
         environment=_environment(one, other),
@@ -102,16 +115,23 @@ def compare(
     return found
 
 
+def _open_series(backtests: Iterable[Backtest], *snapshots: str) -> set[str]:
+    """What the backtests stand on, less what is for one person alone in either snapshot."""
+    named = {instrument.get("series") for backtest in backtests for instrument in backtest.instruments}
+    return {series for series in named if series}.difference(*map(personal_series, snapshots))
+
+
 def _code(one: dict[str, str], other: dict[str, str]) -> list[tuple[str, str]]:
     """(path, unified difference) of each file that is not the same."""
-    found = []
+    found, compared = [], 0
     for path in sorted(one | other):
         if one.get(path) != other.get(path):
-            lines = list(
-                difflib.unified_diff(
-                    one.get(path, "").splitlines(), other.get(path, "").splitlines(), "first", "second", lineterm=""
-                )
-            )
+            before, after = (files.get(path, "").splitlines() for files in (one, other))
+            compared += max(len(before), len(after))
+            if compared > MOST_COMPARED:
+                found.append((path, TOO_LONG))
+                continue
+            lines = list(difflib.unified_diff(before, after, "first", "second", lineterm=""))
             more = len(lines) - MOST_LINES
             text = "\n".join(lines[:MOST_LINES]) + (f"\n... {more:,} more lines" if more > 0 else "")
             found.append((path, text or "(only in how lines end)"))

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from marketdata.store import SnapshotMissing, read_manifest
 from runner import claims_box, trials
-from runner.models import ENTRY, Backtest, Run
+from runner.models import ENTRY, Backtest, Project, Run
 
 __all__ = ["VERSION", "code_of", "manifest_of", "result_of"]
 
@@ -33,6 +33,7 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
     Everybody gets the same, so with private series nothing is in it that the program could have written them into.
     """
     shown = [backtest for backtest in backtests if backtest.verified or not private]
+    tried = trials.of_project(run.project)
     return {
         "version": VERSION,
         "run": str(run.pk),
@@ -58,11 +59,11 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
                 "conventions": {name: value for name, value in backtest.conventions.items() if name not in BARE},
                 "verified": backtest.verified,
                 "result_sha256": result_of([backtest]),
-                "claims": {line["key"]: line["state"] for line in claims_box.lines(backtest)},
+                "claims": {line["key"]: line["state"] for line in claims_box.lines(backtest, tried)},
             }
             for backtest in shown
         ],
-        "lineage": lineage_of(run),
+        "lineage": lineage_of(run.project, tried),
         "result_sha256": result_of(backtests),
     }
 
@@ -116,16 +117,22 @@ def _entries(snapshot: str) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def lineage_of(run: Run) -> dict[str, Any]:
+def lineage_of(project: Project, tried: trials.Trials) -> dict[str, Any]:
     """Where it comes from, and how many things had been tried by then."""
-    parent = run.project.forked_from
-    tried = trials.of_project(run.project)
+    parent = project.forked_from
     return {
-        "project": run.project.token,
-        "forked_from": f"{parent.project.token} r{parent.number}" if parent is not None else None,
+        "project": project.token,
+        "forked_from": f"{_named(parent.project)} r{parent.number}" if parent is not None else None,
         "trials": tried.count,
         "annual_variance": tried.annual_variance,
     }
+
+
+def _named(project: Project) -> str:
+    """The token of a public project, else its SHA-256: the token of a guest's project is its address."""
+    if project.visibility == Project.Visibility.PUBLIC:
+        return project.token
+    return hashlib.sha256(project.token.encode()).hexdigest()
 
 
 def result_of(backtests: Sequence[Any]) -> str | None:

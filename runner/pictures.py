@@ -112,9 +112,10 @@ def _place(x: Any, categories: dict[str, float]) -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) < 1e300 else None
+    # Of an integer too large for a float isfinite() would raise.
+    return float(value) if abs(value) < 1e300 and math.isfinite(value) else None
 
 
 def _inner(layout: Any, name: str, key: str) -> Any:

@@ -89,6 +89,8 @@ def compare(request: HttpRequest, run: Any, other: Any) -> HttpResponse:
         shown[0].backtests(one),
         shown[1].backtests(two),
         with_trades=all(each.all for each in shown),
+        # Snapshots name everything that whoever ran it has, read or not.
+        every_series=viewer.user is not None and one.user == two.user == viewer.user,
     )
     return render(
         request,

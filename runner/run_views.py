@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from marketdata.changes import between
 from marketdata.store import SnapshotMissing, current_snapshot_id
-from runner import packages, private, quotas, sandbox_state
+from runner import packages, private, quotas, sandbox_state, trials
 from runner.access import Viewer, address_hash
 from runner.claiming import place_in_queue
 from runner.ending import request_cancel
@@ -105,7 +105,8 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "project": found.project,
             "source": found.revision.source,
             "params": chosen_params(found),
-            "backtests": shown.backtests(found),
+            "backtests": (backtests := shown.backtests(found)),
+            "tried": trials.of_project(found.project) if backtests else None,
             "artefacts": found.artefacts.all() if shown.all else [],
             "private_note": shown.note,
             "events_tail": [e["text"] for e in events if e["type"] in ("stdout", "stderr")],

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64decode
+from functools import cached_property
 from typing import Any
 
 from runner.models import Run, Sweep, Trial
 from runner.storable import storable
-from runner.trials import fingerprint
+from runner.trials import Code
 
 __all__ = ["SweepQuestions"]
 
@@ -39,6 +40,11 @@ class SweepQuestions:
         self.run = run
         self.opened: dict[int, Sweep] = {}
 
+    @cached_property
+    def code(self) -> Code:
+        """Read once: a sweep has thousands of trials, and most runs have no sweep."""
+        return Code(self.run.revision.files)
+
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         """{"do": "open", "about"} | {"do": "known", "sweep", "after"} | {"do": "add", "sweep", "trials"}."""
         try:
@@ -62,7 +68,7 @@ class SweepQuestions:
         if len(self.opened) >= MOST_SWEEPS:
             raise Refused(f"At most {MOST_SWEEPS} sweeps of one run are kept.")
         about = storable(about)
-        key = fingerprint(self.run.revision.files, {"run_params": self.run.params, "sweep": about})
+        key = self.code.fingerprint({"run_params": self.run.params, "sweep": about})
         sweep, _ = Sweep.objects.get_or_create(project=self.run.project, key=key, defaults={"about": about})
         self.opened[sweep.pk] = sweep
         return sweep.pk
@@ -85,13 +91,8 @@ class SweepQuestions:
             raise Refused("A trial is an object.")
         params = _values(told.get("params"))
         kept = ("target", "bars", "options", "symbol")
-        key = fingerprint(
-            self.run.revision.files,
-            {
-                "run_params": self.run.params,
-                "params": params,
-                **{name: sweep.about.get(name) for name in kept},
-            },
+        key = self.code.fingerprint(
+            {"run_params": self.run.params, "params": params, **{name: sweep.about.get(name) for name in kept}}
         )
         number, length, blocks = told.get("number"), told.get("length"), told.get("blocks")
         whole = isinstance(length, int) and 0 < length < 2**31 and _is_blocks(blocks)
@@ -119,7 +120,8 @@ def _values(told: Any) -> dict[str, Any]:
     for name, value in told.items():
         if isinstance(value, str):
             value = storable(value)[:MOST_TEXT]
-        elif not isinstance(value, (bool, int, float)) or not math.isfinite(value) or abs(value) > 1e300:
+        # Of an integer too large for a float isfinite() would raise.
+        elif not isinstance(value, (bool, int, float)) or abs(value) > 1e300 or not math.isfinite(value):
             raise Refused("A parameter is a finite number, text, true or false.")
         found[storable(name)[:60]] = value
     return found
@@ -128,7 +130,7 @@ def _values(told: Any) -> dict[str, Any]:
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) and abs(value) < 1e300 else None
+    return float(value) if abs(value) < 1e300 and math.isfinite(value) else None
 
 
 def _is_blocks(blocks: Any) -> bool:

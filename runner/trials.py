@@ -20,7 +20,7 @@ from django.db.models import Q
 
 from runner.models import Backtest, Project, Trial
 
-__all__ = ["Trials", "fingerprint", "of_project"]
+__all__ = ["Code", "Trials", "of_backtest", "of_project"]
 
 MOST_ANCESTORS = 50
 MOST_READ = 5_000  # of which the spread of the Sharpe ratios is taken
@@ -34,17 +34,23 @@ class Trials:
     annual_variance: float | None = None
 
 
-def fingerprint(files: dict[str, str], values: dict[str, Any]) -> str:
-    """The name of a trial: SHA-256 of its code and of the values that it was made with."""
-    code = {path: _without_comments(text) for path, text in sorted(files.items()) if path.endswith(".py")}
-    text = json.dumps([code, values], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+class Code:
+    """The code of many trials, hashed once for all of them."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        code = {path: _without_comments(text) for path, text in sorted(files.items()) if path.endswith(".py")}
+        self._begun = hashlib.sha256(f"[{json.dumps(code, sort_keys=True)}, ".encode())
+
+    def fingerprint(self, values: dict[str, Any]) -> str:
+        """The name of a trial: SHA-256 of its code and of the values that it was made with."""
+        digest = self._begun.copy()
+        digest.update(f"{json.dumps(values, sort_keys=True, default=str)}]".encode())
+        return digest.hexdigest()
 
 
 def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str, Any]) -> str:
     conventions = {key: value for key, value in backtest.conventions.items() if key not in ("lines", "survivorship")}
-    return fingerprint(
-        files,
+    return Code(files).fingerprint(
         {
             "run_params": run_params,
             "strategy": backtest.strategy,
@@ -53,7 +59,7 @@ def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str,
             "period": [backtest.start.isoformat(), backtest.end.isoformat()],
             "cash": backtest.cash,
             "conventions": conventions,
-        },
+        }
     )
 
 

@@ -1,4 +1,4 @@
-"""How is a claims box drawn? `{% claims_box backtest %}`, on every page and in every report."""
+"""How is a claims box drawn? `{% claims_box backtest tried %}`, on every page and in every report."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from django import template
 
 from runner import claims_box as boxes
 from runner.models import Backtest
+from runner.trials import Trials
 
 register = template.Library()
 
 
 @register.inclusion_tag("runner/_claims_box.html")
-def claims_box(backtest: Backtest, open: bool = False) -> dict[str, Any]:
-    lines = boxes.lines(backtest)
+def claims_box(backtest: Backtest, tried: Trials | None = None, open: bool = False) -> dict[str, Any]:
+    lines = boxes.lines(backtest, tried)
     return {"backtest": backtest, "lines": lines, "summary": boxes.summary(lines), "open": open}

@@ -54,10 +54,7 @@ def claim_of(symbol: str, hold: int, rest: int, bars: int = 1500, cash: float = 
         "equity": equity,
         "fills": booked,
         "flows": [],
-        "orders": [
-            {"bar": bar - 1, "size": units, "kind": "market", "outcome": "filled", "reason": '=cmd("x")'}
-            for bar, units in fills
-        ],
+        "orders": [{"bar": bar - 1, "size": units, "kind": "market", "outcome": "filled"} for bar, units in fills],
         "trades": [],
         "refused_orders": [],
     }

@@ -10,13 +10,16 @@ import re
 import numpy as np
 import pytest
 from qfp import starter
+from qfp.backtesting import core
 from qfp.conventions import BacktestingPy, Usual
+from qfp.portfolio import orders as portfolio
 
 from marketdata.bars import read_bars
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.charts import equity_svg
 from runner.claim_bars import NotVerified, OurBars
 from runner.claim_checks import check_leverage
+from runner.claim_fields import REASONS
 from runner.figures import thinned
 from tests.sdk.conftest import STORE
 
@@ -120,6 +123,20 @@ def test_more_than_the_account_can_pay_for_is_not_verified(claim):
         fill["size"] *= 100
         fill["commission"] *= 100
     assert "to pay for it" in check_claim(claim, STORE).verified_text
+
+
+def test_a_reason_that_the_library_does_not_give_is_not_repeated(claim):
+    for order, reason in zip(claim["orders"], ("its first close was 173.25", core.NO_MARGIN), strict=True):
+        order.update(outcome="refused", reason=reason)
+    checked = check_claim(claim, STORE)
+    assert [order["reason"] for order in checked.orders] == ["other", core.NO_MARGIN]
+    assert "173.25" not in json.dumps(page_event(checked)["remarks"])
+
+
+def test_every_reason_of_the_library_is_known():
+    named = {getattr(portfolio, name) for name in portfolio.__all__}
+    given = {reason for reason in named if isinstance(reason, str)} | {reason for _, reason in core.OUTCOMES}
+    assert given - {None} == REASONS
 
 
 NAN, INFINITE = math.nan, math.inf

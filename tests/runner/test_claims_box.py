@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,8 +11,10 @@ from django.template import engines
 from django.utils import timezone
 
 from runner import checking, claims_box, trials
-from runner.models import Backtest
-from tests.factories import make_finished_run, make_project, make_user
+from runner.manifests import lineage_of
+from runner.models import Backtest, Project, Trial
+from runner.sweeps import SweepQuestions
+from tests.factories import make_finished_run, make_project, make_run, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -121,10 +124,45 @@ def test_more_trials_make_the_same_sharpe_ratio_worth_less():
 
 
 def test_comments_and_blank_lines_are_no_trial_and_a_parameter_is():
-    plain = trials.fingerprint({"main.py": "a = 1\nb = a"}, {"fast": 10})
-    assert trials.fingerprint({"main.py": "# better\n\na = 1  # one\n\n\nb = a\n"}, {"fast": 10}) == plain
-    assert trials.fingerprint({"main.py": "a = 1\nb = a"}, {"fast": 11}) != plain
-    assert trials.fingerprint({"main.py": "a = 2\nb = a"}, {"fast": 10}) != plain
+    code = trials.Code({"main.py": "a = 1\nb = a"})
+    plain = code.fingerprint({"fast": 10})
+    # Names are stored, so they stay what they are: of the list of code and values as JSON.
+    text = '[{"main.py": "a = 1\\nb = a"}, {"fast": 10}]'
+    assert plain == hashlib.sha256(text.encode()).hexdigest()
+    other = trials.Code({"main.py": "# better\n\na = 1  # one\n\n\nb = a\n"})
+    assert other.fingerprint({"fast": 10}) == plain
+    assert code.fingerprint({"fast": 11}) != plain
+    assert trials.Code({"main.py": "a = 2\nb = a"}).fingerprint({"fast": 10}) != plain
+
+
+def test_numbers_too_large_for_a_float_are_no_parameters_and_no_figures():
+    sweeps = SweepQuestions(make_run())
+    sweep = sweeps.answer({"do": "open", "about": {"target": "f"}})["sweep"]
+
+    def told(**trial):
+        return sweeps.answer({"do": "add", "sweep": sweep, "trials": [{"number": 1, **trial}]})
+
+    assert "finite number" in told(params={"a": 10**400})["error"]
+    assert told(params={"a": 1}, score=10**400, figures={"sharpe": 10**400}) == {}
+    kept = Trial.objects.get()
+    assert kept.score is None and kept.figures == {"sharpe": None}
+
+
+def test_trials_that_were_counted_already_are_not_counted_again(django_assert_num_queries):
+    backtest = make_backtest()
+    with django_assert_num_queries(0):
+        lines = claims_box.lines(backtest, trials.Trials(7))
+    assert "7 different trials" in next(line["text"] for line in lines if line["key"] == "trials")
+
+
+def test_a_manifest_names_what_it_was_forked_from_only_where_everybody_may_see_that():
+    # The token of a guest's project is its address.
+    origin = make_project()
+    fork = make_project(forked_from=origin.make_revision(origin.draft, author=None))
+    for visibility in Project.Visibility:
+        origin.visibility = visibility
+        named = lineage_of(fork, trials.Trials(1))["forked_from"]
+        assert named.endswith(" r1") and (origin.token in named) == (visibility == "public")
 
 
 def test_the_box_is_drawn_with_all_lines_and_text_of_others_is_no_markup():

@@ -14,12 +14,13 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from qfp import objects
 
+from marketdata import store
 from marketdata.store import current_snapshot_id, snapshot_folder
 from runner import comparing, verifying
 from runner.execution import execute_next
 from runner.manifests import result_of
-from runner.models import Backtest, Run
-from tests.factories import make_project, make_run, make_user
+from runner.models import Backtest, Project, Run
+from tests.factories import make_finished_run, make_project, make_run, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services")]
 
@@ -163,6 +164,55 @@ def test_ten_thousand_trades_are_compared_within_two_seconds_of_processor_time()
     kinds = {kind: (a, b) for kind, _, a, b in found.pairs[0].first}
     assert kinds["Fill"] == ("buy 1 at 10.000000, costs 0.1000", "buy 1 at 10.250000, costs 0.1000")
     assert "from 10.250000" in kinds["Trade"][1] and "Decision" not in kinds
+
+
+def test_long_programs_are_not_compared_line_by_line():
+    one, other = made_up(0.0, 2), made_up(0.0, 2)
+    one.revision.files = {"main.py": "a\n" * 1_500, "more.py": "a\n" * 100}
+    other.revision.files = {"main.py": "b\n" * 1_500, "more.py": "b\n" * 1_900}
+    (_, first), (_, second) = compared(one, other).code
+    assert first.startswith("--- first") and "more lines" in first and second == comparing.TOO_LONG
+
+
+def with_series(user, closes: float, *added: str) -> str:
+    """A snapshot of the user's, with a series for everybody, one for them alone, and others for them alone."""
+    dates = np.arange("2024-01-01", "2024-02-10", dtype="datetime64[D]")
+    columns = dict.fromkeys(("open", "high", "low", "close", "volume"), np.full(40, closes))
+    told = {"kind": "equity", "interval": "1d", "adjustment": "raw", "licence": "terms", "source": "a vendor",
+            "columns": list(columns), "rows": 40, "first": "2024-01-01", "last": "2024-02-09",
+            "object": store.put_object(objects.arrow_bytes(dates, columns))}  # fmt: skip
+    entries = [
+        told | {"id": f"made/1d/{name}", "symbol": name, "name": name, "rights": rights}
+        for name, rights in (("OPEN", "redistribute"), ("OWN", "personal"), *((name, "personal") for name in added))
+    ]
+    return store.add_series(entries, user=user, created_for="fetch").pk
+
+
+def test_whoever_did_not_make_both_runs_sees_changes_of_no_series_but_the_backtests_open_ones(client):
+    user = make_user()
+    project = make_project(owner=user, visibility=Project.Visibility.PUBLIC)
+    runs = [
+        make_finished_run(project, snapshot=with_series(user, 10.0), manifest={"data": {"private": []}}),
+        make_finished_run(project, snapshot=with_series(user, 11.0, "LATER"), manifest={"data": {"private": []}}),
+    ]
+    address = reverse("runner:compare", args=[run.pk for run in runs])
+
+    def seen() -> list[str]:
+        text = client.get(address).content.decode()
+        return [name for name in ("made/1d/OPEN", "made/1d/OWN", "1 series are new", "not compared") if name in text]
+
+    assert seen() == ["not compared"]
+    for run in runs:
+        backtest = made_up(0.0, 2).backtests.all()[0]
+        backtest.run, backtest.position, backtest.verified, backtest.cash = run, 0, True, 1000.0
+        backtest.start = backtest.end = run.queued
+        backtest.instruments = [{"symbol": name, "series": f"made/1d/{name}"} for name in ("OPEN", "OWN", "LATER")]
+        backtest.save()
+    assert seen() == ["made/1d/OPEN"]
+    client.force_login(make_user())
+    assert seen() == ["made/1d/OPEN"]
+    client.force_login(user)
+    assert seen() == ["made/1d/OPEN", "made/1d/OWN", "1 series are new"]
 
 
 def test_the_hash_of_a_result_forgives_the_tenth_decimal_and_nothing_before():

@@ -171,6 +171,8 @@ def test_logos_are_drawn_anew_or_refused(run, claims, client):
 
 def test_trades_orders_and_fills_leave_as_csv_and_parquet_alike(client, run, claims):
     backtest = stored(run, claims[0])
+    backtest.orders[0]["reason"] = '=cmd("x")'
+    backtest.save()
     where = backtest.get_absolute_url()
     for kind, count in (
         ("trades", len(backtest.trades)),

@@ -123,7 +123,7 @@ def test_picture_of_a_hostile_chart_holds_numbers_and_an_escaped_title_only():
     figure = {
         "data": [
             {"type": "scatter", "x": [0, 1, "x' onload='", 3], "y": [1, float("nan"), 5, "</svg><script>"]},
-            {"type": "bar", "x": ["<b>", "c"], "y": [1e308, 2]},
+            {"type": "bar", "x": ["<b>", "c", "d"], "y": [1e308, 2, 10**400]},
             "not a trace",
             {"type": "scatter", "y": {"bdata": "AAAA"}},
         ],
