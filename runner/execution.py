@@ -31,7 +31,7 @@ from runner.ending import forget_stored_output, publish_finished
 from runner.engines import engine_of, patiently
 from runner.environment import environment_lock
 from runner.events import Publisher
-from runner.manifests import manifest_of
+from runner.manifests import least_manifest, manifest_of
 from runner.models import GPU, Artefact, Backtest, Run
 from runner.outcomes import sentence
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
@@ -60,6 +60,8 @@ ANSWERERS: dict[str, Callable[[Execution, dict[str, Any]], dict[str, Any]]] = {
     "data": lambda execution, body: execution.data_questions.answer(body),
     "sweep": lambda execution, body: execution.sweep_questions.answer(body),
 }
+# These end the run whatever the message was: our database is away for long, or the run's time on our side is over.
+OUR_ENDS = (OperationalError, JobTimeoutException)
 UNSTORABLE = "What this run sent about its end cannot be stored, so it counts as failed."
 ALWAYS_STORABLE = ("finished", "lease_expires", "first_output", "cpu_seconds", "gpu_seconds", "wall_seconds")
 # What a run may take on our side beyond its own limit: waiting for a box, checking, storing.
@@ -126,7 +128,7 @@ class Execution:
         self.publisher = Publisher(run.pk)
         self.artefacts: dict[str, Artefact] = {}
         self.backtests: list[Backtest] = []
-        self.claimed: list[Backtest | None] = []  # by number of the claim; None for those that were refused
+        self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
         self.params: dict[str, dict[str, Any]] = {}
         self.had_box = False
         self.next_heartbeat = 0.0
@@ -266,7 +268,9 @@ class Execution:
         """Whatever a message holds, it must not take the run with it."""
         try:
             self._take(box, event)
-        except (DataError, ValueError, TypeError, LookupError, RecursionError):
+        except OUR_ENDS:
+            raise
+        except Exception:
             logger.exception("run %s: a message of type %s could not be kept", self.run.pk, event["type"])
             self._notice(event, "Something that this program sent could not be kept, so it is not shown.")
 
@@ -278,7 +282,7 @@ class Execution:
                 self.program_began = time.monotonic()
                 self.publisher.publish({"type": "phase", "phase": "running", "t": event.get("t", 0.0)})
             case "backtest":
-                self.claimed.append(self._take_backtest(event))
+                self._take_backtest(event)
             case "checks":
                 self._take_checks(event)
             case "report":
@@ -320,21 +324,24 @@ class Execution:
         name = storable(event["name"])[:255]
         self.artefacts[name] = Artefact(run=self.run, name=name, size=len(content), sha256=digest)
 
-    def _take_backtest(self, event: dict[str, Any]) -> Backtest | None:
-        """Check the claim over our own bars; what the page shows is our calculation."""
+    def _take_backtest(self, event: dict[str, Any]) -> None:
+        """Whatever a claim holds, it must not take the run with it."""
         if len(self.backtests) >= MAX_BACKTESTS:
             self._notice(event, f"Only the first {MAX_BACKTESTS} backtests of a run are kept.")
-            return None
+            return
         try:
-            checked = check_claim(event.get("claim"), Path(settings.STORE_DIR), self._snapshot_of(event.get("claim")))
+            self._keep_backtest(event)
         except ClaimRefused as refusal:
             self._notice(event, f"This backtest is not shown: {refusal.reason}")
-            return None
+        except OUR_ENDS:
+            raise
         except Exception:
-            # Whatever a claim holds, it must not take the run with it.
             logger.exception("run %s: a claim could not be checked", self.run.pk)
             self._notice(event, "This backtest is not shown: checking it failed, which is a fault of ours.")
-            return None
+
+    def _keep_backtest(self, event: dict[str, Any]) -> None:
+        """Check the claim over our own bars; what the page shows is our calculation."""
+        checked = check_claim(event.get("claim"), Path(settings.STORE_DIR), self._snapshot_of(event.get("claim")))
         backtest = Backtest(
             run=self.run,
             position=len(self.backtests),
@@ -363,17 +370,19 @@ class Execution:
             verified_text=checked.verified_text,
         )
         backtest.trial = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
+        shown = page_event(checked)
         # Stored at once: a run that is lost a second later keeps the backtests it had finished.
         when_database_answers(run_id=self.run.pk, action=backtest.save)
         self.backtests.append(backtest)
+        if event.get("number") is not None:
+            self.claimed.setdefault(event["number"], backtest)
         url = backtest.get_absolute_url()
-        self.publisher.publish({**page_event(checked), "backtest": backtest.pk, "url": url, "t": event.get("t", 0.0)})
-        return backtest
+        self.publisher.publish({**shown, "backtest": backtest.pk, "url": url, "t": event.get("t", 0.0)})
 
     def _take_checks(self, event: dict[str, Any]) -> None:
         """Keep what the tests of honesty found, and show what the backtest can claim now."""
         number = event["backtest"]
-        backtest = self.claimed[number] if number < len(self.claimed) else None
+        backtest = self.claimed.get(number)
         if backtest is None:
             return
         band = backtest.checks.get("band") or checking.band_of(backtest)
@@ -388,12 +397,15 @@ class Execution:
     def _take_report(self, event: dict[str, Any]) -> None:
         """Remember what the program asks for; it is made once the run has ended."""
         number = event["backtest"]
-        backtest = self.claimed[number] if number < len(self.claimed) else None
+        backtest = self.claimed.get(number)
         if backtest is None:
             self._notice(event, "A report of a backtest that is not kept cannot be made.")
             return
         asked = {name: storable(event[name]) for name in ("form", "title", "notes")}
-        when_database_answers(run_id=self.run.pk, action=lambda: making.ask(backtest, **asked))
+        try:
+            when_database_answers(run_id=self.run.pk, action=lambda: making.ask(backtest, **asked))
+        except making.Refused as refusal:
+            self._notice(event, f"This report is not made: {refusal}")
 
     def _snapshot_of(self, claim: Any) -> str:
         """The snapshot that a claim names, if it is one that this run has been given, else the run's."""
@@ -428,11 +440,8 @@ class Execution:
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
             "declared_params": storable(list(self.params.values())),
             "environment": environment_lock(self.run.queue),
-            "manifest": storable(
-                manifest_of(self.run, self.backtests, self._private_series(ended), environment_lock(self.run.queue))
-            ),
         }
-        if not self._store(values):
+        if not self._store(values, ended):
             return
         for artefact in self.artefacts.values():
             url = artefact.get_absolute_url()
@@ -446,10 +455,13 @@ class Execution:
                 }
             )
         publish_finished(self.publisher, values, ended.get("t"))
-        making.make_waiting(self.run.pk)
-        self._send_companions()
         if self.run.session_id is not None:
             sessions.after_cell(self.run, ended)
+        try:
+            making.make_waiting(self.run.pk)
+        except RedisError:
+            logger.warning("run %s: the reports it asked for are sent later", self.run.pk)
+        self._send_companions()
 
     def _send_companions(self) -> None:
         if not self.backtests:
@@ -472,10 +484,27 @@ class Execution:
             return ended.get("wall_seconds")
         return None if self.program_began is None else round(time.monotonic() - self.program_began, 3)
 
-    def _store(self, values: dict[str, Any]) -> bool:
+    def _manifest(self, ended: dict[str, Any]) -> dict[str, Any]:
+        """Where it cannot be made, what says who may see the run; if nothing does, it has read all it could."""
+        least: dict[str, Any] = {}
+        try:
+            series = self._private_series(ended)
+            least = least_manifest(self.run, series)
+            made: dict[str, Any] = storable(
+                manifest_of(self.run, self.backtests, series, environment_lock(self.run.queue))
+            )
+            return made
+        except OUR_ENDS:
+            raise
+        except Exception:
+            logger.exception("run %s: its manifest could not be made", self.run.pk)
+            return least
+
+    def _store(self, values: dict[str, Any], ended: dict[str, Any]) -> bool:
         """The record first, the bell second. False when the run was taken from us, or deleted."""
 
         def store() -> bool:
+            values["manifest"] = self._manifest(ended)
             with transaction.atomic():
                 if not Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING).update(**values):
                     return False

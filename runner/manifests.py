@@ -20,7 +20,7 @@ from marketdata.store import SnapshotMissing, read_manifest
 from runner import claims_box, trials
 from runner.models import ENTRY, Backtest, Project, Run
 
-__all__ = ["VERSION", "code_of", "manifest_of", "result_of"]
+__all__ = ["VERSION", "code_of", "least_manifest", "manifest_of", "result_of"]
 
 VERSION = 2
 DECIMALS = 9
@@ -65,6 +65,16 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
         ],
         "lineage": lineage_of(run.project, tried),
         "result_sha256": result_of(backtests),
+    }
+
+
+def least_manifest(run: Run, private: list[str]) -> dict[str, Any]:
+    """What stands where a manifest could not be made: what was read, and that there is no result to compare with."""
+    return {
+        "version": VERSION,
+        "run": str(run.pk),
+        "data": {"snapshot": run.snapshot or None, "private": private, "series": []},
+        "result_sha256": None,
     }
 
 

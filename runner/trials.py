@@ -67,7 +67,7 @@ def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str,
 def _without_comments(text: str) -> str:
     try:
         return ast.unparse(ast.parse(text))
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two for what is nested deeply
         lines = (line.strip() for line in text.splitlines())
         return "\n".join(line for line in lines if line and not line.startswith("#"))
 

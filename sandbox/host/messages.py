@@ -178,7 +178,8 @@ def _backtest(raw: Message) -> Message:
     claim = raw.get("claim")
     if not isinstance(claim, dict):
         raise Refused("a backtest without a claim")
-    return {"claim": claim}  # its content is checked where it is replayed, outside the engine
+    # Its content is checked where it is replayed, outside the engine. "checks" and "report" name it by this number.
+    return {"claim": claim, "number": _natural(raw.get("number"))}
 
 
 def _checks(raw: Message) -> Message:

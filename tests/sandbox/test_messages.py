@@ -35,6 +35,12 @@ def test_no_text_that_cannot_be_stored_passes(spoken, bad, ascii_only):
     assert "\\u0000" not in texts and '"x' in texts, "only the bad character is gone"
 
 
+@pytest.mark.parametrize(("sent", "kept"), [(3, 3), (-1, None), (True, None), ("3", None), (2**60, None)])
+def test_a_claim_keeps_the_number_by_which_its_findings_name_it(sent, kept):
+    message, _ = messages.read_message(json.dumps({"type": "backtest", "claim": {}, "number": sent}).encode())
+    assert message == {"type": "backtest", "claim": {}, "number": kept}
+
+
 def test_what_is_nested_too_deeply_to_be_cleaned_is_refused():
     line = b'{"type":"display","data":{"application/json":' + b"[" * 900 + b'"\\u0000"' + b"]" * 900 + b"}}"
     with pytest.raises(messages.Refused, match="nested too deeply"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp import channel, checking, metrics
+from qfp import channel, checking, forking, metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,8 +93,10 @@ class Result(ABC):
         print(" ".join(self.conventions.lines()))
         for note in self.notes():
             print(note)
-        if channel.emit({"type": "backtest", "claim": self.claim}):
-            self.number = checking.before + checking.backtests - 1
+        # Several workers of pmap() count alike, so their backtests are numbered by chance, above all others.
+        number = 2**32 + secrets.randbits(48) if forking.in_worker else checking.backtests - 1
+        if channel.emit({"type": "backtest", "claim": self.claim, "number": number}):
+            self.number = checking.before + number
         else:
             print(self.table())
             try:
