@@ -16,6 +16,7 @@ from runner.events import Publisher
 from runner.models import Backtest, Project, Run, Session
 from runner.outcomes import sentence
 from runner.recording import Recording
+from runner.reports import making
 from runner.sessions import sweep_sessions
 from runner.starting import queue, wake_a_worker
 
@@ -41,6 +42,8 @@ def sweep_runs() -> tuple[int, int]:
     sweep_sessions()
     sent = _send_missing_jobs() + _send_missing_cells()
     _ring_missing_bells()
+    if late := making.send_missing():
+        logger.warning("%d reports were sent again", late)
     return lost, sent
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime, timedelta
 
 import django_rq
 from django.db import transaction
+from django.utils import timezone
 from qfp.tearsheet.page import html
+from rq.job import JobStatus
 
 from runner.models import Backtest, Report
 from runner.reports.documents import document_of
@@ -16,9 +19,13 @@ from runner.reports.pdf import pdf
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["MAX_LOGO_BYTES", "MAX_NOTES", "Refused", "ask", "make", "make_waiting"]
+__all__ = ["MAX_LOGO_BYTES", "MAX_NOTES", "Refused", "ask", "make", "make_waiting", "send_missing"]
 
 MAX_NOTES = 20_000
+PATIENCE = timedelta(minutes=10)  # with a job that nothing is heard of
+LONGEST = timedelta(hours=1)
+UNDER_WAY = (Report.State.WAITING, Report.State.MAKING)
+FAILED = "Making it failed, which is a fault of ours. Ask again."
 MAX_REPORTS = 20  # of one backtest; the oldest goes
 
 
@@ -52,7 +59,40 @@ def _plain(text: str) -> str:
 
 
 def enqueue(report: Report) -> None:
-    transaction.on_commit(lambda: django_rq.get_queue("default").enqueue("runner.jobs.make_report", report.pk))
+    job = _job_id(report)
+    transaction.on_commit(
+        lambda: django_rq.get_queue("default").enqueue("runner.jobs.make_report", report.pk, job_id=job)
+    )
+
+
+def _job_id(report: Report) -> str:
+    return f"report-{report.pk}"
+
+
+def send_missing() -> int:
+    """Reports whose job was lost, or whose worker died: sent again, and given up an hour after their run's end."""
+    now, sent = timezone.now(), 0
+    under_way = Report.objects.filter(state__in=UNDER_WAY)
+    late = under_way.filter(created__lt=now - PATIENCE, backtest__run__finished__lt=now - PATIENCE)
+    old = late.filter(created__lt=now - LONGEST, backtest__run__finished__lt=now - LONGEST)
+    if given_up := Report.objects.filter(pk__in=list(old.values_list("pk", flat=True)), state__in=UNDER_WAY).update(
+        state=Report.State.FAILED, step=FAILED
+    ):
+        logger.error("%d reports were not made within an hour", given_up)
+    for report in late.defer("logo", "content"):
+        if not _is_sent(report, now):
+            enqueue(report)
+            sent += 1
+    return sent
+
+
+def _is_sent(report: Report, now: datetime) -> bool:
+    """Whether its job waits, is worked on, or was sent a short while ago."""
+    job = django_rq.get_queue("default").fetch_job(_job_id(report))
+    if job is None:
+        return False
+    lately = job.enqueued_at is not None and now - job.enqueued_at < PATIENCE
+    return lately or job.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.STARTED)
 
 
 def make_waiting(run_id: object) -> None:
@@ -82,7 +122,7 @@ def make(pk: int) -> None:
         report.state, report.step = Report.State.DONE, ""
     except Exception:
         logger.exception("report %s could not be made", pk)
-        report.state, report.step = Report.State.FAILED, "Making it failed, which is a fault of ours. Ask again."
+        report.state, report.step = Report.State.FAILED, FAILED
     report.save(update_fields=["content", "state", "step"])
 
 

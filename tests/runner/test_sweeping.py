@@ -15,11 +15,12 @@ from rq.serializers import JSONSerializer
 
 from runner.access import hash_key
 from runner.events import Publisher
-from runner.models import Project, Run
+from runner.models import Project, Report, Run
 from runner.recording import Recording
 from runner.starting import QUEUE
 from runner.sweeping import expire_guest_projects, sweep_runs
 from tests.factories import make_project, make_run
+from tests.runner.reported import STORE, claim_of, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
 
@@ -84,3 +85,25 @@ def test_the_scheduler_writes_its_jobs_as_json_and_a_worker_does_them():
     SimpleWorker(["default"], connection=connection, serializer=JSONSerializer).work(burst=True)
     run.refresh_from_db()
     assert run.status == Run.Status.CRASHED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_report_whose_job_was_lost_is_sent_again_once_and_given_up_after_an_hour(settings):
+    settings.STORE_DIR = STORE
+    ago = timezone.now() - timedelta(minutes=11)
+    run = make_run(status=Run.Status.SUCCEEDED, queued=ago, started=ago, finished=ago)
+    backtest = stored(run, claim_of("IBM", 40, 20, bars=300))
+    waits = {"backtest": backtest, "created": ago}
+    lost = Report.objects.create(**waits, state=Report.State.MAKING)
+    Report.objects.create(**waits, state=Report.State.DONE)
+    Report.objects.create(backtest=backtest)
+    sweep_runs()
+    sweep_runs()
+    reports = [job.args for job in django_rq.get_queue("default").jobs if job.func_name == "runner.jobs.make_report"]
+    assert reports == [[lost.pk]] or reports == [(lost.pk,)]
+
+    Run.objects.update(finished=ago - timedelta(hours=1))
+    Report.objects.filter(pk=lost.pk).update(created=ago - timedelta(hours=1))
+    sweep_runs()
+    lost.refresh_from_db()
+    assert lost.state == Report.State.FAILED and "Ask again" in lost.step
