@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,9 +18,13 @@ from uuid import UUID
 import django_rq
 import numpy as np
 from django.conf import settings
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from qfp.checking.decisions import Decision, first_difference, of_claim
+from rq.job import JobStatus
 
 from marketdata.store import SnapshotMissing
+from runner.backtests import ClaimRefused, check_claim
 from runner.engines import engine_of, patiently
 from runner.models import Backtest, Project, Run
 from runner.packages import layer_of
@@ -35,6 +40,8 @@ QUEUE = "parallel"
 
 VARIATIONS = 2
 MOST_CLAIMS = 20
+EXAMINING = "examining"  # among the checks of a run's first backtest: since when
+PATIENCE = timedelta(hours=1)  # with a worker that may have died
 LONGEST_SECONDS = 120.0  # runs that took longer are not made again
 
 
@@ -59,8 +66,12 @@ def wanted(run: Run) -> bool:
 
 def send(run: Run) -> None:
     """Have it made again when a worker has time; called when a run has ended and when a project is published."""
-    if wanted(run):
-        django_rq.get_queue(QUEUE).enqueue("runner.jobs.examine_run", str(run.pk), result_ttl=60, failure_ttl=3600)
+    if not wanted(run):
+        return
+    queue, name = django_rq.get_queue(QUEUE), f"examine-{run.pk}"
+    sent = queue.fetch_job(name)
+    if sent is None or sent.get_status(refresh=False) not in (JobStatus.QUEUED, JobStatus.STARTED):
+        queue.enqueue("runner.jobs.examine_run", str(run.pk), job_id=name, result_ttl=60, failure_ttl=3600)
 
 
 def examine(run_id: UUID | str) -> None:
@@ -69,25 +80,41 @@ def examine(run_id: UUID | str) -> None:
     if not wanted(run):
         return
     backtests = list(run.backtests.order_by("position"))
+    if not _claim(backtests[0]):
+        return
     leaks: dict[int, int] = {}
     tried, doubt = 0, ""
     try:
         with layer_of(run, lambda text, done, total: None):
-            for number in range(VARIATIONS):
-                cut, tail = _choose(backtests, number)
-                for position, bar in _compare(run, backtests, cut, tail).items():
-                    leaks[position] = min(bar, leaks.get(position, bar))
-                tried += 1
+            try:
+                for number in range(VARIATIONS):
+                    cut, tail = _choose(backtests, number)
+                    for position, bar in _compare(run, backtests, cut, tail).items():
+                        leaks[position] = min(bar, leaks.get(position, bar))
+                    tried += 1
+            except NotComparable as reason:
+                doubt = str(reason)  # a leak that was found before is one all the same
             if leaks:
                 _check_repeatable(run, backtests)
     except NotComparable as reason:
-        doubt = str(reason)
+        leaks, doubt = {}, str(reason)
     except Exception:
         logger.exception("run %s: its companions", run.pk)
-        doubt = "a fault of ours"
+        leaks, doubt = {}, "a fault of ours"
     for backtest in backtests:
         backtest.checks = {**backtest.checks, **_finding(backtest, leaks.get(backtest.position), tried, doubt)}
         backtest.save(update_fields=["checks"])
+
+
+def _claim(first: Backtest) -> bool:
+    """Whether this worker is the one to examine the run: noted with its first backtest, for as long as it takes."""
+    now = timezone.now()
+    since = parse_datetime(first.checks.get(EXAMINING, ""))
+    if since is not None and now - since < PATIENCE:
+        return False
+    unchanged = Backtest.objects.filter(pk=first.pk, checks=first.checks)
+    first.checks = {name: found for name, found in first.checks.items() if name != EXAMINING}
+    return bool(unchanged.update(checks={**first.checks, EXAMINING: now.isoformat()}))
 
 
 def _choose(backtests: list[Backtest], number: int) -> tuple[np.datetime64, int]:
@@ -152,7 +179,8 @@ def _claims(run: Run, snapshot: str) -> list[Any]:
                 if event is None:
                     continue
                 if event["type"] == "backtest" and len(claims) < MOST_CLAIMS:
-                    claims.append(event["claim"])
+                    if _is_kept(event["claim"], snapshot):
+                        claims.append(event["claim"])
                 elif event["type"] == "ask":
                     box.answer(event["id"], {"error": "Not while the site looks at a published run."})
                 elif event["type"] == "ended":
@@ -164,12 +192,18 @@ def _claims(run: Run, snapshot: str) -> list[Any]:
     raise NotComparable("the sandbox engine went away")
 
 
+def _is_kept(claim: Any, snapshot: str) -> bool:
+    """Whether a run would keep it: those that were refused are not among its backtests."""
+    try:
+        check_claim(claim, Path(settings.STORE_DIR), snapshot)
+    except ClaimRefused:
+        return False
+    return True
+
+
 def _finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict[str, Any]:
     """The line of the companion, and that of the look-ahead test where the site knows more than the box said."""
     before = backtest.checks.get("lookahead", {})
-    if doubt:
-        sentence = f"The site could not compare it on data of its own: {doubt}."
-        return {"companion": {"state": "amber", "sentence": sentence}}
     if bar is not None:
         date = backtest.dates[bar][:10]
         sentence = f"Look-ahead: the site has changed later data, and the decision of {date} changed with them."
@@ -180,6 +214,9 @@ def _finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dic
             "found": {"state": "leak", "bar": bar, "date": date},
         }
         return {"companion": {"state": "red", "sentence": sentence}, "lookahead": before if _is_leak(before) else red}
+    if doubt:
+        sentence = f"The site could not compare it on data of its own: {doubt}."
+        return {"companion": {"state": "amber", "sentence": sentence}}
     sentence = f"The site has made it again {tried} times on data that it had changed: the same decisions until then."
     found = {"companion": {"state": "green", "sentence": sentence}}
     if before.get("found", {}).get("state") in ("clean", "partly", "untested"):

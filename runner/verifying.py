@@ -39,6 +39,7 @@ QUEUE = "parallel"
 PATIENCE = timedelta(minutes=15)
 CLOSE = 1e-9
 MOST_CLAIMS = 20
+QUESTIONS = {"pmap": "further boxes", "data": "data", "sweep": "the record of a sweep"}
 ANSWERS = {
     "exact": "Exact",
     "close": "Equal within 1e-9",
@@ -141,9 +142,10 @@ def _again(run: Run) -> Verdict:
     kept = list(run.backtests.order_by("position"))
     if result_of(kept) != run.manifest["result_sha256"]:
         return Verdict("result", "The backtests that are kept are not those of the manifest.")
+    asked: set[str] = set()
     try:
         with layer_of(run, lambda text, done, total: None):
-            made = _made_again(run)
+            made = _made_again(run, asked)
     except (PackageRefused, IndexUnavailable) as error:
         return Verdict("cannot", f"Its packages cannot be had: {error}")
     except SnapshotMissing:
@@ -157,6 +159,8 @@ def _again(run: Run) -> Verdict:
     where = _difference(kept, made)
     if where is None:
         return Verdict("close", "Made again, every return and trade is the same within 1e-9.")
+    if asked:
+        return _unanswered(asked)
     if run.manifest["sdk"] != sdk_hash():
         return Verdict("environment", f"The library of the site is a newer one, and with it {where}")
     return Verdict(
@@ -166,7 +170,16 @@ def _again(run: Run) -> Verdict:
     )
 
 
-def _made_again(run: Run) -> list[Any] | Verdict:
+def _unanswered(asked: set[str]) -> Verdict:
+    """What a program does without an answer says nothing about what it did with one."""
+    wanted = " and ".join(QUESTIONS.get(what, what) for what in sorted(asked))
+    return Verdict(
+        "cannot", f"It asks the site for {wanted} while it runs, which it is not given when it is made again."
+    )
+
+
+def _made_again(run: Run, asked: set[str]) -> list[Any] | Verdict:
+    """asked: is told what the program asked the site for."""
     request = request_for(run)
     # No files are kept of it.
     request = replace(
@@ -180,12 +193,15 @@ def _made_again(run: Run) -> list[Any] | Verdict:
             if event["type"] == "backtest" and len(made) < MOST_CLAIMS:
                 try:
                     made.append(check_claim(event.get("claim"), Path(settings.STORE_DIR), run.snapshot))
-                except ClaimRefused as refusal:
-                    return Verdict("result", f"A backtest was refused this time: {refusal.reason}")
+                except ClaimRefused:
+                    continue  # the run did not keep such a one either
             elif event["type"] == "ask":
+                asked.add(event["what"])
                 box.answer(event["id"], {"error": "Not while the site makes a run again to verify it."})
             elif event["type"] == "ended":
                 if event.get("outcome") != Run.Status.SUCCEEDED:
+                    if asked:
+                        return _unanswered(asked)
                     ended = Run.Status(event.get("outcome", Run.Status.CRASHED)).label.lower()
                     return Verdict("result", f"The run that was made again ended otherwise: {ended}.")
                 return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import django_rq
 import pytest
 from django.conf import settings
 
@@ -11,7 +12,8 @@ from marketdata.store import current_snapshot_id
 from runner import claims_box, companions
 from runner.execution import execute_next
 from runner.models import Run
-from tests.factories import make_project, make_run
+from tests.factories import make_finished_run, make_project, make_run
+from tests.runner.reported import STORE, claim_of, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,3 +128,43 @@ def test_the_tests_never_cost_a_run_its_own_end(engine):
     (backtest,) = run.backtests.all()
     assert backtest.checks["lookahead"]["state"] == "amber"
     assert "left no time" in backtest.checks["lookahead"]["sentence"]
+
+
+@pytest.fixture
+def public_run(services, settings):
+    settings.STORE_DIR = STORE
+    claim = claim_of("IBM", 40, 20, bars=300)
+    run = make_finished_run(make_project(visibility="public"), snapshot=claim["snapshot"])
+    stored(run, claim)
+    return run
+
+
+def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(public_run, monkeypatch):
+    """And it is examined once, however often it is sent and whoever else has begun."""
+    made = iter([{0: 5}, companions.NotComparable("on other data it makes other backtests")])
+
+    def compare(*_):
+        if isinstance(found := next(made), Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(companions, "_compare", compare)
+    monkeypatch.setattr(companions, "_check_repeatable", lambda *_: None)
+    companions.send(public_run)
+    companions.send(public_run)
+    assert len(django_rq.get_queue(companions.QUEUE).jobs) == 1
+    backtest = public_run.backtests.get()
+    assert companions._claim(backtest) and not companions._claim(public_run.backtests.get())
+    companions.examine(public_run.pk)
+    assert "companion" not in public_run.backtests.get().checks
+    public_run.backtests.update(checks={})
+    companions.examine(public_run.pk)
+    checks = public_run.backtests.get().checks
+    assert checks["companion"]["state"] == checks["lookahead"]["state"] == "red"
+    assert companions.EXAMINING not in checks
+
+
+def test_a_claim_that_would_be_refused_is_not_compared(settings):
+    settings.STORE_DIR = STORE
+    claim = claim_of("IBM", 40, 20, bars=300)
+    assert companions._is_kept(claim, claim["snapshot"]) and not companions._is_kept({}, claim["snapshot"])

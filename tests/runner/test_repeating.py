@@ -64,7 +64,8 @@ def answer_of(run: Run) -> str:
 
 def test_a_run_made_again_is_exact_and_what_was_changed_since_is_named(engine, client):
     user = make_user()
-    run = run_of(make_project(owner=user, source=PROGRAM))
+    refused = 'from qfp import channel\nchannel.emit({"type": "backtest", "claim": {}})\n'
+    run = run_of(make_project(owner=user, source=refused + PROGRAM))
     manifest = run.manifest
     assert manifest["result_sha256"] and manifest["data"]["series"][0]["symbol"] == "IBM"
     assert manifest["lineage"]["trials"] == 1 and manifest["backtests"][0]["claims"]["verified"] == "green"
@@ -104,6 +105,21 @@ def test_a_run_made_again_is_exact_and_what_was_changed_since_is_named(engine, c
         path.unlink()
         path.write_bytes(content)
     assert answer_of(run) == "exact"
+
+
+ASKS = """
+from qfp import channel
+try:
+    channel.ask("pmap", {"do": "offer"})
+    answered = 1
+except channel.Unanswered:
+    answered = 0
+"""
+
+
+def test_an_answer_that_is_not_given_again_is_no_difference(engine):
+    run = run_of(make_project(source=ASKS + PROGRAM.replace(" self.mean[-1]", " self.mean[-1] * (1 + answered / 50)")))
+    assert answer_of(run) == "cannot" and "further boxes" in run.verification["text"]
 
 
 def test_two_runs_that_differ_in_one_parameter_say_so_and_where_they_part(engine, client):
