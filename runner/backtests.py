@@ -31,6 +31,7 @@ from runner.remarks import remarks
 
 __all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "survivorship_note"]
 
+MAX_BACKTESTS = 20  # of one run
 MAX_TRADES_STORED = 5_000
 TRADES_SHOWN = 200
 # Of the interval of the Sharpe ratio; docs/metrics.md says how many.

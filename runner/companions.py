@@ -24,7 +24,7 @@ from qfp.checking.decisions import Decision, first_difference, of_claim
 from rq.job import JobStatus
 
 from marketdata.store import SnapshotMissing
-from runner.backtests import ClaimRefused, check_claim
+from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim
 from runner.engines import engine_of, patiently
 from runner.models import Backtest, Project, Run
 from runner.packages import layer_of
@@ -39,7 +39,6 @@ __all__ = ["examine", "send", "wanted"]
 QUEUE = "parallel"
 
 VARIATIONS = 2
-MOST_CLAIMS = 20
 EXAMINING = "examining"  # among the checks of a run's first backtest: since when
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
 LONGEST_SECONDS = 120.0  # runs that took longer are not made again
@@ -178,7 +177,7 @@ def _claims(run: Run, snapshot: str) -> list[Any]:
             for event in box.events(poll_seconds=1.0):
                 if event is None:
                     continue
-                if event["type"] == "backtest" and len(claims) < MOST_CLAIMS:
+                if event["type"] == "backtest" and len(claims) < MAX_BACKTESTS:
                     if _is_kept(event["claim"], snapshot):
                         claims.append(event["claim"])
                 elif event["type"] == "ask":

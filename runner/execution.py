@@ -24,7 +24,7 @@ from redis import RedisError
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
 from runner import cells, checking, claims_box, companions, gpu, private, sessions, trials
-from runner.backtests import ClaimRefused, check_claim, page_event
+from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
 from runner.ending import forget_stored_output, publish_finished
@@ -50,7 +50,6 @@ LEASE_FOR_PACKAGES = timedelta(seconds=60)
 HEARTBEAT_SECONDS = 0.5
 FIRST_HEARTBEAT_SECONDS = 0.1
 POLL_SECONDS = 0.2
-MAX_BACKTESTS = 20
 MAX_PARAMS = 50
 ANSWERING_THREADS = 4
 

@@ -22,7 +22,7 @@ from django.utils.dateparse import parse_datetime
 from qfp import objects
 
 from marketdata.store import SnapshotMissing, make_local, snapshot_folder
-from runner.backtests import ClaimRefused, check_claim
+from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim
 from runner.engines import engine_of, patiently
 from runner.environment import environment_lock
 from runner.manifests import canonical_result, code_of, result_of, sdk_hash
@@ -38,7 +38,6 @@ __all__ = ["ANSWERS", "Verdict", "can_be_verified", "is_waiting", "send", "verif
 QUEUE = "parallel"
 PATIENCE = timedelta(minutes=15)
 CLOSE = 1e-9
-MOST_CLAIMS = 20
 QUESTIONS = {"pmap": "further boxes", "data": "data", "sweep": "the record of a sweep"}
 ANSWERS = {
     "exact": "Exact",
@@ -190,7 +189,7 @@ def _made_again(run: Run, asked: set[str]) -> list[Any] | Verdict:
         for event in box.events(poll_seconds=1.0):
             if event is None:
                 continue
-            if event["type"] == "backtest" and len(made) < MOST_CLAIMS:
+            if event["type"] == "backtest" and len(made) < MAX_BACKTESTS:
                 try:
                     made.append(check_claim(event.get("claim"), Path(settings.STORE_DIR), run.snapshot))
                 except ClaimRefused:
