@@ -60,6 +60,10 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
+# Beside the text of a block of code; site.js does the copying, and without it the button is not shown.
+COPY = '<button class="button button--small copy" type="button" data-copy-code>Copy</button>'
+
+
 @dataclass(frozen=True)
 class Heading:
     level: int
@@ -118,7 +122,7 @@ def fence(_: RendererHTML, tokens: Sequence[Token], index: int, options: Options
     if language == "generated":
         return f"\n<!-- generated {escape(token.content.strip())} -->\n"
     body = highlight_python(token.content) if language in ("python", "py") else escape(token.content)
-    return f'<div class="code"><pre tabindex="0"><code>{body}</code></pre></div>\n'
+    return f'<div class="code"><pre tabindex="0"><code>{body}</code></pre>{COPY}</div>\n'
 
 
 def align_by_class(tokens: list[Token]) -> None:

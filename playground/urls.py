@@ -11,6 +11,7 @@ _own_pages = [
     path("", views.home, name="home"),
     path("theme", views.choose_theme, name="choose-theme"),
     path("docs/", views.docs_page, name="docs"),
+    path("docs/search", views.search_docs, name="search-docs"),
     path("docs/<path:page>", views.docs_page, name="docs-page"),
     path("styleguide/", views.styleguide, name="styleguide"),
     path("healthz", health.live, name="healthz"),

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from accounts.models import Plan
-from playground import docs, specimens
+from playground import docs, docs_search, specimens
 from playground.context_processors import GAINS, THEMES
 from runner import showcase
 from runner.access import Viewer
@@ -61,6 +61,13 @@ def docs_page(request: HttpRequest, page: str = "index") -> HttpResponse:
     if found is None:
         raise Http404(f"No page {slug!r} in the manual.")
     return render(request, "playground/docs.html", {"docs_page": found, "sections": docs.navigation()})
+
+
+@require_GET
+def search_docs(request: HttpRequest) -> HttpResponse:
+    question = " ".join(request.GET.get("q", "").replace("\0", " ").split())[:200]
+    context = {"question": question, "found": docs_search.search(question), "most": docs_search.MOST_FOUND}
+    return render(request, "playground/docs_search.html", {**context, "sections": docs.navigation()})
 
 
 @staff_member_required

@@ -7,9 +7,9 @@ document.addEventListener("click", async (event) => {
   const target = event.target instanceof Element ? event.target : null;
   if (!target) return;
 
-  const copy = target.closest("[data-copy]");
+  const copy = target.closest("[data-copy], [data-copy-code]");
   if (copy) {
-    const source = document.querySelector(copy.dataset.copy);
+    const source = copy.dataset.copy ? document.querySelector(copy.dataset.copy) : copy.closest(".code")?.querySelector("pre");
     if (!source) return;
     await navigator.clipboard.writeText("value" in source ? source.value : source.textContent);
     const label = copy.querySelector("[data-copy-label]") ?? copy;
