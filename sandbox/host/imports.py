@@ -42,6 +42,11 @@ def distribution_of(module: str) -> str:
     return _table()["differs"].get(module, normal_name(module))
 
 
+def import_names() -> dict[str, str]:
+    """Import names that differ from their distribution's, both as distributions are written."""
+    return {normal_name(module): distribution for module, distribution in _table()["differs"].items()}
+
+
 def needs_a_network(module: str) -> bool:
     """Whether the package is of no use in a box; what to use instead is said where it is imported."""
     return module in _table()["network"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from sandbox.host.imports import distribution_of
+from sandbox.host.imports import distribution_of, import_names
 from sandbox.host.package_rules import PackageRefused, PackageRules, normal_name
 from sandbox.host.requirements import base_versions
 
 POPULAR = Path(__file__).resolve().parent.parent / "policy" / "popular_packages.txt"
 SHORTEST_FOR_SLIPS = 5  # of four letters, too many honest names are one letter apart
+SHORTEST_MODULE_FOR_SLIPS = 7
 # Characters and pairs that look alike in many fonts.
 _LOOK_ALIKES = (("rn", "m"), ("vv", "w"), ("cl", "d"), ("0", "o"), ("1", "l"), ("i", "l"), ("5", "s"), ("3", "e"))
 _AFFIXES = ("python-", "python3-", "py-", "pip-", "-python", "-py", "-python3", "-pip", "-lib", "-official", "-dev")
@@ -72,6 +73,11 @@ def imitated(name: str) -> str | None:
             slips = distance(normal, popular, allowed)
             if slips <= allowed and (best is None or slips < best[0]):
                 best = (slips, popular)
+    # What one imports is typed more often than what the package is called.
+    for module, distribution in sorted(import_names().items()):
+        if len(module) >= SHORTEST_MODULE_FOR_SLIPS and distribution in popular_names():
+            if best is None and distance(normal, module, 1) == 1:
+                best = (1, distribution)
     return best[1] if best is not None else None
 
 

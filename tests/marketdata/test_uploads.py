@@ -127,10 +127,16 @@ def test_wizard_asks_shows_the_rows_again_and_stores_only_what_was_shown(alice, 
     shown = post(date_format="%d/%m/%Y", name_1="price", do="keep")
     assert "Store as version 1" in shown  # it was not shown before, so it is not stored yet
     assert '<td class="nowrap">2024-01-01</td><td class="number">100.5</td>' in shown
-    assert "is stored" in post(date_format="%d/%m/%Y", name_1="price", do="keep")
+    shown = post(date_format="%d/%m/%Y", name_1="price", do="keep")
+    assert "is stored" in shown
     version = DatasetVersion.objects.get(dataset__owner=alice, dataset__name="ambiguous")
     assert (version.columns, version.reading["date_format"]) == (["price"], "%d/%m/%Y")
     assert [str(day)[:10] for day in stored(version)["date"][8:10]] == ["2024-01-09", "2024-02-01"]
+    assert 'action="/new/with-data"' in shown and 'name="s" value="mine/ambiguous"' in shown
+    made = client.post("/new/with-data", {"s": "mine/ambiguous"})
+    assert 'data.dataset("mine/ambiguous", version=1)' in client.get(made["Location"]).content.decode().replace(
+        "&quot;", '"'
+    )
 
 
 def test_other_delimiter_forgets_what_was_found_under_the_old_one(alice, engine):

@@ -13,6 +13,7 @@ from django.test import Client
 from qfp import objects
 
 from marketdata import store
+from runner import private
 from runner.access import Viewer
 from runner.consumers import RunConsumer
 from runner.execution import execute_next
@@ -169,6 +170,9 @@ def test_an_error_that_quotes_private_data_is_told_to_its_owner_alone(ada):
 def test_a_run_that_could_read_private_data_and_did_not_is_shown_once_it_has_ended(ada):
     run = ran(ada, "from qfp import data\nprint('last close', data.prices('IBM').close.iloc[-1])\n")
     assert run.manifest["data"]["private"] == []
+    # Where the engine cannot say what was opened, it counts as all of them.
+    assert private.opened_series(run.snapshot, {"snapshot": run.snapshot, "opened": []}) == set()
+    assert private.opened_series(run.snapshot, {"snapshot": run.snapshot, "opened": None}) == {"tiingo/1d/VEND"}
     events = Client().get(run.events_url).json()
     assert events["withheld"] == "" and "last close" in json.dumps(events)
     Run.objects.filter(pk=run.pk).update(manifest={}, status=Run.Status.RUNNING, finished=None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from sandbox.host import openings
@@ -39,3 +42,22 @@ def test_what_cannot_be_watched_is_unknown(folder, monkeypatch):
     assert watching.watch(folder, ["a", "missing"]).names() is None
     monkeypatch.setattr(openings, "MOST_FILES", 1)
     assert watching.watch(folder, ["a", "b"]).names() is None
+
+
+def test_more_openings_than_the_kernel_keeps_make_all_unknown_and_later_watches_know_again(tmp_path):
+    """Opening a file is two events: that it was opened, and that its watch, which is for once, has ended."""
+    most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    names = [str(number) for number in range(most // 2 + 10)]
+    assert len(names) <= openings.MOST_FILES, "this machine keeps more than one box may watch"
+    (tmp_path / "objects").mkdir()
+    for name in names:
+        (tmp_path / "objects" / f"{name}.arrow").touch()
+    watching = Openings()
+    all_of_them, other = watching.watch(tmp_path, names), watching.watch(tmp_path, [])
+    for name in names:
+        os.close(os.open(tmp_path / "objects" / f"{name}.arrow", os.O_RDONLY))
+    assert all_of_them.names() is None and other.names() is None
+    all_of_them.end()
+    later = watching.watch(tmp_path, ["1", "2"])
+    os.close(os.open(tmp_path / "objects" / "2.arrow", os.O_RDONLY))
+    assert later.names() == ["2"]

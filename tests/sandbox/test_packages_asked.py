@@ -171,6 +171,7 @@ def test_everything_a_box_has_can_be_imported_without_an_offer() -> None:
         ("learn-scikit", "scikit-learn"),
         ("scikitlearn", "scikit-learn"),
         ("sklearn", "scikit-learn"),
+        ("sklearnx", "scikit-learn"),
         ("cv2", "opencv-python-headless"),
     ],
 )
@@ -182,7 +183,17 @@ def test_a_name_that_imitates_a_popular_one_is_refused_with_the_one_that_was_mea
 
 
 def test_popular_and_unlike_names_pass() -> None:
-    for name in ("numpy", "Pandas", "arch", "polars", "python-dateutil", "my-honest-library", "hedgehog", "ta"):
+    for name in (
+        "numpy",
+        "Pandas",
+        "arch",
+        "polars",
+        "python-dateutil",
+        "my-honest-library",
+        "hedgehog",
+        "ta",
+        "sklearnex",
+    ):
         check_name(name, PackageRules())
     assert len(popular_names()) > 500
     assert imitated("a-name-of-its-own") is None
