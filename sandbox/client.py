@@ -19,6 +19,8 @@ from typing import Any
 
 from sandbox.protocol import (
     MAX_INPUT_BYTES,
+    OTHER_RELEASE,
+    PROTOCOL,
     BoxRequest,
     Cell,
     FrameReader,
@@ -75,7 +77,10 @@ class EngineClient:
         connection = _Connection(self.socket_path)
         try:
             connection.send({"op": "status"})
-            return connection.receive_answer()
+            status = connection.receive_answer()
+            if status.get("protocol") != PROTOCOL:
+                status |= {"ready": False, "reason": OTHER_RELEASE}
+            return status
         finally:
             connection.close()
 
@@ -137,7 +142,7 @@ class EngineClient:
     def _ask(self, message: dict[str, Any], timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
         connection = _Connection(self.socket_path)
         try:
-            connection.send(message)
+            connection.send({**message, "protocol": PROTOCOL})
             return _agreed(connection.receive_answer(timeout))
         finally:
             connection.close()
@@ -145,8 +150,10 @@ class EngineClient:
     def _begin(self, message: dict[str, Any]) -> Box:
         connection = _Connection(self.socket_path)
         try:
-            connection.send(message)
+            connection.send({**message, "protocol": PROTOCOL})
             answer = _agreed(connection.receive_answer())
+            if answer.get("type") == "accepted" and answer.get("protocol") != PROTOCOL:
+                raise BoxRefused(OTHER_RELEASE)
             if answer.get("type") != "accepted":
                 raise EngineUnavailable(f"The sandbox engine gave an answer of type {answer.get('type')!r}.")
         except BaseException:

@@ -20,19 +20,27 @@ with `session` (the id) and `owner` (another's session is answered like one that
     sessions         (without session) -> sessions {sessions: [{id, owner, state, run, idle_left, memory_bytes,
                      started}]}
 
+`start` and whatever is asked of sessions carry `protocol`, and so does what the engine answers to them and to
+`status`: where it is another than one's own, one side was updated without the other, and nothing is run.
+
 Codes of refusals: gone (reason says why it ended), busy, full, unanswered, crashed, invalid.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-PROTOCOL_VERSION = 1
+OTHER_RELEASE = (
+    "The sandbox engine and the site are of different releases, so no program is run. The operator has to restart both "
+    "with the same code."
+)
 # The largest file a box may hand over (see runner.quotas) must fit in base64, which adds a third.
 MAX_FRAME = 64 * 1024 * 1024
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
@@ -52,6 +60,16 @@ CANCELLED = "cancelled"
 CRASHED = "crashed"
 
 _HEADER = struct.Struct(">I")
+
+
+def _protocol() -> str:
+    """Of the text that says what is said, here and in events; so nobody has to remember to raise a number."""
+    here = Path(__file__).resolve().parent
+    return hashlib.sha256(b"".join((here / name).read_bytes() for name in SAID_IN)).hexdigest()[:12]
+
+
+SAID_IN = ("protocol.py", "host/messages.py")
+PROTOCOL = _protocol()
 
 
 class ProtocolError(Exception):

@@ -33,7 +33,8 @@ from sandbox.host.metrics import Metrics
 from sandbox.host.outcome import Observed
 from sandbox.host.sessions import OPERATIONS, CellRun, Sessions
 from sandbox.protocol import (
-    PROTOCOL_VERSION,
+    OTHER_RELEASE,
+    PROTOCOL,
     BoxRequest,
     FrameReader,
     ProtocolError,
@@ -126,7 +127,7 @@ class Engine:
             "max_boxes": self.options.max_boxes,
             "waiting": self.admission.waiting,
             "version": VERSION,
-            "protocol": PROTOCOL_VERSION,
+            "protocol": PROTOCOL,
             "root": os.geteuid() == 0,
             "cgroups": self.boxes.parent.version if self.boxes.parent is not None else "none",
             "backend": self.options.backend,
@@ -179,6 +180,10 @@ class Engine:
         elif message.get("op") == "metrics":
             writer.write(encode_frame({"type": "metrics", "text": self.metrics.text(self._gauges())}))
             await writer.drain()
+        elif message.get("protocol") != PROTOCOL:
+            self.metrics.refused += 1
+            writer.write(encode_frame({"type": "refused", "reason": OTHER_RELEASE}))
+            await writer.drain()
         elif message.get("op") == "start":
             await self._start(message, reader, frames, writer)
         elif message.get("op") in OPERATIONS:
@@ -219,7 +224,7 @@ class Engine:
         def accept() -> None:
             nonlocal accepted
             if not accepted:
-                writer.write(encode_frame({"type": "accepted"}))
+                writer.write(encode_frame({"type": "accepted", "protocol": PROTOCOL}))
                 accepted = True
 
         def begin(box: Box) -> None:

@@ -75,9 +75,9 @@ def imitated(name: str) -> str | None:
                 best = (slips, popular)
     # What one imports is typed more often than what the package is called.
     for module, distribution in sorted(import_names().items()):
-        if len(module) >= SHORTEST_MODULE_FOR_SLIPS and distribution in popular_names():
-            if best is None and distance(normal, module, 1) == 1:
-                best = (1, distribution)
+        known = len(module) >= SHORTEST_MODULE_FOR_SLIPS and distribution in popular_names()
+        if best is None and known and distance(normal, module, 1) == 1:
+            best = (1, distribution)
     return best[1] if best is not None else None
 
 

@@ -23,7 +23,7 @@ from sandbox.host.box import LOOK_SECONDS, MAX_STDIN_BACKLOG, NEAR_LIMIT, OUTPUT
 from sandbox.host.outcome import Observed
 from sandbox.host.output import Output
 from sandbox.host.walls import Walls
-from sandbox.protocol import CRASHED, SESSION_SECONDS, BoxRequest, Cell, Limits, dump_json, encode_frame
+from sandbox.protocol import CRASHED, PROTOCOL, SESSION_SECONDS, BoxRequest, Cell, Limits, dump_json, encode_frame
 
 logger = logging.getLogger(__name__)
 
@@ -553,7 +553,7 @@ class Sessions:
         run = CellRun(session, Cell.from_json(message.get("cell")), client.say, client.may_send)
         if reason := await client.enter(session.request.owner):
             raise Refused(FULL, reason)
-        client.say({"type": "accepted"})
+        client.say({"type": "accepted", "protocol": PROTOCOL})
         client.listen(run)
         await session.run_cell(run)
 

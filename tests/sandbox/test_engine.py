@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import client as clients
 from sandbox.client import BoxRefused, EngineClient, EngineUnavailable
-from sandbox.protocol import encode_frame
+from sandbox.protocol import OTHER_RELEASE, PROTOCOL, encode_frame
 from tests.sandbox.conftest import ORDINARY_UID, Engine, make_request
 
 SLEEPER = "print('on', flush=True)\nimport time\ntime.sleep(60)"
@@ -166,7 +167,12 @@ def test_only_the_same_user_and_root_may_ask(engine: Engine) -> None:
 
 
 def test_nonsense_on_the_socket_harms_nobody(engine: Engine) -> None:
-    frames = [b"\xff\xff\xff\xffx", b"\0\0\0\x03abc", b"GET / HTTP/1.1\r\n\r\n", encode_frame({"op": "reboot"})]
+    frames = [
+        b"\xff\xff\xff\xffx",
+        b"\0\0\0\x03abc",
+        b"GET / HTTP/1.1\r\n\r\n",
+        encode_frame({"op": "reboot", "protocol": PROTOCOL}),
+    ]
     for data in frames:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
@@ -184,8 +190,28 @@ def test_a_malformed_request_is_refused(engine: Engine, change: dict) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
         connection.connect(str(engine.socket))
-        connection.sendall(encode_frame({"op": "start", "request": {**make_request("1").to_json(), **change}}))
-        assert b'"refused"' in connection.recv(4000)
+        request = {**make_request("1").to_json(), **change}
+        connection.sendall(encode_frame({"op": "start", "request": request, "protocol": PROTOCOL}))
+        assert b"This program cannot be run" in connection.recv(4000)
+
+
+def test_an_engine_of_another_release_runs_nothing_and_both_sides_say_what_to_do(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = socket.socket(socket.AF_UNIX)  # knew nothing of releases, and takes whatever comes
+    older.bind(str(tmp_path / "older.sock"))
+    older.listen()
+    with older, pytest.raises(BoxRefused, match="different releases"):
+        threading.Thread(target=lambda: older.accept()[0].sendall(encode_frame({"type": "accepted"}))).start()
+        EngineClient(tmp_path / "older.sock").start(make_request("1"))
+
+    monkeypatch.setattr(clients, "PROTOCOL", "another")
+    status = engine.client.status()
+    assert (status["ready"], status["reason"]) == (False, OTHER_RELEASE)
+    with pytest.raises(BoxRefused, match="restart both"):
+        engine.client.open_session(make_request("1"), 60, 1)
+    monkeypatch.undo()
+    assert engine.client.status()["ready"]
 
 
 def test_a_snapshot_that_is_not_there_is_refused(engine: Engine) -> None:

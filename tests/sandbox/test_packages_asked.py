@@ -183,17 +183,7 @@ def test_a_name_that_imitates_a_popular_one_is_refused_with_the_one_that_was_mea
 
 
 def test_popular_and_unlike_names_pass() -> None:
-    for name in (
-        "numpy",
-        "Pandas",
-        "arch",
-        "polars",
-        "python-dateutil",
-        "my-honest-library",
-        "hedgehog",
-        "ta",
-        "sklearnex",
-    ):
+    for name in "numpy Pandas arch polars python-dateutil my-honest-library hedgehog ta sklearnex".split():
         check_name(name, PackageRules())
     assert len(popular_names()) > 500
     assert imitated("a-name-of-its-own") is None
