@@ -124,33 +124,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        marker = item.get_closest_marker("django_db")
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if (marker and marker.kwargs.get("transaction")) or fixtures & {"transactional_db", "live_site"}:
-            # Such tests empty every table; this brings back what the migrations put there (plans, for one).
-            kept = {**(marker.kwargs if marker else {}), "transaction": True, "serialized_rollback": True}
-            item.add_marker(pytest.mark.django_db(**kept), append=False)
     items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Where files stay together, tests that empty every table are followed by others that rely on what was there."""
-    result = yield
-    if empties_tables(item) and nextitem is not None and not empties_tables(nextitem):
-        from django.db import connection
-        from pytest_django.plugin import blocking_manager_key
-
-        with item.config.stash[blocking_manager_key].unblock():
-            connection.creation.deserialize_db_from_string(connection._test_serialized_contents)
-            connection.close()
-    return result
-
-
-def empties_tables(item: pytest.Item) -> bool:
-    marker = item.get_closest_marker("django_db")
-    return bool(marker and marker.kwargs.get("transaction"))
 
 
 # Services and database
@@ -192,11 +166,12 @@ def django_db_setup(services: Any, django_test_environment: None, django_db_bloc
     """The database of the tests' own server, as a new installation has it."""
     from django.conf import settings
     from django.core.management import call_command
-    from django.db import connection, connections
+    from django.db import connection
     from qfp import starter
 
     from marketdata.models import Instrument, Series
     from playground.static_files import collect_if_changed
+    from tests import database
 
     finished = Path(os.environ["PLAYGROUND_TESTS_STORE"])
     finished.parent.mkdir(parents=True, exist_ok=True)
@@ -208,13 +183,11 @@ def django_db_setup(services: Any, django_test_environment: None, django_db_bloc
     with django_db_blocker.unblock():
         call_command("migrate", interactive=False, verbosity=0)
         call_command("load_starter_data", stdout=io.StringIO())
-        # Five hundred invented shares less to bring back after every test that empties the tables; boxes read them
-        # from the store all the same.
+        # Five hundred invented shares less to compare after every test that commits; boxes read them from the store all
+        # the same.
         Series.objects.filter(series_id__startswith="synth/us/1d/").delete()
         Instrument.objects.filter(series=None).delete()
-        # On the class: with Playwright's loop running, Django hands out another connection object.
-        contents = connection.creation.serialize_db_to_string()
-        type(connections["default"])._test_serialized_contents = contents
+        database.keep()
         connection.close()
 
 

@@ -140,7 +140,7 @@ def test_what_is_incomplete_is_refused(ada, change, said):
         store.add_series([wrong], user=ada, created_for="fetch")
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_fetches_that_end_at_once_are_both_in_the_view(ada):
     def add(number: int) -> None:
         store.add_series([entry(f"tiingo/1d/S{number}", f"S{number}")], user=ada, created_for="fetch")
