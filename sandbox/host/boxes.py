@@ -224,6 +224,9 @@ class Boxes:
     ) -> str:
         let_in = time.monotonic()
         overrides = self._layer_overrides(request)
+        place = self._place(request, unit)
+        if self.ready is not None and "ready" in starts and not overrides:
+            self.ready.note(place)  # however this one starts: those that come after it should find a box
         if self.options.backend != "nsjail":
             starts = ("cold", "cold")  # another one, if the node of the first was lost before it said anything
         elif overrides or self.zygote is None:
@@ -233,7 +236,7 @@ class Boxes:
         for number, start in enumerate(starts, 1):
             last = number == len(starts)
             try:
-                walls = await self._find_walls(start, request, unit)
+                walls = await self._find_walls(start, place)
             except (OSError, LaunchFailed, TimeoutError) as error:
                 if last or isinstance(error, LaunchUseless):
                     raise
@@ -264,10 +267,12 @@ class Boxes:
         """Packages that replace some of the environment's: no interpreter that has loaded those will do."""
         return request.layer is not None and (self.options.layers / request.layer / "overrides").exists()
 
-    async def _find_walls(self, start: str, request: BoxRequest, unit: str | None) -> Walls | None:
+    def _place(self, request: BoxRequest, unit: str | None) -> Place:
         made = 0 if request.layer is None else (self.options.layers / request.layer).stat().st_mtime_ns
         limits = None if self.options.backend == "nsjail" else request.limits
-        place = Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made, limits, unit)
+        return Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made, limits, unit)
+
+    async def _find_walls(self, start: str, place: Place) -> Walls | None:
         if start == "ready":
             return self.ready.take(place) if self.ready is not None else None
         if start == "fork":

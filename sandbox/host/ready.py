@@ -40,13 +40,16 @@ class ReadyBoxes:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take(self, place: Place) -> Walls | None:
-        """One that lives, or None. Either way the demand is noted, where anything is built ahead at all."""
+    def note(self, place: Place) -> None:
+        """Something is run there, where anything is built ahead at all."""
         if not self.most:
-            return None
+            return
         self._starts.append((time.monotonic(), place))
         self._latest = place
         self._wanted.set()
+
+    def take(self, place: Place) -> Walls | None:
+        """One that lives, or None."""
         for walls in [walls for walls in self._waiting if walls.place == place]:
             self._waiting.remove(walls)
             if walls.alive:

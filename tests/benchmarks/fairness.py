@@ -143,7 +143,9 @@ def _wait_until_demand_is_over() -> None:
     from sandbox.client import EngineClient
 
     deadline = time.monotonic() + SETTLE_SECONDS
-    while time.monotonic() < deadline and EngineClient(settings.ENGINE_SOCKET).status()["ready_boxes"] != 1:
+    while EngineClient(settings.ENGINE_SOCKET).status()["ready_boxes"] != 1:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"The engine did not come to rest, with one box ready, within {SETTLE_SECONDS} s.")
         time.sleep(0.5)
 
 

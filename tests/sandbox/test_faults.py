@@ -149,9 +149,10 @@ def test_ready_boxes_serve_while_there_is_no_zygote(make_engine) -> None:
     pid = zygote(engine)["pid"]
     os.kill(pid, signal.SIGKILL)
     assert engine.run("print(1)").outcome == "succeeded"
+    assert engine.run("print(1)", disk_bytes=3 << 20).outcome == "succeeded"  # cold, and a demand all the same
     wait_for_another(engine, pid)
     assert wait_until(lambda: engine.client.status()["ready_boxes"] == 1, PATIENCE)
-    assert engine.run("print(1)").ended["start"] == "ready"
+    assert engine.run("print(1)", disk_bytes=3 << 20).ended["start"] == "ready"
 
 
 def test_a_zygote_that_dies_again_and_again_is_given_longer_and_longer_pauses(make_engine) -> None:
