@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from qfp.backtesting.compiled.tier import Program
     from qfp.backtesting.running import Backtest, Run
 
-__all__ = ["Many", "run_many"]
+__all__ = ["Many", "Shared", "run_many"]
 
 NAN = float("nan")
 TRADES = "# Trades"
@@ -96,7 +97,7 @@ def _compiled(
         return everything
     except Exception:  # of init(), for these parameters; found again and kept by the interpreted runs
         return everything
-    shared = _Shared.of(backtest, combinations, program, memo)
+    shared = Shared.of(backtest, combinations, program, memo)
     if shared is None:
         found.tier = "compiled"
         return _one_by_one(backtest, combinations, found, memo)
@@ -124,22 +125,43 @@ def _one_by_one(
     return left
 
 
-class _Shared:
+@dataclass
+class Made:
+    """What init() made of some values of the parameters: columns and numbers of the program by place, and the bars
+    before the indicators have values.
+    """
+
+    columns: dict[int, np.ndarray]
+    numbers: dict[int, float]
+    warm_up: int
+
+
+class Shared:
     """Combinations whose indicators come from the strategies of some of them."""
 
     def __init__(self, backtest: Backtest, combinations: Sequence[Mapping[str, Any]], program: Program) -> None:
         self.backtest, self.combinations, self.program = backtest, combinations, program
-        # Per series of the program: its columns by code, and every combination's code. The numbers likewise.
+        # Per series of the program: its columns by code, and every combination's code.
         self.series: list[tuple[list[np.ndarray], np.ndarray]] = []
-        self.numbers: Any = None
-        self.warm_ups: Any = None
-        self._kept: list[Prepared] = []
+        count = len(combinations)
+        self.numbers = np.empty((count, len(program.translation.arguments)))
+        self.places = np.empty((count, len(program.translation.series)), dtype=np.int64)  # where the columns begin
+        self.warm_ups = np.zeros(count, dtype=np.int64)
+        self.record = program.record_of_many(backtest.account(), backtest._finalize)
 
     @classmethod
     def of(
-        cls, backtest: Backtest, combinations: Sequence[Mapping[str, Any]], program: Program, memo: dict[Any, Any]
-    ) -> _Shared | None:
-        """None where combinations cannot be told apart by what their indicators depend on."""
+        cls,
+        backtest: Backtest,
+        combinations: Sequence[Mapping[str, Any]],
+        program: Program,
+        memo: dict[Any, Any],
+        made: dict[Any, Made] | None = None,
+    ) -> Shared | None:
+        """None where combinations cannot be told apart by what their indicators depend on.
+
+        made: what init() made for other combinations of the same program.
+        """
         depends = dependencies(backtest._strategy)
         names = combinations[0].keys()
         if depends is None or names & depends.keys() or any(one.keys() != names for one in combinations):
@@ -148,59 +170,80 @@ class _Shared:
         of_attribute = {name: tuple(sorted(found & names)) for name, found in depends.items()}
         of_attribute |= {name: (name,) for name in names}
         try:
-            return self if self._bind(of_attribute, memo) else None
+            return self if self._bind(of_attribute, memo, {} if made is None else made) else None
         except Exception:  # an unhashable value, or an init() that fails for some of them
             return None
 
-    def _bind(self, of_attribute: dict[str, tuple[str, ...]], memo: dict[Any, Any]) -> bool:
-        """Run init() for as many combinations as it takes, and keep what it made by code."""
+    def _bind(self, of_attribute: dict[str, tuple[str, ...]], memo: dict[Any, Any], made: dict[Any, Made]) -> bool:
+        """Run init() for as many combinations as it takes, and put together what it made."""
         translation, groups = self.program.translation, Groups(self.combinations, [(), *of_attribute.values()])
-        columns: list[dict[int, np.ndarray]] = [{} for _ in translation.series]
-        numbers: list[dict[int, float]] = [{} for _ in translation.arguments]
-        warm: dict[str, dict[int, int]] = {}
-        group_of = [of_attribute.get(str(path[0]), ()) for path, _ in translation.series]
-        group_of_number = [of_attribute.get(name, ()) for name, _ in translation.arguments]
-        for chosen in groups.cover():
+        of_series = [of_attribute.get(str(path[0]), ()) for path, _ in translation.series]
+        of_number = [of_attribute.get(name, ()) for name, _ in translation.arguments]
+
+        def key(group: tuple[str, ...], combination: Mapping[str, Any]) -> Any:
+            return group, *[(type(combination[name]), combination[name]) for name in group]
+
+        keys = {
+            group: [key(group, self.combinations[first]) for first in firsts] for group, firsts in groups.firsts.items()
+        }
+        known = {group: {code for code, one in enumerate(each) if one in made} for group, each in keys.items()}
+        for chosen in groups.cover(known):
             prepared = self.backtest.prepare(self.combinations[chosen], memo)
             bound = translation.bind(prepared.strategy)
             if bound is None:
                 return False
-            self._kept.append(prepared)
-            code = {group: int(codes[chosen]) for group, codes in groups.codes.items()}
-            for group, by_code, column in zip(group_of, columns, bound.columns, strict=True):
-                by_code.setdefault(code[group], column)
-            for group, known, value in zip(group_of_number, numbers, bound.numbers, strict=True):
-                known.setdefault(code[group], value)
+            waits: dict[tuple[str, ...], int] = {}
             attributes = {id(value): name for name, value in vars(prepared.strategy).items()}
             for line in prepared.strategy._indicators:
                 name = attributes.get(id(line), "")
                 if name not in of_attribute:
                     return False
                 if not line.options.get("scatter"):
-                    warm.setdefault(name, {}).setdefault(code[of_attribute[name]], missing_before(line)[0])
-        self.series = [
-            ([by_code[code] for code in range(len(by_code))], groups.codes[group])
-            for group, by_code in zip(group_of, columns, strict=True)
-        ]
-        count = len(self.combinations)
-        self.numbers = np.empty((count, len(numbers)))
-        for place, (group, known) in enumerate(zip(group_of_number, numbers, strict=True)):
-            self.numbers[:, place] = np.array([known[code] for code in range(len(known))])[groups.codes[group]]
-        self.warm_ups = np.zeros(count, dtype=np.int64)
-        for name, bars in warm.items():
-            waits = np.array([bars[code] for code in range(len(bars))])
-            np.maximum(self.warm_ups, waits[groups.codes[of_attribute[name]]], out=self.warm_ups)
+                    group = of_attribute[name]
+                    waits[group] = max(waits.get(group, 0), missing_before(line)[0])
+            for group in groups.codes:
+                one = Made(
+                    {at: bound.columns[at] for at, its in enumerate(of_series) if its == group},
+                    {at: bound.numbers[at] for at, its in enumerate(of_number) if its == group},
+                    waits.get(group, 0),
+                )
+                made.setdefault(key(group, self.combinations[chosen]), one)
+        everything = {group: [made[one] for one in each] for group, each in keys.items()}
+        for at, group in enumerate(of_series):
+            columns, codes = [one.columns[at] for one in everything[group]], groups.codes[group]
+            self.series.append((columns, codes))
+            self.places[:, at] = np.array([column.ctypes.data for column in columns], dtype=np.int64)[codes]
+        for at, group in enumerate(of_number):
+            self.numbers[:, at] = np.array([one.numbers[at] for one in everything[group]])[groups.codes[group]]
+        for group, each in everything.items():
+            np.maximum(self.warm_ups, np.array([one.warm_up for one in each])[groups.codes[group]], out=self.warm_ups)
         return True
+
+    def ends(self, part: slice = slice(None), curves: np.ndarray | None = None) -> tuple[Any, Any]:
+        """(equity at the end, number of trades) of a part of them; -1 trades where machine code cannot tell.
+
+        curves: a row for each, to be filled with its equity by bar.
+        """
+        return self.program.many(self.record, self.places[part], self.numbers[part], 1 + self.warm_ups[part], curves)
+
+    def run(self, number: int) -> Run:
+        """The whole run of one of those that machine code can tell."""
+        from qfp.backtesting.compiled.translation import Bound
+
+        backtest, warm_up = self.backtest, int(self.warm_ups[number])
+        bound = Bound([columns[codes[number]] for columns, codes in self.series], self.numbers[number].tolist())
+        account = self.program.run(backtest.account(), None, bound, 1 + warm_up, backtest._finalize)
+        assert account is not None
+        return backtest.run_of(self._prepared, account, warm_up)
+
+    @cached_property
+    def _prepared(self) -> Prepared:
+        """Of any of them: what all have in common."""
+        return self.backtest.prepare(self.combinations[0])
 
     def fill(self, found: Many) -> Sequence[int] | None:
         """The figures of all; the numbers of those that are left. None where they are not the interpreted ones."""
-        from qfp.backtesting.compiled.translation import Bound
-
-        backtest, starts = self.backtest, 1 + self.warm_ups
-        places = np.empty((len(starts), len(self.series)), dtype=np.int64)
-        for at, (columns, codes) in enumerate(self.series):
-            places[:, at] = np.array([column.ctypes.data for column in columns])[codes]
-        equity, trades = self.program.many(backtest.account(), places, self.numbers, starts, backtest._finalize)
+        equity, trades = self.ends()
         left, answered = np.flatnonzero(trades < 0), np.flatnonzero(trades >= 0)
         equity[left] = NAN
         if not self._right(equity, trades, answered):
@@ -208,12 +251,9 @@ class _Shared:
         slow = [name for name in found.columns if name not in AT_ONCE]
         for name in found.columns:
             if name in AT_ONCE:
-                found.columns[name][answered] = AT_ONCE[name](equity, trades, backtest._cash)[answered]
+                found.columns[name][answered] = AT_ONCE[name](equity, trades, self.backtest._cash)[answered]
         for number in answered.tolist() if slow else ():
-            bound = Bound([columns[codes[number]] for columns, codes in self.series], self.numbers[number].tolist())
-            account = self.program.run(backtest.account(), None, bound, int(starts[number]), backtest._finalize)
-            assert account is not None
-            run = backtest.run_of(self._kept[0], account, int(self.warm_ups[number]))
+            run = self.run(number)
             for name in slow:
                 found.columns[name][number] = _figure(run, name)
         return left.tolist()

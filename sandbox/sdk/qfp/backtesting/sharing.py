@@ -125,11 +125,13 @@ class Groups:
             self.codes[group] = np.array(row)
             self.firsts[group] = np.unique(self.codes[group], return_index=True)[1].tolist()
 
-    def cover(self) -> list[int]:
-        """Numbers of combinations among which every code of every group occurs; few where the grid is full."""
+    def cover(self, known: Mapping[tuple[str, ...], set[int]]) -> list[int]:
+        """Numbers of combinations among which every code of every group occurs that is not known; few where the grid
+        is full.
+        """
         rows = self._rows
         places = {codes: number for number, codes in enumerate(zip(*rows, strict=True))}
-        missing = {group: set(range(len(firsts))) for group, firsts in self.firsts.items()}
+        missing = {group: set(range(len(firsts))) - known[group] for group, firsts in self.firsts.items()}
         found = []
 
         def take(number: int) -> None:
@@ -139,7 +141,9 @@ class Groups:
 
         for code in range(max(map(len, self.firsts.values()), default=0)):
             number = places.get(tuple([min(code, len(one) - 1) for one in self.firsts.values()]))
-            if number is not None:
+            if number is not None and any(
+                row[number] in left for row, left in zip(rows, missing.values(), strict=True)
+            ):
                 take(number)
         for group, firsts in self.firsts.items():
             for code, number in enumerate(firsts):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qfp import metrics
 from qfp.sweeps.space import Parameters
-from qfp.sweeps.trial import Trial, blocks_of
+from qfp.sweeps.together import FIGURES, Together
+from qfp.sweeps.trial import Trial, blocks_of, blocks_of_rows
 
 if TYPE_CHECKING:
-    from qfp.backtesting.running import Backtest
+    from qfp.backtesting.many import Shared
+    from qfp.backtesting.running import Backtest, Run
 
 __all__ = ["Evaluation", "Objective", "of_function", "of_strategy", "test_of"]
 
@@ -33,7 +35,7 @@ class Evaluation:
         try:
             score, figures, returns = self.tried(parameters)
         except Exception as error:
-            return Trial(number, parameters, error=f"{type(error).__name__}: {error}"[:MOST_ERROR])
+            return Trial(number, parameters, error=_text_of(error))
         blocks, length = ("", 0) if returns is None else blocks_of(returns)
         return Trial(number, parameters, score, figures, "", blocks, length)
 
@@ -44,6 +46,14 @@ class Evaluation:
     def warm_up(self, parameters: Parameters, count: int) -> None:
         """What is worth doing once, before copies of the program work: count is how many there may be to try."""
 
+    def at_once(self, items: Sequence[tuple[int, Parameters]], maximize: bool) -> list[Trial]:
+        """Trials of those that need no process of their own; the others are tried one by one."""
+        return []
+
+
+def _text_of(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MOST_ERROR]
+
 
 class _Strategy(Evaluation):
     def __init__(self, objective: Objective, test: Backtest, periods: float) -> None:
@@ -51,6 +61,7 @@ class _Strategy(Evaluation):
         self.test, self.periods = test, periods
         self.memo: dict[Any, Any] = {}
         self.tier: str | None = None
+        self.together = Together(test, periods, self.memo)
 
     def warm_up(self, parameters: Parameters, count: int) -> None:
         from qfp.backtesting.tiers import PAYS_FROM
@@ -60,10 +71,7 @@ class _Strategy(Evaluation):
             self((0, parameters))  # translated once, and every worker has it
 
     def tried(self, parameters: Parameters) -> tuple[float, dict[str, float], np.ndarray | None]:
-        from qfp.backtesting.statistics import LABELS
-
-        if len(self.memo) * 8 * len(self.test._data) > MEMO_BYTES:
-            self.memo.clear()
+        self._forget_much()
         run = self.test.run_once(dict(parameters), self.memo, self.tier)
         equity, returns = run.equity, metrics.returns_of(run.equity)
         figures = {
@@ -72,15 +80,57 @@ class _Strategy(Evaluation):
             "max_drawdown": metrics.max_drawdown(equity),
             "trades": float(len(run.trades)),
         }
+        return self._score(figures, lambda: run), figures, returns
+
+    def _score(self, figures: dict[str, float], run: Callable[[], Run]) -> float:
+        """The objective; run() is asked for where the figures do not tell it."""
+        from qfp.backtesting.statistics import LABELS
+
         if callable(self.objective):
-            score = float(self.objective(run.metrics))
-        elif self.objective in figures:
-            score = figures[self.objective]
-        elif self.objective in LABELS:
-            score = float(run.figures.one(self.objective))
-        else:
-            score = run.metrics[self.objective]
-        return score, figures, returns
+            return float(self.objective(run().metrics))
+        if self.objective in figures:
+            return figures[self.objective]
+        if self.objective in LABELS:
+            return float(run().figures.one(self.objective))
+        return run().metrics[self.objective]
+
+    def _forget_much(self) -> None:
+        if len(self.memo) * 8 * len(self.test._data) > MEMO_BYTES:
+            self.memo.clear()
+
+    def at_once(self, items: Sequence[tuple[int, Parameters]], maximize: bool) -> list[Trial]:
+        if self.tier is None:
+            return []
+        found: list[Trial] = []
+        for begin, shared in self.together.parts([parameters for _, parameters in items]):
+            self._forget_much()
+            trials = self._told(items[begin : begin + len(shared.combinations)], shared)
+            scores = {at: trial.score if maximize else -trial.score for at, trial in trials.items() if not trial.error}
+            if not self.together.right(shared, scores):
+                break
+            found += trials.values()
+        return found
+
+    def _told(self, items: Sequence[tuple[int, Parameters]], shared: Shared) -> dict[int, Trial]:
+        """Trials of all that machine code can tell, by place among the items."""
+        found: dict[int, Trial] = {}
+        for rows in self.together.rows(shared):
+            columns = zip(*(rows.figures[name].tolist() for name in FIGURES), strict=True)
+            blocks, length = blocks_of_rows(rows.returns)
+            for at, values, block in zip(rows.numbers, columns, blocks, strict=True):
+                figures = dict(zip(FIGURES, values, strict=True))
+                found[at] = self._trial(items[at], figures, block, length if block else 0, shared, at)
+        return found
+
+    def _trial(
+        self, item: tuple[int, Parameters], figures: dict[str, float], block: str, length: int, shared: Shared, at: int
+    ) -> Trial:
+        number, parameters = item
+        try:
+            score = self._score(figures, lambda: shared.run(at))
+        except Exception as error:
+            return Trial(number, parameters, error=_text_of(error))
+        return Trial(number, parameters, score, figures, "", block, length)
 
 
 class _Function(Evaluation):

@@ -155,11 +155,14 @@ class _Sweep:
                 known.number, known.params = number, parameters
         self.resumed += len(found)
         began, fresh = time.monotonic(), 0
+        new = self._at_once([(number, each) for number, each in enumerate(asked, first) if number not in found])
+        if new:
+            self._keep(new, found)
+            fresh += len(new)
         for start, items in _stretches([number for number in range(first, first + len(asked)) if number not in found]):
             work = [(number, asked[number - first]) for number in items]
             new = self._evaluate(start, work, lambda done, fresh=fresh: bar.set(first + len(found) + done))  # type: ignore[misc]
-            self.record.add(new)
-            found.update((trial.number, trial) for trial in new)
+            self._keep(new, found)
             fresh += len(new)
         if fresh:
             per_second = fresh / max(1e-6, time.monotonic() - began)
@@ -167,15 +170,28 @@ class _Sweep:
             self.size = int(max(least, min(per_second * BATCH_SECONDS, 8 * self.size, MOST_AT_ONCE)))
         return [found[number] for number in sorted(found)]
 
+    def _keep(self, new: list[Trial], found: dict[int, Trial]) -> None:
+        self.record.add(new)
+        found.update((trial.number, trial) for trial in new)
+
+    def _at_once(self, work: list[tuple[int, Parameters]]) -> list[Trial]:
+        """Those that one process answers sooner than many could."""
+        if not work:
+            return []
+        self._warm_up(work[0][1])
+        return self.evaluation.at_once(work, self.maximize)
+
+    def _warm_up(self, parameters: Parameters) -> None:
+        if not self.warm:
+            self.warm = True
+            self.evaluation.warm_up(parameters, self.limit)
+
     def _evaluate(
         self, start: int, work: list[tuple[int, Parameters]], on_progress: Callable[[int], None]
     ) -> list[Trial]:
         """Every one of them, with random numbers that belong to its number. One that ends its process has failed."""
         if not work:
             return []
-        if not self.warm:
-            self.warm = True
-            self.evaluation.warm_up(work[0][1], self.limit)
         outcome = run_call(Call(self.evaluation, work, self.seed, start), self.workers, None, self.where, on_progress)
         if not isinstance(outcome, Failure):
             return outcome

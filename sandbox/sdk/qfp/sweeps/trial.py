@@ -11,7 +11,7 @@ import numpy as np
 
 from qfp.sweeps.space import Parameters
 
-__all__ = ["BLOCKS", "Trial", "blocks_of", "overfitting_of"]
+__all__ = ["BLOCKS", "Trial", "blocks_of", "blocks_of_rows", "overfitting_of"]
 
 NAN = float("nan")
 BLOCKS = 16
@@ -71,6 +71,19 @@ def blocks_of(returns: np.ndarray) -> tuple[str, int]:
     cut = returns[len(returns) - length * BLOCKS :].reshape(BLOCKS, length)
     both = np.concatenate([cut.sum(axis=1), (cut**2).sum(axis=1)])
     return b64encode(both.astype("<f8").tobytes()).decode("ascii"), length
+
+
+def blocks_of_rows(returns: np.ndarray) -> tuple[list[str], int]:
+    """blocks_of() of every row of a table, and the length of a block."""
+    count, periods = returns.shape
+    length = periods // BLOCKS
+    if length < 1:
+        return [""] * count, 0
+    cut = returns[:, periods - length * BLOCKS :].reshape(count, BLOCKS, length)
+    both = np.concatenate([cut.sum(axis=2), (cut**2).sum(axis=2)], axis=1).astype("<f8")
+    known = np.isfinite(returns).all(axis=1).tolist()
+    texts = [b64encode(row.tobytes()).decode("ascii") if fine else "" for row, fine in zip(both, known, strict=True)]
+    return texts, length
 
 
 def overfitting_of(trials: list[Trial]) -> Any:

@@ -32,7 +32,7 @@ class Program:
         """The function for many runs; searches only need it."""
         self._engine_of_many, addresses = machine.load(self.translation.functions)
         kinds = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
-        return ctypes.CFUNCTYPE(ctypes.c_int64, *kinds, *[ctypes.c_void_p] * 3)(addresses["many"])
+        return ctypes.CFUNCTYPE(ctypes.c_int64, *kinds, *[ctypes.c_void_p] * 4)(addresses["many"])
 
     def run(
         self, account: Account, strategy: Strategy | None, bound: Bound, start: int, finalize: bool
@@ -50,18 +50,29 @@ class Program:
             setattr(strategy, name, None if none else _plain(value, kind))
         return CompiledAccount(account, record, self.translation.tags)
 
+    def record_of_many(self, account: Account, finalize: bool) -> Record:
+        """What many() works in; one record does for one call after the other."""
+        translation = self.translation
+        record = Record(account, Bound([], [0.0] * len(translation.arguments)), 1, finalize)
+        record.lines = np.zeros(len(translation.series) + 1, dtype=np.int64)
+        record["lines"] = record.lines.ctypes.data
+        return record
+
     def many(
-        self, account: Account, places: np.ndarray, numbers: np.ndarray, starts: np.ndarray, finalize: bool
+        self,
+        record: Record,
+        places: np.ndarray,
+        numbers: np.ndarray,
+        starts: np.ndarray,
+        curves: np.ndarray | None = None,
     ) -> tuple[Any, Any]:
         """(equity at the end, number of trades) for each; -1 trades where the interpreted tier has to repeat it.
 
-        places: where the columns begin, a row for each. numbers: the arguments, a row for each.
+        places: where the columns begin, a row for each. numbers: the arguments, a row for each. curves: a row for
+        each, to be filled with its equity by bar.
         """
         count, width = places.shape
         lines, params = np.ascontiguousarray(places), np.ascontiguousarray(numbers)
-        record = Record(account, Bound([], [0.0] * params.shape[1]), 1, finalize)
-        record.lines = np.zeros(width + 1, dtype=np.int64)
-        record["lines"] = record.lines.ctypes.data
         begin = np.ascontiguousarray(starts, dtype=np.int64)
         equity, trades = np.zeros(count), np.zeros(count, dtype=np.int64)
         self._many(
@@ -74,6 +85,7 @@ class Program:
             begin.ctypes.data,
             equity.ctypes.data,
             trades.ctypes.data,
+            0 if curves is None else curves.ctypes.data,
         )
         return equity, trades
 

@@ -164,7 +164,7 @@ def run(a: Account) -> int:
 """
 MANY = """
 def many(a: Account, count: int, lines: list[int], width: int, params: list[float], numbers: int, starts: list[int],
-         equity: list[float], trades: list[int]) -> int:
+         equity: list[float], trades: list[int], curves: int) -> int:
     for k in range(count):
         for j in range(width):
             a.lines[j] = lines[k * width + j]
@@ -175,5 +175,7 @@ def many(a: Account, count: int, lines: list[int], width: int, params: list[floa
         if run(a) == 0:
             trades[k] = a.closed
             equity[k] = a.cash + (a.units * a.closes[a.count - 1] - a.cost) if a.ruined_at < 0 else 0.0
+            if curves != 0:
+                must(write_equity(a, column(curves + k * a.count * 8)) >= 0)
     return 0
 """
