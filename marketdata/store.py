@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from qfp import objects, panels
-from qfp.data import adjusted_columns
+from qfp.data.frames import adjusted_columns
 
 from marketdata import object_storage
 from marketdata.models import DatasetVersion, Instrument, Series, Snapshot, Universe

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from qfp import objects, panels, synthetic
+from qfp.data import catalogue
 
 from marketdata.bars import PRICES, faults
 
@@ -123,7 +124,7 @@ def test_raw_and_adjusted_prices_are_never_set_side_by_side(data):
 
 
 def test_bars_without_known_actions_do_not_stand_beside_adjusted_ones(data, monkeypatch):
-    monkeypatch.setitem(data._find("SPX"), "adjustment", "raw")
+    monkeypatch.setitem(catalogue.find("SPX"), "adjustment", "raw")
     with pytest.raises(data.MixedAdjustment, match="adjust=None"):
         data.panel(["AAPL", "SPX"])
     assert list(data.panel(["AAPL", "SPX"], adjust=None)) == ["AAPL", "SPX"]

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from qfp import objects, panels
-from qfp.data import adjusted_columns
+from qfp.data.frames import adjusted_columns
 from qfp.starter_series import Made, StarterDataError, catalogue, tier, universes
 
 __all__ = ["build", "StarterDataError", "Built", "default_store"]
