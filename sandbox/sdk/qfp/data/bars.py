@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qfp import objects
 from qfp.data import catalogue, frames
-from qfp.data.days import Day, between, moment_of
+from qfp.data.days import Day, between, moment_of, span_of
 from qfp.data.errors import DataError, MixedAdjustment, NoData, UnknownSymbol, in_words
 from qfp.data.frames import Adjust
 
@@ -19,7 +19,13 @@ NEUTRAL = "neutral"
 
 
 def prices(
-    symbol: str, start: Day = None, end: Day = None, *, interval: str = "1d", adjust: Adjust = "all"
+    symbol: str,
+    start: Day = None,
+    end: Day = None,
+    *,
+    interval: str = "1d",
+    adjust: Adjust = "all",
+    fields: list[str] | tuple[str, ...] | None = None,
 ) -> pd.DataFrame:
     """Bars of one instrument.
 
@@ -30,6 +36,8 @@ def prices(
     adjust: "all" makes prices comparable over splits and dividends, "split" over splits only, None gives
       what was traded. Factors are taken over the whole series of the snapshot, so the last bar of the
       series is never changed.
+    fields: such as ["close", "volume"]; None for all columns. Of bars of minutes, nothing but these and the months from
+      start to end is read, which saves time and memory.
 
     Returns a DataFrame of floats in the unit of the series (data.info()): open, high, low, close and volume, for
     shares also dividend (per share, on its ex-date, else 0) and split (new shares for one, else 1). Series of one value
@@ -42,9 +50,16 @@ def prices(
     """
     if adjust not in ("all", "split", None):
         raise DataError(f'adjust must be "all", "split" or None, not {adjust!r}')
+    if isinstance(fields, str):
+        raise DataError(f"fields is a list of columns, such as [{fields!r}].")
     entry = _priced(symbol, interval, start, end)
     basis = _basis(entry, adjust)
-    frame = between(frames.bars(entry["id"], adjust), entry, start, end)
+    frame = between(frames.bars(entry["id"], adjust, fields, span_of(start, end)), entry, start, end)
+    if fields is not None:
+        for field in fields:
+            if field not in frame.columns:
+                raise _no_column(entry, field)
+        frame = frame[list(fields)]
     frame.attrs = {**catalogue.origin(entry), "adjust": None if basis == NEUTRAL else basis}
     if frame.index.tz is not None:
         frame.attrs["zone"] = entry["zone"]
@@ -85,9 +100,10 @@ def panel(
 
         parts = []
         for entry in entries:
-            columns = frames.adjusted_columns(catalogue.folder_of(entry), entry, adjust)
+            folder = catalogue.folder_of(entry)
+            columns = frames.adjusted_columns(folder, entry, adjust, [field], span_of(start, end))
             if field not in columns:
-                raise NoData(f"{entry['symbol']} has no column {field!r}; it has {in_words(list(columns)[1:])}.")
+                raise _no_column(entry, field)
             parts.append((columns["date"], columns[field]))
         dates, values = panels.line_up(parts)
         frame = pd.DataFrame(values.T, index=frames.index_of(dates, entries[0]), columns=names, copy=False)
@@ -127,6 +143,11 @@ def _priced(symbol: str, interval: str | None, start: Day = None, end: Day = Non
             f"ask for it with interval={entry['interval']!r}."
         )
     return entry
+
+
+def _no_column(entry: Mapping[str, Any], field: str) -> NoData:
+    held = [*entry["columns"], *(("dividend", "split") if entry["actions"] else ())]
+    return NoData(f"{entry['symbol']} has no column {field!r}; it has {in_words(held, 'and')}.")
 
 
 def _is_wider(entry: Mapping[str, Any], start: Day, end: Day) -> bool:

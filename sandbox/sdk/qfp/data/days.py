@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 from qfp.data.errors import DataError, NoData
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 Day = str | date | datetime | None
+# The first and the last moment of rows that are read from a file; None for no bound.
+Span = tuple["np.datetime64 | None", "np.datetime64 | None"]
+ALL: Span = (None, None)
 
 
 def between(frame: pd.DataFrame, entry: dict[str, Any] | None, start: Day, end: Day) -> pd.DataFrame:
@@ -29,6 +33,16 @@ def between(frame: pd.DataFrame, entry: dict[str, Any] | None, start: Day, end: 
             f"it goes from {entry['first']} to {entry['last']}."
         )
     return frame.iloc[low:high]
+
+
+def span_of(start: Day, end: Day) -> Span:
+    """What has to be read for between(); a little more, because an end may mean all of its day."""
+    import numpy as np
+
+    return (
+        None if start is None else moment_of(start, "start"),
+        None if end is None else moment_of(end, "end") + np.timedelta64(1, "D"),
+    )
 
 
 def _bound(day: Day, name: str, zone: Any) -> pd.Timestamp:

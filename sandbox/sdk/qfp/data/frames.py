@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from qfp import objects
+from qfp import minutes, objects
 from qfp.data import catalogue
+from qfp.data.days import ALL, Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,17 +17,25 @@ if TYPE_CHECKING:
 Adjust = Literal["all", "split"] | None
 
 
-def adjusted_columns(folder: Path, entry: Mapping[str, Any], adjust: Adjust) -> dict[str, Any]:
+def adjusted_columns(
+    folder: Path,
+    entry: Mapping[str, Any],
+    adjust: Adjust,
+    names: Collection[str] | None = None,
+    span: Span = ALL,
+) -> dict[str, Any]:
     """The columns of a series with prices, adjusted as asked for. Used by the site, too: one path for
     both. What needs no change lies on the mapped file.
+
+    names, span: what is asked for at least. Of minutes without splits and dividends, nothing else is read.
     """
     import numpy as np
 
     from qfp.adjustment import adjust as apply
 
-    columns = objects.read(folder, entry["object"])
     if not entry["actions"]:
-        return columns
+        return objects.read(folder, entry["object"], names, *span)
+    columns = objects.read(folder, entry["object"])
     found = objects.read(folder, entry["actions"])
     dates = columns.pop("date")
     at = np.searchsorted(dates, found["date"])
@@ -43,12 +52,12 @@ def adjusted_columns(folder: Path, entry: Mapping[str, Any], adjust: Adjust) -> 
     return {"date": dates, **apply({**columns, **acted}, adjust)}
 
 
-def bars(series: str, adjust: Adjust) -> pd.DataFrame:
-    """A whole series with prices."""
+def bars(series: str, adjust: Adjust, names: Collection[str] | None = None, span: Span = ALL) -> pd.DataFrame:
+    """A series with prices. names, span: what is asked for at least."""
     held = catalogue.current()
     entry = held.by_id[series]
     if not entry["actions"]:
-        return stored(entry)
+        return stored(entry, names, span)
     if adjust is not None:
         return frame_of(adjusted_columns(catalogue.folder_of(entry), entry, adjust), entry)
     if series not in held.frames:
@@ -56,23 +65,29 @@ def bars(series: str, adjust: Adjust) -> pd.DataFrame:
     return held.frames[series]
 
 
-def stored(entry: dict[str, Any]) -> pd.DataFrame:
+def stored(entry: dict[str, Any], names: Collection[str] | None = None, span: Span = ALL) -> pd.DataFrame:
     """A whole series as it is stored, on its mapped file. It is kept: a part of it is a view, and pandas copies when
     somebody writes to it, because the kept one is a second owner.
+
+    Of minutes, only these columns and rows, in memory of their own, which is not kept.
     """
     import pandas as pd
 
     held, folder = catalogue.current(), catalogue.folder_of(entry)
     if (found := held.stored.get(entry["id"])) is not None:
         return found
-    if block := objects.read_block(folder, entry["object"]):
-        dates, names, values = block
-        if (key := tuple(names)) not in held.labels:
-            held.labels[key] = pd.Index(names)
+    path = objects.object_path(folder, entry["object"])
+    if path.suffix == objects.PARQUET:
+        dates, columns, values = minutes.read(path, names, *span)
+        return pd.DataFrame(values.T, index=index_of(dates, entry), columns=columns, copy=False)
+    if block := objects.read_block(path):
+        dates, columns, values = block
+        if (key := tuple(columns)) not in held.labels:
+            held.labels[key] = pd.Index(columns)
         frame = pd.DataFrame(values.T, index=index_of(dates, entry), columns=held.labels[key], copy=False)
     else:
-        columns = objects.read(folder, entry["object"])
-        frame = frame_of(columns, entry) if "date" in columns else pd.DataFrame(columns, copy=False)
+        read = objects.read(folder, entry["object"])
+        frame = frame_of(read, entry) if "date" in read else pd.DataFrame(read, copy=False)
     held.stored[entry["id"]] = frame
     return frame
 

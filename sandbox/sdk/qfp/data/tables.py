@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qfp.data import catalogue, frames
-from qfp.data.days import Day, between
+from qfp.data.days import Day, between, span_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ def series(name: str, start: Day = None, end: Day = None) -> pd.DataFrame:
     UnknownSymbol or NoData.
     """
     entry = catalogue.find(name, fetch="series")
-    frame = between(frames.stored(entry), entry, start, end)
+    frame = between(frames.stored(entry, span=span_of(start, end)), entry, start, end)
     frame.attrs = {**catalogue.origin(entry), "unit": entry["unit"]}
     return frame
 
