@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qfp.data import adjusted_columns
+from qfp.data.frames import adjusted_columns
 
 from marketdata.store import read_manifest, snapshot_folder
 

@@ -370,7 +370,7 @@ def _series_id(fetch: Fetch, bars: Bars) -> str:
 
 def _hold_back(fetch: Fetch, held: dict[str, Any], admitted: Admission) -> tuple[str, dict[str, Any]]:
     """The series stays as it is; what is wrong with the new rows waits for somebody to look at it."""
-    candidate = store.put_object(arrow_bytes(admitted.bars.dates, admitted.bars.columns))
+    candidate = store.put_bars(admitted.bars.interval, admitted.bars.dates, admitted.bars.columns)
     issues.record(held["id"], candidate, admitted.serious, owner=fetch.user, held_back=True)
     return store.current_snapshot_id(fetch.user) or "", held
 
@@ -408,7 +408,7 @@ def _keep(
         "rows": len(bars.dates),
         "first": first,
         "last": last,
-        "object": store.put_object(arrow_bytes(bars.dates, bars.columns)),
+        "object": store.put_bars(bars.interval, bars.dates, bars.columns),
         "actions": actions,
         "rights": description.rights,
         "tier": "",

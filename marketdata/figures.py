@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from django.http import QueryDict
 from qfp import metrics
-from qfp.data import adjusted_columns
+from qfp.data.frames import adjusted_columns
 
 from marketdata.bars import PRICES
 from marketdata.browsing import Entry, View

@@ -14,18 +14,22 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from qfp import objects, panels
-from qfp.data import adjusted_columns
+from qfp.data.frames import adjusted_columns
 
 from marketdata import object_storage
 from marketdata.models import DatasetVersion, Instrument, Series, Snapshot, Universe
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SNAPSHOT_ID = re.compile(r"[0-9a-f]{64}")
 # What an entry of a manifest must say, and what may be left out.
@@ -118,18 +122,22 @@ def read_manifest(store: Path, snapshot: str) -> dict[str, Any]:
 # Adding and removing ----------------------------------------------------------------------------------------
 
 
-def put_object(content: bytes | Path) -> str:
-    """Keep bytes (or a file's) under their SHA-256, which is returned. add_series() then names them; what nothing
-    names within a day is collected.
+def put_object(content: bytes, form: str = objects.ARROW) -> str:
+    """Keep bytes under their SHA-256, which is returned. add_series() then names them; what nothing names within a day
+    is collected.
     """
-    whole = content.read_bytes() if isinstance(content, Path) else content
-    digest = objects.put(settings.STORE_DIR, whole)
+    digest = objects.put(settings.STORE_DIR, content, form)
     if bucket := object_storage.bucket():
-        put_there = bucket.changed(f"objects/{digest}.arrow")
+        put_there = bucket.changed(f"objects/{digest}{form}")
         # An old one may be about to be collected; anew, it has its grace.
         if put_there is None or put_there.timestamp() < time.time() - GRACE_SECONDS / 2:
-            bucket.put(f"objects/{digest}.arrow", whole)
+            bucket.put(f"objects/{digest}{form}", content)
     return digest
+
+
+def put_bars(interval: str, dates: np.ndarray, columns: Mapping[str, np.ndarray]) -> str:
+    """Keep bars in the form in which those of their interval are kept."""
+    return put_object(*objects.bars_bytes(interval, dates, columns))
 
 
 def add_series(
@@ -355,13 +363,15 @@ def _bring(digests: set[str]) -> None:
 
     def bring(digest: str) -> None:
         assert bucket is not None
-        try:
-            content = bucket.get(f"objects/{digest}.arrow")
-        except FileNotFoundError:
-            raise SnapshotMissing(f"The store holds no object {digest}.") from None
+        for form in objects.FORMS:
+            with suppress(FileNotFoundError):
+                content = bucket.get(f"objects/{digest}{form}")
+                break
+        else:
+            raise SnapshotMissing(f"The store holds no object {digest}.")
         if hashlib.sha256(content).hexdigest() != digest:
             raise SnapshotMissing(f"Object {digest[:12]} in the storage is not what its name says.")
-        objects.put(store, content)
+        objects.put(store, content, form)
 
     if lacking:
         with ThreadPoolExecutor(BRINGING_THREADS) as pool:
@@ -374,13 +384,13 @@ def _publish(snapshot: str, manifest: dict[str, Any]) -> None:
     if bucket is None or bucket.changed(f"snapshots/{snapshot}/manifest.json"):
         return
     there = bucket.names("objects")
-    lacking = [name for name in objects.named_objects(manifest) if f"objects/{name}.arrow" not in there]
+    paths = [objects.object_path(store, digest) for digest in objects.named_objects(manifest)]
 
-    def put(digest: str) -> None:
-        bucket.put(f"objects/{digest}.arrow", objects.object_path(store, digest).read_bytes())
+    def put(path: Path) -> None:
+        bucket.put(f"objects/{path.name}", path.read_bytes())
 
     with ThreadPoolExecutor(BRINGING_THREADS) as pool:
-        list(pool.map(put, lacking))
+        list(pool.map(put, [path for path in paths if f"objects/{path.name}" not in there]))
     bucket.put(f"snapshots/{snapshot}/manifest.json", (snapshot_folder(store, snapshot) / "manifest.json").read_bytes())
 
 
@@ -513,8 +523,8 @@ def collect_garbage(
             needed |= objects.named_objects(read_manifest(store, folder.name))
     freed = [
         path
-        for path in (store / "objects").glob("*.arrow")
-        if path.stem not in needed and path.stat().st_mtime < oldest
+        for path in (store / "objects").glob("*")
+        if path.suffix in objects.FORMS and path.stem not in needed and path.stat().st_mtime < oldest
     ]
     size = sum(path.stat().st_size for path in freed)
     for path in freed:

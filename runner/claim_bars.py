@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from qfp import adjustment
+from qfp import adjustment, objects
 from qfp.portfolio.market import Market
 
 from marketdata.store import SnapshotMissing, read_manifest
@@ -34,7 +33,7 @@ class OurBars:
 
 def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stamps: np.ndarray) -> OurBars:
     """The bars at these dates. Raises NotVerified when they are not a stretch of a series of the snapshot."""
-    columns = _columns(store, _entries(store, snapshot), instrument)
+    columns = _columns(store, _entries(store, snapshot), instrument, stamps)
     if not set(PRICES) <= set(columns):
         raise NotVerified("The claimed series has no open, high, low and close, so fills cannot be compared with it.")
     dates = columns["date"]
@@ -57,7 +56,7 @@ def our_market(store: Path, snapshot: str | None, instruments: list[dict[str, An
     closes_only = False
     entries = _entries(store, snapshot)
     for at, instrument in enumerate(instruments):
-        columns = _columns(store, entries, instrument)
+        columns = _columns(store, entries, instrument, stamps)
         name = instrument["symbol"]
         if "close" not in columns:
             raise NotVerified(f"The series of {name} has no closes.")
@@ -104,8 +103,10 @@ def _entries(store: Path, snapshot: str | None) -> dict[str, dict[str, Any]]:
         raise NotVerified("The data snapshot of this run is not in the store any more.") from None
 
 
-def _columns(store: Path, entries: dict[str, dict[str, Any]], instrument: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Dates, prices, splits and dividends of the series that an instrument names."""
+def _columns(
+    store: Path, entries: dict[str, dict[str, Any]], instrument: dict[str, Any], stamps: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Dates, prices, splits and dividends of the series that an instrument names, at these dates at least."""
     if not entries or instrument["object"] is None:
         raise NotVerified("The bars came from the code, not from the catalogue, so they could not be compared.")
     entry = entries.get(instrument["object"])
@@ -113,13 +114,15 @@ def _columns(store: Path, entries: dict[str, dict[str, Any]], instrument: dict[s
         raise NotVerified("The claimed series is not part of this run's data snapshot.")
     if (entry["symbol"], entry["id"]) != (instrument["symbol"], instrument["series"]):
         raise NotVerified(f"The bars are those of {entry['symbol']}, not of the instrument that is named.")
-    columns = _table(store, entry["object"])
+    # Splits and dividends change bars before their day, so then all of it is needed.
+    span = (None, None) if entry.get("actions") else (stamps[0], stamps[-1])
+    columns = objects.read(store, entry["object"], PRICES, *span)
     if not {"date", "close"} <= set(columns):
         raise NotVerified("The claimed series has no dated closes, so fills cannot be compared with it.")
     dates = columns["date"] = columns["date"].astype("datetime64[us]")
     columns["split"], columns["dividend"] = np.ones(len(dates)), np.zeros(len(dates))
     if entry.get("actions"):
-        actions = _table(store, entry["actions"])
+        actions = objects.read(store, entry["actions"])
         where = np.searchsorted(dates, actions["date"].astype("datetime64[us]"))
         for name in ("split", "dividend"):
             values = actions[name].astype(float)
@@ -127,9 +130,3 @@ def _columns(store: Path, entries: dict[str, dict[str, Any]], instrument: dict[s
             columns[name][where[known]] = values[known]
     raw = {name: columns[name] for name in (*PRICES, "split", "dividend") if name in columns}
     return {"date": dates, **adjustment.adjust(raw, instrument["adjust"])}
-
-
-def _table(store: Path, object_hash: str) -> dict[str, np.ndarray]:
-    with pa.memory_map(str(store / "objects" / f"{object_hash}.arrow")) as source:
-        table = pa.ipc.open_file(source).read_all()
-        return {name: table.column(name).to_numpy() for name in table.column_names}

@@ -17,6 +17,7 @@ logger = logging.getLogger("sandbox.engine")
 
 _OPEN, _OVERFLOW, _ONESHOT = 0x20, 0x4000, 0x80000000
 _EVENT = struct.Struct("iIII")
+_FORMS = (".arrow", ".parquet")  # an object has one of them
 MOST_FILES = 20_000  # of one box: putting watches on them keeps all others waiting
 
 
@@ -59,8 +60,12 @@ class Openings:
         if len(names) > MOST_FILES:
             opening.known, names = False, ()
         for name in names:
-            path = os.fsencode(folder / "objects" / f"{name}.arrow")
-            number = self._libc.inotify_add_watch(self._descriptor, path, ctypes.c_uint32(_OPEN | _ONESHOT))
+            number = -1
+            for form in _FORMS:
+                path = os.fsencode(folder / "objects" / f"{name}{form}")
+                number = self._libc.inotify_add_watch(self._descriptor, path, ctypes.c_uint32(_OPEN | _ONESHOT))
+                if number >= 0:
+                    break
             if number < 0:
                 logger.warning("a file of market data cannot be watched: %s", os.strerror(ctypes.get_errno()))
                 opening.known = False

@@ -31,6 +31,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from qfp import data, objects, panels
+from qfp.data import catalogue, frames
 
 from playground.services import Services
 from tests.benchmarks.report import Report
@@ -145,7 +146,7 @@ class Ours(Way):
         ]
         universe = {"name": "bench/shares", "title": "", "survivorship": "free", "notice": "", "members": members}
         sets = panels.derive(
-            self.folder, [universe], entries, lambda entry: data.adjusted_columns(self.folder, entry, "all")
+            self.folder, [universe], entries, lambda entry: frames.adjusted_columns(self.folder, entry, "all")
         )
         snapshot = objects.write_snapshot(self.folder, {"version": 1, "series": entries, "universes": sets})
         (self.folder / "current").write_text(snapshot)
@@ -156,11 +157,11 @@ class Ours(Way):
 
     def open(self) -> None:
         os.environ["QFP_DATA"] = str(self.folder / "snapshots" / self.snapshot)
-        data._catalogue()
+        catalogue.current()
 
     def close(self) -> None:
-        data._catalogue.cache_clear()
-        data._folder.cache_clear()
+        catalogue.current.cache_clear()
+        catalogue.folder.cache_clear()
 
     def symbol(self, name: str) -> pd.DataFrame:
         return data.series(name)

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyarrow import fs
 from qfp import objects
@@ -94,16 +95,25 @@ def elsewhere(settings, tmp_path):
 
 
 def test_what_one_machine_adds_another_brings_with_the_same_bytes(bucket, elsewhere):
-    made = store.add_series([for_all("A"), for_all("B", bars(7.0))], created_for="refresh")
+    dates = np.datetime64("2024-01-02T14:30", "m") + np.arange(9)
+    by_the_minute = entry(
+        *("binance/1m/M", "M"),
+        rights="redistribute",
+        interval="1m",
+        object=store.put_bars("1m", dates, {"close": dates}),
+    )
+    made = store.add_series([for_all("A"), for_all("B", bars(7.0)), by_the_minute], created_for="refresh")
     there = elsewhere()
     store.make_local(made.pk)
     folder = store.snapshot_folder(there, made.pk)
-    assert {e["symbol"] for e in store.read_manifest(there, made.pk)["series"]} == {"A", "B"}
-    assert {path.read_bytes() for path in (folder / "objects").iterdir()} == {bars(), bars(7.0)}
+    assert {e["symbol"] for e in store.read_manifest(there, made.pk)["series"]} == {"A", "B", "M"}
+    assert {path.read_bytes() for path in (folder / "objects").glob("*.arrow")} == {bars(), bars(7.0)}
+    assert [path.stem for path in (folder / "objects").glob("*.parquet")] == [by_the_minute["object"]]
+    assert objects.read(folder, by_the_minute["object"])["date"].tolist() == dates.astype("M8[us]").tolist()
     # What it adds itself it builds on what it brought.
     more = store.add_series([for_all("C")], created_for="refresh")
     assert f"snapshots/{more.pk}/manifest.json" in bucket.names("snapshots")
-    assert len(store.read_manifest(there, more.pk)["series"]) == 3
+    assert len(store.read_manifest(there, more.pk)["series"]) == 4
 
 
 def test_an_object_that_is_not_what_its_name_says_is_not_taken(bucket, elsewhere):

@@ -17,7 +17,7 @@ from qfp.portfolio import orders as portfolio
 from marketdata.bars import read_bars
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.charts import equity_svg
-from runner.claim_bars import NotVerified, OurBars
+from runner.claim_bars import NotVerified, OurBars, our_bars
 from runner.claim_checks import check_leverage
 from runner.claim_fields import REASONS
 from runner.figures import thinned
@@ -301,3 +301,14 @@ def test_a_claim_says_how_its_instruments_were_chosen(claim):
     free = next(entry for entry in entries if entry["survivorship"].startswith("free"))
     claim["instruments"] = [{"symbol": free["symbol"], "series": free["id"], "object": free["object"], "adjust": None}]
     assert page_event(check_claim(claim, STORE))["survivorship"] == ""
+
+
+def test_bars_of_minutes_are_found_in_their_months_alone():
+    built = starter.build(STORE)
+    entry = next(series for series in built.series if series["id"] == "synth/us/1m/SYN001")
+    instrument = {"symbol": "SYN001", "series": entry["id"], "object": entry["object"], "adjust": "all"}
+    whole = read_bars(STORE, built.snapshot, entry["id"], "all")
+    ours = our_bars(STORE, built.snapshot, instrument, whole["date"][700:900])
+    assert np.array_equal(ours.close, whole["close"][700:900]) and len(ours.open) == 200
+    with pytest.raises(NotVerified, match="unbroken stretch"):
+        our_bars(STORE, built.snapshot, instrument, whole["date"][700:900:2])

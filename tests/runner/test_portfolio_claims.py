@@ -18,14 +18,15 @@ SYMBOLS = ["IBM", "AAPL", "BRK.A"]
 def honest():
     """IBM and Apple by the month over a split of 2005, with a limit order for a third share, as the box says it."""
     from qfp import data, starter
+    from qfp.data import catalogue
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QFP_DATA", str(starter.build(STORE).folder))
-        for cache in (data._catalogue, data._folder):
+        for cache in (catalogue.current, catalogue.folder):
             cache.cache_clear()
         frames = {symbol: data.prices(symbol, "2005-01-03", "2005-10-31", adjust=None) for symbol in SYMBOLS[:2]}
         frames["LATE"] = data.prices("MSFT", "2005-04-01", "2005-10-31", adjust=None)
-    for cache in (data._catalogue, data._folder):
+    for cache in (catalogue.current, catalogue.folder):
         cache.cache_clear()
 
     def on_bar(ctx):

@@ -16,6 +16,7 @@ def folder(tmp_path):
     (tmp_path / "objects").mkdir()
     for name in "abc":
         (tmp_path / "objects" / f"{name}.arrow").write_text(name)
+    (tmp_path / "objects" / "minutes.parquet").write_text("minutes")
     return tmp_path
 
 
@@ -35,6 +36,13 @@ def test_what_was_opened_is_told_to_everyone_who_watched_it_then(folder):
     assert (first.names(), second.names()) == (["a"], ["a", "b"])
     second.end()
     assert not watching._watched and not watching._living
+
+
+def test_minutes_are_watched_as_well(folder):
+    watching = Openings()
+    told = watching.watch(folder, ["a", "minutes"])
+    (folder / "objects" / "minutes.parquet").read_bytes()
+    assert told.names() == ["minutes"]
 
 
 def test_what_cannot_be_watched_is_unknown(folder, monkeypatch):

@@ -25,13 +25,14 @@ def starter():
 @pytest.fixture
 def data(starter, monkeypatch):
     from qfp import data
+    from qfp.data import catalogue
 
     monkeypatch.setenv("QFP_DATA", str(starter.folder))
-    data._catalogue.cache_clear()
-    data._folder.cache_clear()
+    catalogue.current.cache_clear()
+    catalogue.folder.cache_clear()
     yield data
-    data._catalogue.cache_clear()
-    data._folder.cache_clear()
+    catalogue.current.cache_clear()
+    catalogue.folder.cache_clear()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from qfp import objects
+from qfp.data import catalogue
 
 
 def test_raw_bars_are_what_was_traded(data):
@@ -108,7 +109,7 @@ def test_missing_values_are_nan(data):
 def test_search_finds_by_part_of_a_name_and_by_kind(data):
     assert set(data.search("apple")["symbol"]) == {"AAPL"}
     assert data.search(kind="index")["symbol"].tolist() == ["IXIC", "SPX"]
-    assert len(data.search()) == len(data._catalogue().entries) and data.search("no such thing").empty
+    assert len(data.search()) == len(catalogue.current().entries) and data.search("no such thing").empty
 
 
 def test_every_series_says_licence_source_quality_survivorship_and_adjustment(data, starter):
@@ -141,8 +142,8 @@ def test_the_snapshot_id_is_the_hash_of_the_manifest(data, starter):
 
 def test_without_data_the_error_says_how_to_get_it(data, monkeypatch, tmp_path):
     monkeypatch.setenv("QFP_DATA", str(tmp_path))
-    data._catalogue.cache_clear()
-    data._folder.cache_clear()
+    catalogue.current.cache_clear()
+    catalogue.folder.cache_clear()
     with pytest.raises(data.StarterDataMissing, match=r"python -m qfp\.starter"):
         data.prices("AAPL")
 

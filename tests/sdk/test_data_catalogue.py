@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from qfp import objects, panels, synthetic
+from qfp.data import catalogue
 
 from marketdata.bars import PRICES, faults
 
@@ -49,7 +50,7 @@ def test_writing_to_prices_changes_neither_the_file_nor_what_others_get(data):
 
 def test_a_block_holds_what_the_columns_hold(data, starter):
     for name in ("IBM", "ust", "VIX", "SPX_chain"):
-        dates, names, values = objects.read_block(starter.folder, data.info(name)["object"])
+        dates, names, values = objects.read_block(objects.object_path(starter.folder, data.info(name)["object"]))
         columns = objects.read(starter.folder, data.info(name)["object"])
         assert np.array_equal(dates, columns.pop("date")) and names == list(columns)
         assert all(np.array_equal(row, columns[each], equal_nan=True) for each, row in zip(names, values, strict=True))
@@ -64,7 +65,7 @@ def test_a_table_that_is_no_bars_is_read_column_by_column(data, starter, tmp_pat
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     digest = objects.put(tmp_path, sink.getvalue().to_pybytes())
-    assert objects.read_block(tmp_path, digest) is None
+    assert objects.read_block(objects.object_path(tmp_path, digest)) is None
     assert list(objects.read(tmp_path, digest)["who"]) == ["ada"]
 
 
@@ -123,7 +124,7 @@ def test_raw_and_adjusted_prices_are_never_set_side_by_side(data):
 
 
 def test_bars_without_known_actions_do_not_stand_beside_adjusted_ones(data, monkeypatch):
-    monkeypatch.setitem(data._find("SPX"), "adjustment", "raw")
+    monkeypatch.setitem(catalogue.find("SPX"), "adjustment", "raw")
     with pytest.raises(data.MixedAdjustment, match="adjust=None"):
         data.panel(["AAPL", "SPX"])
     assert list(data.panel(["AAPL", "SPX"], adjust=None)) == ["AAPL", "SPX"]

@@ -48,11 +48,12 @@ def cases(starter, tmp_path_factory):
     """What both engines made of every strategy."""
     import pandas as pd
     from qfp import data
+    from qfp.data import catalogue
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QFP_DATA", str(starter.folder))
-        data._catalogue.cache_clear()
-        data._folder.cache_clear()
+        catalogue.current.cache_clear()
+        catalogue.folder.cache_clear()
         bars = {
             symbol: data.prices(symbol, start, end, adjust=adjust).rename(columns=str.title)
             for symbol, start, end, adjust in (
@@ -60,8 +61,8 @@ def cases(starter, tmp_path_factory):
                 ("AAPL", "2010-01-04", "2010-12-31", "all"),
             )
         }
-        data._catalogue.cache_clear()
-        data._folder.cache_clear()
+        catalogue.current.cache_clear()
+        catalogue.folder.cache_clear()
     path = tmp_path_factory.mktemp("equivalence") / "starter.pickle"
     pd.to_pickle({symbol: frame[["Open", "High", "Low", "Close", "Volume"]] for symbol, frame in bars.items()}, path)
     return in_boxes_environment("both_engines.py", str(path))

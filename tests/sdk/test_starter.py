@@ -66,8 +66,9 @@ def test_the_same_values_give_the_same_bytes(starter):
     for entry in starter.series:
         columns = dict(objects.read(starter.folder, entry["object"]))
         dates = columns.pop("date")
-        stored = (starter.folder / "objects" / f"{entry['object']}.arrow").read_bytes()
-        assert objects.arrow_bytes(dates, columns) == stored
+        path = objects.object_path(starter.folder, entry["object"])
+        content, form = objects.bars_bytes(entry["interval"], dates, columns)
+        assert (content, form) == (path.read_bytes(), path.suffix), entry["id"]
 
 
 def test_others_may_read_the_store_whatever_the_umask_was(starter):

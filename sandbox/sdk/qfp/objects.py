@@ -1,6 +1,6 @@
 """How do bars lie on disk? Files of Arrow named by the hash of their bytes, and snapshots that pin them.
 
-<store>/objects/<sha256>.arrow              every object once, never changed
+<store>/objects/<sha256>.arrow              every object once, never changed; bars of minutes are .parquet
 <store>/snapshots/<id>/manifest.json        the series of a snapshot; its id is the hash of this file
 <store>/snapshots/<id>/objects/<sha256>.arrow   hard links to what the manifest names, and nothing else
 """
@@ -13,15 +13,21 @@ import json
 import mmap
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from qfp import minutes
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
+    "ARROW",
+    "FORMS",
+    "PARQUET",
     "arrow_bytes",
+    "bars_bytes",
     "content_hash",
     "named_objects",
     "object_path",
@@ -33,9 +39,24 @@ __all__ = [
 ]
 
 
-def object_path(folder: Path, digest: str) -> Path:
-    """Where an object lies below a store or below a snapshot."""
-    return folder / "objects" / f"{digest}.arrow"
+ARROW, PARQUET = FORMS = ".arrow", ".parquet"
+
+
+def object_path(folder: Path, digest: str, form: str = "") -> Path:
+    """Where an object lies below a store or below a snapshot. form: ARROW or PARQUET, where that is known; else the one
+    in which it lies there.
+    """
+    path = folder / "objects" / f"{digest}{form or ARROW}"
+    if not form and not path.exists() and (other := path.with_suffix(PARQUET)).exists():
+        return other
+    return path
+
+
+def bars_bytes(interval: str, dates: np.ndarray, columns: Mapping[str, np.ndarray]) -> tuple[bytes, str]:
+    """Bars as an object, and its form."""
+    if minutes.are_minutes(interval):
+        return minutes.parquet_bytes(dates, columns), PARQUET
+    return arrow_bytes(dates, columns), ARROW
 
 
 def arrow_bytes(dates: np.ndarray, columns: Mapping[str, np.ndarray]) -> bytes:
@@ -56,23 +77,39 @@ def arrow_bytes(dates: np.ndarray, columns: Mapping[str, np.ndarray]) -> bytes:
     return sink.getvalue()
 
 
-def read(folder: Path, digest: str) -> dict[str, Any]:
-    """The columns of an object by name, read-only; numbers and dates lie on the memory-mapped file and are not
-    copied. `date` is datetime64[us].
+def read(
+    folder: Path,
+    digest: str,
+    names: Collection[str] | None = None,
+    first: np.datetime64 | None = None,
+    last: np.datetime64 | None = None,
+) -> dict[str, Any]:
+    """The columns of an object by name. Those of Arrow are read-only, and numbers and dates lie on the memory-mapped
+    file and are not copied. `date` is datetime64[us].
+
+    names, first, last: the columns beside the date, and the rows, that are asked for. Of minutes, nothing else is read;
+      of Arrow, on which more costs nothing, all rows are given.
     """
-    held = open_mapped(object_path(folder, digest))
-    columns = zip(held.schema.names, held.columns, strict=True)
-    return {name: column.to_numpy(zero_copy_only=False) for name, column in columns}
+    path = object_path(folder, digest)
+    if path.suffix == PARQUET:
+        dates, held, values = minutes.read(path, names, first, last)
+        return {"date": dates, **dict(zip(held, values, strict=True))}
+    batch = open_mapped(path)
+    return {
+        name: column.to_numpy(zero_copy_only=False)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        if names is None or name == "date" or name in names
+    }
 
 
-def read_block(folder: Path, digest: str) -> tuple[np.ndarray, list[str], np.ndarray] | None:
-    """An object of bars as its dates, the names of the other columns, and those as the rows of one array on the
+def read_block(path: Path) -> tuple[np.ndarray, list[str], np.ndarray] | None:
+    """A file of bars of Arrow as its dates, the names of the other columns, and those as the rows of one array on the
     mapped file: pandas takes one array several times faster than many. None for an object that is not laid out so.
     """
     import numpy as np
     import pyarrow as pa
 
-    mapped, held = _mapped(object_path(folder, digest))
+    mapped, held = _mapped(path)
     if not isinstance(held, pa.RecordBatch) or held.schema.names[:1] != ["date"] or held.num_columns < 2:
         return None
     columns = held.columns[1:]
@@ -123,10 +160,10 @@ def content_hash(dates: np.ndarray, columns: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def put(store: Path, content: bytes) -> str:
+def put(store: Path, content: bytes, form: str = ARROW) -> str:
     """Keep an object; its name. What is there already is kept, unless it was damaged, and counts as used now."""
     digest = hashlib.sha256(content).hexdigest()
-    path = object_path(store, digest)
+    path = object_path(store, digest, form)
     try:
         unharmed = path.read_bytes() == content
     except FileNotFoundError:
@@ -160,7 +197,8 @@ def write_snapshot(store: Path, manifest: Mapping[str, Any]) -> str:
     folder = store / "snapshots" / snapshot
     (folder / "objects").mkdir(parents=True, exist_ok=True)
     for digest in sorted(named_objects(manifest)):
-        link_or_copy(object_path(store, digest), object_path(folder, digest))
+        path = object_path(store, digest)
+        link_or_copy(path, object_path(folder, digest, path.suffix))
     for made in (store, store / "objects", store / "snapshots", folder, folder / "objects"):
         made.chmod(0o755)
     write_whole(folder / "manifest.json", content, 0o644)  # last: a folder with a manifest is complete

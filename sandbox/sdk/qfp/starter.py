@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from qfp import objects, panels
-from qfp.data import adjusted_columns
+from qfp.data.frames import adjusted_columns
 from qfp.starter_series import Made, StarterDataError, catalogue, tier, universes
 
 __all__ = ["build", "StarterDataError", "Built", "default_store"]
@@ -219,7 +219,7 @@ def _store_series(store: Path, made: Made, notes: list[str]) -> dict[str, Any]:
         "currency": "USD" if made.about["unit"].startswith("USD") else "",
         "zone": "",
         **made.about,
-        "object": _store_object(store, name, made.dates, made.columns, notes),
+        "object": _store_object(store, name, made.dates, made.columns, notes, made.about["interval"]),
         "actions": _store_object(store, name + "#actions", *made.actions, notes) if made.actions else None,
         "rows": len(made.dates),
         "first": first,
@@ -228,7 +228,9 @@ def _store_series(store: Path, made: Made, notes: list[str]) -> dict[str, Any]:
     }
 
 
-def _store_object(store: Path, name: str, dates: np.ndarray, columns: dict[str, np.ndarray], notes: list[str]) -> str:
+def _store_object(
+    store: Path, name: str, dates: np.ndarray, columns: dict[str, np.ndarray], notes: list[str], interval: str = ""
+) -> str:
     found = objects.content_hash(dates, columns)
     expected = EXPECTED["content"].get(name)
     if expected and expected != found:
@@ -238,7 +240,7 @@ def _store_object(store: Path, name: str, dates: np.ndarray, columns: dict[str, 
                 "package it came from has changed; install the release of qfp that fits, or report it."
             )
         notes.append(f"{name} differs in some last digit, because this machine calculates logarithms otherwise.")
-    return objects.put(store, objects.arrow_bytes(dates, columns))
+    return objects.put(store, *objects.bars_bytes(interval, dates, columns))
 
 
 def main(arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from qfp import data
+from qfp.data import catalogue
 
 __all__ = ["Ticker", "Tickers", "download"]
 __version__ = "1.7.0"  # whose form the frames have
@@ -225,7 +226,7 @@ def _events(values: pd.Series) -> pd.Series:
 
 def _bars(symbol: str, interval: str, start: Any, end: Any) -> pd.DataFrame:
     """All of a series as Yahoo gives it: split-adjusted, and the close adjusted for dividends beside it."""
-    entry = data._find(symbol, interval=interval, fetch="prices", days=(start, end), prefer="yahoo")
+    entry = catalogue.find(symbol, interval=interval, fetch="prices", days=(start, end), prefer="yahoo")
     name = entry["id"] if entry["interval"] == interval else symbol
     days = (None, None) if interval == "1d" else (start, end)
     whole = data.prices(name, *days, interval=interval)
