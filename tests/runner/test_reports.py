@@ -107,6 +107,7 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
         "Look-ahead",
         "Returns by month",
         "Beta",
+        "What factors explain",
         backtest.conventions["lines"][0],
     ):
         assert said in text

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from qfp import metrics, regression, windows
 from qfp.figures import percent, ratio, signed
 from qfp.tearsheet.charts import written_date
+from qfp.tearsheet.factors import factor_table
 from qfp.tearsheet.record import Record
+from qfp.tearsheet.table import Table
 
-__all__ = ["MONTHS", "Table", "tables"]
+__all__ = ["MONTHS", "tables"]
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 FALLS_SHOWN = 5
@@ -19,21 +19,9 @@ TRADES_SHOWN = 40
 MISSING = "\N{EN DASH}"
 
 
-@dataclass(frozen=True)
-class Table:
-    """rows: written cells, the first names the row. tones: gain, loss or "" for each cell. note: a sentence below."""
-
-    key: str
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    tones: Sequence[tuple[str, ...]]
-    note: str = ""
-
-
 def tables(record: Record) -> list[Table]:
     """All that this record has the numbers for, in order."""
-    makers = (_monthly, _falls, _crises, _capm, _trades)
+    makers = (_monthly, _falls, _crises, _capm, factor_table, _trades)
     return [table for make in makers if (table := make(record)) is not None]
 
 
