@@ -119,7 +119,7 @@ def _fitted(source: FactorSet, names: Sequence[str], returns: np.ndarray, at: np
 
 def _rows(title: str, found: regression.Regression) -> list[tuple[str, ...]]:
     written = [(f"{title}: alpha a year", found.annual_alpha, percent)]
-    written += [(NAMES[each.name], each, ratio) for each in found.coefficients[1:]]  # type: ignore[misc]
+    written += [(NAMES[each.name], each, ratio) for each in found.coefficients[1:]]
     return [
         (name, write(each.value), write(each.error), f"{write(each.low)} to {write(each.high)}", ratio(each.t),
          f"{each.p:.3f}")

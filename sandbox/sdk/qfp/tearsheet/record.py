@@ -44,7 +44,8 @@ class Record:
     trades: closed round trips as qfp.replay gives them. fills: {bar, size, price, ...} in the order of their bars.
     benchmark: another equity curve over the same bars. net, gross: value of what is held over the account's value, per
     bar. prices: of the instrument, if there is one and they may be shown. factors: those of the data it was run on.
-    What is None is not known, and what needs it is left out.
+    band: the result under other fills and costs, cells of qfp.checking.band as dictionaries. What is None is not known,
+    and what needs it is left out.
     """
 
     strategy: str
@@ -59,6 +60,7 @@ class Record:
     gross: np.ndarray | None = None
     prices: Prices | None = None
     factors: Sequence[FactorSet] = ()
+    band: Sequence[Mapping[str, Any]] = ()
     figures: Sequence[dict[str, Any]] = field(default_factory=list)
 
     @cached_property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from qfp import metrics, regression, windows
 from qfp.figures import percent, ratio, signed
@@ -21,8 +23,32 @@ MISSING = "\N{EN DASH}"
 
 def tables(record: Record) -> list[Table]:
     """All that this record has the numbers for, in order."""
-    makers = (_monthly, _falls, _crises, _capm, factor_table, _trades)
+    makers = (_monthly, _falls, _crises, _capm, factor_table, _band, _trades)
     return [table for make in makers if (table := make(record)) is not None]
+
+
+def _band(record: Record) -> Table | None:
+    cells = record.band
+    if not cells:
+        return None
+    by_fill: dict[str, list[Mapping[str, Any]]] = {}
+    for cell in cells:
+        by_fill.setdefault(cell["fill"], []).append(cell)
+    rows, tones = [], []
+    for fill, members in by_fill.items():
+        name = fill.capitalize() + (" (cannot be had)" if fill == "same close" else "")
+        returns, sharpes = ([_known(cell[key]) for cell in members] for key in ("total_return", "sharpe"))
+        rows.append((name, *(_percent(value) for value in returns), *(_number(value) for value in sharpes)))
+        tones.append(("", *(_tone(value) for value in returns), *(_tone(value) for value in sharpes)))
+    base = next(cell["fill"] for cell in cells if cell["base"])
+    note = f"The result itself is {base} at the stated costs (1×); 0× is without any, 2× twice those."
+    times = ("0", "1", "2")
+    columns = ("Filled at", *(f"Return, {each}×" for each in times), *(f"Sharpe, {each}×" for each in times))
+    return Table("band", "Other fills and costs", columns, rows, tones, note)
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _monthly(record: Record) -> Table:
