@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from qfp.checking.band import band
+from qfp.checking.portfolio_band import portfolio_band
 from qfp.checking.words import amnesia_sentence, sentence
 from qfp.conventions import PortfolioRules
 
 from runner import claim_fields
-from runner.claim_bars import NotVerified, our_bars
+from runner.claim_bars import PRICES, NotVerified, our_bars, our_market
+from runner.claim_checks import columns_of
 from runner.models import Backtest
 
 logger = logging.getLogger(__name__)
@@ -53,22 +55,29 @@ def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]
 def band_of(backtest: Backtest) -> dict[str, Any]:
     """The same decisions under other fills and costs: state, a sentence, and 12 cells."""
     rules = claim_fields.rules(backtest.conventions)
-    if not backtest.verified or isinstance(rules, PortfolioRules):
-        return {
-            "state": "amber",
-            "sentence": "Not computed: only verified backtests of one instrument have it.",
-            "cells": [],
-        }
+    if not backtest.verified:
+        return {"state": "amber", "sentence": "Not computed: only verified backtests have it.", "cells": []}
     stamps = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
+    store = Path(settings.STORE_DIR)
     try:
-        bars = our_bars(Path(settings.STORE_DIR), backtest.snapshot, backtest.instruments[0], stamps)
-        cells = [cell.as_dict() for cell in band(backtest.fills, bars, backtest.cash, rules)]
+        if isinstance(rules, PortfolioRules):
+            market = our_market(store, backtest.snapshot, backtest.instruments, stamps)
+            if not set(PRICES) <= set(market.fields):
+                raise NotVerified("some of its series have closes only.")
+            found = portfolio_band(
+                columns_of(backtest.fills), market, backtest.cash, rules, np.array(backtest.equity, dtype=float)
+            )
+        else:
+            bars = our_bars(store, backtest.snapshot, backtest.instruments[0], stamps)
+            found = band(backtest.fills, bars, backtest.cash, rules)
+        cells = [cell.as_dict() for cell in found]
     except NotVerified as doubt:
         return {"state": "amber", "sentence": f"Not computed: {doubt}", "cells": []}
     except Exception:
         logger.exception("backtest %s: its band could not be computed", backtest.pk)
         return {"state": "amber", "sentence": "Not computed, which is a fault of ours.", "cells": []}
-    return {**_judged(cells, rules.trade_on_close, rules.has_costs), "cells": cells}
+    same_close = next(cell["fill"] for cell in cells if cell["base"]) == "same close"
+    return {**_judged(cells, same_close, rules.has_costs), "cells": cells}
 
 
 def _judged(cells: list[dict[str, Any]], same_close: bool, has_costs: bool) -> dict[str, str]:

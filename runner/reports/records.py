@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from qfp import metrics
+from qfp import metrics, objects
 from qfp.conventions import PortfolioRules
 from qfp.replay import replay, replay_portfolio
-from qfp.tearsheet import Prices, Record
+from qfp.tearsheet import FactorSet, Prices, Record, factor_sets
 
+from marketdata.store import SnapshotMissing, read_manifest
 from runner import claim_fields
 from runner.claim_bars import NotVerified, our_bars, our_market
 from runner.claim_checks import columns_of
@@ -25,7 +26,10 @@ __all__ = ["record_of"]
 
 def record_of(backtest: Backtest, prices: bool) -> Record:
     """prices: whether this reader may see bars, trades and what else holds prices; if not, they are not in it."""
-    return _record(backtest.pk, prices)
+    record = _record(backtest.pk, prices)
+    # Its tests of honesty end after it is stored.
+    cells = backtest.checks.get("band", {}).get("cells", ()) if prices else ()
+    return replace(record, band=cells) if cells else record
 
 
 # A page asks for each of its charts; what a backtest is made of never changes.
@@ -38,6 +42,7 @@ def _record(pk: int, prices: bool) -> Record:
         equity=np.array(backtest.equity, dtype=float),
         symbols=tuple(instrument["symbol"] for instrument in backtest.instruments),
         figures=backtest.figures,
+        factors=_factors(backtest.snapshot),
     )
     if not prices:
         return record
@@ -48,6 +53,22 @@ def _record(pk: int, prices: bool) -> Record:
         return replace(record, **_replayed(backtest, record.dates))
     except NotVerified:  # its snapshot has gone since: what is stored has to do
         return record
+
+
+def _factors(snapshot: str) -> list[FactorSet]:
+    """Those of the snapshot that everybody may see."""
+    store = Path(settings.STORE_DIR)
+    try:
+        entries = read_manifest(store, snapshot)["series"] if snapshot else []
+    except SnapshotMissing:
+        return []
+    return factor_sets(
+        [
+            (entry, objects.read(store, entry["object"]))
+            for entry in entries
+            if entry["kind"] == "factors" and entry.get("rights") != "personal"
+        ]
+    )
 
 
 def moments(backtest: Backtest) -> np.ndarray:

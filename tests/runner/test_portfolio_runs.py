@@ -78,6 +78,9 @@ def test_a_portfolio_is_run_in_a_box_verified_here_and_shown():
     assert [held["instrument"] for held in backtest.holdings] == [0]
     assert len(backtest.remarks) == 2 and "could not pay for it (1)" in backtest.remarks[0]
     assert backtest.remarks[1].endswith("paid out at its close: SECOND.")
+    cells = backtest.checks["band"]["cells"]
+    (base,) = [cell for cell in cells if cell["base"]]
+    assert len(cells) == 12 and base["final_equity"] == backtest.metrics["final_equity"]
 
     (event,) = [event for event in events if event["type"] == "backtest"]
     assert event["holdings"]["rows"][0][0] == "FIRST" and event["remarks"] == backtest.remarks

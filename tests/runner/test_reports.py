@@ -18,6 +18,7 @@ from qfp.figures import HEAD
 from qfp.tearsheet.thinning import thinned
 
 from runner.access import Viewer
+from runner.checking import band_of
 from runner.execution import execute_next
 from runner.models import Project, Report
 from runner.reports import logos, making
@@ -85,6 +86,8 @@ def test_page_html_and_pdf_write_the_same_digits(client, run, claims):
 
 def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, claims):
     backtest = stored(run, claims[0])
+    backtest.checks = {"band": band_of(backtest)}
+    backtest.save()
     content = client.get(f"{backtest.get_absolute_url()}/report.pdf").content
     assert len(content) < 3_000_000
     reader = PdfReader(io.BytesIO(content))
@@ -107,6 +110,9 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
         "Look-ahead",
         "Returns by month",
         "Beta",
+        "What factors explain",
+        "Other fills and costs",
+        "Same close",
         backtest.conventions["lines"][0],
     ):
         assert said in text

@@ -89,6 +89,7 @@ def replay_portfolio(
     years: Any = None,
     interest: float = 0.0,
     borrow: float = 0.0,
+    with_trades: bool = True,
 ) -> PortfolioReplay:
     """The account that these fills of many instruments lead to, with everything their bars imply.
 
@@ -96,7 +97,7 @@ def replay_portfolio(
     closes: a row per bar and a column per instrument, NaN where it has no bar; the last close values what is held.
     splits, dividends: of the same shape, on ex-dates, or None. ended: the bar at which each instrument is paid out at
     its last close, or None where none is. years: from the bar before to each bar, for interest and borrow, which are
-    fractions a year.
+    fractions a year. with_trades: whether round trips are paired, which takes longer than the rest.
     Before the fills of a bar come interest, fees, splits, dividends and payments for what has ended.
     Raises ValueError when a fill lies outside the bars or the fills are out of order.
     """
@@ -173,7 +174,7 @@ def replay_portfolio(
         at = ruined[0]
         equity[at:] = positions[at:] = traded[at + 1 :] = at_close[at:] = 0.0
         held[at:] = 0.0
-    trades = pair((bars, numbers, sizes, prices, commissions), flows)
+    trades = pair((bars, numbers, sizes, prices, commissions), flows) if with_trades else ()
     return PortfolioReplay(equity, positions, traded, np.asarray(commissions), trades, held, at_close, flows)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from qfp import channel, checking, metrics
+from qfp import channel, checking, data, metrics
 from qfp.backtests import BacktestResult
 from qfp.figures import count, figures
 from qfp.moments import instants
 from qfp.portfolio import PortfolioResult
 from qfp.results import Result
-from qfp.tearsheet import Prices, Record
+from qfp.tearsheet import FactorSet, Prices, Record, factor_sets
 from qfp.tearsheet.describing import describe
 from qfp.tearsheet.document import document
 from qfp.tearsheet.page import html
@@ -92,7 +92,9 @@ def _record(result: Result) -> Record:
     dates = instants(result.equity.index).astype("datetime64[us]")
     symbols = tuple(each["symbol"] for each in result.claim["instruments"])
     equity = result.equity.to_numpy(dtype=float)
-    record = Record(result.strategy, dates, equity, symbols=symbols, figures=figures(result.metrics))
+    record = Record(
+        result.strategy, dates, equity, symbols=symbols, figures=figures(result.metrics), factors=_factors()
+    )
     if isinstance(result, BacktestResult):
         frame, fills = result._run.frame, result.fills.to_dict("records")
         high, low, close = (frame[name].to_numpy(dtype=float) for name in ("High", "Low", "Close"))
@@ -120,3 +122,16 @@ def _record(result: Result) -> Record:
         benchmark=market.equal_money(run.portfolio.cash),
         benchmark_name="Equal money, held",
     )
+
+
+def _factors() -> list[FactorSet]:
+    """Those of the data on this machine, if there are any."""
+    try:
+        names = data.search(kind="factors")[["name", "interval", "symbol"]].to_dict("records")
+        tables = [(about, data.factors(about["symbol"])) for about in names]
+    except data.DataError:
+        return []
+    return factor_sets(
+        [(about, {"date": instants(frame.index), **{name: frame[name].to_numpy() for name in frame}})
+         for about, frame in tables]
+    )  # fmt: skip

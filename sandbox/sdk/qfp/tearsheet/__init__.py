@@ -7,8 +7,21 @@ file. The site's pages and its PDF are made from the same.
 from __future__ import annotations
 
 from qfp.tearsheet.charts import Chart, Trace, charts
-from qfp.tearsheet.record import Prices, Record
-from qfp.tearsheet.tables import Table, tables
+from qfp.tearsheet.factors import factor_sets
+from qfp.tearsheet.record import FactorSet, Prices, Record
+from qfp.tearsheet.table import Table
+from qfp.tearsheet.tables import tables
 from qfp.tearsheet.thinning import thinned
 
-__all__ = ["Chart", "Prices", "Record", "Table", "Trace", "charts", "tables", "thinned"]
+__all__ = [
+    "Chart",
+    "FactorSet",
+    "Prices",
+    "Record",
+    "Table",
+    "Trace",
+    "charts",
+    "factor_sets",
+    "tables",
+    "thinned",
+]

@@ -9,7 +9,8 @@ from typing import Any
 from qfp.figures import HEAD, grouped
 from qfp.tearsheet.charts import Chart, charts
 from qfp.tearsheet.record import Record
-from qfp.tearsheet.tables import Table, tables
+from qfp.tearsheet.table import Table
+from qfp.tearsheet.tables import tables
 
 __all__ = ["Document", "document"]
 

@@ -9,7 +9,7 @@ from html import escape
 from qfp.tearsheet.charts import Chart
 from qfp.tearsheet.document import Document
 from qfp.tearsheet.drawing import STYLE, svg
-from qfp.tearsheet.tables import Table
+from qfp.tearsheet.table import Table
 
 __all__ = ["STATE_WORDS", "html"]
 

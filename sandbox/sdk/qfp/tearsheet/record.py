@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from qfp import metrics
 
-__all__ = ["Prices", "Record"]
+__all__ = ["FactorSet", "Prices", "Record"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,27 @@ class Prices:
 
 
 @dataclass(frozen=True)
+class FactorSet:
+    """Returns of factors as fractions per period, with the risk-free rate: columns mkt_rf, rf and others.
+
+    interval: "1mo", dated on any day of the month whose return it is, or "1d". dates: one per period, in order.
+    """
+
+    name: str
+    interval: str
+    dates: np.ndarray
+    columns: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Record:
     """dates: one moment per bar. equity: the account's value at each, currency.
 
     trades: closed round trips as qfp.replay gives them. fills: {bar, size, price, ...} in the order of their bars.
     benchmark: another equity curve over the same bars. net, gross: value of what is held over the account's value, per
-    bar. prices: of the instrument, if there is one and they may be shown. What is None is not known, and what needs it
-    is left out.
+    bar. prices: of the instrument, if there is one and they may be shown. factors: those of the data it was run on.
+    band: the result under other fills and costs, cells of qfp.checking.band as dictionaries. What is None is not known,
+    and what needs it is left out.
     """
 
     strategy: str
@@ -45,6 +59,8 @@ class Record:
     net: np.ndarray | None = None
     gross: np.ndarray | None = None
     prices: Prices | None = None
+    factors: Sequence[FactorSet] = ()
+    band: Sequence[Mapping[str, Any]] = ()
     figures: Sequence[dict[str, Any]] = field(default_factory=list)
 
     @cached_property

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 from qfp import metrics, regression, windows
 from qfp.figures import percent, ratio, signed
 from qfp.tearsheet.charts import written_date
+from qfp.tearsheet.factors import factor_table
 from qfp.tearsheet.record import Record
+from qfp.tearsheet.table import Table
 
-__all__ = ["MONTHS", "Table", "tables"]
+__all__ = ["MONTHS", "tables"]
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 FALLS_SHOWN = 5
@@ -19,22 +21,34 @@ TRADES_SHOWN = 40
 MISSING = "\N{EN DASH}"
 
 
-@dataclass(frozen=True)
-class Table:
-    """rows: written cells, the first names the row. tones: gain, loss or "" for each cell. note: a sentence below."""
-
-    key: str
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    tones: Sequence[tuple[str, ...]]
-    note: str = ""
-
-
 def tables(record: Record) -> list[Table]:
     """All that this record has the numbers for, in order."""
-    makers = (_monthly, _falls, _crises, _capm, _trades)
+    makers = (_monthly, _falls, _crises, _capm, factor_table, _band, _trades)
     return [table for make in makers if (table := make(record)) is not None]
+
+
+def _band(record: Record) -> Table | None:
+    cells = record.band
+    if not cells:
+        return None
+    by_fill: dict[str, list[Mapping[str, Any]]] = {}
+    for cell in cells:
+        by_fill.setdefault(cell["fill"], []).append(cell)
+    rows, tones = [], []
+    for fill, members in by_fill.items():
+        name = fill.capitalize() + (" (cannot be had)" if fill == "same close" else "")
+        returns, sharpes = ([_known(cell[key]) for cell in members] for key in ("total_return", "sharpe"))
+        rows.append((name, *(_percent(value) for value in returns), *(_number(value) for value in sharpes)))
+        tones.append(("", *(_tone(value) for value in returns), *(_tone(value) for value in sharpes)))
+    base = next(cell["fill"] for cell in cells if cell["base"])
+    note = f"The result itself is {base} at the stated costs (1×); 0× is without any, 2× twice those."
+    times = ("0", "1", "2")
+    columns = ("Filled at", *(f"Return, {each}×" for each in times), *(f"Sharpe, {each}×" for each in times))
+    return Table("band", "Other fills and costs", columns, rows, tones, note)
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _monthly(record: Record) -> Table:

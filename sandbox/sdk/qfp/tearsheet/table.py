@@ -1,0 +1,20 @@
+"""What is a table of a tear sheet? Written cells, and a sentence below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Table"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows: written cells, the first names the row. tones: gain, loss or "" for each cell. note: a sentence below."""
+
+    key: str
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    tones: Sequence[tuple[str, ...]]
+    note: str = ""
