@@ -1,18 +1,22 @@
 """How does a report become a PDF? Typst sets it from report.typ; the words and drawings go in as data, never as source.
 
-Needs no browser and no fonts of the system. Nothing of Django's is imported here.
+Needs no browser. Fonts of the system are looked at only for scripts that ours do not have. Nothing of Django's is
+imported here.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from qfp.tearsheet.document import Document
 from qfp.tearsheet.drawing import svg
+from qfp.tearsheet.tables import Table
 
 __all__ = ["pdf"]
 
@@ -20,21 +24,29 @@ HERE = Path(__file__).parent
 SOURCE = HERE / "report.typ"
 FONTS = HERE / "fonts"
 CHART_HEIGHT = 180  # four of them on a page
-# Columns of words, not figures, besides the first: they stand at the left.
-WORDS = {"Dates", "Instrument"}
+# Columns of words and dates, not figures, besides the first: they stand at the left.
+WORDS = {"Dates", "Instrument", "Exit", "Peak", "Trough", "Recovered"}
+PAGE_WIDTH = 487  # points between the margins
+# Beyond Latin, Greek and Cyrillic letters, punctuation and signs.
+OTHER_SCRIPTS = re.compile("[\u0530-\u1dff\u2e80-\uffff\U00010000-\U0010ffff]")
+UNBROKEN = 24  # letters of one word that fit into a line at any size
 
 
 def pdf(document: Document) -> bytes:
     """The file: vector charts, embedded fonts, tagged, with title, language, contents and page numbers."""
+    # The pages of one report are few; what more threads cost is more than they give back.
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")
     import typst  # 80 MB of code, which only those need who make one
 
+    report = json.dumps(_as_data(document), ensure_ascii=False)
     return typst.compile(
         str(SOURCE),
         format="pdf",
         root=str(HERE),
         font_paths=[str(FONTS)],
-        ignore_system_fonts=True,
-        sys_inputs={"report": json.dumps(_as_data(document), ensure_ascii=False)},
+        # Looking through the fonts of the machine takes longer than all else: only for scripts that ours have not.
+        ignore_system_fonts=OTHER_SCRIPTS.search(report) is None,
+        sys_inputs={"report": report},
         timestamp=datetime.now(UTC).replace(microsecond=0),
     )
 
@@ -42,42 +54,64 @@ def pdf(document: Document) -> bytes:
 def _as_data(document: Document) -> dict[str, Any]:
     return {
         "title": document.title,
+        "headline": _breakable(document.title),
         "author": next((text for label, text in document.about if label == "Author"), ""),
         "language": document.language,
         "strategy": document.strategy,
         "description": document.description,
-        "about": [list(pair) for pair in document.about],
+        "about": [[label, _breakable(text)] for label, text in document.about],
         "head": [[figure["label"], figure["text"]] for figure in document.head],
         "claims": [{name: line[name] for name in ("state", "title", "text")} for line in document.claims],
         "claims_summary": document.claims_summary,
-        "notes": [paragraph.splitlines() for paragraph in document.paragraphs],
+        "notes": [[_breakable(line) for line in paragraph.splitlines()] for paragraph in document.paragraphs],
         "charts": [
             {"title": chart.title, "sentence": chart.sentence, "svg": svg(chart, alone=True, height=CHART_HEIGHT)}
             for chart in document.charts
         ],
-        "tables": [
-            {
-                "title": table.title,
-                "columns": list(table.columns),
-                "left": [at for at, name in enumerate(table.columns) if name in WORDS],
-                "widths": [2 if name in ("Crisis", "Dates") else 1 for name in table.columns],
-                "rows": [
-                    [list(pair) for pair in zip(row, tones, strict=True)]
-                    for row, tones in zip(table.rows, table.tones, strict=True)
-                ],
-                "note": table.note,
-            }
-            for table in document.tables
-        ],
-        "groups": [
-            [group, [[figure["label"], figure["text"]] for figure in members]] for group, members in document.groups
-        ],
+        "tables": [_sheet(table) for table in document.tables],
+        "groups": _halves(
+            [(group, [[figure["label"], figure["text"]] for figure in members]) for group, members in document.groups]
+        ),
         "conventions": list(document.conventions),
         "verified_text": document.verified_text,
         "manifest": document.manifest,
         "link": document.link,
+        "parts": 3 + len(document.tables) + bool(document.claims) + bool(document.paragraphs),
         "logo": _framed(document.logo, document.logo_size),
-    }  # fmt: skip
+    }
+
+
+def _sheet(table: Table) -> dict[str, Any]:
+    """A table with widths after its longest cells; wraps: whether they are too long for one line all the same."""
+    small = len(table.columns) > 10
+    letter, around = (3.9, 4.8) if small else (4.7, 8.0)
+    longest = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
+    widths = [letter * length + around for length in longest]
+    return {
+        "title": table.title,
+        "columns": list(table.columns),
+        "left": [at for at, name in enumerate(table.columns) if name in WORDS],
+        "widths": widths,
+        "small": small,
+        "wraps": sum(widths) > PAGE_WIDTH,
+        "rows": [
+            [list(pair) for pair in zip(row, tones, strict=True)]
+            for row, tones in zip(table.rows, table.tones, strict=True)
+        ],
+        "note": table.note,
+    }
+
+
+def _halves(groups: list[tuple[str, list[Any]]]) -> list[list[Any]]:
+    """The groups in two columns, as even as their order allows."""
+    heights = [len(members) + 2 for _, members in groups]
+    at = min(range(len(groups) + 1), key=lambda at: max(sum(heights[:at]), sum(heights[at:])))
+    return [[list(group) for group in half] for half in (groups[:at], groups[at:])]
+
+
+def _breakable(text: str) -> str:
+    """With places in long words where a line may end."""
+    return re.sub(rf"\S{{{UNBROKEN}}}(?=\S)", lambda found: found[0] + "\u200b", text)
 
 
 def _framed(png: bytes, size: tuple[int, int]) -> str:

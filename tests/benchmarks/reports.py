@@ -18,12 +18,22 @@ from typing import Any
 from playground.paths import BASE_DIR, data_folder
 from tests.benchmarks.competitors import interpreter
 from tests.benchmarks.report import Report
+from tests.benchmarks.report_programs import write_returns
 
 PROGRAM = Path(__file__).with_name("report_programs.py")
 ROUNDS = 3
-UNITS = (("cpu", 1000, "ms"), ("beyond", 1000, "ms"), ("wall", 1000, "ms"), ("bytes", 1e-3, "kB"), ("memory", 1, "MiB"))
-NAMES = {"cpu": "CPU", "beyond": "CPU beyond numpy", "wall": "wall", "bytes": "size", "memory": "memory"}
-AT_LEAST = {"report, CPU quantstats / ours": 40.0}
+NAMES = {"cpu": "CPU", "beyond": "CPU beyond numpy", "ready": "CPU of a ready process", "wall": "wall",
+         "bytes": "size", "memory": "memory"}  # fmt: skip
+UNITS = {"bytes": (1e-3, "kB"), "memory": (1, "MiB")}  # all else: milliseconds
+# Half of a cold process of ours is Python and numpy; a reader of the site waits for neither.
+AT_LEAST = dict.fromkeys(
+    (
+        "report, CPU quantstats / ours",
+        "report, CPU beyond numpy quantstats / ours",
+        "report, CPU cold quantstats / ready ours",
+    ),
+    40.0,
+)
 
 
 def process(python: Path, engine: str, folder: Path) -> dict[str, Any]:
@@ -37,6 +47,7 @@ def process(python: Path, engine: str, folder: Path) -> dict[str, Any]:
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "MPLBACKEND": "agg",
+            "OPENBLAS_NUM_THREADS": "1",  # of two cores; more threads only cost their start
             "PYTHONPATH": f"{BASE_DIR}{os.pathsep}{BASE_DIR / 'sandbox' / 'sdk'}",
         },
     )
@@ -50,15 +61,20 @@ def measure() -> None:
     pythons = {"ours": Path(sys.executable), "quantstats": interpreter("quantstats", folder)}
     report = Report("reports", at_least=AT_LEAST)
     with tempfile.TemporaryDirectory() as place:
+        write_returns(Path(place))
         # The first round of each only warms the disk and the fonts' caches.
         rounds = [
             {name: process(python, name, Path(place)) for name, python in pythons.items()} for _ in range(ROUNDS + 1)
         ][1:]
     for name in pythons:
-        for what, scale, unit in UNITS:
+        for what, words in NAMES.items():
+            scale, unit = UNITS.get(what, (1000, "ms"))
             value = statistics.median(each[name][what] for each in rounds) * scale
-            report.add(f"report, {NAMES[what]} {name}", value, unit, ROUNDS)
-    for what in ("cpu", "beyond", "wall"):
+            report.add(f"report, {words} {name}", value, unit, ROUNDS)
+    for what in ("cpu", "beyond", "ready", "wall"):
         ratios = [each["quantstats"][what] / each["ours"][what] for each in rounds]
         report.add(f"report, {NAMES[what]} quantstats / ours", statistics.median(ratios), "x", ROUNDS)
+    # As users get it: a worker is up before they ask.
+    ratios = [each["quantstats"]["cpu"] / each["ours"]["ready"] for each in rounds]
+    report.add("report, CPU cold quantstats / ready ours", statistics.median(ratios), "x", ROUNDS)
     report.write(folder)

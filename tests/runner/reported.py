@@ -72,3 +72,60 @@ def stored(run: Run, claim: dict[str, Any]) -> Backtest:
 
 def equity_of(backtest: Backtest) -> np.ndarray:
     return np.array(backtest.equity)
+
+
+def claims_of_programs() -> list[dict[str, Any]]:
+    """What three programs claim, made by the library itself: one share held, one long and short at once, several."""
+    import json
+
+    import pytest
+    from qfp import backtests, data, starter
+    from qfp.backtesting import Strategy
+    from qfp.backtesting.lib import crossover
+    from qfp.portfolio import Portfolio, PortfolioResult
+
+    class Crossing(Strategy):
+        def init(self):
+            self.fast, self.slow = (
+                self.I(lambda close, n=n: np.convolve(close, np.ones(n) / n)[: len(close)], self.data.Close)
+                for n in (10, 30)
+            )
+
+        def next(self):
+            if crossover(self.fast, self.slow):
+                self.buy(size=0.9)
+            elif crossover(self.slow, self.fast):
+                self.position.close()
+
+    class Hedged(Strategy):
+        def init(self):
+            pass
+
+        def next(self):
+            if len(self.data) % 50 == 10:
+                self.buy(size=300)
+            if len(self.data) % 50 == 20:
+                self.sell(size=200)
+            if len(self.data) % 50 == 40:
+                for trade in self.trades:
+                    trade.close()
+
+    def on_bar(ctx):
+        if ctx.bar % 21 == 0:
+            ctx.target("IBM", 0.5)
+            ctx.target("AAPL", 0.3)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QFP_DATA", str(starter.build(STORE).folder))
+        for cache in (data._catalogue, data._folder):
+            cache.cache_clear()
+        made = [
+            backtests.backtest(Crossing, data.prices("GOOG"), commission=0.002),
+            backtests.backtest(Hedged, data.prices("IBM", "2008-01-02", "2010-06-30"), cash=100_000, hedging=True),
+        ]
+        frames = {symbol: data.prices(symbol, "2004-01-02", "2009-12-31", adjust=None) for symbol in ("IBM", "AAPL")}
+        run = Portfolio(frames, cash=100_000, interest=0.01).run(on_bar)
+    for cache in (data._catalogue, data._folder):
+        cache.cache_clear()
+    made.append(PortfolioResult("Two shares", run, {}))
+    return [json.loads(json.dumps(result.claim, allow_nan=False)) for result in made]

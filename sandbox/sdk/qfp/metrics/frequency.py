@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qfp.metrics.series import PERIODS_PER_YEAR
+from qfp.metrics.series import PERIODS_PER_YEAR, median
 
 TRADING_DAYS = 252
 DAY = np.timedelta64(1, "D")
@@ -35,13 +35,13 @@ def frequency_of(dates: Any) -> Frequency:
     moments = _moments(dates)
     if len(moments) < 3:
         return Frequency(PERIODS_PER_YEAR, f"{PERIODS_PER_YEAR} bars a year are assumed; the bars do not tell.")
-    distance = float(np.median(np.diff(moments)) / DAY)
+    distance = median(np.diff(moments) / DAY)
     days, counts = np.unique(moments.astype("datetime64[D]"), return_counts=True)
     weekends = float(np.mean((days.astype(np.int64) + 3) % 7 >= 5))  # 1970-01-01 was a Thursday
     open_days, closes = (365, "that do not close") if weekends > 0.1 else (TRADING_DAYS, "that close")
     if distance < 0.9:
         # The first and last day may be cut off.
-        each = float(np.median(counts[1:-1] if len(counts) > 2 else counts))
+        each = median(counts[1:-1] if len(counts) > 2 else counts)
         return Frequency(each * open_days, f"{each * open_days:g} bars a year: {each:g} a day on {open_days} days.")
     if distance <= 4:
         return Frequency(open_days, f"{open_days} bars a year: daily bars of markets {closes}.")

@@ -48,6 +48,11 @@ def spread(values: np.ndarray) -> float:
     return 0.0 if deviation <= NOISE * max(1.0, float(np.abs(values).max(initial=0.0))) else deviation
 
 
+def median(values: Any) -> float:
+    """The middle one. Numpy's own function loads masked arrays for it, a tenth of the time of a short process."""
+    return float(np.quantile(values, 0.5))
+
+
 def ratio(above: float, below: float) -> float:
     """above / below; NaN where below is not positive or the result is too large for a float."""
     found = above / below if below > 0 else NAN

@@ -13,6 +13,7 @@ import numpy as np
 
 from qfp import metrics, windows
 from qfp.figures import count, percent, ratio, signed
+from qfp.metrics.series import median
 from qfp.tearsheet.record import Record
 from qfp.tearsheet.thinning import thinned
 
@@ -104,7 +105,7 @@ def _rolling_sharpe(record: Record) -> Chart | None:
 
 
 def _rolling_beta(record: Record) -> Chart | None:
-    if record.benchmark_returns is None:
+    if record.benchmark_returns is None or not record.returns.any():
         return None
     window = _window(record)
     values = windows.rolling_beta(record.returns, record.benchmark_returns, window)
@@ -135,7 +136,7 @@ def _distribution(record: Record) -> Chart | None:
     most = int(counts.argmax())
     sentence = (
         f"{count(len(values))} returns other than 0 from {_fine(values.min())} to {_fine(values.max())}, median "
-        f"{_fine(float(np.median(values)))}; most, {count(counts[most])}, lie between {_fine(edges[most])} and "
+        f"{_fine(median(values))}; most, {count(counts[most])}, lie between {_fine(edges[most])} and "
         f"{_fine(edges[most + 1])}."
     )
     rows = [(_fine(a), _fine(b), count(n)) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True) if n]
@@ -205,8 +206,8 @@ def _excursions(record: Record) -> Chart | None:
     )
     sentence = (
         f"{count(len(found))} trades: at worst they stood {percent(float(adverse.min()))} against the holder, at best "
-        f"{percent(float(favourable.max()))} for it; the median one went {percent(float(np.median(adverse)))} and "
-        f"{percent(float(np.median(favourable)))}."
+        f"{percent(float(favourable.max()))} for it; the median one went {percent(median(adverse))} and "
+        f"{percent(median(favourable))}."
     )
     dates = record.dates
     rows = [

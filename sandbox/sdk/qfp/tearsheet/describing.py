@@ -14,12 +14,12 @@ __all__ = ["describe"]
 
 def describe(dates: list[str], equity: np.ndarray) -> str:
     """One sentence that says what the curve shows, for those who cannot see it."""
-    went = "rose" if equity[-1] > equity[0] else "fell" if equity[-1] < equity[0] else "stayed the same"
+    first, last = count(float(equity[0])), count(float(equity[-1]))
+    went = f"{'rose' if equity[-1] > equity[0] else 'fell'} from {first} to {last}"
+    if equity[-1] == equity[0]:
+        went = f"stayed at {first}" if (equity == equity[0]).all() else f"ended at {last}, where it began,"
     details = metrics.drawdown_details(equity)
-    sentence = (
-        f"Equity {went} from {count(float(equity[0]))} to {count(float(equity[-1]))} "
-        f"between {_month(dates[0])} and {_month(dates[-1])}"
-    )
+    sentence = f"Equity {went} between {_month(dates[0])} and {_month(dates[-1])}"
     peak, trough, depth = details["start"], details["trough"], details["depth"]
     if peak is None or trough is None or depth is None:
         return f"{sentence}; it never fell."

@@ -53,7 +53,9 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
         low, high = low - 0.02, max(high, low + 0.1) + 0.02
     elif not log and not any(trace.mode in ("bars", "area") for trace, _, _ in drawn):
         low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
-    if not high > low:
+    if not high > low and any(trace.role == "fall" for trace, _, _ in drawn):
+        low = -0.01  # it never fell
+    elif not high > low:
         low, high = low - (abs(low) * 0.01 or 1.0), high + (abs(high) * 0.01 or 1.0)
     ticks = _log_ticks(low, high) if log else [t for t in _round_ticks(low, high) if low <= t <= high]
     shortest, longest = _x_range(chart, drawn)

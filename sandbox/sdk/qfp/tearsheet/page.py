@@ -24,7 +24,7 @@ body{margin:0 auto;padding:32px 24px 64px;max-width:960px;background:#fff;color:
 font:15px/1.5 Inter,system-ui,sans-serif;font-variant-numeric:tabular-nums}
 h1{font-size:28px;line-height:1.2;margin:0 0 4px;overflow-wrap:anywhere}
 h2{font-size:20px;margin:40px 0 12px;border-top:1px solid #d9dde1;padding-top:20px}
-h3{font-size:14px;font-weight:600;margin:0 0 4px}a{color:#0b6a66}p{margin:0 0 8px;max-width:76ch}
+h3{font-size:14px;font-weight:600;margin:0 0 4px}a{color:#0b6a66}p{margin:0 0 8px;max-width:76ch;overflow-wrap:anywhere}
 header{display:flex;gap:24px;align-items:flex-start;justify-content:space-between}
 header img{max-height:64px;max-width:220px}
 .muted,figcaption,.note,caption{color:#59636d;font-size:13px}
@@ -50,6 +50,7 @@ tbody th{font-weight:500}.gain{color:#1a5fc2}.loss{color:#b0480a}
 .groups caption{font-weight:600;color:#14181c}
 .hash{font-family:ui-monospace,monospace;font-size:12px;overflow-wrap:anywhere}
 @media(max-width:640px){body{padding:20px 14px}dl.head{grid-template-columns:1fr 1fr}.groups,nav ol{columns:1}
+figure svg{min-width:600px}
 ul.claims li{grid-template-columns:20px 1fr}ul.claims li span{grid-column:2}header{flex-direction:column}}
 @media print{body{max-width:none;padding:0;font-size:12px}details{display:none}h2{break-after:avoid}}
 """
@@ -107,7 +108,8 @@ def _figure(chart: Chart) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in chart.columns)
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in chart.rows)
     return (
-        f'<figure id="chart-{chart.key}"><h3>{escape(chart.title)}</h3>{svg(chart)}'
+        f'<figure id="chart-{chart.key}"><h3>{escape(chart.title)}</h3>'
+        f'<div class="wrap" tabindex="0">{svg(chart)}</div>'
         f"<figcaption>{escape(chart.sentence)}</figcaption>"
         f"<details><summary>Data table, {len(chart.rows)} rows</summary>"
         f'<div class="wrap" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -102,7 +102,7 @@ def _capm(record: Record) -> Table | None:
     if record.benchmark_returns is None or len(record.benchmark_returns) != len(record.returns):
         return None
     found = regression.capm(record.returns, record.benchmark_returns, periods_per_year=record.periods_per_year)
-    if not found.defined:
+    if not found.defined or not math.isfinite(found.r_squared):
         return None
     rows = []
     for name, each, write in (("Alpha a year", found.annual_alpha, percent), ("Beta", found["beta"], ratio)):
