@@ -42,7 +42,8 @@ def test_a_connection_that_is_closed_serves_the_next_thread():
 
 
 def test_connections_in_use_are_not_shared():
-    assert in_another_thread(server_process) != server_process()
+    mine = server_process()  # open from here on
+    assert in_another_thread(server_process) != mine
 
 
 def test_a_connection_that_was_cut_is_replaced():
