@@ -18,7 +18,7 @@ def read_bars(store: Path, snapshot: str, series_id: str, adjust: str | None) ->
 
     Raises SnapshotMissing, or KeyError when the snapshot has no such series with open, high, low and close.
     """
-    entry = find_series(read_manifest(store, snapshot), series_id)
+    entry = find_series(read_manifest(store, snapshot, with_objects=True), series_id)
     return adjusted_columns(snapshot_folder(store, snapshot), entry, adjust)
 
 

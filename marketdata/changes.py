@@ -10,7 +10,7 @@ import numpy as np
 from django.conf import settings
 from qfp import objects
 
-from marketdata.store import read_manifest
+from marketdata.store import bring, read_manifest
 
 MOST_SHOWN = 50
 
@@ -62,6 +62,7 @@ def _entries(snapshot: str, only: Collection[str] | None) -> dict[str, dict[str,
 
 
 def _change(old: dict[str, Any], new: dict[str, Any]) -> Change:
+    bring({old["object"], new["object"]})
     before, after = (objects.read(settings.STORE_DIR, entry["object"]) for entry in (old, new))
     first, differing = _compare(before, after)
     return Change(

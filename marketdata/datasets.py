@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 from qfp import objects
 
-from marketdata import store
+from marketdata import archive, store
 from marketdata.models import Dataset, DatasetVersion, Series
 
 # Where everybody's code finds their own. An account of this name would share datasets under the names of others' own.
@@ -290,9 +290,19 @@ def object_of(version: DatasetVersion) -> Path | None:
 
 
 def original_of(version: DatasetVersion) -> Path | None:
-    """The path of the file as it was sent, or None when its days are over."""
+    """Where the file that was sent lies, which may be compressed by now; None when its days are over."""
+    if not version.original_until or version.original_until <= timezone.now():
+        return None
     path = settings.UPLOADS_DIR / "originals" / version.original_sha256
-    return path if version.original_until and version.original_until > timezone.now() and path.is_file() else None
+    return next((each for each in (path, path.with_suffix(archive.COMPRESSED)) if each.is_file()), None)
+
+
+def open_original(version: DatasetVersion) -> BinaryIO | None:
+    """Its bytes as they were sent; None when its days are over."""
+    path = original_of(version)
+    if path is None:
+        return None
+    return archive.open_compressed(path) if path.suffix == archive.COMPRESSED else path.open("rb")
 
 
 def forget_unshared() -> int:

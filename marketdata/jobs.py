@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from marketdata import fetching, issues, key_test, refresh
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+
+from marketdata import archiving, fetching, issues, key_test, refresh
+
+logger = logging.getLogger(__name__)
 
 
 def fetch(fetch_id: str) -> None:
@@ -24,3 +31,7 @@ def refresh_data() -> None:
 def look_after_data() -> None:
     issues.check_snapshot()
     refresh.forget_old_rounds()
+
+
+def archive_data() -> None:
+    logger.info("archive: %s", archiving.archive_data(timedelta(days=settings.ARCHIVE_DAYS)))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,8 @@ from django.db.models import Q
 from qfp import objects, panels
 from qfp.data.frames import adjusted_columns
 
-from marketdata import object_storage
-from marketdata.models import DatasetVersion, Instrument, Series, Snapshot, Universe
+from marketdata import archive, object_storage
+from marketdata.models import Instrument, Series, Snapshot, Universe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +64,10 @@ OPTIONAL = {
 }
 # Files that nothing names yet may belong to somebody who is about to name them.
 GRACE_SECONDS = 24 * 3600
-KEPT_SNAPSHOTS = 5
+ARCHIVED = "archived"  # a file in the folder of a snapshot whose objects may lie in the archive alone
+KEPT_SNAPSHOTS = 5  # of the catalogue
 _LOCK = 0x5345_5249
+_ARCHIVE_LOCK = 0x4152_4348
 BRINGING_THREADS = 16
 
 
@@ -106,12 +108,19 @@ def snapshot_folder(store: Path, snapshot: str) -> Path:
     return store / "snapshots" / snapshot
 
 
-def read_manifest(store: Path, snapshot: str) -> dict[str, Any]:
-    """The manifest of a snapshot, checked against its id. Raises SnapshotMissing."""
-    if store == settings.STORE_DIR:
+def _manifest_path(store: Path, snapshot: str) -> Path:
+    return snapshot_folder(store, snapshot) / "manifest.json"
+
+
+def read_manifest(store: Path, snapshot: str, *, with_objects: bool = False) -> dict[str, Any]:
+    """The manifest of a snapshot, checked against its id. Raises SnapshotMissing.
+
+    with_objects: its objects will be read as well, so they are taken out of the archive if they are there.
+    """
+    if store == settings.STORE_DIR and (with_objects or not _manifest_path(store, snapshot).is_file()):
         make_local(snapshot)
     try:
-        content = (snapshot_folder(store, snapshot) / "manifest.json").read_bytes()
+        content = _manifest_path(store, snapshot).read_bytes()
     except OSError:
         raise SnapshotMissing(f"The store holds no snapshot {snapshot[:12]}.") from None
     if hashlib.sha256(content).hexdigest() != snapshot:
@@ -307,11 +316,19 @@ def _change(user: Any, change: Callable[[Held], Held], *, created_for: str) -> S
 def _write(manifest: dict[str, Any]) -> str:
     """With the panels of its universes, which are made where a member has changed."""
     store = settings.STORE_DIR
-    _bring(objects.named_objects(manifest))
-    universes = panels.derive(
-        store, manifest["universes"], manifest["series"], lambda entry: adjusted_columns(store, entry, "all")
-    )
-    return objects.write_snapshot(store, {**manifest, "universes": universes})
+    with nothing_is_archived():
+        bring(objects.named_objects(manifest))
+        universes = panels.derive(
+            store, manifest["universes"], manifest["series"], lambda entry: adjusted_columns(store, entry, "all")
+        )
+        return _link({**manifest, "universes": universes})
+
+
+def _link(manifest: dict[str, Any]) -> str:
+    """The snapshot with all its objects, which are here; one that was in the archive is not any more."""
+    snapshot = objects.write_snapshot(settings.STORE_DIR, manifest)
+    (snapshot_folder(settings.STORE_DIR, snapshot) / ARCHIVED).unlink(missing_ok=True)
+    return snapshot
 
 
 def _complete(entry: Mapping[str, Any], *, for_all: bool) -> dict[str, Any]:
@@ -321,28 +338,56 @@ def _complete(entry: Mapping[str, Any], *, for_all: bool) -> dict[str, Any]:
     if for_all and whole["rights"] != Series.Rights.REDISTRIBUTE:
         raise ValueError(f"{whole['id']} may not be redistributed, so it cannot go into the catalogue.")
     try:
-        _bring({whole[key] for key in ("object", "actions") if whole[key]})
+        bring({whole[key] for key in ("object", "actions") if whole[key]})
     except SnapshotMissing as error:
         raise ValueError(f"{error} put_object() comes first.") from None
     return whole
 
 
-# Object storage ---------------------------------------------------------------------------------------------
+# The archive and object storage -----------------------------------------------------------------------------
+
+
+def nothing_is_archived() -> AbstractContextManager[None]:
+    """Until it ends, no object leaves a store for the archive."""
+    return _locked("pg_advisory_xact_lock_shared")
+
+
+def nothing_is_taken_up() -> AbstractContextManager[None]:
+    """Until it ends, no snapshot is written, and none comes out of the archive."""
+    return _locked("pg_advisory_xact_lock")
+
+
+@contextmanager
+def _locked(function: str) -> Iterator[None]:
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {function}(%s)", [_ARCHIVE_LOCK])
+        yield
 
 
 def make_local(snapshot: str) -> None:
-    """Bring a snapshot from object storage, if there is one and this machine lacks it. Raises SnapshotMissing when it
-    is not there either, StorageUnreachable when nobody can say.
+    """Bring a snapshot that is to be read: out of the archive, or from object storage, if there is one and this machine
+    lacks it. Raises SnapshotMissing when it is not there either, StorageUnreachable when nobody can say.
     """
     bucket, store = object_storage.bucket(), settings.STORE_DIR
-    if bucket is None or (snapshot_folder(store, snapshot) / "manifest.json").is_file():
+    path = _manifest_path(store, snapshot)
+    # First, so that whoever is about to archive it sees that it is used.
+    with suppress(FileNotFoundError):
+        os.utime(path)
+    if path.is_file() and not (path.parent / ARCHIVED).exists():
         return
-    manifest = _manifest_there(bucket, snapshot)
-    _bring(objects.named_objects(manifest))
-    objects.write_snapshot(store, manifest)
+    if path.is_file():
+        manifest = read_manifest(store, snapshot)
+    elif bucket is not None:
+        manifest = manifest_there(bucket, snapshot)
+    else:
+        return
+    with nothing_is_archived():
+        bring(objects.named_objects(manifest))
+        _link(manifest)
 
 
-def _manifest_there(bucket: object_storage.Bucket, snapshot: str) -> dict[str, Any]:
+def manifest_there(bucket: object_storage.Bucket, snapshot: str) -> dict[str, Any]:
     try:
         content = bucket.get(f"snapshots/{snapshot}/manifest.json")
     except FileNotFoundError:
@@ -352,30 +397,39 @@ def _manifest_there(bucket: object_storage.Bucket, snapshot: str) -> dict[str, A
     return json.loads(content)
 
 
-def _bring(digests: set[str]) -> None:
-    """Objects that are not on this machine, from object storage. Raises SnapshotMissing for one that is nowhere, or
-    that is not what its name says.
+def bring(digests: set[str]) -> None:
+    """Objects that do not lie here, out of the archive or from object storage. Raises SnapshotMissing for one that is
+    nowhere, or that is not what its name says.
     """
     bucket, store = object_storage.bucket(), settings.STORE_DIR
     lacking = [digest for digest in sorted(digests) if not objects.object_path(store, digest).is_file()]
-    if lacking and bucket is None:
-        raise SnapshotMissing(f"The store holds no object {lacking[0]}.")
-
-    def bring(digest: str) -> None:
-        assert bucket is not None
-        for form in objects.FORMS:
-            with suppress(FileNotFoundError):
-                content = bucket.get(f"objects/{digest}{form}")
-                break
-        else:
-            raise SnapshotMissing(f"The store holds no object {digest}.")
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise SnapshotMissing(f"Object {digest[:12]} in the storage is not what its name says.")
-        objects.put(store, content, form)
-
     if lacking:
-        with ThreadPoolExecutor(BRINGING_THREADS) as pool:
-            list(pool.map(bring, lacking))
+        with ThreadPoolExecutor(BRINGING_THREADS if bucket else 1) as pool:
+            list(pool.map(lambda digest: _bring_one(store, bucket, digest), lacking))
+
+
+def _bring_one(store: Path, bucket: object_storage.Bucket | None, digest: str) -> None:
+    try:
+        content, form = archive.read_local(store, digest), objects.ARROW
+        if content is None and bucket is not None:
+            content, form = _object_there(bucket, digest)
+    except archive.Damaged as error:
+        raise SnapshotMissing(str(error)) from error
+    if content is None:
+        raise SnapshotMissing(f"The store holds no object {digest}.")
+    objects.put(store, content, form)
+
+
+def _object_there(bucket: object_storage.Bucket, digest: str) -> tuple[bytes | None, str]:
+    for form in objects.FORMS:
+        with suppress(FileNotFoundError):
+            content = bucket.get(f"objects/{digest}{form}")
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise SnapshotMissing(f"Object {digest[:12]} in the storage is not what its name says.")
+            return content, form
+    with suppress(FileNotFoundError):
+        return archive.unpack(bucket.get(archive.place(digest)), digest), objects.ARROW
+    return None, ""
 
 
 def _publish(snapshot: str, manifest: dict[str, Any]) -> None:
@@ -481,68 +535,3 @@ def _universe_row(snapshot: Snapshot, universe: dict[str, Any]) -> Universe:
         first=min((member["entered"] for member in members if member["entered"]), default=None),
         last=max((member["left"] for member in members if member["left"]), default=None),
     )
-
-
-# Garbage ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What was removed because nothing needs it."""
-
-    snapshots: int
-    objects: int
-    bytes: int
-
-
-def collect_garbage(
-    pinned: Callable[[], set[str]], *, keep_last: int = KEPT_SNAPSHOTS, grace_seconds: float = GRACE_SECONDS
-) -> Collected:
-    """Remove snapshots that nothing is pinned to, and objects that no snapshot and no dataset names.
-
-    pinned: asked for the ids that runs, sessions and backtests hold. Current snapshots, the catalogue's last so many,
-      and whatever is younger than grace_seconds stay.
-    """
-    store: Path = settings.STORE_DIR
-    # In this order: a run that is pinned while we look is pinned to one that was current before.
-    keep = set(Snapshot.objects.filter(is_current=True).values_list("pk", flat=True))
-    keep |= set(Snapshot.objects.filter(owner=None).order_by("-created").values_list("pk", flat=True)[:keep_last])
-    keep |= pinned()
-    oldest = time.time() - grace_seconds
-    removed = 0
-    for folder in (store / "snapshots").glob("*"):
-        if folder.name not in keep and folder.stat().st_mtime < oldest:
-            Snapshot.objects.filter(pk=folder.name).delete()
-            (folder / "manifest.json").unlink(missing_ok=True)  # first: without it nobody takes the rest for whole
-            shutil.rmtree(folder)
-            removed += 1
-    datasets = set(DatasetVersion.objects.values_list("object_sha256", flat=True))
-    needed = set(datasets)
-    for folder in (store / "snapshots").glob("*"):
-        if (folder / "manifest.json").is_file():
-            needed |= objects.named_objects(read_manifest(store, folder.name))
-    freed = [
-        path
-        for path in (store / "objects").glob("*")
-        if path.suffix in objects.FORMS and path.stem not in needed and path.stat().st_mtime < oldest
-    ]
-    size = sum(path.stat().st_size for path in freed)
-    for path in freed:
-        path.unlink()
-    if bucket := object_storage.bucket():
-        _collect_there(bucket, keep, datasets, oldest)
-    return Collected(removed, len(freed), size)
-
-
-def _collect_there(bucket: object_storage.Bucket, keep: set[str], needed: set[str], oldest: float) -> None:
-    """The same in object storage, where machines find what they lack."""
-    for name, put_there in bucket.names("snapshots").items():
-        snapshot = name.split("/")[1]
-        if snapshot in keep or put_there.timestamp() >= oldest:
-            needed = needed | objects.named_objects(_manifest_there(bucket, snapshot))
-        else:
-            Snapshot.objects.filter(pk=snapshot).delete()
-            bucket.delete(name)
-    for name, put_there in bucket.names("objects").items():
-        if Path(name).stem not in needed and put_there.timestamp() < oldest:
-            bucket.delete(name)

@@ -368,12 +368,10 @@ def delete_version(request: HttpRequest, name: str, number: int) -> HttpResponse
 def original(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """The file as it was sent, for as long as it is kept; always a download."""
     version = _version(_own(request, name), number)
-    path = datasets.original_of(version)
-    if path is None:
+    file = datasets.open_original(version)
+    if file is None:
         raise Http404
-    return FileResponse(
-        path.open("rb"), as_attachment=True, filename=version.filename, content_type="application/octet-stream"
-    )
+    return FileResponse(file, as_attachment=True, filename=version.filename, content_type="application/octet-stream")
 
 
 @login_required

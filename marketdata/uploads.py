@@ -323,7 +323,7 @@ def sweep_uploads() -> int:
     day_old = now.timestamp() - 24 * 3600
     for folder, names in ((ORIGINALS, kept), ("incoming", known)):
         for path in (settings.UPLOADS_DIR / folder).glob("*"):
-            if path.name not in names and path.stat().st_mtime < day_old:
+            if path.stem not in names and path.stat().st_mtime < day_old:
                 path.unlink(missing_ok=True)
     return removed
 

@@ -20,6 +20,7 @@ cron.register(jobs.sweep_runs, queue_name="default", interval=15, result_ttl=60,
 cron.register(market_data.sweep_fetches, queue_name="default", interval=30, result_ttl=60, job_timeout=120)
 cron.register(market_data.refresh_data, queue_name="default", interval=60, result_ttl=60, job_timeout=120)
 cron.register(market_data.look_after_data, queue_name="default", cron="30 3 * * *", result_ttl=60, job_timeout=1200)
+cron.register(market_data.archive_data, queue_name="default", cron="30 4 * * *", result_ttl=60, job_timeout=3600)
 cron.register(jobs.collect_layers, queue_name="default", interval=1800, result_ttl=60, job_timeout=600)
 cron.register(jobs.expire_guest_projects, queue_name="default", interval=3600, result_ttl=60, job_timeout=600)
 cron.register(send_lost_again, queue_name="default", interval=15, result_ttl=60, job_timeout=60)

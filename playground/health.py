@@ -1,5 +1,6 @@
 """Is the site alive, can it do its work, and how much of it? /healthz asks the process only, /readyz everything that
-it depends on, /metrics gives figures of all engines of this machine and of all queues to a monitoring system.
+it depends on, /metrics gives figures of all engines of this machine, of all queues and of the space that data take to a
+monitoring system.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from django.views.decorators.http import require_safe
 from rq import Queue, Worker
 
 from accounts.models import Plan
+from marketdata import archiving
 from runner.engines import USUAL, engine_of, sockets
 from runner.sandbox_state import a_worker_listens
 from sandbox.client import EngineClient, EngineUnavailable
@@ -52,7 +54,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not settings.METRICS_TOKEN or not secrets.compare_digest(given.encode(), settings.METRICS_TOKEN.encode()):
         raise Http404
-    text = together({queue: _figures(engine_of(queue)) for queue in sockets()}) + _figures_of_queues()
+    engines = together({queue: _figures(engine_of(queue)) for queue in sockets()})
+    text = engines + _figures_of_queues() + _figures_of_data()
     return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -93,6 +96,14 @@ def _figures_of_queues() -> str:
     text += "".join(f'playground_queue_jobs{{queue="{name}"}} {count}\n' for name, count in jobs.items())
     text += "# HELP playground_queue_workers Workers that serve it.\n# TYPE playground_queue_workers gauge\n"
     return text + "".join(f'playground_queue_workers{{queue="{name}"}} {workers[name]}\n' for name in jobs)
+
+
+def _figures_of_data() -> str:
+    space = archiving.space()
+    text = "# HELP playground_data_bytes Market data and uploaded files on this machine.\n"
+    text += "# TYPE playground_data_bytes gauge\n"
+    sizes = {"objects": space.objects, "archive": space.archive, "originals": space.originals}
+    return text + "".join(f'playground_data_bytes{{kind="{kind}"}} {size}\n' for kind, size in sizes.items())
 
 
 def _further_queues() -> list[str]:

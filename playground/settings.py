@@ -37,6 +37,8 @@ ENGINE_SOCKETS = {
 }
 SANDBOX_ENV = environment.path("SANDBOX_ENV", DATA_DIR / "sandbox-env")
 STORE_DIR = environment.path("STORE_DIR", DATA_DIR / "store")
+# Snapshots that nothing has read for so long give their files to the archive, which is smaller and slower.
+ARCHIVE_DAYS = environment.whole_number("ARCHIVE_DAYS", 30, 1, 3650)
 # Object storage of market data, such as s3://bucket/folder; STORE_DIR is then this machine's cache of it.
 STORE_S3_URL = environment.text("STORE_S3_URL")
 STORE_S3_ENDPOINT = environment.text("STORE_S3_ENDPOINT") and environment.web_address("STORE_S3_ENDPOINT", "")

@@ -98,7 +98,7 @@ def _entries(store: Path, snapshot: str | None) -> dict[str, dict[str, Any]]:
     if snapshot is None:
         return {}
     try:
-        return {entry["object"]: entry for entry in read_manifest(store, snapshot)["series"]}
+        return {entry["object"]: entry for entry in read_manifest(store, snapshot, with_objects=True)["series"]}
     except SnapshotMissing:
         raise NotVerified("The data snapshot of this run is not in the store any more.") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marketdata import store
+from marketdata import garbage
 from runner import chunks, companions, execution, hosts, packages, sweeping, template_runs, verifying
 from runner.reports import making
 
@@ -50,7 +50,7 @@ def collect_layers() -> None:
 
 
 def collect_garbage() -> None:
-    store.collect_garbage(sweeping.pinned_snapshots)
+    garbage.collect_garbage(sweeping.pinned_snapshots)
 
 
 def start_templates() -> None:

@@ -28,7 +28,7 @@ def varied_snapshot(
     store: Path, snapshot: str, moment: np.datetime64, tail: int, seed: int, *, all_shares: bool
 ) -> Iterator[str]:
     """The id of a snapshot like this one with other rows after the moment. tail: 1 or -1, where prices go first."""
-    manifest = read_manifest(store, snapshot)
+    manifest = read_manifest(store, snapshot, with_objects=True)
     made: set[str] = set()
     series = []
     for entry in manifest["series"]:

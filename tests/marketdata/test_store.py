@@ -36,9 +36,9 @@ def ben():
     return User.objects.create_user("ben", "ben@example.org", "a long enough phrase")
 
 
-def bars(last: float = 101.0) -> bytes:
-    dates = np.array(["2024-01-02", "2024-01-03"], dtype="datetime64[us]")
-    closes = np.array([100.0, last])
+def bars(last: float = 101.0, rows: int = 2) -> bytes:
+    dates = np.datetime64("2024-01-02", "us") + np.arange(rows) * np.timedelta64(1, "D")
+    closes = np.array([100.0] * (rows - 1) + [last])
     return objects.arrow_bytes(
         dates, {"open": closes, "high": closes, "low": closes, "close": closes, "volume": closes}
     )

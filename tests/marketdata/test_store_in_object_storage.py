@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import pytest
 from pyarrow import fs
 from qfp import objects
 
-from marketdata import object_storage, store
+from marketdata import archiving, garbage, object_storage, store
 from marketdata.models import Snapshot
 from tests.marketdata.test_store import bars, entry
 
@@ -134,7 +136,7 @@ def test_what_nothing_needs_is_collected_there_too(bucket, elsewhere):
     current = store.add_series([for_all(content=bars(6.0))], created_for="refresh").pk
     loose_object, _ = (store.put_object(bars(price)) for price in (5.0, 6.0))
     there = elsewhere()
-    store.collect_garbage(lambda: {kept}, keep_last=0, grace_seconds=-60)
+    garbage.collect_garbage(lambda: {kept}, keep_last=0, grace_seconds=-60)
     assert {name.split("/")[1] for name in bucket.names("snapshots")} == {kept, current}
     assert f"objects/{loose_object}.arrow" not in bucket.names("objects") and len(bucket.names("objects")) == 2
     assert not Snapshot.objects.filter(pk=loose).exists()
@@ -147,3 +149,20 @@ def test_storage_that_does_not_answer_is_named_in_the_error(bucket, settings, mo
     settings.STORE_S3_ENDPOINT = "http://127.0.0.1:9"
     with pytest.raises(object_storage.StorageUnreachable, match="STORE_S3_ENDPOINT"):
         store.put_object(bars())
+
+
+def test_the_archive_there_serves_every_machine(bucket, elsewhere, monkeypatch):
+    content = bars(9.0, rows=2000)
+    old = store.add_series([for_all(content=content)], created_for="refresh").pk
+    store.add_series([for_all()], created_for="refresh")
+    monkeypatch.setattr(store, "GRACE_SECONDS", -60)  # nothing in a bucket can be made older
+    done = archiving.archive_data(timedelta(seconds=-60), keep_last=0)
+    digest = hashlib.sha256(content).hexdigest()
+    assert (done.there, done.objects) == (1, 1)
+    assert not objects.object_path(store.settings.STORE_DIR, digest).exists()
+    assert f"objects/{digest}.arrow" not in bucket.names("objects")
+    for machine in (None, "there"):
+        there = elsewhere(machine) if machine else store.settings.STORE_DIR
+        store.make_local(old)
+        folder = store.snapshot_folder(there, old)
+        assert [path.read_bytes() for path in (folder / "objects").iterdir()] == [content]

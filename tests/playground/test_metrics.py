@@ -19,6 +19,7 @@ def test_who_has_the_token_gets_the_engines_figures_and_the_queues(client, setti
     text = answer.content.decode()
     assert 'playground_engine_ready{engine="runs"} 1\n' in text
     assert 'playground_queue_jobs{queue="runs"} 0\n' in text
+    assert 'playground_data_bytes{kind="archive"} ' in text
 
 
 @pytest.mark.parametrize(("token", "given"), [("", ""), ("", "Bearer "), (TOKEN, ""), (TOKEN, "Bearer guess")])

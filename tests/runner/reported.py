@@ -82,6 +82,7 @@ def claims_of_programs() -> list[dict[str, Any]]:
     from qfp import backtests, data, starter
     from qfp.backtesting import Strategy
     from qfp.backtesting.lib import crossover
+    from qfp.data import catalogue
     from qfp.portfolio import Portfolio, PortfolioResult
 
     class Crossing(Strategy):
@@ -117,7 +118,7 @@ def claims_of_programs() -> list[dict[str, Any]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QFP_DATA", str(starter.build(STORE).folder))
-        for cache in (data._catalogue, data._folder):
+        for cache in (catalogue.current, catalogue.folder):
             cache.cache_clear()
         made = [
             backtests.backtest(Crossing, data.prices("GOOG"), commission=0.002),
@@ -125,7 +126,7 @@ def claims_of_programs() -> list[dict[str, Any]]:
         ]
         frames = {symbol: data.prices(symbol, "2004-01-02", "2009-12-31", adjust=None) for symbol in ("IBM", "AAPL")}
         run = Portfolio(frames, cash=100_000, interest=0.01).run(on_bar)
-    for cache in (data._catalogue, data._folder):
+    for cache in (catalogue.current, catalogue.folder):
         cache.cache_clear()
     made.append(PortfolioResult("Two shares", run, {}))
     return [json.loads(json.dumps(result.claim, allow_nan=False)) for result in made]

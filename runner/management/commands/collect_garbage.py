@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from marketdata import store
+from marketdata import garbage, store
 from runner.sweeping import pinned_snapshots
 
 
@@ -21,5 +21,5 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        freed = store.collect_garbage(pinned_snapshots, keep_last=options["keep"])
+        freed = garbage.collect_garbage(pinned_snapshots, keep_last=options["keep"])
         self.stdout.write(f"{freed.snapshots} snapshots and {freed.objects} objects ({freed.bytes:,} bytes) removed.")
