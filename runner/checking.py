@@ -29,7 +29,7 @@ __all__ = ["band_of", "findings"]
 LOOKAHEAD = {"clean": "green", "leak": "red"}
 AMNESIA = {"clean": "green"}
 WORDS = ("clean", "leak", "partly", "chosen", "untested", "remembers", "dates", "names", "prices")
-UNQUOTED = ("state", "what", "bar", "cuts", "tails", "orders", "programs", "line")
+UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line")
 
 
 def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]:

@@ -43,7 +43,7 @@ FIRST_BARS = {
     "principal_component_of_everything": 4,
     "figures_before_their_publication": 61,
 }
-# Every so many of the honest ones are run, because each takes a third of a second; HONESTY_EVERY=1 runs all 67.
+# Every so many of these are run, because each takes a third of a second; HONESTY_EVERY=1 runs all.
 EVERY = int(os.environ.get("HONESTY_EVERY", "4"))
 
 
@@ -90,6 +90,17 @@ def test_honest_programs_raise_no_alarm(judged):
     assert {state for _, state in states} <= {"clean", "partly"}, states
     remembering = [name for name, findings in found.items() if findings[0]["amnesia"]["state"] == "remembers"]
     assert not remembering
+
+
+def test_programs_as_people_write_them_are_told_apart(judged):
+    """Columns, loops, scikit-learn, portfolios: written after the tests were, in the manner of users."""
+    leaking, honest = judged("everyday_leaking.py", EVERY), judged("everyday_honest.py", EVERY)
+    assert {each["lookahead"]["state"] for found in leaking.values() for each in found} == {"leak"}, leaking
+    assert {each["lookahead"]["state"] for found in honest.values() for each in found} <= {"clean", "partly"}, honest
+    if "pandas_columns_zscore_all" in leaking:
+        assert leaking["pandas_columns_zscore_all"][0]["lookahead"]["expression"].startswith(
+            'df["signal"] = (df["close"]'
+        )
 
 
 def test_random_numbers_without_a_seed_are_said_and_no_leak(judged):
@@ -172,6 +183,15 @@ def test_other_tails_keep_what_was_and_change_what_comes():
             assert np.array_equal(varied[name][:50], values[:50]) and not np.array_equal(varied[name], values)
         assert np.sign(varied["close"][50] / close[49] - 1) == tail
         assert np.all(varied["low"] <= varied["close"]) and np.all(varied["close"] <= varied["high"] + 1e-9)
+
+
+def test_splits_and_dividends_come_on_other_days_and_stay_as_large():
+    split = np.where(np.arange(60) == 50, 2.0, 1.0)
+    dividend = np.where(np.arange(60) % 20 == 5, 0.5, np.nan)
+    varied = other_columns({"close": np.linspace(50, 60, 60), "split": split, "dividend": dividend}, 10, 1, 3)
+    for ours, theirs in ((split, varied["split"]), (dividend, varied["dividend"])):
+        assert not np.array_equal(ours, theirs, equal_nan=True)
+        assert np.array_equal(np.sort(ours[10:]), np.sort(theirs[10:]), equal_nan=True)
 
 
 def test_a_leak_of_either_test_is_one_and_a_class_alone_is_only_part():

@@ -90,7 +90,7 @@ def look_at_portfolio(
     """The same for a portfolio."""
     from qfp.checking import portfolios
 
-    return _looked(claim, lambda: portfolios.look_at_portfolio(frames, settings, strategy, index, before))
+    return _looked(claim, lambda: portfolios.look_at_portfolio(frames, settings, strategy, index, before, claim))
 
 
 def _looked(claim: dict[str, Any], look_now: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -122,9 +122,9 @@ def examine_program(
     from qfp.checking import programs
     from qfp.checking.verdict import joined
 
-    now = time.monotonic()
     claims = [claim for claim, _ in _looked_at.values()]
-    program = programs.Program(again, namespace, source, claims, now - began - seconds, folder)
+    own = time.monotonic() - began - seconds
+    program = programs.Program(again, namespace, source, claims, own, folder, own - seconds)
     try:
         results = programs.examine(program)
     finally:

@@ -8,6 +8,7 @@ multiplied by 4, which changes no digit of what is computed from them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,10 @@ def remembers(
     if moved is None:
         return Remembered(untested="its bars have no dates that could be moved")
     try:
+        # Both at once, in one run; which of them it was is only asked where something differs.
+        with suppress(Exception):
+            if first_difference(base, decide(with_other_prices(moved), FACTOR), until, FACTOR) is None:
+                return Remembered()
         dates = first_difference(base, decide(moved, 1.0), until)
         if dates is None:
             prices = first_difference(base, decide(with_other_prices(frame), FACTOR), until, FACTOR)

@@ -5,11 +5,12 @@ names, dates and prices. As qfp.checking.strategies does for a class.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qfp.checking import amnesia, apart, lookahead
+from qfp.checking import amnesia, apart, lookahead, strategies
 from qfp.checking.decisions import Decision, first_difference, of_claim
 from qfp.checking.lookahead import NotRepeatable
 from qfp.checking.sources import Sources
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = ["PortfolioRuns", "look_at_portfolio"]
 
+MEMORY_SHARE = 0.6  # of the time of the look, for the test of memory
+LEAST_BARS = 60
+
 
 @dataclass
 class PortfolioRuns:
     """A portfolio that can be run again over varied bars.
 
     frames: by symbol. settings: of the account. strategy: what Portfolio.run() takes. index: of all its bars.
+    claim: of the run itself.
     """
 
     frames: Mapping[str, Any]
@@ -42,11 +47,17 @@ class PortfolioRuns:
     strategy: dict[str, Any]
     index: pd.DatetimeIndex
     before: Before
+    claim: Mapping[str, Any]
     tails_are_whole: bool = field(default=True, init=False)
 
     @property
     def count(self) -> int:
         return len(self.index)
+
+    def base(self) -> list[Decision]:
+        """What the run itself decided: by its claim, or run again where that does not list all."""
+        whole = self.claim.get("order_count", 0) == len(self.claim.get("orders") or ())
+        return of_claim(dict(self.claim)) if whole else self.decided(self.frames)
 
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         frames = dict(self.frames)
@@ -63,43 +74,50 @@ class PortfolioRuns:
         """With other courses all instruments stay; what has not begun before the end is not there."""
         return bool(variation.tail) or frame.index[0] <= self.index[variation.cut]
 
-    def decided(self, frames: Mapping[str, Any], **settings: Any) -> list[Decision]:
+    def decided(self, frames: Mapping[str, Any], among: Sequence[int] | None = None, **settings: Any) -> list[Decision]:
+        """among: the place of each frame among all of them; by its name unless given."""
         from qfp.portfolio.running import Portfolio
 
         self.before.restore()
         run = Portfolio(frames, **{**self.settings, **settings}).run(**self.strategy)
-        number = {symbol: at for at, symbol in enumerate(self.frames)}
-        among = [number.get(symbol, at) for at, symbol in enumerate(frames)]
+        if among is None:
+            places = {symbol: at for at, symbol in enumerate(self.frames)}
+            among = [places[symbol] for symbol in frames]
         return [
             decision._replace(instrument=among[decision.instrument]) for decision in of_claim({"orders": run.orders()})
         ]
 
 
 def look_at_portfolio(
-    frames: Mapping[str, Any], settings: dict[str, Any], strategy: dict[str, Any], index: Any, before: Before
+    frames: Mapping[str, Any],
+    settings: dict[str, Any],
+    strategy: dict[str, Any],
+    index: Any,
+    before: Before,
+    claim: Mapping[str, Any],
 ) -> dict[str, Any]:
     """{"lookahead": finding, "amnesia": finding} for a portfolio that has just been run over these bars."""
+    run_seconds = time.monotonic() - before.began
     seconds = time_for(before)
     if seconds is None:
         return untested("the time limit of the run left no time for it")
     if not apart.can_fork():
         return untested("a copy of the program cannot be made on this system")
-    runs = PortfolioRuns(frames, settings, strategy, index, before)
-    answer = apart.tried_apart(lambda say: _findings(runs, before, seconds, say), patience(seconds))
+    runs = PortfolioRuns(frames, settings, strategy, index, before, claim)
+    answer = apart.tried_apart(lambda say: _findings(runs, before, run_seconds, seconds, say), patience(seconds))
     if "value" in answer:
         return answer["value"]
     return answer["said"][-1] if answer["said"] else untested(f"run again, {answer['failed']}")
 
 
-def _findings(runs: PortfolioRuns, before: Before, seconds: float, say: Any) -> dict[str, Any]:
-    began = time.monotonic()
-    base = runs.decided(runs.frames)
-    run_seconds = time.monotonic() - began
-    if before.random_used() and not before.seeded:
-        return untested(NO_SEED)
+def _findings(runs: PortfolioRuns, before: Before, run_seconds: float, seconds: float, say: Any) -> dict[str, Any]:
+    base = runs.base()
     try:
-        seen = lookahead.examine(runs, base, seconds, run_seconds)
+        seen = lookahead.examine(runs, base, (1 - MEMORY_SHARE) * seconds, run_seconds)
     except NotRepeatable:
+        return untested(NO_SEED)
+    # By the last of these runs; the first one may have imported what draws a number.
+    if before.random_used() and not before.seeded:
         return untested(NO_SEED)
     found: dict[str, Any] = {"cuts": seen.cuts, "tails": seen.tails, "orders": len(base)}
     if seen.bar is not None:
@@ -110,32 +128,63 @@ def _findings(runs: PortfolioRuns, before: Before, seconds: float, say: Any) -> 
         return untested(why)
     found["state"] = "clean"
     say({"lookahead": found, "amnesia": {"state": "untested", "why": apart.TOOK_TOO_LONG}})
-    return {"lookahead": found, "amnesia": _memory(runs, base)}
+    return {
+        "lookahead": found,
+        "amnesia": _memory(runs, base, max(strategies.WHOLE_SECONDS, MEMORY_SHARE * seconds) / max(run_seconds, 1e-3)),
+    }
 
 
-def _memory(runs: PortfolioRuns, base: list[Decision]) -> dict[str, Any]:
+def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str, Any]:
+    """share: of a run, that there is time for; the test ends on that bar."""
     table = hasattr(runs.strategy.get("weights"), "index") or isinstance(runs.strategy.get("rebalance"), (list, tuple))
     if table or runs.settings.get("members") is not None:
         return {"state": "untested", "why": "its weights, dates or members are a table by date"}
-    moved = {symbol: amnesia.with_other_dates(frame) for symbol, frame in runs.frames.items()}
-    if any(frame is None for frame in moved.values()):
-        return {"state": "untested", "why": "its bars have no dates that could be moved"}
-    others = [
-        ("dates", moved, 1.0),
-        ("names", {f"I{at:03}": frame for at, frame in enumerate(runs.frames.values())}, 1.0),
-        ("prices", {name: amnesia.with_other_prices(frame) for name, frame in runs.frames.items()}, amnesia.FACTOR),
-    ]
-    for what, frames, factor in others:
+    memory = _Memory(runs, base, runs.count if share >= 1 else max(LEAST_BARS, int(share * runs.count)))
+    if memory.untested:
+        return memory.untested
+    # All at once, in one run; which of them it was is only asked where something differs.
+    with suppress(Exception):
+        if memory.differs("all") is None:
+            return memory.clean()
+    for what in ("dates", "names", "prices"):
         try:
-            decided = runs.decided(frames, cash=runs.settings["cash"] * factor)
+            bar = memory.differs(what)
         except Exception as error:
-            return {
-                "state": "untested",
-                "why": f"with other {what} it fails: {type(error).__name__}: {str(error)[:150]}",
-            }
-        bar = first_difference(base, decided, runs.count, factor)
+            why = f"with other {what} it fails: {type(error).__name__}: {str(error)[:150]}"
+            return {"state": "untested", "why": why}
         if bar is not None:
             if what != "names" and uses_tables([runs.strategy.get("on_bar"), runs.strategy.get("weights")], []):
                 return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
             return {"state": "remembers", "what": what, "bar": bar, "date": moment(runs.index, bar)}
-    return {"state": "clean"}
+    return memory.clean()
+
+
+class _Memory:
+    """The portfolio with other dates, names and prices, up to the bar `until`."""
+
+    def __init__(self, runs: PortfolioRuns, base: list[Decision], until: int) -> None:
+        self.runs, self.base, self.until = runs, base, min(until, runs.count)
+        last = runs.index[self.until - 1]
+        frames = {symbol: frame for symbol, frame in runs.frames.items() if frame.index[0] <= last}
+        if self.until < runs.count:
+            frames = {symbol: frame[frame.index <= last] for symbol, frame in frames.items()}
+        places = {symbol: at for at, symbol in enumerate(runs.frames)}
+        self.among, self.frames = [places[symbol] for symbol in frames], frames
+        self.moved = {symbol: amnesia.with_other_dates(frame) for symbol, frame in frames.items()}
+        self.untested: dict[str, Any] = {}
+        if any(frame is None for frame in self.moved.values()):
+            self.untested = {"state": "untested", "why": "its bars have no dates that could be moved"}
+
+    def differs(self, what: str) -> int | None:
+        """The first bar that is decided otherwise with other ones of these. Raises what the program raises."""
+        frames = self.moved if what in ("dates", "all") else self.frames
+        factor = amnesia.FACTOR if what in ("prices", "all") else 1.0
+        if factor != 1:
+            frames = {name: amnesia.with_other_prices(frame) for name, frame in frames.items()}
+        if what in ("names", "all"):
+            frames = {f"I{at:03}": frame for at, frame in enumerate(frames.values())}
+        decided = self.runs.decided(frames, self.among, cash=self.runs.settings["cash"] * factor)
+        return first_difference(self.base, decided, self.until - 1, factor)
+
+    def clean(self) -> dict[str, Any]:
+        return {"state": "clean", **({"bars": self.until} if self.until < self.runs.count else {})}

@@ -44,7 +44,8 @@ class Program:
     """A program that has run, and how to run it again.
 
     again: runs it in this process in a fresh namespace, which it returns. namespace: what it left. source: its text.
-    claims: of its backtests, in order. seconds: it took, without tests. folder: where it ran.
+    claims: of its backtests, in order. seconds: it took, without tests. folder: where it ran. left: of the time that
+    all tests may take together, as long as it took itself.
     """
 
     again: Callable[[], dict[str, Any]]
@@ -53,13 +54,14 @@ class Program:
     claims: list[dict[str, Any]]
     seconds: float
     folder: str
+    left: float
 
 
 def examine(program: Program) -> list[dict[str, Any]]:
     """A finding for each backtest of the program; see docs/honesty.md."""
     if not apart.can_fork():
         return [_untested("a copy of the program cannot be made on this system")] * len(program.claims)
-    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, program.seconds))
+    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, program.left))
     if (spare := checking.spare()) is not None:
         if spare < LEAST_SPARE:
             return [_untested("the limits of the run left no time for it")] * len(program.claims)

@@ -6,6 +6,7 @@ import copy
 import linecache
 import math
 import sys
+import time
 import types
 import warnings
 from typing import Any, ClassVar
@@ -21,12 +22,18 @@ from qfp.checking.variations import Variation, varied
 
 __all__ = ["Recorded", "StrategyRuns"]
 
+CLOCK_EVERY = 16  # bars
+
 
 class Recorded:
-    """One run: its decisions, where in the code they were made, and its indicators with the code that made them."""
+    """One run: its decisions, where in the code they were made, and its indicators with the code that made them.
 
-    def __init__(self, until: int) -> None:
-        self.until = until
+    until: the last bar to be decided. deadline: by time.monotonic(); a run that has not come to it by then ends there,
+    and `until` says where.
+    """
+
+    def __init__(self, until: int, deadline: float = math.inf) -> None:
+        self.until, self.deadline = until, deadline
         self.decisions: list[Decision] = []
         self.lines: dict[int, tuple[str, int]] = {}  # bar -> file and line of its first order
         self.indicators: list[tuple[Any, tuple[str, int]]] = []
@@ -50,12 +57,14 @@ class StrategyRuns:
         frame = self.frame if variation is None else varied(self.frame, variation)
         return self.recorded(frame, until).decisions
 
-    def recorded(self, frame: pd.DataFrame, until: int, **options: Any) -> Recorded:
-        recorded = Recorded(until)
+    def recorded(
+        self, frame: pd.DataFrame, until: int, deadline: float = math.inf, options: dict[str, Any] | None = None
+    ) -> Recorded:
+        recorded = Recorded(until, deadline)
         restore(self.state)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            test = Backtest(frame, _recording(self.strategy, recorded), **{**self.options, **options})
+            test = Backtest(frame, _recording(self.strategy, recorded), **{**self.options, **(options or {})})
             test.run_once(dict(self.params))
         return recorded
 
@@ -72,6 +81,8 @@ def _recording(strategy: type[Strategy], recorded: Recorded) -> type[Strategy]:
         account = self._account
         bar = account.bar
         recorded.strategy = self
+        if bar % CLOCK_EVERY == 0 and time.monotonic() > recorded.deadline:
+            recorded.until = min(recorded.until, bar - 1)
         if bar > recorded.until:
             raise Ruined
         before = list(account.orders)

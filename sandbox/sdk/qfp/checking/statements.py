@@ -31,10 +31,14 @@ def suspects(
         tree = ast.parse(source)
     except SyntaxError:
         return {}
-    for statement, name, column in _assignments(tree):
+    assigned = _assignments(tree)
+    for statement, name, column in assigned:
         ours, theirs = before.get(name), after.get(name)
         if column is not None:
             ours, theirs = _column(ours, column), _column(theirs, column)
+        else:  # columns that a later statement gives it are that statement's
+            later = {key for _, owner, key in assigned if owner == name and key is not None}
+            ours, theirs = _without(ours, later), _without(theirs, later)
         if _differs(ours, theirs, moment, heads):
             return _place(statement, source)
     guess = _forward_call(tree) or _taken_from_outside(tree, before)
@@ -75,6 +79,10 @@ def _assignments(tree: ast.Module) -> list[tuple[ast.stmt, str, Any]]:
         for block in ("body", "orelse", "finalbody"):
             waiting[:0] = [each for each in getattr(statement, block, []) if isinstance(each, ast.stmt)]
     return found
+
+
+def _without(value: Any, columns: set[Any]) -> Any:
+    return value.drop(columns=columns & set(value.columns)) if isinstance(value, pd.DataFrame) and columns else value
 
 
 def _constant(node: ast.expr) -> Any:

@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["NO_SEED", "Before", "look_at", "moment", "patience", "time_for", "untested", "uses_tables"]
 
 LEAST_SECONDS = 0.15
-MOST_SECONDS = 8.0
+MOST_SECONDS = 4.0
+SHARE = 0.5  # of the time of the run; the test of the whole program has the rest
+# Of that, for what the other runs are compared with: it goes on to the bar that it has reached by then.
+BASE_SHARE = 0.4
+WHOLE_SECONDS = 0.2  # a run over all bars that is as short is never cut off
 START_SECONDS = 3.0  # until the copy has begun, on a busy machine
 
 
@@ -101,8 +105,8 @@ def look_at(
 
 
 def time_for(before: Before) -> float | None:
-    """Seconds for the look: as many as the run has taken, within bounds; None where there is no time for it."""
-    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, time.monotonic() - before.began))
+    """Seconds for the look: half of what the run has taken, within bounds; None where there is no time for it."""
+    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE * (time.monotonic() - before.began)))
     spare = checking.spare()
     if spare is None:
         return seconds
@@ -137,8 +141,9 @@ class _Look:
     def findings(self) -> dict[str, Any]:
         self.before.restore()
         began = time.monotonic()
-        base = self.runs.recorded(self.frame, self.count)
+        base = self.runs.recorded(self.frame, self.count, began + max(WHOLE_SECONDS, BASE_SHARE * self.seconds))
         run_seconds = time.monotonic() - began
+        self.count = min(self.count, base.until + 1)
         self.random_used = self.before.random_used()
         found = self.lookahead(base, run_seconds)
         if found["state"] == "leak" or found.get("why") == NO_SEED:
@@ -151,13 +156,14 @@ class _Look:
         if self.random_used and not self.before.seeded:
             return {"state": "untested", "why": NO_SEED}
         try:
-            seen = lookahead.examine(self, base.decisions, self.seconds, run_seconds)
+            left = (1 - 2 * BASE_SHARE) * self.seconds  # the test of memory takes one more run
+            seen = lookahead.examine(self, base.decisions, max(left, LEAST_SECONDS), run_seconds)
         except NotRepeatable as error:
             return {"state": "untested", "why": str(error) or NO_SEED}
         return self.in_words(seen, base)
 
     def in_words(self, seen: Seen, base: Recorded) -> dict[str, Any]:
-        tried = {"cuts": seen.cuts, "tails": seen.tails, "orders": len(base.decisions)}
+        tried = {"cuts": seen.cuts, "tails": seen.tails, "orders": len(base.decisions), **self.within}
         if seen.bar is not None and seen.variation is not None:
             at = min(seen.bar, self.count - 1)
             self.before.restore()
@@ -173,7 +179,7 @@ class _Look:
 
         def decide(frame: pd.DataFrame, factor: float) -> list[Decision]:
             self.before.restore()
-            return self.runs.recorded(frame, self.count, cash=cash * factor).decisions
+            return self.runs.recorded(frame, self.count - 1, options={"cash": cash * factor}).decisions
 
         found = amnesia.remembers(decide, self.frame, base.decisions, self.count)
         if found.untested:
@@ -189,7 +195,12 @@ class _Look:
             }
         if found.prices is not None:
             return {"state": "remembers", "what": "prices", "date": moment(self.frame.index, found.prices)}
-        return {"state": "clean"}
+        return {"state": "clean", **self.within}
+
+    @property
+    def within(self) -> dict[str, int]:
+        """How many bars there was time for, where that is not all."""
+        return {"bars": self.count} if self.count < self.runs.count else {}
 
     def uses_tables(self, base: Recorded) -> bool:
         kept = vars(base.strategy).values() if base.strategy is not None else []

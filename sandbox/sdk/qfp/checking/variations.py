@@ -18,6 +18,8 @@ __all__ = ["Variation", "other_columns", "other_tail", "other_values", "varied"]
 
 WORDS = {0: "the data end there", 1: "prices rise after it", -1: "prices fall after it"}
 MOST_DEVIATION = 0.05  # of a bar
+# On other days, but each as it was: a split of 1.3 every day would be no data at all.
+MOVED_ONLY = ("split", "dividend")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,10 @@ def other_columns(columns: Mapping[str, np.ndarray], head: int, tail: int, seed:
     found = {}
     for name, values in columns.items():
         rest = made.get(name.lower())
-        rest = other_values(values, head, random, tail) if rest is None else rest
+        if name.lower() in MOVED_ONLY:
+            rest = random.permutation(values[head:])
+        elif rest is None:
+            rest = other_values(values, head, random, tail)
         found[name] = _put(values, head, rest)
     return found
 

@@ -19,7 +19,7 @@ def joined(strategy: dict[str, Any], program: dict[str, Any]) -> dict[str, Any]:
     if program["state"] == "chosen":
         return program
     if program["state"] == "clean":
-        tried: dict[str, Any] = {key: strategy[key] for key in ("cuts", "tails", "orders") if key in strategy}
+        tried: dict[str, Any] = {key: strategy[key] for key in ("cuts", "tails", "orders", "bars") if key in strategy}
         return {"state": "clean", **tried, "programs": program["programs"]}
     if strategy["state"] == "partly":
         return {**strategy, "why": program["why"]}

@@ -26,7 +26,7 @@ def sentence(found: dict[str, Any]) -> str:
 def amnesia_sentence(found: dict[str, Any]) -> str:
     match found.get("state"):
         case "clean":
-            return "It decides the same with other dates and on another level of prices."
+            return f"It decides the same with other dates and on another level of prices{_within(found)}."
         case "remembers" if found.get("what") == "dates":
             return f"It decides otherwise when the same prices have other dates, first on {_when(found)}."
         case "remembers" if found.get("what") == "names":
@@ -42,12 +42,19 @@ def _when(found: dict[str, Any]) -> str:
     return found.get("date") or f"bar {found.get('bar', '?')}"
 
 
+def _within(found: dict[str, Any]) -> str:
+    """Where there was no time for all bars."""
+    return f" in the first {found['bars']} bars" if found.get("bars") else ""
+
+
 def _tried(found: dict[str, Any]) -> str:
     parts = []
     if found.get("cuts"):
         parts.append(f"{found['cuts']} {'cut' if found['cuts'] == 1 else 'cuts'}")
     if found.get("tails"):
         parts.append(f"{found['tails']} other {'course' if found['tails'] == 1 else 'courses'} of prices")
+    if parts:
+        parts[-1] += _within(found)
     if found.get("programs"):
         parts.append(f"{found['programs']} {'run' if found['programs'] == 1 else 'runs'} of the whole program")
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
