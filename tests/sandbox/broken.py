@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.sandbox.light import lightly
+
 
 @dataclass(frozen=True)
 class Broken:
@@ -153,4 +155,4 @@ def engine_with(way: str) -> str:
 
 def engine_whose_words(change: str) -> str:
     """`change`: statements, see Broken."""
-    return _START.replace("{change}", change)
+    return lightly(_START.replace("{change}", change))

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from sandbox.client import BoxRequest, EngineClient, EngineUnavailable, Limits
+from tests.sandbox import light
 from tests.sandbox.host_checks import Host
 from tests.sandbox.local_cluster import LocalCluster
 from tests.sandbox.local_cluster import why_not as why_not_cluster
@@ -89,8 +90,13 @@ class Engine:
         extra: dict[str, str] | None = None,
         before: tuple[str, ...] = (),
         patience: float = START_SECONDS,
+        libraries: bool = True,
     ) -> None:
-        """`before`: a command that ends in running the words after it; `patience`: seconds the start may take."""
+        """`before`: a command that ends in running the words after it; `patience`: seconds the start may take;
+        `libraries`: whether boxes have all of them at once, see light.py.
+        """
+        if not libraries:
+            start_with = light.lightly(start_with or light.ENGINE)
         self.directory = directory
         self.patience = patience
         self.socket = directory / "engine.sock"
@@ -270,7 +276,7 @@ def make_engine() -> Iterator[Callable[..., Engine]]:
         def make(*options: str, **settings: Any) -> Engine:
             directory = Path(base) / str(len(made))
             directory.mkdir(mode=0o755)
-            made.append(Engine(directory, *options, **settings))
+            made.append(Engine(directory, *options, **{"libraries": False, **settings}))
             return made[-1]
 
         yield make

@@ -40,7 +40,10 @@ class Podman:
         self.log = self.directory / "service.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*self._words, "system", "service", "--time", "0", self.url], stdout=log, stderr=log
+                [*self._words, "system", "service", "--time", "0", self.url],
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,  # conmon leaves a file where it ran when a container was out of memory
             )
         deadline = time.monotonic() + START_SECONDS
         while True:

@@ -72,7 +72,7 @@ def forking() -> Iterator[Engine]:
     """For faults after which the same engine goes on."""
     with tempfile.TemporaryDirectory(prefix="boxes-") as name:
         Path(name).chmod(0o755)
-        engine = Engine(Path(name), "--ready", "0")
+        engine = Engine(Path(name), "--ready", "0", libraries=False)
         yield engine
         engine.stop()
 
@@ -327,7 +327,7 @@ def test_a_disk_without_inodes_costs_nobody_a_run(options: tuple[str, ...]) -> N
     with tempfile.TemporaryDirectory(prefix="boxes-") as name:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=200,mode=755", "none", name], check=True)
         try:
-            engine = Engine(Path(name), *options)
+            engine = Engine(Path(name), *options, libraries=False)
             before = soak.quiet(engine)
             with pytest.raises(OSError, match="No space left"):
                 for number in range(1000):
