@@ -23,7 +23,7 @@ from django.utils import timezone
 from redis import RedisError
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, checking, claims_box, companions, gpu, private, sessions, trials
+from runner import cells, checking, claims_box, companions, gpu, overfitting, private, sessions, trials
 from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
@@ -369,6 +369,8 @@ class Execution:
             verified_text=checked.verified_text,
         )
         backtest.trial = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
+        if (chosen := overfitting.finding(self.run)) is not None:
+            backtest.checks = {"overfitting": storable(chosen)}
         shown = page_event(checked)
         # Stored at once: a run that is lost a second later keeps the backtests it had finished.
         when_database_answers(run_id=self.run.pk, action=backtest.save)

@@ -43,6 +43,7 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
         "entry": ENTRY,
         "revision": run.revision.number,
         "params": run.params,
+        "search": run.search,
         "data": {"snapshot": run.snapshot or None, "private": private, "series": series_of(backtests)},
         "environment": {
             "lock_sha256": environment,

@@ -386,6 +386,9 @@ class Run(models.Model):
         max_length=40, blank=True, help_text="The account or the guest's browser whose share of the workers it uses."
     )
     params = models.JSONField(default=dict, blank=True)
+    search = models.JSONField(
+        default=dict, blank=True, help_text="The sweep or walk-forward over its parameters; empty for an ordinary run."
+    )
     declared_params = models.JSONField(default=list, blank=True, help_text="What the code declared with qfp.param.")
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
     message = models.TextField(blank=True, help_text="One sentence: how it ended, with the limit and its figure.")
@@ -583,6 +586,8 @@ class Sweep(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="sweeps")
     key = models.CharField(max_length=64, help_text="SHA-256 of the code and of everything that decides its trials.")
     about = models.JSONField(default=dict, help_text="Target, space, method, objective, seed, as the program said.")
+    runs = models.ManyToManyField(Run, related_name="sweeps", help_text="That have asked for it.")
+    overfitting = models.JSONField(default=dict, help_text="Its probability, and over how many trials it was computed.")
     created = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

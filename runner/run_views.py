@@ -105,6 +105,7 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "project": found.project,
             "source": found.revision.source,
             "params": chosen_params(found),
+            "has_sweep": shown.all and (bool(found.search) or found.sweeps.exists()),
             "backtests": (backtests := shown.backtests(found)),
             "tried": trials.of_project(found.project) if backtests else None,
             "artefacts": found.artefacts.all() if shown.all else [],

@@ -87,6 +87,7 @@ def start_run(
     *,
     files: dict[str, str],
     params: dict[str, Any] | None = None,
+    search: dict[str, Any] | None = None,
     address_hash: str = "",
     wall_seconds: float | None = None,
     on_gpu: bool = False,
@@ -94,7 +95,8 @@ def start_run(
     """Make the revision and the run, and queue it once both are committed.
 
     Raises quotas.QuotaExceeded when the plan allows no further run now, BadInput for packages that are known to be
-    refused, and gpu.GpuUnavailable. wall_seconds: a shorter limit than the plan's.
+    refused, and gpu.GpuUnavailable. search: a sweep or walk-forward (runner.searches). wall_seconds: a shorter limit
+    than the plan's.
     """
     try:
         packages.check(files)
@@ -115,6 +117,7 @@ def start_run(
             revision,
             viewer.user,
             params=params or {},
+            search=search or {},
             queue=GPU if on_gpu else plan.queue,
             limits=limits,
             address_hash="" if viewer.user is not None else address_hash,
@@ -137,6 +140,7 @@ def run_again(run: Run, viewer: Viewer, *, snapshot: str, address_hash: str = ""
             run.revision,
             viewer.user,
             params=run.params,
+            search=run.search,
             queue=GPU if on_gpu else plan.queue,
             limits=limits,
             address_hash="" if viewer.user is not None else address_hash,
@@ -164,7 +168,7 @@ def queue_run(revision: Revision, user: Any, **values: Any) -> Run:
 
 def rerun(run: Run) -> Run:
     """The same revision, parameters, limits, snapshot and packages again (staff, from the admin)."""
-    kept = ("address_hash", "params", "queue", "limits", "snapshot", "lock", "requirements")
+    kept = ("address_hash", "params", "search", "queue", "limits", "snapshot", "lock", "requirements")
     return queue_run(run.revision, run.user, **{name: getattr(run, name) for name in kept})
 
 

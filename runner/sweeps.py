@@ -19,7 +19,7 @@ from runner.trials import Code
 
 __all__ = ["SweepQuestions"]
 
-MOST_SWEEPS = 20  # of one run
+MOST_SWEEPS = 100  # of one run: a walk-forward has one for every window
 MOST_TRIALS = 20_000  # of one sweep
 MOST_AT_ONCE = 200
 MOST_NAMES = 50
@@ -70,6 +70,7 @@ class SweepQuestions:
         about = storable(about)
         key = self.code.fingerprint({"run_params": self.run.params, "sweep": about})
         sweep, _ = Sweep.objects.get_or_create(project=self.run.project, key=key, defaults={"about": about})
+        sweep.runs.add(self.run)
         self.opened[sweep.pk] = sweep
         return sweep.pk
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runner import repeat_views, result_views, run_views, session_views, template_views, views
+from runner import repeat_views, result_views, run_views, session_views, sweep_views, template_views, views
 
 app_name = "runner"
 
@@ -14,6 +14,7 @@ _ACTIONS = [
     ("settings", views.change_settings, "change-settings"),
     ("delete", views.delete_project, "delete-project"),
     ("_runs", run_views.run_list, "run-list"),
+    ("sweep", sweep_views.sweep_form, "sweep-form"),
     ("session", session_views.session, "session"),
     ("session/cells", session_views.run_cells, "run-cells"),
     ("session/_variables", session_views.variables, "session-variables"),
@@ -43,6 +44,11 @@ urlpatterns = [
     path("r/<uuid:run>/manifest.json", run_views.manifest, name="manifest"),
     path("r/<uuid:run>/manifest", repeat_views.verification, name="verification"),
     path("runs/<uuid:run>/compare/<uuid:other>/", repeat_views.compare, name="compare"),
+    path("r/<uuid:run>/sweep", sweep_views.sweep_page, name="sweep"),
+    path("r/<uuid:run>/sweep/use", sweep_views.use_values, name="use-values"),
+    path("r/<uuid:run>/sweep/walk-forward", sweep_views.walk_forward, name="walk-forward"),
+    path("r/<uuid:run>/sweep/go-on", sweep_views.go_on, name="go-on"),
+    path("r/<uuid:run>/sweep/<int:sweep>/trials.csv", sweep_views.trials_csv, name="trials-csv"),
     path("r/<uuid:run>/backtests/<int:position>", result_views.backtest_page, name="backtest"),
     path("r/<uuid:run>/backtests/<int:position>/charts/<slug:key>", result_views.chart_points, name="chart-points"),
     path("r/<uuid:run>/backtests/<int:position>/reports", result_views.make_report, name="make-report"),

@@ -111,7 +111,7 @@ def _recorded(run: Run) -> Verdict | None:
     changed = sorted(path for path in then | now if then.get(path) != now.get(path))
     if changed:
         return Verdict("code", f"Other than when it ran: {', '.join(changed)}.")
-    if manifest["params"] != run.params:
+    if manifest["params"] != run.params or manifest.get("search", {}) != run.search:
         return Verdict("code", "The parameters that are kept are not those of the manifest.")
     environment = manifest["environment"]
     if environment["lock_sha256"] != environment_lock(run.queue):

@@ -24,6 +24,7 @@ from marketdata.comparing import MOST_SERIES
 from marketdata.snippets import program_for, title_of
 from runner import companions, packages, private, quotas, sandbox_state, sessions
 from runner.access import Viewer, address_hash, remember_guest
+from runner.defaults import defaults_of
 from runner.forms import NewProjectForm, ProjectSettingsForm, clean_title
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
 from runner.models import ENTRY, Project, Run
@@ -54,11 +55,20 @@ def recent_runs(project: Project) -> list[Run]:
     )
 
 
-def chosen_params(run: Run | None) -> list[dict[str, Any]]:
-    """What the last run declared with qfp.param, with the values it was given."""
+def chosen_params(run: Run | None, source: str | None = None) -> list[dict[str, Any]]:
+    """What a run declared with qfp.param, with the values it was given.
+
+    source: the program as it is now; a default that was changed in it since is the value.
+    """
     if run is None:
         return []
-    return [{**param, "value": run.params.get(param["name"], param.get("value"))} for param in run.declared_params]
+    found = [{**param, "value": run.params.get(param["name"], param.get("value"))} for param in run.declared_params]
+    now = defaults_of(source) if source is not None and source != run.revision.source else {}
+    for param in found:
+        default = now.get(param["name"], param.get("default"))
+        if default != param.get("default"):
+            param["value"] = param["default"] = default
+    return found
 
 
 def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
@@ -66,7 +76,8 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
     runs = recent_runs(project)
     session = sessions.current(project)
     # A run that failed early may not have come to its parameters; one that succeeded and has none has none.
-    last_declaring = next((run for run in runs if run.declared_params or run.status == Run.Status.SUCCEEDED), None)
+    ordinary = [run for run in runs if not run.search]
+    last_declaring = next((run for run in ordinary if run.declared_params or run.status == Run.Status.SUCCEEDED), None)
     state = sandbox_state.current(quotas.plan_of(viewer).queue)
     base = project.base_url
     return {
@@ -77,7 +88,7 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "runs": runs,
         # Asked for by an answer to Run without JavaScript.
         "offer_on_page": packages.offered(project, project.draft) if "offer" in request.GET else [],
-        "params": chosen_params(last_declaring),
+        "params": chosen_params(last_declaring, project.source),
         "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
         "offers_gpu": quotas.plan_of(viewer).gpu_seconds_per_day > 0,
         "can_edit": True,
@@ -85,7 +96,7 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "sandbox_reason": state.reason,
         "is_guest": project.is_guest,
         "guest_expires": project.expires,
-        "urls": {name: f"{base}/{name}" for name in ("run", "draft", "save", "settings", "delete")}
+        "urls": {name: f"{base}/{name}" for name in ("run", "draft", "save", "settings", "delete", "sweep")}
         | {"runs": f"{base}/_runs", "session": f"{base}/session"},
         "live": session is not None and session.is_alive,
     }

@@ -43,6 +43,7 @@ PURE_SDK = {
     "models",
     "figures",
     "tearsheet",
+    "sweeps",
 }
 # Modules that may be looked at for documentation or run as programs, never for their behaviour in a request.
 SDK_READERS = {"playground/reference.py"}

@@ -7,13 +7,13 @@ every figure on the page is computed from that replay. On a laptop the same figu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp import checking, metrics, replay
+from qfp import checking, metrics, replay, results
 from qfp.conventions import BacktestingPy, Usual
 from qfp.moments import dates_of
 from qfp.results import Result, simple
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from qfp.backtesting.running import Backtest, Run, Stats
 
-__all__ = ["backtest", "BacktestResult", "as_ohlc"]
+__all__ = ["backtest", "BacktestResult", "as_ohlc", "conventions_of"]
 
 Commission = float | tuple[float, float] | Callable[[float, float], float]
 
@@ -75,15 +75,6 @@ def backtest(
             "backtest() takes a class that derives from backtesting.Strategy or qfp.backtesting.Strategy, then the bars"
         )
     frame = as_ohlc(bars)
-    conventions = (Usual if rules == "qfp" else BacktestingPy)(
-        commission=None if callable(commission) else commission,
-        spread=float(spread),
-        margin=float(margin),
-        trade_on_close=bool(trade_on_close),
-        hedging=bool(hedging),
-        exclusive_orders=bool(exclusive_orders),
-        finalize_trades=bool(finalize_trades),
-    )
     options: dict[str, Any] = {
         "cash": cash,
         "commission": commission,
@@ -95,6 +86,9 @@ def backtest(
         "finalize_trades": finalize_trades,
         "rules": backtesting.USUAL if rules == "qfp" else backtesting.COMPATIBLE,
     }
+    conventions = conventions_of({**options, "rules": rules})
+    if results.instead is not None:
+        results.instead(strategy, bars, {**options, "rules": rules}, params)
     before = checking.begin(strategy)
     test = backtesting.Backtest(frame, strategy, **options)
     result = BacktestResult(strategy.__name__, bars, test, test.run_once(params, whole=True), conventions, params)
@@ -102,6 +96,21 @@ def backtest(
     if before is not None:
         result.checks = checking.look(strategy, frame, options, params, before, result.claim)
     return result
+
+
+def conventions_of(options: Mapping[str, Any]) -> BacktestingPy:
+    """The rules that these options of backtest() mean; what is left out is as usual there."""
+    given = {"commission": 0.001, "spread": 0.0, "margin": 1.0, "finalize_trades": True, **options}
+    commission = given["commission"]
+    return (Usual if given.get("rules", "qfp") == "qfp" else BacktestingPy)(
+        commission=None if callable(commission) else commission,
+        spread=float(given["spread"]),
+        margin=float(given["margin"]),
+        trade_on_close=bool(given.get("trade_on_close")),
+        hedging=bool(given.get("hedging")),
+        exclusive_orders=bool(given.get("exclusive_orders")),
+        finalize_trades=bool(given["finalize_trades"]),
+    )
 
 
 class BacktestResult(Result):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from qfp.output import Chart, Table
 
 __all__ = ["Result", "head_figures", "simple"]
+
+# While a program is tried with other values: takes each result, which is then neither shown nor handed over.
+taker: Callable[[Result], None] | None = None
+# The same for what backtest() is asked for, before it is run: strategy, bars, options, parameters.
+instead: Callable[[type, Any, dict[str, Any], dict[str, Any]], None] | None = None
 
 
 class Result(ABC):
@@ -90,6 +96,9 @@ class Result(ABC):
         return f"<BacktestResult {self.strategy}: {figures}>"
 
     def _announce(self) -> None:
+        if taker is not None:
+            taker(self)
+            return
         print(" ".join(self.conventions.lines()))
         for note in self.notes():
             print(note)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qfp.checking.strategies import Before
 
-__all__ = ["begin", "examine_program", "forget", "look", "look_at_portfolio", "spare"]
+__all__ = ["begin", "examine_program", "forget", "look", "look_at_portfolio", "spare", "tell"]
 
 MOST_BACKTESTS = 20  # of a program; the site keeps no more
 
@@ -107,7 +107,7 @@ def _looked(claim: dict[str, Any], look_now: Callable[[], dict[str, Any]]) -> di
     seconds += time.monotonic() - began
     if channel.connected:
         _looked_at[number] = claim, found
-        _tell(number, found)
+        tell(number, found)
     else:
         print(sentence(found["lookahead"]))
     return found
@@ -130,8 +130,9 @@ def examine_program(
     finally:
         programs.clean_up(folder)
     for (number, (_, found)), whole in zip(_looked_at.items(), results, strict=True):
-        _tell(number, {**found, "lookahead": joined(found["lookahead"], whole)})
+        tell(number, {**found, "lookahead": joined(found["lookahead"], whole)})
 
 
-def _tell(number: int, found: dict[str, Any]) -> None:
+def tell(number: int, found: dict[str, Any]) -> None:
+    """Hand the findings about a backtest to the site."""
     channel.emit({"type": "checks", "backtest": number, **found})

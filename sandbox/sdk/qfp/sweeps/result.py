@@ -44,6 +44,10 @@ class SweepResult:
     def __len__(self) -> int:
         return len(self._tried)
 
+    @property
+    def tried(self) -> list[Trial]:
+        return self._tried
+
     @cached_property
     def trials(self) -> pd.DataFrame:
         import pandas as pd

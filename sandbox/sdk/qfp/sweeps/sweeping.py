@@ -83,7 +83,8 @@ def sweep(
         "maximize": maximize,
         "seed": seed,
         "options": {name: getattr(value, "__qualname__", value) for name, value in options.items()},
-        "bars": None if bars is None else digest_of_bars(bars),
+        # A function may say itself what it stands on, in its attribute `reads`.
+        "bars": getattr(target, "reads", None) if bars is None else digest_of_bars(bars),
         "symbol": str((getattr(bars, "attrs", None) or {}).get("symbol") or ""),
     }
     looking = search(parts, method, seed)

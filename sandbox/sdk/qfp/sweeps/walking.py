@@ -6,54 +6,34 @@ way would have had.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qfp import metrics
+from qfp.sweeps.joining import joined
+from qfp.sweeps.space import Parameters
+from qfp.sweeps.stretches import Window, windows_of
 from qfp.sweeps.sweeping import sweep
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qfp.backtesting.running import Run
+    from qfp.backtests import BacktestResult
     from qfp.output import Chart
     from qfp.resampling import Paths
+    from qfp.sweeps.result import SweepResult
     from qfp.windows import Stretch
 
-__all__ = ["WalkForward", "Window", "walk_forward", "windows_of"]
+__all__ = ["WalkForward", "Window", "walk", "walk_forward", "windows_of"]
 
-
-@dataclass(frozen=True)
-class Window:
-    """Bars by number, the stops not included: what is learnt from, and what is traded."""
-
-    train_start: int
-    train_stop: int
-    test_start: int
-    test_stop: int
-
-
-def windows_of(
-    count: int, train: int, test: int, purge: int = 0, embargo: int = 0, anchored: bool = False
-) -> list[Window]:
-    """The windows over so many bars. Test windows follow each other without a gap and never overlap; between the bars
-    that were learnt from and those that are traded lie purge + embargo bars that are in neither.
-    """
-    for name, value, least in (("train", train, 2), ("test", test, 1), ("purge", purge, 0), ("embargo", embargo, 0)):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-    gap = purge + embargo
-    found = []
-    at = train + gap
-    while at < count:
-        stop = min(at + test, count)
-        found.append(Window(0 if anchored else at - gap - train, at - gap, at, stop))
-        at = stop
-    if not found:
-        raise ValueError(f"{count} bars are too few: a window needs more than {train} to choose on and {gap} between")
-    return found
+NOT_TESTED = {
+    "state": "untested",
+    "why": "a walk-forward joins many runs of the program; the test stands at a backtest of the program itself",
+}
 
 
 def walk_forward(
@@ -101,14 +81,43 @@ def walk_forward(
         if name in options
     }
     windows = windows_of(len(bars), train, test, purge, embargo, anchored)
-    rows, pieces, money = [], [], float(cash)
-    for window in windows:
+
+    def chosen(window: Window) -> SweepResult:
         seen = bars.iloc[window.train_start : window.train_stop]
-        found = sweep(strategy, seen, space, show=False, cash=cash, **searching, **options)
-        params = found.plateau if choose == "plateau" else found.best
-        equity, trades = _traded(strategy, bars, window, params, {"cash": money, **options})
+        return sweep(strategy, seen, space, show=False, cash=cash, **searching, **options)
+
+    asked = {"cash": cash, **options}
+    result = walk(strategy.__name__, bars, windows, chosen, lambda params: (strategy, bars, asked, params), choose)
+    if show:
+        result.show()
+    return result
+
+
+# Strategy, bars, options of backtest() and parameters of the strategy, for a combination.
+Tested = tuple[type, Any, dict[str, Any], Mapping[str, Any]]
+
+
+def walk(
+    name: str,
+    bars: pd.DataFrame,
+    windows: Sequence[Window],
+    chosen: Callable[[Window], SweepResult],
+    tested: Callable[[Parameters], Tested],
+    choose: str,
+) -> WalkForward:
+    """Over the windows: what is chosen on each, and what its strategy then did with the money the one before left."""
+    rows, pieces, runs = [], [], []
+    money: float | None = None
+    for window in windows:
+        found = chosen(window)
+        params = Parameters(found.plateau if choose == "plateau" else found.best)
+        strategy, its_bars, options, its_params = tested(params)
+        money = float(options["cash"]) if money is None else money
+        run = _traded(strategy, its_bars, window, its_params, {**options, "cash": money, "finalize_trades": True})
+        equity = run.equity[window.test_start :]
         pieces.append(equity)
-        chosen = next(trial for trial in found._tried if dict(trial.params) == dict(params))
+        runs.append(run)
+        score = next(trial.score for trial in found.tried if dict(trial.params) == dict(params))
         rows.append(
             {
                 "train_start": bars.index[window.train_start],
@@ -116,22 +125,17 @@ def walk_forward(
                 "test_start": bars.index[window.test_start],
                 "test_end": bars.index[window.test_stop - 1],
                 **params,
-                "in_sample": chosen.score,
+                "in_sample": score,
                 "out_of_sample_return": equity[-1] / money - 1,
-                "trades": trades,
+                "trades": len(run.trades),
             }
         )
         money = float(equity[-1])
-    result = WalkForward(strategy.__name__, bars, windows, rows, pieces, float(cash))
-    if show:
-        result.show()
-    return result
+    return WalkForward(name, bars, list(windows), rows, pieces, runs, options)
 
 
-def _traded(
-    strategy: type, bars: Any, window: Window, params: Mapping[str, Any], options: dict[str, Any]
-) -> tuple[np.ndarray, int]:
-    """(equity over the test window, closed trades): no order is given before it."""
+def _traded(strategy: type, bars: Any, window: Window, params: Mapping[str, Any], options: dict[str, Any]) -> Run:
+    """The strategy until the end of the test window: no order is given before its first bar."""
     from qfp.sweeps.evaluation import test_of
 
     first = window.test_start
@@ -142,14 +146,14 @@ def _traded(
                 super().next()
 
     Late.__name__ = strategy.__name__
-    run = test_of(Late, bars.iloc[: window.test_stop], options).run_once(dict(params), tier="interpreted")
-    return run.equity[first:], len(run.trades)
+    return test_of(Late, bars.iloc[: window.test_stop], options).run_once(dict(params), tier="interpreted")
 
 
 class WalkForward:
     """windows: one row per window: its ends, what was chosen, its score then, and the return and trades afterwards.
 
     equity: Series over all test windows, joined. metrics: figures of it. pieces: equity of each window.
+    result: all of it as one BacktestResult.
     """
 
     def __init__(
@@ -159,11 +163,13 @@ class WalkForward:
         places: list[Window],
         rows: list[dict[str, Any]],
         pieces: list[np.ndarray],
-        cash: float,
+        runs: list[Run],
+        options: dict[str, Any],
     ) -> None:
         import pandas as pd
 
-        self.strategy, self.places, self.pieces, self.cash = strategy, places, pieces, cash
+        self.strategy, self.places, self.pieces, self.cash = strategy, places, pieces, runs[0].cash
+        self._bars, self._runs, self._options = bars, runs, options
         self.windows = pd.DataFrame(rows)
         index = bars.index[places[0].test_start : places[-1].test_stop]
         self.equity = pd.Series(np.concatenate(pieces), index=index, name="equity")
@@ -175,6 +181,20 @@ class WalkForward:
             "max_drawdown": metrics.max_drawdown(self.equity.to_numpy()),
             "trades": float(self.windows["trades"].sum()),
         }
+
+    @cached_property
+    def result(self) -> BacktestResult:
+        """All test windows as one backtest: from the first bar that was traded to the last, with one account."""
+        return joined(self.strategy, self._bars, self.places, self._runs, self._options)
+
+    def hand_over(self) -> None:
+        """Print and show it as backtest() does its result, and record it on the site."""
+        from qfp import checking
+
+        checking.backtests += 1
+        self.result._announce()
+        if self.result.number is not None:
+            checking.tell(checking.backtests - 1, dict.fromkeys(("lookahead", "amnesia"), NOT_TESTED))
 
     def monte_carlo(self, **options: Any) -> Paths:
         """The returns out of sample drawn again; see qfp.resampling.monte_carlo()."""

@@ -1,0 +1,300 @@
+"""What does the form of a sweep ask for? The ranges of its fields, checked, as the plan that a box carries out.
+
+Nothing of it is executed here: a condition is read by qfp.sweeps.expressions, and values are numbers, texts, true or
+false.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from qfp.figures import GROUPS
+from qfp.sweeps.expressions import condition
+from qfp.sweeps.stretches import windows_of
+
+from runner.starting import BadInput, parse_param
+
+__all__ = ["METHODS", "OBJECTIVES", "Dimension", "Search", "dimensions", "read_search", "read_walk", "space_near"]
+
+MOST_TRIALS = 20_000
+MOST_VALUES = 1_000  # of one parameter
+LISTED = 200_000  # combinations that are counted one by one where there is a condition
+FEW = 8  # values that the form proposes for a parameter
+MOST_WINDOWS = 100
+
+# Method -> (name, what it does, packages that it needs beside those of every box).
+METHODS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "grid": ("Grid", "tries every combination", ()),
+    "random": ("Random", "draws combinations, each once", ()),
+    "tpe": ("TPE", "learns from what it tried (Optuna)", ("optuna",)),
+    "cma-es": ("CMA-ES", "learns from what it tried, numbers only (Optuna)", ("optuna", "cmaes")),
+    "sambo": ("SAMBO", "learns from what it tried", ("sambo",)),
+}
+# Figures of which more is better.
+_MORE_IS_BETTER = ("sharpe", "sortino", "calmar", "total_return", "cagr", "max_drawdown", "omega", "martin")
+_LABELS = {each.key: each.label for group in GROUPS.values() for each in group}
+OBJECTIVES = {key: _LABELS.get(key, key) for key in _MORE_IS_BETTER}
+
+
+@dataclass
+class Dimension:
+    """A parameter of the program, and what the form says of it."""
+
+    name: str
+    label: str
+    kind: str
+    value: Any
+    tried: bool = False
+    low: str = ""
+    high: str = ""
+    step: str = ""
+    listed: str = ""
+    values: list[Any] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        return self.kind == "number"
+
+    @property
+    def count(self) -> int:
+        return len(self.values)
+
+
+@dataclass
+class Search:
+    """A sweep as it is asked for. errors: by field; "" for all of it. count: combinations; None while there are any."""
+
+    dimensions: list[Dimension]
+    method: str = "grid"
+    constraint: str = ""
+    objective: str = "sharpe"
+    trials: str = ""
+    early_stop: str = ""
+    seed: str = "0"
+    errors: dict[str, str] = field(default_factory=dict)
+    count: int | None = None
+    counted_all: bool = True
+
+    @property
+    def swept(self) -> list[Dimension]:
+        return [each for each in self.dimensions if each.tried]
+
+    @property
+    def number_of_trials(self) -> int | None:
+        """At most so many will be tried."""
+        if self.count is None:
+            return None
+        usual = MOST_TRIALS if self.method == "grid" else 200
+        return min(self.count, int(self.trials) if self.trials else usual, MOST_TRIALS)
+
+    def plan(self) -> dict[str, Any]:
+        """What goes into the box. Raises BadInput while something of it is wrong."""
+        wrong = [*self.errors.values(), *(each.error for each in self.dimensions if each.error)]
+        if wrong:
+            raise BadInput(wrong[0])
+        return {
+            "space": {each.name: {"values": each.values} for each in self.swept},
+            "method": self.method,
+            "constraint": self.constraint,
+            "objective": self.objective,
+            "trials": int(self.trials) if self.trials else None,
+            "early_stop": int(self.early_stop) if self.early_stop else None,
+            "seed": int(self.seed),
+        }
+
+    def given(self) -> dict[str, Any]:
+        """Values of the parameters that stay as they are."""
+        return {each.name: each.value for each in self.dimensions if not each.tried}
+
+
+def dimensions(declared: list[dict[str, Any]]) -> list[Dimension]:
+    """The program's parameters with a proposal for each; the first two numbers are proposed to be tried."""
+    found = [_proposed(param) for param in declared]
+    for each in [each for each in found if each.is_number][:2]:
+        each.tried = True
+    return found
+
+
+def _proposed(param: dict[str, Any]) -> Dimension:
+    default = param.get("value") if param.get("value") is not None else param.get("default")
+    each = Dimension(str(param["name"]), str(param.get("label") or param["name"]), str(param.get("kind")), default)
+    if each.kind == "choice":
+        each.listed = ", ".join(str(choice) for choice in param.get("choices") or [])
+    elif each.kind == "boolean":
+        each.listed = "true, false"
+    elif each.kind == "number" and isinstance(default, (int, float)):
+        whole = isinstance(param.get("default"), int)
+        low, high = param.get("minimum"), param.get("maximum")
+        low = default - abs(default) / 2 if low is None else low
+        high = default + abs(default) / 2 if high is None else high
+        if whole:
+            low, high = math.ceil(low), math.floor(high)
+        step = param.get("step") or (1 if whole else (high - low) / (FEW - 1) or 1.0)
+        step *= max(1, math.ceil((high - low) / step / (FEW - 1) - 1e-9))
+        each.low, each.high, each.step = _text(low), _text(high), _text(step)
+    else:
+        each.listed = str(default)
+    return each
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.10g}"
+
+
+# Reading the form ------------------------------------------------------------------------------------------------
+
+
+def read_search(declared: list[dict[str, Any]], form: Mapping[str, str]) -> Search:
+    """What was asked for, with what is wrong beside each field."""
+    found = Search([_read(param, form) for param in declared])
+    for name in ("method", "constraint", "objective", "trials", "early_stop", "seed"):
+        setattr(found, name, " ".join(str(form.get(name, getattr(found, name))).replace("\x00", "").split()))
+    if found.method not in METHODS:
+        found.errors["method"] = "Choose one of the methods."
+    if found.objective not in OBJECTIVES:
+        found.errors["objective"] = "Choose one of the figures."
+    for name, least, most in (("trials", 1, MOST_TRIALS), ("early_stop", 1, MOST_TRIALS), ("seed", 0, 2**31 - 1)):
+        text = getattr(found, name)
+        if (text or name == "seed") and not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
+            found.errors[name] = f"A whole number from {least:,} to {most:,}."
+    if not found.swept:
+        found.errors[""] = "Choose at least one parameter to try values of."
+    try:
+        allows = condition(found.constraint, [each.name for each in found.swept]) if found.constraint else None
+    except ValueError as error:
+        found.errors["constraint"], allows = f"{str(error)[0].upper()}{str(error)[1:]}.", None
+    if found.method == "cma-es" and not all(type(v) in (int, float) for each in found.swept for v in each.values):
+        found.errors["method"] = "CMA-ES takes numbers only; choose another method, or leave the other parameters out."
+    if not found.errors and not any(each.error for each in found.dimensions):
+        _count(found, allows)
+    return found
+
+
+def _count(found: Search, allows: Any) -> None:
+    size = math.prod(each.count for each in found.swept)
+    if allows is None or size > LISTED:
+        found.count, found.counted_all = size, allows is None
+    else:
+        names = [each.name for each in found.swept]
+        every = (dict(zip(names, one, strict=True)) for one in product(*(each.values for each in found.swept)))
+        found.count = sum(map(allows, every))
+    if found.count == 0:
+        found.errors["constraint"] = "The condition allows none of the combinations."
+        found.count = None
+    elif found.method == "grid" and not found.trials and found.count > MOST_TRIALS:
+        found.errors["trials"] = (
+            f"{found.count:,} combinations are more than the {MOST_TRIALS:,} of one sweep. Make the steps larger, "
+            "give a budget, or let another method than the grid choose."
+        )
+
+
+def _read(param: dict[str, Any], form: Mapping[str, str]) -> Dimension:
+    each = _proposed(param)
+    name = each.name
+    each.tried = f"try:{name}" in form
+    for key in ("low", "high", "step", "listed"):
+        setattr(each, key, str(form.get(f"{key}:{name}", "" if each.tried else getattr(each, key))).strip()[:2_000])
+    text = form.get(f"value:{name}")
+    if text is not None and len(text) <= 200:
+        each.value = parse_param(text)
+    if each.tried:
+        try:
+            each.values = list(dict.fromkeys(_values(each, param)))
+        except BadInput as error:
+            each.error = str(error)
+    return each
+
+
+def _values(each: Dimension, param: dict[str, Any]) -> Iterator[Any]:
+    if each.listed:
+        listed = [parse_param(part.strip()) for part in each.listed.split(",") if part.strip()]
+        if len(listed) > MOST_VALUES:
+            raise BadInput(f"{each.label}: at most {MOST_VALUES:,} values.")
+        for value in listed:
+            yield _checked(each, param, value)
+        return
+    if not each.is_number:
+        raise BadInput(f"{each.label}: write the values to try, with commas between them.")
+    low, high, step = (
+        _number(each, text, what) for text, what in ((each.low, "from"), (each.high, "to"), (each.step, "step"))
+    )
+    if not low <= high or not step > 0:
+        raise BadInput(f"{each.label}: “from” is not above “to”, and the step is above 0.")
+    count = math.floor((high - low) / step + 1e-9) + 1
+    if count > MOST_VALUES:
+        raise BadInput(f"{each.label}: {count:,} values are too many; make the step larger.")
+    for place in range(count):
+        value = low + place * step
+        yield _checked(each, param, value if isinstance(value, int) else round(value, 12))
+
+
+def _number(each: Dimension, text: str, what: str) -> int | float:
+    value = parse_param(text)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e15:
+        raise BadInput(f"{each.label}: “{what}” is a number, such as {each.value}.")
+    return value
+
+
+def _checked(each: Dimension, param: dict[str, Any], value: Any) -> Any:
+    """The value in the type that the program will see; refused where param() would refuse it."""
+    if each.kind == "choice":
+        known = {str(choice): choice for choice in param.get("choices") or []}
+        if str(value) not in known:
+            raise BadInput(f"{each.label}: {value} is not among {', '.join(known)}.")
+        return known[str(value)]
+    if each.kind == "boolean":
+        if not isinstance(value, bool):
+            raise BadInput(f"{each.label}: only true and false can be tried.")
+        return value
+    if not each.is_number:
+        return str(value)[:200]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadInput(f"{each.label}: {value} is not a number.")
+    if isinstance(param.get("default"), int):
+        if value != int(value):
+            raise BadInput(f"{each.label} takes whole numbers, not {value:g}.")
+        value = int(value)
+    else:
+        value = float(value)
+    low, high = param.get("minimum"), param.get("maximum")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise BadInput(f"{each.label}: {value:g} is outside the bounds of the program, {low} to {high}.")
+    return value
+
+
+# A walk-forward over the same space ----------------------------------------------------------------------------------
+
+
+def read_walk(form: Mapping[str, str], bars: int) -> dict[str, Any]:
+    """How to walk forward over so many bars. Raises BadInput."""
+    found: dict[str, Any] = {}
+    for name, label in (("train", "Choose on"), ("test", "Trade the next"), ("purge", "Purge"), ("embargo", "Embargo")):
+        text = str(form.get(name, "")).strip()
+        if not (text.isascii() and text.isdigit() and len(text) <= 7):
+            raise BadInput(f"{label}: a whole number of bars.")
+        found[name] = int(text)
+    found["anchored"] = "anchored" in form
+    try:
+        windows = windows_of(bars, **found)
+    except ValueError as error:
+        raise BadInput(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+    if len(windows) > MOST_WINDOWS:
+        raise BadInput(f"{len(windows)} windows are more than {MOST_WINDOWS}; trade more bars with each choice.")
+    return {**found, "choose": "best" if form.get("choose") == "best" else "plateau"}
+
+
+def space_near(space: dict[str, Any], picked: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the values that were tried, the picked ones and those next to them."""
+    near = {}
+    for name, part in space.items():
+        values = part["values"]
+        keys = [json.dumps(value) for value in values]
+        at = keys.index(json.dumps(picked.get(name))) if json.dumps(picked.get(name)) in keys else None
+        near[name] = {"values": values if at is None else values[max(0, at - 1) : at + 2]}
+    return near

@@ -1,0 +1,355 @@
+"""Sweeps from a form: what to try, how it stands, and what to go on with."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from qfp.figures import percent
+
+from marketdata.exporting import safe_cell
+from runner import packages, private, quotas, sandbox_state
+from runner.access import Viewer, address_hash
+from runner.defaults import with_defaults
+from runner.gpu import GpuUnavailable
+from runner.models import ENTRY, Project, Run, Sweep
+from runner.opening import SeeOther
+from runner.packages import PackageRefused
+from runner.quotas import QuotaExceeded
+from runner.run_views import find_run
+from runner.searches import METHODS, OBJECTIVES, Search, dimensions, read_search, read_walk, space_near
+from runner.starting import BadInput, run_again, start_run
+from runner.sweep_results import SweepResults, params_text, score_text, value_text, walk_rows
+from runner.views import chosen_params, find_project, keep_draft, keep_files
+
+TRIALS_SHOWN = 100
+FAILED_SHOWN = 50
+REFUSALS = (BadInput, QuotaExceeded, PackageRefused, GpuUnavailable)
+
+
+# The form ------------------------------------------------------------------------------------------------------------
+
+
+def last_ordinary_run(project: Project) -> Run | None:
+    """The latest run that came through and says which parameters there are; none of a sweep."""
+    runs = Run.objects.whole().filter(revision__project=project, search={}).exclude(declared_params=[])
+    return runs.select_related("revision").order_by("-queued").first()
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def sweep_form(request: HttpRequest, **where: str) -> HttpResponse:
+    """What to try. Posted with `count` it only says how many combinations that is; with `start` it starts them."""
+    viewer = Viewer.of(request)
+    found = find_project(Project.objects.editable_by(viewer), **where)
+    last = last_ordinary_run(found)
+    declared = chosen_params(last)
+    refusal = ""
+    if request.method == "GET":
+        proposed = Search(dimensions(chosen_params(last)))
+        form = {f"try:{each.name}": "on" for each in proposed.swept}
+        search = read_search(declared, form | _fields(proposed)) if proposed.dimensions else proposed
+    else:
+        search = read_search(declared, request.POST.dict())
+        if "start" in request.POST:
+            try:
+                return SeeOther(reverse("runner:sweep", args=[_start(request, found, viewer, search).pk]))
+            except REFUSALS as error:
+                refusal = str(error)
+    plan = quotas.plan_of(viewer)
+    files = found.draft
+    context = {
+        "project": found,
+        "last": last,
+        "search": search,
+        "refusal": refusal,
+        "changed": last is not None and last.revision.source != found.source,
+        "methods": [
+            {"key": key, "name": name, "does": does, "needs": _needs(files, needed)}
+            for key, (name, does, needed) in METHODS.items()
+        ],
+        "objectives": OBJECTIVES,
+        "seconds": _seconds(last, search, plan.cores),
+        "plan": plan,
+        "limits": quotas.limits_in_words(plan),
+    }
+    template = "runner/_sweep_count.html" if getattr(request, "htmx", False) else "runner/sweep_form.html"
+    return render(request, template, context, status=422 if refusal else 200)
+
+
+def _fields(search: Search) -> dict[str, str]:
+    """The proposal as a form would send it."""
+    return {
+        f"{key}:{each.name}": getattr(each, key)
+        for each in search.dimensions
+        for key in ("low", "high", "step", "listed")
+    }
+
+
+def _needs(files: dict[str, str], needed: tuple[str, ...]) -> str:
+    """Packages that a method brings in first, in words; "" where there is nothing to bring."""
+    try:
+        asked = {one.name for one in packages.check(files)}
+    except PackageRefused:
+        asked = set()
+    return " and ".join(name for name in needed if name not in asked)
+
+
+def _seconds(last: Run | None, search: Search, cores: float) -> float | None:
+    """About how long it takes, reckoned from the last run of the program."""
+    count = search.number_of_trials
+    if last is None or count is None or not last.cpu_seconds:
+        return None
+    return max(1.0, count * last.cpu_seconds / max(1.0, cores))
+
+
+def _start(request: HttpRequest, project: Project, viewer: Viewer, search: Search) -> Run:
+    plan = search.plan()
+    files = dict(project.draft)
+    if needed := [name for name in METHODS[search.method][2] if name in _needs(files, METHODS[search.method][2])]:
+        files = packages.with_packages(files, needed)
+        keep_files(project, files)
+    return _begin(request, project, viewer, files, search.given(), plan | {"expected": search.number_of_trials})
+
+
+def _begin(
+    request: HttpRequest,
+    project: Project,
+    viewer: Viewer,
+    files: dict[str, str],
+    params: dict[str, Any],
+    search: dict[str, Any],
+) -> Run:
+    state = sandbox_state.current(quotas.plan_of(viewer).queue)
+    if not state.ready:
+        raise BadInput(f"Runs are refused: {state.reason}")
+    return start_run(project, viewer, files=files, params=params, search=search, address_hash=address_hash(request))
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+def _found(request: HttpRequest, run: Any, *, editable: bool = False) -> Run:
+    """The run, for those who may see what it read: scores could tell of it."""
+    found = find_run(request, run, editable=editable)
+    if not private.shown_to(found, Viewer.of(request)).all:
+        raise Http404
+    return found
+
+
+def _sweep_of(run: Run, named: str) -> Sweep | None:
+    sweeps = run.sweeps.order_by("created", "pk")
+    if named.isascii() and named.isdigit():
+        return sweeps.filter(pk=int(named[:18])).first()
+    return None if run.search.get("walk") else sweeps.last()
+
+
+@never_cache
+@require_GET
+def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
+    """A sweep of a run (`sweep` names one where there are several), or the windows of a walk-forward."""
+    found = _found(request, run)
+    sweep = _sweep_of(found, request.GET.get("sweep", ""))
+    viewer = Viewer.of(request)
+    live = not found.is_finished
+    editable = Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists()
+    context: dict[str, Any] = {
+        "run": found,
+        "project": found.project,
+        "live": live,
+        "can_edit": editable,
+        "joined": found.backtests.order_by("position").first(),
+        "query": request.GET.urlencode(),
+        "walk": found.search.get("walk"),
+    }
+    if found.search.get("walk") and sweep is None:
+        context["windows"] = walk_rows(found)
+        template = "runner/_walk.html" if getattr(request, "htmx", False) else "runner/walk.html"
+        return render(request, template, context)
+    results = SweepResults.of(sweep, live) if sweep is not None else None
+    if results is not None:
+        context |= _shown(request, found, results)
+        context["others"] = [] if found.search else list(found.sweeps.exclude(pk=results.sweep.pk).order_by("created"))
+    context["from_form"] = bool(found.search) and editable
+    template = "runner/_sweep.html" if getattr(request, "htmx", False) else "runner/sweep.html"
+    return render(request, template, context)
+
+
+def _shown(request: HttpRequest, run: Run, results: SweepResults) -> dict[str, Any]:
+    names, asked = results.names, request.GET
+    x = asked.get("x") if asked.get("x") in names else (names[0] if names else "")
+    y = asked.get("y") if asked.get("y") in names and asked.get("y") != x else ""
+    y = y or next((name for name in names if name != x), "")
+    mean = asked.get("over") == "mean"
+    number = asked.get("pick", "")
+    picked = results.trial(int(number[:9])) if number.isascii() and number.isdigit() else None
+    near = results.plateau
+    middle = results.trial(near.number) if near is not None else None
+    chosen = picked or middle or results.peak
+    expected = run.search.get("expected") or 0
+    earlier = results.sweep.trials.exclude(run=run).count()
+    return {
+        "results": results,
+        "sweep": results.sweep,
+        "x": x,
+        "y": y,
+        "over": "mean" if mean else "best",
+        "heat": results.heat(x, y, mean) if x else None,
+        "parallel": results.parallel(),
+        "histogram": results.histogram(),
+        "picked": picked,
+        "chosen": chosen,
+        "near": near,
+        "choices": _choices(results, middle, picked),
+        "expected": max(expected, len(results.tried)),
+        "earlier": earlier,
+        "interrupted": run.is_finished and run.status != Run.Status.SUCCEEDED,
+        "rows": [_row(results, each) for each in results.scored[:TRIALS_SHOWN]],
+        "more": max(0, len(results.scored) - TRIALS_SHOWN),
+        "failed": [(params_text(each.params), each.error) for each in results.failed[:FAILED_SHOWN]],
+        "bars": (bars := _bars(run)),
+        "walk_train": max(2, bars // 3),
+        "walk_test": max(1, bars // 9),
+        "chosen_text": params_text(chosen.params) if chosen is not None else "",
+    }
+
+
+def _choices(results: SweepResults, middle: Any, picked: Any) -> dict[str, Any]:
+    """Plateau, peak and what was picked, side by side."""
+    near, peak = results.plateau, results.peak
+    columns = [
+        (name, trial) for name, trial in (("Plateau", middle), ("Single best", peak), ("Picked", picked)) if trial
+    ]
+    rows = [(name, [value_text(trial.params.get(name)) for _, trial in columns]) for name in results.names]
+    rows.append((results.objective, [_row(results, trial)["score"] for _, trial in columns]))
+    return {"columns": [name for name, _ in columns], "rows": rows, "near": near}
+
+
+def _row(results: SweepResults, trial: Any) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "values": [value_text(trial.params.get(name)) for name in results.names],
+        "score": score_text(trial.score),
+        "trades": value_text(trial.figures["trades"]) if "trades" in trial.figures else "–",
+        "drawdown": percent(trial.figures["max_drawdown"]) if "max_drawdown" in trial.figures else "–",
+    }
+
+
+def _bars(run: Run) -> int:
+    """Of the backtest of the program that a sweep ends with; 0 before it is there."""
+    joined = run.backtests.order_by("position").last()
+    return len(joined.dates) if joined is not None else 0
+
+
+@never_cache
+@require_GET
+def trials_csv(request: HttpRequest, run: Any, sweep: int) -> HttpResponse:
+    found = _found(request, run)
+    named = found.sweeps.filter(pk=sweep).first()
+    if named is None:
+        raise Http404
+    results = SweepResults.of(named, live=True)
+    figures = list(dict.fromkeys(name for each in results.tried for name in each.figures))
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="trials-{named.pk}.csv"'
+    writer = csv.writer(response)
+    writer.writerow(["trial", *map(_plain, results.names), "score", *map(_plain, figures), "error"])
+    for each in results.tried:
+        values = [_plain(each.params.get(name)) for name in results.names]
+        kept = [_number(each.figures.get(name)) for name in figures]
+        writer.writerow([each.number, *values, _number(each.score), *kept, _plain(each.error)])
+    return response
+
+
+def _plain(value: Any) -> Any:
+    return safe_cell(value) if isinstance(value, str) else value
+
+
+def _number(value: Any) -> Any:
+    return "" if value is None or value != value else value
+
+
+# What to go on with --------------------------------------------------------------------------------------------------
+
+
+def _picked(request: HttpRequest, run: Run) -> dict[str, Any]:
+    """The parameters of the trial that was chosen. Raises Http404."""
+    sweep, number = request.POST.get("sweep", ""), request.POST.get("trial", "")
+    if not (sweep.isascii() and sweep.isdigit() and number.isascii() and number.isdigit()):
+        raise Http404
+    found = run.sweeps.filter(pk=int(sweep[:18])).first()
+    trial = found.trials.filter(number=int(number[:9])).first() if found is not None else None
+    if trial is None:
+        raise Http404
+    return trial.params
+
+
+@require_POST
+def use_values(request: HttpRequest, run: Any) -> HttpResponse:
+    """Write the values into the program as defaults of its parameters: a revision, and the draft before it is one."""
+    viewer = Viewer.of(request)
+    found = _found(request, run, editable=True)
+    if not found.search:
+        raise Http404
+    values = _picked(request, found) | found.params
+    project = found.project
+    project.make_revision(project.draft, author=viewer.user)
+    text, missing = with_defaults(project.source, values)
+    back = f"{reverse('runner:sweep', args=[found.pk])}?pick={request.POST['trial']}"
+    if missing:
+        messages.error(
+            request,
+            f"Nothing was changed: the code does not give {', '.join(missing)} as a plain value in param(). Set it "
+            "there by hand.",
+        )
+        return SeeOther(back)
+    keep_draft(project, text)
+    revision = project.make_revision({**project.draft, ENTRY: text}, viewer.user, name="Values of a sweep")
+    messages.success(
+        request, f"Revision {revision.number} has these values: {params_text(values)}. The one before it is kept."
+    )
+    return SeeOther(project.edit_url)
+
+
+@require_POST
+def walk_forward(request: HttpRequest, run: Any) -> HttpResponse:
+    """The same program and space, chosen on one stretch and traded on the next."""
+    viewer = Viewer.of(request)
+    found = _found(request, run, editable=True)
+    bars = _bars(found)
+    if not found.search or not bars:
+        raise Http404
+    picked = _picked(request, found)
+    back = f"{reverse('runner:sweep', args=[found.pk])}?pick={request.POST['trial']}#walk"
+    try:
+        walk = read_walk(request.POST.dict(), bars)
+        search = {key: value for key, value in found.search.items() if key not in ("expected", "walk")}
+        if request.POST.get("near"):
+            search["space"] = space_near(search["space"], picked)
+        started = _begin(request, found.project, viewer, found.revision.files, found.params, search | {"walk": walk})
+    except REFUSALS as error:
+        messages.error(request, str(error))
+        return SeeOther(back)
+    return SeeOther(reverse("runner:sweep", args=[started.pk]))
+
+
+@require_POST
+def go_on(request: HttpRequest, run: Any) -> HttpResponse:
+    """After an interruption: the same again over the same data, after the last trial that was recorded."""
+    viewer = Viewer.of(request)
+    found = _found(request, run, editable=True)
+    # A snapshot holds what its owner fetched: nobody else's run is made again over it.
+    if not found.search or not found.is_finished or found.user != viewer.user:
+        raise Http404
+    try:
+        again = run_again(found, viewer, snapshot=found.snapshot, address_hash=address_hash(request))
+    except REFUSALS as error:
+        messages.error(request, str(error))
+        return SeeOther(reverse("runner:sweep", args=[found.pk]))
+    return SeeOther(reverse("runner:sweep", args=[again.pk]))

@@ -1,0 +1,112 @@
+"""The form of a sweep: proposals, values, conditions and counts; and defaults written back into a program."""
+
+from __future__ import annotations
+
+import pytest
+from qfp.sweeps.expressions import condition
+
+from runner.defaults import defaults_of, with_defaults
+from runner.searches import dimensions, read_search, read_walk, space_near
+from runner.starting import BadInput
+
+FAST = {"name": "fast", "kind": "number", "default": 20, "minimum": 5, "maximum": 60, "step": 5, "value": 20}
+SLOW = {"name": "slow", "kind": "number", "default": 100, "minimum": 50, "maximum": 250, "step": 10, "value": 100}
+COST = {
+    "name": "cost",
+    "kind": "number",
+    "default": 0.001,
+    "minimum": 0.0,
+    "maximum": 0.01,
+    "step": 0.0005,
+    "value": 0.002,
+}
+SIDE = {"name": "side", "kind": "choice", "default": "both", "choices": ["long", "both"], "value": "both"}
+FORM = {"try:fast": "on", "low:fast": "5", "high:fast": "60", "step:fast": "5"} | {
+    "try:slow": "on", "low:slow": "50", "high:slow": "250", "step:slow": "50"
+}  # fmt: skip
+
+
+def test_a_condition_is_reckoned_and_nothing_else_is_understood():
+    allows = condition("fast < slow / 2 and not (fast == 5 or side == 'long')", ["fast", "slow", "side"])
+    assert allows({"fast": 10, "slow": 30, "side": "both"})
+    assert not allows({"fast": 5, "slow": 30, "side": "both"})
+    assert not allows({"fast": 10, "slow": 15, "side": "both"})
+    assert condition("1 < fast <= 3", ["fast"])({"fast": 3}) and not condition("fast / 0 > 1", ["fast"])({"fast": 3})
+    assert not condition("side * 1000000000 == 1", ["side"])({"side": "a"})
+    for text in ("__import__('os')", "fast.real", "fast ** 999", "[x for x in ()]", "fast <", "fast[0]", "lambda: 1"):
+        with pytest.raises(ValueError, match="condition"):
+            condition(text, ["fast"])
+    with pytest.raises(ValueError, match="no parameter 'slwo'"):
+        condition("fast < slwo", ["fast", "slow"])
+    with pytest.raises(ValueError, match="too many parts"):
+        condition("+".join(["1"] * 100), [])
+
+
+def test_the_form_proposes_a_few_values_within_the_bounds_of_the_program():
+    fast, slow, cost, side = dimensions([FAST, SLOW, COST, SIDE])
+    assert (fast.low, fast.high, fast.step) == ("5", "60", "10") and fast.tried and slow.tried
+    assert (cost.low, cost.high, cost.step) == ("0", "0.01", "0.0015") and not cost.tried
+    assert side.listed == "long, both"
+
+
+def test_combinations_are_counted_with_the_condition_and_the_budget():
+    found = read_search([FAST, SLOW, COST], FORM)
+    assert found.count == 60 and found.plan()["space"]["slow"] == {"values": [50, 100, 150, 200, 250]}
+    assert found.given() == {"cost": 0.002}
+    assert read_search([FAST, SLOW], FORM | {"constraint": "fast < slow"}).count == 57
+    assert read_search([FAST, SLOW], FORM | {"method": "random", "trials": "10"}).number_of_trials == 10
+    listed = read_search([FAST, SIDE], {"try:fast": "", "listed:fast": "5, 8,8", "try:side": "", "listed:side": "long"})
+    assert listed.plan()["space"] == {"fast": {"values": [5, 8]}, "side": {"values": ["long"]}}
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({}, "at least one parameter"),
+        (FORM | {"high:fast": "61"}, None),
+        (FORM | {"high:fast": "70"}, "outside the bounds"),
+        (FORM | {"step:fast": "0"}, "the step is above 0"),
+        (FORM | {"step:fast": "0.5"}, "whole numbers"),
+        (FORM | {"low:fast": "x"}, "is a number"),
+        (FORM | {"constraint": "fast > 1000"}, "allows none"),
+        (FORM | {"constraint": "open('x')"}, "cannot stand in a condition"),
+        (FORM | {"seed": "-1"}, "whole number"),
+        (FORM | {"method": "luck"}, "one of the methods"),
+    ],
+)
+def test_what_cannot_be_swept_is_said_beside_the_field(form, said):
+    found = read_search([FAST, SLOW], form)
+    if said is None:
+        assert found.plan()
+        return
+    with pytest.raises(BadInput, match=said):
+        found.plan()
+
+
+def test_a_walk_forward_needs_bars_for_its_windows():
+    form = {"train": "500", "test": "100", "purge": "5", "embargo": "0"}
+    assert read_walk(form, 1000) == {
+        "train": 500,
+        "test": 100,
+        "purge": 5,
+        "embargo": 0,
+        "anchored": False,
+        "choose": "plateau",
+    }
+    with pytest.raises(BadInput, match="too few"):
+        read_walk(form, 300)
+    with pytest.raises(BadInput, match="windows are more than"):
+        read_walk(form | {"test": "1"}, 1000)
+    space = {"fast": {"values": [5, 10, 15, 20]}, "side": {"values": ["a", "b"]}}
+    assert space_near(space, {"fast": 5, "side": "b"}) == {"fast": {"values": [5, 10]}, "side": {"values": ["a", "b"]}}
+
+
+def test_defaults_are_written_where_they_stand_and_nowhere_else():
+    source = (
+        'ü = "é"; fast = param("fast", 20, 5, 60)  # 20\nlow = qfp.param(name="low", default=-0.5)\nn = param("n", N)'
+    )
+    assert defaults_of(source) == {"fast": 20, "low": -0.5}
+    text, missing = with_defaults(source, {"fast": 35, "low": 0.25, "n": 3})
+    assert missing == ["n"]
+    assert text == source.replace('"fast", 20', '"fast", 35').replace("-0.5", "0.25")
+    assert with_defaults("def (", {"fast": 1}) == ("def (", ["fast"])

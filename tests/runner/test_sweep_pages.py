@@ -1,0 +1,186 @@
+"""From the form of a sweep to its page, to the values in the code, and to a walk-forward with a report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import signal
+
+import pytest
+from django.urls import reverse
+
+from runner import claims_box
+from runner.models import Run, Sweep, Trial
+from runner.starting import wake_a_worker
+from runner.sweeping import sweep_runs
+from tests.factories import make_finished_run, make_project, make_user
+from tests.runner.test_workers import ended, horse_of, running, until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine")]
+
+PROGRAM = """
+from qfp import backtest, data, param
+from qfp.backtesting import Strategy
+
+fast = param("fast", 10, 2, 60)
+slow = param("slow", 40, 10, 250, step=10)
+cost = param("cost", 0.001, 0.0, 0.01)
+
+
+def mean(values, bars):
+    return values.s.rolling(bars).mean()
+
+
+class Cross(Strategy):
+    def init(self):
+        if fast == 13:
+            raise ArithmeticError("bad luck")
+        self.quick, self.calm = self.I(mean, self.data.Close, fast), self.I(mean, self.data.Close, slow)
+
+    def next(self):
+        if self.quick[-1] > self.calm[-1]:
+            if not self.position:
+                self.buy(size=0.95)
+        else:
+            self.position.close()
+
+
+print("not heard of while it is swept")
+backtest(Cross, data.prices("IBM", "2006-01-03", "2010-12-31"), commission=cost)
+"""
+FORM = {
+    "start": "yes", "try:fast": "on", "low:fast": "4", "high:fast": "13", "step:fast": "3",
+    "try:slow": "on", "low:slow": "20", "high:slow": "60", "step:slow": "10", "value:cost": "0.002",
+    "constraint": "fast < slow and not (fast == 4 and slow == 20)", "objective": "sharpe", "seed": "1",
+}  # fmt: skip
+
+
+def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client, worker):
+    user = make_user()
+    project = make_project(user, source=PROGRAM)
+    client.force_login(user)
+    form = f"{project.base_url}/sweep"
+    assert "no parameters yet" in client.get(form).content.decode()
+    first = ended(started(client, f"{project.base_url}/run", {"source": PROGRAM}))
+    assert first.status == Run.Status.SUCCEEDED, (first.message, first.error)
+    page = client.get(form).content.decode()
+    assert 'name="low:fast" value="2"' in page and "at a time" in page
+    counting = {name: value for name, value in FORM.items() if name != "start"}
+    counted = client.post(form, counting, headers={"HX-Request": "true"}).content.decode()
+    assert "<strong>19 trials</strong>" in counted and "<form" not in counted and not Trial.objects.exists()
+
+    run = ended(started(client, form, FORM))
+    assert run.status == Run.Status.SUCCEEDED, (run.message, run.error)
+    assert run.params == {"cost": 0.002} and Trial.objects.filter(run=run).count() == 19
+    sweep = Sweep.objects.get()
+    address = reverse("runner:sweep", args=[run.pk])
+    page = client.get(address).content.decode()
+    assert "Go on with the plateau" in page and "bad luck" in page and "Probability of overfitting" in page
+    assert "Every trial a line" in page and "recorded by an earlier run" not in page
+    rows = list(csv.DictReader(io.StringIO(client.get(f"{address}/{sweep.pk}/trials.csv").content.decode())))
+    assert len(rows) == 19 and {row["error"] for row in rows if row["fast"] == "13"} == {"ArithmeticError: bad luck"}
+    best = max((row for row in rows if row["score"]), key=lambda row: float(row["score"]))
+
+    # The plateau has been run as a backtest of its own, and says what chose its parameters.
+    (backtest,) = run.backtests.all()
+    assert backtest.checks["overfitting"]["sentence"].startswith("This run has tried 19 combinations in a sweep.")
+    (line,) = (line for line in claims_box.lines(backtest) if line["key"] == "pbo")
+    assert line["text"] == backtest.checks["overfitting"]["sentence"]
+    plateau = next(
+        row for row in rows if float(row["score"] or -9) == pytest.approx(backtest.metrics["sharpe"], abs=1e-9)
+    )
+    assert backtest.checks["lookahead"]["state"] == "green", backtest.checks["lookahead"]
+
+    # Any cell's values can be written into the code; nothing is lost.
+    client.post(f"{address}/use", {"sweep": sweep.pk, "trial": best["trial"]})
+    project.refresh_from_db()
+    assert f'param("fast", {best["fast"]}, 2' in project.source and 'param("cost", 0.002,' in project.source
+    assert project.revisions.first().source == project.source and project.revisions.count() == 2
+    assert f'value="{best["slow"]}"' in client.get(project.edit_url).content.decode()
+
+    # Choosing on one stretch and trading the next, from the plateau and its neighbours.
+    walk = {"sweep": sweep.pk, "trial": plateau["trial"], "train": "500", "test": "250", "purge": "5", "embargo": "2"}
+    walked = ended(started(client, f"{address}/walk-forward", walk | {"near": "yes"}))
+    assert walked.status == Run.Status.SUCCEEDED, (walked.message, walked.error)
+    assert walked.sweeps.count() == 4 and set(walked.search["space"]) == {"fast", "slow"}
+    page = client.get(reverse("runner:sweep", args=[walked.pk])).content.decode()
+    assert page.count("?sweep=") == 4 and "purge 5, embargo 2" in page and "Out of sample" in page
+    (joined,) = walked.backtests.all()
+    assert joined.verified, joined.verified_text
+    assert joined.strategy == "Cross, walk-forward" and joined.checks["overfitting"]["state"] == "green"
+    assert client.get(f"{joined.get_absolute_url()}/report.html").status_code == 200
+    window = walked.sweeps.order_by("pk").first()
+    assert (
+        "Neighbouring"
+        not in client.get(f"{reverse('runner:sweep', args=[walked.pk])}?sweep={window.pk}").content.decode()
+    )
+
+    client.logout()
+    assert client.get(address).status_code == 404
+
+
+def plain(text: str) -> str:
+    """Without what stands between thousands, and without emphasis."""
+    return re.sub("[\u2009\u202f]|</?strong>", "", text)
+
+
+def started(client, address: str, form: dict) -> Run:
+    answer = client.post(address, form)
+    assert answer.status_code == 303, answer.content.decode()[:2000]
+    run = Run.objects.order_by("-queued").first()
+    assert str(run.pk) in answer["Location"], answer["Location"]
+    return run
+
+
+MANY = """
+import time
+import numpy as np
+import pandas as pd
+from qfp import param, portfolio_backtest
+
+a, b = param("a", 0, 0, 19), param("b", 0, 0, 19)
+days = pd.bdate_range("2020-01-01", periods=40)
+close = 100 * np.cumprod(1 + 0.001 * np.sin(np.arange(40) * (a + 1) / (b + 3)))
+bars = pd.DataFrame({"open": close, "high": close, "low": close, "close": close, "volume": 1.0}, index=days)
+portfolio_backtest({"made up": bars}, weights={"made up": 1.0})
+"""
+WHOLE = {
+    "start": "yes", "try:a": "on", "low:a": "0", "high:a": "19", "step:a": "1",
+    "try:b": "on", "low:b": "0", "high:b": "19", "step:b": "1", "objective": "total_return",
+}  # fmt: skip
+
+
+def test_a_sweep_from_the_form_goes_on_where_its_worker_was_killed(client, worker):
+    user = make_user()
+    project = make_project(user, source=MANY)
+    declared = [
+        {"name": "a", "kind": "number", "default": 0, "minimum": 0, "maximum": 19},
+        {"name": "b", "kind": "number", "default": 0, "minimum": 0, "maximum": 19},
+    ]
+    make_finished_run(project, declared_params=declared)
+    client.force_login(user)
+    lost = started(client, f"{project.base_url}/sweep", WHOLE)
+    running(lost)
+    until(lambda: Trial.objects.count() >= 50, "the first trials")
+    live = client.get(reverse("runner:sweep", args=[lost.pk]), headers={"HX-Request": "true"}).content.decode()
+    assert "of 400 trials" in plain(live) and 'hx-trigger="every 2s"' in live
+    os.kill(horse_of(worker), signal.SIGKILL)
+    Run.objects.filter(pk=lost.pk).update(lease_expires=lost.queued)
+    assert sweep_runs()[0] == 1
+    before = Trial.objects.count()
+    assert 50 <= before < 400
+    page = client.get(reverse("runner:sweep", args=[lost.pk])).content.decode()
+    assert f"Interrupted after {before} of 400 trials" in plain(page)
+    again = started(client, reverse("runner:go-on", args=[lost.pk]), {})
+    wake_a_worker()
+    assert ended(again).status == Run.Status.SUCCEEDED, (again.message, again.error)
+    found = Trial.objects.all()
+    assert sorted(found.values_list("number", flat=True)) == list(range(400)) and Sweep.objects.count() == 1
+    assert found.filter(run=lost).count() == before
+    page = plain(client.get(reverse("runner:sweep", args=[again.pk])).content.decode())
+    assert f"{before} of them were recorded by an earlier run" in page
+    # The backtest of the plateau is one more: the site cannot know that it is the same.
+    (line,) = (line for line in claims_box.lines(again.backtests.get()) if line["key"] == "trials")
+    assert plain(line["text"]).startswith("401 different trials along the project's lineage.")
