@@ -1,10 +1,10 @@
-"""Run one Revision in a box and store what it printed. Start reading at execute_next()."""
+"""Run one Revision in a box and store what it printed. Start reading at execute_next(); what becomes of each message of
+the box is intake.py's.
+"""
 
 from __future__ import annotations
 
-import base64
 import faulthandler
-import hashlib
 import logging
 import sys
 import time
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,16 +22,16 @@ from django.utils import timezone
 from redis import RedisError
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, checking, claims_box, companions, gpu, overfitting, private, sessions, trials
-from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
+from runner import cells, companions, gpu, private, sessions
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
 from runner.ending import forget_stored_output, publish_finished
 from runner.engines import engine_of, patiently
 from runner.environment import environment_lock
 from runner.events import Publisher
+from runner.intake import OUR_ENDS, Intake
 from runner.manifests import least_manifest, manifest_of
-from runner.models import GPU, Artefact, Backtest, Run
+from runner.models import GPU, Artefact, Run
 from runner.outcomes import sentence
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
@@ -40,6 +39,7 @@ from runner.reports import making
 from runner.requests import request_for
 from runner.storable import storable
 from runner.sweeps import SweepQuestions
+from runner.waiting import when_database_answers
 from sandbox.client import Box, BoxRefused, EngineUnavailable
 from sandbox.protocol import BoxRequest
 
@@ -50,7 +50,6 @@ LEASE_FOR_PACKAGES = timedelta(seconds=60)
 HEARTBEAT_SECONDS = 0.5
 FIRST_HEARTBEAT_SECONDS = 0.1
 POLL_SECONDS = 0.2
-MAX_PARAMS = 50
 ANSWERING_THREADS = 4
 
 # What a program may ask the host: kind of question -> who answers, in a thread, so that events go on flowing.
@@ -59,8 +58,6 @@ ANSWERERS: dict[str, Callable[[Execution, dict[str, Any]], dict[str, Any]]] = {
     "data": lambda execution, body: execution.data_questions.answer(body),
     "sweep": lambda execution, body: execution.sweep_questions.answer(body),
 }
-# These end the run whatever the message was: our database is away for long, or the run's time on our side is over.
-OUR_ENDS = (OperationalError, JobTimeoutException)
 UNSTORABLE = "What this run sent about its end cannot be stored, so it counts as failed."
 ALWAYS_STORABLE = ("finished", "lease_expires", "first_output", "cpu_seconds", "gpu_seconds", "wall_seconds")
 # What a run may take on our side beyond its own limit: waiting for a box, checking, storing.
@@ -125,10 +122,6 @@ class Execution:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.publisher = Publisher(run.pk)
-        self.artefacts: dict[str, Artefact] = {}
-        self.backtests: list[Backtest] = []
-        self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
-        self.params: dict[str, dict[str, Any]] = {}
         self.had_box = False
         self.next_heartbeat = 0.0
         self.next_control = 0.0
@@ -138,6 +131,7 @@ class Execution:
         self.told = ""
         self.fanout: Fanout = Fanout(run)
         self.data_questions: DataQuestions = DataQuestions(run)
+        self.intake = Intake(run, self.publisher, self.data_questions)
         self.sweep_questions: SweepQuestions = SweepQuestions(run)
         self.answering = ThreadPoolExecutor(ANSWERING_THREADS, thread_name_prefix="answer")
 
@@ -219,7 +213,7 @@ class Execution:
         run = self.run
         if run.session_id is not None:
             if note := sessions.note_on_packages(run):
-                self._notice({"t": 0.0}, note)
+                self.intake.notice({"t": 0.0}, note)
             self.data_questions.follow_session()
             box = sessions.open_cell(run)
             Run.objects.filter(pk=run.pk).update(lease_expires=Now() + LEASE)
@@ -271,7 +265,7 @@ class Execution:
             raise
         except Exception:
             logger.exception("run %s: a message of type %s could not be kept", self.run.pk, event["type"])
-            self._notice(event, "Something that this program sent could not be kept, so it is not shown.")
+            self.intake.notice(event, "Something that this program sent could not be kept, so it is not shown.")
 
     def _take(self, box: Box, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -280,19 +274,8 @@ class Execution:
             case "started":
                 self.program_began = time.monotonic()
                 self.publisher.publish({"type": "phase", "phase": "running", "t": event.get("t", 0.0)})
-            case "backtest":
-                self._take_backtest(event)
-            case "checks":
-                self._take_checks(event)
-            case "report":
-                self._take_report(event)
-            case "artefact":
-                self._take_artefact(event)
-            case "param":
-                self._take_param(event)
             case _:
-                self._note_first_output(event)
-                self.publisher.publish(event)
+                self.intake.take(event)
 
     def _answer(self, box: Box, event: dict[str, Any]) -> None:
         """In a thread: what the program asked for, or why it cannot be had."""
@@ -306,116 +289,6 @@ class Execution:
             connections.close_all()  # of this thread
         box.answer(event["id"], body)
 
-    def _note_first_output(self, event: dict[str, Any]) -> None:
-        if self.run.first_output is None and event["type"] in ("stdout", "stderr", "display"):
-            self.run.first_output = timezone.now()
-
-    def _take_param(self, event: dict[str, Any]) -> None:
-        name = event.get("name", "")
-        if name in self.params or len(self.params) < MAX_PARAMS:
-            self.params[name] = {k: v for k, v in event.items() if k not in ("type", "t")}
-            self.publisher.publish(event)
-
-    def _take_artefact(self, event: dict[str, Any]) -> None:
-        content = base64.b64decode(event["content_base64"])
-        digest = hashlib.sha256(content).hexdigest()
-        self.publisher.recording.save_artefact(digest, content)
-        name = storable(event["name"])[:255]
-        self.artefacts[name] = Artefact(run=self.run, name=name, size=len(content), sha256=digest)
-
-    def _take_backtest(self, event: dict[str, Any]) -> None:
-        """Whatever a claim holds, it must not take the run with it."""
-        if len(self.backtests) >= MAX_BACKTESTS:
-            self._notice(event, f"Only the first {MAX_BACKTESTS} backtests of a run are kept.")
-            return
-        try:
-            self._keep_backtest(event)
-        except ClaimRefused as refusal:
-            self._notice(event, f"This backtest is not shown: {refusal.reason}")
-        except OUR_ENDS:
-            raise
-        except Exception:
-            logger.exception("run %s: a claim could not be checked", self.run.pk)
-            self._notice(event, "This backtest is not shown: checking it failed, which is a fault of ours.")
-
-    def _keep_backtest(self, event: dict[str, Any]) -> None:
-        """Check the claim over our own bars; what the page shows is our calculation."""
-        checked = check_claim(event.get("claim"), Path(settings.STORE_DIR), self._snapshot_of(event.get("claim")))
-        backtest = Backtest(
-            run=self.run,
-            position=len(self.backtests),
-            strategy=storable(checked.strategy)[:120],
-            params=storable(checked.params),
-            instruments=storable(checked.instruments),
-            start=checked.start,
-            end=checked.end,
-            cash=checked.cash,
-            conventions=storable(checked.conventions),
-            engine_name=storable(checked.engine_name)[:60],
-            engine_version=storable(checked.engine_version)[:30],
-            snapshot=checked.snapshot or "",
-            fills=checked.fills,
-            flows=checked.flows,
-            orders=storable(checked.orders),
-            trades=checked.trades,
-            holdings=checked.holdings,
-            dates=checked.dates,
-            equity=checked.equity,
-            metrics=checked.metrics,
-            figures=checked.figures,
-            chart=checked.chart,
-            description=checked.description,
-            verified=checked.verified,
-            verified_text=checked.verified_text,
-        )
-        backtest.trial = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
-        if (chosen := overfitting.finding(self.run)) is not None:
-            backtest.checks = {"overfitting": storable(chosen)}
-        shown = page_event(checked)
-        # Stored at once: a run that is lost a second later keeps the backtests it had finished.
-        when_database_answers(run_id=self.run.pk, action=backtest.save)
-        self.backtests.append(backtest)
-        if event.get("number") is not None:
-            self.claimed.setdefault(event["number"], backtest)
-        url = backtest.get_absolute_url()
-        self.publisher.publish({**shown, "backtest": backtest.pk, "url": url, "t": event.get("t", 0.0)})
-
-    def _take_checks(self, event: dict[str, Any]) -> None:
-        """Keep what the tests of honesty found, and show what the backtest can claim now."""
-        number = event["backtest"]
-        backtest = self.claimed.get(number)
-        if backtest is None:
-            return
-        band = backtest.checks.get("band") or checking.band_of(backtest)
-        # What it read of its owner's own is known at its end; until then it counts as all that it could.
-        findings = checking.findings(event, quoting=not private.personal_series(self.run.snapshot))
-        backtest.checks = storable({**backtest.checks, **findings, "band": band})
-        when_database_answers(run_id=self.run.pk, action=lambda: backtest.save(update_fields=["checks"]))
-        lines = claims_box.lines(backtest)
-        shown = {"backtest": backtest.pk, "lines": lines, "summary": claims_box.summary(lines)}
-        self.publisher.publish({"type": "checks", **shown, "t": event.get("t", 0.0)})
-
-    def _take_report(self, event: dict[str, Any]) -> None:
-        """Remember what the program asks for; it is made once the run has ended."""
-        number = event["backtest"]
-        backtest = self.claimed.get(number)
-        if backtest is None:
-            self._notice(event, "A report of a backtest that is not kept cannot be made.")
-            return
-        asked = {name: storable(event[name]) for name in ("form", "title", "notes")}
-        try:
-            when_database_answers(run_id=self.run.pk, action=lambda: making.ask(backtest, **asked))
-        except making.Refused as refusal:
-            self._notice(event, f"This report is not made: {refusal}")
-
-    def _snapshot_of(self, claim: Any) -> str:
-        """The snapshot that a claim names, if it is one that this run has been given, else the run's."""
-        named = claim.get("snapshot") if isinstance(claim, dict) else None
-        return named if isinstance(named, str) and named in self.data_questions.snapshots else self.run.snapshot
-
-    def _notice(self, event: dict[str, Any], text: str) -> None:
-        self.publisher.publish({"type": "notice", "text": text, "t": event.get("t", 0.0)})
-
     # The end ---------------------------------------------------------------------------------------------------
 
     def _finish(self, ended: dict[str, Any]) -> None:
@@ -425,7 +298,7 @@ class Execution:
         if status == Run.Status.CRASHED:
             message += gpu.note(gpu_seconds)
         for skipped in (ended.get("artefacts_skipped") or [])[:50]:
-            self._notice(ended, f"Not kept: {skipped.get('name', '')[:120]} ({skipped.get('why', '')[:200]})")
+            self.intake.notice(ended, f"Not kept: {skipped.get('name', '')[:120]} ({skipped.get('why', '')[:200]})")
         values = {
             "status": status,
             "message": storable(message),
@@ -439,12 +312,12 @@ class Execution:
             "gpu_seconds": gpu_seconds,
             "wall_seconds": ended.get("wall_seconds"),
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
-            "declared_params": storable(list(self.params.values())),
+            "declared_params": storable(list(self.intake.params.values())),
             "environment": environment_lock(self.run.queue),
         }
         if not self._store(values, ended):
             return
-        for artefact in self.artefacts.values():
+        for artefact in self.intake.artefacts.values():
             url = artefact.get_absolute_url()
             self.publisher.publish(
                 {
@@ -465,7 +338,7 @@ class Execution:
         self._send_companions()
 
     def _send_companions(self) -> None:
-        if not self.backtests:
+        if not self.intake.backtests:
             return
         try:
             companions.send(Run.objects.select_related("revision__project").get(pk=self.run.pk))
@@ -492,7 +365,7 @@ class Execution:
             series = self._private_series(ended)
             least = least_manifest(self.run, series)
             made: dict[str, Any] = storable(
-                manifest_of(self.run, self.backtests, series, environment_lock(self.run.queue))
+                manifest_of(self.run, self.intake.backtests, series, environment_lock(self.run.queue))
             )
             return made
         except OUR_ENDS:
@@ -509,7 +382,7 @@ class Execution:
             with transaction.atomic():
                 if not Run.objects.filter(pk=self.run.pk, status=Run.Status.RUNNING).update(**values):
                     return False
-                Artefact.objects.bulk_create(self.artefacts.values())
+                Artefact.objects.bulk_create(self.intake.artefacts.values())
                 return True
 
         try:
@@ -520,7 +393,7 @@ class Execution:
         except (DataError, ValueError, TypeError):
             # Only what the box sent can be such a value. The run ends all the same, counts, and gives its place back.
             logger.exception("run %s: what it ended with cannot be stored", self.run.pk)
-            self.artefacts.clear()
+            self.intake.artefacts.clear()
             kept = {name: values[name] for name in ALWAYS_STORABLE}
             values |= {"status": Run.Status.FAILED, "message": UNSTORABLE, "limit": None}
             stored = when_database_answers(
@@ -545,17 +418,5 @@ class Execution:
         there = set(private.personal_series(self.run.snapshot)) if self.had_box else set()
         if not there or self.fanout.used:
             return sorted(there)
-        claimed = {instrument["series"] for backtest in self.backtests for instrument in backtest.instruments}
+        claimed = {instrument["series"] for backtest in self.intake.backtests for instrument in backtest.instruments}
         return sorted(private.opened_series(self.run.snapshot, ended) | (claimed & there))
-
-
-def when_database_answers(run_id: UUID, action: Callable[[], Any]) -> Any:
-    """Do something with the database, waiting up to a minute for one that is away. Raises its last OperationalError."""
-    for attempt in range(60):
-        try:
-            return action()
-        except OperationalError:
-            logger.warning("run %s: the database does not answer (attempt %d)", run_id, attempt + 1)
-            connection.close()
-            time.sleep(1)
-    return action()

@@ -1,0 +1,168 @@
+"""What becomes of the messages of a run's box? They are checked, kept and passed on, whatever is in them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import OperationalError
+from django.utils import timezone
+from rq.timeouts import JobTimeoutException
+
+from runner import checking, claims_box, overfitting, private, trials
+from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
+from runner.data_questions import DataQuestions
+from runner.events import Publisher
+from runner.models import Artefact, Backtest, Run
+from runner.reports import making
+from runner.storable import storable
+from runner.waiting import when_database_answers
+
+logger = logging.getLogger(__name__)
+
+MAX_PARAMS = 50
+# These end the run whatever the message was: our database is away for long, or the run's time on our side is over.
+OUR_ENDS = (OperationalError, JobTimeoutException)
+
+
+class Intake:
+    """What a run has handed over so far."""
+
+    def __init__(self, run: Run, publisher: Publisher, data_questions: DataQuestions) -> None:
+        self.run = run
+        self.publisher = publisher
+        self.data_questions = data_questions
+        self.artefacts: dict[str, Artefact] = {}
+        self.backtests: list[Backtest] = []
+        self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
+        self.params: dict[str, dict[str, Any]] = {}
+
+    def take(self, event: dict[str, Any]) -> None:
+        match event["type"]:
+            case "backtest":
+                self._take_backtest(event)
+            case "checks":
+                self._take_checks(event)
+            case "report":
+                self._take_report(event)
+            case "artefact":
+                self._take_artefact(event)
+            case "param":
+                self._take_param(event)
+            case _:
+                self._note_first_output(event)
+                self.publisher.publish(event)
+
+    def _note_first_output(self, event: dict[str, Any]) -> None:
+        if self.run.first_output is None and event["type"] in ("stdout", "stderr", "display"):
+            self.run.first_output = timezone.now()
+
+    def _take_param(self, event: dict[str, Any]) -> None:
+        name = event.get("name", "")
+        if name in self.params or len(self.params) < MAX_PARAMS:
+            self.params[name] = {k: v for k, v in event.items() if k not in ("type", "t")}
+            self.publisher.publish(event)
+
+    def _take_artefact(self, event: dict[str, Any]) -> None:
+        content = base64.b64decode(event["content_base64"])
+        digest = hashlib.sha256(content).hexdigest()
+        self.publisher.recording.save_artefact(digest, content)
+        name = storable(event["name"])[:255]
+        self.artefacts[name] = Artefact(run=self.run, name=name, size=len(content), sha256=digest)
+
+    def _take_backtest(self, event: dict[str, Any]) -> None:
+        """Whatever a claim holds, it must not take the run with it."""
+        if len(self.backtests) >= MAX_BACKTESTS:
+            self.notice(event, f"Only the first {MAX_BACKTESTS} backtests of a run are kept.")
+            return
+        try:
+            self._keep_backtest(event)
+        except ClaimRefused as refusal:
+            self.notice(event, f"This backtest is not shown: {refusal.reason}")
+        except OUR_ENDS:
+            raise
+        except Exception:
+            logger.exception("run %s: a claim could not be checked", self.run.pk)
+            self.notice(event, "This backtest is not shown: checking it failed, which is a fault of ours.")
+
+    def _keep_backtest(self, event: dict[str, Any]) -> None:
+        """Check the claim over our own bars; what the page shows is our calculation."""
+        checked = check_claim(event.get("claim"), Path(settings.STORE_DIR), self._snapshot_of(event.get("claim")))
+        backtest = Backtest(
+            run=self.run,
+            position=len(self.backtests),
+            strategy=storable(checked.strategy)[:120],
+            params=storable(checked.params),
+            instruments=storable(checked.instruments),
+            start=checked.start,
+            end=checked.end,
+            cash=checked.cash,
+            conventions=storable(checked.conventions),
+            engine_name=storable(checked.engine_name)[:60],
+            engine_version=storable(checked.engine_version)[:30],
+            snapshot=checked.snapshot or "",
+            fills=checked.fills,
+            flows=checked.flows,
+            orders=storable(checked.orders),
+            trades=checked.trades,
+            holdings=checked.holdings,
+            dates=checked.dates,
+            equity=checked.equity,
+            metrics=checked.metrics,
+            figures=checked.figures,
+            chart=checked.chart,
+            description=checked.description,
+            verified=checked.verified,
+            verified_text=checked.verified_text,
+        )
+        backtest.trial = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
+        if (chosen := overfitting.finding(self.run)) is not None:
+            backtest.checks = {"overfitting": storable(chosen)}
+        shown = page_event(checked)
+        # Stored at once: a run that is lost a second later keeps the backtests it had finished.
+        when_database_answers(run_id=self.run.pk, action=backtest.save)
+        self.backtests.append(backtest)
+        if event.get("number") is not None:
+            self.claimed.setdefault(event["number"], backtest)
+        url = backtest.get_absolute_url()
+        self.publisher.publish({**shown, "backtest": backtest.pk, "url": url, "t": event.get("t", 0.0)})
+
+    def _take_checks(self, event: dict[str, Any]) -> None:
+        """Keep what the tests of honesty found, and show what the backtest can claim now."""
+        number = event["backtest"]
+        backtest = self.claimed.get(number)
+        if backtest is None:
+            return
+        band = backtest.checks.get("band") or checking.band_of(backtest)
+        # What it read of its owner's own is known at its end; until then it counts as all that it could.
+        findings = checking.findings(event, quoting=not private.personal_series(self.run.snapshot))
+        backtest.checks = storable({**backtest.checks, **findings, "band": band})
+        when_database_answers(run_id=self.run.pk, action=lambda: backtest.save(update_fields=["checks"]))
+        lines = claims_box.lines(backtest)
+        shown = {"backtest": backtest.pk, "lines": lines, "summary": claims_box.summary(lines)}
+        self.publisher.publish({"type": "checks", **shown, "t": event.get("t", 0.0)})
+
+    def _take_report(self, event: dict[str, Any]) -> None:
+        """Remember what the program asks for; it is made once the run has ended."""
+        number = event["backtest"]
+        backtest = self.claimed.get(number)
+        if backtest is None:
+            self.notice(event, "A report of a backtest that is not kept cannot be made.")
+            return
+        asked = {name: storable(event[name]) for name in ("form", "title", "notes")}
+        try:
+            when_database_answers(run_id=self.run.pk, action=lambda: making.ask(backtest, **asked))
+        except making.Refused as refusal:
+            self.notice(event, f"This report is not made: {refusal}")
+
+    def _snapshot_of(self, claim: Any) -> str:
+        """The snapshot that a claim names, if it is one that this run has been given, else the run's."""
+        named = claim.get("snapshot") if isinstance(claim, dict) else None
+        return named if isinstance(named, str) and named in self.data_questions.snapshots else self.run.snapshot
+
+    def notice(self, event: dict[str, Any], text: str) -> None:
+        self.publisher.publish({"type": "notice", "text": text, "t": event.get("t", 0.0)})
