@@ -11,6 +11,7 @@ from typing import Any
 import qrcode
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.adapter import get_adapter as get_account_adapter
 from allauth.account.internal.flows.login import get_authentication_records, record_authentication
 from allauth.account.internal.userkit import filter_users_by_email
 from allauth.account.models import EmailAddress
@@ -19,7 +20,7 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.core.internal import ratelimit
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.providers.base.constants import AuthProcess
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
@@ -165,8 +166,21 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return user
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: BaseForm | None = None) -> User:
-        sociallogin.user.email_disputed = is_claimed(sociallogin.user.email)
-        return super().save_user(request, sociallogin, form)
+        """With no form to choose another name in, one that was taken in this very moment gets a number."""
+        user = sociallogin.user
+        user.email_disputed = is_claimed(user.email)
+        try:
+            with transaction.atomic():
+                if form is None:
+                    adapter = get_account_adapter()
+                    adapter.populate_username(request, user)
+                    save_new_account(user, adapter, chosen_name=False)
+                return super().save_user(request, sociallogin, form)
+        except IntegrityError:
+            if not SocialAccount.objects.filter(provider=sociallogin.account.provider, uid=sociallogin.account.uid):
+                raise
+            messages.info(request, "You have signed up in another window just now. Sign in here.")
+            raise ImmediateHttpResponse(HttpResponseRedirect(reverse("account_login"))) from None
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):

@@ -10,6 +10,7 @@ from allauth.account.adapter import get_adapter
 from allauth.mfa.base import forms as second_factor_forms
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.socialaccount.forms import SignupForm as SocialSignupForm
+from allauth.socialaccount.internal.flows.signup import redirect_to_signup
 from django import forms
 from django.conf import settings
 from django.db import IntegrityError
@@ -78,6 +79,18 @@ class SignUpForm(OurWords, account_forms.SignupForm):
 class SocialSignUpForm(OurWords, SocialSignupForm):
     labels = {"email": "Email", "username": "Username"}
     helps = {"username": USERNAME_HELP}
+
+    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
+        """As in SignUpForm; and who comes back from the other site need not go there again for another name."""
+        try:
+            return super().try_save(request)
+        except IntegrityError:
+            if not User.objects.filter(username=self.cleaned_data.get("username")).exists():
+                raise
+            redirect_to_signup(request, self.sociallogin)  # keeps who it is
+            self.add_error("username", get_adapter().error_messages["username_taken"])
+            shown = {"form": self, "account": self.sociallogin.account}
+            return None, render(request, "socialaccount/signup.html", shown)
 
 
 class ChangeEmailForm(OurWords, account_forms.AddEmailForm):

@@ -49,6 +49,8 @@ BACK_OFF_SECONDS = (1.0, 2.0, 4.0)
 # No further attempt begins after this, so that a refusal is told within half a minute.
 RETRIES_END_SECONDS = 12.0
 UNFINISHED_EACH = 30
+UNFINISHED_OF_VISITORS = 5  # all of them together, for the catalogue
+ALIKE = 0.5  # names that differ more are no suggestion
 CATALOGUE_REST = timedelta(hours=1)
 KEPT = timedelta(days=90)
 QUEUE_PATIENCE = timedelta(seconds=20)
@@ -70,13 +72,14 @@ def want(
     start: date | None = None,
     end: date | None = None,
     run: UUID | None = None,
+    by_the_clock: bool = False,
 ) -> Fetch:
     """The fetch of this series that is not finished: the one there is, or a new one, whose job is sent on commit.
     For the catalogue also one that succeeded within the hour.
 
     user: whose key is used and whose data it becomes; None is nobody, who may have what needs no key.
     provider: a name of marketdata.providers.ALL. start, end: first and last day, both included; None for no bound.
-    run: the run that asks, kept with the uses of the key.
+    run: the run that asks, kept with the uses of the key. by_the_clock: a round of the site wants it, and no visitor.
 
     A fetch that somebody else began for the same person is returned even if it asks for fewer days. Raises a
     ProviderError for what can be told at once: UnknownSymbol, NotEntitled, ProviderDown, RateLimited, QuotaExceeded.
@@ -108,13 +111,16 @@ def want(
     waiting = Fetch.objects.filter(user=owner, status__in=UNFINISHED).count()
     if owner is not None and waiting >= UNFINISHED_EACH:
         raise QuotaExceeded(f"{UNFINISHED_EACH} of your fetches are not finished. Wait for some of them.")
+    if user is None and not by_the_clock and waiting >= UNFINISHED_OF_VISITORS:
+        raise QuotaExceeded("Other visitors wait for data, too. Try again in a minute, or sign in.")
     try:
         with transaction.atomic():
             fetch = Fetch.objects.create(**same, start=start, end=end, run=run, progress="Waits for its turn.")
     except IntegrityError:  # somebody was first, in this very moment
         return Fetch.objects.get(**same, status__in=UNFINISHED)
-    # Nobody waits behind another's many: who has none unfinished goes before those that have.
-    transaction.on_commit(lambda: send(fetch.pk, at_front=owner is not None and not waiting))
+    # Nobody waits behind another's many: who has none unfinished goes before those that have, and before visitors.
+    first = user is not None and (owner is None or not waiting)
+    transaction.on_commit(lambda: send(fetch.pk, at_front=first))
     return fetch
 
 
@@ -479,7 +485,7 @@ def _told(description: Description, problem: ProviderError | None) -> None:
 
 
 def similar(symbol: str, user: Any) -> list[str]:
-    """Up to three symbols of the catalogue, and of this person's own, that look most alike."""
+    """Up to three symbols of the catalogue, and of this person's own, that look alike, the nearest first."""
     import difflib
 
     whose = Q(snapshot__owner=None) | Q(snapshot__owner=user) if user is not None else Q(snapshot__owner=None)
@@ -487,7 +493,8 @@ def similar(symbol: str, user: Any) -> list[str]:
         Series.objects.filter(whose, snapshot__is_current=True).values_list("instrument__symbol", flat=True)
     ) - {symbol}
     wanted = symbol.casefold()
-    return sorted(known, key=lambda name: (-difflib.SequenceMatcher(None, wanted, name.casefold()).ratio(), name))[:3]
+    ratios = {name: difflib.SequenceMatcher(None, wanted, name.casefold()).ratio() for name in known}
+    return sorted((name for name in known if ratios[name] >= ALIKE), key=lambda name: (-ratios[name], name))[:3]
 
 
 def _held(fetch: Fetch) -> str:

@@ -233,7 +233,9 @@ def _state(item: RefreshedSeries) -> tuple[Any, ...]:
 
 
 def _want(item: RefreshedSeries) -> Fetch:
-    return fetching.want(item.owner, item.provider, item.symbol, _interval_to_ask(item), start=item.start)
+    return fetching.want(
+        item.owner, item.provider, item.symbol, _interval_to_ask(item), start=item.start, by_the_clock=True
+    )
 
 
 def _interval_to_ask(item: RefreshedSeries) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +24,7 @@ from marketdata.providers.description import (
 )
 from marketdata.providers.errors import (
     KeyRefused,
+    NoData,
     NotEntitled,
     ProviderError,
     QuotaExceeded,
@@ -29,12 +32,15 @@ from marketdata.providers.errors import (
     UnknownSymbol,
 )
 
+SYMBOL = re.compile(r"[A-Z0-9.:^-]{1,20}")
 # A free key gets the last 100 trading days, which are about 145 days.
 COMPACT_DAYS = 130
 
 
 def fetch(question: Question, connection: Connection) -> Bars:
-    """The whole history with splits and dividends where the key has it; else the last 100 days without them."""
+    """The whole history with splits and dividends where the key has it; else what the last 100 days have of the days
+    asked for, without them.
+    """
     recent = datetime.now(UTC).date() - timedelta(days=COMPACT_DAYS)
     if question.start is not None and question.start >= recent:
         return _compact(question, connection)
@@ -43,12 +49,22 @@ def fetch(question: Question, connection: Connection) -> Bars:
     except KeyRefused:
         raise
     except NotEntitled:
-        if question.start is not None:
-            raise NotEntitled(
-                "Your key for Alpha Vantage gives the last 100 trading days only; whole histories need one of its "
-                f"premium plans. Ask for {question.symbol} from {recent} on, or use another provider."
-            ) from None
-        return _compact(question, connection)
+        pass
+    try:
+        bars = _compact(question, connection)
+    except NoData:
+        raise NotEntitled(
+            "Your key for Alpha Vantage gives the last 100 trading days only; whole histories need one of its "
+            f"premium plans. Ask for {question.symbol} from {recent} on, or use another provider."
+        ) from None
+    if question.start is None:
+        return bars
+    first = bars.dates[0].astype("datetime64[D]")
+    return replace(
+        bars,
+        notice=f"Asked for from {question.start} on, but the key for Alpha Vantage gives the last 100 trading days "
+        f"only, so it begins on {first}.",
+    )
 
 
 def check(connection: Connection) -> None:
@@ -120,8 +136,21 @@ def _ask(connection: Connection, parameters: dict[str, str], symbol: str) -> dic
         raise odd_status(connection.provider, answer.status)
     found = answer.json()
     if (refusal := _refusal(connection, found, symbol)) is not None:
+        if isinstance(refusal, UnknownSymbol):
+            refusal.nearest = _nearest(connection, symbol)
         raise refusal
     return found
+
+
+def _nearest(connection: Connection, symbol: str) -> list[str]:
+    """What its own search finds for a name that it does not know; none where that does not answer either."""
+    asked = {"function": "SYMBOL_SEARCH", "keywords": symbol.partition(".")[0], "apikey": connection.key["key"]}
+    try:
+        found = connection.get("/query", asked).json().get("bestMatches")
+        names = [str(each["1. symbol"]) for each in found or []]
+    except (ProviderError, KeyError, TypeError):
+        return []
+    return [name for name in names if SYMBOL.fullmatch(name) and name != symbol][:3]
 
 
 def _refusal(connection: Connection, found: dict[str, Any], symbol: str) -> ProviderError | None:

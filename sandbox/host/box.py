@@ -34,6 +34,7 @@ ARTEFACT_SECONDS = 5.0
 GROUP_SLACK_BYTES = 32 << 20  # init, page tables, kernel memory
 FORK_SLACK_BYTES = 96 << 20  # pages of the zygote that a program has changed are its own
 NEAR_LIMIT = 0.85
+MAX_UNREAD = 8 << 20  # of answers that a program has asked for and does not read; a single one may be larger
 OUTPUT_LIMITS = ("output_bytes", "rich_bytes", "events")
 OWN_PROCESSES = 1  # of a box's tree: init
 CPU_SLACK = 5  # seconds; the sum over all processes is stopped before any of them gets so far
@@ -88,8 +89,12 @@ class Box:
         self._tell_init({"type": "interrupt"})
 
     def answer(self, number: int, body: dict[str, Any]) -> None:
-        """The host's answer to a question of the program."""
-        self.walls.write_inbox(encode_frame({"type": "answer", "id": number, "body": body}))
+        """The host's answer to a question of the program, or that it has not read the ones before."""
+        frame = encode_frame({"type": "answer", "id": number, "body": body})
+        if 0 < self.walls.unread_bytes > MAX_UNREAD - len(frame):
+            error = "This program does not read the answers to its questions, so it gets no more of them."
+            frame = encode_frame({"type": "answer", "id": number, "body": {"error": error}})
+        self.walls.write_inbox(frame)
 
     def write_input(self, text: str) -> None:
         self.walls.write_stdin(text.encode("utf-8", "replace"), MAX_STDIN_BACKLOG)

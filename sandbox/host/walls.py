@@ -136,6 +136,11 @@ class Walls:
         self._writers["inbox"].write(data, MAX_BACKLOG)
 
     @property
+    def unread_bytes(self) -> int:
+        """What waits to go into the inbox, because the program has not read what came before."""
+        return self._writers["inbox"].backlog_bytes
+
+    @property
     def alive(self) -> bool:
         return self.control is not None and not self.control.closed
 
@@ -225,6 +230,10 @@ class Writer:
         self._descriptor = descriptor
         self._backlog = bytearray()
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def backlog_bytes(self) -> int:
+        return len(self._backlog)
 
     def write(self, data: bytes, most: int) -> None:
         if self._descriptor < 0 or len(self._backlog) + len(data) > most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -9,6 +10,8 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.account.signals import user_logged_in, user_signed_up
 from allauth.socialaccount.models import SocialAccount, SocialToken
+from django.db import connection
+from django.db.models.signals import pre_save
 from django.test import Client
 
 from accounts.models import User
@@ -182,6 +185,44 @@ def test_a_typed_address_of_somebody_else_opens_nothing(client, oauth, alice, pr
     answer = sign_in_through(client, provider)
     client.post(answer.url, {"email": "alice@example.com"})
     assert signed_in_as(client) != "alice" and not SocialAccount.objects.filter(user=alice).exists()
+
+
+@pytest.fixture
+def somebody_is_first():
+    """In the moment before the next account is saved, somebody else's gets the same name."""
+
+    def be_first(sender, instance, **named):
+        pre_save.disconnect(be_first, sender=User)
+        with ThreadPoolExecutor(1) as pool:  # on a connection of its own, which commits
+            pool.submit(take, instance.username).result()
+
+    def take(username):
+        User.objects.create_user(username, "first@example.com", "a long enough phrase")
+        connection.close()
+
+    pre_save.connect(be_first, sender=User, weak=False)
+    yield
+    pre_save.disconnect(be_first, sender=User)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_name_that_is_taken_in_the_same_moment_gets_a_number(client, oauth, somebody_is_first):
+    sign_in_through(client, "github")
+    assert set(User.objects.values_list("username", "email")) == {
+        ("ada-l", "first@example.com"),
+        ("ada", "ada@example.com"),
+    }
+    assert signed_in_as(client) == "ada"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_chosen_name_that_is_taken_in_the_same_moment_is_asked_for_again(client, oauth, somebody_is_first):
+    oauth.person = Person(email=None)
+    page = sign_in_through(client, "github").url
+    answer = client.post(page, {"email": "typed@example.com", "username": "wanted"})
+    assert answer.status_code == 200 and b"taken" in answer.content and signed_in_as(client) is None
+    client.post(page, {"email": "typed@example.com", "username": "wanted-2"})
+    assert signed_in_as(client) == "wanted-2" and User.objects.count() == 2
 
 
 @pytest.mark.parametrize(

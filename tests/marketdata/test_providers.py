@@ -104,7 +104,7 @@ def test_bad_key_is_told_and_not_repeated(stand_ins, name):
 @pytest.mark.parametrize(
     ("name", "symbol", "span"),
     [
-        ("alphavantage", "AAPL", {"start": date.today() - timedelta(days=400)}),
+        ("alphavantage", "AAPL", {"start": date(2024, 1, 2), "end": date.today() - timedelta(days=300)}),
         ("nasdaq", "SHARADAR/SEP/AAPL", {}),
         ("tiingo", "PRIVATE", {}),
         ("lseg", "AAPL.O", {}),
@@ -195,6 +195,23 @@ def test_alpha_vantage_says_what_is_used_up_and_what_a_free_key_gives(stand_ins)
     stand_ins.asked.clear()
     ask("alphavantage", key=FREE, start=date.today() - timedelta(days=30))
     assert [asked.query["function"] for asked in stand_ins.asked] == ["TIME_SERIES_DAILY"]  # one call of 25
+
+
+def test_a_free_key_of_alpha_vantage_gives_what_it_has_of_a_longer_range_and_says_so(stand_ins):
+    start = date.today() - timedelta(days=400)
+    bars = ask("alphavantage", key=FREE, start=start)
+    assert len(bars.dates) == 100
+    assert f"from {start} on" in bars.notice and f"begins on {bars.dates[0].astype('M8[D]')}." in bars.notice
+    assert ask("alphavantage", key=GOOD, start=start).notice == ""
+
+
+def test_alpha_vantage_names_what_its_own_search_finds(stand_ins):
+    with pytest.raises(UnknownSymbol) as refusal:
+        ask("alphavantage", "AAPX")
+    assert refusal.value.nearest[0] == "AAPL"
+    with pytest.raises(UnknownSymbol) as refusal:
+        ask("alphavantage", "QQQQZZZZ")
+    assert refusal.value.nearest == []
 
 
 def test_alpha_vantage_does_not_take_a_wrong_key_for_a_free_one(stand_ins):

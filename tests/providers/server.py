@@ -7,6 +7,7 @@ One server speaks for all of them and tells them apart by the host that was aske
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import threading
@@ -247,7 +248,8 @@ def _alpha_vantage(asked: Asked, stand_ins: StandIns) -> Reply:
             },
         )
     if function == "SYMBOL_SEARCH":
-        return Reply(200, {"bestMatches": []})
+        found = difflib.get_close_matches(asked.query.get("keywords", ""), SPLITS, 3, 0.5)
+        return Reply(200, {"bestMatches": [{"1. symbol": name, "2. name": name} for name in found]})
     if symbol not in SPLITS:
         return Reply(200, {"Error Message": "Invalid API call. Please retry or visit the documentation."})
     adjusted = function == "TIME_SERIES_DAILY_ADJUSTED"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -363,3 +364,21 @@ def test_a_disk_that_nobody_saw_full_is_not_told_as_full():
         ended = outcome.ended(observed, TRIAL_LIMITS, "cold", 0.1, 0.1, 0, [])
         assert ended["outcome"] == "disk_full"
         assert ended["limit"] == {"name": "disk_bytes", "value": TRIAL_LIMITS.disk_bytes, **told}
+
+
+def test_answers_that_a_program_does_not_read_do_not_pile_up_with_the_host(engine: Engine) -> None:
+    source = """
+from qfp import channel
+for number in range(1, 5):
+    channel.emit({"type": "ask", "id": number, "what": "data", "body": {}})
+input()  # by now all are answered
+answers = [channel.receive()["body"] for _ in range(4)]
+print([len(answer.get("content", "")) for answer in answers], answers[3].get("error"))
+"""
+
+    def answer(box: Any, event: dict[str, Any]) -> None:
+        if event["type"] == "ask":
+            box.answer(event["id"], {"content": "x" * (3 << 20)})
+
+    done = engine.run(source, answers=("",), on_event=answer)
+    assert done.stdout.startswith(f"[{3 << 20}, {3 << 20}, 0, 0] This program does not read"), done.stderr
