@@ -28,3 +28,5 @@ cron.register(sweep_uploads, queue_name="default", interval=60, result_ttl=60, j
 cron.register(jobs.collect_garbage, queue_name="default", interval=24 * 3600, result_ttl=60, job_timeout=1800)
 cron.register(jobs.start_templates, queue_name="default", cron="0 2 * * *", result_ttl=60, job_timeout=300)
 cron.register(jobs.report_on_templates, queue_name="default", cron="0 3 * * *", result_ttl=60, job_timeout=300)
+cron.register(jobs.verify_latest_runs, queue_name="default", cron="0 4 * * *", result_ttl=60, job_timeout=300)
+cron.register(jobs.report_on_verified_runs, queue_name="default", cron="0 6 * * *", result_ttl=60, job_timeout=300)

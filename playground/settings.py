@@ -148,6 +148,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "runner.middleware.DeletedMeanwhile",
 ]
 
 ROOT_URLCONF = "playground.urls"

@@ -18,7 +18,7 @@ from qfp import metrics
 from qfp.significance import deflated_sharpe_ratio
 
 from marketdata.store import SnapshotMissing, read_manifest
-from runner import trials
+from runner import trials, verdicts
 from runner.models import Backtest
 
 __all__ = ["STATES", "lines", "summary"]
@@ -155,8 +155,17 @@ def _verified(backtest: Backtest) -> Line:
     if not backtest.verified:
         return _line("verified", "red", "Verified", backtest.verified_text)
     repeated = backtest.checks.get("companion", {}).get("sentence", "")
-    text = " ".join(filter(None, ["The site has replayed its fills over its own bars: the same equity.", repeated]))
-    return _line("verified", "green", "Verified", text)
+    again, answer = _made_again(backtest.run.verification)
+    said = ["The site has replayed its fills over its own bars: the same equity.", repeated, again]
+    state = "amber" if answer in verdicts.ALARMING else "green"
+    return _line("verified", state, "Verified", " ".join(filter(None, said)))
+
+
+def _made_again(kept: dict[str, Any]) -> tuple[str, str]:
+    """What making the run again gave, as a sentence and as a key of verdicts.ANSWERS; empty before."""
+    if kept.get("state") != "done" or kept.get("answer") not in verdicts.ANSWERS:
+        return "", ""
+    return f"Made again on {kept['at'][:10]}: {verdicts.ANSWERS[kept['answer']].lower()}.", kept["answer"]
 
 
 def _share(value: float) -> str:

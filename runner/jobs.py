@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketdata import garbage
-from runner import chunks, companions, execution, hosts, packages, sweeping, template_runs, verifying
+from runner import chunks, companions, execution, hosts, nightly, packages, sweeping, template_runs, verifying
 from runner.reports import making
 
 
@@ -27,6 +27,14 @@ def examine_run(run_id: str) -> None:
 
 def verify_run(run_id: str) -> None:
     verifying.verify(run_id)
+
+
+def verify_latest_runs() -> None:
+    nightly.send_latest()
+
+
+def report_on_verified_runs() -> None:
+    nightly.report()
 
 
 def answer_for_session(key: str, operation: str, arguments: dict[str, Any]) -> None:

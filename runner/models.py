@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, models, transaction
-from django.db.models import Q
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Lower, Now
-from django.http import Http404
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.text import slugify
 
 from runner.remarks import remarks
@@ -140,9 +140,9 @@ class Project(models.Model):
             return cls.objects.create(owner=owner, slug=free, title=title, draft={ENTRY: source})
 
     def hold(self) -> None:
-        """Inside a transaction: nobody deletes it before that ends. Raises Http404 when somebody has."""
+        """Inside a transaction: nobody deletes it before that ends. Raises DoesNotExist when somebody has."""
         if Project.objects.select_for_update().filter(pk=self.pk).values_list("pk").first() is None:
-            raise Http404("This project has been deleted.")
+            raise Project.DoesNotExist("This project has been deleted.")
 
     def remove(self) -> None:
         """Delete it with its runs. A worker that still runs one of them finds the row gone, and ends the box; one that
@@ -188,10 +188,7 @@ class Project(models.Model):
             self._look_again(["draft", "draft_version", "updated"])
 
     def _look_again(self, fields: list[str]) -> None:
-        try:
-            self.refresh_from_db(fields=fields)
-        except Project.DoesNotExist:
-            raise Http404("This project has been deleted.") from None
+        self.refresh_from_db(fields=fields)
 
     def make_revision(self, files: dict[str, str], author: Any, name: str = "") -> Revision:
         """The immutable record of these files; saving unchanged files returns the latest revision."""
@@ -337,6 +334,16 @@ class RunQuerySet(models.QuerySet):
     def editable_by(self, viewer: Viewer) -> RunQuerySet:
         return self.filter(revision__project__in=Project.objects.editable_by(viewer).values("pk"))
 
+    def numbered(self) -> RunQuerySet:
+        """With `number`, so that a list does not ask for each."""
+        until = (
+            Run.objects.whole()
+            .filter(revision__project=OuterRef("revision__project"), queued__lte=OuterRef("queued"))
+            .order_by()
+            .values("revision__project")
+        )
+        return self.annotate(number=Subquery(until.annotate(count=Count("pk")).values("count")))
+
     def in_progress(self) -> RunQuerySet:
         return self.filter(status__in=[Run.Status.QUEUED, Run.Status.RUNNING])
 
@@ -460,6 +467,16 @@ class Run(models.Model):
     @property
     def project(self) -> Project:
         return self.revision.project
+
+    @cached_property
+    def number(self) -> int:
+        """1 for the first run of the project, by when they were asked for; cells of sessions are not counted."""
+        return Run.objects.whole().filter(revision__project=self.project, queued__lte=self.queued).count()
+
+    @property
+    def name(self) -> str:
+        """What people call it: Run 12."""
+        return f"Run {self.number}" if self.session_id is None else "Cell"
 
     @property
     def is_finished(self) -> bool:

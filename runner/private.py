@@ -85,7 +85,13 @@ def shown_to(run: Run, viewer: Viewer) -> Shown:
     if not series:
         return Shown(True)
     if Project.objects.editable_by(viewer).filter(pk=run.project.pk).exists():
-        return Shown(True, "" if unknown else f"{_read(series)} for you alone. Others see its code and figures only.")
+        if unknown:
+            return Shown(True)
+        shared = run.project.visibility != Project.Visibility.PRIVATE
+        others = (
+            "Others see its code and figures only." if shared else "If you share it, others see no more than figures."
+        )
+        return Shown(True, f"{_read(series)} for you alone. {others}")
     why = "This run may read data" if unknown else _read(series)
     return Shown(
         False,

@@ -14,7 +14,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from runner import comparing, private, verifying
+from runner import comparing, private, verdicts, verifying
 from runner.access import Viewer
 from runner.models import Run
 from runner.run_views import find_run
@@ -54,7 +54,7 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
             "project": found.project,
             "waiting": verifying.is_waiting(found),
             "answer": kept.get("answer", ""),
-            "title": verifying.ANSWERS.get(kept.get("answer", ""), ""),
+            "title": verdicts.ANSWERS.get(kept.get("answer", ""), ""),
             "text": kept.get("text", "") if private.shown_to(found, viewer).all else "",
             "at": parse_datetime(kept.get("at", "") or "") if kept.get("at") else None,
             "reason": reason,
@@ -72,7 +72,7 @@ def _same_owners(run: Run) -> Iterable[Run]:
 def _others(run: Run, viewer: Viewer) -> list[Run]:
     """Runs of the same project with backtests, to be compared with."""
     runs = Run.objects.visible_to(viewer).whole().filter(revision__project=run.project, backtests__isnull=False)
-    return list(runs.exclude(pk=run.pk).select_related("revision").distinct().order_by("-queued")[:RECENT])
+    return list(runs.exclude(pk=run.pk).numbered().select_related("revision").distinct().order_by("-queued")[:RECENT])
 
 
 @never_cache

@@ -29,25 +29,17 @@ from runner.manifests import canonical_result, code_of, result_of, sdk_hash
 from runner.models import GPU, Run
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.requests import request_for
+from runner.verdicts import ANSWERS
 from sandbox.client import BoxRefused, EngineUnavailable
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["ANSWERS", "Verdict", "can_be_verified", "is_waiting", "send", "verify"]
+__all__ = ["Verdict", "can_be_verified", "is_waiting", "send", "verify"]
 
 QUEUE = "parallel"
 PATIENCE = timedelta(minutes=15)
 CLOSE = 1e-9
 QUESTIONS = {"pmap": "further boxes", "data": "data", "sweep": "the record of a sweep"}
-ANSWERS = {
-    "exact": "Exact",
-    "close": "Equal within 1e-9",
-    "result": "The result differs",
-    "data": "The data differ",
-    "environment": "The environment differs",
-    "code": "The code differs",
-    "cannot": "Cannot be run",
-}
 
 
 @dataclass(frozen=True)

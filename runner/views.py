@@ -50,6 +50,7 @@ def recent_runs(project: Project) -> list[Run]:
     return list(
         Run.objects.whole()
         .filter(revision__project=project)
+        .numbered()
         .select_related("revision__project__owner")
         .order_by("-queued")[:RUNS_SHOWN]
     )
@@ -180,6 +181,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             ],
             "runs": Run.objects.whole()
             .filter(user=request.user)
+            .numbered()
             .select_related("revision__project__owner")
             .order_by("-queued")[:RUNS_SHOWN],
             "usage": quotas.usage_of(viewer, ""),

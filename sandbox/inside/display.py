@@ -97,7 +97,7 @@ def install(shell, emit: Emit) -> None:
     ):
         tables.for_type_by_name(module, frame, frame_table)
         if series:
-            tables.for_type_by_name(module, series, lambda series: frame_table(series.to_frame()))
+            tables.for_type_by_name(module, series, lambda series: frame_table(series.to_frame(), counting=True))
     hooks.after_import("plotly.basedatatypes", _fit_plotly)
     hooks.after_import("bokeh.models.layouts", _fit_bokeh_models)
     hooks.after_import("bokeh.io.showing", _fit_bokeh_show)
@@ -111,13 +111,16 @@ def install(shell, emit: Emit) -> None:
 # Tables
 
 
-def frame_table(frame) -> dict[str, Any]:
-    """The first rows of a DataFrame with its index, as columns with kinds; total_rows says how many there are."""
+def frame_table(frame, counting: bool = False) -> dict[str, Any]:
+    """The first rows of a DataFrame with its index, as columns with kinds; total_rows says how many there are.
+
+    counting: show an index that only counts, too. A Series without it would be a bare column.
+    """
     import pandas as pd
 
     shown = frame.iloc[:TABLE_ROWS, :TABLE_COLUMNS]
     columns, values = [], []
-    levels = range(0 if _only_counts(pd, frame.index) else frame.index.nlevels)
+    levels = range(0 if _only_counts(pd, frame.index) and not counting else frame.index.nlevels)
     parts = [(_name(frame.index.names[level]), shown.index.get_level_values(level)) for level in levels]
     parts += [(_name(name), shown.iloc[:, place]) for place, name in enumerate(shown.columns)]
     for name, column in parts:

@@ -94,9 +94,12 @@ async function draw() {
   const strip = (list, symbol, colour, text, name) => ({ type: "scatter", mode: "markers", x: list.map((mark) => mark.date), y: list.map(() => 0.5), yaxis: "y3", name, text: list.map(text), hovertemplate: "%{text}<extra></extra>", marker: { symbol, size: symbol === "circle" ? 5 : 10, color: token(colour) } });
   if (dividends.length) traces.push(strip(dividends, "circle", "--info", (mark) => `Dividend ${mark.dividend}`, "dividend"));
   if (splits.length) traces.push(strip(splits, "triangle-up", "--warn", (mark) => `Split ${mark.split} for 1`, "split"));
+  // One line needs no name; what the marks below it mean does.
+  const named = traces.filter((trace) => trace.type === "scatter" && !trace.yaxis).length > 1;
+  if (!named) for (const trace of traces) trace.showlegend = trace.yaxis === "y3";
   const bottom = volume ? 0.3 : marks.length ? 0.1 : 0;
   const own = layout({
-    showlegend: traces.filter((trace) => trace.type === "scatter" && !trace.yaxis).length > 1,
+    showlegend: named || marks.length > 0,
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
     bargap: 0,
     xaxis: { type: "date", rangeslider: { visible: false }, anchor: volume ? "y2" : "y", hoverformat: daily ? "%-d %b %Y" : "%-d %b %Y %H:%M UTC", range: [dates[0], dates[dates.length - 1]] },

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+from runner.access import Viewer
+from runner.models import ENTRY, Run
+from runner.starting import start_run
 from tests.browser.pages import eventually
 from tests.factories import make_project, make_user
 from tests.runner.test_honesty import LEAK
+from tests.runner.test_repeating import PROGRAM
 
 
 def test_a_leak_is_said_on_the_page_of_its_author_and_of_everybody(signed_in, open_page):
@@ -28,3 +32,23 @@ def test_a_leak_is_said_on_the_page_of_its_author_and_of_everybody(signed_in, op
     box.locator("summary").click()
     expect(box.locator("li").first).to_contain_text("Look-ahead")
     eventually(visitor, lambda: visitor.evaluate("document.documentElement.scrollWidth") <= 360)
+
+
+def test_verify_is_pressed_answered_and_led_on_to_a_comparison(signed_in):
+    owner = make_user()
+    project = make_project(owner, source=PROGRAM)
+    for days in (20, 30):
+        run = start_run(project, Viewer(owner), files={ENTRY: PROGRAM}, params={"days": days})
+    page = signed_in(owner)
+    page.goto(run.get_absolute_url())
+    eventually(page, lambda: Run.objects.filter(status=Run.Status.SUCCEEDED).count() == 2, seconds=60)
+    page.get_by_role("link", name="Manifest").click()
+    page.get_by_role("button", name="Verify").click()
+    expect(page.locator('[data-answer="exact"]')).to_be_visible(timeout=60_000)  # the page looks by itself
+    page.goto(run.backtests.get().get_absolute_url())
+    expect(page.locator("#claims")).to_contain_text("Made again on")
+    page.go_back()
+    page.get_by_role("link", name="Run 1, revision 1").click()
+    expect(page.get_by_role("heading", name="Two runs compared")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("days")
+    expect(page.locator("main")).to_contain_text("Run 2, revision 1")

@@ -13,6 +13,7 @@ from django.test import RequestFactory
 
 from accounts.forms import SignUpForm
 from runner.access import Viewer
+from runner.middleware import DeletedMeanwhile
 from runner.models import Project, Revision
 from runner.starting import start_run
 from runner.views import keep_draft
@@ -69,8 +70,10 @@ def test_what_comes_after_a_deletion_finds_nothing():
         lambda: keep_draft(project, "print(2)"),
         lambda: project.save_file("requirements.txt", "polars"),
     ):
-        with pytest.raises(Http404):
+        with pytest.raises(Project.DoesNotExist) as gone:
             late()
+    with pytest.raises(Http404):
+        DeletedMeanwhile(lambda request: None).process_exception(RequestFactory().get("/"), gone.value)
 
 
 def test_a_name_that_was_taken_a_moment_ago_is_refused_on_the_form():

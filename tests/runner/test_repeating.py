@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import django_rq
 import numpy as np
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils import timezone
 from qfp import objects
 
 from marketdata import store
 from marketdata.store import current_snapshot_id, snapshot_folder
-from runner import comparing, verifying
+from runner import comparing, nightly, verifying
 from runner.execution import execute_next
 from runner.manifests import result_of
 from runner.models import Backtest, Project, Run
@@ -105,6 +108,26 @@ def test_a_run_made_again_is_exact_and_what_was_changed_since_is_named(engine, c
         path.unlink()
         path.write_bytes(content)
     assert answer_of(run) == "exact"
+
+
+def test_the_latest_runs_are_made_again_every_night_and_staff_hear_which_differ(mailoutbox):
+    make_user("boss", is_staff=True)
+    result = {"version": 1, "result_sha256": "0" * 64}
+    runs = [make_finished_run(manifest=result) for _ in range(4)]
+    make_finished_run(manifest={"version": 1})
+    assert nightly.send_latest() == 4
+    jobs = [job for job in django_rq.get_queue("parallel").jobs if job.func_name == "runner.jobs.verify_run"]
+    assert {job.args[0] for job in jobs} == {str(run.pk) for run in runs}
+    assert nightly.send_latest() == 0  # they wait already
+
+    old, now = timezone.now() - timedelta(days=1), timezone.now()
+    answers = [("exact", now), ("environment", now), ("result", now), ("data", old)]
+    for run, (answer, at) in zip(runs, answers, strict=True):
+        run.verification = {"state": "done", "answer": answer, "text": "", "at": at.isoformat()}
+        run.save()
+    assert nightly.report() == [runs[2]]
+    assert mailoutbox[0].to == ["boss@example.com"] and str(runs[2].pk) in mailoutbox[0].body
+    assert mailoutbox[0].subject.startswith("1 of 3 runs")
 
 
 ASKS = """

@@ -6,6 +6,7 @@ import pytest
 
 from runner.events import Publisher, stream_key
 from runner.models import ENTRY, Project, Run
+from runner.views import recent_runs
 from tests.factories import make_finished_run, make_project, make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services", "engine")]
@@ -47,6 +48,14 @@ def test_unchanged_source_is_the_same_revision(client, project):
     for expected_unchanged in (False, True):
         response = client.post(f"{project.base_url}/save", {"source": "a = 1"}, headers={"Accept": "application/json"})
         assert response.json()["revision"] == 1 and response.json()["unchanged"] is expected_unchanged
+
+
+def test_runs_are_numbered_within_their_project_in_the_order_they_were_asked_for(client, project):
+    make_run()
+    runs = [make_run(project) for _ in range(3)]
+    assert [run.number for run in runs] == [1, 2, 3]
+    assert [run.number for run in recent_runs(project)] == [3, 2, 1]
+    assert "Run 3" in client.get(f"{project.base_url}/_runs").content.decode()
 
 
 def test_a_draft_changed_elsewhere_is_not_overwritten(client, project):

@@ -7,8 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from runner import verifying
-from runner.models import Run
+from runner import nightly, verifying
 
 
 class Command(BaseCommand):
@@ -16,16 +15,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("runs", nargs="*", help="ids of runs; without any, the latest ones that succeeded")
-        parser.add_argument("--limit", type=int, default=50, help="how many of the latest")
+        parser.add_argument("--limit", type=int, default=nightly.MOST, help="how many of the latest")
 
     def handle(self, *args: Any, runs: list[str], limit: int, **options: Any) -> None:
-        chosen = runs or [
-            run.pk
-            for run in Run.objects.whole()
-            .filter(status=Run.Status.SUCCEEDED, manifest__result_sha256__isnull=False)
-            .order_by("-queued")[:limit]
-            if not verifying.can_be_verified(run)
-        ]
+        chosen = runs or [run.pk for run in nightly.latest(limit)]
         answers: Counter[str] = Counter()
         for each in chosen:
             verdict = verifying.verify(each)

@@ -1,0 +1,62 @@
+"""Do stored runs still come out the same? The latest are made again every night; staff hear of those that did not.
+
+What each gave is kept with it and stands on its page and in the claims of its backtests.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from django.contrib.auth import get_user_model
+from django.core.mail import send_mail
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from runner import verifying
+from runner.models import Run
+from runner.verdicts import ALARMING, ANSWERS
+
+logger = logging.getLogger(__name__)
+
+MOST = 50
+NIGHT = timedelta(hours=6)
+
+
+def latest(most: int = MOST) -> list[Run]:
+    """The latest runs that can be made again."""
+    runs = Run.objects.whole().filter(status=Run.Status.SUCCEEDED, manifest__result_sha256__isnull=False)
+    return [run for run in runs.order_by("-queued")[:most] if not verifying.can_be_verified(run)]
+
+
+def send_latest() -> int:
+    """Have them verified; how many they are."""
+    runs = [run for run in latest() if not verifying.is_waiting(run)]
+    for run in runs:
+        verifying.send(run)
+    return len(runs)
+
+
+def report() -> list[Run]:
+    """Those of this night that did not come out the same; staff get one mail that names them."""
+    since = timezone.now() - NIGHT
+    verified = [run for run in latest() if _ended_at(run) > since]
+    differing = [run for run in verified if run.verification["answer"] in ALARMING]
+    if differing:
+        logger.error("%d of %d runs did not come out the same", len(differing), len(verified))
+        lines = [f"Run {run.pk}: {ANSWERS[run.verification['answer']]}." for run in differing]
+        send_mail(
+            f"{len(differing)} of {len(verified)} runs did not come out the same",
+            "Made again on their own code, data and packages. The page of each run says where it parts.\n\n"
+            + "\n".join(lines)
+            + "\n",
+            None,
+            list(get_user_model().objects.filter(is_staff=True, is_active=True).values_list("email", flat=True)),
+        )
+    return differing
+
+
+def _ended_at(run: Run) -> datetime:
+    kept = run.verification
+    at = parse_datetime(kept.get("at", "")) if kept.get("state") == "done" else None
+    return at or datetime.min.replace(tzinfo=UTC)
