@@ -10,7 +10,8 @@ import numpy as np
 from qfp import adjustment, objects
 from qfp.portfolio.market import Market
 
-from marketdata.store import SnapshotMissing, read_manifest
+from marketdata.store import SnapshotMissing
+from runner.snapshot_series import by_object
 
 PRICES = ("open", "high", "low", "close")
 # A table of so many values, and the dozen like it that checking makes, fit the memory of a worker.
@@ -33,7 +34,7 @@ class OurBars:
 
 def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stamps: np.ndarray) -> OurBars:
     """The bars at these dates. Raises NotVerified when they are not a stretch of a series of the snapshot."""
-    columns = _columns(store, _entries(store, snapshot), instrument, stamps)
+    columns = _columns(store, _held(store, snapshot), instrument, stamps)
     if not set(PRICES) <= set(columns):
         raise NotVerified("The claimed series has no open, high, low and close, so fills cannot be compared with it.")
     dates = columns["date"]
@@ -54,7 +55,7 @@ def our_market(store: Path, snapshot: str | None, instruments: list[dict[str, An
     fields = {name: np.full(shape, np.nan) for name in PRICES}
     split, dividend = np.ones(shape), np.zeros(shape)
     closes_only = False
-    entries = _entries(store, snapshot)
+    entries = _held(store, snapshot)
     for at, instrument in enumerate(instruments):
         columns = _columns(store, entries, instrument, stamps)
         name = instrument["symbol"]
@@ -93,12 +94,9 @@ def our_market(store: Path, snapshot: str | None, instruments: list[dict[str, An
     )
 
 
-def _entries(store: Path, snapshot: str | None) -> dict[str, dict[str, Any]]:
-    """What the snapshot holds, by the hash of its bars."""
-    if snapshot is None:
-        return {}
+def _held(store: Path, snapshot: str | None) -> dict[str, dict[str, Any]]:
     try:
-        return {entry["object"]: entry for entry in read_manifest(store, snapshot, with_objects=True)["series"]}
+        return by_object(store, snapshot, with_objects=True)
     except SnapshotMissing:
         raise NotVerified("The data snapshot of this run is not in the store any more.") from None
 

@@ -17,9 +17,10 @@ from django.utils.text import slugify
 from qfp import metrics
 from qfp.significance import deflated_sharpe_ratio
 
-from marketdata.store import SnapshotMissing, read_manifest
+from marketdata.store import SnapshotMissing
 from runner import trials, verdicts
 from runner.models import Backtest
+from runner.snapshot_series import by_object
 
 __all__ = ["STATES", "lines", "summary"]
 
@@ -110,7 +111,7 @@ def _data(backtest: Backtest) -> Line:
     if not backtest.snapshot:
         return _line("data", "red", title, "Its bars came from the code; nobody can look where they are from.")
     try:
-        entries = _entries(backtest.snapshot)
+        entries = _known(backtest.snapshot)
     except SnapshotMissing:
         return _line("data", "amber", title, "Its data snapshot is not in the store any more; it cannot be made again.")
     used = [entries[each["object"]] for each in backtest.instruments if each["object"] in entries]
@@ -126,9 +127,9 @@ def _data(backtest: Backtest) -> Line:
 
 
 @lru_cache(maxsize=32)
-def _entries(snapshot: str) -> dict[str, dict[str, Any]]:
-    """The series of a snapshot by their object; snapshots never change."""
-    return {entry["object"]: entry for entry in read_manifest(Path(settings.STORE_DIR), snapshot)["series"]}
+def _known(snapshot: str) -> dict[str, dict[str, Any]]:
+    """Kept, as lists of results ask for it again and again; snapshots never change."""
+    return by_object(Path(settings.STORE_DIR), snapshot)
 
 
 def _conventions(backtest: Backtest) -> Line:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,10 @@ from qfp.checking.decisions import Decision, first_difference, of_claim
 from rq.job import JobStatus
 
 from marketdata.store import SnapshotMissing
-from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim
-from runner.engines import engine_of, patiently
 from runner.models import Backtest, Project, Run
 from runner.packages import layer_of
-from runner.requests import request_for
+from runner.repeats import repeat
 from runner.varied_data import varied_snapshot
-from sandbox.protocol import BoxRequest
 
 logger = logging.getLogger(__name__)
 
@@ -168,36 +164,16 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
 
 
 def _claims(run: Run, snapshot: str) -> list[Any]:
-    """What the program claims on the data of this snapshot, in a fresh box; nothing of it is stored or shown."""
-    request: BoxRequest = replace(request_for(run), run_id=f"{run.pk}.again", snapshot=snapshot)
-    request = replace(request, limits=replace(request.limits, artefact_bytes=0, artefact_count=0))
-    claims: list[Any] = []
+    """What the program claims on the data of this snapshot; nothing of it is stored or shown."""
     try:
-        with patiently(lambda: engine_of("runs").start(request)) as box:
-            for event in box.events(poll_seconds=1.0):
-                if event is None:
-                    continue
-                if event["type"] == "backtest" and len(claims) < MAX_BACKTESTS:
-                    if _is_kept(event["claim"], snapshot):
-                        claims.append(event["claim"])
-                elif event["type"] == "ask":
-                    box.answer(event["id"], {"error": "Not while the site looks at a published run."})
-                elif event["type"] == "ended":
-                    if event.get("outcome") != Run.Status.SUCCEEDED:
-                        raise NotComparable("on other data it does not end well")
-                    return claims
+        made = repeat(run, "again", snapshot)
     except SnapshotMissing:
         raise NotComparable("its data are not there any more") from None
-    raise NotComparable("the sandbox engine went away")
-
-
-def _is_kept(claim: Any, snapshot: str) -> bool:
-    """Whether a run would keep it: those that were refused are not among its backtests."""
-    try:
-        check_claim(claim, Path(settings.STORE_DIR), snapshot)
-    except ClaimRefused:
-        return False
-    return True
+    if made.outcome is None:
+        raise NotComparable("the sandbox engine went away")
+    if made.outcome != Run.Status.SUCCEEDED:
+        raise NotComparable("on other data it does not end well")
+    return [claim for claim, _ in made.claims]
 
 
 def _finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from marketdata import garbage
 from runner import chunks, companions, execution, hosts, nightly, packages, sweeping, template_runs, verifying
-from runner.reports import making
+from runner.reports import at_hand, making
 
 
 def execute_next_run(queue: str = "runs") -> None:
@@ -43,6 +43,10 @@ def answer_for_session(key: str, operation: str, arguments: dict[str, Any]) -> N
 
 def make_report(pk: int) -> None:
     making.make(pk)
+
+
+def make_report_for_readers(pk: int, everything: bool, form: str, key: str) -> None:
+    at_hand.make_for_readers(pk, everything, form, key)
 
 
 def sweep_runs() -> None:

@@ -16,9 +16,10 @@ from typing import Any
 
 from django.conf import settings
 
-from marketdata.store import SnapshotMissing, read_manifest
+from marketdata.store import SnapshotMissing
 from runner import claims_box, trials
 from runner.models import ENTRY, Backtest, Project, Run
+from runner.snapshot_series import by_id
 
 __all__ = ["VERSION", "code_of", "least_manifest", "manifest_of", "result_of"]
 
@@ -102,7 +103,10 @@ def series_of(backtests: Sequence[Backtest]) -> list[dict[str, Any]]:
     """What the backtests stand on, each with the hashes of its bytes."""
     found: dict[str, dict[str, Any]] = {}
     for backtest in backtests:
-        entries = _entries(backtest.snapshot)
+        try:
+            entries = by_id(Path(settings.STORE_DIR), backtest.snapshot)
+        except SnapshotMissing:
+            continue
         for instrument in backtest.instruments:
             entry = entries.get(instrument.get("series") or "")
             if entry is not None:
@@ -117,15 +121,6 @@ def series_of(backtests: Sequence[Backtest]) -> list[dict[str, Any]]:
                     "rights": entry.get("rights"),
                 }
     return [found[name] for name in sorted(found)]
-
-
-def _entries(snapshot: str) -> dict[str, dict[str, Any]]:
-    if not snapshot:
-        return {}
-    try:
-        return {entry["id"]: entry for entry in read_manifest(Path(settings.STORE_DIR), snapshot)["series"]}
-    except SnapshotMissing:
-        return {}
 
 
 def lineage_of(project: Project, tried: trials.Trials) -> dict[str, Any]:

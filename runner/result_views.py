@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import redis
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.safestring import SafeString, mark_safe
@@ -15,17 +16,15 @@ from django.views.decorators.http import require_GET, require_POST
 from qfp.tearsheet import charts, tables
 from qfp.tearsheet.charts import KEYS, Chart, points
 from qfp.tearsheet.drawing import svg
-from qfp.tearsheet.page import html
 
 from marketdata.exporting import Download
 from runner import claims_box, exports, private
-from runner.access import Viewer
+from runner.access import Viewer, address_hash
 from runner.models import Backtest, Project, Report
 from runner.private import Shown
 from runner.reports import making
-from runner.reports.documents import document_of
+from runner.reports.at_hand import BeingMade, TooMany, Unavailable, count_one, report_for
 from runner.reports.logos import BadLogo
-from runner.reports.pdf import pdf
 from runner.reports.records import record_of
 from runner.run_views import find_run
 
@@ -176,11 +175,19 @@ def _file_name(backtest: Backtest) -> str:
 def report_now(request: HttpRequest, run: Any, position: int, form: str) -> HttpResponse:
     """The report as this viewer may have it, made while they wait: a tenth of a second."""
     backtest, shown = found_backtest(request, run, position)
-    document = document_of(backtest, shown.all)
-    return _file(backtest, form, pdf(document) if form == Report.Form.PDF else html(document).encode())
+    context: dict[str, Any] = {"backtest": backtest}
+    try:
+        return file_of(backtest, form, report_for(backtest, shown, form, Viewer.of(request), address_hash(request)))
+    except BeingMade as made:
+        status, context = 202, context | {"heading": "Your report is being made", "text": str(made), "again": True}
+    except TooMany as refusal:
+        status, context = 429, context | {"heading": "Too many reports", "text": str(refusal)}
+    except Unavailable as refusal:
+        status, context = 503, context | {"heading": "No report at the moment", "text": str(refusal)}
+    return render(request, "runner/report_waits.html", context, status=status)
 
 
-def _file(backtest: Backtest, form: str, content: bytes) -> HttpResponse:
+def file_of(backtest: Backtest, form: str, content: bytes) -> HttpResponse:
     content_type = "application/pdf" if form == Report.Form.PDF else "text/html; charset=utf-8"
     response = HttpResponse(content, content_type=content_type)
     response["Content-Disposition"] = f'attachment; filename="{_file_name(backtest)}.{form}"'
@@ -201,6 +208,7 @@ def make_report(request: HttpRequest, run: Any, position: int) -> HttpResponse:
     form = request.POST.get("form", Report.Form.PDF)
     logo = request.FILES.get("logo")
     try:
+        count_one(Viewer.of(request), address_hash(request))
         report = making.ask(
             backtest,
             form=form,
@@ -208,8 +216,10 @@ def make_report(request: HttpRequest, run: Any, position: int) -> HttpResponse:
             notes=request.POST.get("notes", ""),
             logo=logo.read(1 + making.MAX_LOGO_BYTES) if logo is not None else b"",
         )
-    except (BadLogo, making.Refused) as problem:
+    except (BadLogo, making.Refused, TooMany) as problem:
         refusal = str(problem)
+    except redis.RedisError:
+        refusal = "The site's queue does not answer at the moment. Ask again in a minute."
     if not getattr(request, "htmx", False) and report is not None:
         return redirect(f"{backtest.get_absolute_url()}#reports")
     context = {"backtest": backtest, "reports": backtest.reports.defer("content", "logo")[:10], "refusal": refusal}
@@ -233,4 +243,4 @@ def report(request: HttpRequest, run: Any, position: int, report: int) -> HttpRe
     # It was made with everything that its author may see.
     if not shown.all or found.content is None:
         raise Http404
-    return _file(backtest, found.form, bytes(found.content))
+    return file_of(backtest, found.form, bytes(found.content))

@@ -1,8 +1,17 @@
-"""Addresses of projects (/p/…, a guest's /g/…) and runs (/r/…)."""
+"""Addresses of projects (/p/…, a guest's /g/…) and runs (/r/…, for programs /api/v1/runs/…)."""
 
 from django.urls import path
 
-from runner import repeat_views, result_views, run_views, session_views, sweep_views, template_views, views
+from runner import (
+    api_views,
+    repeat_views,
+    result_views,
+    run_views,
+    session_views,
+    sweep_views,
+    template_views,
+    views,
+)
 
 app_name = "runner"
 
@@ -21,6 +30,9 @@ _ACTIONS = [
     ("session/_data", session_views.data, "session-data"),
     ("session/<slug:action>", session_views.act, "act-on-session"),
 ]
+
+# What the page of a run and the interface for programs both have.
+_RUN, _API_RUN = "r/<uuid:run>", "api/v1/runs/<uuid:run>"
 
 urlpatterns = [
     path("try", views.try_sample, name="try"),
@@ -54,19 +66,23 @@ urlpatterns = [
     path("r/<uuid:run>/backtests/<int:position>/reports", result_views.make_report, name="make-report"),
     path("r/<uuid:run>/backtests/<int:position>/_reports", result_views.report_list, name="report-list"),
     path("r/<uuid:run>/backtests/<int:position>/reports/<int:report>", result_views.report, name="report"),
+    path("api/v1/runs/<uuid:run>", api_views.run, name="api-run"),
+    path("api/v1/runs/<uuid:run>/backtests/<int:position>", api_views.backtest, name="api-backtest"),
     *(
-        path(f"r/<uuid:run>/backtests/<int:position>/report.{form}", result_views.report_now, {"form": form}, name=name)
-        for form, name in (("pdf", "report-pdf"), ("html", "report-html"))
+        path(f"{place}/backtests/<int:position>/report.{form}", view, {"form": form}, name=f"{name}report-{form}")
+        for form in ("pdf", "html")
+        for place, view, name in ((_RUN, result_views.report_now, ""), (_API_RUN, api_views.report, "api-"))
     ),
     *(
         path(
-            f"r/<uuid:run>/backtests/<int:position>/{kind}.{form}",
-            result_views.export,
+            f"{place}/backtests/<int:position>/{kind}.{form}",
+            view,
             {"kind": kind, "form": form},
-            name=f"{kind}-{form}",
+            name=f"{name}{kind}-{form}",
         )
         for kind in ("trades", "orders", "fills")
         for form in ("csv", "parquet")
+        for place, view, name in ((_RUN, result_views.export, ""), (_API_RUN, api_views.export, "api-"))
     ),
     path("frame", run_views.frame, name="frame"),
 ]

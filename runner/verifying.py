@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,11 @@ from django.utils.dateparse import parse_datetime
 from qfp import objects
 
 from marketdata.store import SnapshotMissing, make_local, snapshot_folder
-from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim
-from runner.engines import engine_of, patiently
 from runner.environment import environment_lock
 from runner.manifests import canonical_result, code_of, result_of, sdk_hash
 from runner.models import GPU, Run
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
-from runner.requests import request_for
+from runner.repeats import repeat
 from runner.verdicts import ANSWERS
 from sandbox.client import BoxRefused, EngineUnavailable
 
@@ -133,25 +131,30 @@ def _again(run: Run) -> Verdict:
     kept = list(run.backtests.order_by("position"))
     if result_of(kept) != run.manifest["result_sha256"]:
         return Verdict("result", "The backtests that are kept are not those of the manifest.")
-    asked: set[str] = set()
     try:
         with layer_of(run, lambda text, done, total: None):
-            made = _made_again(run, asked)
+            again = repeat(run, "verify", run.snapshot)
     except (PackageRefused, IndexUnavailable) as error:
         return Verdict("cannot", f"Its packages cannot be had: {error}")
     except SnapshotMissing:
         return Verdict("cannot", "Its data are not kept any more.")
     except (BoxRefused, EngineUnavailable):
         return Verdict("cannot", "No sandbox takes runs at the moment. Try again in a minute.")
-    if isinstance(made, Verdict):
-        return made
+    if again.outcome is None:
+        return Verdict("cannot", "The sandbox went away meanwhile. Try again in a minute.")
+    if again.outcome != Run.Status.SUCCEEDED:
+        if again.asked:
+            return _unanswered(again.asked)
+        ended = Run.Status(again.outcome).label.lower()
+        return Verdict("result", f"The run that was made again ended otherwise: {ended}.")
+    made = [checked for _, checked in again.claims]
     if result_of(made) == run.manifest["result_sha256"]:
         return Verdict("exact", f"Made again, {_of(len(made))} gave the same returns and trades to the ninth decimal.")
     where = _difference(kept, made)
     if where is None:
         return Verdict("close", "Made again, every return and trade is the same within 1e-9.")
-    if asked:
-        return _unanswered(asked)
+    if again.asked:
+        return _unanswered(again.asked)
     if run.manifest["sdk"] != sdk_hash():
         return Verdict("environment", f"The library of the site is a newer one, and with it {where}")
     return Verdict(
@@ -167,36 +170,6 @@ def _unanswered(asked: set[str]) -> Verdict:
     return Verdict(
         "cannot", f"It asks the site for {wanted} while it runs, which it is not given when it is made again."
     )
-
-
-def _made_again(run: Run, asked: set[str]) -> list[Any] | Verdict:
-    """asked: is told what the program asked the site for."""
-    request = request_for(run)
-    # No files are kept of it.
-    request = replace(
-        request, run_id=f"{run.pk}.verify", limits=replace(request.limits, artefact_bytes=0, artefact_count=0)
-    )
-    made: list[Any] = []
-    with patiently(lambda: engine_of(run.queue).start(request)) as box:
-        for event in box.events(poll_seconds=1.0):
-            if event is None:
-                continue
-            if event["type"] == "backtest" and len(made) < MAX_BACKTESTS:
-                try:
-                    made.append(check_claim(event.get("claim"), Path(settings.STORE_DIR), run.snapshot))
-                except ClaimRefused:
-                    continue  # the run did not keep such a one either
-            elif event["type"] == "ask":
-                asked.add(event["what"])
-                box.answer(event["id"], {"error": "Not while the site makes a run again to verify it."})
-            elif event["type"] == "ended":
-                if event.get("outcome") != Run.Status.SUCCEEDED:
-                    if asked:
-                        return _unanswered(asked)
-                    ended = Run.Status(event.get("outcome", Run.Status.CRASHED)).label.lower()
-                    return Verdict("result", f"The run that was made again ended otherwise: {ended}.")
-                return made
-    return Verdict("cannot", "The sandbox went away meanwhile. Try again in a minute.")
 
 
 def _difference(kept: list[Any], made: list[Any]) -> str | None:

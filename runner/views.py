@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import redis
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -305,11 +306,22 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
     Project.objects.filter(pk=found.pk).update(updated=timezone.now(), **values)
     if requirements != found.draft.get(packages.FIELD, ""):
         found.save_file(packages.FIELD, requirements)
-    if (shown := latest_run(found)) is not None:
-        companions.send(shown)
+    trouble = _examine(found)
     if wants_json(request):
-        return JsonResponse({"title": found.title, "visibility": found.visibility})
+        return JsonResponse({"title": found.title, "visibility": found.visibility, "message": trouble})
+    if trouble:
+        messages.warning(request, trouble)
     return SeeOther(found.edit_url)
+
+
+def _examine(project: Project) -> str:
+    """Have the run that others see now looked at; what to say where that cannot be asked for."""
+    try:
+        if (shown := latest_run(project)) is not None:
+            companions.send(shown)
+    except redis.RedisError:
+        return "Saved, but its last run is not examined: the site's queue does not answer. Save it again in a minute."
+    return ""
 
 
 @never_cache

@@ -48,6 +48,7 @@ MAX_SOURCE_FILES = 200
 MAX_PARAMS_BYTES = 256 * 1024
 MAX_INPUT_BYTES = 64 * 1024
 MAX_LINE = 1_000_000
+MAX_NOTES = 20_000  # characters, of a report
 SESSION_SECONDS = 12 * 3600  # the longest life of a session, whatever its cells may use
 
 SUCCEEDED = "succeeded"

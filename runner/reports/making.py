@@ -16,12 +16,12 @@ from runner.reports.documents import document_of
 from runner.reports.logos import MAX_BYTES as MAX_LOGO_BYTES
 from runner.reports.logos import redrawn, size_of_png
 from runner.reports.pdf import pdf
+from sandbox.protocol import MAX_NOTES
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["MAX_LOGO_BYTES", "MAX_NOTES", "Refused", "ask", "make", "make_waiting", "send_missing"]
+__all__ = ["MAX_LOGO_BYTES", "Refused", "ask", "make", "make_waiting", "send_missing"]
 
-MAX_NOTES = 20_000
 PATIENCE = timedelta(minutes=10)  # with a job that nothing is heard of
 LONGEST = timedelta(hours=1)
 UNDER_WAY = (Report.State.WAITING, Report.State.MAKING)

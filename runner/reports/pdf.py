@@ -54,16 +54,16 @@ def pdf(document: Document) -> bytes:
 def _as_data(document: Document) -> dict[str, Any]:
     return {
         "title": document.title,
-        "headline": _breakable(document.title),
+        "headline": _pieces(document.title),
         "author": next((text for label, text in document.about if label == "Author"), ""),
         "language": document.language,
         "strategy": document.strategy,
         "description": document.description,
-        "about": [[label, _breakable(text)] for label, text in document.about],
+        "about": [[label, _pieces(text)] for label, text in document.about],
         "head": [[figure["label"], figure["text"]] for figure in document.head],
         "claims": [{name: line[name] for name in ("state", "title", "text")} for line in document.claims],
         "claims_summary": document.claims_summary,
-        "notes": [[_breakable(line) for line in paragraph.splitlines()] for paragraph in document.paragraphs],
+        "notes": [[_pieces(line) for line in paragraph.splitlines()] for paragraph in document.paragraphs],
         "charts": [
             {"title": chart.title, "sentence": chart.sentence, "svg": svg(chart, alone=True, height=CHART_HEIGHT)}
             for chart in document.charts
@@ -109,9 +109,9 @@ def _halves(groups: list[tuple[str, list[Any]]]) -> list[list[Any]]:
     return [[list(group) for group in half] for half in (groups[:at], groups[at:])]
 
 
-def _breakable(text: str) -> str:
-    """With places in long words where a line may end."""
-    return re.sub(rf"\S{{{UNBROKEN}}}(?=\S)", lambda found: found[0] + "\u200b", text)
+def _pieces(text: str) -> list[str]:
+    """The text, cut where a line may end within a long word. A character that says so would get into copied text."""
+    return re.sub(rf"\S{{{UNBROKEN}}}(?=\S)", lambda found: found[0] + "\n", text.replace("\n", " ")).split("\n")
 
 
 def _framed(png: bytes, size: tuple[int, int]) -> str:

@@ -12,11 +12,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.protocol import dump_json, load_json
+from sandbox.protocol import MAX_NOTES, dump_json, load_json
 
 MAX_LABEL = 200
 MAX_TEXT = 4_000
-MAX_NOTES = 20_000
 MAX_TRACE_FRAMES = 100
 FINDING_TEXTS = ("state", "why", "date", "expression", "what")
 FINDING_NUMBERS = ("bar", "line", "cuts", "tails", "orders", "programs")

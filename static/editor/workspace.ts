@@ -321,6 +321,7 @@ function watchTitle(settings: string): void {
       if (!answer.ok) throw new Error(body.message ?? "The name was not saved.");
       document.title = document.title.replace(before, body.title ?? wanted);
       before = title.value = body.title ?? wanted;
+      if (body.message) toast(body.message, "error");
     } catch (error) {
       toast(error instanceof TypeError ? "The name was not saved: the server cannot be reached." : (error as Error).message, "error");
     }

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 
 from marketdata.store import current_snapshot_id
-from runner import claims_box, companions
+from runner import claims_box, companions, repeats
 from runner.execution import execute_next
 from runner.models import Run
 from tests.factories import make_finished_run, make_project, make_run
@@ -167,4 +167,4 @@ def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(
 def test_a_claim_that_would_be_refused_is_not_compared(settings):
     settings.STORE_DIR = STORE
     claim = claim_of("IBM", 40, 20, bars=300)
-    assert companions._is_kept(claim, claim["snapshot"]) and not companions._is_kept({}, claim["snapshot"])
+    assert repeats._checked(claim, claim["snapshot"]) and not repeats._checked({}, claim["snapshot"])

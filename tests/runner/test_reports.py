@@ -26,18 +26,25 @@ from runner.reports.documents import manifest_hash
 from runner.reports.records import _record
 from runner.starting import start_run
 from tests.factories import make_finished_run, make_project, make_user
-from tests.runner.reported import STORE, claim_of, equity_of, stored
+from tests.runner.reported import STORE, claim_of, claims_of_programs, equity_of, stored
 
 pytestmark = pytest.mark.django_db
 
 HEADLINE = (*HEAD, "final_equity", "sortino", "calmar", "beta", "alpha", "win_rate", "profit_factor", "turnover",
             "ulcer_index", "value_at_risk", "skewness", "average_trade")  # fmt: skip
 HOSTILE = '#read("/etc/passwd") <script>alert(1)</script> $x^2$ *bold* @ref \\ `raw` {{ 7 }} "'
+LONG = "donaudampfschifffahrtsgesellschaft" * 10
 
 
 @pytest.fixture(scope="module")
 def claims():
-    return [claim_of("IBM", 40, 20), claim_of("AAPL", 15, 5, bars=700), claim_of("GOOG", 90, 90, bars=900)]
+    return [claim_of("IBM", 40, 20), claim_of("AAPL", 15, 5, bars=700)]
+
+
+@pytest.fixture(scope="module")
+def programs():
+    """One share held or not, one long and short at once, and two by weights."""
+    return claims_of_programs()
 
 
 @pytest.fixture
@@ -66,22 +73,48 @@ def as_text(page: str) -> str:
     return markup.unescape(re.sub(r"<[^>]+>", " ", page))
 
 
-def test_page_html_and_pdf_write_the_same_digits(client, run, claims):
-    for claim in claims:
+def test_page_api_html_and_pdf_write_the_same_digits_of_three_different_runs(client, run, programs):
+    for claim in programs:
         backtest = stored(run, claim)
-        shown = {figure["key"]: figure for figure in backtest.figures if figure["key"] in HEADLINE}
+        where, there = backtest.get_absolute_url(), f"/api/v1/runs/{run.pk}/backtests/{backtest.position}"
+        told = client.get(there).json()
+        shown = {key: told["figures"][key] for key in HEADLINE if key in told["figures"]}
         assert len(shown) == 20
-        where = backtest.get_absolute_url()
         surfaces = {
             "page": as_text(client.get(where).content.decode()),
-            "html": as_text(client.get(f"{where}/report.html").content.decode()),
-            "pdf": written(client.get(f"{where}/report.pdf").content),
+            "html": as_text(client.get(told["files"]["report.html"]).content.decode()),
+            "pdf": written(client.get(told["files"]["report.pdf"]).content),
         }
         for name, text in surfaces.items():
             text = " ".join(text.split())
             for figure in shown.values():
                 said = " ".join(f"{figure['label']} {figure['text']}".split())
                 assert said in text, f"{name}: {said}"
+            for line in told["claims"]:
+                assert " ".join(line["text"].split()) in text, f"{name}: {line['text']}"
+
+
+def test_the_page_and_the_files_of_a_portfolio_name_each_instrument(client, run, programs):
+    backtest = stored(run, programs[2])
+    where = backtest.get_absolute_url()
+    page = as_text(client.get(where).content.decode())
+    assert "Equal money, held" in page and "Trades on the price" not in page
+    for kind in ("trades", "orders", "fills"):
+        rows = list(csv.DictReader(io.StringIO(body(client.get(f"{where}/{kind}.csv")).decode())))
+        table = pq.read_table(io.BytesIO(body(client.get(f"/api/v1{where.replace('/r/', '/runs/')}/{kind}.parquet"))))
+        assert [row["instrument"] for row in rows] == table["instrument"].to_pylist()
+        assert {row["instrument"] for row in rows} == {"IBM", "AAPL"}
+    assert len(rows) == len(backtest.fills) > 20
+
+
+def test_a_run_without_trades_has_a_report_without_holes(client, run, programs):
+    cash, bars = programs[0]["cash"], len(programs[0]["dates"])
+    backtest = stored(run, programs[0] | {"fills": [], "orders": [], "equity": [cash] * bars, "strategy": "Never"})
+    assert backtest.verified
+    for form in ("pdf", "html"):
+        content = client.get(f"{backtest.get_absolute_url()}/report.{form}").content
+        text = written(content) if form == "pdf" else as_text(content.decode())
+        assert "it never fell" in text and "undefined" in text and not re.search(r"\bnan\b|\binf\b", text)
 
 
 def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, claims):
@@ -124,13 +157,14 @@ def test_what_authors_write_is_text_in_every_report(client, run, claims):
     run.project.save()
     backtest = stored(run, claims[1])
     for form in ("pdf", "html"):
-        report = making.ask(backtest, form=form, title=HOSTILE, notes=f"{HOSTILE}\n\nsecond\x00 part")
+        report = making.ask(backtest, form=form, title=HOSTILE, notes=f"{HOSTILE}\n\nsecond\x00 part {LONG}")
         making.make(report.pk)
         report.refresh_from_db()
         assert report.state == Report.State.DONE
         content = bytes(report.content)
         if form == "pdf":
             text = " ".join(written(content).split())
+            assert max(map(len, text.split())) < 120, "a long word goes beyond the margin"
             assert "root:" not in text and '#read("/etc/passwd") <script>alert(1)</script> $x^2$ *bold* @ref' in text
         else:
             page = content.decode()

@@ -1,0 +1,148 @@
+"""What can another program read? Runs, backtests with their figures, trades as files, and reports: as JSON and bytes.
+
+Everything is what the pages show, to whoever may see the pages; the strings are the same to the letter.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+
+from runner import claims_box, exports, private, result_views
+from runner.access import Viewer, address_hash
+from runner.models import Backtest, Report
+from runner.reports.at_hand import BeingMade, TooMany, Unavailable, report_for
+from runner.reports.documents import manifest_hash
+from runner.run_views import find_run
+
+__all__ = ["backtest", "export", "report", "run"]
+
+NOT_FOUND = "There is nothing here that you can see. Check the address; what is private needs its owner's session."
+
+View = Callable[..., HttpResponseBase]
+
+
+def _read_only(view: View) -> View:
+    """GET alone, never cached; whatever goes wrong is said in JSON."""
+
+    @never_cache
+    @functools.wraps(view)
+    def checked(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
+        if request.method not in ("GET", "HEAD"):
+            response = _error(405, "method_not_allowed", "This address can only be read: use GET.")
+            response["Allow"] = "GET, HEAD"
+            return response
+        try:
+            return view(request, *arguments, **named)
+        except Http404:
+            return _error(404, "not_found", NOT_FOUND)
+
+    return checked
+
+
+def _error(status: int, code: str, message: str, wait: int = 0) -> JsonResponse:
+    response = _json({"error": {"code": code, "message": message}}, status)
+    if wait:
+        response["Retry-After"] = str(wait)
+    return response
+
+
+def _json(body: dict[str, Any], status: int = 200) -> JsonResponse:
+    return JsonResponse(body, status=status, json_dumps_params={"ensure_ascii": False, "allow_nan": False})
+
+
+@_read_only
+def run(request: HttpRequest, run: Any) -> HttpResponseBase:
+    """How it ended, and which backtests it holds."""
+    found = find_run(request, run)
+    shown = private.shown_to(found, Viewer.of(request))
+    shown.hide(found)
+    return _json(
+        {
+            "id": str(found.pk),
+            "status": found.status,
+            "message": found.message,
+            "project": {"title": found.project.title, "revision": found.revision.number},
+            "queued": _moment(found.queued),
+            "finished": _moment(found.finished),
+            "params": found.params,
+            "snapshot": found.snapshot or None,
+            "manifest_sha256": manifest_hash(found) or None,
+            "note": shown.note,
+            "page": found.get_absolute_url(),
+            "backtests": [
+                {"position": each.position, "strategy": each.strategy, "verified": each.verified, "url": _url(each)}
+                for each in shown.backtests(found)
+            ],
+        }
+    )
+
+
+@_read_only
+def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
+    """Every figure as a number and as it is written, the claims, and where the files are."""
+    found, shown = result_views.found_backtest(request, run, position)
+    lines = claims_box.lines(found)
+    return _json(
+        {
+            "run": str(found.run_id),
+            "position": found.position,
+            "strategy": found.strategy,
+            "params": found.params,
+            "instruments": [instrument["symbol"] for instrument in found.instruments],
+            "first": found.dates[0],
+            "last": found.dates[-1],
+            "bars": len(found.dates),
+            "description": found.description,
+            "verified": found.verified,
+            "verified_text": found.verified_text,
+            "figures": {
+                figure["key"]: {name: figure[name] for name in ("label", "value", "text")} for figure in found.figures
+            },
+            "claims_summary": claims_box.summary(lines)["text"],
+            "claims": [{name: line[name] for name in ("key", "state", "title", "text")} for line in lines],
+            "conventions": found.conventions.get("lines", []),
+            "page": found.get_absolute_url(),
+            "files": _files(found, shown),
+        }
+    )
+
+
+def _files(backtest: Backtest, shown: private.Shown) -> dict[str, str]:
+    names = [f"report.{form}" for form in Report.Form.values]
+    if shown.all:
+        names += [f"{kind}.{form}" for kind in exports.KINDS for form in ("csv", "parquet")]
+    return {name: f"{_url(backtest)}/{name}" for name in names}
+
+
+@_read_only
+def report(request: HttpRequest, run: Any, position: int, form: str) -> HttpResponseBase:
+    """The file; 202 while a worker makes it."""
+    found, shown = result_views.found_backtest(request, run, position)
+    try:
+        content = report_for(found, shown, form, Viewer.of(request), address_hash(request))
+    except BeingMade as made:
+        response = _json({"state": "making", "step": str(made)}, 202)
+        response["Retry-After"] = "2"
+        return response
+    except TooMany as refusal:
+        return _error(429, "too_many_reports", str(refusal), refusal.wait)
+    except Unavailable as refusal:
+        return _error(503, "unavailable", str(refusal), 60)
+    return result_views.file_of(found, form, content)
+
+
+export = _read_only(result_views.export)
+
+
+def _url(backtest: Backtest) -> str:
+    return reverse("runner:api-backtest", args=[backtest.run_id, backtest.position])
+
+
+def _moment(at: Any) -> str | None:
+    return at.isoformat() if at is not None else None
