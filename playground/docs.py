@@ -54,7 +54,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "models",
         ),
     ),
-    ("Read results", ("fills", "portfolio", "speed", "honesty", "metrics", "reports", "reproducing")),
+    ("Read results", ("fills", "copied-code", "portfolio", "speed", "honesty", "metrics", "reports", "reproducing")),
     ("The site", ("limits", "accounts", "privacy", "security")),
     ("Operate", ("self-hosting", "architecture")),
 )
