@@ -54,7 +54,10 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "models",
         ),
     ),
-    ("Read results", ("fills", "portfolio", "speed", "honesty", "metrics", "reports", "api", "reproducing")),
+    (
+        "Read results",
+        ("fills", "copied-code", "portfolio", "speed", "honesty", "metrics", "reports", "api", "reproducing"),
+    ),
     ("The site", ("limits", "accounts", "privacy", "security")),
     ("Operate", ("self-hosting", "architecture")),
 )

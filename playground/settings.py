@@ -234,7 +234,7 @@ PACKAGE_SDISTS = environment.boolean("PACKAGE_SDISTS", True)
 PACKAGE_YOUNGEST_DAYS = environment.whole_number("PACKAGE_YOUNGEST_DAYS", 30, 0, 3650)
 PACKAGE_FEWEST_RELEASES = environment.whole_number("PACKAGE_FEWEST_RELEASES", 3, 0, 1000)
 # Of one layer.
-PACKAGES_PER_RUN = environment.whole_number("PACKAGES_PER_RUN", 60, 1, 1000)
+PACKAGES_PER_RUN = environment.whole_number("PACKAGES_PER_RUN", 80, 1, 1000)
 PACKAGE_DOWNLOAD_MB = environment.whole_number("PACKAGE_DOWNLOAD_MB", 400, 1, 100_000)
 PACKAGE_UNPACKED_MB = environment.whole_number("PACKAGE_UNPACKED_MB", 1500, 1, 100_000)
 PACKAGE_FILES = environment.whole_number("PACKAGE_FILES", 40_000, 1, 1_000_000)

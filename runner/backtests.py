@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 from qfp import metrics
-from qfp.conventions import PortfolioRules
+from qfp.conventions import CopiedRules, PortfolioRules
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
 from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing, read_manifest
 from runner import claim_checks as checks
+from runner import claim_copied
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
@@ -135,7 +136,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
     benchmark: np.ndarray | None = None
     holdings: list[dict[str, Any]] = []
     account: Replay
-    flows = claimed.flows
+    flows, said = claimed.flows, VERIFIED
     try:
         if run_snapshot is not None and claimed.snapshot != run_snapshot:
             raise NotVerified("The claimed data snapshot is not the one this run was given.")
@@ -144,9 +145,12 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
         if isinstance(claimed.rules, PortfolioRules):
             held, benchmark, holdings = _replayed_portfolio(claimed, claimed.rules, store)
             account, flows = held, held.flows
+        elif isinstance(claimed.rules, CopiedRules):
+            account, benchmark, holdings = _replayed_copied(claimed, claimed.rules, store)
+            said = f"{VERIFIED} {claim_copied.LIMITS}"
         else:
             account, benchmark = _replayed(claimed, store)
-        verified, verified_text = True, VERIFIED
+        verified, verified_text = True, said
     except NotVerified as doubt:
         account = _as_claimed(claimed)
         verified, verified_text = False, f"Not verified. {doubt}"
@@ -195,7 +199,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
 def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray]:
     """The account over our bars, and buy and hold. Raises NotVerified."""
     rules = claimed.rules
-    assert not isinstance(rules, PortfolioRules)
+    assert not isinstance(rules, (PortfolioRules, CopiedRules))
     if len(claimed.instruments) != 1:
         raise NotVerified("By the stated rules only one instrument can be traded.")
     bars = our_bars(store, claimed.snapshot, claimed.instruments[0], claimed.stamps)
@@ -237,6 +241,20 @@ def _replayed_portfolio(
     return account, market.equal_money(claimed.cash), _holdings(account, market)
 
 
+def _replayed_copied(
+    claimed: Claimed, rules: CopiedRules, store: Path
+) -> tuple[PortfolioReplay, np.ndarray, list[dict[str, Any]]]:
+    """The same for the fills of another library, which pays no dividends and knows no splits."""
+    market = claim_copied.market_of(store, claimed.snapshot, claimed.instruments, claimed.stamps)
+    columns = checks.columns_of(claimed.fills)
+    known = claimed.orders if claimed.order_count == len(claimed.orders) else None
+    claim_copied.check_fills(columns, known, market, rules, claimed.names)
+    account = replay_portfolio(columns, market.close, claimed.cash)
+    checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
+    checks.compare_equity(account.equity, claimed.equity, claimed.cash)
+    return account, market.equal_money(claimed.cash), _holdings(account, market)
+
+
 def _holdings(account: PortfolioReplay, market: Market) -> list[dict[str, Any]]:
     equity, units = float(account.equity[-1]), account.units[-1]
     return [
@@ -254,7 +272,7 @@ def _holdings(account: PortfolioReplay, market: Market) -> list[dict[str, Any]]:
 def _as_claimed(claimed: Claimed) -> Replay:
     """The account as the run says it was; positions and trades follow from its fills, splits and payments alone."""
     count, width = len(claimed.dates), len(claimed.instruments)
-    if not isinstance(claimed.rules, PortfolioRules) or count * width > MAX_CELLS:
+    if not isinstance(claimed.rules, (PortfolioRules, CopiedRules)) or count * width > MAX_CELLS:
         moved = replay([] if width > 1 else claimed.fills, np.zeros(count), 0.0)
         return Replay(claimed.equity, moved.positions, moved.traded_value, moved.commissions, moved.trades)
     splits = np.ones((count, width))

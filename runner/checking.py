@@ -15,7 +15,7 @@ from django.conf import settings
 from qfp.checking.band import band
 from qfp.checking.portfolio_band import portfolio_band
 from qfp.checking.words import amnesia_sentence, sentence
-from qfp.conventions import PortfolioRules
+from qfp.conventions import CopiedRules, PortfolioRules
 
 from runner import claim_fields
 from runner.claim_bars import PRICES, NotVerified, our_bars, our_market
@@ -57,6 +57,9 @@ def band_of(backtest: Backtest) -> dict[str, Any]:
     rules = claim_fields.rules(backtest.conventions)
     if not backtest.verified:
         return {"state": "amber", "sentence": "Not computed: only verified backtests have it.", "cells": []}
+    if isinstance(rules, CopiedRules) and (len(backtest.instruments) > 1 or not rules.movable):
+        why = f"fills of {rules.library} are moved only where it fills one instrument at the open or the deciding close"
+        return {"state": "amber", "sentence": f"Not computed: {why}.", "cells": []}
     stamps = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
     store = Path(settings.STORE_DIR)
     try:

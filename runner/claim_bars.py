@@ -45,9 +45,13 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
     return OurBars(*(columns[name][first:last] for name in PRICES))
 
 
-def our_market(store: Path, snapshot: str | None, instruments: list[dict[str, Any]], stamps: np.ndarray) -> Market:
+def our_market(
+    store: Path, snapshot: str | None, instruments: list[dict[str, Any]], stamps: np.ndarray, one_price: bool = False
+) -> Market:
     """The bars of several instruments on the union of their dates, with the splits and dividends that the prices are
     not adjusted for. Raises NotVerified when the dates are not that union, or an instrument's bars were cut off.
+
+    one_price: where a series has closes only, its other prices are these; otherwise nobody's are there.
     """
     if len(stamps) * len(instruments) > MAX_CELLS:
         raise NotVerified("It has more bars and instruments than can be replayed.")
@@ -73,15 +77,15 @@ def our_market(store: Path, snapshot: str | None, instruments: list[dict[str, An
             raise NotVerified(f"The dates are not those of the series of {name}: bars were dropped or resampled.")
         if rows[0] != instrument["first"] or rows[-1] != instrument["last"]:
             raise NotVerified(f"Bars of {name} were cut off: the series has others in this period.")
-        for column in priced:
-            fields[column][rows, at] = columns[column][within]
+        for column in PRICES if one_price else priced:
+            fields[column][rows, at] = columns.get(column, columns["close"])[within]
         if instrument["adjust"] is None:
             split[rows[1:], at] = columns["split"][within][1:]
         if instrument["adjust"] != "all":
             dividend[rows[1:], at] = columns["dividend"][within][1:]
     if np.isnan(fields["close"]).all(axis=1).any():
         raise NotVerified("It has dates on which none of its instruments has a bar.")
-    if closes_only:
+    if closes_only and not one_price:
         fields = {"close": fields["close"]}
     symbols = [f"{at} {instrument['symbol']}" for at, instrument in enumerate(instruments)]
     return Market(

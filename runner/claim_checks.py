@@ -91,7 +91,7 @@ def check_portfolio_fills(
     worse = np.copysign(rules.worse, sizes)
     room = PRICE_TOLERANCE * stated
     as_stated = np.abs(prices - stated * (1 + worse)) <= room
-    resting, first = _resting(orders, len(names))
+    resting, first = resting_of(orders, len(names))
     high, low = (market.fields.get(name, market.close)[bars, numbers] for name in ("high", "low"))
     within = (prices >= low * (1 - rules.worse) - room) & (prices <= high * (1 + rules.worse) + room)
     allowed = as_stated | (within & resting[numbers])
@@ -118,7 +118,7 @@ def check_portfolio_fills(
         raise NotVerified("It holds parts of a share, which the stated rules exclude.")
 
 
-def _resting(orders: list[dict[str, Any]] | None, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+def resting_of(orders: list[dict[str, Any]] | None, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     """For which instruments limit or stop orders were given, and the bar of the first decision for each."""
     if orders is None:
         return np.ones(count, dtype=bool), None

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from qfp.conventions import FILLS, BacktestingPy, PortfolioRules, Usual
+from qfp.conventions import COPIED_FILLS, FILLS, LIBRARIES, BacktestingPy, CopiedRules, PortfolioRules, Usual
 from qfp.portfolio import orders as portfolio
 
 MAX_BARS = 200_000
@@ -34,7 +34,8 @@ OTHER_REASON = "other"
 FLOW_KINDS = ("dividend", "split", "interest", "borrow", "delisting")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
-Rules = BacktestingPy | PortfolioRules
+Rules = BacktestingPy | PortfolioRules | CopiedRules
+_VERSION = re.compile(r"\d[\w.+-]{0,29}")
 
 
 class ClaimRefused(Exception):
@@ -215,6 +216,8 @@ def rules(value: Any) -> Rules:
     known = stated.get("id")
     if isinstance(known, str) and known.startswith("portfolio-"):
         return _portfolio_rules(stated)
+    if stated.get("library") is not None:
+        return _copied_rules(stated)
     version = stated.get("version")
     kinds = {kind.version: kind for kind in (BacktestingPy, Usual)}
     if known not in ("next-open", "same-close") or type(version) is not int or version not in kinds:
@@ -246,6 +249,27 @@ def _portfolio_rules(stated: dict[str, Any]) -> PortfolioRules:
         interest=number(stated.get("interest"), "interest", -0.5, 0.5),
         halted=stated["halted"],
         **_flags(stated, "fractional", "short"),
+    )
+
+
+def _copied_rules(stated: dict[str, Any]) -> CopiedRules:
+    library, fill, release = (text(stated.get(name), name) for name in ("library", "fill", "library_version"))
+    known = library in LIBRARIES and fill in COPIED_FILLS and stated.get("id") == f"{library}/{fill}"
+    if not known or stated.get("version") != CopiedRules.version:
+        raise ClaimRefused("The claim's conventions are not known here; update qfp.")
+    if not _VERSION.fullmatch(release):
+        raise ClaimRefused("library_version must be the number of a release.")
+    share, unit, worse = stated.get("commission"), stated.get("per_unit"), stated.get("slippage")
+    return CopiedRules(
+        library=library,
+        library_version=release,
+        fill=fill,
+        slippage=None if worse is None else number(worse, "slippage", 0, 0.5),
+        slippage_fixed=number(stated.get("slippage_fixed"), "slippage_fixed", 0, 1e9),
+        leverage=number(stated.get("leverage"), "leverage", 1e-9, 1e4),
+        commission=None if share is None else number(share, "commission", -0.1, 0.1),
+        per_unit=None if unit is None else number(unit, "per_unit", -1e6, 1e6),
+        **_flags(stated, "at_close"),
     )
 
 

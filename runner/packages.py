@@ -28,6 +28,7 @@ from sandbox.host.packages import (
     PackageRules,
     Packages,
     Progress,
+    asked_beside,
     base_hash,
     check_name,
     default_index,
@@ -106,7 +107,10 @@ def with_packages(files: dict[str, str], names: list[str]) -> dict[str, str]:
         if [each.name for each in requirements_of({FIELD: name}, ENTRY)] != [name]:
             raise PackageRefused("", f"“{name[:80]}” is not the name of a package.")
         check_name(name, rules())
-    return with_requirement(files, ENTRY, names[:MAX_OFFERED])
+    have = {one.name for one in requirements_of(files, ENTRY)}
+    beside = [wish for name in names[:MAX_OFFERED] for wish in asked_beside(name)]
+    wishes = [each for each in beside if requirements_of({FIELD: each}, ENTRY)[0].name not in have]
+    return with_requirement(files, ENTRY, [*names[:MAX_OFFERED], *dict.fromkeys(wishes)])
 
 
 def _provided(project: Project, asked: list[Asked]) -> frozenset[str]:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from qfp import metrics, objects
-from qfp.conventions import PortfolioRules
-from qfp.replay import replay, replay_portfolio
+from qfp.conventions import CopiedRules, PortfolioRules
+from qfp.portfolio.market import Market
+from qfp.replay import PortfolioReplay, replay, replay_portfolio
 from qfp.tearsheet import FactorSet, Prices, Record, factor_sets
 
 from marketdata.store import SnapshotMissing, read_manifest
-from runner import claim_fields
+from runner import claim_copied, claim_fields
 from runner.claim_bars import NotVerified, our_bars, our_market
 from runner.claim_checks import columns_of
 from runner.models import Backtest
@@ -89,9 +90,15 @@ def _replayed(backtest: Backtest, stamps: np.ndarray) -> dict[str, Any]:
             interest=rules.interest,
             borrow=rules.borrow,
         )
-        net, gross = metrics.exposure_series(held.units * market.marks, held.equity)
-        several = {"benchmark": market.equal_money(backtest.cash), "benchmark_name": "Equal money, held"}
-        return {"trades": held.trades, "net": net, "gross": gross, **several}
+        return _of_portfolio(held, market, backtest.cash)
+    if isinstance(rules, CopiedRules):
+        market = claim_copied.market_of(store, backtest.snapshot, backtest.instruments, stamps)
+        held = replay_portfolio(columns_of(backtest.fills), market.close, backtest.cash)
+        found = _of_portfolio(held, market, backtest.cash)
+        if len(market.symbols) > 1:
+            return found
+        high, low, close = (market.fields[name][:, 0] for name in ("high", "low", "close"))
+        return found | {"prices": Prices(backtest.instruments[0]["symbol"], high, low, close)}
     bars = our_bars(store, backtest.snapshot, backtest.instruments[0], stamps)
     account = replay(backtest.fills, bars.close, backtest.cash)
     net, gross = metrics.exposure_series(account.positions * bars.close, account.equity)
@@ -102,3 +109,9 @@ def _replayed(backtest: Backtest, stamps: np.ndarray) -> dict[str, Any]:
         "benchmark": backtest.cash * bars.close / bars.close[0],
         "prices": Prices(backtest.instruments[0]["symbol"], bars.high, bars.low, bars.close),
     }
+
+
+def _of_portfolio(held: PortfolioReplay, market: Market, cash: float) -> dict[str, Any]:
+    net, gross = metrics.exposure_series(held.units * market.marks, held.equity)
+    several = {"benchmark": market.equal_money(cash), "benchmark_name": "Equal money, held"}
+    return {"trades": held.trades, "net": net, "gross": gross, **several}

@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from sandbox.host.package_rules import normal_name
 from sandbox.host.requirements import base_versions
@@ -33,7 +34,7 @@ class Missing:
 
 
 @lru_cache(maxsize=1)
-def _table() -> dict[str, dict[str, str]]:
+def _table() -> dict[str, dict[str, Any]]:
     return tomllib.loads(TABLE.read_text())
 
 
@@ -50,6 +51,11 @@ def import_names() -> dict[str, str]:
 def needs_a_network(module: str) -> bool:
     """Whether the package is of no use in a box; what to use instead is said where it is imported."""
     return module in _table()["network"]
+
+
+def asked_beside(distribution: str) -> list[str]:
+    """Requirements without which this package cannot be had, as it needs older versions than every box has."""
+    return list(_table()["beside"].get(distribution, ()))
 
 
 def missing_imports(files: dict[str, str], asked: set[str], provided: frozenset[str] = frozenset()) -> list[Missing]:

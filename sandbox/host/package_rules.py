@@ -27,7 +27,7 @@ class IndexUnavailable(Exception):
 class PackageRules:
     """Sizes in bytes, times in seconds. The defaults are those of the site's settings."""
 
-    packages: int = 60  # in one layer
+    packages: int = 80  # in one layer
     download_bytes: int = 400_000_000
     unpacked_bytes: int = 1_500_000_000
     files: int = 40_000

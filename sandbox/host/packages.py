@@ -27,7 +27,7 @@ from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
 from sandbox.client import EngineClient
-from sandbox.host.imports import Missing, missing_imports, needs_a_network
+from sandbox.host.imports import Missing, asked_beside, missing_imports, needs_a_network
 from sandbox.host.layers import Layers
 from sandbox.host.locks import Lock, Locked, base_hash, resolve, still_needed
 from sandbox.host.package_index import IndexPage, PackageIndex, default_index, forget_pages
@@ -56,6 +56,7 @@ __all__ = [
     "PackageRules",
     "Packages",
     "Progress",
+    "asked_beside",
     "base_hash",
     "check_name",
     "default_index",

@@ -9,10 +9,10 @@ from .tracebacks import is_users
 
 # Import name -> the name to propose. Known to many people, whether a box has them or not.
 _KNOWN = [
-    "arch", "backtesting", "bokeh", "bs4", "cvxpy", "cython", "dask", "flask", "fastapi", "joblib", "keras", "lightgbm",
-    "matplotlib", "networkx", "numba", "numpy", "openpyxl", "pandas", "plotly", "polars", "pyarrow", "pydantic", "qfp",
-    "quantlib", "requests", "scipy", "seaborn", "sklearn", "sqlalchemy", "statsmodels", "sympy", "talib", "tensorflow",
-    "torch", "tqdm", "xgboost", "yfinance",
+    "arch", "backtesting", "backtrader", "bokeh", "bs4", "cvxpy", "cython", "dask", "flask", "fastapi", "joblib",
+    "keras", "lightgbm", "matplotlib", "networkx", "numba", "numpy", "openpyxl", "pandas", "plotly", "polars",
+    "pyarrow", "pydantic", "qfp", "quantlib", "requests", "scipy", "seaborn", "sklearn", "sqlalchemy", "statsmodels",
+    "sympy", "talib", "tensorflow", "torch", "tqdm", "xgboost", "yfinance",
 ]  # fmt: skip
 _PRICES = 'Prices come from qfp: `from qfp import data`, then data.prices("AAPL").'
 # Packages that only make sense with a network, and what does their work here.
@@ -21,6 +21,8 @@ _NEED_A_NETWORK = {
     "nasdaqdatalink": _PRICES,
     "quandl": _PRICES,
 }
+# What to ask for where that is another name, or more than one.
+_ASKED_FOR = {"zipline": "zipline-reloaded, pandas<3"}
 _ALIASES = {
     "scikit_learn": "sklearn",
     "scikit": "sklearn",
@@ -45,7 +47,8 @@ class MissingPackages:
             raise ModuleNotFoundError(f"{text} (line {line})", name=name)
         meant = proposal(name)
         if meant is None:
-            ask = f"A line `# requirements: {name}` at the top of the file asks for it, if that is its name."
+            wish = _ASKED_FOR.get(name, name)
+            ask = f"A line `# requirements: {wish}` at the top of the file asks for it, if that is its name."
             raise ModuleNotFoundError(f"No package called {name!r} (line {line}). {ask}", name=name)
         raise ModuleNotFoundError(f"{name!r} is not available. Did you mean {meant!r}?", name=name)
 

@@ -328,9 +328,11 @@ def _make_shell(emit):
     hooks.install()
     display.install(shell, emit)
     bars.install(emit)
+    from qfp import copied
     from qfp.postponed import postpone_plotting
 
     postpone_plotting()
+    copied.observe(hooks.after_import)
     hooks.after_import("matplotlib.font_manager", None, before=_bring_font_list)
     from .missing import MissingPackages
 

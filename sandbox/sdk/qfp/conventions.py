@@ -10,9 +10,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["BacktestingPy", "PortfolioRules", "Usual"]
+__all__ = ["BacktestingPy", "CopiedRules", "PortfolioRules", "Usual"]
 
 FILLS = ("next-open", "next-close", "next-average", "same-close")
+# Other libraries whose backtests are recorded, and what their market orders fill at: the open or close of the bar after
+# the decision, or of the bar that decides, the open before its close is known.
+LIBRARIES = ("backtrader", "zipline")
+COPIED_FILLS = ("next-open", "next-close", "same-open", "same-close")
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,116 @@ class PortfolioRules:
 
     def _spreads(self) -> tuple[tuple[str, float], ...]:
         return ("of half the spread", self.spread / 2), ("of slippage", self.slippage)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Id, version, every number and the lines, ready for JSON."""
+        return {"id": self.id, "version": self.version, **asdict(self), "lines": self.lines()}
+
+
+@dataclass(frozen=True)
+class CopiedRules:
+    """The rules of a backtest that another library has run.
+
+    library, library_version: whose rules they are. fill: one of COPIED_FILLS.
+    commission: fraction of the traded value; per_unit: currency for each unit; the two are added up, and both are None
+    where the program's own scheme decides, or instruments have different ones.
+    slippage: fraction of the price that a market or stop order fills worse; None where it varies.
+    slippage_fixed: the same in currency.
+    at_close: some orders were to fill at the close of the next bar. leverage: the highest that a scheme allows.
+    """
+
+    library: str
+    library_version: str
+    fill: str = "next-open"
+    commission: float | None = 0.0
+    per_unit: float | None = 0.0
+    slippage: float | None = 0.0
+    slippage_fixed: float = 0.0
+    at_close: bool = False
+    leverage: float = 1.0
+
+    version = 1
+    margin = 1.0
+
+    @property
+    def id(self) -> str:
+        """backtrader/next-open and the like."""
+        return f"{self.library}/{self.fill}"
+
+    @property
+    def trade_on_close(self) -> bool:
+        return self.fill == "same-close"
+
+    @property
+    def movable(self) -> bool:
+        """Whether it is known what its fills would have been elsewhere: at the usual open or close, by one slippage."""
+        return self.fill in ("next-open", "same-close") and self.slippage is not None and not self.slippage_fixed
+
+    @property
+    def spread(self) -> float:
+        """What every fill of a market order is worse by, as a fraction."""
+        return self.slippage or 0.0
+
+    @property
+    def has_costs(self) -> bool:
+        """False when neither commission nor slippage is taken, which flatters every result."""
+        taken = (self.commission, self.per_unit, self.slippage, self.slippage_fixed)
+        return any(each is None or each for each in taken)
+
+    def commission_for(self, size: float, price: float) -> float | None:
+        """What a fill of so many units at this price is charged, in currency; None when the program decides."""
+        if self.commission is None or self.per_unit is None:
+            return None
+        return abs(size) * (price * self.commission + self.per_unit)
+
+    def lines(self) -> list[str]:
+        """The rules as sentences, in the order they are printed."""
+        lines = [f"Run by {self.library} {self.library_version}, which filled every order by its own rules."]
+        lines.append(
+            {
+                "next-open": "Decided on a bar's close; market orders fill at the next bar's open.",
+                "next-close": "Decided on a bar's close; orders fill at the close of the next bar.",
+                "same-open": "Decided at a bar's open with its whole bar in sight (cheat-on-open); market orders fill "
+                "at that open.",
+                "same-close": "Decided on a bar's close; market orders fill at that same close (cheat-on-close), which "
+                "cannot be traded in practice.",
+            }[self.fill]
+        )
+        if self.fill != "next-close":
+            lines.append("Limit and stop orders fill within a later bar, at their price or at an open beyond it.")
+        if self.at_close:
+            lines.append("Some orders were to fill at the close of the next bar.")
+        lines.append(self._commission_line())
+        worse = [_percent(self.slippage)] if self.slippage else []
+        worse += [f"{self.slippage_fixed:g} a unit"] if self.slippage_fixed else []
+        if self.slippage is None:
+            lines.append("Slippage by a scheme of its own, which depends on volumes or is the program's.")
+        elif worse:
+            lines.append(f"Slippage: market and stop orders fill worse by {' and '.join(worse)}.")
+        elif self.has_costs:
+            lines.append("No slippage.")
+        else:
+            lines.append("No costs at all: no commission and no slippage.")
+        lines.append(
+            {
+                "backtrader": "Orders that the cash cannot pay for are refused; short positions need none.",
+                "zipline": "The account may borrow and sell short without a limit, an interest or a fee.",
+            }[self.library]
+        )
+        if self.leverage > 1:
+            lines.append(f"Leverage up to {self.leverage:g}.")
+        lines.append(
+            "Dividends and splits are those that the prices are adjusted for. Positions open at the end are valued at "
+            "the last close and not counted as trades."
+        )
+        return lines
+
+    def _commission_line(self) -> str:
+        if self.commission is None or self.per_unit is None:
+            return "Commission by the program's own schemes, per fill."
+        share, unit = f"{_percent(self.commission)} of the traded value", f"{self.per_unit:g} a unit"
+        parts = [text for text, value in ((share, self.commission), (unit, self.per_unit)) if value]
+        return f"Commission {' plus '.join(parts)}, per fill." if parts else "No commission."
 
     def as_dict(self) -> dict[str, Any]:
         """Id, version, every number and the lines, ready for JSON."""

@@ -14,7 +14,7 @@ from qfp import channel, checking, forking, metrics
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qfp.conventions import BacktestingPy, PortfolioRules
+    from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules
     from qfp.output import Chart, Table
 
 __all__ = ["Result", "head_figures", "simple"]
@@ -29,7 +29,7 @@ class Result(ABC):
     """A finished backtest: its figures, its equity by bar, the rules it was run by, and what is handed to the site."""
 
     strategy: str
-    conventions: BacktestingPy | PortfolioRules
+    conventions: BacktestingPy | PortfolioRules | CopiedRules
     equity: pd.Series
     metrics: dict[str, float]
     claim: dict[str, Any]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qfp.checking.strategies import Before
 
-__all__ = ["begin", "examine_program", "forget", "look", "look_at_portfolio", "spare", "tell"]
+__all__ = ["begin", "examine_program", "forget", "look", "look_at_copied", "look_at_portfolio", "spare", "tell"]
 
 MOST_BACKTESTS = 20  # of a program; the site keeps no more
 
@@ -91,6 +91,19 @@ def look_at_portfolio(
     from qfp.checking import portfolios
 
     return _looked(claim, lambda: portfolios.look_at_portfolio(frames, settings, strategy, index, before, claim))
+
+
+def look_at_copied(claim: dict[str, Any], library: str) -> None:
+    """The same for a backtest that another library has run: its strategy cannot be taken out of it, so only the test
+    of the whole program, at its end, says more.
+    """
+    why = {} if whole_program else {"why": f"what runs in {library} is tested at the end of a whole program only"}
+    memory = {"state": "untested", "why": f"what runs in {library} cannot be run again on other dates and prices"}
+
+    def found() -> dict[str, Any]:
+        return {"lookahead": {"state": "untested", **why}, "amnesia": memory}
+
+    _looked(claim, found)
 
 
 def _looked(claim: dict[str, Any], look_now: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from qfp import metrics
-from qfp.conventions import BacktestingPy
+from qfp.conventions import BacktestingPy, CopiedRules
 from qfp.replay import replay
 
 __all__ = ["COSTS", "FILLS", "Cell", "band"]
@@ -42,7 +42,7 @@ def band(
     fills: Sequence[dict[str, float]],
     bars: Any,
     cash: float,
-    rules: BacktestingPy,
+    rules: BacktestingPy | CopiedRules,
 ) -> list[Cell]:
     """A cell for each of FILLS and COSTS; the one with base=True is the result itself, to the last digit.
 
@@ -71,7 +71,7 @@ def _moved(
     prices: tuple[np.ndarray, np.ndarray, np.ndarray],
     where: str,
     costs: int,
-    rules: BacktestingPy,
+    rules: BacktestingPy | CopiedRules,
 ) -> list[dict[str, float]]:
     opens, closes, typical = prices
     last = len(closes) - 1

@@ -35,6 +35,7 @@ class Catalogue:
         self.frames: dict[str, pd.DataFrame] = {}
         self.labels: dict[tuple[str, ...], pd.Index] = {}
         self.panels: dict[str, tuple[dict[str, int], pd.DataFrame]] = {}
+        self.read: dict[str, None] = {}  # ids of series whose bars were read, in order
         self._name()
 
     def _name(self) -> None:

@@ -55,6 +55,7 @@ def adjusted_columns(
 def bars(series: str, adjust: Adjust, names: Collection[str] | None = None, span: Span = ALL) -> pd.DataFrame:
     """A series with prices. names, span: what is asked for at least."""
     held = catalogue.current()
+    held.read[series] = None
     entry = held.by_id[series]
     if not entry["actions"]:
         return stored(entry, names, span)

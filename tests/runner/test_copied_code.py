@@ -1,0 +1,259 @@
+"""Code written for other libraries: what backtrader gives by itself is what is recorded, checked and shown."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.metadata
+import io
+import json
+import re
+import runpy
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qfp import channel, checking
+
+from runner import packages
+from runner.access import Viewer
+from runner.backtests import ClaimRefused, check_claim
+from runner.execution import execute_next
+from runner.models import Run, Trial
+from runner.recording import Recording
+from runner.reports import records
+from runner.starting import start_run
+from tests.factories import make_project, make_user
+from tests.sandbox.test_examples_in_docs import examples
+from tests.sdk.conftest import SDK, STORE, data, starter  # noqa: F401
+
+SCRIPTS = Path(__file__).parent.parent / "data" / "copied" / "backtrader"
+FINAL = re.compile(r"Final Portfolio Value: ([\d.]+)")
+
+Said = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def alone(starter) -> Callable[[], dict[str, str]]:  # noqa: F811
+    """What each script prints as its last value by itself, before anybody listens; from then on somebody does."""
+    pytest.importorskip("backtrader")
+    found: dict[str, str] = {}
+
+    def run() -> dict[str, str]:
+        if not found:
+            from qfp.copied import of_backtrader
+
+            for path in sorted(set(SCRIPTS.glob("*.py")) - {SCRIPTS / "stop_trail.py", SCRIPTS / "optimise.py"}):
+                source, printed = path.read_text().partition("    cerebro.plot(")[0], io.StringIO()
+                with contextlib.redirect_stdout(printed):  # without the plot, which wants a window
+                    exec(compile(source, str(path), "exec"), {"__name__": "__main__"})
+                found[path.name] = FINAL.findall(printed.getvalue())[-1]
+            of_backtrader.listen()
+        return found
+
+    return run
+
+
+@pytest.fixture
+def run_script(data, alone, monkeypatch, tmp_path, capsys) -> Callable[[str], tuple[str, Said]]:  # noqa: F811
+    """Run a script with backtrader listened to, as in a box; what it printed, and the messages it sent."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(SDK / "compat")
+    alone()
+
+    def run(name: str) -> tuple[str, Said]:
+        checking.forget()
+        with tempfile.TemporaryFile() as sent:
+            monkeypatch.setenv("QFP_CHANNEL_FD", str(sent.fileno()))
+            channel.connect()
+            try:
+                runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+            finally:
+                monkeypatch.delenv("QFP_CHANNEL_FD")
+                channel.connect()
+            sent.seek(0)
+            return capsys.readouterr().out, [json.loads(line) for line in sent]
+
+    return run
+
+
+def claim_of(said: Said) -> dict[str, Any]:
+    return next(message["claim"] for message in said if message["type"] == "backtest")
+
+
+@pytest.mark.parametrize(
+    ("name", "rules", "instruments", "kinds"),
+    [
+        ("sma_cross.py", "backtrader/next-open", ["IBM"], {"market"}),
+        ("rsi_bracket.py", "backtrader/next-open", ["MSFT"], {"limit", "stop"}),
+        ("rotation.py", "backtrader/next-open", ["IBM", "MSFT", "KO", "JPM"], {"market"}),
+        ("percent_sizer.py", "backtrader/same-close", ["AAPL"], {"market"}),
+        ("stop_trail.py", "backtrader/next-open", ["IBM"], {"market", "stop"}),
+        ("short.py", "backtrader/same-open", ["GOOG"], {"market"}),
+    ],
+)
+def test_a_script_as_it_was_found_is_recorded_and_verified_to_the_cent(
+    run_script, alone, name, rules, instruments, kinds
+) -> None:
+    printed, said = run_script(name)
+    checked = check_claim(claim_of(said), STORE)
+    assert checked.verified, checked.verified_text
+    assert "the word of the library" in checked.verified_text
+    final = f"{checked.equity[-1]:.2f}"
+    assert final == FINAL.findall(printed)[-1]
+    if name != "stop_trail.py":  # which downloads
+        assert final == alone()[name], "listening changes a number"
+    assert (checked.conventions["id"], checked.conventions["version"]) == (rules, 1)
+    assert sorted(each["symbol"] for each in checked.instruments) == sorted(instruments)
+    assert {order["kind"] for order in checked.orders} >= kinds
+    assert checked.trade_count > 3 and (checked.engine_name, checked.engine_version) == ("backtrader", "1.9.78.123")
+    for line in checked.conventions["lines"]:
+        assert line in printed
+
+
+def test_the_example_of_the_manual_does_what_it_says(run_script, tmp_path) -> None:
+    (tmp_path / "main.py").write_text(examples("copied-code.md")[0])
+    printed, said = run_script(str(tmp_path / "main.py"))
+    checked = check_claim(claim_of(said), STORE)
+    assert checked.verified and f"{checked.equity[-1]:.2f}" == FINAL.findall(printed)[-1]
+
+
+def test_plot_shows_a_chart_of_the_page(run_script) -> None:
+    _, said = run_script("sma_cross.py")
+    [figure] = [message["data"]["application/vnd.plotly.v1+json"] for message in said if message["type"] == "display"]
+    names = [trace["name"] for trace in figure["data"]]
+    assert names[:4] == ["Equity", "IBM", "bought", "sold"] or names[:4] == ["Equity", "data0", "bought", "sold"]
+    assert any("SMA" in name or "SimpleMovingAverage" in name for name in names)
+
+
+_kept: dict[str, dict[str, Any]] = {}
+
+
+@pytest.fixture
+def honest(run_script) -> dict[str, Any]:
+    if not _kept:
+        _kept["claim"] = claim_of(run_script("sma_cross.py")[1])
+    return copy.deepcopy(_kept["claim"])
+
+
+@pytest.mark.parametrize(
+    ("forge", "doubt"),
+    [
+        (lambda claim: claim["fills"][0].update(price=claim["fills"][0]["price"] * 1.002), "is not at a price"),
+        (lambda claim: claim["fills"][0].update(price=claim["fills"][0]["price"] * 0.5), "lies outside"),
+        (lambda claim: claim["fills"][0].update(commission=0.0), "was charged 0"),
+        (lambda claim: claim["orders"][0].update(bar=claim["fills"][0]["bar"]), "before anything was decided"),
+        (lambda claim: claim["fills"][-1].update(size=-1.0), "was charged"),
+        (lambda claim: claim["fills"][-1].update(bar=claim["fills"][-1]["bar"] + 1), "lies outside"),
+        (lambda claim: claim["equity"].__setitem__(-1, 1e6), "Replaying the fills gives"),
+        (lambda claim: claim["instruments"][0].update(object=None), "The bars came from the code"),
+    ],
+)
+def test_a_forged_claim_is_not_verified(honest, forge, doubt) -> None:
+    forge(honest)
+    checked = check_claim(honest, STORE)
+    assert not checked.verified
+    assert doubt in checked.verified_text
+
+
+@pytest.mark.parametrize(
+    "change", [{"library": "other"}, {"fill": "yesterday"}, {"library_version": "<b>"}, {"at_close": 1}, {"version": 9}]
+)
+def test_rules_that_are_not_known_are_refused(honest, change) -> None:
+    honest["conventions"].update(change)
+    with pytest.raises(ClaimRefused):
+        check_claim(honest, STORE)
+
+
+def test_the_sentences_of_the_rules_are_the_sites_own(honest) -> None:
+    forged = copy.deepcopy(honest)
+    forged["conventions"]["lines"] = ["Everything is fine."]
+    assert check_claim(forged, STORE).conventions["lines"] == honest["conventions"]["lines"]
+
+
+def test_packages_that_need_an_older_one_are_offered_with_it() -> None:
+    files = {"main.py": "import zipline\n"}
+    project = make_project_stand_in(files)
+    assert [one.distribution for one in packages.offered(project, files)] == ["zipline-reloaded"]
+    asked = packages.with_packages(files, ["zipline-reloaded"])["main.py"].splitlines()[0]
+    assert asked == "# requirements: zipline-reloaded, pandas<3"
+    given = {"main.py": "# requirements: pandas==2.3.3\nimport zipline\n"}
+    asked = packages.with_packages(given, ["zipline-reloaded"])["main.py"].splitlines()[0]
+    assert asked == "# requirements: pandas==2.3.3, zipline-reloaded"
+
+
+def make_project_stand_in(files: dict[str, str]) -> Any:
+    from runner.models import Project
+
+    return Project(slug="x", title="x", draft=files)
+
+
+WHOLE = """# requirements: backtrader
+import backtrader as bt
+from qfp import data
+
+
+class Cross(bt.Strategy):
+    params = dict(fast=5, slow=20)
+
+    def __init__(self):
+        self.cross = bt.ind.CrossOver(bt.ind.SMA(period=self.p.fast), bt.ind.SMA(period=self.p.slow))
+
+    def next(self):
+        if self.cross > 0:
+            self.buy(size=10)
+        elif self.cross < 0:
+            self.close()
+
+
+class Tomorrow(bt.Strategy):
+    def next(self):
+        if self.data.volume[0] > 0 and not self.position:
+            self.buy(size=10)
+        elif self.data.volume[0] < 0:
+            self.close()
+
+
+bars = data.prices("IBM", "2006-01-03", "2006-12-29")
+known = bars.assign(volume=bars["close"].shift(-1) - bars["close"])
+for frame, strategy in ((bars, Cross), (known, Tomorrow)):
+    cerebro = bt.Cerebro()
+    cerebro.adddata(bt.feeds.PandasData(dataname=frame))
+    cerebro.addstrategy(strategy)
+    cerebro.run()
+    print("Final Portfolio Value: %.2f" % cerebro.broker.getvalue())
+
+cerebro = bt.Cerebro(maxcpus=1)
+cerebro.optstrategy(Cross, fast=[5, 10], slow=[20, 30])
+cerebro.adddata(bt.feeds.PandasData(dataname=bars))
+cerebro.run()
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_copied_code_runs_with_its_package_as_a_layer_and_is_tested_like_any_other(engine, package_index) -> None:
+    files = importlib.metadata.files("backtrader") or ()
+    own = [file for file in files if file.parts[0] == "backtrader" and file.suffix == ".py"]
+    modules: dict[str, bytes | str] = {str(file): Path(str(file.locate())).read_bytes() for file in own}
+    package_index.add_package("backtrader", modules, versions=("1.9.76.123", "1.9.77.123", "1.9.78.123"))
+    user = make_user("ada")
+    project = make_project(user, source=WHOLE)
+    run = start_run(project, Viewer(user), files={"main.py": WHOLE})
+    execute_next()
+    run.refresh_from_db()
+    events = Recording(run.pk).read()
+    assert run.status == Run.Status.SUCCEEDED, events[-6:]
+    printed = "".join(event["text"] for event in events if event["type"] == "stdout")
+    honest, leaking = run.backtests.order_by("position")
+    for backtest, final in zip((honest, leaking), FINAL.findall(printed), strict=True):
+        assert backtest.verified, backtest.verified_text
+        assert f"{backtest.equity[-1]:.2f}" == final
+    assert honest.checks["lookahead"]["state"] == "green", honest.checks
+    assert leaking.checks["lookahead"]["state"] == "red", leaking.checks
+    assert "cannot be run again" in honest.checks["amnesia"]["sentence"]
+    assert honest.checks["band"]["cells"]
+    assert Trial.objects.filter(run=run).count() == 4
+    record = records.record_of(honest, True)
+    assert record.prices is not None and len(record.equity) == len(honest.equity)
