@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketdata import garbage
-from runner import chunks, companions, execution, hosts, packages, sweeping, template_runs, verifying
+from runner import chunks, companions, execution, hosts, leftovers, packages, template_runs, verifying
 from runner.reports import making
 
 
@@ -37,12 +37,12 @@ def make_report(pk: int) -> None:
     making.make(pk)
 
 
-def sweep_runs() -> None:
-    sweeping.sweep_runs()
+def end_lost_runs() -> None:
+    leftovers.end_lost_runs()
 
 
 def expire_guest_projects() -> None:
-    sweeping.expire_guest_projects()
+    leftovers.expire_guest_projects()
 
 
 def collect_layers() -> None:
@@ -50,7 +50,7 @@ def collect_layers() -> None:
 
 
 def collect_garbage() -> None:
-    garbage.collect_garbage(sweeping.pinned_snapshots)
+    garbage.collect_garbage(leftovers.pinned_snapshots)
 
 
 def start_templates() -> None:
