@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from playwright.sync_api import expect
@@ -12,11 +11,6 @@ from tests.browser.pages import eventually
 from tests.factories import make_user
 
 FINISHED = re.compile("Succeeded|Failed|Lost|Timed")
-
-
-def shot(page, name):
-    if os.environ.get("SHOTS"):
-        page.screenshot(path=f"{os.environ['SHOTS']}/{name}.png", full_page=True)
 
 
 def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_site, open_page):
@@ -33,7 +27,6 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
     project = Project.objects.get()
     eventually(page, lambda: Project.objects.get().source.endswith("# mine"))
 
-    shot(page, "workspace")
     page.get_by_role("link", name="Sweep").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Sweep of")
     values = {"low:fast": 10, "high:fast": 60, "step:fast": 10, "low:slow": 80, "high:slow": 200, "step:slow": 40}
@@ -41,7 +34,6 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
         page.locator(f"[name='{field}']").fill(str(value))
     page.get_by_label("Condition").fill("fast < slow / 2")
     expect(page.locator("#sweep-count strong")).to_have_text("20 trials")
-    shot(page, "form")
     page.get_by_role("button", name="Start the sweep").click()
     page.wait_for_url("**/sweep")
     expect(page.locator("#sweep .badge").first).to_have_text(FINISHED, timeout=60_000)
@@ -50,7 +42,6 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
     page.locator("td.heat__plateau a").click()
     expect(page.locator("#choice-title")).to_contain_text("Picked: fast")
     picked = page.locator("#choice-title").inner_text().removeprefix("Picked: ")
-    shot(page, "sweep")
 
     phone = signed_in(user, width=360, has_touch=True, is_mobile=True, bypass_csp=True, color_scheme="dark")
     phone.goto(page.url)
@@ -59,20 +50,16 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
         " && !e.closest('.table-wrap, .heat__wrap, svg')).map(e => e.outerHTML.slice(0, 90))"
     )
     assert phone.evaluate(wide) == []
-    shot(phone, "sweep-360-dark")
 
     page.get_by_role("link", name="Walk-forward from here").click()
     page.get_by_label("Values").select_option("yes")
-    shot(page, "walk-form")
     page.get_by_role("button", name="Start the walk-forward").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Walk-forward of")
     expect(page.locator("#walk .badge").first).to_have_text(FINISHED, timeout=90_000)
     expect(page.locator("#walk .badge").first).to_have_text("Succeeded")
     expect(page.locator("#walk tbody tr")).to_have_count(6)
-    shot(page, "walk")
     phone.goto(page.url)
     assert phone.evaluate(wide) == []
-    shot(phone, "walk-360-dark")
     with page.expect_download() as report:
         page.get_by_role("link", name="Report as PDF").click()
     assert report.value.path().read_bytes().startswith(b"%PDF")
@@ -81,7 +68,6 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
     page.go_back()
     page.get_by_role("button", name="Use these values").click()
     page.wait_for_url("**/edit")
-    shot(page, "used")
     project.refresh_from_db()
     fast, slow = re.findall(r"\d+", picked)
     assert f'param("fast", {fast},' in project.source and f'param("slow", {slow},' in project.source
