@@ -16,7 +16,7 @@ from runner import jobs
 # the workers run code of theirs; with JSON a job is a name and plain arguments.
 rq.cron.Queue = partial(Queue, serializer=JSONSerializer)  # type: ignore[misc, assignment]
 
-cron.register(jobs.sweep_runs, queue_name="default", interval=15, result_ttl=60, job_timeout=120)
+cron.register(jobs.end_lost_runs, queue_name="default", interval=15, result_ttl=60, job_timeout=120)
 cron.register(market_data.sweep_fetches, queue_name="default", interval=30, result_ttl=60, job_timeout=120)
 cron.register(market_data.refresh_data, queue_name="default", interval=60, result_ttl=60, job_timeout=120)
 cron.register(market_data.look_after_data, queue_name="default", cron="30 3 * * *", result_ttl=60, job_timeout=1200)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketdata import garbage
-from runner import chunks, companions, execution, hosts, nightly, packages, sweeping, template_runs, verifying
+from runner import chunks, companions, execution, hosts, leftovers, nightly, packages, template_runs, verifying
 from runner.reports import at_hand, making
 
 
@@ -49,12 +49,12 @@ def make_report_for_readers(pk: int, everything: bool, form: str, key: str) -> N
     at_hand.make_for_readers(pk, everything, form, key)
 
 
-def sweep_runs() -> None:
-    sweeping.sweep_runs()
+def end_lost_runs() -> None:
+    leftovers.end_lost_runs()
 
 
 def expire_guest_projects() -> None:
-    sweeping.expire_guest_projects()
+    leftovers.expire_guest_projects()
 
 
 def collect_layers() -> None:
@@ -62,7 +62,7 @@ def collect_layers() -> None:
 
 
 def collect_garbage() -> None:
-    garbage.collect_garbage(sweeping.pinned_snapshots)
+    garbage.collect_garbage(leftovers.pinned_snapshots)
 
 
 def start_templates() -> None:

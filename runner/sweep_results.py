@@ -22,7 +22,8 @@ __all__ = ["Cell", "Heat", "SweepResults", "WalkRow", "score_text", "walk_rows"]
 MOST_ON_AXIS = 40  # values; of more, neighbouring ones share a cell
 LEVELS = 10
 MOST_LINES = 300
-WIDTH, HEIGHT, MARGIN = 720, 240, 46
+WIDTH, HEIGHT, MARGIN = 720, 240, 56
+TOP, BOTTOM = 52, 204  # ends of the axes
 # Of so many trials the plateau is looked for while more are coming; it takes the square of their number.
 MOST_LIVE = 3_000
 
@@ -36,7 +37,7 @@ class Cell:
     level: int = 0
     count: int = 0
     failed: str = ""
-    mark: str = ""
+    marks: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -117,17 +118,17 @@ class SweepResults:
         values = {at: _value([sign * t.score for t in some], mean) for at, some in cells.items()}
         known = np.array([value for value in values.values() if math.isfinite(value)])
         low, high = (float(np.quantile(known, 0.05)), float(known.max())) if len(known) else (0.0, 0.0)
-        marks = {}
+        marks: dict[tuple[int, int], list[str]] = {}
         for found, name in ((self.peak, "peak"), (self.plateau, "plateau")):
             if found is not None and (trial := self.trial(found.number)) is not None:
-                marks[across.place(trial), down.place(trial) if down else 0] = name
+                marks.setdefault((across.place(trial), down.place(trial) if down else 0), []).append(name)
         rows = []
         for row in range(len(down.labels) if down else 1):
             line = []
             for column in range(len(across.labels)):
                 some = cells.get((column, row), [])
                 line.append(
-                    _cell(some, values.get((column, row), math.nan), sign, low, high, marks.get((column, row), ""))
+                    _cell(some, values.get((column, row), math.nan), sign, low, high, marks.get((column, row), []))
                 )
             rows.append((down.labels[row] if down else self.objective, line))
         others = [name for name in self.names if name not in (x, y)]
@@ -154,7 +155,9 @@ class SweepResults:
             left = MARGIN + at * (WIDTH - 2 * MARGIN) / (len(names) - 1)
             raw = [each.params.get(name) if name else each.score for each in chosen]
             line, low, high = _scale(raw)
-            places.append([HEIGHT - 34 - share * (HEIGHT - 68) for share in line])
+            places.append([BOTTOM - share * (BOTTOM - TOP) for share in line])
+            if not name:
+                low, high = (score_text(end) for end in sorted((chosen[0].score, chosen[-1].score)))
             axes.append({"x": round(left, 1), "name": name or self.objective, "low": low, "high": high})
         lines = []
         for row in range(len(chosen)):
@@ -165,7 +168,15 @@ class SweepResults:
         said = f"A line per trial, the best tenth in the strongest colour: there {_and(ranges)}."
         if len(chosen) < len(self.scored):
             said += f" {signed(len(chosen), 0)} of {signed(len(self.scored), 0)} are drawn."
-        return {"axes": axes, "lines": lines, "sentence": said, "width": WIDTH, "height": HEIGHT}
+        return {
+            "axes": axes,
+            "lines": lines,
+            "sentence": said,
+            "width": WIDTH,
+            "height": HEIGHT,
+            "top": TOP,
+            "bottom": BOTTOM,
+        }
 
     def histogram(self) -> dict[str, Any] | None:
         """Bars of the logits of the probability of overfitting; left of 0 the choice did not hold."""
@@ -217,15 +228,15 @@ def _value(scores: list[float], mean: bool) -> float:
     return sum(known) / len(known) if mean else max(known)
 
 
-def _cell(some: list[Tried], value: float, sign: int, low: float, high: float, mark: str) -> Cell:
+def _cell(some: list[Tried], value: float, sign: int, low: float, high: float, marks: list[str]) -> Cell:
     if not some:
         return Cell()
     best = max(some, key=lambda each: sign * each.score if math.isfinite(each.score) else -math.inf)
     if not math.isfinite(value):
-        return Cell(best.number, "failed" if best.error else "–", 0, len(some), best.error or "It has no score.", mark)
+        return Cell(best.number, "failed" if best.error else "–", 0, len(some), best.error or "It has no score.", marks)
     share = (value - low) / (high - low) if high > low else 1.0
     level = round(LEVELS * min(1.0, max(0.0, share)))
-    return Cell(best.number, score_text(sign * value), level, len(some), "", mark)
+    return Cell(best.number, score_text(sign * value), level, len(some), "", marks)
 
 
 def _scale(values: list[Any]) -> tuple[list[float], str, str]:

@@ -30,6 +30,7 @@ from runner.views import chosen_params, find_project, keep_draft, keep_files
 
 TRIALS_SHOWN = 100
 FAILED_SHOWN = 50
+FEW_TRIALS = 2_000  # with more, the page of a sweep that goes on is made anew less often
 REFUSALS = (BadInput, QuotaExceeded, PackageRefused, GpuUnavailable)
 
 
@@ -167,6 +168,7 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
         "joined": found.backtests.order_by("position").first(),
         "query": request.GET.urlencode(),
         "walk": found.search.get("walk"),
+        "poll": 2,
     }
     if found.search.get("walk") and sweep is None:
         context["windows"] = walk_rows(found)
@@ -207,6 +209,7 @@ def _shown(request: HttpRequest, run: Run, results: SweepResults) -> dict[str, A
         "chosen": chosen,
         "near": near,
         "choices": _choices(results, middle, picked),
+        "poll": 2 if len(results.tried) < FEW_TRIALS else 6,
         "expected": max(expected, len(results.tried)),
         "earlier": earlier,
         "interrupted": run.is_finished and run.status != Run.Status.SUCCEEDED,

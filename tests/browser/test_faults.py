@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 from rq import Worker
 
 from playground import processes
+from runner.leftovers import end_lost_runs
 from runner.models import Run
-from runner.sweeping import sweep_runs
 from sandbox.host import processes as process_table
 from tests.browser.pages import eventually
 from tests.conftest import _end, _launch, _wait
@@ -51,7 +51,7 @@ def test_web_and_workers_killed_at_once_and_the_page_comes_back_by_itself(signed
         run = Run.objects.get()
         # The clock is moved, not waited for.
         Run.objects.filter(pk=run.pk).update(lease_expires=timezone.now() - timedelta(seconds=1))
-        eventually(page, lambda: (sweep_runs(), Run.objects.get().status == Run.Status.CRASHED)[1])
+        eventually(page, lambda: (end_lost_runs(), Run.objects.get().status == Run.Status.CRASHED)[1])
         expect(page.locator("#run-status .badge")).to_have_text("Lost by us", timeout=30_000)
         lines = re.findall(r"^line (\d+)$", page.locator("#pane-console").inner_text(), re.MULTILINE)
         assert len(lines) >= 2 and [int(line) for line in lines] == list(range(1, len(lines) + 1))

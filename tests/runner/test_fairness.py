@@ -16,9 +16,9 @@ from runner.access import Viewer
 from runner.claiming import claim, place_in_queue, places_in_queue
 from runner.ending import request_cancel
 from runner.execution import execute_next
+from runner.leftovers import end_lost_runs
 from runner.models import ENTRY, Project, Run
 from runner.starting import queue, start_run, wake_a_worker
-from runner.sweeping import sweep_runs
 from tests.conftest import _end, _launch
 from tests.factories import make_project, make_run, make_user
 
@@ -117,9 +117,9 @@ def test_workers_that_look_at_the_same_moment_never_take_the_same_run():
 def test_lost_jobs_are_sent_again_as_many_as_runs_wait():
     backlog(make_project(), 3)
     wake_a_worker()
-    assert sweep_runs()[1] == 2
+    assert end_lost_runs()[1] == 2
     assert queue().count == 3
-    assert sweep_runs()[1] == 0
+    assert end_lost_runs()[1] == 0
 
 
 def test_everybodys_runs_end_once_and_a_late_single_run_is_not_kept_waiting(worker, engine):

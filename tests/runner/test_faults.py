@@ -24,10 +24,10 @@ from playground.memory_pressure import DATA, SITE
 from playground.services import Services
 from runner.access import Viewer
 from runner.events import Publisher, follow, redis_connection, stream_key
+from runner.leftovers import end_lost_runs
 from runner.models import Run
 from runner.recording import Recording
 from runner.starting import QUEUE, start_run
-from runner.sweeping import sweep_runs
 from sandbox.host.cold import FIRST_TO_GO
 from tests.conftest import _end, _launch, _wait
 from tests.factories import make_project, make_user
@@ -110,7 +110,7 @@ def test_a_run_whose_work_horse_is_killed_ends_as_ours_and_the_worker_goes_on(st
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: boxes(engine) == 0, 5)
     let_the_lease_run_out(run)
-    assert sweep_runs()[0] == 1 and sweep_runs()[0] == 0
+    assert end_lost_runs()[0] == 1 and end_lost_runs()[0] == 0
     assert status(run) == Run.Status.CRASHED
     assert "does not count" in run.message
     assert not Run.objects.counted_today().filter(pk=run.pk).exists()
@@ -131,7 +131,7 @@ def test_a_run_whose_worker_is_killed_has_one_end_and_the_next_worker_takes_the_
     if run.status == Run.Status.RUNNING and run.lease_expires < timezone.now() + timedelta(seconds=19):
         Run.objects.filter(pk=run.pk).update(lease_expires=timezone.now() - timedelta(seconds=1))
     start_worker()
-    wait_for(lambda: (sweep_runs(), status(run) in (Run.Status.SUCCEEDED, Run.Status.CRASHED))[1])
+    wait_for(lambda: (end_lost_runs(), status(run) in (Run.Status.SUCCEEDED, Run.Status.CRASHED))[1])
     wait_for(lambda: status(waiting) == Run.Status.SUCCEEDED, 60)
     assert len(ends(run)) == len(ends(waiting)) == 1
     assert printed(run).startswith("on\n")
@@ -187,7 +187,7 @@ def test_after_everything_was_killed_at_once_every_run_gets_its_end(own_engine, 
         let_the_lease_run_out(run)
     # What a worker had taken from the queue and not begun is found there again, or sent again.
     Run.objects.filter(status=Run.Status.QUEUED).update(queued=timezone.now() - timedelta(minutes=1))
-    wait_for(lambda: (sweep_runs(), all(status(run) not in ("queued", "running") for run in runs))[1], 60)
+    wait_for(lambda: (end_lost_runs(), all(status(run) not in ("queued", "running") for run in runs))[1], 60)
     assert [run.status for run in runs] == ["crashed"] * 2 + ["succeeded"] * 3
     assert all(len(ends(run)) == 1 and printed(run) == "on\n" for run in runs)
 
@@ -235,7 +235,7 @@ def test_a_worker_that_hung_and_wakes_after_the_end_adds_nothing(start_worker, e
     for pid in hung:
         os.kill(pid, signal.SIGSTOP)
     let_the_lease_run_out(run)
-    assert sweep_runs()[0] == 1
+    assert end_lost_runs()[0] == 1
     ended = Recording(run.pk).read()
     for pid in hung:
         os.kill(pid, signal.SIGCONT)
@@ -295,7 +295,7 @@ def test_a_worker_whose_clock_is_wrong_loses_no_run_and_no_run_of_another(start_
     run = start("import time\nprint('on', flush=True)\ntime.sleep(2)\nprint('end')")
     until_it_prints(run)
     for _ in range(5):
-        assert sweep_runs()[0] == 0
+        assert end_lost_runs()[0] == 0
         time.sleep(0.2)
     wait_for(lambda: status(run) == Run.Status.SUCCEEDED)
     assert printed(run) == "on\nend\n" and len(ends(run)) == 1

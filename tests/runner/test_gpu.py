@@ -26,11 +26,11 @@ from runner.claiming import LEASE
 from runner.environment import environment_lock
 from runner.events import Publisher
 from runner.execution import execute_next
+from runner.leftovers import end_lost_runs
 from runner.models import ENTRY, GPU, Run
 from runner.recording import Recording
 from runner.requests import request_for
 from runner.starting import queue, start_run
-from runner.sweeping import sweep_runs
 from sandbox.client import EngineClient, EngineUnavailable
 from tests.conftest import _end, _launch, _wait
 from tests.factories import make_project, make_run
@@ -173,7 +173,7 @@ def test_the_seconds_of_a_run_that_was_lost_count_until_it_was_last_heard_of(pro
     for phase in ("starting", "running"):
         Publisher(lost.pk).publish({"type": "phase", "phase": phase, "t": 0.0})
     waiting = make_run(project, **values, started=started, lease_expires=started + timedelta(seconds=40))
-    sweep_runs()
+    end_lost_runs()
     lost.refresh_from_db()
     waiting.refresh_from_db()
     assert (lost.status, waiting.status) == (Run.Status.CRASHED, Run.Status.CRASHED)

@@ -146,7 +146,7 @@ def test_further_boxes_give_what_one_box_gives(run_worker, chunk_workers, engine
             """
 import os
 from helpers import shift
-from qfp import pmap
+from qfp import pmap, sweep
 
 base = 100
 def work(item, rng):
@@ -158,14 +158,21 @@ here = pmap(work, range(10), seed=3, where="box", workers=2)
 print([value for value, _ in there] == [value for value, _ in here])
 print({far for _, far in there}, {far for _, far in here})
 print([f(1) for f in pmap(lambda n: lambda x: x + n, [1, 2], where="hosts")])
+swept = [
+    sweep(lambda a: {"score": a, "far": float(os.path.exists("/box/qfp_chunk.py"))}, {"a": range(6)},
+          objective="score", seed=seed, where=where, show=False).trials
+    for seed, where in ((1, "hosts"), (2, "box"))
+]
+print([each["score"].tolist() for each in swept], [each["far"].unique().tolist() for each in swept])
 """,
             files={"helpers.py": "def shift(x, by):\n    return x + by\n"},
         )
     )
     assert run.status == Run.Status.SUCCEEDED, (run.message, stderr_of(run))
     lines = printed.splitlines()
-    assert lines[-3:] == ["True", "{True} {False}", "[2, 3]"]
-    assert sorted(lines[:-3]) == sorted([f"item {x}" for x in range(10)] * 2)
+    scores = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert lines[-4:] == ["True", "{True} {False}", "[2, 3]", f"{[scores] * 2} [[1.0], [0.0]]"]
+    assert sorted(lines[:-4]) == sorted([f"item {x}" for x in range(10)] * 2)
     bars = [e for e in Recording(run.pk).read() if e["type"] == "progress" and e["label"] == "far"]
     assert bars[-1]["value"] == 10 and bars[-1]["done"]
     nothing_is_left(run, engine)

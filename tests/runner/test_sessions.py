@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from playground import processes
-from runner import cells, hosts, sessions, sweeping
+from runner import cells, hosts, leftovers, sessions
 from runner.hosts import Unanswered
 from runner.models import Run, Session
 from runner.recording import Recording
@@ -179,7 +179,7 @@ def test_a_busy_and_a_lost_host_give_clear_answers(settings, monkeypatch):
         sessions.ask(author.session, "look")
     assert "does not answer" in author.client.post(f"{author.url}/cells", {"what": "all"}, **JSON).json()["message"]
     Session.objects.filter(pk=author.session.pk).update(last_used=timezone.now() - timedelta(days=1))
-    sweeping.sweep_runs()
+    leftovers.end_lost_runs()
     assert author.state()["state"] == "ended"
 
 
@@ -288,7 +288,7 @@ def test_the_sweeper_goes_on_where_a_worker_died_between_two_cells():
     )  # fmt: skip
     until(lambda: not Run.objects.filter(session=author.session, status="running").exists())
     Run.objects.filter(pk=waiting.pk).update(queued=timezone.now() - timedelta(seconds=16))
-    sweeping.sweep_runs()
+    leftovers.end_lost_runs()
     assert printed(finished(waiting)) == "44\n"
 
 
@@ -297,7 +297,7 @@ def test_a_session_nobody_used_is_swept(engine):
     author.ran()
     engine.close_session(str(author.session.pk), author.session.owner_key)
     Session.objects.update(last_used=timezone.now() - timedelta(hours=2))
-    sweeping.sweep_runs()
+    leftovers.end_lost_runs()
     assert author.session.state == "ended"
 
 
@@ -336,7 +336,7 @@ def test_a_worker_killed_during_a_cell_loses_the_cell_and_not_the_session(worker
     second = _launch("worker", processes.worker_command(f"host-{hosts.settings.SANDBOX_HOST}", "runs"))
     request.addfinalizer(lambda: _end(second))
     Run.objects.filter(pk=busy.pk).update(lease_expires=timezone.now() - timedelta(seconds=1))
-    sweeping.sweep_runs()
+    leftovers.end_lost_runs()
     lost = finished(busy)
     assert lost.status == "crashed" and "The session goes on" in lost.message
     (after,) = author.ran("cell", 6)

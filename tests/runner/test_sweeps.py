@@ -8,10 +8,10 @@ import signal
 import pytest
 
 from runner import trials
+from runner.leftovers import end_lost_runs
 from runner.models import Run, Sweep, Trial
 from runner.recording import Recording
 from runner.starting import wake_a_worker
-from runner.sweeping import sweep_runs
 from tests.factories import make_project, make_run
 from tests.runner.test_workers import ended, horse_of, running, until
 
@@ -44,7 +44,7 @@ def test_a_sweep_of_two_thousand_whose_worker_is_killed_goes_on_and_no_trial_is_
     until(lambda: Trial.objects.count() >= 50, "the first trials")
     os.kill(horse_of(worker), signal.SIGKILL)
     Run.objects.filter(pk=lost.pk).update(lease_expires=lost.queued)
-    assert sweep_runs()[0] == 1
+    assert end_lost_runs()[0] == 1
     before = Trial.objects.count()
     assert 50 <= before < 2_000
     again = make_run(project)

@@ -19,9 +19,9 @@ from rq.timeouts import JobTimeoutException
 
 from runner import workers
 from runner.execution import time_limit
+from runner.leftovers import end_lost_runs
 from runner.models import Run
 from runner.starting import queue, wake_a_worker
-from runner.sweeping import sweep_runs
 from tests.conftest import _end, _launch
 from tests.factories import make_project, make_run
 
@@ -97,7 +97,7 @@ def test_a_work_horse_that_is_killed_in_a_run_fails_the_job_and_the_run_is_found
     os.kill(horse, signal.SIGKILL)
     until(lambda: queue().failed_job_registry.count, "the failure of the job")
     Run.objects.filter(pk=run.pk).update(lease_expires=run.queued)
-    assert sweep_runs()[0] == 1
+    assert end_lost_runs()[0] == 1
     assert ended(run).status == Run.Status.CRASHED
     work(worker)
 

@@ -159,10 +159,9 @@ def test_what_cannot_be_swept_says_what_to_do():
         _ = nothing.best
 
 
-@pytest.mark.parametrize(("method", "package"), [("tpe", "optuna"), ("cma-es", "optuna"), ("sambo", "sambo")])
-def test_a_learning_search_repeats_for_a_seed_and_gets_near(method, package):
-    pytest.importorskip(package)
+@pytest.mark.parametrize(("method", "trials"), [("tpe", 40), ("cma-es", 40), ("sambo", 20)])
+def test_a_learning_search_repeats_for_a_seed_and_gets_near(method, trials):
     space = {"a": qfp.Between(0.0, 9.0), "b": range(10)}
-    one, other = (quiet(bowl, space, method=method, trials=40, seed=2, workers=n) for n in (1, 3))
-    assert one.trials.equals(other.trials) and len(one) == 40
+    one, other = (quiet(bowl, space, method=method, trials=trials, seed=2, workers=n) for n in (1, 2))
+    assert one.trials.equals(other.trials) and len(one) == trials
     assert one.best_score > -1.5

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from marketdata import garbage, store
-from runner.sweeping import pinned_snapshots
+from runner.leftovers import pinned_snapshots
 
 
 class Command(BaseCommand):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from qfp import channel, checking, results
+from qfp.backtests import BacktestResult
 from qfp.results import Result
 from qfp.sweeps.expressions import condition
 from qfp.sweeps.space import Between, Parameters
@@ -56,7 +57,7 @@ class Program:
                 f"line {error.lineno} of {path} is no plain Python, so the program cannot be run again and again"
             ) from None
         self.names = dict(sys.modules["__main__"].__dict__)
-        self.backtests = 0
+        self.backtests, self.plain = 0, False
         self._asked: dict[str, Asked] = {}
 
     def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,14 +88,31 @@ class Program:
             self.run(values)
         if not found:
             raise ValueError("the program makes no backtest, so there is nothing to compare")
+        last = found[-1]
         self.backtests = len(found)
-        return found[-1]
+        # A result books fills at the close that decides where they are dated to, which its run does not.
+        self.plain = isinstance(last, BacktestResult) and not getattr(last.conventions, "trade_on_close", False)
+        return last
+
+    def outcome(self, values: Mapping[str, Any]) -> Any:
+        """Equity and metrics of its last backtest with these values, without what only a page needs."""
+        if not self.plain:
+            return self.result(values)
+        from qfp.sweeps.evaluation import test_of
+
+        asked = self._ask(values)
+        return test_of(asked.strategy, asked.bars, asked.options).run_once(asked.params)
 
     def asked(self, values: Mapping[str, Any]) -> Asked:
         """What it would run for its last backtest with these values; it is stopped there."""
         key = json.dumps(values, sort_keys=True)
         if key not in self._asked:
-            self._asked[key] = self._ask(values)
+            asked = self._ask(values)
+            first = next(iter(self._asked.values()), asked)
+            if not asked.bars.equals(first.bars):
+                raise ValueError("with other values the program takes other bars; leave that parameter as it is")
+            # One table for all of them.
+            self._asked[key] = Asked(asked.strategy, first.bars, asked.options, asked.params)
         return self._asked[key]
 
     def _ask(self, values: Mapping[str, Any]) -> Asked:
@@ -109,13 +127,7 @@ class Program:
             self.run(values)
         if not found:
             raise ValueError("walk-forward works for programs whose last result is backtest(Strategy, bars, ...)")
-        asked = found[-1]
-        first = next(iter(self._asked.values()), None)
-        if first is not None:
-            if not asked.bars.equals(first.bars):
-                raise ValueError("with other values the program takes other bars; leave that parameter as it is")
-            asked = Asked(asked.strategy, first.bars, asked.options, asked.params)  # one table for all of them
-        return asked
+        return found[-1]
 
 
 @contextlib.contextmanager
@@ -197,8 +209,8 @@ def _read(base: Result) -> dict[str, Any]:
 
 
 def _sweep(program: Program, plan: Mapping[str, Any], base: Result, began: float) -> None:
-    def tried(**values: Any) -> Result:
-        return program.result(values)
+    def tried(**values: Any) -> Any:
+        return program.outcome(values)
 
     tried.__name__, tried.reads = Path(program.path).name, _read(base)  # type: ignore[attr-defined]
     found = sweep(tried, space_of(plan["space"]), **_searching(plan))

@@ -30,7 +30,7 @@ CELL_LOST = (
 BELL_WINDOW = timedelta(hours=1)
 
 
-def sweep_runs() -> tuple[int, int]:
+def end_lost_runs() -> tuple[int, int]:
     """(runs marked crashed, jobs sent again). Safe to call at any time, by several at once."""
     lost = 0
     for run in Run.objects.abandoned():

@@ -15,10 +15,10 @@ from rq.serializers import JSONSerializer
 
 from runner.access import hash_key
 from runner.events import Publisher
+from runner.leftovers import end_lost_runs, expire_guest_projects
 from runner.models import Project, Report, Run
 from runner.recording import Recording
 from runner.starting import QUEUE
-from runner.sweeping import expire_guest_projects, sweep_runs
 from tests.factories import make_project, make_run
 from tests.runner.reported import STORE, claim_of, stored
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
 def test_a_run_whose_worker_died_is_ended_and_says_so():
     ago = timezone.now() - timedelta(minutes=1)
     run = make_run(status=Run.Status.RUNNING, started=ago, lease_expires=ago)
-    assert sweep_runs()[0] == 1
+    assert end_lost_runs()[0] == 1
     run.refresh_from_db()
     assert run.status == Run.Status.CRASHED and "Press Run" in run.message
     assert Recording(run.pk).read()[-1]["status"] == "crashed"
@@ -40,7 +40,7 @@ def test_a_run_with_a_living_worker_is_left_alone():
         started=timezone.now(),
         lease_expires=timezone.now() + timedelta(seconds=20),
     )
-    sweep_runs()
+    end_lost_runs()
     run.refresh_from_db()
     assert run.status == Run.Status.RUNNING
 
@@ -48,8 +48,8 @@ def test_a_run_with_a_living_worker_is_left_alone():
 @pytest.mark.django_db(transaction=True)
 def test_a_run_the_queue_has_forgotten_is_sent_again_once():
     make_run(queued=timezone.now() - timedelta(minutes=1))
-    assert sweep_runs()[1] == 1
-    assert sweep_runs()[1] == 0
+    assert end_lost_runs()[1] == 1
+    assert end_lost_runs()[1] == 0
     jobs = django_rq.get_queue(QUEUE).jobs
     assert [job.func_name for job in jobs] == ["runner.jobs.execute_next_run"]
 
@@ -58,10 +58,10 @@ def test_an_end_that_was_stored_but_not_announced_is_announced():
     ago = timezone.now() - timedelta(minutes=1)
     run = make_run(status=Run.Status.SUCCEEDED, started=ago, finished=ago, message="Finished in 1.0 s.")
     Publisher(run.pk).publish({"type": "stdout", "text": "1", "t": 0.0})
-    sweep_runs()
+    end_lost_runs()
     last = Recording(run.pk).read()[-1]
     assert (last["type"], last["status"], last["message"]) == ("finished", "succeeded", "Finished in 1.0 s.")
-    sweep_runs()
+    end_lost_runs()
     assert len(Recording(run.pk).read()) == 2
 
 
@@ -97,13 +97,13 @@ def test_a_report_whose_job_was_lost_is_sent_again_once_and_given_up_after_an_ho
     lost = Report.objects.create(**waits, state=Report.State.MAKING)
     Report.objects.create(**waits, state=Report.State.DONE)
     Report.objects.create(backtest=backtest)
-    sweep_runs()
-    sweep_runs()
+    end_lost_runs()
+    end_lost_runs()
     reports = [job.args for job in django_rq.get_queue("default").jobs if job.func_name == "runner.jobs.make_report"]
     assert reports == [[lost.pk]] or reports == [(lost.pk,)]
 
     Run.objects.update(finished=ago - timedelta(hours=1))
     Report.objects.filter(pk=lost.pk).update(created=ago - timedelta(hours=1))
-    sweep_runs()
+    end_lost_runs()
     lost.refresh_from_db()
     assert lost.state == Report.State.FAILED and "Ask again" in lost.step
