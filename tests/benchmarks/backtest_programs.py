@@ -45,20 +45,22 @@ def mean(values: Any, count: int) -> Any:
 
 
 def averages(engine: str) -> tuple[Any, Any]:
-    """(Backtest, the strategy) of our engine or backtesting.py: the same text."""
+    """(Backtest, the strategy) of our engine or backtesting.py: the same text, with the average each brings along."""
     if engine == "ours":
         from qfp.backtesting import Backtest, Strategy
         from qfp.backtesting.lib import crossover
+        from qfp.backtesting.test import SMA
     else:
         from backtesting import Backtest, Strategy  # type: ignore[import-not-found]
         from backtesting.lib import crossover  # type: ignore[import-not-found]
+        from backtesting.test import SMA  # type: ignore[import-not-found]
 
     class Averages(Strategy):  # type: ignore[misc]
         fast, slow, units = 10, 20, 0
 
         def init(self) -> None:
-            self.quick = self.I(mean, self.data.Close, self.fast)
-            self.calm = self.I(mean, self.data.Close, self.slow)
+            self.quick = self.I(SMA, self.data.Close, self.fast)
+            self.calm = self.I(SMA, self.data.Close, self.slow)
 
         def next(self) -> None:
             if crossover(self.quick, self.calm):
@@ -109,7 +111,9 @@ def single(engine: str, count: int) -> dict[str, Any]:
 
 
 def ready() -> None:
-    """As in a box: machine code of the account is there before the program begins."""
+    """As in a box: machine code of the account is there before the program begins, and what is loaded is not looked
+    through again for what can be thrown away.
+    """
     from qfp.backtesting import Backtest, Strategy, compiled
     from qfp.backtesting.lib import crossover  # noqa: F401
 
@@ -130,6 +134,8 @@ def ready() -> None:
     close = [float(100 + one % 7) for one in range(50)]
     bars = pd.DataFrame(dict.fromkeys(("Open", "High", "Low", "Close"), close), pd.date_range("2020", periods=50))
     Backtest(bars, Nothing).run()
+    gc.collect()
+    gc.freeze()
 
 
 def vectorbt_single(frame: Any, units: int) -> dict[str, Any]:

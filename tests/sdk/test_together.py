@@ -11,3 +11,14 @@ def test_trials_answered_many_at_a_time_are_those_tried_alone():
     # What machine code cannot tell is left: combinations that raise, numbers drawn by every trial, a fee in Python.
     assert [case["told"] for case in found.values()] == [42, 42, 42, 42, 36, 42, 0, 0]
     assert [case["distinct"] > 20 for case in found.values()] == [True, True, True, True, False, False, False, False]
+
+
+def test_random_strategies_whose_quiet_bars_are_left_out_trade_as_bar_by_bar():
+    found = in_boxes_environment("quiet_bars.py", "40")
+    assert found["apart"] == [] and found["compiled"] == 40
+    assert found["quiet"] >= 25 and found["traded"] >= 10
+
+
+def test_the_average_of_the_library_is_that_of_pandas_to_the_last_bit():
+    found = in_boxes_environment("one_pass.py")
+    assert found == {"averages": 300, "drawdowns": 300, "apart": []}

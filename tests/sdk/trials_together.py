@@ -82,7 +82,7 @@ def main() -> None:
     found = {}
     for strategy, objective, options in CASES:
         together, alone = (of_strategy(strategy, market(1, count=400), objective, options) for _ in range(2))
-        together.warm_up(items[0][1], 20_000)
+        together.begin(20_000)
         alone.tier = "interpreted"
         trials = [trial for part in (items[:4], items[4:10], items[10:]) for trial in together.at_once(part, True)]
         found[f"{strategy.__name__} {objective if isinstance(objective, str) else 'exposed'} {sorted(options)}"] = {

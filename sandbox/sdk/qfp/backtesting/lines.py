@@ -108,6 +108,10 @@ class Clock:
         values = np.asarray(values)
         if not values.flags.writeable:  # pandas hands out its own memory so
             values = values.copy()
+        return self.seen(values, name, **options)
+
+    def seen(self, values: np.ndarray, name: str | Sequence[str] | None = None, **options: Any) -> Line:
+        """The same over the very memory of an array."""
         line: Any = values.view(self.line_type)
         line.name, line.options = name, options
         length = _length_of(line)
@@ -133,25 +137,47 @@ class Bars:
     `data.Close[-1]` is the close of the current bar; `data["Close"]` is the same. `len(data)` counts the bars seen.
     """
 
-    def __init__(self, frame: pd.DataFrame, clock: Clock) -> None:
-        self._frame, self._clock = frame, clock
+    def __init__(self, frame: pd.DataFrame, clock: Clock, arrays: dict[str, np.ndarray]) -> None:
+        """arrays: columns of the frame that other runs over it have asked for."""
+        self._shared, self._clock, self._arrays = frame, clock, arrays
+        self._own: pd.DataFrame | None = None
         self._pip: float | None = None
+
+    @property
+    def _frame(self) -> pd.DataFrame:
+        """The frame of this run, to which init() may add."""
+        if self._own is None:
+            self._own = self._shared.copy(deep=False)
+        return self._own
+
+    def _array(self, name: str) -> np.ndarray | None:
+        """Not a copy: of millions of bars that takes as long as a run over them. It cannot be written to."""
+        if self._own is None and name in self._arrays:
+            return self._arrays[name]
+        frame = self._shared if self._own is None else self._own
+        if name not in frame.columns:
+            return None
+        values = np.ascontiguousarray(frame[name].to_numpy()).view()
+        values.flags.writeable = False
+        if self._own is None:
+            self._arrays[name] = values
+        return values
 
     def __getattr__(self, name: str) -> Line:
         # Reached once per column: afterwards it is an ordinary attribute.
         if name.startswith("_"):
             raise AttributeError(name)
-        if name not in self._frame.columns:
+        if self._array(name) is None:
             raise AttributeError(f"the bars have no column {name!r}; they have {', '.join(map(str, self._frame))}")
         return self[name]
 
     def __getitem__(self, name: str) -> Line:
         found = self.__dict__.get(name)
         if found is None:
-            if name not in self._frame.columns:
+            values = self._array(name)
+            if values is None:
                 raise KeyError(f"the bars have no column {name!r}; they have {', '.join(map(str, self._frame))}")
-            values = self._frame[name].to_numpy(copy=True)  # a program that writes into it hurts itself only
-            found = self._clock.follow(np.ascontiguousarray(values), name)
+            found = self._clock.seen(values, name)
             self.__dict__[name] = found
         return found
 

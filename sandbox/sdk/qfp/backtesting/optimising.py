@@ -59,13 +59,13 @@ def optimize(
     else:
         raise TypeError("maximize is a label of the figures, or a function of them")
     values = {name: _values(name, given) for name, given in ranges.items()}
-    score = _score(backtest, maximize)
+    score, tier = _score(backtest, maximize), None
     if method in ("sambo", "skopt"):
         scores, found = _by_sambo(score, values, constraint, max_tries, random_state)
     else:
         combinations = list(_combinations(values, constraint, max_tries, random_state))
         if isinstance(maximize, str):
-            scores, found = _at_once(backtest, maximize, combinations), None
+            (scores, tier), found = _at_once(backtest, maximize, combinations), None
         else:
             scores, found = {tuple(one.values()): score(one) for one in combinations}, None
     if not scores:
@@ -73,7 +73,7 @@ def optimize(
     index = pd.MultiIndex.from_tuples(list(scores), names=list(values))
     heatmap = pd.Series(list(scores.values()), index=index, name=backtest_label, dtype=float)
     best = next(iter(scores)) if heatmap.isna().all() else heatmap.idxmax(skipna=True)
-    stats = backtest.run(**dict(zip(values, best, strict=True)))
+    stats = backtest.reported(backtest.run_once(dict(zip(values, best, strict=True)), tier=tier))
     answer = [stats, *([heatmap] if return_heatmap else []), *([found] if return_optimization else [])]
     return stats if len(answer) == 1 else tuple(answer)
 
@@ -98,13 +98,16 @@ def _score(backtest: Backtest, maximize: str | Callable[[Any], float]) -> Callab
     return score
 
 
-def _at_once(backtest: Backtest, label: str, combinations: list[Parameters]) -> dict[tuple[Any, ...], float]:
-    """The figure of every combination; NaN where nothing was traded."""
+def _at_once(
+    backtest: Backtest, label: str, combinations: list[Parameters]
+) -> tuple[dict[tuple[Any, ...], float], str | None]:
+    """(the figure of every combination, NaN where nothing was traded; the tier that is ready for one more)."""
     many = backtest.run_many(combinations, (label, "# Trades"))
     for error in many.errors.values():
         raise error
     found = np.where(many.columns["# Trades"] == 0, math.nan, many.columns[label])
-    return dict(zip((tuple(one.values()) for one in combinations), found.tolist(), strict=True))
+    scores = dict(zip((tuple(one.values()) for one in combinations), found.tolist(), strict=True))
+    return scores, "compiled" if many.tier == "compiled" else None
 
 
 def _values(name: str, given: Any) -> list[Any]:

@@ -223,6 +223,7 @@ class Backtest:
         if rules is not None:
             self.rules = rules
         self._prices = [np.ascontiguousarray(self._data[name].to_numpy(dtype=np.float64)) for name in PRICES]
+        self._columns: dict[str, np.ndarray] = {}
         self._results: Stats | None = None
 
     def run(self, **params: Any) -> Stats:
@@ -235,9 +236,12 @@ class Backtest:
         Max. Trade Duration, Avg. Trade Duration, Profit Factor, Expectancy [%], SQN, Kelly Criterion, and with a line
         of their own _strategy, _equity_curve and _trades. Warns about refused orders and what is open at the end.
         """
-        run = self.run_once(params)
+        return self.reported(self.run_once(params), 3)
+
+    def reported(self, run: Run, level: int = 4) -> Stats:
+        """The figures of a run, after its warnings. level: of the frame they are the fault of."""
         for note in run.warnings():
-            warnings.warn(note, stacklevel=2)
+            warnings.warn(note, stacklevel=level)
         self._results = self.report(run)
         return self._results
 
@@ -274,10 +278,10 @@ class Backtest:
 
     def prepare(self, params: Mapping[str, Any], memo: dict[Any, Any] | None = None) -> Prepared:
         """A strategy whose init() has run, before its first bar."""
-        frame = self._data.copy(deep=False)
+        frame = self._data
         clock = Clock(frame.index)
         account = self.account()
-        strategy = self._strategy(account, Bars(frame, clock), clock, dict(params))
+        strategy = self._strategy(account, Bars(frame, clock, self._columns), clock, dict(params))
         strategy._memo = memo
         with preparing(strategy):
             strategy.init()

@@ -24,6 +24,7 @@ __all__ = ["Figures", "TradeColumns", "equity_table", "trades_table"]
 
 NAN = math.nan
 PIECE = 8192
+ONE_PASS = 10_000  # bars from which on machine code pays for its call
 
 
 class TradeColumns:
@@ -209,24 +210,40 @@ class Figures:
             unit = "datetime64[M]" if distance == 31 else "datetime64[Y]"
             a_year, period = (12 if distance == 31 else 1), local.to_numpy().astype(unit).astype(np.int64)
             return a_year, _ends(period)
-        days = local.asi8 // _A_DAY[local.unit]
+        ends, days = _days(local.asi8, _A_DAY[local.unit])
         if distance == 7:
-            return 52, _ends((days + 3) // 7)  # weeks end on Sundays
-        ends = _ends(days)
-        weekend = (days[ends] + 3) % 7 >= 5
+            return 52, ends[_ends((days + 3) // 7)]  # weeks end on Sundays
+        weekend = (days + 3) % 7 >= 5
         bars = np.diff(ends, prepend=-1)  # in each day
-        return 365 if bars[weekend].sum() / len(days) > 2 / 7 * 0.6 else 252, ends
+        return 365 if bars[weekend].sum() / len(local) > 2 / 7 * 0.6 else 252, ends
 
     @cached_property
+    def _underwater(self) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(drawdown, spans), in one pass where machine code is there."""
+        from qfp.backtesting.compiled import machine
+
+        equity = self.equity
+        if len(equity) >= ONE_PASS and machine.is_ready():
+            below, depths = np.empty(len(equity)), np.empty(len(equity) // 2 + 1)
+            begins, ends = (np.empty(len(depths), dtype=np.int64) for _ in range(2))
+            columns = (np.ascontiguousarray(equity), below, begins, ends, depths)
+            places = [column.ctypes.data for column in columns]
+            found = machine.call("drawdowns", places[0], len(equity), *places[1:])
+            if found >= 0:
+                return below, (begins[:found].copy(), ends[:found].copy(), depths[:found].copy())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            below = below_peak(equity)
+        return below, drawdown_spans(below)
+
+    @property
     def drawdown(self) -> np.ndarray:
         """Fractions below the highest value so far, by bar."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return below_peak(self.equity)
+        return self._underwater[0]
 
-    @cached_property
+    @property
     def spans(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See drawdown_spans()."""
-        return drawdown_spans(self.drawdown)
+        return self._underwater[1]
 
     def _drawdowns(self) -> dict[str, Any]:
         drawdown, (begins, ends, depths) = self.drawdown, self.spans
@@ -290,6 +307,17 @@ _A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_
 def _ends(periods: np.ndarray) -> np.ndarray:
     """The last place of every stretch of equal numbers."""
     return np.append(np.flatnonzero(periods[1:] != periods[:-1]), len(periods) - 1)
+
+
+def _days(stamps: np.ndarray, a_day: int) -> tuple[np.ndarray, np.ndarray]:
+    """(the last place of every day, its number since 1970) of times in order."""
+    first, last = int(stamps[0]) // a_day, int(stamps[-1]) // a_day
+    if last - first < len(stamps) // 8:  # looking up where days begin is less than dividing every time
+        ends = np.searchsorted(stamps, np.arange(first + 1, last + 2) * a_day) - 1
+        ends = ends[np.flatnonzero(np.diff(ends, prepend=-1))]
+    else:
+        ends = _ends(stamps // a_day)
+    return ends, stamps[ends] // a_day
 
 
 def _beta(equity: np.ndarray, closes: np.ndarray) -> float:

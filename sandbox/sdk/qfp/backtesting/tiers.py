@@ -52,7 +52,7 @@ def missing_before(line: Line) -> tuple[int, bool]:
     if values.dtype.kind in "biu":
         return 0, False
     for seen in (1000, values.shape[-1]):  # the first bars tell it as a rule
-        missing = pd.isna(values[:, :seen])
+        missing = np.isnan(values[:, :seen]) if values.dtype.kind == "f" else pd.isna(values[:, :seen])
         never = bool(missing.all(axis=-1).any())
         if not never:
             break

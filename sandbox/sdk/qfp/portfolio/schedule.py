@@ -88,8 +88,9 @@ def _of_table(weights: Any, market: Market) -> tuple[np.ndarray, np.ndarray]:
         dates, values = dates[said], np.nan_to_num(values[said])
     rows = _bars_from(dates, market)
     values = values[: len(rows)]
-    last = np.append(np.diff(rows) > 0, True)[: len(rows)]  # of two dates before one bar the later counts
-    if not last.all():
+    apart = rows[1:] > rows[:-1]
+    if not apart.all():  # of two dates before one bar the later counts
+        last = np.append(apart, True)
         rows, values = rows[last], values[last]
     if at == list(range(len(market.symbols))):
         return rows, values

@@ -22,19 +22,30 @@ __all__ = ["Booked", "book"]
 
 @dataclass
 class Booked:
-    """The account under target weights. bars: of the fills. units, cash: after them. before: units held before them.
-
-    value: of the account before each rebalancing.
+    """The account under target weights. bars: of the fills. owned: after them, in shares of the first row. cash: after
+    them. value: of the account before each rebalancing. ratio: today's shares for one of the first row.
     """
 
     bars: np.ndarray
     equity: np.ndarray
-    units: np.ndarray
+    owned: np.ndarray
     cash: np.ndarray
     value: np.ndarray
     prices: np.ndarray
-    before: np.ndarray
+    ratio: np.ndarray | None
     rules: PortfolioRules
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """What is held after the fills."""
+        return self.owned if self.ratio is None else self.owned * self.ratio
+
+    @cached_property
+    def before(self) -> np.ndarray:
+        """What is held before them."""
+        earlier = np.zeros_like(self.owned)
+        earlier[1:] = self.owned[:-1]
+        return earlier if self.ratio is None else earlier * self.ratio
 
     @cached_property
     def fills(self) -> tuple[np.ndarray, ...]:
@@ -93,20 +104,22 @@ def book(market: Market, rules: PortfolioRules, cash: float, rows: np.ndarray, w
     owned = weights * after[:, None] / now  # in shares of the first row
     left = after * (1.0 - invested)
 
-    lengths = np.diff(bars, append=count)
+    lengths = np.empty_like(bars)
+    np.subtract(bars[1:], bars[:-1], out=lengths[:-1])
+    lengths[-1] = count - bars[-1]
     worth = market.marks if shares is None else market.marks * shares
-    each = np.repeat(owned, lengths, axis=0)
-    equity = np.full(count, cash)
+    each = owned.repeat(lengths, axis=0)
     spare = left if paid is None else left - (owned * paid[bars]).sum(axis=1)
-    equity[bars[0] :] = np.repeat(spare, lengths)
-    equity[bars[0] :] += np.einsum("ij,ij->i", each, worth[bars[0] :])
+    equity = np.empty(count)
+    equity[: bars[0]] = cash
+    later = equity[bars[0] :]
+    np.einsum("ij,ij->i", each, worth[bars[0] :], out=later)
+    later += spare.repeat(lengths)
     if paid is not None:
-        equity[bars[0] :] += np.einsum("ij,ij->i", each, paid[bars[0] :])
+        later += np.einsum("ij,ij->i", each, paid[bars[0] :])
     if equity.min() <= 0:
         return None
-    ratio = 1.0 if shares is None else shares[bars]
-    earlier = np.vstack([np.zeros_like(owned[:1]), owned[:-1]])
-    return Booked(bars, equity, owned * ratio, left, value, prices, earlier * ratio, rules)
+    return Booked(bars, equity, owned, left, value, prices, None if shares is None else shares[bars], rules)
 
 
 def _kept(weights: np.ndarray, held: np.ndarray, rules: PortfolioRules) -> np.ndarray:

@@ -43,8 +43,11 @@ class Evaluation:
         """(score, figures, returns per period or None)."""
         raise NotImplementedError
 
-    def warm_up(self, parameters: Parameters, count: int) -> None:
-        """What is worth doing once, before copies of the program work: count is how many there may be to try."""
+    def begin(self, count: int) -> None:
+        """Before the first trial: count is how many there may be to try."""
+
+    def warm_up(self, parameters: Parameters) -> None:
+        """What is worth doing once, before copies of the program work."""
 
     def at_once(self, items: Sequence[tuple[int, Parameters]], maximize: bool) -> list[Trial]:
         """Trials of those that need no process of their own; the others are tried one by one."""
@@ -63,11 +66,14 @@ class _Strategy(Evaluation):
         self.tier: str | None = None
         self.together = Together(test, periods, self.memo)
 
-    def warm_up(self, parameters: Parameters, count: int) -> None:
+    def begin(self, count: int) -> None:
         from qfp.backtesting.tiers import PAYS_FROM
 
         if count * len(self.test._data) >= PAYS_FROM:
             self.tier = "compiled"
+
+    def warm_up(self, parameters: Parameters) -> None:
+        if self.tier is not None:
             self((0, parameters))  # translated once, and every worker has it
 
     def tried(self, parameters: Parameters) -> tuple[float, dict[str, float], np.ndarray | None]:

@@ -127,6 +127,7 @@ class _Sweep:
     def go(self, seconds: float | None, early_stop: int | None, bar: Progress) -> str:
         """Until the budget is used up; says why it ended."""
         began, best, best_at = time.monotonic(), float("-inf"), 0
+        self.evaluation.begin(self.limit)
         while len(self.tried) < self.limit:
             asked = self.looking.ask(min(self.looking.generation or self.size, self.limit - len(self.tried)))
             if not asked:
@@ -177,15 +178,7 @@ class _Sweep:
 
     def _at_once(self, work: list[tuple[int, Parameters]]) -> list[Trial]:
         """Those that one process answers sooner than many could."""
-        if not work:
-            return []
-        self._warm_up(work[0][1])
-        return self.evaluation.at_once(work, self.maximize)
-
-    def _warm_up(self, parameters: Parameters) -> None:
-        if not self.warm:
-            self.warm = True
-            self.evaluation.warm_up(parameters, self.limit)
+        return self.evaluation.at_once(work, self.maximize) if work else []
 
     def _evaluate(
         self, start: int, work: list[tuple[int, Parameters]], on_progress: Callable[[int], None]
@@ -193,6 +186,9 @@ class _Sweep:
         """Every one of them, with random numbers that belong to its number. One that ends its process has failed."""
         if not work:
             return []
+        if not self.warm:
+            self.warm = True
+            self.evaluation.warm_up(work[0][1])
         outcome = run_call(Call(self.evaluation, work, self.seed, start), self.workers, None, self.where, on_progress)
         if not isinstance(outcome, Failure):
             return outcome

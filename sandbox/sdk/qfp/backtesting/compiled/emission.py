@@ -6,6 +6,8 @@ import ast
 import struct
 from typing import Any
 
+from qfp.backtesting.compiled.wide import Wide
+
 __all__ = ["LIBRARY", "PREFIX", "Source"]
 
 LLVM_TYPES = {"int": "i64", "float": "double", "bool": "i1"}
@@ -38,6 +40,7 @@ declare double @llvm.floor.f64(double)
 declare double @llvm.ceil.f64(double)
 declare double @llvm.trunc.f64(double)
 declare double @llvm.sqrt.f64(double)
+declare i8 @llvm.cttz.i8(i8, i1)
 declare ptr @qfp_realloc(ptr, i64)
 """ + "\n".join(f"declare double @qfp_{name}({', '.join(['double'] * count)})" for name, count in LIBRARY.items())
 
@@ -208,8 +211,11 @@ class _Function:
         self.begin(after)
 
     def on_for(self, node: ast.For) -> None:
-        """for name in range(stop), range(start, stop) or range(start, stop, step) with a constant step."""
+        """for name in range(stop), range(start, stop), range(start, stop, step) with a constant step, or bars()."""
         assert isinstance(node.target, ast.Name) and isinstance(node.iter, ast.Call)
+        if isinstance(node.iter.func, ast.Name) and node.iter.func.id == "bars":
+            Wide(self).on_bars(node)
+            return
         bounds = [self.convert(*self.expression(one), "int") for one in node.iter.args]
         begin, stop = ("0", bounds[0]) if len(bounds) == 1 else bounds[:2]
         step = bounds[2] if len(bounds) == 3 else "1"
@@ -318,6 +324,10 @@ class _Function:
     def of_binop(self, node: ast.BinOp) -> tuple[str, str]:
         left, right, kind = self.both(node.left, node.right)
         return self.value(f"{BINARY[kind, type(node.op)]} {_llvm(kind)} {left}, {right}"), kind
+
+    def compared(self, how: ast.cmpop) -> tuple[str, str]:
+        """The instruction's word for whole numbers, and for floats."""
+        return COMPARE[type(how)]
 
     def of_compare(self, node: ast.Compare) -> tuple[str, str]:
         assert len(node.ops) == 1, "comparisons are not chained here"

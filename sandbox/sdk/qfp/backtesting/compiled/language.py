@@ -7,10 +7,24 @@ expressions, `:=`, columns and the record. Nothing is checked: whole numbers wra
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from typing import Any
 
-__all__ = ["COMPENSATED", "Failed", "absolute", "copysign", "floor", "fmod", "is_finite", "must", "resize", "rint"]
+__all__ = [
+    "COMPENSATED",
+    "Failed",
+    "absolute",
+    "bits",
+    "copysign",
+    "floor",
+    "fmod",
+    "from_bits",
+    "is_finite",
+    "must",
+    "resize",
+    "rint",
+]
 
 # From Python 3.12 on, sum() carries along what rounding takes away.
 COMPENSATED = sys.version_info >= (3, 12)
@@ -47,3 +61,13 @@ def floor(value: float) -> float:
 def absolute(value: float) -> float:
     """Without its sign."""
     return abs(value)
+
+
+def bits(value: float) -> int:
+    """A float as the whole number that has the same bits; below 0 where it has a minus."""
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])
+
+
+def from_bits(value: int) -> float:
+    """The float with these bits."""
+    return float(struct.unpack("<d", struct.pack("<q", value))[0])

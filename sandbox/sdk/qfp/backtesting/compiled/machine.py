@@ -16,7 +16,7 @@ from typing import Any
 from qfp.backtesting.compiled.emission import LIBRARY, PREFIX, Source
 from qfp.backtesting.compiled.language import COMPENSATED
 
-__all__ = ["Kernel", "Unavailable", "functions_of", "kernel", "load", "release"]
+__all__ = ["Kernel", "Unavailable", "call", "functions_of", "is_ready", "kernel", "load", "release"]
 
 
 class Unavailable(Exception):
@@ -27,7 +27,7 @@ class Kernel:
     """The account's functions: their record's places, their signatures, and the engine that holds them."""
 
     def __init__(self) -> None:
-        text = "\n".join(Path(__file__).with_name(name).read_text() for name in ("record.py", "kernel.py"))
+        text = "\n".join(Path(__file__).with_name(name).read_text() for name in ("record.py", "kernel.py", "passes.py"))
         text = text.replace("from __future__ import annotations\n", "")
         tree = ast.parse(text)
         record = next(node for node in tree.body if isinstance(node, ast.ClassDef))
@@ -74,10 +74,20 @@ def _llvmlite() -> Any:
     return llvm
 
 
+def is_ready() -> bool:
+    """Whether the account's functions are translated already."""
+    return kernel.cache_info().currsize > 0
+
+
 def call(name: str, *places: int) -> int:
     """Call one of the account's functions with places in memory."""
-    found: int = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * len(places))(kernel().addresses[name])(*places)
+    found: int = _function(name, len(places))(*places)
     return found
+
+
+@cache
+def _function(name: str, count: int) -> Any:
+    return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * count)(kernel().addresses[name])
 
 
 def release(place: int) -> None:
@@ -101,7 +111,9 @@ def _engine(text: str) -> Any:
     makes of such code is hardly faster.
     """
     llvm = _llvmlite()
-    machine = llvm.Target.from_default_triple().create_target_machine(opt=1, jit=True)
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=1, jit=True
+    )
     module = llvm.parse_assembly(text)
     passes = llvm.create_new_module_pass_manager()
     passes.add_sroa_pass()

@@ -19,6 +19,7 @@ class Account:
     closes: list[float]
     count: int
     start: int
+    first_room: int
     first_cash: float
     spread: float
     leverage: float
@@ -127,7 +128,7 @@ def begin(a: Account) -> int:
 def room_for_order(a: Account) -> int:
     if a.orders < a.order_room:
         return 0
-    room = 64 if a.order_room == 0 else 2 * a.order_room
+    room = a.first_room if a.order_room == 0 else 2 * a.order_room
     a.o_bar = resize(a.o_bar, room)
     a.o_size = resize(a.o_size, room)
     a.o_limit = resize(a.o_limit, room)
@@ -155,7 +156,7 @@ def room_for_order(a: Account) -> int:
 def room_for_trade(a: Account) -> int:
     if a.trades < a.trade_room:
         return 0
-    room = 64 if a.trade_room == 0 else 2 * a.trade_room
+    room = a.first_room if a.trade_room == 0 else 2 * a.trade_room
     a.t_bar = resize(a.t_bar, room)
     a.t_exit_bar = resize(a.t_exit_bar, room)
     a.t_size = resize(a.t_size, room)
@@ -176,7 +177,7 @@ def room_for_trade(a: Account) -> int:
 
 def add_fill(a: Account, bar: int, size: float, price: float, commission: float) -> int:
     if a.fills == a.fill_room:
-        room = 64 if a.fill_room == 0 else 2 * a.fill_room
+        room = a.first_room if a.fill_room == 0 else 2 * a.fill_room
         a.f_bar = resize(a.f_bar, room)
         a.f_size = resize(a.f_size, room)
         a.f_price = resize(a.f_price, room)
@@ -196,7 +197,7 @@ def add_stretch(a: Account, bar: int) -> int:
     if at > 0 and a.s_bar[at - 1] == bar:
         at = at - 1
     elif at == a.stretch_room:
-        room = 64 if at == 0 else 2 * at
+        room = a.first_room if at == 0 else 2 * at
         a.s_bar = resize(a.s_bar, room)
         a.s_cash = resize(a.s_cash, room)
         a.s_units = resize(a.s_units, room)

@@ -19,20 +19,30 @@ __all__ = ["CompiledAccount", "Program", "program_of"]
 COLUMNS: dict[str, Any] = {"float": np.float64, "int": np.int64}
 
 
+ONE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+MANY = ctypes.CFUNCTYPE(
+    *[ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p],
+    *[ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p],
+)
+
+
 class Program:
     """A strategy's next() as machine code. Serves every strategy of the class whose things are of the same kinds."""
 
-    def __init__(self, translation: Translation) -> None:
+    def __init__(self, translation: Translation, many: bool) -> None:
+        """many: it is for many runs at a time."""
         self.translation = translation
+        if many:
+            self._run, _ = self._both
+            return
         self._engine, addresses = machine.load(translation.functions[:1])
-        self._run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(addresses["run"])
+        self._run = ONE(addresses["run"])
 
     @cached_property
-    def _many(self) -> Any:
-        """The function for many runs; searches only need it."""
-        self._engine_of_many, addresses = machine.load(self.translation.functions)
-        kinds = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
-        return ctypes.CFUNCTYPE(ctypes.c_int64, *kinds, *[ctypes.c_void_p] * 4)(addresses["many"])
+    def _both(self) -> tuple[Any, Any]:
+        """The functions for one run and for many."""
+        self._engine_of_both, addresses = machine.load(self.translation.functions)
+        return ONE(addresses["run"]), MANY(addresses["many"])
 
     def run(
         self, account: Account, strategy: Strategy | None, bound: Bound, start: int, finalize: bool
@@ -75,7 +85,7 @@ class Program:
         lines, params = np.ascontiguousarray(places), np.ascontiguousarray(numbers)
         begin = np.ascontiguousarray(starts, dtype=np.int64)
         equity, trades = np.zeros(count), np.zeros(count, dtype=np.int64)
-        self._many(
+        self._both[1](
             record.address,
             count,
             lines.ctypes.data,
@@ -97,8 +107,11 @@ def _plain(value: float, kind: str) -> Any:
 _programs: dict[Any, list[Program] | Refused | machine.Unavailable] = {}
 
 
-def program_of(strategy: Strategy) -> tuple[Program, Bound]:
-    """The machine code for a strategy whose init() has run. Raises Refused or Unavailable, with the reason."""
+def program_of(strategy: Strategy, many: bool = False) -> tuple[Program, Bound]:
+    """The machine code for a strategy whose init() has run. Raises Refused or Unavailable, with the reason.
+
+    many: it is wanted for many runs at a time.
+    """
     key = type(strategy)
     known = _programs.get(key)
     if isinstance(known, Exception):
@@ -108,7 +121,7 @@ def program_of(strategy: Strategy) -> tuple[Program, Bound]:
         if bound is not None:
             return one, bound
     try:
-        program = Program(translate(strategy))
+        program = Program(translate(strategy), many)
     except (Refused, machine.Unavailable) as error:
         found: Refused | machine.Unavailable = error
     except Exception as error:  # a program is never worse off than without this tier
@@ -140,6 +153,7 @@ class Record:
         for name, column in zip(PRICES, self._kept[1], strict=True):
             self[name] = column.ctypes.data
         self["count"], self["start"] = len(account.closes), start
+        self["first_room"] = 64 + len(account.closes) // ORDERS_EVERY
         self["first_cash"], self["spread"], self["leverage"] = account.cash, account.spread, account.leverage
         fixed, share = account.commission.fixed, account.commission.share  # type: ignore[attr-defined]
         self["fee_fixed"], self["fee_share"] = fixed, share
@@ -178,6 +192,7 @@ class Record:
                     machine.release(place)
 
 
+ORDERS_EVERY = 16  # bars, at first: columns that grow are copied, and memory that is not written to costs nothing
 PRICES = ("opens", "highs", "lows", "closes")
 RULES = (
     "size_at_close",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from qfp.backtesting.compiled.machine import functions_of
+from qfp.backtesting.compiled.quiet import condition_of
 from qfp.backtesting.compiled.statements import Statements
 from qfp.backtesting.compiled.values import (
     NONE,
@@ -132,8 +133,24 @@ class _Pass(Statements):
         for name, kind in self.types.items():
             if name.startswith("v"):
                 head.append(f"{name}: {stored(kind)} = {zero(kind)}")
-        text = RUN.format(head=indented(head, 1), body="\n".join(self.lines), tail=indented(tail, 1)) + MANY
-        return Translation(functions_of(text), self.series, self.arguments, state, self.fixed, self.tags)
+        floats = {f"l{number}" for number, (_, kind) in enumerate(self.series) if kind == "float"}
+        floats |= {f"p{number}" for number, (_, kind) in enumerate(self.arguments) if kind == "float"}
+        text = RUN.format(
+            head=indented(head, 1),
+            bars=_bars("\n".join(self.lines), {"closes", *floats}),
+            body="\n".join(self.lines),
+            tail=indented(tail, 1),
+        )
+        return Translation(functions_of(text + MANY), self.series, self.arguments, state, self.fixed, self.tags)
+
+
+def _bars(body: str, floats: set[str]) -> str:
+    """All of them, or with the condition by which machine code finds those on which something may happen."""
+    found = condition_of(ast.parse("if True:\n" + body).body[0].body if body.strip() else [], floats)  # type: ignore[attr-defined]
+    if found is None:
+        return "range(a.start, a.count)"
+    test = f"{ast.unparse(found.test)} or closes[bar] <= below or closes[bar] >= above"
+    return f"bars(a.start, a.count, {found.back}, quiet, {test})"
 
 
 RUN = """
@@ -145,7 +162,7 @@ def run(a: Account) -> int:
     quiet = True
     below = a.danger_below
     above = a.danger_above
-    for bar in range(a.start, a.count):
+    for bar in {bars}:
         if not quiet or closes[bar] <= below or closes[bar] >= above:
             a.bar = bar
             status = process(a)

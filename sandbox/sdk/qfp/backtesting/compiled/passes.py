@@ -1,0 +1,93 @@
+"""What takes one pass over a column? Averages and drawdowns, as machine code.
+
+Written in the same small part of Python as kernel.py, and translated together with it. Each does, operation by
+operation, what pandas or NumPy do in several passes, so that the values are theirs to the last bit.
+"""
+
+from __future__ import annotations
+
+from qfp.backtesting.compiled.language import absolute, bits, from_bits, must
+
+INFINITE = 1e999
+MISSING = 9221120237041090560  # the bits of the NaN that pandas writes
+
+
+def moving_average(values: list[float], count: int, window: int, out: list[float]) -> int:
+    """The mean of the last `window` values; missing until there are so many, and where one of them is missing.
+
+    Sums are carried on, what enters and what leaves each with the rounding it lost, and a window of equal values or of
+    values of one sign has no other mean, as pandas.Series.rolling().mean() has it.
+    """
+    total = 0.0
+    lost_adding = 0.0
+    lost_removing = 0.0
+    known = 0
+    negative = 0
+    alike = 0
+    before = values[0]
+    for at in range(count):
+        if at >= window:
+            value = values[at - window]
+            if absolute(value) < INFINITE:
+                known = known - 1
+                part = -value - lost_removing
+                sum_ = total + part
+                lost_removing = sum_ - total - part
+                total = sum_
+                if bits(value) < 0:
+                    negative = negative - 1
+        value = values[at]
+        if absolute(value) < INFINITE:
+            known = known + 1
+            part = value - lost_adding
+            sum_ = total + part
+            lost_adding = sum_ - total - part
+            total = sum_
+            if bits(value) < 0:
+                negative = negative + 1
+            if value == before:
+                alike = alike + 1
+            else:
+                alike = 1
+            before = value
+        mean = from_bits(MISSING)
+        if known >= window:
+            mean = total / known
+            if alike >= known:
+                mean = before
+            elif (negative == 0 and mean < 0.0) or (negative == known and mean > 0.0):
+                mean = 0.0
+        out[at] = mean
+    return 0
+
+
+def drawdowns(
+    equity: list[float], count: int, below: list[float], begins: list[int], ends: list[int], depths: list[float]
+) -> int:
+    """How many drawdowns there were: the bar of the peak, the bar of recovery or the last one, the deepest of each.
+
+    below: filled with how far each value is below the highest so far, as a fraction. Fails where a value is missing.
+    """
+    found = 0
+    peak = equity[0]
+    peak_at = 0
+    depth = 0.0
+    for bar in range(count):
+        value = equity[bar]
+        must(value == value)
+        if value > peak:
+            peak = value
+        under = 1.0 - value / peak
+        must(under == under)
+        below[bar] = under
+        if under > depth:
+            depth = under
+        if under == 0.0 or bar == count - 1:
+            if bar - peak_at > 1:
+                begins[found] = peak_at
+                ends[found] = bar
+                depths[found] = depth
+                found = found + 1
+            peak_at = bar
+            depth = 0.0
+    return found

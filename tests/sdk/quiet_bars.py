@@ -1,0 +1,140 @@
+"""Do strategies whose quiet bars are left out trade as they do bar by bar? Writes random ones, and runs both tiers.
+
+Prints JSON: how many have bars to leave out, how many traded, and those whose tiers differ.
+Runs in the boxes' environment.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import random
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+from qfp.backtesting import Backtest
+from qfp.backtesting.compiled.translation import translate
+
+sys.path.insert(0, str(Path(__file__).parent))
+from both_engines import market
+
+HEAD = """
+import numpy as np
+from qfp.backtesting import Strategy
+from qfp.backtesting.lib import crossover
+from qfp.backtesting.test import SMA
+
+
+class Base(Strategy):
+    level, width, flag, seen = 3, 0.4, True, 0
+
+    def init(self):
+        self.a = self.I(SMA, self.data.Close, 3)
+        self.b = self.I(SMA, self.data.Close, 8)
+        self.up = self.I(lambda close: np.append(False, np.diff(close) > 0), self.data.Close)
+        self.count = self.I(lambda close: np.arange(len(close)) % 7, self.data.Close)
+"""
+ATOMS = [
+    "self.data.Close[-1] > self.a[-1]",
+    "self.data.High[-{k}] < self.b[-1] * 1.01",
+    "crossover(self.a, self.b)",
+    "crossover(self.b, self.a)",
+    "self.a[-{k}] >= self.b[-{k}]",
+    "self.position",
+    "self.position.size > 0",
+    "self.level > {k}",
+    "self.flag",
+    "self.data.Close[-1] - self.a[-1] > self.width",
+    "-self.width > self.data.Close[-1] - self.a[-2]",
+    "self.up[-1]",
+    "self.count[-1] == self.level",
+    "self.count[-1] >= self.level + {k}",
+    "self.seen > 4",
+    "x > self.data.Low[-1]",
+    "x != self.a[-1]",
+    "len(self.trades) < {k}",
+]
+ACTS = [
+    "self.buy(size={k})",
+    "self.sell(size={k}, sl=self.data.Close[-1] * 1.03)",
+    "self.position.close()",
+    "self.seen += 1",
+    "pass",
+]
+
+
+class Writer:
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def some(self, choices: list[str]) -> str:
+        return self.random.choice(choices).replace("{k}", str(self.random.randint(1, 4)))
+
+    def condition(self, depth: int = 2) -> str:
+        if depth and self.random.random() < 0.6:
+            word = self.random.choice((" and ", " and ", " or "))
+            return "(" + word.join(self.condition(depth - 1) for _ in range(2)) + ")"
+        return self.random.choice(("", "", "not ")) + self.some(ATOMS)
+
+    def block(self, indent: str, depth: int) -> list[str]:
+        lines = []
+        for _ in range(self.random.randint(1, 2)):
+            draw = self.random.random()
+            if depth and draw < 0.6:
+                lines += [f"{indent}if {self.condition()}:", *self.block(indent + "    ", depth - 1)]
+                if self.random.random() < 0.4:
+                    lines += [f"{indent}elif {self.condition(1)}:", *self.block(indent + "    ", depth - 1)]
+                if self.random.random() < 0.15:
+                    lines += [f"{indent}else:", *self.block(indent + "    ", depth - 1)]
+            elif draw < 0.7:
+                lines.append(f"{indent}x = self.data.Close[-1] * {self.random.choice((0.99, 1, 1.01))}")
+            elif draw < 0.75 and depth < 2:
+                return [*lines, f"{indent}return"]
+            else:
+                lines.append(indent + ("pass" if depth == 2 else self.some(ACTS)))
+        return lines
+
+    def strategy(self, name: str) -> str:
+        lines = ["        x = self.b[-1] + 0.1", *self.block(" " * 8, 2), *self.block(" " * 8, 2)]
+        return "\n".join([f"\n\nclass {name}(Base):", "    def next(self):", *lines, ""])
+
+
+def main(count: str = "60") -> None:
+    found = {"quiet": 0, "traded": 0, "compiled": 0, "apart": []}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "random_strategies.py"
+        names = [f"Random{number}" for number in range(int(count))]
+        file.write_text(HEAD + "".join(Writer(number).strategy(name) for number, name in enumerate(names)))
+        spec = importlib.util.spec_from_file_location("random_strategies", file)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["random_strategies"] = module
+        spec.loader.exec_module(module)
+        for number, name in enumerate(names):
+            bars = market(number % 5 + 1, count=300 + number)
+            test = Backtest(bars, getattr(module, name), cash=20_000, commission=0.001, margin=(1, 0.2)[number % 2])
+            try:
+                interpreted = test.run_once({}, tier="interpreted")
+            except ValueError:  # a stop on the wrong side
+                continue
+            compiled = test.run_once({}, tier="compiled")
+            found["compiled"] += compiled.tier == "compiled"
+            found["traded"] += len(interpreted.account.fills) > 5
+            text = ast.unparse(translate(test.prepare({}).strategy).functions[0]) if compiled.tier == "compiled" else ""
+            found["quiet"] += "bars(" in text
+            same = np.array_equal(interpreted.equity, compiled.equity) and all(
+                list(getattr(interpreted.account.fills, column)) == list(getattr(compiled.account.fills, column))
+                for column in ("bars", "sizes", "prices", "commissions")
+            )
+            if not same or compiled.tier_reason or interpreted.strategy.seen != compiled.strategy.seen:
+                found["apart"].append([name, compiled.tier_reason])
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main(*sys.argv[1:])
