@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from marketdata import archiving, fetching, issues, key_test, refresh
+from marketdata import archiving, fetching, issues, key_test, refresh, store
 
 logger = logging.getLogger(__name__)
 
@@ -34,4 +34,7 @@ def look_after_data() -> None:
 
 
 def archive_data() -> None:
-    logger.info("archive: %s", archiving.archive_data(timedelta(days=settings.ARCHIVE_DAYS)))
+    try:
+        logger.info("archive: %s", archiving.archive_data(timedelta(days=settings.ARCHIVE_DAYS)))
+    except store.StoreBusy as busy:
+        logger.warning("archive: %s", busy)

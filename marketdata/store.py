@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,11 +68,16 @@ ARCHIVED = "archived"  # a file in the folder of a snapshot whose objects may li
 KEPT_SNAPSHOTS = 5  # of the catalogue
 _LOCK = 0x5345_5249
 _ARCHIVE_LOCK = 0x4152_4348
+PATIENCE_SECONDS = 60.0
 BRINGING_THREADS = 16
 
 
 class SnapshotMissing(Exception):
     """The store does not hold this snapshot, or its manifest is not the one its id names."""
+
+
+class StoreBusy(Exception):
+    """The archive found no moment in which nobody writes snapshots."""
 
 
 # Reading ----------------------------------------------------------------------------------------------------
@@ -347,22 +352,28 @@ def _complete(entry: Mapping[str, Any], *, for_all: bool) -> dict[str, Any]:
 # The archive and object storage -----------------------------------------------------------------------------
 
 
-def nothing_is_archived() -> AbstractContextManager[None]:
+@contextmanager
+def nothing_is_archived() -> Iterator[None]:
     """Until it ends, no object leaves a store for the archive."""
-    return _locked("pg_advisory_xact_lock_shared")
-
-
-def nothing_is_taken_up() -> AbstractContextManager[None]:
-    """Until it ends, no snapshot is written, and none comes out of the archive."""
-    return _locked("pg_advisory_xact_lock")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_ARCHIVE_LOCK])
+        yield
 
 
 @contextmanager
-def _locked(function: str) -> Iterator[None]:
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {function}(%s)", [_ARCHIVE_LOCK])
-        yield
+def nothing_is_taken_up() -> Iterator[None]:
+    """Until it ends, no snapshot is written, and none comes out of the archive. Raises StoreBusy."""
+    gives_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            # Not by waiting in the line: everybody who comes later would wait behind us.
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_ARCHIVE_LOCK])
+            if cursor.fetchone()[0]:
+                yield
+                return
+        if time.monotonic() > gives_up:
+            raise StoreBusy("Somebody has been writing to the store all the time. What is left is archived next time.")
+        time.sleep(0.1)
 
 
 def make_local(snapshot: str) -> None:
@@ -372,7 +383,7 @@ def make_local(snapshot: str) -> None:
     bucket, store = object_storage.bucket(), settings.STORE_DIR
     path = _manifest_path(store, snapshot)
     # First, so that whoever is about to archive it sees that it is used.
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         os.utime(path)
     if path.is_file() and not (path.parent / ARCHIVED).exists():
         return

@@ -11,12 +11,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 from django.utils import timezone
 from qfp import objects, panels
 
@@ -199,6 +201,23 @@ def test_a_crash_between_two_steps_loses_nothing(old, monkeypatch, step):
     assert not lies_here(content[0]) and (settings.STORE_DIR / archive.place(hash_of(content[0]))).is_file()
     store.make_local(run.snapshot)
     assert mounted(run) == set(content)
+
+
+@pytest.mark.django_db
+def test_while_somebody_writes_a_snapshot_nothing_is_archived(old, monkeypatch):
+    run, content = old
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.0)
+    with psycopg.connect(**_connection()) as other:
+        other.execute("SELECT pg_advisory_xact_lock_shared(%s)", [store._ARCHIVE_LOCK])
+        with pytest.raises(store.StoreBusy):
+            archiving.archive_data(AGE)
+        assert lies_here(content[0]) and mounted(run) == set(content)
+    assert archiving.archive_data(AGE).objects == 1
+
+
+def _connection() -> dict[str, str]:
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    return {name: connection.settings_dict[key] for name, key in names.items() if connection.settings_dict[key]}
 
 
 @pytest.mark.django_db

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from marketdata import archiving
+from marketdata import archiving, store
 
 
 class Command(BaseCommand):
@@ -22,7 +22,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["days"] < 1:
             raise CommandError("--days must be 1 or more: a run that has just begun reads its snapshot.")
-        self.stdout.write(str(archiving.archive_data(timedelta(days=options["days"]))))
+        try:
+            self.stdout.write(str(archiving.archive_data(timedelta(days=options["days"]))))
+        except store.StoreBusy as busy:
+            raise CommandError(str(busy)) from None
         space = archiving.space()
         self.stdout.write(
             f"There are {space.objects:,} bytes of objects, {space.archive:,} of archive and {space.originals:,} of "
