@@ -1,7 +1,8 @@
 """How fast are prices read, and what do they cost in memory? `make bench-data`: our store against the usual others.
 
-ours        objects of Arrow, memory-mapped, through qfp.data as a program in a box reads them; the stored bars, as in
-            the others, and on top of that with splits and dividends, or adjusted by them
+ours        objects of Arrow, memory-mapped, and of Parquet for minutes, through qfp.data as a program in a box reads
+            them; the stored bars, as in the others, and on top of that with splits and dividends, or adjusted by them;
+            minutes in Arrow as well, to compare with
 parquet     a file per symbol, compressed with zstd, through pyarrow
 duckdb      one table in a file, in the order of symbols
 postgresql  one table with the key (symbol, date), read by ADBC, which is several times quicker than row by row
@@ -15,6 +16,7 @@ means that the page cache holds nothing of the files; PostgreSQL is started anew
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import statistics
@@ -39,10 +41,13 @@ from tests.benchmarks.report import Report
 # Only measured against, so not among what tests need.
 OPPONENTS = ("duckdb==2.0.1", "adbc-driver-manager==1.13.0", "adbc-driver-postgresql==1.13.0")
 SHARES, SESSIONS = 500, 5040
-MINUTE_SHARES, MINUTES = 10, 252 * 390
-ROUNDS, MINUTE_ROUNDS, PANEL_ROUNDS, COLD_ROUNDS = 40, 8, 7, 4
+MINUTE_SHARES = 10
+SESSION_DAYS = np.busday_offset("2023-01-02", np.arange(252))  # of 390 minutes each
+ROUNDS, MINUTE_ROUNDS, DAY_ROUNDS, PANEL_ROUNDS, COLD_ROUNDS = 40, 8, 20, 7, 4
 OPEN_AT_ONCE = 400
 BOXES = 7
+# What is kept in which way: days, minutes, and minutes in Arrow to compare with.
+FORMS = {"D": "1d", "M": "1m", "A": "1d"}
 COLUMNS = ("open", "high", "low", "close", "volume")
 AT_LEAST = {
     f"daily symbol warm, {other} / ours{which}": least
@@ -79,7 +84,8 @@ def tables() -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray]]]:
     days = np.datetime64("2004-01-01", "us") + np.arange(SESSIONS) * np.timedelta64(1, "D")
     for number in range(SHARES):
         yield f"D{number:03}", days, bars(number, days)
-    minutes = np.datetime64("2023-01-02T14:30", "us") + np.arange(MINUTES) * np.timedelta64(1, "m")
+    opens = SESSION_DAYS.astype("M8[m]") + np.timedelta64(14 * 60 + 30, "m")
+    minutes = (opens[:, None] + np.arange(390)).ravel().astype("M8[us]")
     for number in range(MINUTE_SHARES):
         yield f"M{number:03}", minutes, bars(1000 + number, minutes)
 
@@ -110,14 +116,19 @@ class Way:
     def panel(self) -> pd.DataFrame:
         raise NotImplementedError
 
+    def day(self, name: str, day: np.datetime64) -> pd.DataFrame:
+        """The closes of one day of minutes."""
+        raise NotImplementedError
+
 
 class Ours(Way):
     name = "ours"
 
     def build(self) -> None:
         entries = []
-        for name, dates, columns in tables():
-            fine = name[0] == "M"
+        minutes = ((f"A{name[1:]}", *rest) for name, *rest in tables() if name[0] == "M")
+        for name, dates, columns in itertools.chain(tables(), minutes):
+            fine = name[0] != "D"
             quarters = dates[63::63] if not fine else dates[:0]
             acted = {"split": np.ones(len(quarters)), "dividend": np.full(len(quarters), 0.1)}
             entries.append(
@@ -135,7 +146,7 @@ class Ours(Way):
                     "rows": len(dates),
                     "first": str(dates[0])[:10],
                     "last": str(dates[-1])[:10],
-                    "object": objects.put(self.folder, objects.arrow_bytes(dates, columns)),
+                    "object": objects.put(self.folder, *objects.bars_bytes(FORMS[name[0]], dates, columns)),
                     "actions": None if fine else objects.put(self.folder, objects.arrow_bytes(quarters, acted)),
                 }
             )
@@ -155,6 +166,11 @@ class Ours(Way):
     def snapshot(self) -> str:
         return (self.folder / "current").read_text()
 
+    def minutes(self, kind: str) -> int:
+        """The bytes that they take."""
+        hashes = (data.info(f"{kind}{number:03}")["object"] for number in range(MINUTE_SHARES))
+        return sum(objects.object_path(self.folder, digest).stat().st_size for digest in hashes)
+
     def open(self) -> None:
         os.environ["QFP_DATA"] = str(self.folder / "snapshots" / self.snapshot)
         catalogue.current()
@@ -168,6 +184,21 @@ class Ours(Way):
 
     def panel(self) -> pd.DataFrame:
         return data.panel([f"D{number:03}" for number in range(SHARES)])
+
+    def day(self, name: str, day: np.datetime64) -> pd.DataFrame:
+        return data.prices(name, str(day), str(day), interval="1m", fields=["close"])
+
+
+class OursMapped(Ours):
+    """Minutes as everything else is kept, on the mapped file."""
+
+    name = "ours in Arrow"
+
+    def symbol(self, name: str) -> pd.DataFrame:
+        return super().symbol(f"A{name[1:]}")
+
+    def day(self, name: str, day: np.datetime64) -> pd.DataFrame:
+        return super().day(f"A{name[1:]}", day)
 
 
 class OursWithActions(Ours):
@@ -206,6 +237,11 @@ class Parquet(Way):
         }
         return pd.concat(read, axis=1)
 
+    def day(self, name: str, day: np.datetime64) -> pd.DataFrame:
+        span = [("date", ">=", day.astype("M8[us]")), ("date", "<", (day + 1).astype("M8[us]"))]
+        found = pq.read_table(self.folder / f"{name}.parquet", columns=["date", "close"], filters=span)
+        return found.to_pandas().set_index("date")
+
 
 class DuckDB(Way):
     name = "duckdb"
@@ -233,6 +269,10 @@ class DuckDB(Way):
     def panel(self) -> pd.DataFrame:
         found = self.connection.execute("SELECT symbol, date, close FROM bars_D").df()
         return found.pivot(index="date", columns="symbol", values="close")
+
+    def day(self, name: str, day: np.datetime64) -> pd.DataFrame:
+        question = "SELECT date, close FROM bars_M WHERE symbol = ? AND date >= ? AND date < ? ORDER BY date"
+        return self.connection.execute(question, [name, str(day), str(day + 1)]).df().set_index("date")
 
 
 class PostgreSQL(Way):
@@ -276,6 +316,11 @@ class PostgreSQL(Way):
     def panel(self) -> pd.DataFrame:
         found = self._ask('SELECT symbol, date, close FROM "bars_D"')
         return found.pivot(index="date", columns="symbol", values="close")
+
+    def day(self, name: str, day: np.datetime64) -> pd.DataFrame:
+        span = f"date >= '{day}' AND date < '{day + 1}'"
+        found = self._ask(f"SELECT date, close FROM \"bars_M\" WHERE symbol = '{name}' AND {span} ORDER BY date")
+        return found.set_index("date")
 
 
 # Measuring --------------------------------------------------------------------------------------------------
@@ -323,6 +368,18 @@ def measure_symbols(report: Report, ways: list[Way], kind: str, prefix: str, rou
             make_cold(way)
             cold[way.name].append(timed(lambda way=way, name=name: way.symbol(name)))
     _tell(report, kind, warm, cold)
+
+
+def measure_days(report: Report, ways: list[Way]) -> None:
+    """The closes of one day of a symbol of minutes, another day each time; warm."""
+    found: dict[str, list[float]] = {way.name: [] for way in ways}
+    days = np.random.default_rng(8).choice(SESSION_DAYS, DAY_ROUNDS + 1, replace=False)
+    for number, day in enumerate(days):
+        for way in ways:
+            elapsed = timed(lambda way=way, day=day, name=f"M{number % MINUTE_SHARES:03}": way.day(name, day))
+            if number:
+                found[way.name].append(elapsed)
+    _tell(report, "a day of minutes", found, {})
 
 
 def measure_panels(report: Report, ways: list[Way]) -> None:
@@ -383,13 +440,32 @@ def hold_symbols(way: Way) -> float:
     return grown
 
 
+def hold_minutes(way: Way) -> float:
+    """Megabytes of private memory that all symbols of minutes take, all of them read."""
+    way.open()
+    way.symbol("M000").to_numpy().sum()
+    before = private_memory()
+    held = [way.symbol(f"M{number:03}") for number in range(MINUTE_SHARES)]
+    total = sum(frame[name].sum() for frame in held for name in COLUMNS)
+    grown = private_memory() - before
+    way.close()
+    assert total > 0
+    return grown
+
+
 def measure_memory(report: Report, folder: Path) -> None:
     """In a process of its own for each."""
     for name in ("Ours", "OursWithActions", "OursAdjusted", "Parquet", "DuckDB"):
-        words = [sys.executable, "-m", "tests.benchmarks.data", name, str(folder)]
-        done = subprocess.run(words, capture_output=True, text=True, check=True, env=_with_opponents())
-        label = globals()[name].name
-        report.add(f"400 symbols, {label}, private", json.loads(done.stdout), "MB", 1)
+        report.add(f"400 symbols, {globals()[name].name}, private", _held(name, folder, "hold_symbols"), "MB", 1)
+    for name in ("Ours", "OursMapped", "Parquet", "DuckDB"):
+        held = _held(name, folder, "hold_minutes")
+        report.add(f"{MINUTE_SHARES} symbols of minutes, {globals()[name].name}, private", held, "MB", 1)
+
+
+def _held(name: str, folder: Path, what: str) -> float:
+    words = [sys.executable, "-m", "tests.benchmarks.data", name, str(folder), what]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=_with_opponents())
+    return json.loads(done.stdout)
 
 
 def measure_boxes(report: Report, ours: Ours, directory: Path) -> None:
@@ -450,15 +526,18 @@ def measure() -> None:
                 way.open()
             ways: list[Way] = [ours, parquet, duckdb, server]
             for way in ways:
-                size = sum(path.stat().st_size for path in way.files() if "snapshots" not in path.parts)
+                in_arrow = ours.minutes("A") if way is ours else 0
+                size = sum(path.stat().st_size for path in way.files() if "snapshots" not in path.parts) - in_arrow
                 report.add(f"size, {way.name}", size / MEGABYTE, "MB", 1)
-            minutes = [objects.object_path(ours.folder, data.info(f"M{n:03}")["object"]) for n in range(MINUTE_SHARES)]
-            report.add("size of the minutes, ours", sum(path.stat().st_size for path in minutes) / MEGABYTE, "MB", 1)
+            report.add("size of the minutes, ours", ours.minutes("M") / MEGABYTE, "MB", 1)
+            report.add("size of the minutes, ours in Arrow", ours.minutes("A") / MEGABYTE, "MB", 1)
             compressed = sum(path.stat().st_size for path in parquet.folder.glob("M*"))
             report.add("size of the minutes, parquet", compressed / MEGABYTE, "MB", 1)
             further: list[Way] = [OursWithActions(ours.folder), OursAdjusted(ours.folder)]
             measure_symbols(report, [*ways, *further], "daily symbol", "D", ROUNDS, SHARES)
-            measure_symbols(report, ways, "minute symbol", "M", MINUTE_ROUNDS, MINUTE_SHARES)
+            with_arrow: list[Way] = [*ways, OursMapped(ours.folder)]
+            measure_symbols(report, with_arrow, "minute symbol", "M", MINUTE_ROUNDS, MINUTE_SHARES)
+            measure_days(report, with_arrow)
             measure_panels(report, ways)
             for way in (duckdb, server):
                 way.close()
@@ -479,4 +558,4 @@ def _timed_build(report: Report, way: Any, *arguments: Any) -> None:
 if __name__ == "__main__":
     kind = globals()[sys.argv[1]]
     place = {"Parquet": "parquet", "DuckDB": "duckdb"}.get(kind.__name__, "store")
-    print(json.dumps(hold_symbols(kind(Path(sys.argv[2]) / place))))
+    print(json.dumps(globals()[sys.argv[3]](kind(Path(sys.argv[2]) / place))))

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.test import Client
 from qfp import objects
 
-from marketdata import store
+from marketdata import archiving, store
+from marketdata.models import Snapshot
 from runner import private
 from runner.access import Viewer
 from runner.consumers import RunConsumer
 from runner.execution import execute_next
 from runner.models import Artefact, Project, Run
 from runner.recording import Recording
-from runner.starting import start_run
+from runner.starting import run_again, start_run
 from tests.factories import make_project, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine")]
@@ -148,6 +153,37 @@ def test_others_see_figures_of_a_run_on_private_data_and_none_of_its_rows(ada):
     assert "for its owner alone" in theirs[run.get_absolute_url()] and "EveryOther" in theirs[run.get_absolute_url()]
     assert "tiingo/1d/VEND" in own[run.get_absolute_url()] and "for you alone" in own[run.get_absolute_url()]
     assert run.snapshot in theirs[f"/r/{run.pk}/manifest.json"]
+
+
+def test_minutes_count_when_they_are_read_and_bars_from_the_archive_are_the_same(ada):
+    minutes = np.datetime64("2024-01-02T14:30", "m") + np.arange(390)
+    made = store.put_bars("1m", minutes, {"close": 100 + np.arange(390) / 7})
+    fine = {"id": "tiingo/1m/VEND", "interval": "1m", "zone": "America/New_York", "columns": ["close"], "object": made}
+    content = objects.arrow_bytes(np.arange(2000).astype("M8[D]"), {"close": 100 + np.arange(2000) % 9})
+    long = vendors(content) | {"id": "tiingo/1d/LONG", "symbol": "LONG", "columns": ["close"]}
+    store.add_series([long, long | {"symbol": "VEND"} | fine], user=ada, created_for="fetch")
+    source = (
+        "from qfp import data\n"
+        "bars = data.prices('VEND', '2024-01-02', '2024-01-02', interval='1m', fields=['close'])\n"
+        "print(len(bars), bars.close.sum().hex())\n"
+    )
+    run = ran(ada, source)
+    assert run.manifest["data"]["private"] == ["tiingo/1m/VEND"], Recording(run.pk).read()
+    assert f"390 {float((100 + np.arange(390) / 7).sum()).hex()}" in json.dumps(Recording(run.pk).read())
+
+    days = ran(ada, "from qfp import data\nprint(data.prices('LONG').close.sum().hex())\n")
+    store.remove_series(["tiingo/1d/LONG"], user=ada)
+    long_ago = time.time() - 90 * 86400
+    bars = objects.object_path(settings.STORE_DIR, long["object"])
+    folders = [store.snapshot_folder(settings.STORE_DIR, each.pk) for each in Snapshot.objects.filter(owner=ada)]
+    for path in (bars, *(folder / "manifest.json" for folder in folders)):
+        os.utime(path, (long_ago, long_ago))
+    archiving.archive_data(timedelta(days=30))
+    assert not bars.exists() and len(folders) == 3
+    again = run_again(days, Viewer(ada), snapshot=days.snapshot)
+    execute_next()
+    told = [[event for event in Recording(each.pk).read() if event["type"] == "stdout"] for each in (days, again)]
+    assert told[0][0]["text"] == told[1][0]["text"] and bars.exists()
 
 
 def test_whoever_takes_the_code_over_gets_none_of_the_bytes(ada):
