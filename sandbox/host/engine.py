@@ -306,8 +306,12 @@ class Engine:
             return f"This engine's boxes have {self.options.device or 'no device'}, and the run asks for {wanted}."
         if request.layer is not None and not (self.options.layers / request.layer).is_dir():
             return "The packages this run asks for are not installed. Install them, then run again."
-        if request.snapshot is not None and not (self.options.store / "snapshots" / request.snapshot).is_dir():
-            return "The market data this run asks for is not in the store. Load it, then run again."
+        if request.snapshot is not None:
+            folder = self.options.store / "snapshots" / request.snapshot
+            if not folder.is_dir():
+                return "The market data this run asks for is not in the store. Load it, then run again."
+            if (folder / "archived").exists():  # the site takes it out before it asks for a box
+                return "The market data this run asks for could not be taken out of the archive. Tell the operator."
         return None
 
 

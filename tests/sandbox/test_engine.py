@@ -219,6 +219,14 @@ def test_a_snapshot_that_is_not_there_is_refused(engine: Engine) -> None:
         engine.client.start(make_request("1", snapshot="0" * 64))
 
 
+def test_a_snapshot_that_is_in_the_archive_is_refused(engine: Engine) -> None:
+    folder = engine.store / "snapshots" / ("f" * 64)
+    folder.mkdir(parents=True)
+    (folder / "archived").touch()
+    with pytest.raises(BoxRefused, match="out of the archive"):
+        engine.client.start(make_request("1", snapshot=folder.name))
+
+
 def test_a_snapshot_is_all_the_box_sees_of_the_store(engine: Engine) -> None:
     for name in ("a" * 64, "b" * 64):
         (engine.store / "snapshots" / name).mkdir(parents=True, exist_ok=True)
