@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from markdown_it.token import Token
 
 from playground import docs, reference
 
@@ -95,10 +96,15 @@ def sections_of(text: str) -> tuple[tuple[str, str, str], ...]:
         elif token.type == "fence" and not token.info.startswith("generated"):
             found[-1][2].append(token.content)
         elif token.type == "inline" and not of_heading:
-            shown = [child for child in token.children or () if not child.type.startswith("math")]
-            words = (child.content or (" " if child.type.endswith("break") else "") for child in shown)
-            found[-1][2].append(re.sub(r"\s*\{#[a-z0-9_-]+\}", "", "".join(words)))
+            words = "".join(words_of(child) for child in token.children or ())
+            found[-1][2].append(re.sub(r"\s*\{#[a-z0-9_-]+\}", "", words))
     return tuple((heading, anchor, " ".join(" ".join(below).split())) for heading, anchor, below in found)
+
+
+def words_of(token: Token) -> str:
+    if token.type.startswith("math"):
+        return "…"  # LaTeX is not what anybody searches for, or reads
+    return token.content or (" " if token.type.endswith("break") else "")
 
 
 @cache  # the library's source does not change while the site runs

@@ -84,9 +84,15 @@ class Site:
         assert not (self.data / "pg" / "postmaster.pid").exists()
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Of one installation, which is made once and started again and again."""
+    return tmp_path_factory.mktemp("site")
+
+
 @pytest.fixture
-def site(tmp_path, django_db_setup):
-    site = Site(tmp_path)
+def site(data, django_db_setup):
+    site = Site(data)
     yield site
     if site.supervisor.poll() is None:
         site.supervisor.terminate()
