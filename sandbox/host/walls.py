@@ -81,7 +81,7 @@ class Walls:
             ends.close()
         steps = await self._unless_it_ends(self.control.ready(), "the program's process did not get ready")
         if self.group is not None:
-            self.used_before = self.group.usage().cpu_seconds
+            self.used_before = self.group.cpu_seconds()
         self.built_at = time.monotonic()
         self.steps = {"process 1": born - begun, **steps}
         self.steps["messages"] = self.built_at - begun - sum(self.steps.values())

@@ -34,6 +34,7 @@ REPORT_BYTES = 16 << 20  # what a program out of memory still gets to say so
 # Of a thread: it counts as memory when the thread starts. With the usual 8 MB a program would meet the memory limit
 # before that of its processes, and be told neither.
 STACK_BYTES = 2 << 20
+REHEARSALS = 8  # so often a piece of code has to run before the interpreter has nothing more to note about it
 _INSTALLS = re.compile(
     r"\s*(sudo\s+)?((\S*python[\d.]*\s+-m\s+)?pip3?|conda|mamba|uv|apt|apt-get)\s.*\binstall\b|\s*uv\s+add\b"
 )
@@ -83,6 +84,8 @@ def warm_up(source: str) -> None:
     font_manager._get_font.cache_clear()  # otherwise every fork does that
     _shell.reset(new_session=True)
     _name_things(_shell)
+    for _ in range(REHEARSALS):
+        _run_cells(_Program.entry, "pass\n", lambda message: None)
     streams.flush()
 
 

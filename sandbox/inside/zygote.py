@@ -25,14 +25,10 @@ from collections.abc import Callable
 sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
 sys.path.insert(0, "/opt/inside")
 
-from qfp_inside import init, isolate  # noqa: E402
+from qfp_inside import init, isolate, memory  # noqa: E402
 
 MESSAGE_BYTES = 1 << 16
 MAX_DESCRIPTORS = 16
-HUGE_PAGE = 2 << 20
-MADV_COLLAPSE = 25
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-PYTHON_OBJECTS_BYTES = 112 << 20  # as much as the libraries need
 CLONE_VM, CLONE_VFORK = 0x100, 0x4000
 STACK_APART_BYTES = 512 << 10  # far more than the zygote's own frames take
 OWN_NUMBERS = 16
@@ -91,6 +87,39 @@ class Sized(Cross):
 Backtest(GOOG.iloc[:300], Sized, cash=10_000, finalize_trades=True).run()["Return [%]"]
 """
 
+# Runs after that, what most programs do again and again, until the interpreter has nothing more to note about it: which
+# class has which attribute, which type is one of which abstract class, and for each piece of code that it is run often
+# and with what. In a box every such note is a page to copy.
+USUAL = """
+import collections.abc, numbers
+import numpy as np, pandas as pd, plotly.graph_objects as go
+from scipy import stats
+from backtesting import Backtest, Strategy
+from backtesting.lib import crossover
+import qfp.backtesting
+def average(values, length):
+    return pd.Series(values).rolling(length).mean()
+class Cross(Strategy):
+    def init(self):
+        self.fast = self.I(average, self.data.Close, 5); self.slow = self.I(average, self.data.Close, 10)
+    def next(self):
+        if crossover(self.fast, self.slow): self.buy(size=0.5)
+        elif crossover(self.slow, self.fast): self.position.close()
+for _ in range(8):
+    close = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 60)))
+    bars = pd.DataFrame(
+        {"Open": close, "High": close * 1.01, "Low": close * 0.99, "Close": close, "Volume": 1000},
+        index=pd.date_range("2023-01-02", periods=60),
+    )
+    result = Backtest(bars, Cross, cash=10_000, finalize_trades=True).run()
+    qfp.backtesting.Backtest(bars, Cross, cash=10_000, finalize_trades=True).run()
+    chart = go.Figure(go.Candlestick(x=bars.index, open=bars.Open, high=bars.High, low=bars.Low, close=bars.Close))
+    print(round(result["Return [%]"], 2), len(chart.to_json()), stats.jarque_bera(np.diff(np.log(close))).pvalue)
+for kind in (int, float, str, bytes, bool, tuple, list, dict, set, type(None)):
+    for abstract in [*vars(collections.abc).values(), *vars(numbers).values()]:
+        isinstance(abstract, type) and issubclass(kind, abstract)
+"""
+
 
 # The keeper
 
@@ -107,6 +136,7 @@ def keep(descriptor: int) -> None:
     woken = wake_on_child()
     gc.collect()
     gc.freeze()  # never looked at again, so that the boxes' process 1 share it
+    memory.fill_gaps()
     engine.send(b"keeper")
     poller = select.poll()
     poller.register(engine, select.POLLIN)
@@ -213,14 +243,15 @@ class Zygote:
         init.set_name("zygote")
         self.engine.send(b"zygote")  # the engine sees our number beside it
         gc.disable()
-        gather_memory()
+        memory.gather()
         self._shell = self._load()
         self._clone = Clone()
         gc.collect()
         gc.freeze()  # what is here now is never looked at again by the collector, so it stays shared
         gc.enable()
-        collapsed = use_huge_pages()
-        self._data_bytes, resident = own_memory()
+        memory.fill_gaps()
+        collapsed = memory.use_huge_pages()
+        self._data_bytes, resident = memory.own()
         threads = len(os.listdir("/proc/self/task"))
         self._say({"ready": True, "threads": threads, "resident_bytes": resident, "huge_bytes": collapsed})
         self._listen()
@@ -240,6 +271,7 @@ class Zygote:
             except ImportError:
                 pass
         shell.warm_up(TYPICAL)
+        shell.warm_up(USUAL)
         return shell
 
     def _listen(self) -> None:
@@ -362,59 +394,6 @@ class Clone:
         """As os.write(), which would let go of the interpreter's lock."""
         if self._library.write(descriptor, content, len(content)) != len(content):
             isolate.check(-1, "write")
-
-
-def gather_memory() -> None:
-    """Make what will be loaded lie together, so that huge pages can hold it.
-
-    Python takes its memory for objects in pieces of 1 MiB, wherever the kernel has room between libraries; taken all
-    at once they are neighbours. Small ones stay taken when one object stays in each. The C library's larger pieces
-    go to the heap up to the size that it would choose by itself after a while.
-    """
-    libc = init.libc()
-    libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
-    libc.mallopt(M_TRIM_THRESHOLD, 64 << 20)
-    size = 470  # just below the largest that Python keeps in its own pieces
-    taken = [bytes(size) for _ in range(PYTHON_OBJECTS_BYTES // (size + 42))]
-    _kept.extend(taken[:: (1 << 20) // (2 * size)])
-
-
-_kept: list[bytes] = []
-
-
-def use_huge_pages() -> int:
-    """Bytes of our memory that are in pages of 2 MiB now: a fork copies one entry for each instead of 512.
-
-    A box that writes to such a page still copies 4 KiB of it only. Where the kernel cannot (before 6.1, or switched
-    off) nothing is changed.
-    """
-    libc = init.libc()
-    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    collapsed = 0
-    with open("/proc/self/maps") as maps:
-        lines = maps.read().splitlines()
-    for line in lines:
-        fields = line.split(maxsplit=5)
-        anonymous = fields[4] == "0" and (len(fields) == 5 or fields[5] == "[heap]")
-        if not anonymous or not fields[1].startswith("rw"):
-            continue
-        first, last = (int(part, 16) for part in fields[0].split("-"))
-        first, last = -(-first // HUGE_PAGE) * HUGE_PAGE, last // HUGE_PAGE * HUGE_PAGE
-        for start in range(first, last, HUGE_PAGE):
-            # Piece by piece: an area refuses as a whole when one of its pieces is empty.
-            if libc.madvise(start, HUGE_PAGE, MADV_COLLAPSE) == 0:
-                collapsed += HUGE_PAGE
-    return collapsed
-
-
-def own_memory() -> tuple[int, int]:
-    """Bytes of this process that a fork begins with: of private data, as RLIMIT_DATA counts them, and resident."""
-    kinds = {}
-    with open("/proc/self/status") as status:
-        for line in status:
-            name, _, rest = line.partition(":")
-            kinds[name] = rest.split()[0] if rest.split() else ""
-    return int(kinds["VmData"]) * 1024, int(kinds["RssAnon"]) * 1024
 
 
 if __name__ == "__main__":

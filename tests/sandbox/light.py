@@ -27,8 +27,8 @@ def inside() -> Path:
     text, libraries = re.subn(
         r"(?ms)^LIBRARIES = \(.*?^\)", 'LIBRARIES = ("qfp.output", "asyncio")', zygote.read_text()
     )
-    text, typical = re.subn(r'(?ms)^TYPICAL = """.*?^"""', "TYPICAL = 'print(1)'", text)
-    assert (libraries, typical) == (1, 1)
+    text, programs = re.subn(r'(?ms)^(TYPICAL|USUAL) = """.*?^"""', r"\1 = 'print(1)'", text)
+    assert (libraries, programs) == (1, 2)
     zygote.write_text(text)
     return folder / "inside"
 
