@@ -21,7 +21,7 @@ from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
 from qfp.significance import bootstrap_interval
 
-from marketdata.store import SnapshotMissing, read_manifest
+from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
 from runner import claim_copied
 from runner import claim_fields as fields
@@ -29,6 +29,7 @@ from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
 from runner.figures import chart, describe, figures
 from runner.remarks import remarks
+from runner.snapshot_series import entries
 
 __all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "survivorship_note"]
 
@@ -295,11 +296,11 @@ def _as_claimed(claimed: Claimed) -> Replay:
 def survivorship_note(store: Path, snapshot: str | None, instruments: list[dict[str, Any]]) -> dict[str, Any]:
     """{"survivorship": a sentence} where the instruments were chosen with hindsight, or nobody knows how."""
     try:
-        entries = read_manifest(store, snapshot)["series"] if snapshot else []
+        held = entries(store, snapshot)
     except SnapshotMissing:
-        entries = []
+        held = []
     # A provider may give the very bytes that the catalogue has.
-    known = {(entry["id"], entry["object"]): entry for entry in entries}
+    known = {(entry["id"], entry["object"]): entry for entry in held}
     biased, unknown = [], []
     for instrument in instruments:
         entry = known.get((instrument["series"], instrument["object"]))

@@ -15,12 +15,13 @@ from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, replay, replay_portfolio
 from qfp.tearsheet import FactorSet, Prices, Record, factor_sets
 
-from marketdata.store import SnapshotMissing, read_manifest
+from marketdata.store import SnapshotMissing
 from runner import claim_copied, claim_fields
 from runner.claim_bars import NotVerified, our_bars, our_market
 from runner.claim_checks import columns_of
 from runner.models import Backtest
 from runner.private import STRATEGY
+from runner.snapshot_series import entries
 
 __all__ = ["record_of"]
 
@@ -60,13 +61,13 @@ def _factors(snapshot: str) -> list[FactorSet]:
     """Those of the snapshot that everybody may see."""
     store = Path(settings.STORE_DIR)
     try:
-        entries = read_manifest(store, snapshot)["series"] if snapshot else []
+        held = entries(store, snapshot)
     except SnapshotMissing:
         return []
     return factor_sets(
         [
             (entry, objects.read(store, entry["object"]))
-            for entry in entries
+            for entry in held
             if entry["kind"] == "factors" and entry.get("rights") != "personal"
         ]
     )

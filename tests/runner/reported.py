@@ -121,7 +121,7 @@ def claims_of_programs() -> list[dict[str, Any]]:
         for cache in (catalogue.current, catalogue.folder):
             cache.cache_clear()
         made = [
-            backtests.backtest(Crossing, data.prices("GOOG"), commission=0.002),
+            backtests.backtest(Crossing, data.prices("GOOG", "2009-01-02"), commission=0.002),
             backtests.backtest(Hedged, data.prices("IBM", "2008-01-02", "2010-06-30"), cash=100_000, hedging=True),
         ]
         frames = {symbol: data.prices(symbol, "2004-01-02", "2009-12-31", adjust=None) for symbol in ("IBM", "AAPL")}

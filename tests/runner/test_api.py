@@ -84,6 +84,15 @@ def test_a_report_is_kept_until_it_would_say_something_else_and_only_new_ones_ar
     assert client.get(api(backtest, "/report.html")).status_code == 200
 
 
+def test_without_redis_a_report_is_made_and_a_long_one_says_when_to_try_again(client, backtest, monkeypatch, settings):
+    away = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+    settings.CACHES = {"default": away}
+    assert client.get(api(backtest, "/report.html")).status_code == 200
+    monkeypatch.setattr(at_hand, "LONG_CELLS", 100)
+    refused = client.get(api(backtest, "/report.html"))
+    assert refused.status_code == 503 and "Try again in a minute" in refused.json()["error"]["message"]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_long_report_is_made_by_a_worker_while_its_reader_waits(client, backtest, monkeypatch):
     monkeypatch.setattr(at_hand, "LONG_CELLS", 100)

@@ -164,6 +164,17 @@ def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(
     assert companions.EXAMINING not in checks
 
 
+def test_saving_a_project_succeeds_and_says_when_its_run_cannot_be_examined(client, public_run, monkeypatch):
+    client.force_login(public_run.user)
+    where = f"{public_run.project.base_url}/settings"
+    monkeypatch.setitem(settings.RQ_QUEUES[companions.QUEUE], "URL", "redis://127.0.0.1:1/0")
+    for headers in ({"accept": "application/json"}, {}):
+        answer = client.post(where, {"title": "Renamed"}, headers=headers, follow=not headers)
+        assert answer.status_code == 200 and "queue does not answer" in answer.content.decode()
+    public_run.project.refresh_from_db()
+    assert public_run.project.title == "Renamed"
+
+
 def test_a_claim_that_would_be_refused_is_not_compared(settings):
     settings.STORE_DIR = STORE
     claim = claim_of("IBM", 40, 20, bars=300)

@@ -183,7 +183,8 @@ def _trades_on_price(record: Record) -> Chart | None:
         (day, "Bought" if f["size"] > 0 else "Sold", signed(abs(f["size"]), 4).rstrip("0").rstrip("."),
          signed(f["price"], 4)) for day, f in fills
     ]  # fmt: skip
-    many = f"{count(len(bars['Bought']))} purchases and {count(len(bars['Sold']))} sales on the price."
+    bought, sold = _many(len(bars["Bought"]), "purchase"), _many(len(bars["Sold"]), "sale")
+    many = f"{bought} and {sold} on the price."
     sentence = f"{many} {_span(record.prices.symbol, traces[0], 'price')}"
     columns = ("Date", "Side", "Size", "Price")
     title = f"Trades on the price of {record.prices.symbol}"
@@ -205,7 +206,7 @@ def _excursions(record: Record) -> Chart | None:
         if which.any()
     )
     sentence = (
-        f"{count(len(found))} trades: at worst they stood {percent(float(adverse.min()))} against the holder, at best "
+        f"{_many(len(found), 'trade')}: at worst {percent(float(adverse.min()))} against the holder, at best "
         f"{percent(float(favourable.max()))} for it; the median one went {percent(median(adverse))} and "
         f"{percent(median(favourable))}."
     )
@@ -241,6 +242,10 @@ def _span(name: str, trace: Trace, form: str) -> str:
         return f"{write(float(trace.y[index]))} on {written_date(trace.x[index])}"
 
     return f"{name}: first {at(0)}, last {at(-1)}, lowest {at(low)}, highest {at(high)}."
+
+
+def _many(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _fine(value: float) -> str:
