@@ -281,7 +281,7 @@ def _flags(stated: dict[str, Any], *names: str) -> dict[str, bool]:
 
 
 def _commission(value: Any) -> float | tuple[float, float] | None:
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):  # a stored one that was not read back yet has a pair
         if len(value) != 2:
             raise ClaimRefused("commission is a fraction, or a fixed amount and a fraction.")
         return number(value[0], "commission", 0, 1e9), number(value[1], "commission", -0.1, 0.1)

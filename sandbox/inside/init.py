@@ -352,7 +352,11 @@ def add_layer(first: bool) -> None:
     """The project's packages: behind the environment, some of which is loaded already, or in its place."""
     places = [index for index, path in enumerate(sys.path) if path.endswith("site-packages")]
     last = next((index for index, path in enumerate(sys.path) if path.endswith("/sdk/compat")), len(sys.path))
-    sys.path.insert(places[0] if first and places else last, LAYER)
+    at = places[0] if first and places else last
+    sys.path.insert(at, LAYER)
+    if os.path.isdir(f"{LAYER}/zipline") and len(sys.path) > last + 1:
+        # It brings along packages that fetch prices, which nobody has asked for and which cannot reach anything.
+        sys.path.insert(at, sys.path.pop(last + 1))
 
 
 class Watch:

@@ -30,6 +30,7 @@ from tests.sandbox.test_examples_in_docs import examples
 from tests.sdk.conftest import SDK, STORE, data, starter  # noqa: F401
 
 SCRIPTS = Path(__file__).parent.parent / "data" / "copied" / "backtrader"
+ORIGINALS = SCRIPTS.parent / "backtesting"
 FINAL = re.compile(r"Final Portfolio Value: ([\d.]+)")
 
 Said = list[dict[str, Any]]
@@ -232,22 +233,26 @@ cerebro.run()
 """
 
 
+def finished(source: str) -> tuple[Run, list[str]]:
+    """The run of a program by the worker's own path, and the values it printed."""
+    user = make_user("ada")
+    run = start_run(make_project(user, source=source), Viewer(user), files={"main.py": source})
+    execute_next()
+    run.refresh_from_db()
+    events = Recording(run.pk).read()
+    assert run.status == Run.Status.SUCCEEDED, events[-6:]
+    return run, FINAL.findall("".join(event["text"] for event in events if event["type"] == "stdout"))
+
+
 @pytest.mark.django_db(transaction=True)
 def test_copied_code_runs_with_its_package_as_a_layer_and_is_tested_like_any_other(engine, package_index) -> None:
     files = importlib.metadata.files("backtrader") or ()
     own = [file for file in files if file.parts[0] == "backtrader" and file.suffix == ".py"]
     modules: dict[str, bytes | str] = {str(file): Path(str(file.locate())).read_bytes() for file in own}
     package_index.add_package("backtrader", modules, versions=("1.9.76.123", "1.9.77.123", "1.9.78.123"))
-    user = make_user("ada")
-    project = make_project(user, source=WHOLE)
-    run = start_run(project, Viewer(user), files={"main.py": WHOLE})
-    execute_next()
-    run.refresh_from_db()
-    events = Recording(run.pk).read()
-    assert run.status == Run.Status.SUCCEEDED, events[-6:]
-    printed = "".join(event["text"] for event in events if event["type"] == "stdout")
+    run, finals = finished(WHOLE)
     honest, leaking = run.backtests.order_by("position")
-    for backtest, final in zip((honest, leaking), FINAL.findall(printed), strict=True):
+    for backtest, final in zip((honest, leaking), finals, strict=True):
         assert backtest.verified, backtest.verified_text
         assert f"{backtest.equity[-1]:.2f}" == final
     assert honest.checks["lookahead"]["state"] == "green", honest.checks
@@ -257,3 +262,21 @@ def test_copied_code_runs_with_its_package_as_a_layer_and_is_tested_like_any_oth
     assert Trial.objects.filter(run=run).count() == 4
     record = records.record_of(honest, True)
     assert record.prices is not None and len(record.equity) == len(honest.equity)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_code_of_backtesting_py_itself_is_recorded_with_what_it_has_chosen(engine) -> None:
+    scripts = [(ORIGINALS / name).read_text() for name in ("sma_cross.py", "brackets.py", "optimised.py")]
+    run, finals = finished("\n".join(scripts))
+    crossed, bracketed, chosen = run.backtests.order_by("position")
+    for backtest, final in zip((crossed, bracketed, chosen), finals, strict=True):
+        assert backtest.verified, backtest.verified_text
+        assert f"{backtest.equity[-1]:.2f}" == final
+        assert (backtest.engine_name, backtest.conventions["version"]) == ("backtesting.py", 1)
+    assert [each.conventions["id"] for each in (crossed, bracketed, chosen)] == ["next-open", "next-open", "same-close"]
+    assert {order["outcome"] for order in bracketed.orders} >= {"filled"}
+    assert any("sl" in order and "tp" in order for order in bracketed.orders)
+    for backtest in (crossed, bracketed):
+        assert backtest.checks["lookahead"]["state"] == "green", backtest.checks
+        assert backtest.checks["amnesia"]["state"] == "green", backtest.checks
+    assert chosen.params["slow"] in (20, 40) and Trial.objects.filter(run=run).count() == 6

@@ -16,12 +16,19 @@ def observe(after_import: Callable[[str, Callable[[Any], None]], None]) -> None:
     """after_import: has a function called with a module as soon as the program has imported it."""
     after_import("backtrader.cerebro", _backtrader)
     after_import("zipline.utils.run_algo", _zipline)
+    after_import("backtesting.backtesting", _backtesting)
 
 
 def _backtrader(module: Any) -> None:
     from qfp.copied import of_backtrader
 
     of_backtrader.listen()
+
+
+def _backtesting(module: Any) -> None:
+    from qfp.copied import of_backtesting
+
+    of_backtesting.listen(module)
 
 
 def _zipline(module: Any) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from qfp import checking, data
 from qfp.conventions import CopiedRules
 from qfp.copied.recognising import Feed
 from qfp.copied.recording import CopiedResult, Fill, Observed, Order
@@ -37,6 +39,7 @@ class _Going:
 
 _going: list[_Going] = []
 _told: set[str] = set()
+_traded: set[str] = set()  # symbols, by runs so far
 
 
 def listen(module: Any) -> None:
@@ -49,6 +52,8 @@ def listen(module: Any) -> None:
             raise ValueError(MINUTES)
         for end in ("start", "end"):
             named[end] = _plain_day(named[end])
+        if not checking.active:
+            named["end"] = min(named["end"], _last_day(named["end"]))
         watch = _Going()
         _going.append(watch)
         try:
@@ -103,6 +108,17 @@ def _plain_day(moment: Any) -> Any:
     return day.tz_localize(None) if day.tzinfo is not None else day
 
 
+def _last_day(end: Any) -> Any:
+    """In a test of the program on data that end earlier: the last day of what it trades. Day by day zipline would look
+    in vain for prices behind it, which takes minutes and decides nothing.
+    """
+    last = []
+    for symbol in _traded:
+        with suppress(data.DataError):  # of a bundle that the program has made
+            last.append(data.prices(symbol).index[-1])
+    return max((day for day in last if day.tzinfo is None), default=end)
+
+
 def _ended(watch: _Going, perf: Any, named: dict[str, Any]) -> None:
     observed = _observed(watch, perf, named)
     if observed is None:
@@ -133,6 +149,7 @@ def _observed(watch: _Going, perf: Any, named: dict[str, Any]) -> Observed | Non
     if not assets or watch.bundle is None:
         return None
     number = {sid: at for at, sid in enumerate(assets)}
+    _traded.update(str(asset.symbol) for asset in assets.values())
     feeds = [_feed(watch.bundle.equity_daily_bar_reader, asset, days) for asset in assets.values()]
     return Observed(
         strategy=_name(named),

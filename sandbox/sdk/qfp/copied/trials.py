@@ -11,12 +11,12 @@ from qfp import checking, metrics
 from qfp.copied.recording import CopiedResult
 from qfp.results import simple
 from qfp.sweeps.evaluation import Evaluation
-from qfp.sweeps.recording import record_of
+from qfp.sweeps.recording import digest_of_bars, record_of
 from qfp.sweeps.result import SweepResult
 from qfp.sweeps.space import Parameters, Space, key_of
 from qfp.sweeps.trial import Trial, blocks_of
 
-__all__ = ["Tried", "record_trials", "tried"]
+__all__ = ["Tried", "record_scores", "record_trials", "tried"]
 
 OBJECTIVE = "sharpe"
 FIGURES = ("sharpe", "total_return", "max_drawdown", "trades", "final_equity")
@@ -85,3 +85,34 @@ def record_trials(given: list[Tried | None]) -> None:
         print(doubt)
     record.add([trial for trial in trials if key_of(trial.params) not in record.known])
     SweepResult(strategy, space, OBJECTIVE, True, trials, _Known(found)).show()
+
+
+def record_scores(library: str, strategy: str, scores: Any, objective: str, bars: Any) -> None:
+    """Have the site count the combinations that an optimisation of backtesting.py has tried, which shows its own.
+
+    scores: a Series indexed by the parameters.
+    """
+    if not checking.active or not len(scores):
+        return
+    names = [str(name) for name in scores.index.names]
+    combinations = [key if isinstance(key, tuple) else (key,) for key in scores.index]
+    tried_ones = [{name: simple(value) for name, value in zip(names, key, strict=True)} for key in combinations]
+    about = {
+        "target": strategy,
+        "space": Space({name: [each[name] for each in tried_ones] for name in names}).as_dict(),
+        "method": "grid",
+        "objective": objective,
+        "maximize": True,
+        "seed": 0,
+        "options": {"library": library},
+        "bars": digest_of_bars(bars),
+        "symbol": str((bars.attrs or {}).get("symbol") or ""),
+    }
+    record, doubt = record_of(about, None)
+    if doubt:
+        print(doubt)
+    trials = [
+        Trial(number, Parameters(params), float(score), {})
+        for number, (params, score) in enumerate(zip(tried_ones, scores.to_numpy(dtype=float), strict=True))
+    ]
+    record.add([trial for trial in trials if key_of(trial.params) not in record.known])
