@@ -65,6 +65,12 @@ class Dimension:
     def count(self) -> int:
         return len(self.values)
 
+    @property
+    def value_text(self) -> str:
+        return (
+            str(self.value).lower() if isinstance(self.value, bool) else "" if self.value is None else str(self.value)
+        )
+
 
 @dataclass
 class Search:

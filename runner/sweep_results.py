@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from django.core.cache import cache
 from qfp.figures import signed
 from qfp.sweeps.plateau import Plateau, plateau
 from qfp.sweeps.trial import Trial as Tried
@@ -63,9 +64,13 @@ class SweepResults:
     def of(cls, sweep: Sweep, live: bool) -> SweepResults:
         return cls(sweep, live, tried_in(sweep))
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
-        return list(self.sweep.about.get("space") or (self.tried[0].params if self.tried else {}))
+        """Of the parameters that were tried, numbers first. What the sweep is about, its box has told."""
+        space = self.sweep.about.get("space")
+        first = self.tried[0].params if self.tried else {}
+        names = list(space) if isinstance(space, dict) and space else list(first)
+        return sorted(names, key=lambda name: type(first.get(name)) not in (int, float))
 
     @property
     def objective(self) -> str:
@@ -92,9 +97,16 @@ class SweepResults:
 
     @cached_property
     def plateau(self) -> Plateau | None:
-        if not self.tried or (self.live and len(self.tried) > MOST_LIVE):
+        if len(self.tried) <= MOST_LIVE:
+            return plateau(self.tried, self.maximize) if self.tried else None
+        if self.live:
             return None
-        return plateau(self.tried, self.maximize)
+        key = f"plateau:{self.sweep.pk}:{len(self.tried)}"
+        kept = cache.get(key)
+        found = plateau(self.tried, self.maximize) if kept is None else Plateau(**kept)
+        if kept is None and found is not None:
+            cache.set(key, asdict(found), 3600)
+        return found
 
     @cached_property
     def overfitting(self) -> dict[str, Any] | None:
@@ -294,17 +306,17 @@ def walk_rows(run: Run) -> list[WalkRow]:
     joined = run.backtests.order_by("position").first()
     found = []
     for sweep in run.sweeps.order_by("created", "pk"):
-        reads = sweep.about.get("bars")
-        if not isinstance(reads, dict) or "window" not in reads:
+        if (dates := _window_of(sweep)) is None:
             continue
+        train, test = dates
         results = SweepResults.of(sweep, live=False)
         picked = results.peak if run.search["walk"].get("choose") == "best" else results.plateau
-        change = _change(joined, reads["test"]) if joined is not None else None
+        change = _change(joined, test) if joined is not None else None
         found.append(
             WalkRow(
                 sweep,
-                (reads["train"][0][:10], reads["train"][1][:10]),
-                (reads["test"][0][:10], reads["test"][1][:10]),
+                train,
+                test,
                 params_text(picked.params) if picked is not None else "–",
                 score_text((results.trial(picked.number) or picked).score) if picked is not None else "–",
                 "–" if change is None else f"{signed(change * 100, 1)} %",
@@ -315,11 +327,22 @@ def walk_rows(run: Run) -> list[WalkRow]:
     return found
 
 
-def _change(joined: Any, test: list[str]) -> float | None:
+Days = tuple[str, str]
+
+
+def _window_of(sweep: Sweep) -> tuple[Days, Days] | None:
+    """(first and last day that was learnt from, those that were traded); None where the box has told no such thing."""
+    reads = sweep.about.get("bars")
+    told = [reads.get(name) for name in ("train", "test")] if isinstance(reads, dict) else []
+    days = [(str(each[0])[:10], str(each[1])[:10]) for each in told if isinstance(each, list) and len(each) == 2]
+    return (days[0], days[1]) if len(days) == 2 else None
+
+
+def _change(joined: Any, test: Days) -> float | None:
     """Growth of the account over the dates of a test window; the one before it ends where this one begins."""
     days = [date[:10] for date in joined.dates]
     try:
-        first, last = days.index(test[0][:10]), days.index(test[1][:10])
+        first, last = days.index(test[0]), days.index(test[1])
     except ValueError:
         return None
     before = joined.equity[first - 1] if first else joined.cash

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -11,7 +13,8 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from qfp.figures import percent
+from qfp.figures import count, percent
+from qfp.sweeps.trial import Trial as Tried
 
 from marketdata.exporting import safe_cell
 from runner import packages, private, quotas, sandbox_state
@@ -239,9 +242,14 @@ def _row(results: SweepResults, trial: Any) -> dict[str, Any]:
         "number": trial.number,
         "values": [value_text(trial.params.get(name)) for name in results.names],
         "score": score_text(trial.score),
-        "trades": value_text(trial.figures["trades"]) if "trades" in trial.figures else "–",
-        "drawdown": percent(trial.figures["max_drawdown"]) if "max_drawdown" in trial.figures else "–",
+        "trades": _figure(trial, "trades", count),
+        "drawdown": _figure(trial, "max_drawdown", percent),
     }
+
+
+def _figure(trial: Tried, name: str, form: Callable[[float], str]) -> str:
+    value = trial.figures.get(name, math.nan)
+    return form(value) if math.isfinite(value) else "–"
 
 
 def _bars(run: Run) -> int:
