@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from numbers import Number
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,8 @@ import pandas as pd
 from qfp.backtesting.core import Account
 from qfp.backtesting.lines import PRICES, Bars, Clock, Line
 from qfp.backtesting.rules import USUAL, FillRules
-from qfp.backtesting.statistics import Figures, TradeColumns, equity_table, trades_table
+from qfp.backtesting.statistics import Calendar, Figures, TradeColumns
+from qfp.backtesting.stats import Stats
 from qfp.backtesting.strategy import Strategy, preparing
 from qfp.backtesting.tiers import PAYS_FROM, Compiled, Prepared, missing_before, run_compiled, run_over
 
@@ -36,14 +37,22 @@ class Run:
     tier = "interpreted"
     tier_reason: str | None = None
 
-    def __init__(self, strategy: Strategy, account: Account, frame: pd.DataFrame, warm_up: int, missing: bool) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        account: Account,
+        frame: pd.DataFrame,
+        warm_up: int,
+        missing: bool,
+        calendar: Calendar | None = None,
+    ) -> None:
         self.strategy, self.account, self.frame = strategy, account, frame
         self.warm_up = warm_up
         self._missing = missing  # an indicator never had a value
         self._closes = np.asarray(account.closes)
         self.cash, self.equity = account.first_cash, account.curve()
         self.trades = TradeColumns.of(account)
-        self.figures = Figures(frame.index, self._closes, self.equity, self.trades, warm_up)
+        self.figures = Figures(frame.index, self._closes, self.equity, self.trades, warm_up, calendar=calendar)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -132,54 +141,6 @@ class Run:
         return moment.date() if hasattr(moment, "date") else f"bar {moment}"
 
 
-class Stats(pd.Series):
-    """The figures of a run by label, with `_strategy`, `_equity_curve` and `_trades`.
-
-    notes: sentences about refused orders and missing trades. refused_orders: one row each, with the reason.
-    fills: every fill in the order it was booked. metrics: the site's own figures, by qfp.metrics. rules: what orders
-    were filled by.
-    """
-
-    _metadata: ClassVar[list[str]] = ["_run"]
-    _run: Run
-
-    @property
-    def notes(self) -> list[str]:
-        return self._run.notes()
-
-    @property
-    def rules(self) -> FillRules:
-        return self._run.account.rules
-
-    @property
-    def refused_orders(self) -> pd.DataFrame:
-        refused = self._run.account.refused
-        found = pd.DataFrame(refused, columns=["Bar", "Size", "Reason"])
-        found.insert(0, "Time", self._run.frame.index[found["Bar"].to_numpy(dtype=int)])
-        return found
-
-    @property
-    def fills(self) -> pd.DataFrame:
-        fills = self._run.account.fills
-        return pd.DataFrame(
-            {
-                "Time": self._run.frame.index[np.array(fills.bars, dtype=int)],
-                "Bar": np.array(fills.bars),
-                "Size": np.array(fills.sizes),
-                "Price": np.array(fills.prices),
-                "Commission": np.array(fills.commissions),
-            }
-        )
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        return self._run.metrics
-
-    def __repr__(self) -> str:
-        with pd.option_context("display.max_colwidth", 20, "display.max_rows", None):
-            return super().__repr__()
-
-
 class Backtest:
     """A strategy, the bars it trades and the account it trades with; run() runs it.
 
@@ -224,6 +185,7 @@ class Backtest:
             self.rules = rules
         self._prices = [np.ascontiguousarray(self._data[name].to_numpy(dtype=np.float64)) for name in PRICES]
         self._columns: dict[str, np.ndarray] = {}
+        self._calendar = Calendar(self._data.index)
         self._results: Stats | None = None
 
     def run(self, **params: Any) -> Stats:
@@ -306,7 +268,7 @@ class Backtest:
 
     def run_of(self, prepared: Prepared, account: Account, warm_up: int) -> Run:
         """A run that ended with this account."""
-        return Run(prepared.strategy, account, prepared.frame, warm_up, prepared.missing)
+        return Run(prepared.strategy, account, prepared.frame, warm_up, prepared.missing, self._calendar)
 
     def run_many(
         self,
@@ -330,17 +292,7 @@ class Backtest:
 
     def report(self, run: Run) -> Stats:
         """The figures and tables of a run."""
-        index = self._data.index
-        found = run.figures.all()
-        found["_strategy"] = run.strategy
-        found["_equity_curve"] = equity_table(index, run.equity, run.figures)
-        found["_trades"] = trades_table(index, run.trades, run.strategy._indicators)
-        values = np.empty(len(found), dtype=object)
-        for at, value in enumerate(found.values()):
-            values[at] = value
-        stats = Stats(values, index=pd.Index(list(found), dtype=object), copy=False)
-        stats._run = run
-        return stats
+        return Stats.of(run)
 
     def optimize(
         self,

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from qfp.backtesting.lines import Line
 
-__all__ = ["Figures", "TradeColumns", "equity_table", "trades_table"]
+__all__ = ["Calendar", "Figures", "TradeColumns", "equity_table", "trades_table"]
 
 NAN = math.nan
 PIECE = 8192
 ONE_PASS = 10_000  # bars from which on machine code pays for its call
+BARS_A_DRAWDOWN = 16  # at least, where machine code finds the drawdowns
 
 
 class TradeColumns:
@@ -86,6 +87,45 @@ def growth_mean(returns: np.ndarray) -> float:
     return float(np.exp(np.log(growth).sum() / (len(growth) or NAN)) - 1)
 
 
+class Calendar:
+    """What the times of the bars say, found once for all runs over them."""
+
+    def __init__(self, index: pd.Index) -> None:
+        self.index = index
+        self.dated = type(index).__name__ == "DatetimeIndex"
+
+    @cached_property
+    def period(self) -> Any:
+        """The usual distance of two bars: the median of the last hundred distances."""
+        import pandas as pd
+
+        index: Any = self.index
+        return pd.Timedelta(int(np.median(np.diff(index.asi8[-100:]))), unit=index.unit)
+
+    @cached_property
+    def years(self) -> float:
+        """From the first bar to the last, of 365.25 days."""
+        duration = self.index[-1] - self.index[0]
+        return float((duration.days + duration.seconds / 86400) / 365.25)
+
+    @cached_property
+    def periods(self) -> tuple[float, np.ndarray]:
+        """(periods in a year, the last bar of each): days, weeks, months or years, by the distance of the bars."""
+        index: Any = self.index
+        distance = self.period.days
+        local = index if index.tz is None else index.tz_localize(None)
+        if distance in (31, 365):
+            unit = "datetime64[M]" if distance == 31 else "datetime64[Y]"
+            a_year, period = (12 if distance == 31 else 1), local.to_numpy().astype(unit).astype(np.int64)
+            return a_year, _ends(period)
+        ends, days = _days(local.asi8, _A_DAY[local.unit])
+        if distance == 7:
+            return 52, ends[_ends((days + 3) // 7)]  # weeks end on Sundays
+        weekend = (days + 3) % 7 >= 5
+        bars = np.diff(ends, prepend=-1)  # in each day
+        return 365 if bars[weekend].sum() / len(local) > 2 / 7 * 0.6 else 252, ends
+
+
 class Figures:
     """The figures of one run.
 
@@ -100,17 +140,18 @@ class Figures:
         trades: TradeColumns,
         warm_up: int,
         risk_free_rate: float = 0.0,
+        calendar: Calendar | None = None,
     ) -> None:
+        self.calendar = calendar or Calendar(index)
         self.index, self.closes, self.equity, self.trades = index, closes, equity, trades
         self.warm_up, self.risk_free_rate = warm_up, risk_free_rate
-        self.dated = type(index).__name__ == "DatetimeIndex"
-        self._period: Any = None
+        self.dated = self.calendar.dated
         self._groups: dict[str, dict[str, Any]] = {}
 
     def all(self) -> dict[str, Any]:
         """Every figure, by label, in the order they are printed."""
         found: dict[str, Any] = {}
-        for group in ("head", "equity", "years", "drawdowns", "trades"):
+        for group in ("head", "equity", "years", "market", "drawdowns", "recoveries", "trades", "holding"):
             found |= self._group(group)
         if not self.dated:
             del found["CAGR [%]"]
@@ -121,16 +162,6 @@ class Figures:
         if label not in _GROUP_OF:
             raise KeyError(f"there is no figure {label!r}; there are {', '.join(LABELS)}")
         return self._group(_GROUP_OF[label])[label]
-
-    @property
-    def period(self) -> Any:
-        """The usual distance of two bars: the median of the last hundred distances."""
-        if self._period is None:
-            import pandas as pd
-
-            index: Any = self.index
-            self._period = pd.Timedelta(int(np.median(np.diff(index.asi8[-100:]))), unit=index.unit)
-        return self._period
 
     def _group(self, name: str) -> dict[str, Any]:
         if name not in self._groups:
@@ -174,12 +205,11 @@ class Figures:
         days_a_year, returns, mean = NAN, np.array([NAN]), 0.0
         cagr = NAN
         if self.dated and len(self.index) > 1:
-            days_a_year, last_of_period = self._periods()
+            days_a_year, last_of_period = self.calendar.periods
             ends = equity[last_of_period]
             returns = ends[1:] / ends[:-1] - 1
             mean = growth_mean(returns)
-            duration = self.index[-1] - self.index[0]
-            years = (duration.days + duration.seconds / 86400) / 365.25
+            years = self.calendar.years
             cagr = float((np.float64(equity[-1] / equity[0]) ** (1 / years) - 1) * 100) if years else NAN
         known = returns[~np.isnan(returns)]
         # NumPy's numbers: what is out of range becomes infinite instead of an error.
@@ -195,68 +225,56 @@ class Figures:
             "Sortino Ratio": float(np.float64(yearly - rate) / (downside * math.sqrt(days_a_year))),
             "Calmar Ratio": _ratio(yearly, -self._group("drawdowns")["Max. Drawdown [%]"] / 100),
         }
-        beta = _beta(equity, self.closes)
-        total = self._group("equity")
-        found["Alpha [%]"] = total["Return [%]"] - rate * 100 - beta * (total["Buy & Hold Return [%]"] - rate * 100)
-        found["Beta"] = beta
         return found
 
-    def _periods(self) -> tuple[float, np.ndarray]:
-        """(periods in a year, the last bar of each): days, weeks, months or years, by the distance of the bars."""
-        index: Any = self.index
-        distance = self.period.days
-        local = index if index.tz is None else index.tz_localize(None)
-        if distance in (31, 365):
-            unit = "datetime64[M]" if distance == 31 else "datetime64[Y]"
-            a_year, period = (12 if distance == 31 else 1), local.to_numpy().astype(unit).astype(np.int64)
-            return a_year, _ends(period)
-        ends, days = _days(local.asi8, _A_DAY[local.unit])
-        if distance == 7:
-            return 52, ends[_ends((days + 3) // 7)]  # weeks end on Sundays
-        weekend = (days + 3) % 7 >= 5
-        bars = np.diff(ends, prepend=-1)  # in each day
-        return 365 if bars[weekend].sum() / len(local) > 2 / 7 * 0.6 else 252, ends
+    def _market(self) -> dict[str, Any]:
+        beta, rate = _beta(self.equity, self.closes), self.risk_free_rate * 100
+        total = self._group("equity")
+        alpha = total["Return [%]"] - rate - beta * (total["Buy & Hold Return [%]"] - rate)
+        return {"Alpha [%]": alpha, "Beta": beta}
 
     @cached_property
-    def _underwater(self) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """(drawdown, spans), in one pass where machine code is there."""
-        from qfp.backtesting.compiled import machine
-
-        equity = self.equity
-        if len(equity) >= ONE_PASS and machine.is_ready():
-            below, depths = np.empty(len(equity)), np.empty(len(equity) // 2 + 1)
-            begins, ends = (np.empty(len(depths), dtype=np.int64) for _ in range(2))
-            columns = (np.ascontiguousarray(equity), below, begins, ends, depths)
-            places = [column.ctypes.data for column in columns]
-            found = machine.call("drawdowns", places[0], len(equity), *places[1:])
-            if found >= 0:
-                return below, (begins[:found].copy(), ends[:found].copy(), depths[:found].copy())
-        with np.errstate(divide="ignore", invalid="ignore"):
-            below = below_peak(equity)
-        return below, drawdown_spans(below)
-
-    @property
     def drawdown(self) -> np.ndarray:
         """Fractions below the highest value so far, by bar."""
-        return self._underwater[0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return below_peak(self.equity)
+
+    @cached_property
+    def _underwater(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], float]:
+        """(spans, the deepest of all bars); in one pass that writes nothing by bar, where machine code is there."""
+        from qfp.backtesting.compiled import machine
+
+        equity = np.ascontiguousarray(self.equity)
+        if len(equity) >= ONE_PASS and machine.is_ready():
+            room, deepest = len(equity) // BARS_A_DRAWDOWN + 64, np.empty(1)
+            begins, ends, depths = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64), np.empty(room)
+            places = [column.ctypes.data for column in (begins, ends, depths)]
+            found = machine.call("drawdowns", equity.ctypes.data, len(equity), *places, room, deepest.ctypes.data)
+            if found >= 0:
+                return (begins[:found].copy(), ends[:found].copy(), depths[:found].copy()), float(deepest[0])
+        return drawdown_spans(self.drawdown), float(np.nan_to_num(self.drawdown.max()))
 
     @property
     def spans(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See drawdown_spans()."""
-        return self._underwater[1]
+        return self._underwater[0]
 
     def _drawdowns(self) -> dict[str, Any]:
-        drawdown, (begins, ends, depths) = self.drawdown, self.spans
-        found: dict[str, Any] = {
-            "Max. Drawdown [%]": -float(np.nan_to_num(drawdown.max())) * 100,
+        (_, _, depths), deepest = self._underwater
+        return {
+            "Max. Drawdown [%]": -deepest * 100,
             "Avg. Drawdown [%]": -float(depths.mean()) * 100 if len(depths) else NAN,
-            "Max. Drawdown Duration": NAN,
-            "Avg. Drawdown Duration": NAN,
         }
-        if len(depths):
-            longest, usual = self._lengths(begins, ends)
-            found["Max. Drawdown Duration"], found["Avg. Drawdown Duration"] = longest, usual
-        return found
+
+    def _recoveries(self) -> dict[str, Any]:
+        begins, ends, _ = self.spans
+        longest, usual = self._lengths(begins, ends) if len(begins) else (NAN, NAN)
+        return {"Max. Drawdown Duration": longest, "Avg. Drawdown Duration": usual}
+
+    def _holding(self) -> dict[str, Any]:
+        begins, ends = self.trades.entry_bars, self.trades.exit_bars
+        longest, usual = self._lengths(begins, ends) if len(begins) else (NAN, NAN)
+        return {"Max. Trade Duration": longest, "Avg. Trade Duration": usual}
 
     def _trades(self) -> dict[str, Any]:
         trades = self.trades
@@ -270,8 +288,6 @@ class Figures:
             "Best Trade [%]": float(returns.max()) * 100 if count else NAN,
             "Worst Trade [%]": float(returns.min()) * 100 if count else NAN,
             "Avg. Trade [%]": growth_mean(returns) * 100 if count else NAN,
-            "Max. Trade Duration": NAN,
-            "Avg. Trade Duration": NAN,
             "Profit Factor": _ratio(float(returns[returns > 0].sum()), abs(float(returns[returns < 0].sum()))),
             "Expectancy [%]": float(returns.mean()) * 100 if count else NAN,
             "SQN": math.sqrt(count) * _ratio(float(profits.mean()), deviation) if count else NAN,
@@ -279,9 +295,6 @@ class Figures:
         }
         if len(won) and len(lost):
             found["Kelly Criterion"] = share - (1 - share) / (float(won.mean()) / -float(lost.mean()))
-        if count:
-            longest, usual = self._lengths(trades.entry_bars, trades.exit_bars)
-            found["Max. Trade Duration"], found["Avg. Trade Duration"] = longest, usual
         return found
 
     def _lengths(self, begins: np.ndarray, ends: np.ndarray) -> tuple[Any, Any]:
@@ -294,7 +307,7 @@ class Figures:
         import pandas as pd
 
         index: Any = self.index
-        stamps, unit = index.asi8, self.period.resolution_string
+        stamps, unit = index.asi8, self.calendar.period.resolution_string
         lengths = stamps[ends] - stamps[begins]
         longest, usual = int(lengths.max()), int(lengths.mean())
         return tuple(pd.Timedelta(length, unit=index.unit).ceil(unit) for length in (longest, usual))
@@ -381,12 +394,16 @@ _GROUP_OF = {
     for group, first, last in (
         ("head", "Start", "Exposure Time [%]"),
         ("equity", "Equity Final [$]", "Buy & Hold Return [%]"),
-        ("years", "Return (Ann.) [%]", "Beta"),
+        ("years", "Return (Ann.) [%]", "Calmar Ratio"),
+        ("market", "Alpha [%]", "Beta"),
         ("drawdowns", "Max. Drawdown [%]", "Avg. Drawdown Duration"),
         ("trades", "# Trades", "Kelly Criterion"),
     )
     for label in LABELS[LABELS.index(first) : LABELS.index(last) + 1]
 }
+# Groups of their own: times are made of pandas objects, and few who ask for one figure ask for them.
+_GROUP_OF |= {label: "recoveries" for label in LABELS if label.endswith("Drawdown Duration")}
+_GROUP_OF |= {label: "holding" for label in LABELS if label.endswith("Trade Duration")}
 
 
 def equity_table(index: pd.Index, equity: np.ndarray, figures: Figures | None = None) -> pd.DataFrame:

@@ -62,32 +62,42 @@ def moving_average(values: list[float], count: int, window: int, out: list[float
 
 
 def drawdowns(
-    equity: list[float], count: int, below: list[float], begins: list[int], ends: list[int], depths: list[float]
+    equity: list[float],
+    count: int,
+    begins: list[int],
+    ends: list[int],
+    depths: list[float],
+    room: int,
+    deepest: list[float],
 ) -> int:
     """How many drawdowns there were: the bar of the peak, the bar of recovery or the last one, the deepest of each.
 
-    below: filled with how far each value is below the highest so far, as a fraction. Fails where a value is missing.
+    Depths are fractions below the highest value so far. deepest: the one of all bars. Fails where a value is missing,
+    and where there are more than `room`.
     """
     found = 0
     peak = equity[0]
     peak_at = 0
     depth = 0.0
+    most = 0.0
     for bar in range(count):
         value = equity[bar]
-        must(value == value)
         if value > peak:
             peak = value
         under = 1.0 - value / peak
         must(under == under)
-        below[bar] = under
         if under > depth:
             depth = under
         if under == 0.0 or bar == count - 1:
+            if depth > most:
+                most = depth
             if bar - peak_at > 1:
+                must(found < room)
                 begins[found] = peak_at
                 ends[found] = bar
                 depths[found] = depth
                 found = found + 1
             peak_at = bar
             depth = 0.0
+    deepest[0] = most
     return found

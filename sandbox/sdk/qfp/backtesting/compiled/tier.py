@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -181,15 +181,27 @@ class Record:
 
     def table(self, prefix: str, count: int) -> dict[str, np.ndarray]:
         """The columns whose names begin so, by the rest of their names."""
-        places = self.kernel.fields
-        return {name[2:]: self.column(name, count) for name in places if name.startswith(prefix)}
+        return {name[2:]: self.column(name, count) for name in _names(prefix)}
 
     def __del__(self) -> None:
-        for name, kind in self.kernel.fields.items():
-            if kind.startswith("list") and name not in (*PRICES, "lines", "params"):
-                place = int(self.whole[self.kernel.places[name]])
-                if place:
-                    machine.release(place)
+        for place in self.whole[_grown()].tolist():
+            if place:
+                machine.release(place)
+
+
+@cache
+def _names(prefix: str) -> list[str]:
+    return [name for name in machine.kernel().fields if name.startswith(prefix)]
+
+
+@cache
+def _grown() -> list[int]:
+    """Places of the columns that the record has taken memory for."""
+    kernel = machine.kernel()
+    given = (*PRICES, "lines", "params")
+    return [
+        kernel.places[name] for name, kind in kernel.fields.items() if kind.startswith("list") and name not in given
+    ]
 
 
 ORDERS_EVERY = 16  # bars, at first: columns that grow are copied, and memory that is not written to costs nothing
