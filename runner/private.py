@@ -88,10 +88,8 @@ def shown_to(run: Run, viewer: Viewer) -> Shown:
         if unknown:
             return Shown(True)
         shared = run.project.visibility != Project.Visibility.PRIVATE
-        others = (
-            "Others see its code and figures only." if shared else "If you share it, others see its code and figures only."
-        )
-        return Shown(True, f"{_read(series)} for you alone. {others}")
+        others = "Others see" if shared else "If you share it, others see"
+        return Shown(True, f"{_read(series)} for you alone. {others} its code and figures only.")
     why = "This run may read data" if unknown else _read(series)
     return Shown(
         False,
