@@ -181,4 +181,4 @@ def test_a_search_that_proposes_only_what_is_known_goes_on_with_draws_until_noth
         search.tell([Trial(0, each, 1.0) for each in found], True)
         asked.append(sorted(each.a for each in found))
     assert [len(each) for each in asked] == [3, 2] and 1 in asked[0]
-    assert sorted(sum(asked, [])) == [0, 1, 2, 3, 4]
+    assert sorted(a for each in asked for a in each) == [0, 1, 2, 3, 4]
