@@ -12,8 +12,9 @@ import qfp
 from qfp import metrics
 from qfp.backtesting import Strategy
 from qfp.significance import probability_of_overfitting
-from qfp.sweeps.space import Space
-from qfp.sweeps.trial import BLOCKS
+from qfp.sweeps.searching import Learning
+from qfp.sweeps.space import Parameters, Space
+from qfp.sweeps.trial import BLOCKS, Trial
 
 GRID = {"a": range(10), "b": range(10)}
 
@@ -165,3 +166,19 @@ def test_a_learning_search_repeats_for_a_seed_and_gets_near(method, trials):
     one, other = (quiet(bowl, space, method=method, trials=trials, seed=2, workers=n) for n in (1, 2))
     assert one.trials.equals(other.trials) and len(one) == trials
     assert one.best_score > -1.5
+
+
+def test_a_search_that_proposes_only_what_is_known_goes_on_with_draws_until_nothing_is_new():
+    class Stubborn(Learning):
+        def propose(self):
+            return "point", Parameters(a=1)
+
+        def answer(self, point, score):
+            assert point == "point"
+
+    search, asked = Stubborn(Space({"a": range(6)}, lambda p: p.a < 5), seed=0), []
+    while found := search.ask(3):
+        search.tell([Trial(0, each, 1.0) for each in found], True)
+        asked.append(sorted(each.a for each in found))
+    assert [len(each) for each in asked] == [3, 2] and 1 in asked[0]
+    assert sorted(a for each in asked for a in each) == [0, 1, 2, 3, 4]

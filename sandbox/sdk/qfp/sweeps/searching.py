@@ -21,7 +21,6 @@ __all__ = ["METHODS", "Search", "search"]
 
 METHODS = ("grid", "random", "tpe", "cma-es", "sambo")
 GENERATION = 10
-VAIN = 200  # proposals in a row that were known or not allowed, until a search has nothing new to say
 
 
 class Search(ABC):
@@ -52,12 +51,17 @@ class Listed(Search):
 
 
 class Learning(Search):
-    """A search that proposes points one by one; what is known or not allowed is answered without trying it."""
+    """A search that proposes points one by one; what is known or not allowed is answered without trying it.
+
+    patience: after so many such points in a row the rest of a generation is drawn, as long as there is anything new.
+    """
 
     generation = GENERATION
+    patience = 200
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, seed: int) -> None:
         self.space = space
+        self.drawn = space.random(seed)
         self.known: dict[str, float] = {}
         self.open: list[Any] = []
 
@@ -66,7 +70,7 @@ class Learning(Search):
         self.open = []
         coming: set[str] = set()
         vain = 0
-        while len(asked) < count and vain < VAIN:
+        while len(asked) < count and vain < self.patience:
             point, parameters = self.propose()
             key = key_of(parameters)
             if key in self.known or key in coming or not self.space.allows(parameters):
@@ -77,13 +81,16 @@ class Learning(Search):
             coming.add(key)
             asked.append(parameters)
             self.open.append(point)
-        return asked
+        new = (each for each in self.drawn if (key := key_of(each)) not in self.known and key not in coming)
+        return [*asked, *islice(new, count - len(asked))]
 
     def tell(self, trials: Sequence[Trial], maximize: bool) -> None:
-        for point, trial in zip(self.open, trials, strict=True):
+        """What was drawn is no answer to a proposal: it is only known from then on."""
+        for at, trial in enumerate(trials):
             score = trial.score if maximize else -trial.score
             self.known[key_of(trial.params)] = score
-            self.answer(point, score)
+            if at < len(self.open):
+                self.answer(self.open[at], score)
 
     @abstractmethod
     def propose(self) -> tuple[Any, Parameters]:
@@ -98,7 +105,7 @@ class Optuna(Learning):
     """The tree-structured Parzen estimator, or CMA-ES for spaces of numbers."""
 
     def __init__(self, space: Space, method: str, seed: int) -> None:
-        super().__init__(space)
+        super().__init__(space, seed)
         try:
             import optuna
 
@@ -150,8 +157,10 @@ class Optuna(Learning):
 class Sambo(Learning):
     """Sequential model-based search."""
 
+    patience = 2 * GENERATION  # each proposal costs a fit
+
     def __init__(self, space: Space, seed: int) -> None:
-        super().__init__(space)
+        super().__init__(space, seed)
         try:
             import sambo
         except ImportError:

@@ -1,0 +1,65 @@
+"""What a sweep says of later backtests of its project, and that nothing a box tells breaks a page."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import numpy as np
+import pytest
+from django.urls import reverse
+
+from runner import overfitting
+from runner.models import Project, Run, Sweep, Trial
+from tests.factories import make_finished_run, make_project, make_user
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
+
+
+def swept(project: Project, edge: float, count: int = 20, **about) -> Run:
+    """A run with a sweep of which one combination is better than noise by `edge` a day."""
+    run = make_finished_run(project, search={"space": {}}, manifest={"data": {"private": []}})
+    sweep = Sweep.objects.create(project=project, key=f"{edge}{count}", about={"objective": "sharpe", **about})
+    sweep.runs.add(run)
+    rng = np.random.default_rng(3)
+    for number in range(count):
+        returns = rng.normal(edge if number == 0 else 0.0, 0.01, (16, 30))
+        both = np.concatenate([returns.sum(axis=1), (returns**2).sum(axis=1)])
+        told = {"params": {"a": number}, "score": float(returns.mean()), "length": 30}
+        blocks = b64encode(both.astype("<f8").tobytes()).decode()
+        Trial.objects.create(sweep=sweep, run=run, key=str(number), number=number, blocks=blocks, **told)
+    return run
+
+
+def test_backtests_after_a_sweep_say_how_likely_its_choice_was_luck():
+    project = make_project()
+    assert overfitting.finding(make_finished_run(project)) is None
+    lucky = swept(project, 0.0)
+    assert overfitting.finding(lucky)["sentence"].startswith("This run has tried 20 combinations in a sweep. In ")
+    later = overfitting.finding(make_finished_run(project))
+    assert later["state"] in ("amber", "red") and later["sentence"].startswith("The project has tried 20 combinations")
+    assert Sweep.objects.get().overfitting["trials"] == 20
+
+    fork = make_project(project.owner, forked_from=project.revisions.first())
+    assert overfitting.finding(make_finished_run(fork)) == later
+    swept(project, 0.01)
+    assert overfitting.finding(make_finished_run(project))["state"] == "green"
+    assert overfitting.finding(make_finished_run(fork)) == later, "what came after the fork is not its own"
+    few = overfitting.finding(swept(make_project(), 0.01, count=5))
+    assert few["state"] == "amber" and "Too few configurations to say: 5" in few["sentence"]
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"space": 5, "bars": {"window": [1], "train": 3}, "maximize": "no"},
+        {"space": {"<b>x</b>": 1, "b": 2}, "objective": ["sharpe"], "bars": {"train": [1, 2], "test": [3, 4]}},
+    ],
+)
+def test_a_page_stands_whatever_a_box_has_told_of_its_sweep(client, about):
+    user = make_user()
+    run = swept(make_project(user), 0.01, **about)
+    client.force_login(user)
+    page = client.get(reverse("runner:sweep", args=[run.pk]), {"x": "b", "pick": "3", "over": "mean"})
+    assert page.status_code == 200 and b"<b>x</b>" not in page.content
+    Run.objects.update(search={"walk": {"train": 1, "test": 1, "purge": 0, "embargo": 0, "choose": "best"}})
+    assert client.get(reverse("runner:sweep", args=[run.pk])).status_code == 200
