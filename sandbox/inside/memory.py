@@ -1,14 +1,16 @@
 """How does memory lie, so that forks of the zygote cost little? Together, in huge pages, with nothing free between.
 
-gather() before anything is loaded; fill_gaps() and use_huge_pages() when everything is. Each of them changes only what
-a fork costs: where something they need is missing, nothing happens.
+gather() before anything is loaded; move_together() when it has run; fill_gaps() and use_huge_pages() at the end. Each
+of them changes only what a fork costs: where something they need is missing, nothing happens.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
+from types import CodeType, FunctionType
 
 from . import init
 
@@ -62,6 +64,27 @@ def fill_gaps() -> None:
             pass  # a gap, and full now
         libc.free(place)
         size = max(size * 7 // 8, SMALL) if size > SMALL else size - 16  # small gaps are kept by their size
+    libc.malloc_trim(0)  # its end, which is new again when it is needed
+
+
+def move_together(ran: dict[int, CodeType]) -> None:
+    """Have the code that has run, by its identity, lie together: wherever it is called, its count of references and
+    what the interpreter notes in it are written, on pages that hold code of hundreds of functions nobody calls.
+    """
+    moved: dict[int, CodeType] = {}
+    kept: list[CodeType] = []  # or another one could have its identity
+
+    def move(code: CodeType) -> CodeType:
+        if id(code) not in moved:
+            kept.append(code)
+            within = tuple(move(each) if isinstance(each, CodeType) else each for each in code.co_consts)
+            changed = any(new is not old for new, old in zip(within, code.co_consts, strict=True))
+            moved[id(code)] = code.replace(co_consts=within) if changed or id(code) in ran else code
+        return moved[id(code)]
+
+    for function in gc.get_objects():
+        if type(function) is FunctionType and (code := move(function.__code__)) is not function.__code__:
+            function.__code__ = code
 
 
 def free_blocks() -> dict[int, int]:

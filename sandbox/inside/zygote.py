@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from types import CodeType
 
 # The loader has put this directory in front, and its names must not hide the standard library's.
 sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
@@ -270,7 +271,12 @@ class Zygote:
                 __import__(name)
             except ImportError:
                 pass
+        ran: dict[int, CodeType] = {}
+        sys.setprofile(lambda frame, event, argument: ran.setdefault(id(frame.f_code), frame.f_code))
         shell.warm_up(TYPICAL)
+        sys.setprofile(None)
+        memory.fill_gaps()
+        memory.move_together(ran)
         shell.warm_up(USUAL)
         return shell
 
