@@ -89,7 +89,7 @@ def shown_to(run: Run, viewer: Viewer) -> Shown:
             return Shown(True)
         shared = run.project.visibility != Project.Visibility.PRIVATE
         others = (
-            "Others see its code and figures only." if shared else "If you share it, others see no more than figures."
+            "Others see its code and figures only." if shared else "If you share it, others see its code and figures only."
         )
         return Shown(True, f"{_read(series)} for you alone. {others}")
     why = "This run may read data" if unknown else _read(series)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
+from playground import processes
+from runner import verifying
 from runner.access import Viewer
 from runner.models import ENTRY, Run
 from runner.starting import start_run
 from tests.browser.pages import eventually
+from tests.conftest import _end, _launch
 from tests.factories import make_project, make_user
 from tests.runner.test_honesty import LEAK
 from tests.runner.test_repeating import PROGRAM
@@ -34,7 +38,14 @@ def test_a_leak_is_said_on_the_page_of_its_author_and_of_everybody(signed_in, op
     eventually(visitor, lambda: visitor.evaluate("document.documentElement.scrollWidth") <= 360)
 
 
-def test_verify_is_pressed_answered_and_led_on_to_a_comparison(signed_in):
+@pytest.fixture
+def verifier(services, django_db_setup, engine):
+    process = _launch("verifier", processes.worker_command(verifying.QUEUE))
+    yield
+    _end(process)
+
+
+def test_verify_is_pressed_answered_and_led_on_to_a_comparison(signed_in, verifier):
     owner = make_user()
     project = make_project(owner, source=PROGRAM)
     for days in (20, 30):
