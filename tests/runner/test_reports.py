@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import html as markup
 import io
+import os
 import re
 import struct
 import zlib
 from pathlib import Path
 
 import django_rq
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pypdf import PdfReader
@@ -32,6 +34,8 @@ pytestmark = pytest.mark.django_db
 
 HEADLINE = (*HEAD, "final_equity", "sortino", "calmar", "beta", "alpha", "win_rate", "profit_factor", "turnover",
             "ulcer_index", "value_at_risk", "skewness", "average_trade")  # fmt: skip
+# Runs whose figures are compared on every surface; each takes half a second, SURFACE_RUNS=100 compares a hundred.
+SURFACE_RUNS = int(os.environ.get("SURFACE_RUNS", "3"))
 HOSTILE = '#read("/etc/passwd") <script>alert(1)</script> $x^2$ *bold* @ref \\ `raw` {{ 7 }} "'
 LONG = "donaudampfschifffahrtsgesellschaft" * 10
 
@@ -74,7 +78,12 @@ def as_text(page: str) -> str:
 
 
 def test_page_api_html_and_pdf_write_the_same_digits_of_three_different_runs(client, run, programs):
-    for claim in programs:
+    chance, more = np.random.default_rng(9), []
+    while len(programs) + len(more) < SURFACE_RUNS:
+        symbol = str(chance.choice(["IBM", "AAPL", "GOOG", "MSFT", "SPX"]))
+        hold, rest, bars = (int(chance.integers(low, high)) for low, high in ((2, 90), (2, 90), (120, 800)))
+        more.append(claim_of(symbol, hold, rest, bars=bars, cash=float(10 ** chance.uniform(4, 7))))
+    for claim in [*programs, *more]:
         backtest = stored(run, claim)
         where, there = backtest.get_absolute_url(), f"/api/v1/runs/{run.pk}/backtests/{backtest.position}"
         told = client.get(there).json()

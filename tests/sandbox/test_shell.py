@@ -146,6 +146,8 @@ def test_a_series_with_an_index_is_a_table_of_both(engine: Engine) -> None:
     )[0]
     assert [column["name"] for column in table["columns"]] == ["k", "v"]
     assert table["rows"] == [["a", 1], ["b", 2]]
+    counted = engine.run("import pandas as pd\npd.Series([0.5, 1.5])").data(TABLE)[0]
+    assert counted["rows"] == [[0, 0.5], [1, 1.5]]
 
 
 @pytest.mark.parametrize(
