@@ -87,9 +87,9 @@ def shown_to(run: Run, viewer: Viewer) -> Shown:
     if Project.objects.editable_by(viewer).filter(pk=run.project.pk).exists():
         if unknown:
             return Shown(True)
-        shared = run.project.visibility != Project.Visibility.PRIVATE
-        others = "Others see" if shared else "If you share it, others see"
-        return Shown(True, f"{_read(series)} for you alone. {others} its code and figures only.")
+        private = run.project.visibility == Project.Visibility.PRIVATE
+        others = f"{'If you share it, others' if private else 'Others'} see its code and figures only."
+        return Shown(True, f"{_read(series)} for you alone. {others}")
     why = "This run may read data" if unknown else _read(series)
     return Shown(
         False,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from runner.charts import equity_curve
 from runner.models import Backtest, Run
-from runner.samples import FIRST_SAMPLE
+from runner.samples import CHECKED, FIRST_SAMPLE
 from runner.template_runs import SITE_USER
 
 POINTS = 400
@@ -45,6 +45,6 @@ def find() -> Showcase | None:
         svg=equity_curve(backtest, POINTS),
         figures=[by_key[key] for key in FIGURES_SHOWN if key in by_key],
         conventions=[*backtest.conventions.get("lines", []), *filter(None, [backtest.conventions.get("survivorship")])],
-        source=backtest.run.revision.source,
+        source=backtest.run.revision.source.partition(CHECKED)[0],
         run_url=backtest.run.get_absolute_url(),
     )

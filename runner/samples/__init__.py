@@ -13,6 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+CHECKED = "\n# %% Reference values\n"  # between a program and its tests
 LEVELS = {"start": "To start with", "intermediate": "Intermediate", "advanced": "Advanced"}
 
 
@@ -33,7 +34,7 @@ class Sample:
     @property
     def checked_source(self) -> str:
         """The program with its reference values as a last cell: what the site itself runs."""
-        return f"{self.source}\n# %% Reference values\n{self.tests}" if self.tests else self.source
+        return f"{self.source}{CHECKED}{self.tests}" if self.tests else self.source
 
 
 def _read(folder: Path) -> Sample:

@@ -10,13 +10,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from django.conf import settings
+from qfp.backtesting import Strategy
 from qfp.checking.band import COSTS, FILLS, band
 from qfp.checking.decisions import Decision, first_difference
 from qfp.checking.lookahead import NotRepeatable, examine
+from qfp.checking.recording import StrategyRuns
 from qfp.checking.variations import other_columns
 from qfp.checking.verdict import joined
+from qfp.checking.words import amnesia_sentence, sentence
 from qfp.conventions import BacktestingPy, Usual
 from qfp.replay import replay
 
@@ -237,3 +241,31 @@ def test_the_programs_of_the_page_say_what_it_says(in_box_environment):
     text, _ = in_box_environment(program)
     told = [f"`{line}`" for line in text.splitlines()[-2:]]
     assert all(each in PAGE.read_text(encoding="utf-8") for each in told), told
+
+
+def test_where_time_ran_out_the_line_says_how_far_it_came():
+    found = {"state": "clean", "cuts": 2, "tails": 1, "bars": 120, "programs": 1}
+    assert sentence(found) == (
+        "No look-ahead found: 2 cuts, 1 other course of prices in the first 120 bars and 1 run of the whole program "
+        "left every earlier decision as it was."
+    )
+    assert amnesia_sentence(found).endswith("level of prices in the first 120 bars.")
+
+
+class Endless(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if not self.position:
+            self.buy()
+
+
+def test_a_run_that_is_to_be_compared_with_ends_at_its_deadline_and_says_where():
+    close = np.linspace(50, 60, 200)
+    index = pd.date_range("2020-01-01", periods=200)
+    frame = pd.DataFrame({"Open": close, "High": close, "Low": close, "Close": close, "Volume": 1.0}, index=index)
+    runs = StrategyRuns(Endless, frame, {"cash": 10_000}, {})
+    whole, cut = runs.recorded(frame, 200), runs.recorded(frame, 200, deadline=0.0)
+    assert whole.until == 200 and whole.decisions
+    assert cut.until == 15 and not [decision for decision in cut.decisions if decision.bar > 15]

@@ -30,4 +30,4 @@ class MeanReversion(Strategy):
 
 
 # %% Its result
-backtest(MeanReversion, data.prices("MSFT", start="2001-01-01"), cash=10_000, commission=0.001)
+result = backtest(MeanReversion, data.prices("MSFT", start="2001-01-01"), cash=10_000, commission=0.001)

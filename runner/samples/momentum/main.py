@@ -26,4 +26,4 @@ class Momentum(Strategy):
 
 bars = data.prices("AAPL", start="2003-01-01")
 print(f"{len(bars):,} trading days of AAPL, {bars.index[0]:%d %b %Y} to {bars.index[-1]:%d %b %Y}")
-backtest(Momentum, bars, cash=10_000, commission=costs)
+result = backtest(Momentum, bars, cash=10_000, commission=costs)

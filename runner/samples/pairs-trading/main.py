@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from qfp import chart, data, metrics, models, param, show, table
+from qfp import chart, data, metrics, models, param, portfolio_backtest, show, table
 
 entry = param("entry", 2.0, 0.5, 4.0, step=0.25, label="Open at, standard deviations")
 window = param("window", 60, 20, 250, step=10, label="Window of the mean, days")
@@ -74,3 +74,27 @@ show(
     )
 )  # fmt: skip
 print(f"Sharpe ratio {metrics.sharpe_ratio(before):.2f} where the pairs were chosen, {metrics.sharpe_ratio(after):.2f} after.")
+
+# %% The best pair in one account, on the years after: as much money short as long
+y, x = ranking["pair"][0].split(" / ")
+hedge_ratio = ranking["hedge ratio"][0]
+
+
+def trade_the_pair(ctx):
+    """Decided at a close, filled at the next one: these series have closes only."""
+    if len(ctx) < window:
+        return
+    seen = np.log(ctx.closes(window))
+    spread = seen[y] - hedge_ratio * seen[x]
+    z = (spread.iloc[-1] - spread.mean()) / spread.std()
+    side = np.sign(ctx.position(y))
+    if side == 0 and abs(z) > entry:
+        ctx.target_weights({y: -0.4 * np.sign(z), x: 0.4 * np.sign(z)})
+    elif side * z > 0:
+        ctx.target_weights({y: 0.0, x: 0.0})
+
+
+pair = portfolio_backtest(
+    {name: data.prices(name, "2012-01-01", "2019-12-31") for name in (y, x)}, trade_the_pair, name=f"Pair {y} / {x}",
+    fill="next-close", commission=cost, fractional=True, short=True,
+)  # fmt: skip
