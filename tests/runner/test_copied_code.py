@@ -66,6 +66,7 @@ def run_script(data, alone, monkeypatch, tmp_path, capsys) -> Callable[[str], tu
 
     def run(name: str) -> tuple[str, Said]:
         checking.forget()
+        checking.before += 1  # another cell of a session
         with tempfile.TemporaryFile() as sent:
             monkeypatch.setenv("QFP_CHANNEL_FD", str(sent.fileno()))
             channel.connect()
@@ -172,6 +173,16 @@ def test_the_sentences_of_the_rules_are_the_sites_own(honest) -> None:
     forged = copy.deepcopy(honest)
     forged["conventions"]["lines"] = ["Everything is fine."]
     assert check_claim(forged, STORE).conventions["lines"] == honest["conventions"]["lines"]
+
+
+def test_of_thousands_of_runs_only_as_many_are_recorded_as_the_site_takes(run_script, tmp_path) -> None:
+    once = (SCRIPTS / "percent_sizer.py").read_text()
+    source = once.replace("cerebro.run(runonce=False)", "for _ in range(22):\n    cerebro.run(runonce=False)")
+    source = source.replace('"2005-01-01", "2007-12-31"', '"2005-01-01", "2005-03-31"')
+    (tmp_path / "main.py").write_text(source)
+    printed, said = run_script(str(tmp_path / "main.py"))
+    assert sum(message["type"] == "backtest" for message in said) == checking.MOST_BACKTESTS
+    assert printed.count("Only the first 20 backtests") == 1
 
 
 def test_packages_that_need_an_older_one_are_offered_with_it() -> None:

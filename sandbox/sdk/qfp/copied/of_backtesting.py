@@ -16,6 +16,7 @@ from typing import Any
 from qfp import channel, checking, metrics, replay
 from qfp.conventions import BacktestingPy
 from qfp.copied.recognising import Feed, about, days_of
+from qfp.copied.recording import is_room
 from qfp.copied.trials import record_scores
 from qfp.moments import dates_of, instants
 from qfp.results import Result, simple
@@ -209,7 +210,7 @@ def listen(module: Any) -> None:
 
     @wraps(run)
     def run_recorded(self: Any, **params: Any) -> Any:
-        if _quiet or not _is_heard():
+        if _quiet or not _is_heard() or not is_room():
             return run(self, **params)
         before = checking.begin(self._strategy)
         stats = run(self, **params)
@@ -223,7 +224,7 @@ def listen(module: Any) -> None:
         with _quietly():
             found = optimize(self, return_heatmap=True, **named)
         stats, heatmap, *rest = found
-        if "_strategy" in stats:
+        if "_strategy" in stats and is_room():
             _record(self, stats, checking.begin(self._strategy))
         objective = named.get("maximize", "SQN")
         record_scores(
