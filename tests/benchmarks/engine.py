@@ -42,8 +42,11 @@ MEGABYTE = 1 << 20
 LIMITS = Limits(60, 120, 1024 * MEGABYTE, 64 * MEGABYTE, 64, MEGABYTE, 20 * MEGABYTE, 8 * MEGABYTE, 20_000, 0, 0)
 
 TRIVIAL = "print(1)\n"
-# Imports what strategies import, says so, and then works: a backtest, a chart and a test of its returns.
+# Imports what strategies import, says so, and then works: a backtest, a chart and a test of its returns. What the site
+# does with a backtest beside that, its record and several more runs of it on other data, is no part of a start and has
+# no counterpart in a plain Python, so it is left out.
 STRATEGY = """
+import sys
 import numpy as np, pandas as pd, plotly.graph_objects as go
 from scipy import stats
 from backtesting import Backtest, Strategy
@@ -71,6 +74,8 @@ class Cross(Strategy):
         elif crossover(self.slow, self.fast):
             self.position.close()
 
+if "qfp.copied.of_backtesting" in sys.modules:
+    sys.modules["qfp.copied.of_backtesting"]._quiet = 1
 result = Backtest(bars, Cross, cash=10_000, finalize_trades=True).run()
 chart = go.Figure(go.Candlestick(x=bars.index, open=bars.Open, high=bars.High, low=bars.Low, close=bars.Close))
 print(round(result["Return [%]"], 2), len(chart.to_json()), stats.jarque_bera(np.diff(np.log(close))).pvalue)
