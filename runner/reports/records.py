@@ -61,7 +61,7 @@ def _factors(snapshot: str) -> list[FactorSet]:
     """Those of the snapshot that everybody may see."""
     store = Path(settings.STORE_DIR)
     try:
-        held = entries(store, snapshot)
+        held = entries(store, snapshot, with_objects=True)
     except SnapshotMissing:
         return []
     return factor_sets(

@@ -27,6 +27,7 @@ from marketdata.changes import _entries as entries_of
 from marketdata.models import Snapshot
 from runner.access import Viewer
 from runner.models import Project
+from runner.reports.records import _factors
 from runner.requests import request_for
 from runner.starting import start_run
 from tests.marketdata.test_store import ada, entry  # noqa: F401
@@ -242,6 +243,23 @@ def test_the_archive_is_collected_with_the_last_run_that_needs_it(old):
     assert place.is_file()
     garbage.collect_garbage(set)
     assert not place.exists()
+
+
+@pytest.mark.django_db
+def test_a_report_of_an_old_run_takes_its_factors_out_of_the_archive(own_store):
+    months = np.arange("2000-01", "2020-01", dtype="datetime64[M]").astype("datetime64[us]")
+
+    def factors(seed: int) -> dict[str, object]:
+        drawn = np.round(np.random.default_rng(seed).normal(0, 0.04, (2, len(months))), 4)
+        content = objects.arrow_bytes(months, dict(zip(("mkt_rf", "rf"), drawn, strict=True)))
+        about = {"kind": "factors", "interval": "1mo", "columns": ["mkt_rf", "rf"], "rights": "redistribute"}
+        return entry("french/1mo/F", "F", content, **about)
+
+    pinned = store.add_series([factors(1)], created_for="fetch").pk
+    store.add_series([factors(2)], created_for="fetch")
+    make_old(60)
+    assert archiving.archive_data(AGE, keep_last=1).objects == 1
+    assert [each.interval for each in _factors(pinned)] == ["1mo"]
 
 
 # Uploaded files ---------------------------------------------------------------------------------------------
