@@ -93,7 +93,9 @@ def check_portfolio_fills(
     as_stated = np.abs(prices - stated * (1 + worse)) <= room
     resting, first = resting_of(orders, len(names))
     high, low = (market.fields.get(name, market.close)[bars, numbers] for name in ("high", "low"))
-    within = (prices >= low * (1 - rules.worse) - room) & (prices <= high * (1 + rules.worse) + room)
+    # Costs make what is bought dearer and what is sold cheaper, and nothing the other way round.
+    above, below = np.maximum(worse, 0.0), np.minimum(worse, 0.0)
+    within = (prices >= low * (1 + below) - room) & (prices <= high * (1 + above) + room)
     allowed = as_stated | (within & resting[numbers])
     if not allowed.all():
         at = int(np.flatnonzero(~allowed)[0])

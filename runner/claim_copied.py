@@ -66,7 +66,8 @@ def check_fills(
     if rules.at_close:
         allowed |= at_price(close)
     resting, first = checks.resting_of(orders, len(names))
-    inside = (prices >= low - np.abs(worse) - room) & (prices <= high + np.abs(worse) + room)
+    # Slippage makes what is bought dearer and what is sold cheaper, and nothing the other way round.
+    inside = (prices >= low + np.minimum(worse, 0.0) - room) & (prices <= high + np.maximum(worse, 0.0) + room)
     allowed |= inside & (resting[numbers] | (rules.slippage is None))
     if not allowed.all():
         at = int(np.flatnonzero(~allowed)[0])

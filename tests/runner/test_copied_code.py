@@ -160,6 +160,15 @@ def test_a_forged_claim_is_not_verified(honest, forge, doubt) -> None:
     assert doubt in checked.verified_text
 
 
+def test_stated_slippage_makes_no_fill_better_than_its_bar(honest) -> None:
+    honest["conventions"].update(slippage=0.0, slippage_fixed=1e9, per_unit=None)
+    honest["orders"][0].update(kind="limit", limit=1.0)
+    assert check_claim(honest, STORE).verified
+    bought = next(fill for fill in honest["fills"] if fill["size"] > 0)
+    bought["price"] *= 0.5
+    assert "lies outside" in check_claim(honest, STORE).verified_text
+
+
 @pytest.mark.parametrize(
     "change", [{"library": "other"}, {"fill": "yesterday"}, {"library_version": "<b>"}, {"at_close": 1}, {"version": 9}]
 )
