@@ -26,6 +26,7 @@ MOST_VALUES = 1_000  # of one parameter
 LISTED = 200_000  # combinations that are counted one by one where there is a condition
 FEW = 8  # values that the form proposes for a parameter
 MOST_WINDOWS = 100
+LARGEST = 1e15  # up to which every whole number is one of a float
 
 # Method -> (name, what it does, packages that it needs beside those of every box).
 METHODS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -135,18 +136,26 @@ def _proposed(param: dict[str, Any]) -> Dimension:
     elif each.kind == "boolean":
         each.listed = "true, false"
     elif each.kind == "number" and isinstance(default, (int, float)):
-        whole = isinstance(param.get("default"), int)
-        low, high = param.get("minimum"), param.get("maximum")
-        low = default - abs(default) / 2 if low is None else low
-        high = default + abs(default) / 2 if high is None else high
-        if whole:
-            low, high = math.ceil(low), math.floor(high)
-        step = param.get("step") or (1 if whole else (high - low) / (FEW - 1) or 1.0)
-        step *= max(1, math.ceil((high - low) / step / (FEW - 1) - 1e-9))
-        each.low, each.high, each.step = _text(low), _text(high), _text(step)
+        try:
+            each.low, each.high, each.step = map(_text, _range(param, default))
+        except (OverflowError, ValueError):  # so large that it cannot be reckoned with
+            each.listed = str(default)
     else:
         each.listed = str(default)
     return each
+
+
+def _range(param: dict[str, Any], default: float) -> tuple[float, float, float]:
+    """From, to and step, a few values in all."""
+    whole = isinstance(param.get("default"), int)
+    low, high = param.get("minimum"), param.get("maximum")
+    low = default - abs(default) / 2 if low is None else low
+    high = default + abs(default) / 2 if high is None else high
+    if whole:
+        low, high = math.ceil(low), math.floor(high)
+    step = param.get("step") or (1 if whole else (high - low) / (FEW - 1) or 1.0)
+    step *= max(1, math.ceil((high - low) / step / (FEW - 1) - 1e-9))
+    return low, high, step
 
 
 def _text(value: float) -> str:
@@ -167,7 +176,8 @@ def read_search(declared: list[dict[str, Any]], form: Mapping[str, str]) -> Sear
         found.errors["objective"] = "Choose one of the figures."
     for name, least, most in (("trials", 1, MOST_TRIALS), ("early_stop", 1, MOST_TRIALS), ("seed", 0, 2**31 - 1)):
         text = getattr(found, name)
-        if (text or name == "seed") and not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
+        whole = text.isascii() and text.isdigit() and len(text) <= 12
+        if (text or name == "seed") and not (whole and least <= int(text) <= most):
             found.errors[name] = f"A whole number from {least:,} to {most:,}."
     if not found.swept:
         found.errors[""] = "Choose at least one parameter to try values of."
@@ -232,17 +242,17 @@ def _values(each: Dimension, param: dict[str, Any]) -> Iterator[Any]:
     )
     if not low <= high or not step > 0:
         raise BadInput(f"{each.label}: “from” is not above “to”, and the step is above 0.")
-    count = math.floor((high - low) / step + 1e-9) + 1
-    if count > MOST_VALUES:
-        raise BadInput(f"{each.label}: {count:,} values are too many; make the step larger.")
-    for place in range(count):
+    steps = (high - low) / step  # infinitely many where the step is next to nothing
+    if not steps + 1e-9 < MOST_VALUES:
+        raise BadInput(f"{each.label}: more than {MOST_VALUES:,} values are too many; make the step larger.")
+    for place in range(math.floor(steps + 1e-9) + 1):
         value = low + place * step
         yield _checked(each, param, value if isinstance(value, int) else round(value, 12))
 
 
 def _number(each: Dimension, text: str, what: str) -> int | float:
     value = parse_param(text)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e15:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > LARGEST:
         raise BadInput(f"{each.label}: “{what}” is a number, such as {each.value}.")
     return value
 
@@ -262,6 +272,8 @@ def _checked(each: Dimension, param: dict[str, Any], value: Any) -> Any:
         return str(value)[:200]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadInput(f"{each.label}: {value} is not a number.")
+    if abs(value) > LARGEST:
+        raise BadInput(f"{each.label}: numbers go up to {LARGEST:g}.")
     if isinstance(param.get("default"), int):
         if value != int(value):
             raise BadInput(f"{each.label} takes whole numbers, not {value:g}.")

@@ -42,6 +42,25 @@ def test_a_condition_is_reckoned_and_nothing_else_is_understood():
         condition("+".join(["1"] * 100), [])
 
 
+@pytest.mark.parametrize(
+    ("change", "doubt"),
+    [
+        ({"low:cost": "0", "high:cost": "0.01", "step:cost": "1e-320"}, "make the step larger"),
+        ({"low:cost": "1", "high:cost": "1", "step:cost": "1", "listed:cost": "1" + "0" * 400}, "numbers go up to"),
+        ({"listed:cost": "0.001", "seed": "0" * 12 + "9" * 5000}, "whole number from 0"),
+        ({"listed:cost": "0.001", "trials": "0" * 11 + "1" + "9" * 20}, "whole number from 1"),
+    ],
+)
+def test_numbers_beyond_all_reckoning_are_told(change, doubt):
+    with pytest.raises(BadInput, match=doubt):
+        read_search([COST], {"try:cost": "on"} | change).plan()
+
+
+def test_bounds_beyond_all_reckoning_give_a_form_as_well():
+    wide = {**COST, "minimum": 0.0, "maximum": 1e308, "step": 1e-308}
+    assert dimensions([wide])[0].listed == "0.002"
+
+
 def test_the_form_proposes_a_few_values_within_the_bounds_of_the_program():
     fast, slow, cost, side = dimensions([FAST, SLOW, COST, SIDE])
     assert (fast.low, fast.high, fast.step) == ("5", "60", "10") and fast.tried and slow.tried
