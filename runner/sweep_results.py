@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import redis
 from django.core.cache import cache
 from qfp.figures import signed
 from qfp.sweeps.plateau import Plateau, plateau
@@ -25,8 +27,9 @@ LEVELS = 10
 MOST_LINES = 300
 WIDTH, HEIGHT, MARGIN = 720, 240, 56
 TOP, BOTTOM = 52, 204  # ends of the axes
-# Of so many trials the plateau is looked for while more are coming; it takes the square of their number.
-MOST_LIVE = 3_000
+# Looking for the plateau takes the square of the number of trials: of few it is done each time, and of many only when
+# no more are coming.
+FEW, MOST_LIVE = 300, 3_000
 
 
 @dataclass
@@ -97,15 +100,18 @@ class SweepResults:
 
     @cached_property
     def plateau(self) -> Plateau | None:
-        if len(self.tried) <= MOST_LIVE:
-            return plateau(self.tried, self.maximize) if self.tried else None
-        if self.live:
+        if not self.tried or (self.live and len(self.tried) > MOST_LIVE):
             return None
+        if len(self.tried) <= FEW:
+            return plateau(self.tried, self.maximize)
         key = f"plateau:{self.sweep.pk}:{len(self.tried)}"
-        kept = cache.get(key)
-        found = plateau(self.tried, self.maximize) if kept is None else Plateau(**kept)
-        if kept is None and found is not None:
-            cache.set(key, asdict(found), 3600)
+        with suppress(redis.RedisError):  # without it, it is looked for again
+            if (kept := cache.get(key)) is not None:
+                return Plateau(**kept)
+        found = plateau(self.tried, self.maximize)
+        if found is not None:
+            with suppress(redis.RedisError):
+                cache.set(key, asdict(found), 3600)
         return found
 
     @cached_property

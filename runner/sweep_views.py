@@ -312,6 +312,9 @@ def use_values(request: HttpRequest, run: Any) -> HttpResponse:
     project = found.project
     project.make_revision(project.draft, author=viewer.user)
     text, missing = with_defaults(project.source, values)
+    # What was neither tried nor set to another value need not be written, so it may be any expression.
+    defaults = {param["name"]: param.get("default") for param in found.declared_params}
+    missing = [name for name in missing if name not in found.params or found.params[name] != defaults.get(name)]
     back = f"{reverse('runner:sweep', args=[found.pk])}?pick={request.POST['trial']}"
     if missing:
         messages.error(

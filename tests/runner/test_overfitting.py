@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from django.urls import reverse
 
 from runner import overfitting
 from runner.models import Project, Run, Sweep, Trial
+from runner.sweep_results import FEW, SweepResults
 from tests.factories import make_finished_run, make_project, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
@@ -63,3 +65,28 @@ def test_a_page_stands_whatever_a_box_has_told_of_its_sweep(client, about):
     assert page.status_code == 200 and b"<b>x</b>" not in page.content
     Run.objects.update(search={"walk": {"train": 1, "test": 1, "purge": 0, "embargo": 0, "choose": "best"}})
     assert client.get(reverse("runner:sweep", args=[run.pk])).status_code == 200
+
+
+def test_values_are_used_though_a_parameter_that_was_left_alone_is_no_plain_value(client):
+    user = make_user()
+    project = make_project(user, source='from qfp import param\na = param("a", 5)\nb = param("b", len("xyz"))\n')
+    run = swept(project, 0.01, about={})
+    Run.objects.update(params={"b": 3}, declared_params=[{"name": "a", "default": 5}, {"name": "b", "default": 3}])
+    client.force_login(user)
+    chosen = {"sweep": run.sweeps.get().pk, "trial": "7"}
+    client.post(reverse("runner:use-values", args=[run.pk]), chosen)
+    project.refresh_from_db()
+    assert 'param("a", 7)' in project.source and 'param("b", len("xyz"))' in project.source
+    Run.objects.update(params={"b": 4})
+    client.post(reverse("runner:use-values", args=[run.pk]), {**chosen, "trial": "8"})
+    project.refresh_from_db()
+    assert 'param("a", 7)' in project.source, "another value of b could not be written, so nothing is"
+
+
+def test_the_plateau_of_many_trials_is_looked_for_once(services):
+    run = swept(make_project(), 0.01, count=2)
+    sweep, tried = run.sweeps.get(), overfitting.tried_in(run.sweeps.get()) * (FEW // 2 + 1)
+    found = SweepResults(sweep, tried=tried).plateau
+    others = [replace(each, score=-each.score) for each in tried]
+    assert SweepResults(sweep, tried=others).plateau == found, "kept for a sweep with as many trials"
+    assert SweepResults(sweep, tried=others[:FEW]).plateau != found
