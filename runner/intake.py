@@ -120,7 +120,8 @@ class Intake:
             verified_text=checked.verified_text,
         )
         backtest.trial = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
-        if (chosen := overfitting.finding(self.run)) is not None:
+        chosen = when_database_answers(run_id=self.run.pk, action=lambda: overfitting.finding(self.run))
+        if chosen is not None:
             backtest.checks = {"overfitting": storable(chosen)}
         shown = page_event(checked)
         # Stored at once: a run that is lost a second later keeps the backtests it had finished.
