@@ -108,10 +108,13 @@ def want(
         fresh = {"status": Fetch.Status.SUCCEEDED, "finished__gt": timezone.now() - CATALOGUE_REST}
         if (lately := Fetch.objects.filter(**same, **fresh).first()) is not None:
             return lately
-    waiting = Fetch.objects.filter(user=owner, status__in=UNFINISHED).count()
+    unfinished_of_owner = Fetch.objects.filter(user=owner, status__in=UNFINISHED)
+    waiting = unfinished_of_owner.count()
     if owner is not None and waiting >= UNFINISHED_EACH:
         raise QuotaExceeded(f"{UNFINISHED_EACH} of your fetches are not finished. Wait for some of them.")
-    if user is None and not by_the_clock and waiting >= UNFINISHED_OF_VISITORS:
+    # A round of the site, which wants many at once, shuts no visitor out.
+    asked = user is None and not by_the_clock
+    if asked and unfinished_of_owner.filter(refreshed=None).count() >= UNFINISHED_OF_VISITORS:
         raise QuotaExceeded("Other visitors wait for data, too. Try again in a minute, or sign in.")
     try:
         with transaction.atomic():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import django_rq
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from marketdata import credentials, fetching, providers, store, throttle
 from marketdata.bars import read_bars
-from marketdata.models import CredentialUse, Fetch, Provider, ProviderAgreement, Series
+from marketdata.models import CredentialUse, Fetch, Provider, ProviderAgreement, Refresh, Series
 from marketdata.providers import Question
 from marketdata.providers.errors import NotEntitled, QuotaExceeded, RateLimited, SwitchedOff, UnknownSymbol
 from tests.factories import make_user
@@ -314,6 +314,14 @@ def test_visitors_hold_few_places_and_people_with_an_account_go_before_them(
         by_the_clock = fetching.want(None, "ecb", "DKK", by_the_clock=True)
     order = [job.args[0] for job in django_rq.get_queue("fetch").jobs]
     assert order == [str(each.pk) for each in (hers, *of_visitors, by_the_clock)]
+
+
+def test_a_round_of_the_site_shuts_no_visitor_out(db, stand_ins, django_capture_on_commit_callbacks):
+    refresh = Refresh.objects.create(what="1d", reason="by the clock")
+    for currency in ("USD", "CHF", "GBP", "JPY", "SEK", "NOK")[: fetching.UNFINISHED_OF_VISITORS]:
+        fetch = fetching.want(None, "ecb", currency, by_the_clock=True)
+        refresh.series.create(series_id=currency, fetch=fetch, start=date(2024, 1, 2))
+    assert fetching.want(None, "ecb", "DKK").status == Fetch.Status.QUEUED
 
 
 def test_a_fetch_whose_worker_was_lost_ends_and_one_that_was_forgotten_is_sent_again(
