@@ -8,6 +8,7 @@ the disk and was read back from there, so a crash at any point costs space alone
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import time
@@ -21,6 +22,8 @@ from qfp import objects
 
 from marketdata import archive, object_storage, store
 from marketdata.models import DatasetVersion, Snapshot
+
+logger = logging.getLogger(__name__)
 
 ORIGINAL_SECONDS = 24 * 3600  # a file just sent may be read again
 
@@ -67,16 +70,23 @@ def archive_data(older_than: timedelta, *, keep_last: int = store.KEPT_SNAPSHOTS
         if not (folder / "manifest.json").is_file():
             continue
         named = objects.named_objects(store.read_manifest(settings.STORE_DIR, folder.name))
-        if folder.name not in kept and _put_away(folder, oldest, done):
-            cold |= named
-        else:
-            hot |= named
+        with suppress(FileNotFoundError):  # it was collected meanwhile
+            if folder.name not in kept and _put_away(folder, oldest, done):
+                cold |= named
+            else:
+                hot |= named
     bucket = object_storage.bucket()
     if bucket is not None:
         _archive_there(bucket, kept, oldest, done)
     for digest in sorted(cold - hot):
-        _archive_object(digest, bucket, done)
-    _compress_originals(done)
+        try:
+            with suppress(FileNotFoundError):
+                _archive_object(digest, bucket, done)
+        except archive.Damaged as damage:  # what was written just now; the object stays
+            logger.error("archive: %s", damage)
+    for path in (settings.UPLOADS_DIR / "originals").glob("*"):
+        with suppress(FileNotFoundError):  # its days were over meanwhile
+            _compress_original(path, done)
     return done
 
 
@@ -211,22 +221,20 @@ def _archive_there(bucket: object_storage.Bucket, kept: set[str], oldest: float,
 # Uploaded files ---------------------------------------------------------------------------------------------
 
 
-def _compress_originals(done: Archived) -> None:
-    """As they were sent, in zstd; those that it makes no smaller stay as they are."""
-    for path in (settings.UPLOADS_DIR / "originals").glob("*"):
-        found = path.stat()
-        if path.suffix or found.st_mtime >= time.time() - ORIGINAL_SECONDS:
-            continue
-        content = path.read_bytes()
-        packed = archive.compress(content)
-        if len(packed) >= len(content) or hashlib.sha256(content).hexdigest() != path.name:
-            continue
-        target = path.with_suffix(archive.COMPRESSED)
-        _write_for_certain(target, packed)
-        if archive.open_compressed(target).read() != content:
-            target.unlink()
-            continue
-        path.unlink()
-        done.originals += 1
-        done.bytes_before += len(content)
-        done.bytes_after += len(packed)
+def _compress_original(path: Path, done: Archived) -> None:
+    """As it was sent, in zstd; one that it makes no smaller stays as it is."""
+    if path.suffix or path.stat().st_mtime >= time.time() - ORIGINAL_SECONDS:
+        return
+    content = path.read_bytes()
+    packed = archive.compress(content)
+    if len(packed) >= len(content) or hashlib.sha256(content).hexdigest() != path.name:
+        return
+    target = path.with_suffix(archive.COMPRESSED)
+    _write_for_certain(target, packed)
+    if archive.open_compressed(target).read() != content:
+        target.unlink()
+        return
+    path.unlink()
+    done.originals += 1
+    done.bytes_before += len(content)
+    done.bytes_after += len(packed)

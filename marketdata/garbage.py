@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,22 +51,19 @@ def collect_garbage(
     for folder in (here / "snapshots").glob("*"):
         if (folder / "manifest.json").is_file():
             needed |= objects.named_objects(store.read_manifest(here, folder.name))
-    freed = [
-        path
-        for path in (here / "objects").glob("*")
-        if path.suffix in objects.FORMS and path.stem not in needed and path.stat().st_mtime < oldest
-    ]
-    freed += [
-        path
-        for path in (here / archive.FOLDER).glob("*.parquet")
-        if path.stem not in needed and path.stat().st_mtime < oldest
-    ]
-    size = sum(path.stat().st_size for path in freed)
-    for path in freed:
-        path.unlink()
+    held = [path for path in (here / "objects").glob("*") if path.suffix in objects.FORMS]
+    freed = size = 0
+    for path in [*held, *(here / archive.FOLDER).glob("*.parquet")]:
+        if path.stem in needed:
+            continue
+        with suppress(FileNotFoundError):  # it went into the archive meanwhile
+            found = path.stat()
+            if found.st_mtime < oldest:
+                path.unlink()
+                freed, size = freed + 1, size + found.st_size
     if bucket := object_storage.bucket():
         _collect_there(bucket, keep, datasets, oldest)
-    return Collected(removed, len(freed), size)
+    return Collected(removed, freed, size)
 
 
 def _collect_there(bucket: object_storage.Bucket, keep: set[str], needed: set[str], oldest: float) -> None:
