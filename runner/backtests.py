@@ -148,7 +148,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
             account, flows = held, held.flows
         elif isinstance(claimed.rules, CopiedRules):
             account, benchmark, holdings = _replayed_copied(claimed, claimed.rules, store)
-            said = f"{VERIFIED} {claim_copied.LIMITS}"
+            said = f"{VERIFIED} {claim_copied.limits(claimed.rules)}"
         else:
             account, benchmark = _replayed(claimed, store)
         verified, verified_text = True, said

@@ -17,12 +17,19 @@ from qfp.portfolio.market import Market
 from runner import claim_checks as checks
 from runner.claim_bars import NotVerified, our_market
 
-__all__ = ["LIMITS", "check_fills", "market_of"]
+__all__ = ["check_fills", "limits", "market_of"]
 
-LIMITS = (
-    "Market orders filled at the prices that the rules name, all others within their bars. Which limit and stop orders "
-    "were reached, and what the account could pay for, is the word of the library."
-)
+
+def limits(rules: CopiedRules) -> str:
+    """What was compared of fills by these rules, and what was not."""
+    if rules.slippage is None:
+        where = "All orders filled within their bars; where in them, a scheme of slippage decided that is not replayed."
+    else:
+        where = "Market orders filled at the prices that the rules name, all others within their bars."
+    return (
+        f"{where} Which limit and stop orders were reached, and what the account could pay for, is the word of the "
+        "library."
+    )
 
 
 def market_of(store: Path, snapshot: str | None, instruments: list[dict[str, Any]], stamps: np.ndarray) -> Market:

@@ -164,6 +164,9 @@ def test_stated_slippage_makes_no_fill_better_than_its_bar(honest) -> None:
     honest["conventions"].update(slippage=0.0, slippage_fixed=1e9, per_unit=None)
     honest["orders"][0].update(kind="limit", limit=1.0)
     assert check_claim(honest, STORE).verified
+    unknown = copy.deepcopy(honest)
+    unknown["conventions"].update(slippage=None, slippage_fixed=0.0)
+    assert "a scheme of slippage decided" in check_claim(unknown, STORE).verified_text
     bought = next(fill for fill in honest["fills"] if fill["size"] > 0)
     bought["price"] *= 0.5
     assert "lies outside" in check_claim(honest, STORE).verified_text
