@@ -23,7 +23,7 @@ __all__ = ["METHODS", "OBJECTIVES", "Dimension", "Search", "dimensions", "read_s
 
 MOST_TRIALS = 20_000
 MOST_VALUES = 1_000  # of one parameter
-LISTED = 200_000  # combinations that are counted one by one where there is a condition
+LISTED = 50_000  # combinations that are counted one by one where there is a condition: half a second at most
 FEW = 8  # values that the form proposes for a parameter
 MOST_WINDOWS = 100
 LARGEST = 1e15  # up to which every whole number is one of a float
@@ -204,9 +204,10 @@ def _count(found: Search, allows: Any) -> None:
         found.errors["constraint"] = "The condition allows none of the combinations."
         found.count = None
     elif found.method == "grid" and not found.trials and found.count > MOST_TRIALS:
+        before = "" if found.counted_all else " before the condition"
         found.errors["trials"] = (
-            f"{found.count:,} combinations are more than the {MOST_TRIALS:,} of one sweep. Make the steps larger, "
-            "give a budget, or let another method than the grid choose."
+            f"{found.count:,} combinations{before} are more than the {MOST_TRIALS:,} of one sweep. Make the steps "
+            "larger, give a budget, or let another method than the grid choose."
         )
 
 
