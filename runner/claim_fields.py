@@ -35,7 +35,8 @@ FLOW_KINDS = ("dividend", "split", "interest", "borrow", "delisting")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 Rules = BacktestingPy | PortfolioRules | CopiedRules
-_VERSION = re.compile(r"\d[\w.+-]{0,29}")
+# No letters but these: the rules are shown to whoever may not see what the program prints.
+_VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){0,3}((a|b|rc|\.dev|\.post)\d{1,2})?", re.ASCII)
 
 
 class ClaimRefused(Exception):

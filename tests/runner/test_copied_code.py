@@ -173,7 +173,15 @@ def test_stated_slippage_makes_no_fill_better_than_its_bar(honest) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"library": "other"}, {"fill": "yesterday"}, {"library_version": "<b>"}, {"at_close": 1}, {"version": 9}]
+    "change",
+    [
+        {"library": "other"},
+        {"fill": "yesterday"},
+        {"library_version": "<b>"},
+        {"library_version": "1.prices-of-somebody"},
+        {"at_close": 1},
+        {"version": 9},
+    ],
 )
 def test_rules_that_are_not_known_are_refused(honest, change) -> None:
     honest["conventions"].update(change)
