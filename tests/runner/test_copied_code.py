@@ -311,3 +311,5 @@ def test_code_of_backtesting_py_itself_is_recorded_with_what_it_has_chosen(engin
         assert backtest.checks["lookahead"]["state"] == "green", backtest.checks
         assert backtest.checks["amnesia"]["state"] == "green", backtest.checks
     assert chosen.params["slow"] in (20, 40) and Trial.objects.filter(run=run).count() == 6
+    assert chosen.checks["overfitting"]["sentence"].startswith("This run has tried 6 combinations")
+    assert "overfitting" not in crossed.checks

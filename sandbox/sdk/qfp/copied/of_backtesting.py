@@ -224,9 +224,8 @@ def listen(module: Any) -> None:
         with _quietly():
             found = optimize(self, return_heatmap=True, **named)
         stats, heatmap, *rest = found
-        if "_strategy" in stats and is_room():
-            _record(self, stats, checking.begin(self._strategy))
         objective = named.get("maximize", "SQN")
+        # First, so that the backtest is known to have been chosen among them.
         record_scores(
             "backtesting.py",
             self._strategy.__name__,
@@ -234,6 +233,8 @@ def listen(module: Any) -> None:
             objective if isinstance(objective, str) else getattr(objective, "__name__", "objective"),
             self._data,
         )
+        if "_strategy" in stats and is_room():
+            _record(self, stats, checking.begin(self._strategy))
         kept = [stats, *([heatmap] if return_heatmap else []), *rest]
         return kept[0] if len(kept) == 1 else tuple(kept)
 
