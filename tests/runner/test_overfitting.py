@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
+from django.apps import apps
 from django.urls import reverse
 
 from runner import overfitting
@@ -48,6 +50,16 @@ def test_backtests_after_a_sweep_say_how_likely_its_choice_was_luck():
     assert overfitting.finding(make_finished_run(fork)) == later, "what came after the fork is not its own"
     few = overfitting.finding(swept(make_project(), 0.01, count=5))
     assert few["state"] == "amber" and "Too few configurations to say: 5" in few["sentence"]
+
+
+def test_sweeps_from_before_are_on_the_pages_of_their_runs():
+    run = swept(make_project(), 0.0, count=3)
+    sweep = run.sweeps.get()
+    sweep.runs.clear()
+    fill = import_module("runner.migrations.0014_runs_of_sweeps").fill
+    fill(apps, None)
+    fill(apps, None)
+    assert list(sweep.runs.all()) == [run]
 
 
 @pytest.mark.parametrize(
