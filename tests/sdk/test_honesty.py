@@ -113,6 +113,12 @@ def test_random_numbers_without_a_seed_are_said_and_no_leak(judged):
     assert all("seed" in each[0]["lookahead"]["why"] for each in found.values())
 
 
+def test_where_other_data_vary_and_the_traded_bars_do_not_nothing_is_called_clean(judged):
+    for name, (found,) in judged("unvaried.py").items():
+        assert found["lookahead"]["state"] in ("partly", "untested"), name
+        assert "the bars it trades were not varied" in found["lookahead"]["why"], name
+
+
 def test_a_memory_of_dates_and_names_is_flagged(judged):
     for name, (found,) in {**judged("remembering.py"), **judged("portfolios.py")}.items():
         what = name.partition(":")[0]

@@ -16,7 +16,7 @@ import numpy as np
 from qfp import checking, metrics, replay, results
 from qfp.conventions import BacktestingPy, Usual
 from qfp.moments import dates_of
-from qfp.results import Result, simple
+from qfp.results import Result, digest, simple
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,6 +206,7 @@ class BacktestResult(Result):
             "cash": cash,
             "conventions": conventions.as_dict(),
             "dates": dates,
+            "digest": digest(frame["Close"].to_numpy()),
             "equity": [float(value) for value in equity],
             "fills": fills,
             "flows": [],

@@ -13,6 +13,7 @@ import random
 import shutil
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ MOST_SECONDS = 10.0
 LEAST_SPARE = 1.0  # of a run's limits
 CLAIM = 1_000  # instruments of one backtest; tells the backtests of a program apart
 NOT_FROM_OUTSIDE = "its data come from nowhere that can be varied: they are made in the code"
+SAME_BARS = "the bars it trades were not varied: they are made in the code, or come from where nothing can be varied"
+NO_TIME = "there was no time for a day within its bars"
 OTHER_COURSE = "on other data it makes other backtests"
 
 
@@ -99,6 +102,8 @@ class _ProgramRuns:
         self.chosen: dict[int, str] = {}
         self.suspects: dict[str, Any] = {}
         self.runs = 0
+        self.varied: Counter[int] = Counter()  # backtest -> runs in which its bars were others
+        self.same: set[int] = set()  # backtests whose bars stayed as they were after the day
 
     def _decisions(self, claims: list[dict[str, Any]]) -> list[Decision]:
         place = {date: at for at, date in enumerate(self.dates)}
@@ -126,6 +131,8 @@ class _ProgramRuns:
         if [claim["strategy"] for claim in claims] != [claim["strategy"] for claim in self.program.claims]:
             raise RuntimeError(OTHER_COURSE)
         self.runs += 1
+        if variation is not None:
+            self._compare_bars(claims, self.dates[variation.cut])
         chosen = {
             number: _changed(ours["params"], theirs["params"])
             for number, (ours, theirs) in enumerate(zip(self.program.claims, claims, strict=True))
@@ -140,6 +147,13 @@ class _ProgramRuns:
         if variation is not None:
             self._note(found, variation, value["suspects"])
         return found
+
+    def _compare_bars(self, claims: list[dict[str, Any]], moment: str) -> None:
+        for number, (ours, theirs) in enumerate(zip(self.program.claims, claims, strict=True)):
+            if ours["digest"] != theirs["digest"]:
+                self.varied[number] += 1
+            elif ours["dates"][-1] > moment:
+                self.same.add(number)
 
     def _note(self, found: list[Decision], variation: Variation, suspected: dict[str, Any]) -> None:
         for number, claim in enumerate(self.program.claims):
@@ -160,7 +174,9 @@ class _ProgramRuns:
             return _untested(
                 f"on other data it fails: {seen.failures[0]}" if seen.failures else "there are too few bars"
             )
-        return {"state": "clean", "programs": seen.tried}
+        if not self.varied[number]:
+            return _untested(SAME_BARS if number in self.same else NO_TIME)
+        return {"state": "clean", "programs": self.varied[number]}
 
     # In the copy ------------------------------------------------------------------------------------------------
 
@@ -185,7 +201,7 @@ class _ProgramRuns:
             bars = [claim["dates"] for claim in program.claims]
             heads = {len(dates): bisect.bisect_right(dates, self.dates[variation.cut]) for dates in bars}
             found = suspects(before, namespace, sources.moment, heads, program.source)
-        kept = ("strategy", "params", "dates", "orders")
+        kept = ("strategy", "params", "dates", "digest", "orders")
         return {
             "claims": [{key: claim.get(key) for key in kept} for claim in claims],
             "touched": sources.touched,

@@ -19,7 +19,7 @@ from qfp.copied.recognising import Feed, about, days_of
 from qfp.copied.recording import is_room
 from qfp.copied.trials import record_scores
 from qfp.moments import dates_of, instants
-from qfp.results import Result, simple
+from qfp.results import Result, digest, simple
 
 __all__ = ["listen"]
 
@@ -104,6 +104,7 @@ class _OriginalResult(Result):
             "cash": cash,
             "conventions": self.conventions.as_dict(),
             "dates": dates,
+            "digest": digest(prices["close"]),
             "equity": [float(value) for value in equity],
             "fills": self.fills[:MAX_FILLS_LISTED],
             "fill_count": len(self.fills),

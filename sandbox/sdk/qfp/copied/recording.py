@@ -14,7 +14,7 @@ from qfp.conventions import CopiedRules
 from qfp.copied.recognising import Feed, about, days_of
 from qfp.moments import dates_of
 from qfp.replay import PortfolioReplay, replay_portfolio
-from qfp.results import Result, simple
+from qfp.results import Result, digest, simple
 
 __all__ = ["CopiedResult", "Fill", "Observed", "Order", "is_room"]
 
@@ -203,6 +203,7 @@ class CopiedResult(Result):
             "cash": observed.cash,
             "conventions": rules.as_dict(),
             "dates": dates,
+            "digest": digest(self._closes),
             "equity": self.equity.tolist(),
             "fills": fills[:MAX_FILLS_LISTED],
             "fill_count": len(fills),

@@ -8,7 +8,7 @@ from typing import Any
 from qfp import checking
 from qfp.moments import dates_of
 from qfp.portfolio.running import Commission, Portfolio, PortfolioRun, frames_of
-from qfp.results import Result, simple
+from qfp.results import Result, digest, simple
 
 __all__ = ["PortfolioResult", "portfolio_backtest"]
 
@@ -213,6 +213,7 @@ class PortfolioResult(Result):
             "cash": run.portfolio.cash,
             "conventions": self.conventions.as_dict(),
             "dates": dates,
+            "digest": digest(market.close),
             "equity": run.equity.tolist(),
             "fills": fills,
             "fill_count": len(bars),
