@@ -1,6 +1,7 @@
 """Programs that leak and programs that do not, and what the tests of honesty say of each; run with the boxes' packages.
 
-python honesty_programs.py FILE N prints a JSON line for every Nth program of the file: its name and its findings.
+python honesty_programs.py FILE N prints a JSON line for every Nth program of the file: its name and its findings. With
+a third argument, backtests of other libraries are recorded, as in a box.
 """
 
 from __future__ import annotations
@@ -76,5 +77,13 @@ if __name__ == "__main__":
     # A site takes as long as the run did; here as little as is needed to tell.
     programs.LEAST_SECONDS, strategies.LEAST_SECONDS = 0.05, 0.05
     strategies.WHOLE_SECONDS = 60.0  # however busy the machine is
+    if sys.argv[3:]:
+        from qfp import checking, copied
+
+        from sandbox.inside import hooks
+
+        hooks.install()
+        copied.observe(hooks.after_import)
+        checking.whole_program = True
     for name, source in list(load(sys.argv[1]).items())[:: int(sys.argv[2])]:
         print(json.dumps({"name": name, "found": judge(source)}), flush=True)

@@ -123,7 +123,7 @@ def simple(value: Any) -> Any:
 
 def digest(closes: np.ndarray) -> int:
     """Tells in a claim whether two runs traded the same bars."""
-    return zlib.crc32(np.ascontiguousarray(closes, dtype=float))
+    return zlib.crc32(np.ascontiguousarray(closes, dtype=float).data)
 
 
 def head_figures(found: dict[str, float]) -> list[tuple[str, str]]:
