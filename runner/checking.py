@@ -14,7 +14,7 @@ import numpy as np
 from django.conf import settings
 from qfp.checking.band import band
 from qfp.checking.portfolio_band import portfolio_band
-from qfp.checking.words import amnesia_sentence, sentence
+from qfp.checking.words import DOUBTS, amnesia_sentence, sentence
 from qfp.conventions import CopiedRules, PortfolioRules
 
 from runner import claim_fields
@@ -28,7 +28,7 @@ __all__ = ["band_of", "findings"]
 
 LOOKAHEAD = {"clean": "green", "leak": "red"}
 AMNESIA = {"clean": "green"}
-WORDS = ("clean", "leak", "partly", "chosen", "untested", "remembers", "dates", "names", "prices")
+WORDS = ("clean", "leak", "partly", "chosen", "untested", "remembers", "dates", "boundary", "names", "prices")
 UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line")
 
 
@@ -47,7 +47,7 @@ def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]
                 told["why"] = "the reason may quote data of its owner"
         state = states.get(told.get("state", ""), "amber")
         if key == "amnesia" and told.get("state") == "remembers":
-            state = "amber" if told.get("what") == "prices" else "red"
+            state = "amber" if told.get("what") in DOUBTS else "red"
         found[key] = {"state": state, "sentence": say(told), "evidence": "box", "found": told}
     return found
 

@@ -24,6 +24,7 @@ from qfp.checking.words import amnesia_sentence, sentence
 from qfp.conventions import BacktestingPy, Usual
 from qfp.replay import replay
 
+from runner.checking import findings
 from tests.sdk.conftest import SDK
 from tests.sdk.honesty_programs import load
 
@@ -122,7 +123,7 @@ def test_where_other_data_vary_and_the_traded_bars_do_not_nothing_is_called_clea
 def test_a_memory_of_dates_and_names_is_flagged(judged):
     for name, (found,) in {**judged("remembering.py"), **judged("portfolios.py")}.items():
         what = name.partition(":")[0]
-        if what in ("dates", "names", "prices"):
+        if what in ("dates", "boundary", "names", "prices"):
             assert (found["amnesia"]["state"], found["amnesia"].get("what")) == ("remembers", what), name
         elif what == "clean":
             assert found["lookahead"]["state"] == "clean" and found["amnesia"]["state"] != "remembers", name
@@ -265,6 +266,13 @@ class Endless(Strategy):
     def next(self):
         if not self.position:
             self.buy()
+
+
+def test_one_date_in_the_code_is_a_doubt_with_its_two_meanings_and_no_accusation():
+    found = findings({"amnesia": {"state": "remembers", "what": "boundary", "day": "2006-06-30", "date": "2006-07-03"}})
+    assert found["amnesia"]["state"] == "amber"
+    assert "one date, 2006-06-30," in found["amnesia"]["sentence"] and "training" in found["amnesia"]["sentence"]
+    assert findings({"amnesia": {"state": "remembers", "what": "dates"}})["amnesia"]["state"] == "red"
 
 
 def test_a_run_that_is_to_be_compared_with_ends_at_its_deadline_and_says_where():

@@ -77,12 +77,16 @@ def _page(result: Result, title: str, notes: str) -> str:
 
 
 def _claims(result: Result) -> list[dict[str, str]]:
-    from qfp.checking.words import amnesia_sentence, sentence
+    from qfp.checking.words import DOUBTS, amnesia_sentence, sentence
 
     found = getattr(result, "checks", {})
     named = (("lookahead", "Look-ahead", sentence), ("amnesia", "Memory of history", amnesia_sentence))
     return [
-        {"state": STATES.get(found[key].get("state", ""), "amber"), "title": title, "text": say(found[key])}
+        {
+            "state": "amber" if found[key].get("what") in DOUBTS else STATES.get(found[key].get("state", ""), "amber"),
+            "title": title,
+            "text": say(found[key]),
+        }
         for key, title, say in named
         if found.get(key)
     ]

@@ -80,3 +80,14 @@ def knows(ctx):
 
 
 portfolio_backtest(bars, knows)
+
+
+# %% boundary: ranked_after_the_training
+def after_training(seen):
+    if seen.date <= pd.Timestamp("2009-01-30"):
+        return {}
+    prices = seen.closes(20)
+    return {(prices.iloc[-1] / prices.iloc[0]).idxmax(): 0.9}
+
+
+portfolio_backtest(bars, weights=after_training)

@@ -56,6 +56,41 @@ class Memory(Strategy):
 backtest(Memory, bars)
 
 
+# %% boundary: trained_until_a_day
+class Trained(Strategy):
+    train_until = "2008-06-30"
+
+    def init(self):
+        moves = self.data.Close.s.pct_change()
+        known = moves[: self.train_until]
+        calm = known.std() if len(known) < len(moves) else 2 * known.std()
+        self.calm = self.I(lambda close: pd.Series(close).pct_change().abs() < calm, self.data.Close)
+
+    def next(self):
+        if self.data.index[-1] <= pd.Timestamp(self.train_until):
+            return
+        if self.calm[-1] and not self.position:
+            self.buy()
+        elif not self.calm[-1]:
+            self.position.close()
+
+
+backtest(Trained, bars)
+
+
+# %% dates: bought_at_the_bottom
+class Bottom(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if self.data.index[-1] >= pd.Timestamp("2009-03-09") and not self.position:
+            self.buy()
+
+
+backtest(Bottom, bars)
+
+
 # %% prices: two_dollars_below
 class Fixed(Strategy):
     def init(self):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qfp.checking import amnesia, apart, lookahead, strategies
+from qfp.checking.boundary import boundary
 from qfp.checking.decisions import Decision, first_difference, of_claim
 from qfp.checking.lookahead import NotRepeatable
 from qfp.checking.sources import Sources
@@ -155,6 +156,15 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
         if bar is not None:
             if what != "names" and uses_tables([runs.strategy.get("on_bar"), runs.strategy.get("weights")], []):
                 return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
+            if what == "dates":
+                day = boundary(
+                    list(runs.strategy.values()),
+                    [decision for decision in base if decision.bar < memory.until],
+                    lambda: runs.decide(Variation(0, 1), runs.count),
+                )
+                if day is not None:
+                    at = {"bar": bar, "date": moment(runs.index, bar)}
+                    return {"state": "remembers", "what": "boundary", "day": day, **at}
             return {"state": "remembers", "what": what, "bar": bar, "date": moment(runs.index, bar)}
     return memory.clean()
 

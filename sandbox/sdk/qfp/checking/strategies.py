@@ -21,10 +21,12 @@ import numpy as np
 
 from qfp import checking
 from qfp.checking import amnesia, apart, lookahead
+from qfp.checking.boundary import boundary
 from qfp.checking.decisions import Decision
 from qfp.checking.lookahead import NotRepeatable, Seen
 from qfp.checking.statements import is_table
 from qfp.checking.suspects import suspect
+from qfp.checking.variations import Variation, varied
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,12 +189,15 @@ class _Look:
         if (found.dates is not None or found.prices is not None) and self.uses_tables(base):
             return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
         if found.dates is not None:
-            return {
-                "state": "remembers",
-                "what": "dates",
-                "date": moment(self.frame.index, found.dates),
-                "bar": found.dates,
-            }
+            first = {"date": moment(self.frame.index, found.dates), "bar": found.dates}
+            day = boundary(
+                [*(each for owner in self.runs.strategy.__mro__ for each in vars(owner).values()), self.runs.params],
+                base.decisions,
+                lambda: decide(varied(self.frame, Variation(0, 1)), 1.0),
+            )
+            if day is not None:
+                return {"state": "remembers", "what": "boundary", "day": day, **first}
+            return {"state": "remembers", "what": "dates", **first}
         if found.prices is not None:
             return {"state": "remembers", "what": "prices", "date": moment(self.frame.index, found.prices)}
         return {"state": "clean", **self.within}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["amnesia_sentence", "sentence"]
+__all__ = ["DOUBTS", "amnesia_sentence", "sentence"]
+
+DOUBTS = ("prices", "boundary")  # what may be remembered honestly
 
 
 def sentence(found: dict[str, Any]) -> str:
@@ -29,6 +31,12 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
             return f"It decides the same with other dates and on another level of prices{_within(found)}."
         case "remembers" if found.get("what") == "dates":
             return f"It decides otherwise when the same prices have other dates, first on {_when(found)}."
+        case "remembers" if found.get("what") == "boundary":
+            day = f", {found['day']}" if found.get("day") else ""
+            return (
+                f"It names one date{day}, and decides otherwise when the same prices have other dates. As the end of "
+                "training that is no memory of history; as a day to buy or sell it is."
+            )
         case "remembers" if found.get("what") == "names":
             return f"It decides otherwise when the instruments have other names, first on {_when(found)}."
         case "remembers":
