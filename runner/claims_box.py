@@ -77,6 +77,9 @@ def _found(backtest: Backtest, key: str, title: str) -> Line:
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
     what = "1 trial" if tried.count == 1 else f"{_count(tried.count)} different trials"
+    if backtest.looks_ahead:
+        text = f"{what} along the project's lineage. How likely luck is says nothing of a run that knows the future."
+        return _line("trials", "amber", "Trials", text)
     returns = metrics.returns_of(np.array(backtest.equity, dtype=float))
     year = backtest.metrics.get("periods_per_year") or metrics.PERIODS_PER_YEAR
     deflated = deflated_sharpe_ratio(returns, tried.count, tried.annual_variance, year)
@@ -143,6 +146,9 @@ def _conventions(backtest: Backtest) -> Line:
 def _sample(backtest: Backtest) -> Line:
     title, returns = "Length of the sample", metrics.returns_of(np.array(backtest.equity, dtype=float))
     needed, have = metrics.minimum_track_record(returns), len(returns)
+    if backtest.looks_ahead:
+        text = f"{_count(have)} returns; no number of them says anything of a run that knows the future."
+        return _line("sample", "amber", title, text)
     if math.isnan(needed):
         return _line("sample", "amber", title, "Its Sharpe ratio is not above 0, so no length would make it one.")
     if have >= needed:

@@ -541,6 +541,11 @@ class Backtest(models.Model):
         return reverse("runner:backtest", args=[self.run_id, self.position])
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether the test of look-ahead found that it uses the future."""
+        return self.checks.get("lookahead", {}).get("state") == "red"
+
+    @property
     def remarks(self) -> list[str]:
         """Refused orders and instruments that ended, a sentence each."""
         return remarks(self.orders, self.flows, self.instruments, self.dates)

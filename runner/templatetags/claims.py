@@ -16,4 +16,5 @@ register = template.Library()
 @register.inclusion_tag("runner/_claims_box.html")
 def claims_box(backtest: Backtest, tried: Trials | None = None, open: bool = False) -> dict[str, Any]:
     lines = boxes.lines(backtest, tried)
-    return {"backtest": backtest, "lines": lines, "summary": boxes.summary(lines), "open": open}
+    summary = boxes.summary(lines)
+    return {"backtest": backtest, "lines": lines, "summary": summary, "open": open or summary["state"] == "red"}

@@ -25,9 +25,14 @@ export function backtestHead(event: EventOf<"backtest">): HTMLElement {
 export function putClaims(block: HTMLElement, box: HTMLElement): void {
   const old = find<HTMLDetailsElement>(".claims", block);
   if (old) {
-    box.toggleAttribute("open", old.open);
+    box.toggleAttribute("open", old.open || (box.hasAttribute("open") && !old.matches(".claims--red")));
     old.replaceWith(box);
   } else find(".figures", block)?.after(box);
+  find(".badge--problem", block)?.remove();
+  if (box.dataset.looksAhead !== undefined) {
+    find(".backtest__head .badge", block)?.after(
+      make("a", { class: "badge badge--plain badge--problem", href: "/docs/honesty#look-ahead" }, icon("triangle-alert"), "Look-ahead"));
+  }
 }
 
 /** How many figures stand above the charts; the others wait with the conventions. */

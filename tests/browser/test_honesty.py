@@ -25,7 +25,8 @@ def test_a_leak_is_said_on_the_page_of_its_author_and_of_everybody(signed_in, op
     page.keyboard.press("Control+Enter")
     box = page.locator(".claims")
     expect(box.locator("summary")).to_contain_text("problem", timeout=60_000)
-    box.locator("summary").click()
+    expect(box).to_have_attribute("open", "")
+    expect(page.locator(".backtest__head .badge--problem")).to_have_text("Look-ahead", timeout=60_000)
     expect(box.locator("li")).to_have_count(9)
     expect(box.locator("li").first).to_contain_text("shift(-1)", timeout=60_000)
 
@@ -33,8 +34,9 @@ def test_a_leak_is_said_on_the_page_of_its_author_and_of_everybody(signed_in, op
     run = project.revisions.last().runs.first()
     visitor.goto(run.get_absolute_url())
     box = visitor.locator(".claims")
-    box.locator("summary").click()
     expect(box.locator("li").first).to_contain_text("Look-ahead")
+    expect(box.locator("li").first).to_be_visible()
+    expect(visitor.locator(".backtest__head .badge--problem")).to_have_text("Look-ahead")
     eventually(visitor, lambda: visitor.evaluate("document.documentElement.scrollWidth") <= 360)
 
 

@@ -102,11 +102,11 @@ def test_an_honest_claim_is_verified_and_its_figures_are_ours(claim):
         (["fills", 0, "price"], 1.0, "outside that bar's range"),
         (["fills", 0, "commission"], 0.0, "by the stated rules"),
         (["fills", 0, "size"], 1e6, "by the stated rules"),
-        (["instruments", 0, "object"], None, "came from the code"),
+        (["instruments", 0, "object"], None, "came from the program"),
         (["instruments", 0, "object"], "0" * 64, "not part of this run's data snapshot"),
         (["instruments", 0, "adjust"], "all", "Not verified"),
         (["snapshot"], "0" * 64, "not in the store"),
-        (["snapshot"], None, "came from the code"),
+        (["snapshot"], None, "came from the program"),
         (["dates", 3], "2000-08-01T12:00:00", "unbroken stretch"),
     ],
 )
@@ -272,7 +272,9 @@ def test_our_bars_under_another_name_are_not_verified(claim, field, value):
 
 def test_a_snapshot_the_run_was_not_given_is_not_verified(claim):
     assert check_claim(claim, STORE, claim["snapshot"]).verified
-    assert not check_claim(claim, STORE, "0" * 64).verified
+    assert "not the one this run was given" in check_claim(claim, STORE, "0" * 64).verified_text
+    own = {**claim, "snapshot": None, "instruments": [{"symbol": "GOOG"}]}
+    assert "came from the program" in check_claim(own, STORE, claim["snapshot"]).verified_text
 
 
 def test_what_may_be_opened_is_valued_at_the_open_by_our_rules_and_at_the_close_by_those_of_backtesting_py():

@@ -171,3 +171,18 @@ def test_the_box_is_drawn_with_all_lines_and_text_of_others_is_no_markup():
     html = engines["django"].from_string("{% load claims %}{% claims_box backtest %}").render({"backtest": backtest})
     assert html.count("claims__line ") == 9 and "claims--red" in html
     assert "<script>" not in html and "&lt;script&gt;" in html
+
+
+def test_a_run_that_knows_the_future_says_so_beside_verified_and_chances_are_not_praised():
+    leak = {"lookahead": {"state": "red", "sentence": "Look-ahead: the order of 2012-03-05 changed."}}
+    leaking = make_backtest(drift=0.01, checks=leak)
+    honest = make_backtest(drift=0.01, checks={"lookahead": {"state": "green", "sentence": "Fine."}}, snapshot="0" * 64)
+    assert state_of(leaking, "trials") == state_of(leaking, "sample") == "amber"
+    assert state_of(honest, "trials") == state_of(honest, "sample") == "green"
+    drawn = engines["django"].from_string(
+        '{% load claims %}{% include "includes/backtest_badges.html" %}{% claims_box backtest %}'
+    )
+    said = drawn.render({"backtest": leaking})
+    assert "badge--verified" in said and "badge--problem" in said and "2012-03-05" in said and " open>" in said
+    quiet = drawn.render({"backtest": honest})
+    assert "badge--verified" in quiet and "badge--problem" not in quiet and " open>" not in quiet

@@ -150,7 +150,7 @@ def honest(run_script) -> dict[str, Any]:
         (lambda claim: claim["fills"][-1].update(size=-1.0), "was charged"),
         (lambda claim: claim["fills"][-1].update(bar=claim["fills"][-1]["bar"] + 1), "lies outside"),
         (lambda claim: claim["equity"].__setitem__(-1, 1e6), "Replaying the fills gives"),
-        (lambda claim: claim["instruments"][0].update(object=None), "The bars came from the code"),
+        (lambda claim: claim["instruments"][0].update(object=None), "Its bars came from the program"),
     ],
 )
 def test_a_forged_claim_is_not_verified(honest, forge, doubt) -> None:

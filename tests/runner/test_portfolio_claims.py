@@ -152,7 +152,7 @@ def forge(claim, what):
         ("ended", "were cut off"),
         ("adjusted", "Not verified"),
         ("other bars", "not of the instrument that is named"),
-        ("own bars", "came from the code"),
+        ("own bars", "came from the program"),
         ("day", "bars were dropped or resampled"),
         ("missing bar", "on which it has no bar"),
         ("short", "sold more than it held"),

@@ -163,7 +163,7 @@ def test_changed_bars_are_run_and_shown_as_not_verified(in_box_environment):
 def test_bars_of_the_programs_own_are_run_too(in_box_environment):
     source = "import pandas as pd\nbars = pd.DataFrame({c: bars[c.lower()] for c in ('Open','High','Low','Close')})\n"
     _, claim = run_claim(in_box_environment, source + "bars.attrs = {}\nbacktest(BuyOnce, bars)")
-    assert "came from the code" in check_claim(claim, STORE).verified_text
+    assert "came from the program" in check_claim(claim, STORE).verified_text
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_conventions_say_themselves():
     assert "next bar's open" in lines and "Commission 0.1 %" in lines
     free = BacktestingPy(commission=0.0)
     assert not free.has_costs and any("No costs at all" in line for line in free.lines())
+    assert "No commission." not in free.lines() and "No commission." in BacktestingPy(commission=0, spread=0.1).lines()
     assert BacktestingPy(trade_on_close=True).id == "same-close" and BacktestingPy().id == "next-open"
     assert "Commission 5 plus 0.1 %" in " ".join(BacktestingPy(commission=(5, 0.001)).lines())
     assert BacktestingPy(commission=(5, 0.001)).commission_for(-10, 100) == 6

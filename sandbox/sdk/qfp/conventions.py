@@ -76,7 +76,7 @@ class BacktestingPy:
         elif self.has_costs:
             lines.append("No spread and no slippage.")
         else:
-            lines.append("No costs at all: no commission, no spread, no slippage.")
+            lines[-1] = "No costs at all: no commission, no spread, no slippage."  # instead of "No commission."
         if self.margin < 1:
             lines.append(f"Margin {_percent(self.margin)}: up to {1 / self.margin:.3g} times the account may be held.")
         else:
@@ -190,7 +190,7 @@ class PortfolioRules:
         elif self.has_costs:
             lines.append("No spread and no slippage.")
         else:
-            lines.append("No costs at all: no commission, no spread, no slippage.")
+            lines[-1] = "No costs at all: no commission, no spread, no slippage."  # instead of "No commission."
         lines.append("Any fraction of a share." if self.fractional else "Whole shares only.")
         short = "Short selling allowed" if self.short else "No short selling"
         if self.leverage == 1:
@@ -300,7 +300,7 @@ class CopiedRules:
         elif self.has_costs:
             lines.append("No slippage.")
         else:
-            lines.append("No costs at all: no commission and no slippage.")
+            lines[-1] = "No costs at all: no commission and no slippage."  # instead of "No commission."
         lines.append(
             {
                 "backtrader": "Orders that the cash cannot pay for are refused; short positions need none.",
