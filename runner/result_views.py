@@ -205,7 +205,7 @@ def make_report(request: HttpRequest, run: Any, position: int) -> HttpResponse:
     find_run(request, run, editable=True)
     backtest, _ = found_backtest(request, run, position)
     refusal, report = "", None
-    form = request.POST.get("form", Report.Form.PDF)
+    form = request.POST.get("format", Report.Form.PDF)
     logo = request.FILES.get("logo")
     try:
         count_one(Viewer.of(request), address_hash(request))

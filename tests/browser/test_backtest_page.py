@@ -6,13 +6,18 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from runner.models import Project
+from runner.models import Project, Report
+from runner.reports import making
 from tests.factories import make_finished_run, make_project, make_user
 from tests.runner.reported import claim_of, stored
+from tests.runner.test_reports import picture
 
 
-def test_charts_draw_zoom_and_are_told_and_the_file_needs_no_network(open_page, live_site, tmp_path):
-    project = make_project(make_user(), visibility=Project.Visibility.PUBLIC)
+def test_charts_draw_zoom_and_are_told_and_files_are_made_that_need_no_network(
+    open_page, signed_in, live_site, tmp_path
+):
+    user = make_user()
+    project = make_project(user, visibility=Project.Visibility.PUBLIC)
     run = make_finished_run(project, manifest={"data": {"private": []}})
     backtest = stored(run, claim_of("SPX", 40, 20, bars=4_000))
     page = open_page()
@@ -74,3 +79,24 @@ def test_charts_draw_zoom_and_are_told_and_the_file_needs_no_network(open_page, 
     offline.goto(file.as_uri())
     expect(offline.locator("figure svg")).to_have_count(9)
     assert asked == [file.as_uri()]
+
+    # Its author gives it notes and a logo: both are in the file.
+    mine = signed_in(user)
+    mine.goto(backtest.get_absolute_url())
+    mine.locator("[name=notes]").fill("Held for too long.")
+    mine.locator("[name=logo]").set_input_files({"name": "l.png", "mimeType": "image/png", "buffer": picture(60, 20)})
+    for count, button in enumerate(("Make a PDF", "Make an HTML file"), 1):
+        mine.get_by_role("button", name=button).click()
+        expect(mine.locator("#report-list li")).to_have_count(count, timeout=15_000)
+    for report in Report.objects.all():
+        making.make(report.pk)  # the worker here takes runs only
+    ready = mine.locator("#report-list a[download]")
+    expect(ready).to_have_count(2, timeout=15_000)
+    files = []
+    for link in ready.all():
+        with mine.expect_download() as download:
+            link.click()
+        files.append(download.value.path().read_bytes())
+    own = next(content.decode() for content in files if not content.startswith(b"%PDF"))
+    assert "Held for too long." in own and "data:image/png;base64," in own
+    assert sum(content.startswith(b"%PDF") for content in files) == 1

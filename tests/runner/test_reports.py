@@ -210,7 +210,7 @@ def test_logos_are_drawn_anew_or_refused(run, claims, client):
     backtest = stored(run, claims[1])
     client.force_login(run.user)
     where = f"{backtest.get_absolute_url()}/reports"
-    refused = client.post(where, {"form": "pdf", "logo": io.BytesIO(b"hello")})
+    refused = client.post(where, {"format": "pdf", "logo": io.BytesIO(b"hello")})
     assert refused.status_code == 422 and "not a PNG, JPEG or SVG" in refused.content.decode()
     report = making.ask(backtest, form="pdf", logo=trailing)
     making.make(report.pk)
