@@ -174,11 +174,15 @@ def read_search(declared: list[dict[str, Any]], form: Mapping[str, str]) -> Sear
         found.errors["method"] = "Choose one of the methods."
     if found.objective not in OBJECTIVES:
         found.errors["objective"] = "Choose one of the figures."
-    for name, least, most in (("trials", 1, MOST_TRIALS), ("early_stop", 1, MOST_TRIALS), ("seed", 0, 2**31 - 1)):
+    for name, label, least, most in (
+        ("trials", "At most so many trials", 1, MOST_TRIALS),
+        ("early_stop", "Stop early", 1, MOST_TRIALS),
+        ("seed", "Seed", 0, 2**31 - 1),
+    ):
         text = getattr(found, name)
         whole = text.isascii() and text.isdigit() and len(text) <= 12
         if (text or name == "seed") and not (whole and least <= int(text) <= most):
-            found.errors[name] = f"A whole number from {least:,} to {most:,}."
+            found.errors[name] = f"{label}: a whole number from {least:,} to {most:,}."
     if not found.swept:
         found.errors[""] = "Choose at least one parameter to try values of."
     try:
@@ -242,7 +246,7 @@ def _values(each: Dimension, param: dict[str, Any]) -> Iterator[Any]:
         _number(each, text, what) for text, what in ((each.low, "from"), (each.high, "to"), (each.step, "step"))
     )
     if not low <= high or not step > 0:
-        raise BadInput(f"{each.label}: “from” is not above “to”, and the step is above 0.")
+        raise BadInput(f"{each.label}: the step has to be above 0, and “to” not below “from”.")
     steps = (high - low) / step  # infinitely many where the step is next to nothing
     if not steps + 1e-9 < MOST_VALUES:
         raise BadInput(f"{each.label}: more than {MOST_VALUES:,} values are too many; make the step larger.")

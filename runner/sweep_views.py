@@ -28,6 +28,7 @@ from runner.quotas import QuotaExceeded
 from runner.run_views import find_run
 from runner.searches import METHODS, OBJECTIVES, Search, dimensions, read_search, read_walk, space_near
 from runner.starting import BadInput, run_again, start_run
+from runner.sweep_choice import neighbours_in_words
 from runner.sweep_results import SweepResults, params_text, score_text, value_text, walk_rows
 from runner.views import chosen_params, find_project, keep_draft, keep_files
 
@@ -211,6 +212,7 @@ def _shown(request: HttpRequest, run: Run, results: SweepResults) -> dict[str, A
         "picked": picked,
         "chosen": chosen,
         "near": near,
+        "neighbours": neighbours_in_words(results, picked, run.declared_params),
         "choices": _choices(results, middle, picked),
         "poll": 2 if len(results.tried) < FEW_TRIALS else 6,
         "expected": max(expected, len(results.tried)),

@@ -50,6 +50,7 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
         " && !e.closest('.table-wrap, .heat__wrap, svg')).map(e => e.outerHTML.slice(0, 90))"
     )
     assert phone.evaluate(wide) == []
+    assert phone.evaluate("document.documentElement.scrollWidth") == 360
 
     page.get_by_role("link", name="Walk-forward from here").click()
     page.get_by_label("Values").select_option("yes")
@@ -73,3 +74,9 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
     assert f'param("fast", {fast},' in project.source and f'param("slow", {slow},' in project.source
     assert project.source.endswith("# mine")
     expect(page.locator("#param-fast")).to_have_value(fast)
+
+    # On a phone the link to the sweep stands beside them, not above.
+    phone.goto(page.url)
+    phone.locator("body[data-ready]").wait_for()
+    box = phone.locator("#param-fast").bounding_box()
+    assert box["x"] + box["width"] <= phone.locator(".params__sweep").bounding_box()["x"]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 from qfp.sweeps.expressions import condition
+from qfp.sweeps.trial import Trial
 
 from runner.defaults import defaults_of, with_defaults
+from runner.models import Sweep
 from runner.searches import dimensions, read_search, read_walk, space_near
 from runner.starting import BadInput
+from runner.sweep_choice import neighbours_in_words
+from runner.sweep_results import SweepResults
 
 FAST = {"name": "fast", "kind": "number", "default": 20, "minimum": 5, "maximum": 60, "step": 5, "value": 20}
 SLOW = {"name": "slow", "kind": "number", "default": 100, "minimum": 50, "maximum": 250, "step": 10, "value": 100}
@@ -84,12 +88,13 @@ def test_combinations_are_counted_with_the_condition_and_the_budget():
         ({}, "at least one parameter"),
         (FORM | {"high:fast": "61"}, None),
         (FORM | {"high:fast": "70"}, "outside the bounds"),
-        (FORM | {"step:fast": "0"}, "the step is above 0"),
+        (FORM | {"step:fast": "0"}, "the step has to be above 0"),
         (FORM | {"step:fast": "0.5"}, "whole numbers"),
         (FORM | {"low:fast": "x"}, "is a number"),
         (FORM | {"constraint": "fast > 1000"}, "allows none"),
         (FORM | {"constraint": "open('x')"}, "cannot stand in a condition"),
-        (FORM | {"seed": "-1"}, "whole number"),
+        (FORM | {"seed": "-1"}, "Seed: a whole number"),
+        (FORM | {"trials": "0"}, "At most so many trials: a whole number"),
         (FORM | {"method": "luck"}, "one of the methods"),
     ],
 )
@@ -129,3 +134,24 @@ def test_defaults_are_written_where_they_stand_and_nowhere_else():
     assert missing == ["n"]
     assert text == source.replace('"fast", 20', '"fast", 35').replace("-0.5", "0.25")
     assert with_defaults("def (", {"fast": 1}) == ("def (", ["fast"])
+
+
+def test_neighbours_are_told_of_what_was_picked_and_an_edge_is_called_one():
+    def results(height, top=5):
+        tried = [Trial(at, {"a": at // top, "b": at % top}, height(at // top, at % top), {}) for at in range(top * top)]
+        return SweepResults(Sweep(about={"objective": "sharpe", "space": {"a": {}, "b": {}}}), tried=tried)
+
+    inside = results(lambda a, b: 10.0 - (a - 2) ** 2 - (b - 2) ** 2)
+    said = neighbours_in_words(inside, None, [])
+    assert "in the middle of the plateau" in said and "edge" not in said
+    assert "mean of 8.67 over it and its 8 neighbours, the worst of them 8.00" in said
+    said = neighbours_in_words(inside, inside.trial(0), [])
+    assert said.startswith("What was picked has a mean of 5.00 over it and its 3 neighbours, the worst of them 2.00.")
+    assert "The plateau, a 2, b 2, has a mean of 8.67" in said
+    assert "It lies at the edge: a 0 is the lowest that was tried and b 0 is the lowest that was tried." in said
+
+    rising = results(lambda a, b: float(a) - abs(b - 2))
+    said = neighbours_in_words(rising, None, [])
+    assert "on the plateau" in said and "middle" not in said and "a 4 is the highest that was tried" in said
+    assert "with a wider range of a." in said
+    assert "wider" not in neighbours_in_words(rising, None, [{"name": "a", "minimum": 0, "maximum": 4}])

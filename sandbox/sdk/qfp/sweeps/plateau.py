@@ -10,7 +10,7 @@ import numpy as np
 
 from qfp.sweeps.trial import Trial
 
-__all__ = ["Plateau", "plateau"]
+__all__ = ["Plateau", "around", "plateau"]
 
 FEW_VALUES = 30  # of a parameter: neighbours are one value apart; with more, a tenth of the range
 REACH = 0.1
@@ -65,6 +65,23 @@ def plateau(trials: Sequence[Trial], maximize: bool = True) -> Plateau | None:
         sign * float(lowest[best]),
         int(counts[best]) - 1,
     )
+
+
+def around(trials: Sequence[Trial], number: int, maximize: bool = True) -> Plateau | None:
+    """The neighbourhood of one combination, reckoned as the plateau's is; None where it has no score."""
+    at = next((place for place, trial in enumerate(trials) if trial.number == number), None)
+    if at is None or not np.isfinite(trials[at].score):
+        return None
+    scores = np.array([trial.score for trial in trials], dtype=float)
+    known = scores[np.isfinite(scores)]
+    worst = known.min() if maximize else known.max()
+    near = np.ones(len(trials), dtype=bool)
+    for line, reach in _coordinates(trials):
+        near &= np.abs(line - line[at]) <= reach
+    there = np.where(np.isfinite(scores), scores, worst)[near]
+    lowest = there.min() if maximize else there.max()
+    chosen = trials[at]
+    return Plateau(number, dict(chosen.params), float(there.mean()), chosen.score, float(lowest), len(there) - 1)
 
 
 def _coordinates(trials: Sequence[Trial]) -> list[tuple[np.ndarray, float]]:

@@ -1,0 +1,64 @@
+"""What speaks for going on with one combination of a sweep? Its neighbours, and whether it lies at the edge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qfp.sweeps.plateau import Plateau, around
+from qfp.sweeps.trial import Trial as Tried
+
+from runner.sweep_results import SweepResults, params_text, score_text, value_text
+
+__all__ = ["neighbours_in_words"]
+
+
+def neighbours_in_words(results: SweepResults, picked: Tried | None, declared: list[dict[str, Any]]) -> str:
+    """Of what was picked, or else of the plateau. declared: the program's parameters, whose bounds end every range."""
+    plateau = results.plateau
+    if plateau is None:
+        return "The plateau is looked for when all trials are there." if picked is None else _of(results, picked)
+    edge = _edge(results, plateau.params if picked is None else picked.params, declared)
+    if picked is None:
+        where = "on the plateau" if edge else "in the middle of the plateau"
+        return f"A single peak is mostly luck; {where} the neighbours do well, too: {_mean(plateau)}.{edge}"
+    if picked.number == plateau.number:
+        return f"It is the plateau: {_mean(plateau)}.{edge}"
+    return f"{_of(results, picked)} The plateau, {params_text(plateau.params)}, has a {_mean(plateau)}.{edge}"
+
+
+def _of(results: SweepResults, picked: Tried) -> str:
+    near = around(results.tried, picked.number, results.maximize)
+    if near is None:
+        return "It has no score."
+    if not near.neighbours:
+        return "Nothing was tried next to it: whether it is luck, this sweep does not tell."
+    return f"What was picked has a {_mean(near)}."
+
+
+def _mean(near: Plateau) -> str:
+    if not near.neighbours:
+        return f"{score_text(near.score)}, with nothing tried next to it"
+    many = "s" if near.neighbours > 1 else ""
+    return (
+        f"mean of {score_text(near.score)} over it and its {near.neighbours} neighbour{many}, "
+        f"the worst of them {score_text(near.lowest)}"
+    )
+
+
+def _edge(results: SweepResults, params: dict[str, Any], declared: list[dict[str, Any]]) -> str:
+    """A sentence where values are the lowest or highest that were tried of three or more; "" inside the grid."""
+    bounds = {param.get("name"): (param.get("minimum"), param.get("maximum")) for param in declared}
+    ends, wider = [], []
+    for name, value in params.items():
+        tried: set[Any] = {each.params.get(name) for each in results.tried}
+        if len(tried) < 3 or not all(type(each) in (int, float) for each in tried):
+            continue
+        for end, word, bound in zip((min(tried), max(tried)), ("lowest", "highest"), bounds.get(name, (None, None)),
+                                    strict=True):  # fmt: skip
+            if value == end:
+                ends.append(f"{name} {value_text(value)} is the {word} that was tried")
+                wider += [name] if value != bound else []
+    if not ends:
+        return ""
+    hint = f" Better may lie beyond: sweep again with a wider range of {' and '.join(wider)}." if wider else ""
+    return f" It lies at the edge: {' and '.join(ends)}.{hint}"
