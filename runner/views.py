@@ -137,6 +137,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
             # What others read is what was run, not what is being typed.
             "source": found.source if can_edit else last_run.revision.source if last_run else "",
             "last_run": last_run,
+            "changed": can_edit and last_run is not None and last_run.revision.source != found.source,
             "runs": runs if can_edit else [],
             "can_edit": can_edit,
             "packages": packages.shown(

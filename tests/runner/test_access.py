@@ -7,6 +7,7 @@ from django.core import signing
 
 from runner.access import GUEST_COOKIE, hash_key
 from runner.models import Project
+from runner.views import keep_draft
 from tests.factories import make_finished_run, make_project, make_user
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +78,16 @@ def test_a_public_project_opens_read_only_for_others(client_for, alice):
     project = make_project(alice, visibility=PUBLIC)
     response = client_for("bob").get(project.edit_url)
     assert response.status_code == 302 and response["Location"] == project.base_url
+
+
+def test_a_result_says_that_the_code_has_changed_since(client_for, alice):
+    project = make_project(alice)
+    make_finished_run(project)
+    assert "changed since" not in client_for("alice").get(project.base_url).content.decode()
+    keep_draft(project, project.source + "# more")
+    assert "The result is of revision 1; the code has changed since." in (
+        client_for("alice").get(project.base_url).content.decode()
+    )
 
 
 def test_a_guests_project_opens_with_the_signed_cookie_only(client):
