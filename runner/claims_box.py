@@ -18,7 +18,7 @@ from qfp import metrics
 from qfp.significance import deflated_sharpe_ratio
 
 from marketdata.store import SnapshotMissing
-from runner import trials, verdicts
+from runner import companions, trials, verdicts
 from runner.models import Backtest
 from runner.snapshot_series import by_object
 
@@ -72,7 +72,10 @@ def _found(backtest: Backtest, key: str, title: str) -> Line:
     found = backtest.checks.get(key)
     if not found:
         return _line(key, "amber", title, "Not tested: no finding came from the run.")
-    return _line(key, found["state"], title, found["sentence"])
+    said = found["sentence"]
+    if key == "lookahead" and found.get("found", {}).get("state") == "untested" and "companion" not in backtest.checks:
+        said = f"{said} {companions.outlook(backtest.run)}".rstrip()
+    return _line(key, found["state"], title, said)
 
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:

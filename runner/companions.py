@@ -30,7 +30,7 @@ from runner.varied_data import varied_snapshot
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["examine", "send", "wanted"]
+__all__ = ["examine", "outlook", "send", "wanted"]
 
 QUEUE = "parallel"
 
@@ -48,13 +48,26 @@ def wanted(run: Run) -> bool:
     """Whether the site makes this run again: it succeeded, others may see it, and it holds a backtest on our
     data that was not looked at yet.
     """
+    return run.project.visibility != Project.Visibility.PRIVATE and _can_be_made_again(run)
+
+
+def outlook(run: Run) -> str:
+    """What is still to come for a run that was not made again, in a sentence; "" where nothing is."""
+    if not _can_be_made_again(run):
+        return ""
+    what = "the site makes the run again on data that it has changed, and compares the decisions."
+    if run.project.visibility == Project.Visibility.PRIVATE:
+        return f"Once the project is unlisted or public, {what}"
+    return f"Still to come: {what}"
+
+
+def _can_be_made_again(run: Run) -> bool:
     return (
         run.status == Run.Status.SUCCEEDED
         and run.session_id is None
         and run.queue == "runs"
         and bool(run.snapshot)
         and (run.wall_seconds or 0.0) <= LONGEST_SECONDS
-        and run.project.visibility != Project.Visibility.PRIVATE
         and run.backtests.filter(verified=True).exclude(checks__has_key="companion").exists()
     )
 

@@ -70,6 +70,19 @@ def test_a_backtest_that_nothing_was_found_out_about_is_doubted_and_not_praised(
     assert state_of(make_backtest(checks={}), "lookahead") == state_of(make_backtest(checks={}), "amnesia") == "amber"
 
 
+def test_of_what_was_not_tested_it_is_said_that_a_check_is_still_to_come():
+    def said(visibility, **checks):
+        untested = checking.findings({"lookahead": {"state": "untested", "why": "many runs"}, "amnesia": {}})
+        backtest = make_backtest(make_project(visibility=visibility), checks=untested | checks)
+        backtest.run.snapshot = "a" * 64
+        return claims_box.lines(backtest)[0]["text"]
+
+    begun = "Look-ahead could not be tested: many runs."
+    assert said(Project.Visibility.PUBLIC).startswith(f"{begun} Still to come: the site makes the run again")
+    assert said(Project.Visibility.PRIVATE).startswith(f"{begun} Once the project is unlisted or public, the site")
+    assert said(Project.Visibility.PUBLIC, companion={"state": "amber", "sentence": "No."}) == begun
+
+
 def test_findings_are_read_as_words_and_never_as_a_colour():
     message = {"lookahead": {"state": "green", "why": "trust me"}, "amnesia": {"state": "remembers", "what": "dates"}}
     found = checking.findings(message)
