@@ -10,10 +10,12 @@ from django.conf import settings
 from django.utils import timezone
 from qfp.figures import count
 from qfp.tearsheet.document import Document, document
+from qfp.tearsheet.table import Table
 
 from runner import claims_box
 from runner.models import Backtest, Run
 from runner.reports.records import record_of
+from runner.sweep_results import walk_rows
 
 __all__ = ["document_of", "manifest_bytes", "manifest_hash"]
 
@@ -49,6 +51,8 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
         record,
         title or project.title,
         about,
+        # Scores could tell of the prices that they come from.
+        first=[_windows(run)] if prices and run.search.get("walk") else [],
         description=backtest.description,
         conventions=backtest.conventions.get("lines", []),
         verified=backtest.verified,
@@ -59,6 +63,22 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
         link=settings.SITE_URL + backtest.get_absolute_url(),
         **own,
     )
+
+
+def _windows(run: Run) -> Table:
+    """What a walk-forward chose in each window, and what came of it."""
+    rows, tones = [], []
+    for number, row in enumerate(walk_rows(run), 1):
+        train, test = " – ".join(row.train), " – ".join(row.test)
+        rows.append((str(number), train, row.chosen, row.score, test, row.outcome, count(row.trials)))
+        gain = "" if row.gain is None else "gain" if row.gain else "loss"
+        tones.append(("", "", "", "", "", gain, ""))
+    columns = ("Window", "Chosen on", "Chosen", "Score then", "Traded", "Return", "Trials")
+    note = (
+        "“Score then” is in sample: what the chosen values had shown on the bars they were chosen on. The return is "
+        "out of sample."
+    )
+    return Table("windows", "Windows of the walk-forward", columns, rows, tones, note)
 
 
 def manifest_hash(run: Run) -> str:

@@ -25,7 +25,7 @@ SOURCE = HERE / "report.typ"
 FONTS = HERE / "fonts"
 CHART_HEIGHT = 180  # four of them on a page
 # Columns of words and dates, not figures, besides the first: they stand at the left.
-WORDS = {"Dates", "Instrument", "Exit", "Peak", "Trough", "Recovered"}
+WORDS = {"Dates", "Chosen on", "Chosen", "Traded", "Instrument", "Exit", "Peak", "Trough", "Recovered"}
 PAGE_WIDTH = 487  # points between the margins
 # Beyond Latin, Greek and Cyrillic letters, punctuation and signs.
 OTHER_SCRIPTS = re.compile("[\u0530-\u1dff\u2e80-\uffff\U00010000-\U0010ffff]")

@@ -15,6 +15,7 @@ from runner import claims_box
 from runner.leftovers import end_lost_runs
 from runner.models import Run, Sweep, Trial
 from runner.starting import wake_a_worker
+from runner.sweep_results import walk_rows
 from tests.factories import make_finished_run, make_project, make_user
 from tests.runner.test_workers import ended, horse_of, running, until
 
@@ -110,8 +111,11 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     (joined,) = walked.backtests.all()
     assert joined.verified, joined.verified_text
     assert joined.strategy == "Cross, walk-forward" and joined.checks["overfitting"]["state"] == "green"
-    assert client.get(f"{joined.get_absolute_url()}/report.html").status_code == 200
+    report = client.get(f"{joined.get_absolute_url()}/report.html").content.decode()
     window = walked.sweeps.order_by("pk").first()
+    (row, *_) = walk_rows(walked)
+    assert "Windows of the walk-forward" in report
+    assert all(said in report for said in (row.chosen, row.outcome, " – ".join(row.train), " – ".join(row.test)))
     assert (
         "Neighbouring"
         not in client.get(f"{reverse('runner:sweep', args=[walked.pk])}?sweep={window.pk}").content.decode()

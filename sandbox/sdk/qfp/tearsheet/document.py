@@ -58,14 +58,16 @@ class Document:
         return [part.strip() for part in self.notes.replace("\r", "").split("\n\n") if part.strip()]
 
 
-def document(record: Record, title: str, about: Sequence[tuple[str, str]], **more: Any) -> Document:
-    """The report of a record. more: other fields of Document."""
+def document(
+    record: Record, title: str, about: Sequence[tuple[str, str]], first: Sequence[Table] = (), **more: Any
+) -> Document:
+    """The report of a record. first: tables that come before its own. more: other fields of Document."""
     return Document(
         title=title,
         strategy=record.strategy,
         about=about,
         figures=record.figures,
         charts=charts(record),
-        tables=tables(record),
+        tables=[*first, *tables(record)],
         **more,
     )
