@@ -52,6 +52,18 @@ def test_a_market_order_fills_at_the_next_open_and_costs_a_thousandth(in_box_env
     assert claim["equity"][-1] == pytest.approx(by_hand, rel=1e-12)
 
 
+def test_a_result_is_called_what_it_is_named_unless_its_strategy_has_such_a_parameter(in_box_environment):
+    own = """
+class Named(BuyOnce):
+    name = "nobody"
+backtest(Named, bars, name="somebody")
+backtest(BuyOnce, bars, name="Ten shares")
+"""
+    one, other = claims_in(in_box_environment(STRATEGY + own)[1])
+    assert (one["strategy"], one["params"]) == ("Named", {"name": "somebody"})
+    assert (other["strategy"], other["params"]) == ("Ten shares", {})
+
+
 def test_the_rules_of_backtesting_py_are_there_to_compare(in_box_environment):
     claims = claims_in(
         in_box_environment(STRATEGY + "backtest(BuyOnce, bars)\nbacktest(BuyOnce, bars, rules='backtesting.py')")[1]

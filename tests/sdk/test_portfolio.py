@@ -242,6 +242,13 @@ def test_a_run_without_trades_says_why(strategy, options, why):
     assert run.notes()[-1].startswith("There were no trades: ") and why in run.notes()[-1]
 
 
+def test_a_table_of_weights_that_begins_late_says_that_cash_lies_idle():
+    frames, days = {"A": bars([10.0] * 60)}, pd.bdate_range("2020-01-01", periods=60)
+    for table in (pd.DataFrame({"A": [1.0, 0.5]}, index=days[[40, 50]]), pd.DataFrame({"A": [1.0]}, index=days[[40]])):
+        assert 'leave them out with start="2020-02-26"' in Portfolio(frames).run(weights=table).notes()[0].lower()
+        assert not Portfolio(frames, start="2020-02-26").run(weights=table).notes()
+
+
 def test_cash_a_halted_position_ties_up_is_not_spent_twice():
     run = Portfolio({"A": A, "C": C}, cash=CASH, fractional=True, commission=0.001).run(
         lambda ctx: ctx.target_weights({"C": 1}) if ctx.bar == 0 else ctx.bar == 2 and ctx.target_weights({"A": 1})

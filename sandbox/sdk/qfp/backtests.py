@@ -45,6 +45,7 @@ def backtest(
     exclusive_orders: bool = False,
     finalize_trades: bool = True,
     rules: str = "qfp",
+    name: str = "",
     **params: Any,
 ) -> BacktestResult:
     """Run a strategy over bars, print the rules it was run by, and show equity, drawdown, trades and figures.
@@ -61,6 +62,7 @@ def backtest(
     trade_on_close: fill market orders at the close that decides, instead of the next open.
     hedging, exclusive_orders: as in backtesting.py. finalize_trades: close what is open on the last bar.
     rules: "qfp", or "backtesting.py" for every habit of that library; docs/fills.md has the differences.
+    name: what the result is called, unless the strategy has a parameter of that name.
     params: values for the strategy's class attributes, such as lookback=60.
 
     Returns a BacktestResult. Raises TypeError or ValueError, with what to change, for a class, bars or
@@ -74,6 +76,8 @@ def backtest(
         raise TypeError(
             "backtest() takes a class that derives from backtesting.Strategy or qfp.backtesting.Strategy, then the bars"
         )
+    if name and hasattr(strategy, "name"):
+        name, params = "", {**params, "name": name}
     frame = as_ohlc(bars)
     options: dict[str, Any] = {
         "cash": cash,
@@ -91,7 +95,8 @@ def backtest(
         results.instead(strategy, bars, {**options, "rules": rules}, params)
     before = checking.begin(strategy)
     test = backtesting.Backtest(frame, strategy, **options)
-    result = BacktestResult(strategy.__name__, bars, test, test.run_once(params, whole=True), conventions, params)
+    run = test.run_once(params, whole=True)
+    result = BacktestResult(name or strategy.__name__, bars, test, run, conventions, params)
     result._announce()
     if before is not None:
         result.checks = checking.look(strategy, frame, options, params, before, result.claim)

@@ -23,6 +23,7 @@ from qfp.replay import PortfolioReplay, replay_portfolio
 
 __all__ = ["Portfolio", "PortfolioRun", "frames_of"]
 
+LONG_IDLE = 21  # bars; most tables begin with the bars
 Commission = float | tuple[float, float] | Callable[[float, float], float]
 
 
@@ -118,9 +119,11 @@ class Portfolio:
             walk(account, decide, warm_up)
             return PortfolioRun(self, account=account, warm_up=warm_up)
         rows, table = decided(weights, rebalance, self.market, self.members, warm_up, params)
+        # A function needs what is before its first decision; a table that begins late only leaves cash lying.
+        idle = int(rows[0]) if hasattr(weights, "columns") and len(rows) else 0
         booked = book(self.market, self.rules, self.cash, rows, table)
         if booked is not None:
-            return PortfolioRun(self, booked=booked, rows=rows, weights=table, warm_up=warm_up)
+            return PortfolioRun(self, booked=booked, rows=rows, weights=table, warm_up=warm_up, idle=idle)
         account = self._account()
         at = dict(zip(rows.tolist(), table, strict=True))
 
@@ -129,7 +132,7 @@ class Portfolio:
                 account.aim(at[bar])
 
         walk(account, aim, warm_up)
-        return PortfolioRun(self, account=account, warm_up=warm_up)
+        return PortfolioRun(self, account=account, warm_up=warm_up, idle=idle)
 
     def _account(self) -> Account:
         return Account(self.market, self.rules, self._commission, self.cash)
@@ -165,8 +168,10 @@ class PortfolioRun:
         booked: Booked | None = None,
         rows: np.ndarray | None = None,
         weights: np.ndarray | None = None,
+        idle: int = 0,
     ) -> None:
-        self.portfolio, self.warm_up = portfolio, warm_up
+        """idle: bars before the first row of a table of weights."""
+        self.portfolio, self.warm_up, self.idle = portfolio, warm_up, idle
         self._account, self._booked, self._rows, self._weights = account, booked, rows, weights
         if booked is not None:
             self.equity = booked.equity
@@ -272,6 +277,11 @@ class PortfolioRun:
     def notes(self) -> list[str]:
         """What should not be overlooked, a sentence each: refused orders, ruin, what ended, why no trades."""
         market, lines = self.portfolio.market, []
+        if self.idle - self.warm_up > LONG_IDLE:
+            lines.append(
+                f"The weights begin on {self._date(self.idle)}; on the {self.idle} bars before, the account lies in "
+                f'cash, which counts in every figure. Leave them out with start="{self._date(self.idle)}".'
+            )
         refused = list(self.refused())
         for reason, count in Counter(reason for _, _, reason in refused).most_common():
             bar, number, _ = next(entry for entry in refused if entry[2] == reason)
