@@ -9,12 +9,21 @@ from importlib import import_module
 import numpy as np
 import pytest
 from django.apps import apps
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from qfp.conventions import BacktestingPy
 
-from runner import overfitting
-from runner.models import Project, Run, Sweep, Trial
+from runner import overfitting, trials
+from runner.backtests import MAX_BACKTESTS, read_attempt
+from runner.data_questions import DataQuestions
+from runner.events import Publisher
+from runner.intake import Intake
+from runner.models import Backtest, Project, Run, Sweep, Trial
+from runner.recording import Recording
 from runner.sweep_results import FEW, SweepResults
-from tests.factories import make_finished_run, make_project, make_user
+from runner.sweeps import SweepQuestions
+from tests.factories import make_finished_run, make_project, make_run, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
 
@@ -102,3 +111,69 @@ def test_the_plateau_of_many_trials_is_looked_for_once(services):
     others = [replace(each, score=-each.score) for each in tried]
     assert SweepResults(sweep, tried=others).plateau == found, "kept for a sweep with as many trials"
     assert SweepResults(sweep, tried=others[:FEW]).plateau != found
+
+
+@pytest.mark.parametrize(("bars", "sweeps"), [(None, 2), ({"bars": [["IBM", None]]}, 2), ("0" * 64, 1)])
+def test_a_sweep_goes_on_over_the_same_data_only(bars, sweeps):
+    project = make_project()
+    told = {"number": 0, "params": {"a": 1}, "score": 1.0}
+    known = []
+    for snapshot in ("a" * 64, "a" * 64, "b" * 64):
+        questions = SweepQuestions(make_run(project, snapshot=snapshot))
+        sweep = questions.answer({"do": "open", "about": {"target": "f", "bars": bars}})["sweep"]
+        known.append(len(questions.answer({"do": "known", "sweep": sweep})["trials"]))
+        assert questions.answer({"do": "add", "sweep": sweep, "trials": [told]}) == {}
+    assert known == [0, 1, 2 - sweeps] and Sweep.objects.count() == sweeps
+    assert trials.of_project(project).count == 1, "the same combination is counted once whatever the data"
+
+
+def test_the_page_of_many_trials_is_reckoned_once_for_all_who_look(client, settings):
+    run = swept(make_project(visibility=Project.Visibility.PUBLIC), 0.01, count=2)
+    sweep, address = run.sweeps.get(), reverse("runner:sweep", args=[run.pk])
+    told = {"sweep": sweep, "run": run, "figures": {"trades": 3}}
+    more = [Trial(key=str(n), number=n, params={"a": n}, score=n / 1000, **told) for n in range(2, FEW + 1)]
+    Trial.objects.bulk_create(more)
+
+    def shown(**asked) -> str:
+        return client.get(address, asked, headers={"HX-Request": "true"}).content.decode()
+
+    first = shown()
+    assert "<strong>301</strong> of 301 trials" in first and "a 300" in first
+    Trial.objects.update(score=-1.0)
+    assert shown() == first
+    assert shown(pick="7") != first, "what is asked for is not mixed up"
+    Trial.objects.create(key="new", number=FEW + 1, params={"a": FEW + 1}, score=0.5, **told)
+    with CaptureQueriesContext(connection) as asked:
+        assert "<strong>302</strong>" in shown()
+    assert not any('"blocks"' in query["sql"] for query in asked if "figures" in query["sql"]), "of no use there"
+    nowhere = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:9"}
+    settings.CACHES = {"default": nowhere}
+    assert "<strong>302</strong>" in shown()
+
+
+def test_backtests_beyond_those_that_are_recorded_count_as_trials():
+    project = make_project()
+    claim = {
+        "strategy": "Cross",
+        "params": {"fast": 1},
+        "instruments": [{"symbol": "IBM", "series": "fixed/IBM", "adjust": "split"}],
+        "period": {"start": "2009-01-02", "end": "2009-12-31"},
+        "cash": 10_000.0,
+        "conventions": BacktestingPy().as_dict(),
+    }
+    for _ in range(2):  # the same program twice tries nothing new
+        run = make_run(project)
+        intake = Intake(run, Publisher(run.pk), DataQuestions(run))
+        intake.backtests = [Backtest()] * MAX_BACKTESTS
+        for fast in (1, 2, 2, 3):
+            intake.take({"type": "backtest", "claim": {**claim, "params": {"fast": fast}}, "number": None})
+        intake.take({"type": "backtest", "claim": {**claim, "cash": "much"}, "number": None})
+        intake.publisher.close()
+        assert run.attempts.count() == 3
+    assert trials.of_project(project).count == 3
+    one = Backtest(run=run, position=0, **read_attempt(claim))
+    one.trial = trials.of_backtest(one, run.revision.files, run.params)
+    one.save()
+    assert trials.of_project(project).count == 3, "recorded elsewhere, it is the same trial"
+    said = [event["text"] for event in Recording(run.pk).read() if event["type"] == "notice"]
+    assert sum("further ones count as trials" in text for text in said) == 1 and len(said) == 2
