@@ -325,7 +325,7 @@ def walk_rows(run: Run) -> list[WalkRow]:
                 test,
                 params_text(picked.params) if picked is not None else "–",
                 score_text((results.trial(picked.number) or picked).score) if picked is not None else "–",
-                "–" if change is None else f"{signed(change * 100, 1)} %",
+                "–" if change is None else f"{signed(change * 100, 1)}\u00a0%",
                 None if change is None else change >= 0,
                 len(results.tried),
             )
