@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-__all__ = ["GROUPS", "HEAD", "Definition", "count", "figures", "grouped", "percent", "ratio", "signed"]
+__all__ = ["GROUPS", "HEAD", "Definition", "count", "difference", "figures", "grouped", "percent", "ratio", "signed"]
 
 
 def percent(value: float) -> str:
-    return f"{signed(value * 100, 1)} %"
+    return f"{signed(value * 100, 1)}\u00a0%"
 
 
 def signed(value: float, digits: int) -> str:
-    """12345.678 -> 12 345.68 with thin spaces and a real minus sign; never "-0.0"."""
-    text = f"{abs(value):,.{digits}f}".replace(",", "\u2009")
-    return f"\u2212{text}" if value < 0 and text.strip("0.\u2009") else text
+    """12345.678 -> 12 345.68 with thin spaces, where no line may break, and a real minus sign; never "-0.0"."""
+    text = f"{abs(value):,.{digits}f}".replace(",", "\u202f")
+    return f"\u2212{text}" if value < 0 and text.strip("0.\u202f") else text
 
 
 def ratio(value: float) -> str:
@@ -38,7 +38,7 @@ def _mean_bars(value: float) -> str:
 
 
 def _daily_percent(value: float) -> str:
-    return f"{signed(value * 100, 2)} %"
+    return f"{signed(value * 100, 2)}\u00a0%"
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,16 @@ def figures(values: Mapping[str, float | None]) -> list[dict[str, Any]]:
                 "anchor": f"/docs/metrics#{each.key}",
             }
     return [shown.pop(key) for key in HEAD if key in shown] + list(shown.values())
+
+
+def difference(key: str, change: float) -> str:
+    """How much more or less of a figure, with its sign: of percentages in points, of all others in their own form."""
+    form = next((each.form for each in chain.from_iterable(GROUPS.values()) if each.key == key), ratio)
+    if form in (percent, _daily_percent):
+        text = f"{signed(change * 100, 2 if form is _daily_percent else 1)} points"
+    else:
+        text = form(change) if form in (count, ratio) or change >= 0 else f"\u2212{form(-change)}"
+    return f"+{text}" if change > 0 else text
 
 
 def grouped(shown: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
