@@ -68,7 +68,11 @@ class SweepQuestions:
         if len(self.opened) >= MOST_SWEEPS:
             raise Refused(f"At most {MOST_SWEEPS} sweeps of one run are kept.")
         about = storable(about)
-        key = self.code.fingerprint({"run_params": self.run.params, "sweep": about})
+        values = {"run_params": self.run.params, "sweep": about}
+        # Only a digest of its bars says what a sweep reads. Of a function or a program only the run knows its data.
+        if not isinstance(about.get("bars"), str):
+            values["snapshot"] = self.run.snapshot
+        key = self.code.fingerprint(values)
         sweep, _ = Sweep.objects.get_or_create(project=self.run.project, key=key, defaults={"about": about})
         sweep.runs.add(self.run)
         self.opened[sweep.pk] = sweep

@@ -11,10 +11,11 @@ import pytest
 from django.apps import apps
 from django.urls import reverse
 
-from runner import overfitting
+from runner import overfitting, trials
 from runner.models import Project, Run, Sweep, Trial
 from runner.sweep_results import FEW, SweepResults
-from tests.factories import make_finished_run, make_project, make_user
+from runner.sweeps import SweepQuestions
+from tests.factories import make_finished_run, make_project, make_run, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
 
@@ -102,3 +103,17 @@ def test_the_plateau_of_many_trials_is_looked_for_once(services):
     others = [replace(each, score=-each.score) for each in tried]
     assert SweepResults(sweep, tried=others).plateau == found, "kept for a sweep with as many trials"
     assert SweepResults(sweep, tried=others[:FEW]).plateau != found
+
+
+@pytest.mark.parametrize(("bars", "sweeps"), [(None, 2), ({"bars": [["IBM", None]]}, 2), ("0" * 64, 1)])
+def test_a_sweep_goes_on_over_the_same_data_only(bars, sweeps):
+    project = make_project()
+    told = {"number": 0, "params": {"a": 1}, "score": 1.0}
+    known = []
+    for snapshot in ("a" * 64, "a" * 64, "b" * 64):
+        questions = SweepQuestions(make_run(project, snapshot=snapshot))
+        sweep = questions.answer({"do": "open", "about": {"target": "f", "bars": bars}})["sweep"]
+        known.append(len(questions.answer({"do": "known", "sweep": sweep})["trials"]))
+        assert questions.answer({"do": "add", "sweep": sweep, "trials": [told]}) == {}
+    assert known == [0, 1, 2 - sweeps] and Sweep.objects.count() == sweeps
+    assert trials.of_project(project).count == 1, "the same combination is counted once whatever the data"
