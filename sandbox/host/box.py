@@ -35,6 +35,7 @@ GROUP_SLACK_BYTES = 32 << 20  # init, page tables, kernel memory
 FORK_SLACK_BYTES = 96 << 20  # pages of the zygote that a program has changed are its own
 NEAR_LIMIT = 0.85
 MAX_UNREAD = 8 << 20  # of answers that a program has asked for and does not read; a single one may be larger
+MOST_REFUSED = 100  # answers in a row that say so; a program that reads none of these either is told nothing more
 OUTPUT_LIMITS = ("output_bytes", "rich_bytes", "events")
 OWN_PROCESSES = 1  # of a box's tree: init
 CPU_SLACK = 5  # seconds; the sum over all processes is stopped before any of them gets so far
@@ -71,6 +72,7 @@ class Box:
         self._ended = asyncio.Event()
         self._output: Output | None = None
         self._kill_timer: asyncio.TimerHandle | None = None
+        self._refused = 0  # answers in a row
         self._artefacts: list[dict[str, Any]] = []
         self._skipped: list[dict[str, Any]] = []
 
@@ -91,7 +93,12 @@ class Box:
     def answer(self, number: int, body: dict[str, Any]) -> None:
         """The host's answer to a question of the program, or that it has not read the ones before."""
         frame = encode_frame({"type": "answer", "id": number, "body": body})
-        if 0 < self.walls.unread_bytes > MAX_UNREAD - len(frame):
+        if not 0 < self.walls.unread_bytes > MAX_UNREAD - len(frame):
+            self._refused = 0
+        elif self._refused >= MOST_REFUSED:
+            return
+        else:
+            self._refused += 1
             error = "This program does not read the answers to its questions, so it gets no more of them."
             frame = encode_frame({"type": "answer", "id": number, "body": {"error": error}})
         self.walls.write_inbox(frame)
