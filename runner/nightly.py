@@ -19,13 +19,22 @@ from runner.verdicts import ALARMING, ANSWERS
 logger = logging.getLogger(__name__)
 
 MOST = 50
+MOST_SECONDS = 2 * 3600.0  # that they took together when they were made
 NIGHT = timedelta(hours=6)
 
 
 def latest(most: int = MOST) -> list[Run]:
-    """The latest runs that can be made again."""
+    """The latest runs that can be made again, as many as a night has time for."""
     runs = Run.objects.whole().filter(status=Run.Status.SUCCEEDED, manifest__result_sha256__isnull=False)
-    return [run for run in runs.order_by("-queued")[:most] if not verifying.can_be_verified(run)]
+    # The record of a sweep is not open to a run that is made again, so every combination would be tried once more.
+    runs = runs.filter(search={}, sweeps__isnull=True)
+    found, seconds = [], 0.0
+    for run in runs.order_by("-queued")[:most]:
+        takes = run.wall_seconds or 0.0
+        if seconds + takes <= MOST_SECONDS and not verifying.can_be_verified(run):
+            found.append(run)
+            seconds += takes
+    return found
 
 
 def send_latest() -> int:

@@ -16,10 +16,13 @@ from typing import Any
 from uuid import UUID
 
 import django_rq
+import redis
 from django.conf import settings
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from qfp import objects
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
 
 from marketdata.store import SnapshotMissing, make_local, snapshot_folder
 from runner.environment import environment_lock
@@ -35,7 +38,7 @@ logger = logging.getLogger(__name__)
 __all__ = ["Verdict", "can_be_verified", "is_waiting", "send", "verify"]
 
 QUEUE = "parallel"
-PATIENCE = timedelta(minutes=15)
+ON_ITS_WAY = timedelta(minutes=1)  # from what is written down to the job in the queue
 CLOSE = 1e-9
 QUESTIONS = {"pmap": "further boxes", "data": "data", "sweep": "the record of a sweep"}
 
@@ -68,16 +71,36 @@ def can_be_verified(run: Run) -> str:
 
 
 def is_waiting(run: Run) -> bool:
-    """Whether its verification is under way; one that was lost on the way is not waited for for ever."""
+    """Whether its verification is under way, which in a long night takes hours; one whose job was lost is not."""
     kept = run.verification
     at = parse_datetime(kept.get("at", "")) if kept.get("state") == "waiting" else None
-    return at is not None and timezone.now() - at < PATIENCE
+    if at is None:
+        return False
+    try:
+        return timezone.now() - at < ON_ITS_WAY or _has_job(run)
+    except redis.RedisError:
+        return True  # nobody can say, and nothing could be sent anyway
 
 
 def send(run: Run) -> None:
-    """Have it verified when a worker has time."""
+    """Have it verified when a worker has time; once, however often it is asked for."""
     Run.objects.filter(pk=run.pk).update(verification={"state": "waiting", "at": timezone.now().isoformat()})
-    django_rq.get_queue(QUEUE).enqueue("runner.jobs.verify_run", str(run.pk), result_ttl=60, failure_ttl=3600)
+    if not _has_job(run):
+        django_rq.get_queue(QUEUE).enqueue(
+            "runner.jobs.verify_run", str(run.pk), job_id=_job_of(run), result_ttl=60, failure_ttl=3600
+        )
+
+
+def _job_of(run: Run) -> str:
+    return f"verify-{run.pk}"
+
+
+def _has_job(run: Run) -> bool:
+    try:
+        job = Job.fetch(_job_of(run), connection=django_rq.get_connection(QUEUE))
+    except NoSuchJobError:
+        return False
+    return job.get_status() in (JobStatus.QUEUED, JobStatus.STARTED)
 
 
 def verify(run_id: UUID | str) -> Verdict:

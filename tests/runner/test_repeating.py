@@ -22,7 +22,7 @@ from marketdata.store import current_snapshot_id, snapshot_folder
 from runner import comparing, nightly, verifying
 from runner.execution import execute_next
 from runner.manifests import result_of
-from runner.models import Backtest, Project, Run
+from runner.models import Backtest, Project, Run, Sweep
 from tests.factories import make_finished_run, make_project, make_run, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services")]
@@ -115,10 +115,22 @@ def test_the_latest_runs_are_made_again_every_night_and_staff_hear_which_differ(
     result = {"version": 1, "result_sha256": "0" * 64}
     runs = [make_finished_run(manifest=result) for _ in range(4)]
     make_finished_run(manifest={"version": 1})
+    make_finished_run(manifest=result, wall_seconds=nightly.MOST_SECONDS + 1)
+    make_finished_run(manifest=result, search={"space": {"a": {"values": [1]}}})
+    searching = make_finished_run(manifest=result)
+    searching.sweeps.add(Sweep.objects.create(project=searching.project, key="a"))
     assert nightly.send_latest() == 4
     jobs = [job for job in django_rq.get_queue("parallel").jobs if job.func_name == "runner.jobs.verify_run"]
     assert {job.args[0] for job in jobs} == {str(run.pk) for run in runs}
-    assert nightly.send_latest() == 0  # they wait already
+    # They wait already, even behind a long night's others; one whose job was lost is sent again, once.
+    waiting = {"state": "waiting", "at": (timezone.now() - timedelta(hours=3)).isoformat()}
+    Run.objects.filter(pk__in=[run.pk for run in runs]).update(verification=waiting)
+    assert nightly.send_latest() == 0
+    next(job for job in jobs if job.args[0] == str(runs[0].pk)).delete()
+    assert nightly.send_latest() == 1
+    verifying.send(runs[0])
+    jobs = [job for job in django_rq.get_queue("parallel").jobs if job.func_name == "runner.jobs.verify_run"]
+    assert len(jobs) == 4
 
     old, now = timezone.now() - timedelta(days=1), timezone.now()
     answers = [("exact", now), ("environment", now), ("result", now), ("data", old)]
