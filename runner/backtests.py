@@ -31,7 +31,7 @@ from runner.figures import chart, describe, figures
 from runner.remarks import remarks
 from runner.snapshot_series import entries
 
-__all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "survivorship_note"]
+__all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "read_attempt", "survivorship_note"]
 
 MAX_BACKTESTS = 20  # of one run
 MAX_TRADES_STORED = 5_000
@@ -122,6 +122,24 @@ def read_claim(claim: dict[str, Any]) -> Claimed:
         order_count=fields.whole(claim.get("order_count", len(orders)), "order_count", len(orders), 10**9),
         snapshot=fields.hash_or_none(claim.get("snapshot"), "snapshot"),
     )
+
+
+def read_attempt(claim: Any) -> dict[str, Any]:
+    """What a claim says was tried, under the names of a Backtest's fields, without what came of it. Raises
+    ClaimRefused.
+    """
+    claim = fields.mapping(claim, "The claim")
+    period = fields.mapping(claim.get("period"), "period")
+    _, stamps = fields.moments([period.get("start"), period.get("end")])
+    return {
+        "strategy": fields.text(claim.get("strategy"), "strategy", 120),
+        "params": fields.small_json(fields.mapping(claim.get("params", {}), "params"), "params"),
+        "instruments": fields.instruments(claim.get("instruments"), fields.MAX_BARS),
+        "start": _aware(stamps[0]),
+        "end": _aware(stamps[-1]),
+        "cash": fields.number(claim.get("cash"), "cash", 1e-9, 1e15),
+        "conventions": fields.rules(claim.get("conventions")).as_dict(),
+    }
 
 
 def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> CheckedBacktest:

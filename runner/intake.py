@@ -14,10 +14,10 @@ from django.utils import timezone
 from rq.timeouts import JobTimeoutException
 
 from runner import checking, claims_box, overfitting, private, trials
-from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
+from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event, read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
-from runner.models import Artefact, Backtest, Run
+from runner.models import Artefact, Attempt, Backtest, Run
 from runner.reports import making
 from runner.storable import storable
 from runner.waiting import when_database_answers
@@ -25,6 +25,7 @@ from runner.waiting import when_database_answers
 logger = logging.getLogger(__name__)
 
 MAX_PARAMS = 50
+MAX_ATTEMPTS = 1_000
 # These end the run whatever the message was: our database is away for long, or the run's time on our side is over.
 OUR_ENDS = (OperationalError, JobTimeoutException)
 
@@ -38,6 +39,7 @@ class Intake:
         self.data_questions = data_questions
         self.artefacts: dict[str, Artefact] = {}
         self.backtests: list[Backtest] = []
+        self.attempts = 0  # beyond those
         self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
         self.params: dict[str, dict[str, Any]] = {}
 
@@ -76,11 +78,11 @@ class Intake:
 
     def _take_backtest(self, event: dict[str, Any]) -> None:
         """Whatever a claim holds, it must not take the run with it."""
-        if len(self.backtests) >= MAX_BACKTESTS:
-            self.notice(event, f"Only the first {MAX_BACKTESTS} backtests of a run are kept.")
-            return
         try:
-            self._keep_backtest(event)
+            if len(self.backtests) >= MAX_BACKTESTS:
+                self._count_attempt(event)
+            else:
+                self._keep_backtest(event)
         except ClaimRefused as refusal:
             self.notice(event, f"This backtest is not shown: {refusal.reason}")
         except OUR_ENDS:
@@ -131,6 +133,21 @@ class Intake:
             self.claimed.setdefault(event["number"], backtest)
         url = backtest.get_absolute_url()
         self.publisher.publish({**shown, "backtest": backtest.pk, "url": url, "t": event.get("t", 0.0)})
+
+    def _count_attempt(self, event: dict[str, Any]) -> None:
+        """One more than are recorded; what was tried counts all the same."""
+        if not self.attempts:
+            recorded = f"Only the first {MAX_BACKTESTS} backtests of a run are recorded."
+            self.notice(event, f"{recorded} Up to {MAX_ATTEMPTS:,} further ones count as trials.")
+        if self.attempts >= MAX_ATTEMPTS:
+            return
+        self.attempts += 1
+        tried = storable(read_attempt(event.get("claim")))
+        named = trials.of_backtest(Backtest(**tried), self.run.revision.files, self.run.params)
+        attempt = Attempt(run=self.run, trial=named)
+        when_database_answers(
+            run_id=self.run.pk, action=lambda: Attempt.objects.bulk_create([attempt], ignore_conflicts=True)
+        )
 
     def _take_checks(self, event: dict[str, Any]) -> None:
         """Keep what the tests of honesty found, and show what the backtest can claim now."""

@@ -602,6 +602,19 @@ class Artefact(models.Model):
         return reverse("runner:artefact", args=[self.run_id, self.pk])
 
 
+class Attempt(models.Model):
+    """What a run tried in a backtest beyond those that are recorded: it counts, though nothing else of it is kept."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="attempts")
+    trial = models.CharField(max_length=64, db_index=True, help_text="SHA-256 of what was tried, as of a backtest.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "trial"], name="attempt_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.trial[:8]} in {self.run_id}"
+
+
 class Sweep(models.Model):
     """A search over combinations of parameters by a project's code; the same one asked for again goes on."""
 

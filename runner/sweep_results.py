@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import redis
 from django.core.cache import cache
+from django.db.models import Count
 from qfp.figures import signed
 from qfp.sweeps.plateau import Plateau, plateau
 from qfp.sweeps.trial import Trial as Tried
@@ -65,7 +66,7 @@ class SweepResults:
 
     @classmethod
     def of(cls, sweep: Sweep, live: bool) -> SweepResults:
-        return cls(sweep, live, tried_in(sweep))
+        return cls(sweep, live, tried_in(sweep, blocks=False))
 
     @cached_property
     def names(self) -> list[str]:
@@ -117,7 +118,7 @@ class SweepResults:
     @cached_property
     def overfitting(self) -> dict[str, Any] | None:
         """None while trials are still coming."""
-        return None if self.live or not self.tried else of_sweep(self.sweep, self.tried)
+        return None if self.live or not self.tried else of_sweep(self.sweep)
 
     def trial(self, number: int | None) -> Tried | None:
         return next((each for each in self.tried if each.number == number), None)
@@ -310,27 +311,38 @@ class WalkRow:
 def walk_rows(run: Run) -> list[WalkRow]:
     """The windows of a walk-forward so far. What came of each is read off the joined backtest, once that is there."""
     joined = run.backtests.order_by("position").first()
-    found = []
-    for sweep in run.sweeps.order_by("created", "pk"):
+    best = run.search["walk"].get("choose") == "best"
+    sweeps = {
+        f"window:{sweep.pk}:{sweep.tried}:{best}": sweep
+        for sweep in run.sweeps.annotate(tried=Count("trials")).order_by("created", "pk")
+    }
+    kept: dict[str, tuple[str, str]] = {}
+    with suppress(redis.RedisError):  # without it, they are chosen again
+        kept = cache.get_many(sweeps)
+    found, new = [], {}
+    for key, sweep in sweeps.items():
         if (dates := _window_of(sweep)) is None:
             continue
         train, test = dates
-        results = SweepResults.of(sweep, live=False)
-        picked = results.peak if run.search["walk"].get("choose") == "best" else results.plateau
+        if key not in kept:
+            kept[key] = new[key] = _chosen(sweep, best)
         change = _change(joined, test) if joined is not None else None
-        found.append(
-            WalkRow(
-                sweep,
-                train,
-                test,
-                params_text(picked.params) if picked is not None else "–",
-                score_text((results.trial(picked.number) or picked).score) if picked is not None else "–",
-                "–" if change is None else f"{signed(change * 100, 1)} %",
-                None if change is None else change >= 0,
-                len(results.tried),
-            )
-        )
+        outcome = "–" if change is None else f"{signed(change * 100, 1)} %"
+        gain = None if change is None else change >= 0
+        found.append(WalkRow(sweep, train, test, *kept[key], outcome, gain, sweep.tried))
+    with suppress(redis.RedisError):
+        if new:
+            cache.set_many(new, 3600)
     return found
+
+
+def _chosen(sweep: Sweep, best: bool) -> tuple[str, str]:
+    """(parameters, score) in words."""
+    results = SweepResults.of(sweep, live=False)
+    picked = results.peak if best else results.plateau
+    if picked is None:
+        return "–", "–"
+    return params_text(picked.params), score_text((results.trial(picked.number) or picked).score)
 
 
 Days = tuple[str, str]

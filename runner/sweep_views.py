@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import redis
 from django.contrib import messages
+from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -29,12 +34,13 @@ from runner.run_views import find_run
 from runner.searches import METHODS, OBJECTIVES, Search, dimensions, read_search, read_walk, space_near
 from runner.starting import BadInput, run_again, start_run
 from runner.sweep_choice import neighbours_in_words
-from runner.sweep_results import SweepResults, params_text, score_text, value_text, walk_rows
+from runner.sweep_results import FEW, SweepResults, params_text, score_text, value_text, walk_rows
 from runner.views import chosen_params, find_project, keep_draft, keep_files
 
 TRIALS_SHOWN = 100
 FAILED_SHOWN = 50
 FEW_TRIALS = 2_000  # with more, the page of a sweep that goes on is made anew less often
+KEPT_SECONDS = 300  # what is shown of as many trials
 REFUSALS = (BadInput, QuotaExceeded, PackageRefused, GpuUnavailable)
 
 
@@ -178,65 +184,89 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
         context["windows"] = walk_rows(found)
         template = "runner/_walk.html" if getattr(request, "htmx", False) else "runner/walk.html"
         return render(request, template, context)
-    results = SweepResults.of(sweep, live) if sweep is not None else None
-    if results is not None:
-        context |= _shown(request, found, results)
-        context["others"] = [] if found.search else list(found.sweeps.exclude(pk=results.sweep.pk).order_by("created"))
+    if sweep is not None:
+        context |= _shown(request, found, sweep, live)
+        context["others"] = [] if found.search else list(found.sweeps.exclude(pk=sweep.pk).order_by("created"))
     context["from_form"] = bool(found.search) and editable
     template = "runner/_sweep.html" if getattr(request, "htmx", False) else "runner/sweep.html"
     return render(request, template, context)
 
 
-def _shown(request: HttpRequest, run: Run, results: SweepResults) -> dict[str, Any]:
-    names, asked = results.names, request.GET
-    x = asked.get("x") if asked.get("x") in names else (names[0] if names else "")
-    y = asked.get("y") if asked.get("y") in names and asked.get("y") != x else ""
+def _shown(request: HttpRequest, run: Run, sweep: Sweep, live: bool) -> dict[str, Any]:
+    tried = sweep.trials.count()
+    asked = {name: request.GET.get(name, "") for name in ("x", "y", "over", "pick")}
+    wanted = hashlib.sha256(json.dumps([asked, run.declared_params]).encode()).hexdigest()
+    key = f"sweep-page:{sweep.pk}:{tried}:{live}:{wanted}"
+    # Everybody who looks asks every few seconds, and of many trials each answer is work.
+    many = tried > FEW
+    drawn = None
+    with suppress(redis.RedisError):
+        drawn = cache.get(key) if many else None
+    if drawn is None:
+        drawn = _drawn(SweepResults.of(sweep, live), asked, run.declared_params)
+        with suppress(redis.RedisError):
+            if many:
+                cache.set(key, drawn, KEPT_SECONDS)
+    bars = _bars(run)
+    return {
+        **drawn,
+        "sweep": sweep,
+        "poll": 2 if tried < FEW_TRIALS else 6,
+        "expected": max(run.search.get("expected") or 0, tried),
+        "earlier": sweep.trials.exclude(run=run).count(),
+        "interrupted": run.is_finished and run.status != Run.Status.SUCCEEDED,
+        "bars": bars,
+        "walk_train": max(2, bars // 3),
+        "walk_test": max(1, bars // 9),
+    }
+
+
+def _drawn(results: SweepResults, asked: dict[str, str], declared: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page shows of the trials. declared: the parameters of the program."""
+    names = results.names
+    x = asked["x"] if asked["x"] in names else (names[0] if names else "")
+    y = asked["y"] if asked["y"] in names and asked["y"] != x else ""
     y = y or next((name for name in names if name != x), "")
-    mean = asked.get("over") == "mean"
-    number = asked.get("pick", "")
+    mean = asked["over"] == "mean"
+    number = asked["pick"]
     picked = results.trial(int(number[:9])) if number.isascii() and number.isdigit() else None
     near = results.plateau
     middle = results.trial(near.number) if near is not None else None
     chosen = picked or middle or results.peak
-    expected = run.search.get("expected") or 0
-    earlier = results.sweep.trials.exclude(run=run).count()
+    failed = results.failed
     return {
-        "results": results,
-        "sweep": results.sweep,
+        "results": {
+            "tried": len(results.tried),
+            "failed": len(failed),
+            "names": names,
+            "objective": results.objective,
+            "overfitting": results.overfitting,
+        },
         "x": x,
         "y": y,
         "over": "mean" if mean else "best",
         "heat": results.heat(x, y, mean) if x else None,
         "parallel": results.parallel(),
         "histogram": results.histogram(),
-        "picked": picked,
-        "chosen": chosen,
-        "near": near,
-        "neighbours": neighbours_in_words(results, picked, run.declared_params),
+        "picked": {"number": picked.number} if picked is not None else None,
+        "chosen": {"number": chosen.number} if chosen is not None else None,
+        "near": near is not None,
+        "neighbours": neighbours_in_words(results, picked, declared),
         "choices": _choices(results, middle, picked),
-        "poll": 2 if len(results.tried) < FEW_TRIALS else 6,
-        "expected": max(expected, len(results.tried)),
-        "earlier": earlier,
-        "interrupted": run.is_finished and run.status != Run.Status.SUCCEEDED,
         "rows": [_row(results, each) for each in results.scored[:TRIALS_SHOWN]],
         "more": max(0, len(results.scored) - TRIALS_SHOWN),
-        "failed": [(params_text(each.params), each.error) for each in results.failed[:FAILED_SHOWN]],
-        "bars": (bars := _bars(run)),
-        "walk_train": max(2, bars // 3),
-        "walk_test": max(1, bars // 9),
+        "failed": [(params_text(each.params), each.error) for each in failed[:FAILED_SHOWN]],
         "chosen_text": params_text(chosen.params) if chosen is not None else "",
     }
 
 
 def _choices(results: SweepResults, middle: Any, picked: Any) -> dict[str, Any]:
     """Plateau, peak and what was picked, side by side."""
-    near, peak = results.plateau, results.peak
-    columns = [
-        (name, trial) for name, trial in (("Plateau", middle), ("Single best", peak), ("Picked", picked)) if trial
-    ]
+    offered = ("Plateau", middle), ("Single best", results.peak), ("Picked", picked)
+    columns = [(name, trial) for name, trial in offered if trial]
     rows = [(name, [value_text(trial.params.get(name)) for _, trial in columns]) for name in results.names]
     rows.append((results.objective, [_row(results, trial)["score"] for _, trial in columns]))
-    return {"columns": [name for name, _ in columns], "rows": rows, "near": near}
+    return {"columns": [name for name, _ in columns], "rows": rows}
 
 
 def _row(results: SweepResults, trial: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period and
 conventions that gave a result; the same one run twice is one. A fork begins with what had been tried before it was
 made, and what an author tries in a fork of their own counts for the original, too. Every combination that a sweep tried
-is one, whatever became of its run.
+is one, whatever became of its run, and so is what a run tried in backtests beyond those that are recorded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from django.db.models import Q
 
-from runner.models import Backtest, Project, Trial
+from runner.models import Attempt, Backtest, Project, Trial
 
 __all__ = ["Code", "Trials", "of_backtest", "of_project"]
 
@@ -84,7 +84,8 @@ def of_project(project: Project) -> Trials:
         child = revision.project
     tried = Backtest.objects.filter(where).exclude(trial="").order_by("trial")
     swept = Trial.objects.filter(where).order_by("key")
-    count = tried.values("trial").distinct().count() + swept.values("key").distinct().count()
+    recorded, further = tried.order_by().values("trial"), Attempt.objects.filter(where).values("trial")
+    count = recorded.union(further).count() + swept.values("key").distinct().count()
     sharpes = dict(tried.values_list("trial", "metrics__sharpe")[:MOST_READ])
     sharpes |= dict(swept.values_list("key", "figures__sharpe")[:MOST_READ])
     known = np.array([value for value in sharpes.values() if value is not None], dtype=float)

@@ -19,7 +19,7 @@ from qfp import channel, checking
 
 from runner import packages
 from runner.access import Viewer
-from runner.backtests import ClaimRefused, check_claim
+from runner.backtests import ClaimRefused, check_claim, read_attempt
 from runner.execution import execute_next
 from runner.models import Run, Trial
 from runner.recording import Recording
@@ -200,9 +200,13 @@ def test_of_thousands_of_runs_only_as_many_are_recorded_as_the_site_takes(run_sc
     source = once.replace("cerebro.run(runonce=False)", "for _ in range(22):\n    cerebro.run(runonce=False)")
     source = source.replace('"2005-01-01", "2007-12-31"', '"2005-01-01", "2005-03-31"')
     (tmp_path / "main.py").write_text(source)
-    printed, said = run_script(str(tmp_path / "main.py"))
-    assert sum(message["type"] == "backtest" for message in said) == checking.MOST_BACKTESTS
-    assert printed.count("Only the first 20 backtests") == 1
+    _, said = run_script(str(tmp_path / "main.py"))
+    claims = [message["claim"] for message in said if message["type"] == "backtest"]
+    assert len(claims) == 22 and sum("equity" in claim for claim in claims) == checking.MOST_BACKTESTS
+    tried = [read_attempt(claim) for claim in claims]
+    assert tried[20] == tried[21], "what is left of them says what was tried"
+    for name in ("strategy", "params", "start", "end", "cash", "conventions"):
+        assert tried[20][name] == tried[0][name]
 
 
 def test_packages_that_need_an_older_one_are_offered_with_it() -> None:

@@ -9,10 +9,18 @@ from importlib import import_module
 import numpy as np
 import pytest
 from django.apps import apps
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from qfp.conventions import BacktestingPy
 
 from runner import overfitting, trials
-from runner.models import Project, Run, Sweep, Trial
+from runner.backtests import MAX_BACKTESTS, read_attempt
+from runner.data_questions import DataQuestions
+from runner.events import Publisher
+from runner.intake import Intake
+from runner.models import Backtest, Project, Run, Sweep, Trial
+from runner.recording import Recording
 from runner.sweep_results import FEW, SweepResults
 from runner.sweeps import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user
@@ -117,3 +125,55 @@ def test_a_sweep_goes_on_over_the_same_data_only(bars, sweeps):
         assert questions.answer({"do": "add", "sweep": sweep, "trials": [told]}) == {}
     assert known == [0, 1, 2 - sweeps] and Sweep.objects.count() == sweeps
     assert trials.of_project(project).count == 1, "the same combination is counted once whatever the data"
+
+
+def test_the_page_of_many_trials_is_reckoned_once_for_all_who_look(client, settings):
+    run = swept(make_project(visibility=Project.Visibility.PUBLIC), 0.01, count=2)
+    sweep, address = run.sweeps.get(), reverse("runner:sweep", args=[run.pk])
+    told = {"sweep": sweep, "run": run, "figures": {"trades": 3}}
+    more = [Trial(key=str(n), number=n, params={"a": n}, score=n / 1000, **told) for n in range(2, FEW + 1)]
+    Trial.objects.bulk_create(more)
+
+    def shown(**asked) -> str:
+        return client.get(address, asked, headers={"HX-Request": "true"}).content.decode()
+
+    first = shown()
+    assert "<strong>301</strong> of 301 trials" in first and "a 300" in first
+    Trial.objects.update(score=-1.0)
+    assert shown() == first
+    assert shown(pick="7") != first, "what is asked for is not mixed up"
+    Trial.objects.create(key="new", number=FEW + 1, params={"a": FEW + 1}, score=0.5, **told)
+    with CaptureQueriesContext(connection) as asked:
+        assert "<strong>302</strong>" in shown()
+    assert not any('"blocks"' in query["sql"] for query in asked if "figures" in query["sql"]), "of no use there"
+    nowhere = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:9"}
+    settings.CACHES = {"default": nowhere}
+    assert "<strong>302</strong>" in shown()
+
+
+def test_backtests_beyond_those_that_are_recorded_count_as_trials():
+    project = make_project()
+    claim = {
+        "strategy": "Cross",
+        "params": {"fast": 1},
+        "instruments": [{"symbol": "IBM", "series": "fixed/IBM", "adjust": "split"}],
+        "period": {"start": "2009-01-02", "end": "2009-12-31"},
+        "cash": 10_000.0,
+        "conventions": BacktestingPy().as_dict(),
+    }
+    for _ in range(2):  # the same program twice tries nothing new
+        run = make_run(project)
+        intake = Intake(run, Publisher(run.pk), DataQuestions(run))
+        intake.backtests = [Backtest()] * MAX_BACKTESTS
+        for fast in (1, 2, 2, 3):
+            intake.take({"type": "backtest", "claim": {**claim, "params": {"fast": fast}}, "number": None})
+        intake.take({"type": "backtest", "claim": {**claim, "cash": "much"}, "number": None})
+        intake.publisher.close()
+        assert run.attempts.count() == 3
+    assert trials.of_project(project).count == 3
+    one = Backtest(run=run, position=0, **read_attempt(claim))
+    one.trial = trials.of_backtest(one, run.revision.files, run.params)
+    one.save()
+    assert trials.of_project(project).count == 3, "recorded elsewhere, it is the same trial"
+    said = [event["text"] for event in Recording(run.pk).read() if event["type"] == "notice"]
+    assert sum("further ones count as trials" in text for text in said) == 1 and len(said) == 2

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "digest", "head_figures", "simple"]
 
+# Of a claim: what was tried. Of backtests beyond those that the site records it is told no more, so that they count.
+ATTEMPTED = ("strategy", "params", "instruments", "period", "cash", "conventions")
+
 # While a program is tried with other values: takes each result, which is then neither shown nor handed over.
 taker: Callable[[Result], None] | None = None
 # The same for what backtest() is asked for, before it is run: strategy, bars, options, parameters.
@@ -105,7 +108,9 @@ class Result(ABC):
             print(note)
         # Several workers of pmap() count alike, so their backtests are numbered by chance, above all others.
         number = 2**32 + secrets.randbits(48) if forking.in_worker else checking.backtests - 1
-        if channel.emit({"type": "backtest", "claim": self.claim, "number": number}):
+        beyond = not forking.in_worker and checking.backtests > checking.MOST_BACKTESTS
+        claim = {name: self.claim[name] for name in ATTEMPTED} if beyond else self.claim
+        if channel.emit({"type": "backtest", "claim": claim, "number": number}):
             self.number = checking.before + number
         else:
             print(self.table())

@@ -16,7 +16,7 @@ from typing import Any
 from qfp import channel, checking, metrics, replay
 from qfp.conventions import BacktestingPy
 from qfp.copied.recognising import Feed, about, days_of
-from qfp.copied.recording import is_room
+from qfp.copied.recording import count, is_room
 from qfp.copied.trials import record_scores
 from qfp.moments import dates_of, instants
 from qfp.results import Result, digest, simple
@@ -72,14 +72,7 @@ class _OriginalResult(Result):
         frame = test._data
         self.strategy = type(strategy).__name__
         self.params = dict(getattr(strategy, "_params", {}))
-        commission = options["commission"]
-        self.conventions = BacktestingPy(
-            commission=None if callable(commission) else commission,
-            **{
-                name: options[name]
-                for name in ("spread", "margin", "trade_on_close", "hedging", "exclusive_orders", "finalize_trades")
-            },
-        )
+        self.conventions = _rules_of(options)
         cash = float(options["cash"])
         self.fills = _fills(broker, unit)
         self.account = replay.replay(self.fills, frame["Close"].to_numpy(dtype=float) / unit, cash)
@@ -211,8 +204,12 @@ def listen(module: Any) -> None:
 
     @wraps(run)
     def run_recorded(self: Any, **params: Any) -> Any:
-        if _quiet or not _is_heard() or not is_room():
+        if _quiet or not _is_heard():
             return run(self, **params)
+        if not is_room():
+            stats = run(self, **params)
+            _count(self, stats)
+            return stats
         before = checking.begin(self._strategy)
         stats = run(self, **params)
         _record(self, stats, before)
@@ -275,3 +272,22 @@ def _record(test: Any, stats: Any, before: Any) -> None:
     options = {**_options(test), "rules": ours.COMPATIBLE}
     with _quietly():
         checking.look(test._strategy, test._data, options, result.params, before, result.claim)
+
+
+def _count(test: Any, stats: Any) -> None:
+    import pandas as pd
+
+    if "_strategy" not in stats or not isinstance(test._data.index, pd.DatetimeIndex) or len(test._data) < 2:
+        return
+    given, options = stats["_strategy"], _options(test)
+    params, cash = dict(getattr(given, "_params", {})), float(options["cash"])
+    traded = [("", test._data["Close"])]
+    count(type(given).__name__, params, traded, test._data.index, cash, _rules_of(options))
+
+
+def _rules_of(options: dict[str, Any]) -> BacktestingPy:
+    commission = options["commission"]
+    names = ("spread", "margin", "trade_on_close", "hedging", "exclusive_orders", "finalize_trades")
+    return BacktestingPy(
+        commission=None if callable(commission) else commission, **{name: options[name] for name in names}
+    )

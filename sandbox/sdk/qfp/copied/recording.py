@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from qfp import checking, metrics
+from qfp import channel, checking, metrics
 from qfp.conventions import CopiedRules
 from qfp.copied.recognising import Feed, about, days_of
 from qfp.moments import dates_of
 from qfp.replay import PortfolioReplay, replay_portfolio
 from qfp.results import Result, digest, simple
 
-__all__ = ["CopiedResult", "Fill", "Observed", "Order", "is_room"]
+__all__ = ["CopiedResult", "Fill", "Observed", "Order", "count", "is_room"]
 
 MAX_FILLS_LISTED = MAX_ORDERS_LISTED = 100_000
 MAX_REFUSED_LISTED = 200
+MOST_COUNTED = 1_000  # of backtests for which there is no room
 
 
 _made: dict[tuple[int, int], int] = {}  # backtests by process and cell of a session
@@ -31,9 +33,29 @@ def is_room() -> bool:
     """
     here = os.getpid(), checking.before
     _made[here] = _made.get(here, 0) + 1
-    if _made[here] == checking.MOST_BACKTESTS + 1 and checking.active:
-        print(f"Only the first {checking.MOST_BACKTESTS} backtests of a run are recorded.")
     return _made[here] <= checking.MOST_BACKTESTS
+
+
+def count(
+    strategy: str, params: dict[str, Any], traded: list[tuple[str, Any]], index: Any, cash: float, rules: Any
+) -> None:
+    """Tell the site what was tried in a backtest for which there is no room; it counts, and nothing is shown of it.
+
+    traded: name and closes of every instrument; other closes under the same name are another trial.
+    """
+    if not checking.active or _made[os.getpid(), checking.before] > checking.MOST_BACKTESTS + MOST_COUNTED:
+        return
+    dates = dates_of(index[[0, -1]])
+    closes = [(name, np.ascontiguousarray(values, dtype=float).tobytes()) for name, values in traded]
+    claim = {
+        "strategy": strategy[:120],
+        "params": {key: simple(value) for key, value in params.items()},
+        "instruments": [{"symbol": f"{name[:40]} {hashlib.sha256(some).hexdigest()[:12]}"} for name, some in closes],
+        "period": {"start": dates[0], "end": dates[-1]},
+        "cash": cash,
+        "conventions": rules.as_dict(),
+    }
+    channel.emit({"type": "backtest", "claim": claim, "number": None})
 
 
 @dataclass
@@ -167,6 +189,8 @@ class CopiedResult(Result):
     def hand_over(self) -> None:
         """Show and record it, once; the look-ahead test runs at the end of the program."""
         if not is_room():
+            traded = [(feed.name, feed.prices["close"]) for feed in self.feeds]
+            count(self.strategy, self.params, traded, self.equity.index, self._observed.cash, self.conventions)
             return
         looked_at = checking.begin(None) is not None
         self._announce()
