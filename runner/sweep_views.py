@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 import redis
@@ -196,15 +195,15 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
 def _shown(request: HttpRequest, run: Run, sweep: Sweep, live: bool) -> dict[str, Any]:
     tried = sweep.trials.count()
     asked = {name: request.GET.get(name, "") for name in ("x", "y", "over", "pick")}
-    declared = run.declared_params
-    key = f"sweep-page:{sweep.pk}:{tried}:{live}:{hashlib.sha256(json.dumps([asked, declared]).encode()).hexdigest()}"
+    wanted = hashlib.sha256(json.dumps([asked, run.declared_params]).encode()).hexdigest()
+    key = f"sweep-page:{sweep.pk}:{tried}:{live}:{wanted}"
     # Everybody who looks asks every few seconds, and of many trials each answer is work.
     many = tried > FEW
     drawn = None
     with suppress(redis.RedisError):
         drawn = cache.get(key) if many else None
     if drawn is None:
-        drawn = _drawn(SweepResults.of(sweep, live), asked, declared)
+        drawn = _drawn(SweepResults.of(sweep, live), asked, run.declared_params)
         with suppress(redis.RedisError):
             if many:
                 cache.set(key, drawn, KEPT_SECONDS)
@@ -223,7 +222,7 @@ def _shown(request: HttpRequest, run: Run, sweep: Sweep, live: bool) -> dict[str
 
 
 def _drawn(results: SweepResults, asked: dict[str, str], declared: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the page shows of the trials alone."""
+    """What the page shows of the trials. declared: the parameters of the program."""
     names = results.names
     x = asked["x"] if asked["x"] in names else (names[0] if names else "")
     y = asked["y"] if asked["y"] in names and asked["y"] != x else ""
@@ -251,7 +250,7 @@ def _drawn(results: SweepResults, asked: dict[str, str], declared: list[dict[str
         "histogram": results.histogram(),
         "picked": {"number": picked.number} if picked is not None else None,
         "chosen": {"number": chosen.number} if chosen is not None else None,
-        "near": asdict(near) if near is not None else None,
+        "near": near is not None,
         "neighbours": neighbours_in_words(results, picked, declared),
         "choices": _choices(results, middle, picked),
         "rows": [_row(results, each) for each in results.scored[:TRIALS_SHOWN]],
