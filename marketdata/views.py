@@ -60,6 +60,7 @@ def described(view: View, entry: Entry) -> dict[str, Any]:
         "synthetic": browsing.is_synthetic(entry),
         "private": entry["id"] in view.own,
         "comparable": "close" in entry["columns"],
+        "several": len(view.intervals_of(entry)) > 1,
     }
 
 

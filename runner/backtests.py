@@ -28,7 +28,7 @@ from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
 from runner.figures import chart, describe, figures
-from runner.remarks import remarks
+from runner.remarks import remarks, why_no_trades
 from runner.snapshot_series import entries
 
 __all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "read_attempt", "survivorship_note"]
@@ -38,12 +38,15 @@ MAX_TRADES_STORED = 5_000
 TRADES_SHOWN = 200
 # Of the interval of the Sharpe ratio; docs/metrics.md says how many.
 INTERVAL_DRAWS = 1_000
+EQUAL_PARTS = "Equal parts held"
 VERIFIED = "Verified: its fills, replayed over our own bars, give this equity curve."
 
 
 @dataclass(frozen=True)
 class CheckedBacktest:
-    """holdings: what is held at the end: instrument, units, price, value, weight."""
+    """holdings: what is held at the end: instrument, units, price, value, weight. no_trades: why there are none, where
+    that is known.
+    """
 
     strategy: str
     params: dict[str, Any]
@@ -70,6 +73,7 @@ class CheckedBacktest:
     description: str
     verified: bool
     verified_text: str
+    no_trades: str
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
     benchmark: np.ndarray | None = None
     holdings: list[dict[str, Any]] = []
     account: Replay
+    price: float | None = None
     flows, said = claimed.flows, VERIFIED
     try:
         # Without any, the bars are the program's own, which is the reason that our_bars() gives.
@@ -169,7 +174,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
             account, benchmark, holdings = _replayed_copied(claimed, claimed.rules, store)
             said = f"{VERIFIED} {claim_copied.limits(claimed.rules)}"
         else:
-            account, benchmark = _replayed(claimed, store)
+            account, benchmark, price = _replayed(claimed, store)
         verified, verified_text = True, said
     except NotVerified as doubt:
         account = _as_claimed(claimed)
@@ -208,16 +213,17 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
         dates=claimed.dates,
         equity=[float(value) for value in account.equity],
         metrics={key: value if math.isfinite(value) else None for key, value in found.items()},
-        figures=figures(found),
+        figures=_named(figures(found), len(claimed.instruments)),
         chart=chart(claimed.dates, account.equity, benchmark),
         description=describe(claimed.dates, account.equity),
         verified=verified,
         verified_text=verified_text,
+        no_trades="" if claimed.fill_count else why_no_trades(claimed.orders, claimed.order_count, price),
     )
 
 
-def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray]:
-    """The account over our bars, and buy and hold. Raises NotVerified."""
+def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]:
+    """The account over our bars, buy and hold, and the last price. Raises NotVerified."""
     rules = claimed.rules
     assert not isinstance(rules, (PortfolioRules, CopiedRules))
     if len(claimed.instruments) != 1:
@@ -229,7 +235,7 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray]:
     account = replay(claimed.fills, bars.close, claimed.cash)
     checks.check_leverage(claimed.fills, bars, claimed.cash, rules)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
-    return account, claimed.cash * bars.close / bars.close[0]
+    return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
 
 
 def _replayed_portfolio(
@@ -287,6 +293,14 @@ def _holdings(account: PortfolioReplay, market: Market) -> list[dict[str, Any]]:
         }
         for at in np.flatnonzero(units).tolist()
     ]
+
+
+def _named(shown: list[dict[str, Any]], instruments: int) -> list[dict[str, Any]]:
+    """Buying and holding several instruments is one of many ways to do it, so its name says which."""
+    if instruments < 2:
+        return shown
+    told = {"label": EQUAL_PARTS, "help": "Total return of equal parts of all its instruments, held without costs."}
+    return [figure | told if figure["key"] == "buy_and_hold" else figure for figure in shown]
 
 
 def _as_claimed(claimed: Claimed) -> Replay:
@@ -382,6 +396,7 @@ def page_event(checked: CheckedBacktest) -> dict[str, Any]:
         "conventions": checked.conventions["lines"],
         "survivorship": checked.conventions.get("survivorship", ""),
         "description": checked.description,
+        "no_trades": checked.no_trades,
         "remarks": remarks(checked.orders, checked.flows, checked.instruments, checked.dates),
     }
     if several:

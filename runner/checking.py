@@ -90,7 +90,10 @@ def _judged(cells: list[dict[str, Any]], same_close: bool, has_costs: bool) -> d
     totals = {(cell["fill"], cell["costs"]): cell["total_return"] for cell in cells}
     base = next(cell["total_return"] for cell in cells if cell["base"])
     possible = [total for (fill, _), total in totals.items() if fill != "same close"]
-    span = f"Total return from {_percent(min(possible))} to {_percent(max(possible))} over other fills and costs, with the sizes of its orders kept"
+    span = (
+        f"Total return from {_percent(min(possible))} to {_percent(max(possible))} over other fills and costs, with "
+        "the sizes of its orders kept"
+    )
     double = totals["next open", 2]
     if base > 0 and same_close and totals["next open", 1] <= 0:
         return {"state": "red", "sentence": f"{span}: it is a loss at the next open, the first price that can be had."}

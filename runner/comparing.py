@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from django.utils.safestring import mark_safe
+from qfp.figures import difference, signed
 from qfp.tearsheet.charts import Chart, Trace
 from qfp.tearsheet.drawing import svg
 
@@ -26,6 +27,7 @@ MOST_LINES = 400  # of a difference in code
 MOST_COMPARED = 2_000  # lines of all files of either run; the time grows with more than their square
 TOO_LONG = f"(not the same, and too long to compare line by line: more than {MOST_COMPARED:,} lines)"
 NONE = "–"
+THIN = "\u202f"
 
 Rows = list[tuple[str, str, str]]
 
@@ -157,7 +159,12 @@ def _rows(one: dict[str, Any], other: dict[str, Any]) -> Rows:
 def _text(value: Any) -> str:
     if value is None:
         return NONE
-    return f"{value:,.10g}" if isinstance(value, float) else str(value)
+    return _plain(value, 10) if isinstance(value, float) else str(value)
+
+
+def _plain(value: float, digits: int = 6) -> str:
+    """As many digits as it needs, grouped as in every figure."""
+    return f"{value:,.{digits}g}".replace(",", THIN).replace("-", "\u2212")
 
 
 def _environment(one: Run, other: Run) -> Rows:
@@ -253,7 +260,7 @@ def _order(order: dict[str, Any]) -> str:
 
 
 def _sized(size: float) -> str:
-    amount = f"{abs(size) * 100:.4g} % of the account" if 0 < abs(size) < 1 else f"{abs(size):,.6g}"
+    amount = f"{abs(size) * 100:.4g} % of the account" if 0 < abs(size) < 1 else _plain(abs(size))
     return f"{'buy' if size > 0 else 'sell' if size < 0 else 'hold'} {amount}"
 
 
@@ -261,8 +268,8 @@ def _fills(backtest: Backtest) -> list[tuple[str, str]]:
     return [
         (
             backtest.dates[fill["bar"]],
-            f"{_name(backtest, fill)}{'buy' if fill['size'] > 0 else 'sell'} {abs(fill['size']):,.6g} at "
-            f"{fill['price']:,.6f}, costs {fill['commission']:,.4f}",
+            f"{_name(backtest, fill)}{'buy' if fill['size'] > 0 else 'sell'} {_plain(abs(fill['size']))} at "
+            f"{signed(fill['price'], 6)}, costs {signed(fill['commission'], 4)}",
         )
         for fill in sorted(backtest.fills, key=_bar)
     ]
@@ -272,9 +279,9 @@ def _trades(backtest: Backtest) -> list[tuple[str, str]]:
     return [
         (
             backtest.dates[int(trade["entry_bar"])],
-            f"{_name(backtest, trade)}{trade['size']:,.6g} from {trade['entry_price']:,.6f} to "
-            f"{trade['exit_price']:,.6f} on {_moment(backtest.dates[int(trade['exit_bar'])])}, "
-            f"profit {trade['profit']:,.2f}",
+            f"{_name(backtest, trade)}{_plain(trade['size'])} from {signed(trade['entry_price'], 6)} to "
+            f"{signed(trade['exit_price'], 6)} on {_moment(backtest.dates[int(trade['exit_bar'])])}, "
+            f"profit {signed(trade['profit'], 2)}",
         )
         for trade in sorted(backtest.trades, key=lambda trade: trade["entry_bar"])
     ]
@@ -293,7 +300,7 @@ def _figures(one: Backtest, other: Backtest) -> list[dict[str, str]]:
             continue
         values = figure.get("value"), twin.get("value")
         known = all(isinstance(value, (int, float)) for value in values)
-        change = f"{values[1] - values[0]:+,.6g}".replace("-", "\u2212") if known else NONE
+        change = difference(figure["key"], values[1] - values[0]) if known else NONE
         same = values[0] == values[1]
         found.append(
             {
@@ -325,4 +332,4 @@ def _sentence(one: Backtest, other: Backtest) -> str:
 
 def _last(equity: Iterable[float]) -> str:
     values = list(equity)
-    return f"{values[-1]:,.2f}" if values else NONE
+    return signed(values[-1], 2) if values else NONE

@@ -173,4 +173,4 @@ def _without_prices(event: dict[str, Any]) -> dict[str, Any]:
         return event
     chart = {name: event["chart"][name] for name in LINES_FOR_ALL if name in event["chart"]}
     tables: dict[str, Any] = {name: {**event[name], "rows": []} for name in ("trades", "holdings") if name in event}
-    return event | {"strategy": STRATEGY, "params": {}, "chart": chart} | tables
+    return event | {"strategy": STRATEGY, "params": {}, "chart": chart, "no_trades": ""} | tables

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["remarks"]
+__all__ = ["remarks", "why_no_trades"]
 
 REASONS = 4
 
@@ -38,3 +38,17 @@ def remarks(
         names = ", ".join(ended[:5]) + (f" and {len(ended) - 5} more" if len(ended) > 5 else "")
         found.append(f"Held until their last bar and paid out at its close: {names}.")
     return found
+
+
+def why_no_trades(orders: Sequence[dict[str, Any]], order_count: int, price: float | None = None) -> str:
+    """Why a backtest without fills has none, as far as its orders tell; empty text where they do not.
+
+    order_count: how many there were in all. price: what a unit costs, where there is one instrument.
+    """
+    if not order_count:
+        return ""
+    if len(orders) < order_count or any(order["outcome"] != "refused" for order in orders):
+        return ""
+    reason = Counter(order.get("reason") or "" for order in orders).most_common(1)[0][0]
+    costs = f" One unit costs about {price:,.2f}; raise the cash, or trade a part of one." if price is not None else ""
+    return f"Every order was refused{f': {reason}' if reason else ''}.{costs}"

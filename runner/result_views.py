@@ -29,6 +29,7 @@ from runner.reports.records import record_of
 from runner.run_views import find_run
 
 POINTS = 2_000
+OWN_ENGINE = "qfp"  # others are libraries whose backtests were recorded
 # Sentences of the file's own policy aside: whatever is in a file of ours, it is kept, not opened as a page of ours.
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
@@ -60,6 +61,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "run": backtest.run,
             "project": project,
             "others": [other for other in shown.backtests(backtest.run) if other.pk != backtest.pk],
+            "copied_library": backtest.engine_name if backtest.engine_name != OWN_ENGINE else "",
             "claims": lines,
             "claims_summary": claims_box.summary(lines),
             "charts": [

@@ -10,7 +10,7 @@ from runner.samples import CHECKED, FIRST_SAMPLE
 from runner.template_runs import SITE_USER
 
 POINTS = 400
-FIGURES_SHOWN = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "commission_paid")
+FIGURES_SHOWN = ("total_return", "buy_and_hold", "cagr", "sharpe", "max_drawdown", "trades")
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ def _record(pk: int, prices: bool) -> Record:
         figures=backtest.figures,
         factors=_factors(backtest.snapshot),
     )
+    if len(backtest.instruments) > 1:
+        record = replace(record, benchmark_name="Equal parts held")
     if not prices:
         return record
     record = replace(record, trades=backtest.trades, fills=backtest.fills)

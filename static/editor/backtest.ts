@@ -14,11 +14,24 @@ export function backtestHead(event: EventOf<"backtest">): HTMLElement {
   const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
   const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
     event.survivorship ? make("span", { class: "muted small" }, event.survivorship) : "");
-  const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest) }, head, figures);
+  const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest), "data-params": paramsText(event.params) }, head, figures);
   block.append(...(event.remarks ?? []).map((line) => make("p", { class: "backtest__remark small" }, line)));
-  if (event.trades.total === 0) block.append(noTrades());
+  if (event.trades.total === 0) block.append(noTrades(event.no_trades));
   block.append(conventions);
   return block;
+}
+
+/** What a backtest is called among others of its run: where several have one name, with its parameters. */
+export function tabName(block: HTMLElement, all: HTMLElement[]): string {
+  const named = (each: HTMLElement): string => find("h2", each)?.textContent ?? "";
+  const alone = all.every((each) => each === block || named(each) !== named(block));
+  return [named(block), alone ? "" : block.dataset.params].filter(Boolean).join(" ");
+}
+
+/** "n1 10, n2 20"; what is long is cut, as it names and does not tell all. */
+function paramsText(params: Record<string, unknown> = {}): string {
+  const text = Object.entries(params).map(([name, value]) => `${name} ${value}`).join(", ");
+  return text.length > 48 ? `${text.slice(0, 47)}…` : text;
 }
 
 /** Between the figures and what they were made by; a second finding replaces the first. */
@@ -74,9 +87,10 @@ function toneOf(key: string, value: number | null): string {
   return "";
 }
 
-function noTrades(): HTMLElement {
-  return make("div", { class: "no-trades" },
-    make("h3", {}, icon("info"), "The strategy made no trade"),
+function noTrades(reason?: string): HTMLElement {
+  const heading = make("h3", {}, icon("info"), "The strategy made no trade");
+  if (reason) return make("div", { class: "no-trades" }, heading, make("p", {}, reason));
+  return make("div", { class: "no-trades" }, heading,
     make("ul", {},
       make("li", {}, "The signal may never have been true: print it, or show() it beside the price."),
       make("li", {}, "The warm-up may be longer than the data: compare the longest window with the number of bars."),

@@ -30,6 +30,7 @@ export interface BacktestShown {
   backtest: number;
   url?: string;
   strategy: string;
+  params?: Record<string, unknown>;
   verified: boolean;
   verified_text: string;
   figures: Figure[];
@@ -41,6 +42,7 @@ export interface BacktestShown {
   survivorship?: string;
   description: string;
   remarks?: string[];
+  no_trades?: string;
 }
 
 /** What a backtest can claim: nine lines, and the worst of them in a word or two. */

@@ -1,6 +1,6 @@
 // What does one run look like while it goes and when it has ended? Draws the panel, figures, progress and files of a run.
 
-import { backtestHead, putClaims } from "./backtest";
+import { backtestHead, putClaims, tabName } from "./backtest";
 import { claimsBox } from "./claims";
 import type { Console } from "./console";
 import { type EventOf, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
@@ -241,7 +241,7 @@ export class RunView {
     if (this.backtests.length > 1) {
       const tabs = make("div", { class: "tabs", role: "group", "aria-label": "Backtests of this run" });
       this.backtests.forEach((block, at) => {
-        const name = find("h2", block)?.textContent ?? "";
+        const name = tabName(block, this.backtests);
         const tab = make("button", { type: "button", "aria-pressed": String(at === shown), "aria-current": at === shown ? "page" : null }, make("span", { class: "count" }, String(at + 1)), name);
         tab.addEventListener("click", () => {
           this.drawBacktests(at);

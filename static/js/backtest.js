@@ -2,7 +2,7 @@
 import { axis, CONFIG, layout, onColours, plotly, token } from "./shared/plot.js";
 
 const ROLES = { main: "--gain", up: "--gain", fall: "--loss", down: "--loss", benchmark: "--line-strong" };
-const TICKS = { currency: ",~s", percent: ".0%", ratio: ".2~f", price: ",~f", count: ",~s" };
+const TICKS = { currency: "", percent: ".0%", ratio: ".2~f", price: ",~f", count: "" };
 const HOVERS = { currency: ",.2f", percent: ".2%", ratio: ".3f", price: ",.4f", count: ",d" };
 
 const drawn = [];
@@ -85,8 +85,8 @@ class Chart {
       shapes: level === null ? [] : [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: level, y1: level, line: { color: token("--line-strong"), width: 1, dash: "dash" } }],
       xaxis: dates
         ? { type: "date", hoverformat: "%-d %b %Y", ...(this.range ? { range: this.range } : {}) }
-        : { tickformat: TICKS[this.data.x_form], title: { text: this.data.x_title, font: { size: 11, color: token("--text-muted") } } },
-      yaxis: { ...axis(), side: "right", type: this.log?.getAttribute("aria-pressed") === "true" ? "log" : "linear", tickformat: TICKS[this.data.form], nticks: 6 },
+        : { tickformat: TICKS[this.data.x_form], exponentformat: "B", title: { text: this.data.x_title, font: { size: 11, color: token("--text-muted") } } },
+      yaxis: { ...axis(), side: "right", type: this.log?.getAttribute("aria-pressed") === "true" ? "log" : "linear", tickformat: TICKS[this.data.form], exponentformat: "B", nticks: 6 },
     });
     if (this.place) return void (await Plotly.react(this.place, this.traces(), own, CONFIG));
     this.place = document.createElement("div");

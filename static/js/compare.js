@@ -18,7 +18,7 @@ async function draw() {
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
     margin: { l: 8, r: 64, t: 40, b: 28 },
     xaxis: { type: "date", hoverformat: daily ? "%-d %b %Y" : "%-d %b %Y %H:%M UTC" },
-    yaxis: { ...axis(), side: "right", type: log ? "log" : "linear", tickformat: ",~s", nticks: 7 },
+    yaxis: { ...axis(), side: "right", type: log ? "log" : "linear", tickformat: "", exponentformat: "B", nticks: 7 },
   });
   if (!place) {
     place = holder(area, chart.querySelector("figcaption").textContent);

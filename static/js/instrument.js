@@ -103,8 +103,8 @@ async function draw() {
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
     bargap: 0,
     xaxis: { type: "date", rangeslider: { visible: false }, anchor: volume ? "y2" : "y", hoverformat: daily ? "%-d %b %Y" : "%-d %b %Y %H:%M UTC", range: [dates[0], dates[dates.length - 1]] },
-    yaxis: { ...axis(), side: "right", domain: [bottom, 1], type: shown.log ? "log" : "linear", tickformat: small(columns) ? ".2~f" : ",~s", nticks: 7 },
-    yaxis2: { ...axis(), side: "right", domain: [0, 0.2], tickformat: "~s", nticks: 3, visible: Boolean(volume) },
+    yaxis: { ...axis(), side: "right", domain: [bottom, 1], type: shown.log ? "log" : "linear", tickformat: small(columns) ? ".2~f" : "", exponentformat: "B", nticks: 7 },
+    yaxis2: { ...axis(), side: "right", domain: [0, 0.2], exponentformat: "B", nticks: 3, visible: Boolean(volume) },
     yaxis3: { ...axis(), domain: volume ? [0.22, 0.28] : [0, 0.07], range: [0, 1], visible: false, showgrid: false },
   });
   if (own.showlegend) own.margin = { ...own.margin, t: 44 };

@@ -64,7 +64,9 @@ def test_an_honest_claim_is_verified_with_its_splits_dividends_and_late_instrume
 
 
 def test_the_head_of_a_result_says_what_was_refused_and_what_ended(claim):
-    assert page_event(check_claim(claim, STORE))["remarks"] == []
+    event = page_event(check_claim(claim, STORE))
+    assert event["remarks"] == []
+    assert next(figure for figure in event["figures"] if figure["key"] == "buy_and_hold")["label"] == "Equal parts held"
     first, second, third = claim["orders"][:3]
     first.update(outcome="refused", reason="the account could not pay for it")
     second.update(outcome="refused", reason="no bar on the day it would fill: trading was halted")

@@ -124,7 +124,7 @@ backtest(Deciding, bars, cash=5_000)
 
 def test_refused_orders_are_said(in_box_environment):
     text, claim = run_claim(in_box_environment, "backtest(BuyOnce, bars, cash=100, units=10)")
-    assert "1 order was refused because the account could not pay for it, first on 2010-01-" in text
+    assert "1 order was refused because the account could not pay for it, the first decided on 2010-01-" in text
     assert "There were no trades: every order was refused" in text
     assert claim["fills"] == [] and claim["refused_orders"][0]["bar"] == 3
 

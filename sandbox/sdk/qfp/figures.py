@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-__all__ = ["GROUPS", "HEAD", "Definition", "count", "figures", "grouped", "percent", "ratio", "signed"]
+__all__ = ["GROUPS", "HEAD", "Definition", "count", "difference", "figures", "grouped", "percent", "ratio", "signed"]
 
 
 def percent(value: float) -> str:
@@ -180,6 +180,16 @@ def figures(values: Mapping[str, float | None]) -> list[dict[str, Any]]:
                 "anchor": f"/docs/metrics#{each.key}",
             }
     return [shown.pop(key) for key in HEAD if key in shown] + list(shown.values())
+
+
+def difference(key: str, change: float) -> str:
+    """How much more or less of a figure, with its sign: of percentages in points, of all others in their own form."""
+    form = next((each.form for each in chain.from_iterable(GROUPS.values()) if each.key == key), ratio)
+    if form in (percent, _daily_percent):
+        text = f"{signed(change * 100, 2 if form is _daily_percent else 1)} points"
+    else:
+        text = form(change) if form in (count, ratio) or change >= 0 else f"\u2212{form(-change)}"
+    return f"+{text}" if change > 0 else text
 
 
 def grouped(shown: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -29,6 +29,9 @@ taker: Callable[[Result], None] | None = None
 instead: Callable[[type, Any, dict[str, Any], dict[str, Any]], None] | None = None
 
 
+_rules_said = ""
+
+
 class Result(ABC):
     """A finished backtest: its figures, its equity by bar, the rules it was run by, and what is handed to the site."""
 
@@ -103,7 +106,11 @@ class Result(ABC):
         if taker is not None:
             taker(self)
             return
-        print(" ".join(self.conventions.lines()))
+        global _rules_said
+        rules = " ".join(self.conventions.lines())
+        if rules != _rules_said:  # of many backtests by the same rules, once
+            print(rules)
+            _rules_said = rules
         for note in self.notes():
             print(note)
         # Several workers of pmap() count alike, so their backtests are numbered by chance, above all others.

@@ -82,9 +82,11 @@ class Run:
         refused = len(account.refused)
         if refused:
             bar, _, reason = account.refused[0]
+            # Told by the bar that decided, as everywhere; orders that come with a trade are not among the decisions.
+            bar = next((order["bar"] for order in self.orders() if order["outcome"] == "refused"), bar)
             lines.append(
                 f"{refused} {'order was' if refused == 1 else 'orders were'} refused because the account could not pay "
-                f"for {'it' if refused == 1 else 'them'}, first on {self._date(bar)} ({reason})."
+                f"for {'it' if refused == 1 else 'them'}, the first decided on {self._date(bar)} ({reason})."
             )
         if account.ruined_at is not None:
             lines.append(f"The account was worth nothing on {self._date(account.ruined_at)}; it ended there.")

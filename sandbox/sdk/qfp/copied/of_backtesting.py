@@ -15,6 +15,7 @@ from typing import Any
 
 from qfp import channel, checking, metrics, replay
 from qfp.conventions import BacktestingPy
+from qfp.copied import warned
 from qfp.copied.recognising import Feed, about, days_of
 from qfp.copied.recording import count, is_room
 from qfp.copied.trials import record_scores
@@ -219,7 +220,7 @@ def listen(module: Any) -> None:
     def optimize_recorded(self: Any, *, return_heatmap: bool = False, **named: Any) -> Any:
         if not _is_heard():
             return optimize(self, return_heatmap=return_heatmap, **named)
-        with _quietly():
+        with _quietly(), warned.once():
             found = optimize(self, return_heatmap=True, **named)
         stats, heatmap, *rest = found
         objective = named.get("maximize", "SQN")

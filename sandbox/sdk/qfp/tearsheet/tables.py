@@ -42,8 +42,8 @@ def _band(record: Record) -> Table | None:
         tones.append(("", *(_tone(value) for value in returns), *(_tone(value) for value in sharpes)))
     base = next(cell["fill"] for cell in cells if cell["base"])
     note = (
-        f"The result itself is {base} at the stated costs (1×); 0× is without any, 2× twice those. Every order keeps the "
-        "size it had, so a run anew, which puts what it saves into larger positions, may end outside of these."
+        f"The result itself is {base} at the stated costs (1×); 0× is without any, 2× twice those. Every order keeps "
+        "the size it had, so a run anew, which puts what it saves into larger positions, may end outside of these."
     )
     times = ("0", "1", "2")
     columns = ("Filled at", *(f"Return, {each}×" for each in times), *(f"Sharpe, {each}×" for each in times))

@@ -1,0 +1,41 @@
+"""How are differences of figures written, and how often is a search's warning shown?"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import pytest
+from qfp.copied import warned
+from qfp.figures import difference
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "text"),
+    [
+        ("total_return", -0.022567, "\N{MINUS SIGN}2.3 points"),
+        ("best_return", 0.0123, "+1.23 points"),
+        ("sharpe", 0.125, "+0.12"),
+        ("trades", -2.0, "\N{MINUS SIGN}2"),
+        ("longest_drawdown", -3.0, "\N{MINUS SIGN}3 bars"),
+        ("not a figure", 1.5, "+1.50"),
+    ],
+)
+def test_percentages_differ_by_points_and_others_in_their_own_form(key, change, text):
+    assert difference(key, change) == text
+
+
+def test_a_warning_of_many_trials_and_workers_is_shown_once():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        for known in (2, 1):  # what a worker has seen: at first its own words are new
+            with warned.once():
+                warnings.warn("Some trades remain open.", stacklevel=1)
+                if not (child := os.fork()):
+                    warnings.warn("Some trades remain open.", stacklevel=1)
+                    warnings.warn("Said by a worker.", stacklevel=1)
+                    os._exit(len(shown))
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == known
+                warnings.warn("Said by a worker.", stacklevel=1)
+        warnings.warn("Some trades remain open.", stacklevel=1)
+    assert [str(each.message) for each in shown] == ["Some trades remain open."] * 2  # the last outside of a search
