@@ -179,8 +179,8 @@ def _made_again(kept: dict[str, Any]) -> tuple[str, str]:
 
 
 def _share(value: float) -> str:
-    return f"{min(value, 0.999) * 100:.1f} %" if value < 0.999 else "over 99.9 %"
+    return f"{min(value, 0.999) * 100:.1f}\u00a0%" if value < 0.999 else "over 99.9\u00a0%"
 
 
 def _count(value: float) -> str:
-    return f"{math.ceil(value):,}".replace(",", "\u2009")
+    return f"{math.ceil(value):,}".replace(",", "\u202f")

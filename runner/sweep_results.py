@@ -327,7 +327,7 @@ def walk_rows(run: Run) -> list[WalkRow]:
         if key not in kept:
             kept[key] = new[key] = _chosen(sweep, best)
         change = _change(joined, test) if joined is not None else None
-        outcome = "–" if change is None else f"{signed(change * 100, 1)} %"
+        outcome = "–" if change is None else f"{signed(change * 100, 1)}\u00a0%"
         gain = None if change is None else change >= 0
         found.append(WalkRow(sweep, train, test, *kept[key], outcome, gain, sweep.tried))
     with suppress(redis.RedisError):

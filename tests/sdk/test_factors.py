@@ -41,7 +41,7 @@ def test_what_was_put_in_comes_out_with_the_months_it_was_found_over():
     table = table_of(record("2001-03-15", "2004-12-20", factors()))
     rows = {row[0]: row[1] for row in table.rows[:4]}
     assert rows == {
-        "Three factors: alpha a year": "2.4 %",
+        "Three factors: alpha a year": "2.4\u00a0%",
         "Market": "1.20",
         "Size (SMB)": "\N{MINUS SIGN}0.40",
         "Value (HML)": "0.30",

@@ -12,13 +12,13 @@ __all__ = ["GROUPS", "HEAD", "Definition", "count", "difference", "figures", "gr
 
 
 def percent(value: float) -> str:
-    return f"{signed(value * 100, 1)} %"
+    return f"{signed(value * 100, 1)}\u00a0%"
 
 
 def signed(value: float, digits: int) -> str:
-    """12345.678 -> 12 345.68 with thin spaces and a real minus sign; never "-0.0"."""
-    text = f"{abs(value):,.{digits}f}".replace(",", "\u2009")
-    return f"\u2212{text}" if value < 0 and text.strip("0.\u2009") else text
+    """12345.678 -> 12 345.68 with thin spaces, where no line may break, and a real minus sign; never "-0.0"."""
+    text = f"{abs(value):,.{digits}f}".replace(",", "\u202f")
+    return f"\u2212{text}" if value < 0 and text.strip("0.\u202f") else text
 
 
 def ratio(value: float) -> str:
@@ -38,7 +38,7 @@ def _mean_bars(value: float) -> str:
 
 
 def _daily_percent(value: float) -> str:
-    return f"{signed(value * 100, 2)} %"
+    return f"{signed(value * 100, 2)}\u00a0%"
 
 
 @dataclass(frozen=True)

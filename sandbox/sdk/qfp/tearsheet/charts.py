@@ -249,7 +249,7 @@ def _many(number: int, what: str) -> str:
 
 
 def _fine(value: float) -> str:
-    return f"{signed(float(value) * 100, 2)} %"
+    return f"{signed(float(value) * 100, 2)}\u00a0%"
 
 
 MAKERS: dict[str, Callable[[Record], Chart | None]] = {

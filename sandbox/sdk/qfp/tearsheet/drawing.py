@@ -173,7 +173,7 @@ def _tick_text(value: float, form: str, ticks: list[float]) -> str:
     step = min((abs(b - a) for a, b in pairwise(ticks)), default=abs(value) or 1.0)
     if form == "percent":
         digits = max(0, -math.floor(math.log10(step * 100) + 1e-9)) if step > 0 else 0
-        return f"{signed(value * 100, min(digits, 3))} %"
+        return f"{signed(value * 100, min(digits, 3))}\u00a0%"
     largest = max(abs(tick) for tick in ticks)
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if largest >= 10 * size or (largest >= size and size >= 1e6):
