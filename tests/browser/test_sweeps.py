@@ -77,6 +77,6 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
 
     # On a phone the link to the sweep stands beside them, not above.
     phone.goto(page.url)
-    phone.locator("body[data-ready]").wait_for()
+    phone.locator("#param-fast").wait_for()
     box = phone.locator("#param-fast").bounding_box()
     assert box["x"] + box["width"] <= phone.locator(".params__sweep").bounding_box()["x"]
