@@ -10,7 +10,7 @@ import pytest
 from runner import claims_box, trials
 from runner.manifests import lineage_of
 from runner.models import Sweep, Trial
-from runner.storable import storable
+from runner.storable import TooDeep, storable
 from runner.sweeps import SweepQuestions
 from tests.factories import make_finished_run, make_project
 from tests.runner.test_claims_box import make_backtest
@@ -77,3 +77,34 @@ def test_the_same_code_with_other_numbers_in_another_project_of_the_author_count
     stranger = make_project(source="a = 2\nprint(a)\n")
     make_backtest(stranger)
     assert trials.of_project(stranger).count == 1
+
+
+def nested(depth):
+    value = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+def test_values_nested_too_deeply_are_refused_with_the_reason():
+    assert storable(nested(100)) == nested(100)
+    with pytest.raises(TooDeep, match="up to 100 inside each other"):
+        storable(nested(900))
+    sweeps = SweepQuestions(make_finished_run(make_project()))
+    assert "inside each other" in sweeps.answer({"do": "open", "about": nested(900)})["error"]
+
+
+@pytest.mark.parametrize(
+    "param",
+    [
+        {"default": 1e299, "value": 1e299, "minimum": -1e299, "maximum": 1e299, "step": 5e-324},
+        {"default": 10**298, "value": 10**298, "step": 1e-300},
+        {"default": 1e-320, "value": 1e-320},
+        {"default": "x", "value": True},
+    ],
+)
+def test_the_form_of_a_sweep_stands_whatever_a_program_says_of_its_parameter(client, param):
+    project = make_project()
+    make_finished_run(project, declared_params=[{"name": "a", "kind": "number", "label": "a", **param}])
+    client.force_login(project.owner)
+    assert client.get(f"{project.base_url}/sweep").status_code == 200
