@@ -2,9 +2,8 @@
 
 A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period and
 conventions that gave a result; the same one run twice is one. A fork begins with what had been tried before it was
-from runner.alike import alike_revisions
-made, and what an author tries in a fork of their own counts for the original, too. Every combination that a sweep tried
-is one, whatever became of its run, and so is what a run tried in backtests beyond those that are recorded.
+made, and what an author tries in a fork of their own, or with the same code but for literals in another project,
+counts, too. Every combination that a sweep tried is one, whatever became of its run, and so is what a run tried in backtests beyond those that are recorded.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from django.db.models.functions import Cast
 from qfp.significance import expected_maximum
 
 from runner.alike import alike_revisions
-from runner.models import Backtest, Project, Trial
+from runner.models import Attempt, Backtest, Project, Trial
 
 __all__ = ["Code", "Trials", "of_backtest", "of_project"]
 

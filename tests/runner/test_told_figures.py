@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from django.template.loader import get_template
 
 from runner import claims_box, trials
 from runner.manifests import lineage_of
-from runner.models import Sweep, Trial
+from runner.models import Backtest, Sweep, Trial
 from runner.storable import TooDeep, storable
 from runner.sweeps import SweepQuestions
 from tests.factories import make_finished_run, make_project
@@ -108,3 +109,11 @@ def test_the_form_of_a_sweep_stands_whatever_a_program_says_of_its_parameter(cli
     make_finished_run(project, declared_params=[{"name": "a", "kind": "number", "label": "a", **param}])
     client.force_login(project.owner)
     assert client.get(f"{project.base_url}/sweep").status_code == 200
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_figures_that_nobody_has_checked_are_headed_as_told(verified):
+    figures = [{"key": "total_return", "label": "Return", "value": 3_708_169.2, "text": "370,816,920 %"}]
+    shown = get_template("runner/_figures.html").render({"backtest": Backtest(verified=verified), "figures": figures})
+    assert ("As told by the program, not verified" in shown) is not verified
+    assert ("figures--told" in shown) is not verified and ("gain" in shown) is verified
