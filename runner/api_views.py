@@ -12,6 +12,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 
 from runner import claims_box, exports, private, result_views
 from runner.access import Viewer, address_hash
@@ -20,7 +21,7 @@ from runner.reports.at_hand import BeingMade, TooMany, Unavailable, report_for
 from runner.reports.documents import manifest_hash
 from runner.run_views import find_run
 
-__all__ = ["backtest", "export", "report", "run"]
+__all__ = ["backtest", "export", "report", "run", "unknown"]
 
 NOT_FOUND = "There is nothing here that you can see. Check the address; what is private needs its owner's session."
 
@@ -30,6 +31,7 @@ View = Callable[..., HttpResponseBase]
 def _read_only(view: View) -> View:
     """GET alone, never cached; whatever goes wrong is said in JSON."""
 
+    @csrf_exempt  # nothing is written; what wants to write gets the 405 below
     @never_cache
     @functools.wraps(view)
     def checked(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
@@ -138,6 +140,12 @@ def report(request: HttpRequest, run: Any, position: int, form: str) -> HttpResp
 
 
 export = _read_only(result_views.export)
+
+
+@_read_only
+def unknown(request: HttpRequest, address: str) -> HttpResponseBase:
+    """Every other address below /api/v1/."""
+    raise Http404
 
 
 def _url(backtest: Backtest) -> str:

@@ -37,7 +37,7 @@ from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
 from runner.reports import making
 from runner.requests import request_for
-from runner.storable import storable
+from runner.storable import MOST_NESTED, storable
 from runner.sweeps import SweepQuestions
 from runner.waiting import when_database_answers
 from sandbox.client import Box, BoxRefused, EngineUnavailable
@@ -312,7 +312,7 @@ class Execution:
             "gpu_seconds": gpu_seconds,
             "wall_seconds": ended.get("wall_seconds"),
             "peak_memory_bytes": ended.get("peak_memory_bytes"),
-            "declared_params": storable(list(self.intake.params.values())),
+            "declared_params": list(self.intake.params.values()),
             "environment": environment_lock(self.run.queue),
         }
         if not self._store(values, ended):
@@ -364,8 +364,10 @@ class Execution:
         try:
             series = self._private_series(ended)
             least = least_manifest(self.run, series)
+            # Around the parameters, which may be nested as deeply as is kept, it puts more.
             made: dict[str, Any] = storable(
-                manifest_of(self.run, self.intake.backtests, series, environment_lock(self.run.queue))
+                manifest_of(self.run, self.intake.backtests, series, environment_lock(self.run.queue)),
+                MOST_NESTED + 10,
             )
             return made
         except OUR_ENDS:

@@ -19,7 +19,7 @@ from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.models import Artefact, Attempt, Backtest, Run
 from runner.reports import making
-from runner.storable import storable
+from runner.storable import TooDeep, storable
 from runner.waiting import when_database_answers
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,11 @@ class Intake:
     def _take_param(self, event: dict[str, Any]) -> None:
         name = event.get("name", "")
         if name in self.params or len(self.params) < MAX_PARAMS:
-            self.params[name] = {k: v for k, v in event.items() if k not in ("type", "t")}
+            try:
+                self.params[name] = storable({k: v for k, v in event.items() if k not in ("type", "t")})
+            except TooDeep as reason:
+                self.notice(event, f"A parameter is not shown: {reason}")
+                return
             self.publisher.publish(event)
 
     def _take_artefact(self, event: dict[str, Any]) -> None:
@@ -85,6 +89,8 @@ class Intake:
                 self._keep_backtest(event)
         except ClaimRefused as refusal:
             self.notice(event, f"This backtest is not shown: {refusal.reason}")
+        except TooDeep as reason:
+            self.notice(event, f"This backtest is not shown: {reason}")
         except OUR_ENDS:
             raise
         except Exception:
@@ -122,7 +128,7 @@ class Intake:
             verified_text=checked.verified_text,
         )
         backtest.trial = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
-        chosen = when_database_answers(run_id=self.run.pk, action=lambda: overfitting.finding(self.run))
+        chosen = when_database_answers(run_id=self.run.pk, action=lambda: overfitting.finding(self.run, backtest))
         if chosen is not None:
             backtest.checks = {"overfitting": storable(chosen)}
         shown = page_event(checked)

@@ -6,20 +6,22 @@ The probability of backtest overfitting of a sweep is kept with it, so that page
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
-from django.db.models import Count, F, JSONField, Value
+from django.db.models import Exists, F, JSONField, OuterRef, Q, Value
 from qfp.figures import signed
 from qfp.sweeps.space import Parameters
 from qfp.sweeps.trial import Trial as Tried
 from qfp.sweeps.trial import overfitting_of
 
-from runner.models import Run, Sweep
+from runner.models import Backtest, Run, Sweep, Trial
 
-__all__ = ["finding", "of_sweep", "tried_in"]
+__all__ = ["Days", "finding", "of_sweep", "tried_in", "window_of"]
+
+Days = tuple[str, str]
 
 MOST_COMPUTED = 5_000  # trials; of more, so many evenly chosen
-LOOKED_THROUGH = 20  # sweeps of the project
 LIKELY, UNLIKELY = 0.5, 0.1
 
 
@@ -63,14 +65,18 @@ def of_sweep(sweep: Sweep, tried: list[Tried] | None = None) -> dict[str, Any]:
     return kept
 
 
-def finding(run: Run) -> dict[str, Any] | None:
+def finding(run: Run, backtest: Backtest) -> dict[str, Any] | None:
     """What the claims box says of a backtest that this run has just handed over; None where nothing was swept."""
-    if run.search.get("walk"):
-        windows = run.sweeps.count()
-        text = f"Out of sample: its parameters were chosen on earlier bars alone, in {windows} windows."
+    windows = _windows_before(run, backtest) if run.search.get("walk") else 0
+    if windows:
+        counted = "1 window" if windows == 1 else f"{windows} windows"
+        text = f"Out of sample: its parameters were chosen on earlier bars alone, in {counted}."
         return {"state": "green", "sentence": text, "evidence": "box"}
     sweep = _sweep_of(run)
     if sweep is None:
+        if run.search.get("walk"):
+            text = "This run was to walk forward, but no windows came of it that end where this backtest does."
+            return {"state": "amber", "sentence": text, "evidence": "box"}
         return None
     found = of_sweep(sweep)
     own = "This run has" if sweep.runs.filter(pk=run.pk).exists() else "The project has"
@@ -82,21 +88,42 @@ def finding(run: Run) -> dict[str, Any] | None:
     return {"state": state, "sentence": said, "evidence": "box"}
 
 
+def window_of(sweep: Sweep) -> tuple[Days, Days] | None:
+    """(first and last day that was learnt from, those that were traded); None where the box has told no such thing."""
+    reads = sweep.about.get("bars")
+    told = [reads.get(name) for name in ("train", "test")] if isinstance(reads, dict) else []
+    days = [(str(each[0])[:10], str(each[1])[:10]) for each in told if isinstance(each, list) and len(each) == 2]
+    return (days[0], days[1]) if len(days) == 2 else None
+
+
+def _windows_before(run: Run, backtest: Backtest) -> int:
+    """In how many windows the parameters of this backtest were chosen; 0 where they do not follow each other from its
+    first bar to its last, each chosen on days before those that it trades.
+    """
+    told = [window_of(sweep) for sweep in run.sweeps.filter(trials__isnull=False).distinct()]
+    windows = sorted((each for each in told if each is not None), key=lambda each: each[1])
+    days = list(dict.fromkeys(date[:10] for date in backtest.dates))  # of bars of hours, windows share a day
+    if not windows or not days or any(train[1] > test[0] for train, test in windows):
+        return 0
+    if windows[0][1][0] != days[0] or windows[-1][1][1] != days[-1]:
+        return 0
+    places = {day: place for place, day in enumerate(days)}
+    ends = [(places.get(test[0], -1), places.get(test[1], -1)) for _, test in windows]
+    follow = all(0 <= before[1] <= after[0] <= before[1] + 1 for before, after in pairwise(ends))
+    return len(windows) if follow else 0
+
+
 def _sweep_of(run: Run) -> Sweep | None:
-    """The latest that this run made, or else its project, or else the project that was forked before it was."""
-    own = run.sweeps.annotate(tried=Count("trials")).filter(tried__gt=1).order_by("-created").first()
-    if own is not None:
-        return own
+    """The latest that this run made, or else its project, or else the project that was forked before it was. Those of a
+    walk-forward that the site has asked for are windows of it.
+    """
+    own = Q(runs=run)
     project = run.project
-    latest = Sweep.objects.filter(project=project)
+    where = Q(project=project)
     if project.forked_from is not None:
-        latest |= Sweep.objects.filter(project=project.forked_from.project_id, created__lte=project.created)
-    for sweep in latest.order_by("-created")[:LOOKED_THROUGH]:
-        if "window" not in _reads(sweep) and sweep.trials.count() > 1:
-            return sweep
-    return None
-
-
-def _reads(sweep: Sweep) -> dict[str, Any]:
-    bars = sweep.about.get("bars")
-    return bars if isinstance(bars, dict) else {}
+        where |= Q(project=project.forked_from.project_id, created__lte=project.created)
+    several = Exists(Trial.objects.filter(sweep=OuterRef("pk")).order_by()[1:2])
+    openly = Exists(Run.objects.filter(sweeps=OuterRef("pk"), search__walk__isnull=True))
+    windows = Q(about__bars__has_key="window") & ~Q(openly)
+    found = Sweep.objects.filter(several).order_by("-created")
+    return found.filter(own).first() or found.filter(where).exclude(windows).first()

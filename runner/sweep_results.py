@@ -18,7 +18,7 @@ from qfp.sweeps.plateau import Plateau, plateau
 from qfp.sweeps.trial import Trial as Tried
 
 from runner.models import Run, Sweep
-from runner.overfitting import of_sweep, tried_in
+from runner.overfitting import Days, of_sweep, tried_in, window_of
 from runner.searches import OBJECTIVES
 
 __all__ = ["Cell", "Heat", "SweepResults", "WalkRow", "score_text", "walk_rows"]
@@ -321,7 +321,7 @@ def walk_rows(run: Run) -> list[WalkRow]:
         kept = cache.get_many(sweeps)
     found, new = [], {}
     for key, sweep in sweeps.items():
-        if (dates := _window_of(sweep)) is None:
+        if (dates := window_of(sweep)) is None:
             continue
         train, test = dates
         if key not in kept:
@@ -343,17 +343,6 @@ def _chosen(sweep: Sweep, best: bool) -> tuple[str, str]:
     if picked is None:
         return "–", "–"
     return params_text(picked.params), score_text((results.trial(picked.number) or picked).score)
-
-
-Days = tuple[str, str]
-
-
-def _window_of(sweep: Sweep) -> tuple[Days, Days] | None:
-    """(first and last day that was learnt from, those that were traded); None where the box has told no such thing."""
-    reads = sweep.about.get("bars")
-    told = [reads.get(name) for name in ("train", "test")] if isinstance(reads, dict) else []
-    days = [(str(each[0])[:10], str(each[1])[:10]) for each in told if isinstance(each, list) and len(each) == 2]
-    return (days[0], days[1]) if len(days) == 2 else None
 
 
 def _change(joined: Any, test: Days) -> float | None:

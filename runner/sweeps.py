@@ -8,13 +8,12 @@ becomes of the run.
 from __future__ import annotations
 
 import json
-import math
 from base64 import b64decode
 from functools import cached_property
 from typing import Any
 
 from runner.models import Run, Sweep, Trial
-from runner.storable import storable
+from runner.storable import TooDeep, storable
 from runner.trials import Code
 
 __all__ = ["SweepQuestions"]
@@ -27,6 +26,7 @@ MOST_TEXT = 200
 MOST_FIGURES = 20
 MOST_ABOUT_BYTES = 200_000
 BLOCK_BYTES = 2 * 16 * 8
+LARGEST = 1e100  # of what is told: its squares and sums are still numbers
 
 
 class Refused(Exception):
@@ -63,11 +63,14 @@ class SweepQuestions:
             return {"error": str(reason)}
 
     def _open(self, about: Any) -> int:
+        try:
+            about = storable(about)
+        except TooDeep as reason:
+            raise Refused(f"The description of the sweep cannot be kept. {reason}") from None
         if not isinstance(about, dict) or len(json.dumps(about)) > MOST_ABOUT_BYTES:
             raise Refused("The description of the sweep is too long to be kept.")
         if len(self.opened) >= MOST_SWEEPS:
             raise Refused(f"At most {MOST_SWEEPS} sweeps of one run are kept.")
-        about = storable(about)
         values = {"run_params": self.run.params, "sweep": about}
         # Only a digest of its bars says what a sweep reads. Of a function or a program only the run knows its data.
         if not isinstance(about.get("bars"), str):
@@ -125,17 +128,17 @@ def _values(told: Any) -> dict[str, Any]:
     for name, value in told.items():
         if isinstance(value, str):
             value = storable(value)[:MOST_TEXT]
-        # Of an integer too large for a float isfinite() would raise.
-        elif not isinstance(value, (bool, int, float)) or abs(value) > 1e300 or not math.isfinite(value):
+        elif not isinstance(value, (bool, int, float)) or not abs(value) <= LARGEST:
             raise Refused("A parameter is a finite number, text, true or false.")
         found[storable(name)[:60]] = value
     return found
 
 
 def _number(value: Any) -> float | None:
+    """None where it is missing, or no figure of an account."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if abs(value) < 1e300 and math.isfinite(value) else None
+    return float(value) if abs(value) <= LARGEST else None
 
 
 def _is_blocks(blocks: Any) -> bool:

@@ -2,8 +2,8 @@
 
 A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period and
 conventions that gave a result; the same one run twice is one. A fork begins with what had been tried before it was
-made, and what an author tries in a fork of their own counts for the original, too. Every combination that a sweep tried
-is one, whatever became of its run, and so is what a run tried in backtests beyond those that are recorded.
+made, and what an author tries in a fork of their own, or with the same code but for literals in another project,
+counts, too. Every combination that a sweep tried is one, whatever became of its run, and so is what a run tried in backtests beyond those that are recorded.
 """
 
 from __future__ import annotations
@@ -11,24 +11,34 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-from django.db.models import Q
+from django.db.models import Avg, Count, FloatField, Max, Min, Q, QuerySet, Variance
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
+from qfp.significance import expected_maximum
 
+from runner.alike import alike_revisions
 from runner.models import Attempt, Backtest, Project, Trial
 
 __all__ = ["Code", "Trials", "of_backtest", "of_project"]
 
 MOST_ANCESTORS = 50
-MOST_READ = 5_000  # of which the spread of the Sharpe ratios is taken
+SANE = 1_000.0  # annual Sharpe ratios beyond it are told, not earned: they are left out of the spread
+ENOUGH = 10  # trials from which on a part of them says how far they spread
 
 
 @dataclass(frozen=True)
 class Trials:
-    """count: different ones, at least 1. annual_variance: of their Sharpe ratios; None for fewer than two."""
+    """count: different ones, at least 1. annual_variance: of their Sharpe ratios; None for fewer than two.
+
+    Most are told by programs, so it is the widest of what all, a run's alone, and the best and the worst of them say:
+    whoever tells of thousands of equal ones afterwards makes it no smaller.
+    """
 
     count: int
     annual_variance: float | None = None
@@ -75,6 +85,9 @@ def _without_comments(text: str) -> str:
 def of_project(project: Project) -> Trials:
     """What was tried in the project, before it was forked, and in its author's forks of it."""
     where = Q(run__revision__project__in=[project.pk, *_own_forks(project)])
+    alike = alike_revisions(project)
+    if alike:
+        where |= Q(run__revision__in=alike)
     child = project
     for _ in range(MOST_ANCESTORS):
         revision = child.forked_from
@@ -82,14 +95,49 @@ def of_project(project: Project) -> Trials:
             break
         where |= Q(run__revision__project=revision.project_id, run__queued__lte=child.created)
         child = revision.project
-    tried = Backtest.objects.filter(where).exclude(trial="").order_by("trial")
-    swept = Trial.objects.filter(where).order_by("key")
+    tried = Backtest.objects.filter(where).exclude(trial="")
+    swept = Trial.objects.filter(where)
     recorded, further = tried.order_by().values("trial"), Attempt.objects.filter(where).values("trial")
-    count = recorded.union(further).count() + swept.values("key").distinct().count()
-    sharpes = dict(tried.values_list("trial", "metrics__sharpe")[:MOST_READ])
-    sharpes |= dict(swept.values_list("key", "figures__sharpe")[:MOST_READ])
-    known = np.array([value for value in sharpes.values() if value is not None], dtype=float)
-    return Trials(max(1, count), float(known.var(ddof=1)) if len(known) > 1 else None)
+    count = recorded.union(further).count() + swept.order_by().values("key").distinct().count()
+    parts = [
+        *_spreads(swept, "figures__sharpe", "run"),
+        *(part._replace(number=1) for part in _spreads(tried, "metrics__sharpe", "trial")),
+    ]
+    return Trials(max(1, count), _variance(parts))
+
+
+class _Spread(NamedTuple):
+    """Of the Sharpe ratios of some trials. variance: None for a single one."""
+
+    number: int
+    mean: float
+    variance: float | None
+    low: float
+    high: float
+
+
+def _spreads(rows: QuerySet[Any], figure: str, by: str) -> list[_Spread]:
+    known = rows.order_by().annotate(told=Cast(KT(figure), FloatField())).filter(told__range=(-SANE, SANE))
+    parts = known.values(by).annotate(
+        number=Count("pk"), mean=Avg("told"), variance=Variance("told", sample=True), low=Min("told"), high=Max("told")
+    )
+    return [_Spread(*row) for row in parts.values_list("number", "mean", "variance", "low", "high")]
+
+
+def _variance(parts: Iterable[_Spread]) -> float | None:
+    parts = list(parts)
+    number = sum(part.number for part in parts)
+    if number < 2:
+        return None
+    mean = sum(part.number * part.mean for part in parts) / number
+    squares = sum((part.variance or 0.0) * (part.number - 1) + part.number * (part.mean - mean) ** 2 for part in parts)
+    found = [squares / (number - 1)]
+    found += [part.variance for part in parts if part.variance is not None and part.number >= ENOUGH]
+    if number >= ENOUGH:
+        # Half of the range is what the best of so many is expected to stand above their mean.
+        half = (max(part.high for part in parts) - min(part.low for part in parts)) / 2
+        found.append((half / expected_maximum(number)) ** 2)
+    return max(found) if all(map(math.isfinite, found)) else None
 
 
 def _own_forks(project: Project) -> list[int]:

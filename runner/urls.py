@@ -84,5 +84,6 @@ urlpatterns = [
         for form in ("csv", "parquet")
         for place, view, name in ((_RUN, result_views.export, ""), (_API_RUN, api_views.export, "api-"))
     ),
+    path("api/v1/<path:address>", api_views.unknown, name="api-unknown"),
     path("frame", run_views.frame, name="frame"),
 ]

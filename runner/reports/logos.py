@@ -6,18 +6,26 @@ own, or refused; nothing of the file itself is kept.
 
 from __future__ import annotations
 
+import html
+import os
+import re
 import resource
 import struct
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from threading import BoundedSemaphore
 
 __all__ = ["BadLogo", "redrawn", "size_of_png"]
 
 MAX_BYTES = 1_000_000
 MAX_PIXELS = 4_000 * 4_000
-SECONDS = 10
+SECONDS = 3  # of processor time; what a plain logo takes is a tenth of it
+PATIENCE = 10  # seconds, on a machine that has other things to do
+_ONE = BoundedSemaphore()  # of a process of the site: whoever sends many takes no more of the machine than with one
+# A filter costs seconds for a line of text, and what is an entity is written out again and again.
+_COSTLY = re.compile(r"filter|<\s*(\w+:)?(fe[A-Z]|pattern|mask|image)\b|<!ENTITY", re.IGNORECASE)
 MEMORY_BYTES = 1 << 30
 ROOT = Path(__file__).resolve().parents[2]
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -37,18 +45,24 @@ def redrawn(content: bytes) -> bytes:
         raise BadLogo(f"The logo is larger than {MAX_BYTES // 1_000_000} MB.")
     if kind_of(content) is None:
         raise BadLogo("The logo is not a PNG, JPEG or SVG.")
+    if kind_of(content) == "svg" and _COSTLY.search(html.unescape(content.decode("utf-8", "replace"))):
+        raise BadLogo("An SVG with filters, masks, patterns, pictures or entities is not drawn. Upload it as a PNG.")
+    if not _ONE.acquire(timeout=1):
+        raise BadLogo("Other logos are being drawn. Try again in a moment.")
     try:
         done = subprocess.run(
             [sys.executable, "-m", "runner.reports.logos"],
             input=content,
             capture_output=True,
-            timeout=SECONDS + 5,
+            timeout=PATIENCE,
             cwd=ROOT,
             env={"PATH": "/usr/bin:/bin"},
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise BadLogo("The logo takes too long to draw; use a simpler picture.") from None
+    finally:
+        _ONE.release()
     if done.returncode or not done.stdout.startswith(PNG):
         raise BadLogo("The logo could not be drawn: the file is damaged, too large or too complicated.")
     width, height = size_of_png(done.stdout)
@@ -97,6 +111,7 @@ def main() -> None:
     """One picture from the standard input to the standard output, within limits that hold for hostile ones."""
     import typst
 
+    os.nice(10)  # pages come first
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     content = sys.stdin.buffer.read(MAX_BYTES + 1)

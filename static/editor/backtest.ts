@@ -4,7 +4,7 @@ import type { EventOf, Figure } from "./events";
 import { find, icon, make } from "./page";
 
 export function backtestHead(event: EventOf<"backtest">): HTMLElement {
-  const figures = figureList(event.figures.slice(0, HEAD_FIGURES));
+  const figures = figureList(event.figures.slice(0, HEAD_FIGURES), event.verified);
   const badge = make("span", { class: `badge badge--plain ${event.verified ? "badge--verified" : "badge--warn"}` },
     icon(event.verified ? "shield-check" : "triangle-alert"), event.verified ? "Verified" : "Not verified");
   const conventions = make("details", { class: "backtest__conventions" },
@@ -14,7 +14,8 @@ export function backtestHead(event: EventOf<"backtest">): HTMLElement {
   const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
   const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
     event.survivorship ? make("span", { class: "muted small" }, event.survivorship) : "");
-  const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest), "data-params": paramsText(event.params) }, head, figures);
+  const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest), "data-params": paramsText(event.params) }, head,
+    event.verified ? "" : make("p", { class: "muted small" }, "As told by the program, not verified:"), figures);
   block.append(...(event.remarks ?? []).map((line) => make("p", { class: "backtest__remark small" }, line)));
   if (event.trades.total === 0) block.append(noTrades(event.no_trades));
   block.append(conventions);
@@ -51,10 +52,10 @@ export function putClaims(block: HTMLElement, box: HTMLElement): void {
 /** How many figures stand above the charts; the others wait with the conventions. */
 const HEAD_FIGURES = 8;
 
-function figureList(figures: Figure[]): HTMLElement {
-  return make("dl", { class: "figures" }, ...figures.map((figure) =>
+function figureList(figures: Figure[], verified: boolean): HTMLElement {
+  return make("dl", { class: verified ? "figures" : "figures figures--told" }, ...figures.map((figure) =>
     make("div", {}, make("dt", {}, gloss(figure)),
-      make("dd", { class: toneOf(figure.key, figure.value) || null }, figure.text))));
+      make("dd", { class: (verified && toneOf(figure.key, figure.value)) || null }, figure.text))));
 }
 
 /** Every figure by group, in the order of the table. */

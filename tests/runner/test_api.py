@@ -9,6 +9,7 @@ from pathlib import Path
 import django_rq
 import pytest
 from django.core.cache import cache
+from django.test import Client
 from pypdf import PdfReader
 
 from runner import jobs
@@ -35,6 +36,16 @@ def backtest(settings):
 
 def api(backtest, end: str = "") -> str:
     return f"/api/v1/runs/{backtest.run_id}/backtests/{backtest.position}{end}"
+
+
+def test_every_address_of_the_interface_answers_in_json(backtest):
+    strict = Client(enforce_csrf_checks=True)
+    for address in (api(backtest), api(backtest, "/trades.csv"), "/api/v1/nothing"):
+        refused = strict.post(address)
+        assert refused.status_code == 405 and refused.json()["error"]["code"] == "method_not_allowed"
+    for address in ("/api/v1/nothing", "/api/v1/runs/x/backtests/0", api(backtest, "/none")):
+        missing = strict.get(address)
+        assert missing.status_code == 404 and missing.json()["error"]["code"] == "not_found"
 
 
 def test_what_is_private_is_not_found_and_refusals_are_json(client, backtest):

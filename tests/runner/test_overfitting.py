@@ -43,21 +43,68 @@ def swept(project: Project, edge: float, count: int = 20, **about) -> Run:
     return run
 
 
+def found_of(run: Run, **values):
+    return overfitting.finding(run, Backtest(run=run, **values))
+
+
+def walked(project: Project, count: int, trials: bool = True) -> Run:
+    """A walk-forward with so many windows of two days."""
+    run = make_finished_run(project, search={"walk": {"train": 2, "test": 2}})
+    for at in range(count):
+        days = [f"2020-{at + 1:02}-0{day}" for day in range(1, 5)]
+        about = {"bars": {"window": [0, 2, 2, 4], "train": days[:2], "test": days[2:]}}
+        sweep = Sweep.objects.create(project=project, key=f"w{run.pk}{at}", about=about)
+        sweep.runs.add(run)
+        for number in range(2 if trials else 0):
+            Trial.objects.create(sweep=sweep, run=run, key=f"{number}", number=number)
+    return run
+
+
+def test_only_the_result_of_the_windows_of_a_walk_forward_is_out_of_sample():
+    run = walked(make_project(), 2)
+    dates = ["2020-01-03", "2020-01-04", "2020-02-03", "2020-02-04"]
+    assert found_of(run, dates=dates)["sentence"].endswith("in 2 windows.")
+    for other in (dates[1:], dates[:3], [*dates, "2020-03-01"], [*dates[:2], "2020-01-20", *dates[2:]]):
+        assert found_of(run, dates=other)["state"] == "amber"
+    assert found_of(walked(make_project(), 0), dates=dates)["state"] == "amber"
+    assert found_of(walked(make_project(), 2, trials=False), dates=dates)["state"] == "amber"
+
+
+def test_a_sweep_is_not_forgotten_behind_windows_and_empty_sweeps():
+    project = make_project()
+    swept(project, 0.0)
+    walked(project, 25)
+    other = make_finished_run(project)
+    for at in range(25):
+        Sweep.objects.create(project=project, key=f"empty{at}", about={}).runs.add(other)
+    assert found_of(make_finished_run(project))["sentence"].startswith("The project has tried 20 combinations")
+
+
+def test_a_page_stands_where_trials_have_other_parameters_than_each_other(client):
+    user = make_user()
+    run = swept(make_project(user), 0.01, count=3)
+    for number, params in enumerate(({"a": 1}, {"b": 2}, {})):
+        Trial.objects.filter(number=number).update(params=params)
+    client.force_login(user)
+    for chosen in ({}, {"x": "a", "y": "b", "pick": "1"}, {"x": "b", "over": "mean"}):
+        assert client.get(reverse("runner:sweep", args=[run.pk]), chosen).status_code == 200
+
+
 def test_backtests_after_a_sweep_say_how_likely_its_choice_was_luck():
     project = make_project()
-    assert overfitting.finding(make_finished_run(project)) is None
+    assert found_of(make_finished_run(project)) is None
     lucky = swept(project, 0.0)
-    assert overfitting.finding(lucky)["sentence"].startswith("This run has tried 20 combinations in a sweep. In ")
-    later = overfitting.finding(make_finished_run(project))
+    assert found_of(lucky)["sentence"].startswith("This run has tried 20 combinations in a sweep. In ")
+    later = found_of(make_finished_run(project))
     assert later["state"] in ("amber", "red") and later["sentence"].startswith("The project has tried 20 combinations")
     assert Sweep.objects.get().overfitting["trials"] == 20
 
     fork = make_project(project.owner, forked_from=project.revisions.first())
-    assert overfitting.finding(make_finished_run(fork)) == later
+    assert found_of(make_finished_run(fork)) == later
     swept(project, 0.01)
-    assert overfitting.finding(make_finished_run(project))["state"] == "green"
-    assert overfitting.finding(make_finished_run(fork)) == later, "what came after the fork is not its own"
-    few = overfitting.finding(swept(make_project(), 0.01, count=5))
+    assert found_of(make_finished_run(project))["state"] == "green"
+    assert found_of(make_finished_run(fork)) == later, "what came after the fork is not its own"
+    few = found_of(swept(make_project(), 0.01, count=5))
     assert few["state"] == "amber" and "Too few configurations to say: 5" in few["sentence"]
 
 

@@ -204,9 +204,13 @@ def test_logos_are_drawn_anew_or_refused(run, claims, client):
         vector % b'<image href="file:///etc/passwd" width="9" height="9"/>',
         b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 60_000, 60_000) + b"x" * 30,
         vector[:-6] % b"" + b" " * logos.MAX_BYTES,
+        vector % b'<filter id="f"><feTurbulence numOctaves="99"/></filter>',
+        vector % b'<rect style="&#102;ilter: blur(99px)" width="90" height="30"/>',
     ):
         with pytest.raises(logos.BadLogo):
             logos.redrawn(bad)
+    with pytest.raises(logos.BadLogo, match="Upload it as a PNG"):
+        logos.redrawn(vector % b'<g filter="url(#f)"/>')
     backtest = stored(run, claims[1])
     client.force_login(run.user)
     where = f"{backtest.get_absolute_url()}/reports"

@@ -87,8 +87,8 @@ def around(trials: Sequence[Trial], number: int, maximize: bool = True) -> Plate
 def _coordinates(trials: Sequence[Trial]) -> list[tuple[np.ndarray, float]]:
     """Per parameter where each trial lies, and how far away a neighbour may be."""
     found = []
-    for name in trials[0].params:
-        values = [trial.params[name] for trial in trials]
+    for name in dict.fromkeys(name for trial in trials for name in trial.params):
+        values = [trial.params.get(name) for trial in trials]
         distinct = list(dict.fromkeys(values))
         if not all(type(value) in (int, float) for value in distinct):
             places = {value: place for place, value in enumerate(distinct)}

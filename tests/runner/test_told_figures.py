@@ -1,0 +1,119 @@
+"""What a program tells of its trials: none of it makes a later run fail, and more of it makes no result better."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from django.template.loader import get_template
+
+from runner import claims_box, trials
+from runner.manifests import lineage_of
+from runner.models import Backtest, Sweep, Trial
+from runner.storable import TooDeep, storable
+from runner.sweeps import SweepQuestions
+from tests.factories import make_finished_run, make_project
+from tests.runner.test_claims_box import make_backtest
+
+pytestmark = pytest.mark.django_db
+
+
+def told(project, sharpes, start=0):
+    run = make_finished_run(project)
+    sweep = Sweep.objects.create(project=project, key=f"s{start}")
+    made = [
+        Trial(sweep=sweep, run=run, key=f"t{start + at}", number=at, params={"a": at}, figures={"sharpe": float(value)})
+        for at, value in enumerate(sharpes)
+    ]
+    Trial.objects.bulk_create(made)
+
+
+def luck_of(backtest):
+    text = next(line["text"] for line in claims_box.lines(backtest) if line["key"] == "trials")
+    return float(text.partition(": ")[2].split(" %")[0].removeprefix("over "))
+
+
+def test_figures_that_no_account_has_make_no_later_run_fail():
+    project = make_project()
+    told(project, [1e299, -1e299])
+    found = trials.of_project(project)
+    assert found.count == 2 and found.annual_variance is None
+    json.dumps(lineage_of(project, found), allow_nan=False)
+    assert luck_of(make_backtest(project)) >= 0
+
+
+def test_a_figure_that_is_told_is_kept_where_it_can_be_reckoned_with():
+    run = make_finished_run(make_project())
+    sweeps = SweepQuestions(run)
+    sweep = sweeps.answer({"do": "open", "about": {}})["sweep"]
+    one = {"number": 1, "params": {}, "score": 1e299, "figures": {"sharpe": -1e299, "cagr": 0.1}}
+    assert sweeps.answer({"do": "add", "sweep": sweep, "trials": [one]}) == {}
+    kept = Trial.objects.get()
+    assert kept.score is None and kept.figures == {"sharpe": None, "cagr": 0.1}
+
+
+def test_numbers_that_json_does_not_know_are_stored_as_missing():
+    assert storable({"a": [float("inf"), float("nan"), 1.5]}) == {"a": [None, None, 1.5]}
+
+
+def test_thousands_of_equal_trials_make_no_result_better():
+    project = make_project()
+    told(project, np.random.default_rng(1).normal(0.3, 0.6, 60))
+    backtest = make_backtest(project, drift=0.0005)
+    before = luck_of(backtest)
+    told(project, np.random.default_rng(2).normal(0.3, 0.001, 3_000), start=100)
+    assert before < 99 and luck_of(backtest) <= before
+
+
+def test_the_same_code_with_other_numbers_in_another_project_of_the_author_counts():
+    project = make_project(source="a = 1\nprint(a)\n")
+    told(project, [0.1, 0.2, 0.3])
+    other = make_project(project.owner, source="a = 2.5\n\n\nprint(a)  # better\n")
+    make_backtest(other)
+    assert trials.of_project(other).count == 4
+    different = make_project(project.owner, source="a = 1\nprint(a + a)\n")
+    make_backtest(different)
+    assert trials.of_project(different).count == 1
+    stranger = make_project(source="a = 2\nprint(a)\n")
+    make_backtest(stranger)
+    assert trials.of_project(stranger).count == 1
+
+
+def nested(depth):
+    value = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+def test_values_nested_too_deeply_are_refused_with_the_reason():
+    assert storable(nested(100)) == nested(100)
+    with pytest.raises(TooDeep, match="up to 100 inside each other"):
+        storable(nested(900))
+    sweeps = SweepQuestions(make_finished_run(make_project()))
+    assert "inside each other" in sweeps.answer({"do": "open", "about": nested(900)})["error"]
+
+
+@pytest.mark.parametrize(
+    "param",
+    [
+        {"default": 1e299, "value": 1e299, "minimum": -1e299, "maximum": 1e299, "step": 5e-324},
+        {"default": 10**298, "value": 10**298, "step": 1e-300},
+        {"default": 1e-320, "value": 1e-320},
+        {"default": "x", "value": True},
+    ],
+)
+def test_the_form_of_a_sweep_stands_whatever_a_program_says_of_its_parameter(client, param):
+    project = make_project()
+    make_finished_run(project, declared_params=[{"name": "a", "kind": "number", "label": "a", **param}])
+    client.force_login(project.owner)
+    assert client.get(f"{project.base_url}/sweep").status_code == 200
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_figures_that_nobody_has_checked_are_headed_as_told(verified):
+    figures = [{"key": "total_return", "label": "Return", "value": 3_708_169.2, "text": "370,816,920 %"}]
+    shown = get_template("runner/_figures.html").render({"backtest": Backtest(verified=verified), "figures": figures})
+    assert ("As told by the program, not verified" in shown) is not verified
+    assert ("figures--told" in shown) is not verified and ("gain" in shown) is verified
