@@ -23,7 +23,7 @@ from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
-from runner import claim_copied
+from runner import claim_copied, claim_orders
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
@@ -167,6 +167,11 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
             raise NotVerified("The claimed data snapshot is not the one this run was given.")
         if claimed.fill_count > len(claimed.fills):
             raise NotVerified(f"It has {claimed.fill_count:,} fills, more than are kept to be replayed.")
+        if claimed.order_count > len(claimed.orders):
+            raise NotVerified(
+                f"It has {claimed.order_count:,} orders and lists {len(claimed.orders):,}; what was filled without one "
+                "that is listed cannot be told."
+            )
         if isinstance(claimed.rules, PortfolioRules):
             held, benchmark, holdings = _replayed_portfolio(claimed, claimed.rules, store)
             account, flows = held, held.flows
@@ -228,11 +233,14 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     assert not isinstance(rules, (PortfolioRules, CopiedRules))
     if len(claimed.instruments) != 1:
         raise NotVerified("By the stated rules only one instrument can be traded.")
+    checks.compare_flows([], claimed.flows, claimed.cash, claimed.names)
     bars = our_bars(store, claimed.snapshot, claimed.instruments[0], claimed.stamps)
     if np.isnan(bars.close).any():
         raise NotVerified("The series has missing prices in this period.")
     checks.check_fills(claimed.fills, bars, rules)
     account = replay(claimed.fills, bars.close, claimed.cash)
+    ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
+    claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, int(ruined[0]) if len(ruined) else None)
     checks.check_leverage(claimed.fills, bars, claimed.cash, rules)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
@@ -248,8 +256,7 @@ def _replayed_portfolio(
     except ValueError:
         raise NotVerified("Not every series has the prices that the stated rules fill at.") from None
     columns = checks.columns_of(claimed.fills)
-    known = claimed.orders if claimed.order_count == len(claimed.orders) else None
-    checks.check_portfolio_fills(columns, known, market, rules, claimed.names)
+    checks.check_portfolio_fills(columns, claimed.orders, market, rules, claimed.names)
     account = replay_portfolio(
         columns,
         market.close,
@@ -273,8 +280,7 @@ def _replayed_copied(
     """The same for the fills of another library, which pays no dividends and knows no splits."""
     market = claim_copied.market_of(store, claimed.snapshot, claimed.instruments, claimed.stamps)
     columns = checks.columns_of(claimed.fills)
-    known = claimed.orders if claimed.order_count == len(claimed.orders) else None
-    claim_copied.check_fills(columns, known, market, rules, claimed.names)
+    claim_copied.check_fills(columns, claimed.orders, market, rules, claimed.names)
     account = replay_portfolio(columns, market.close, claimed.cash)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)

@@ -28,6 +28,7 @@ STATES = ("green", "amber", "red")
 WORDS = {"green": "fine", "amber": "doubt", "red": "problem"}  # colours alone tell not everybody
 CONFIDENT = 0.95
 UNLIKELY = 0.5
+MOST_INTEREST = 0.2  # a year, on cash
 GUIDE = "/docs/honesty"
 
 Line = dict[str, str]
@@ -144,9 +145,25 @@ def _known(snapshot: str) -> dict[str, dict[str, Any]]:
 def _conventions(backtest: Backtest) -> Line:
     found = backtest.checks.get("band")
     rules = f"{backtest.conventions.get('id')}, version {backtest.conventions.get('version')}"
+    paid = _paid_to_the_trader(backtest)
+    if paid is not None:
+        state, sentence = paid
+        return _line("conventions", state, "Conventions and costs", f"Filled by {rules}. {sentence}")
     if not found:
         return _line("conventions", "amber", "Conventions and costs", f"Filled by {rules}. Others were not tried.")
     return _line("conventions", found["state"], "Conventions and costs", f"Filled by {rules}. {found['sentence']}")
+
+
+def _paid_to_the_trader(backtest: Backtest) -> tuple[str, str] | None:
+    """State and a sentence where costs are an income, or cash earns more than anybody pays."""
+    received = -sum(min(fill["commission"], 0.0) for fill in backtest.fills)
+    if received > 0:
+        return "red", f"Fills were charged less than nothing: {_count(received)} were paid to the trader as commission."
+    interest = backtest.conventions.get("interest") or 0.0
+    if interest > MOST_INTEREST:
+        earned = sum(max(flow["amount"], 0.0) for flow in backtest.flows if flow["kind"] == "interest")
+        return "amber", f"Cash earns {interest * 100:g} % a year, {_count(earned)} in all, which nobody pays."
+    return None
 
 
 def _sample(backtest: Backtest) -> Line:

@@ -122,7 +122,49 @@ def test_more_than_the_account_can_pay_for_is_not_verified(claim):
     for fill in claim["fills"]:
         fill["size"] *= 100
         fill["commission"] *= 100
+    assert "more units than were ordered" in check_claim(claim, STORE).verified_text
+    for order in claim["orders"]:
+        order["size"] *= 100
     assert "to pay for it" in check_claim(claim, STORE).verified_text
+
+
+def test_fills_at_the_best_prices_of_their_bars_are_not_verified_whatever_market_orders_there_are(claim):
+    bars = read_bars(STORE, claim["snapshot"], claim["instruments"][0]["series"], "split")
+    cash, claim["fills"], claim["equity"], claim["orders"] = claim["cash"], [], [claim["cash"]], []
+    for bar in range(1, BARS):
+        low, high = (float(bars[name][100 + bar]) for name in ("low", "high"))
+        for size, price in ((10.0, low), (-10.0, high)):
+            claim["fills"].append({"bar": bar, "size": size, "price": price, "commission": 10 * price * 0.001})
+            claim["orders"].append({"bar": bar - 1, "size": size, "kind": "market", "outcome": "filled"})
+            cash -= size * price + claim["fills"][-1]["commission"]
+        claim["equity"].append(cash)
+    assert "follows from no order" in check_claim(claim, STORE).verified_text
+    # Limits far away filled at the open, which is no price of theirs to choose either.
+    for order in claim["orders"]:
+        order.update(kind="limit", limit=1e6 if order["size"] > 0 else 0.01)
+    assert "follows from no order" in check_claim(claim, STORE).verified_text
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (["orders"], [], "follows from no order"),
+        (["orders", 0, "outcome"], "cancelled", "follows from no order"),
+        (["orders", 0, "outcome"], "refused", "follows from no order"),
+        (["orders", 0, "bar"], 3, "follows from no order"),
+        (["orders", 0, "size"], 9.0, "more units than were ordered"),
+        (["orders", 0, "size"], -10.0, "follows from no order"),
+        (["orders", 1, "size"], -4.0, "more units than were ordered"),
+        (["order_count"], 3, "3 orders and lists 2"),
+        (["flows"], [{"bar": 9, "instrument": 0, "kind": "dividend", "amount": 1e9}], "the dividend of IBM on bar 9"),
+    ],
+)
+def test_what_follows_from_no_order_is_not_verified(claim, path, value, reason):
+    claim["order_count"] = 2
+    change(claim, path, value)
+    if path == ["orders"]:
+        claim["order_count"] = 0
+    assert reason in check_claim(claim, STORE).verified_text
 
 
 def test_a_reason_that_the_library_does_not_give_is_not_repeated(claim):

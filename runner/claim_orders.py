@@ -1,0 +1,221 @@
+"""Do the fills of one instrument follow from the orders that were decided? By which bars and prices, and for how many.
+
+An order leaves no choice: the rules and our bars say on which bar it fills and at what price, and a trade's stop-loss
+and target likewise. So every fill is held against what the orders of its bar and side lead to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from qfp.conventions import BacktestingPy, Usual
+
+from runner.claim_bars import NotVerified, OurBars
+
+__all__ = ["check_orders"]
+
+ROOM = 1e-6  # of a price: as much as bars that a program has rounded differ from ours
+MOST_PRICES = 200  # of orders of one bar and side
+MOST_BARS = 8  # on which prices come so close to a level that it may have been reached
+
+Levels = dict[float, float]  # units by the price without spread
+Order = dict[str, Any]
+
+
+def check_orders(
+    fills: list[dict[str, float]], orders: list[Order], bars: OurBars, rules: BacktestingPy, ruined: int | None
+) -> None:
+    """Raises NotVerified where a fill has no order, another price, or more units. ruined: the bar on which nothing
+    was left of the account, where every trade is closed.
+    """
+    _Expected(fills, orders, bars, rules, ruined).compare()
+
+
+class _Expected:
+    """What orders lead to, by bar and side: what they open or turn, and what they close."""
+
+    def __init__(
+        self,
+        fills: list[dict[str, float]],
+        orders: list[Order],
+        bars: OurBars,
+        rules: BacktestingPy,
+        ruined: int | None,
+    ) -> None:
+        self.fills, self.bars, self.rules = fills, bars, rules
+        self.usual = isinstance(rules, Usual)
+        self.last = len(bars.close) - 1
+        self.opening: dict[tuple[int, bool], Levels] = defaultdict(lambda: defaultdict(float))
+        self.closing: dict[tuple[int, bool], Levels] = defaultdict(lambda: defaultdict(float))
+        # What turns a position and cannot be paid for has closed it all the same.
+        self.unpaid: dict[tuple[int, bool], Levels] = defaultdict(lambda: defaultdict(float))
+        self.filled: Counter[tuple[int, bool]] = Counter()
+        for fill in fills:
+            self.filled[int(fill["bar"]), fill["size"] > 0] += abs(fill["size"])  # type: ignore[assignment]
+        for order in orders:
+            if order["outcome"] in ("filled", "refused") and order["size"]:
+                self._expect(order)
+        self._expect_the_end(ruined)
+        self._tables = (self.opening, self.closing, self.unpaid)
+
+    # What orders lead to
+
+    def _expect(self, order: Order) -> None:
+        long = order["size"] > 0
+        # A fraction is of what the account can buy, which is looked at where leverage is.
+        units = abs(order["size"]) if abs(order["size"]) >= 1 or order.get("closes") else math.inf
+        refused = order["outcome"] == "refused"
+        place = self.unpaid if refused else self.closing if order.get("closes") else self.opening
+        for bar, price, at_close in self._where(order, long):
+            place[bar, long][price] += units
+            if place is self.opening and (bar, long) in self.filled:
+                self._bracket(order, bar, price, at_close, long, min(units, self.filled[bar, long]))
+
+    def _where(self, order: Order, long: bool) -> Iterator[tuple[int, float, bool]]:
+        """(bar, price without spread, whether at the close that decides); more than one where levels are just met."""
+        bars, decided = self.bars, int(order["bar"])
+        if decided == self.last and not self.usual and self.rules.finalize_trades:
+            decided -= 1  # by the rules of backtesting.py orders of the last bar fill on it
+        limit, stop = order.get("limit"), order.get("stop")
+        if not limit and not stop:
+            if self.rules.trade_on_close:
+                yield decided, float(bars.close[decided]), True
+            elif decided < self.last:
+                yield decided + 1, float(bars.open[decided + 1]), False
+            return
+        if not stop:
+            for bar in self._reached(limit, not long, decided + 1):
+                yield bar, self._at_limit(float(bars.open[bar]), limit, long), False
+            return
+        for touched in self._reached(stop, long, decided + 1):
+            opened = float(bars.open[touched])
+            if not limit:
+                reference = opened
+                if self.rules.trade_on_close and not self.usual and not order.get("closes"):
+                    reference = float(bars.close[touched - 1])
+                yield touched, max(reference, stop) if long else min(reference, stop), False
+                continue
+            reference = (max(opened, stop) if long else min(opened, stop)) if self.usual else stop
+            far = limit > stop if long else limit < stop
+            if far and self._reaches(limit, not long, touched):
+                yield touched, self._at_limit(reference, limit, long), False
+            # By those of backtesting.py a bar may be looked at twice, so that the limit counts on the bar of the touch.
+            again = {touched} if not self.usual and self._reaches(limit, not long, touched) else set()
+            for bar in again.union(self._reached(limit, not long, touched + 1)):
+                yield bar, self._at_limit(float(bars.open[bar]), limit, long), False
+
+    def _bracket(self, order: Order, bar: int, price: float, at_close: bool, long: bool, units: float) -> None:
+        """Stop-loss and target of the trade that an order opens."""
+        for level, is_stop in ((order.get("sl"), True), (order.get("tp"), False)):
+            if not level:
+                continue
+            rising = long != is_stop
+            acted = False
+            if not at_close and self._reaches(level, rising, bar):
+                for reference in {price, float(self.bars.open[bar])}:
+                    self.closing[bar, not long][self._beyond(reference, level, rising)] += units
+                acted = self.usual and is_stop and self._passes(level, rising, bar)
+            if acted:
+                continue
+            for later in self._reached(level, rising, bar + 1):
+                self.closing[later, not long][self._beyond(float(self.bars.open[later]), level, rising)] += units
+
+    def _expect_the_end(self, ruined: int | None) -> None:
+        if ruined is not None:
+            for long in (True, False):
+                self.closing[ruined, long][float(self.bars.close[ruined])] = math.inf
+        if not self.rules.finalize_trades:
+            return
+        bar, price = self.last, float(self.bars.close[self.last])
+        if not self.usual and self.rules.trade_on_close:
+            bar, price = max(self.last - 1, 0), float(self.bars.close[max(self.last - 1, 0)])
+        elif not self.usual:
+            price = float(self.bars.open[self.last])
+        for long in (True, False):
+            self.closing[bar, long][price] = math.inf
+
+    @staticmethod
+    def _at_limit(reference: float, limit: float, long: bool) -> float:
+        return min(reference, limit) if long else max(reference, limit)
+
+    @staticmethod
+    def _beyond(reference: float, level: float, rising: bool) -> float:
+        """At a level that a price passes upwards or downwards, or where it was beyond already."""
+        return max(reference, level) if rising else min(reference, level)
+
+    def _reaches(self, level: float, rising: bool, bar: int) -> bool:
+        over = self.bars.high[bar] - level if rising else level - self.bars.low[bar]
+        return bool(over >= -ROOM * level)
+
+    def _passes(self, level: float, rising: bool, bar: int) -> bool:
+        over = self.bars.high[bar] - level if rising else level - self.bars.low[bar]
+        return bool(over > ROOM * level)
+
+    def _reached(self, level: float, rising: bool, start: int) -> list[int]:
+        """The first bar that reaches a level; before it also those that come so near that they may have."""
+        values = self.bars.high if rising else self.bars.low
+        found: list[int] = []
+        at, step, room = max(start, 0), 64, ROOM * level
+        while at < len(values) and len(found) < MOST_BARS:
+            over = (values[at : at + step] - level) * (1 if rising else -1)
+            near, passed = np.flatnonzero(over >= -room), np.flatnonzero(over > room)
+            until = passed[0] if len(passed) else len(over)
+            found += (near[near <= until] + at).tolist()
+            if len(passed):
+                break
+            at, step = at + step, step * 4
+        return found[:MOST_BARS]
+
+    # What was filled
+
+    def compare(self) -> None:
+        if any(len(levels) > MOST_PRICES for table in self._tables for levels in table.values()):
+            raise NotVerified(f"Orders at more than {MOST_PRICES} prices filled on one bar, too many to be compared.")
+        moved = np.zeros(self.last + 2)  # what is held before each bar
+        np.add.at(moved, [int(fill["bar"]) + 1 for fill in self.fills], [fill["size"] for fill in self.fills])
+        held = np.cumsum(moved)
+        for fill in self.fills:
+            if fill["size"]:
+                self._explain(int(fill["bar"]), fill["size"], fill["price"], held)
+
+    def _may_close(self, bar: int, long: bool, held: np.ndarray) -> bool:
+        """Whether there is something of the other side that this can close. Within a bar, and with fills at the close
+        that decides from bar to bar, what was filled first is not always listed first.
+        """
+        if self.rules.hedging:
+            return True
+        at_close = self.rules.trade_on_close
+        before = held[max(bar - 1, 0) : bar + 1] if at_close else held[bar : bar + 1]
+        near = (bar - 1, bar, bar + 1) if at_close else (bar,)
+        dust = ROOM * float(np.abs(before).max(initial=0.0))
+        other = (before < -dust if long else before > dust).any()
+        return bool(other) or any((nearby, not long) in self.filled for nearby in near)
+
+    def _explain(self, bar: int, size: float, price: float, held: np.ndarray) -> None:
+        may_close = self._may_close(bar, size > 0, held)
+        long, left = size > 0, abs(size)
+        worse = price / (1 + math.copysign(self.rules.spread, size))
+        places = [(self.opening, worse)]
+        if may_close:
+            turning = [] if self.rules.hedging else [(self.opening, price), (self.unpaid, price)]
+            places = [(self.closing, price), *turning, *places]
+        elif not self.rules.spread:
+            places = [(self.opening, price)]
+        found = False
+        for table, plain in places:
+            levels = table.get((bar, long), {})
+            for level in [level for level in levels if abs(level - plain) <= ROOM * level]:
+                found = True
+                taken = min(left, levels[level])
+                levels[level] -= taken
+                left -= taken
+        if left <= ROOM * abs(size):
+            return
+        what = f"A fill of {size:g} at {price:g} on bar {bar}"
+        if found:
+            raise NotVerified(f"{what} is for more units than were ordered at that price.")
+        raise NotVerified(f"{what} follows from no order: by the stated rules none filled then and at that price.")
