@@ -19,6 +19,7 @@ from qfp.significance import deflated_sharpe_ratio
 
 from marketdata.store import SnapshotMissing
 from runner import companions, trials, verdicts
+from runner.examinable import is_shown, why_never
 from runner.models import Backtest
 from runner.snapshot_series import by_object
 
@@ -40,7 +41,7 @@ def lines(backtest: Backtest, tried: trials.Trials | None = None) -> list[Line]:
     tried: of its project, where it has been counted for other backtests of it.
     """
     found = [
-        _found(backtest, "lookahead", "Look-ahead"),
+        _lookahead(backtest),
         _found(backtest, "amnesia", "Memory of history"),
         _trials(backtest, tried or trials.of_project(backtest.run.project)),
         _overfitting(backtest),
@@ -77,6 +78,20 @@ def _found(backtest: Backtest, key: str, title: str) -> Line:
     if key == "lookahead" and found.get("found", {}).get("state") == "untested" and "companion" not in backtest.checks:
         said = f"{said} {companions.outlook(backtest.run)}".rstrip()
     return _line(key, found["state"], title, said)
+
+
+def _lookahead(backtest: Backtest) -> Line:
+    """What the program's own box says of it is enough for its author alone: others get what the site has seen."""
+    line, found = _found(backtest, "lookahead", "Look-ahead"), backtest.checks.get("lookahead", {})
+    if line["state"] != "green" or found.get("evidence") == "site" or not is_shown(backtest.run):
+        return line
+    if "companion" in backtest.checks:
+        why = "and the site could not confirm that on data of its own"
+    elif never := why_never(backtest.run):
+        why = f"and the site has not examined it: {never}"
+    else:
+        why = "and the site has not examined it yet"
+    return line | {"state": "amber", "text": f"The program's own sandbox says: {line['text']} That is its word, {why}."}
 
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
@@ -184,10 +199,10 @@ def _sample(backtest: Backtest) -> Line:
 def _verified(backtest: Backtest) -> Line:
     if not backtest.verified:
         return _line("verified", "red", "Verified", backtest.verified_text)
-    repeated = backtest.checks.get("companion", {}).get("sentence", "")
+    companion = backtest.checks.get("companion", {})
     again, answer = _made_again(backtest.run.verification)
-    said = ["The site has replayed its fills over its own bars: the same equity.", repeated, again]
-    state = "amber" if answer in verdicts.ALARMING else "green"
+    said = ["The site has replayed its fills over its own bars: the same equity.", companion.get("sentence", ""), again]
+    state = "amber" if answer in verdicts.ALARMING or companion.get("state", "green") != "green" else "green"
     return _line("verified", state, "Verified", " ".join(filter(None, said)))
 
 

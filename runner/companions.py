@@ -20,9 +20,11 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from qfp.checking.decisions import Decision, first_difference, of_claim
+from redis.exceptions import RedisError
 from rq.job import JobStatus
 
 from marketdata.store import SnapshotMissing
+from runner.examinable import is_shown, why_never
 from runner.models import Backtest, Project, Run
 from runner.packages import layer_of
 from runner.repeats import repeat
@@ -30,14 +32,14 @@ from runner.varied_data import varied_snapshot
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["examine", "outlook", "send", "wanted"]
+__all__ = ["examine", "outlook", "send", "send_all", "send_opened", "wanted"]
 
 QUEUE = "parallel"
 
 VARIATIONS = 2
 EXAMINING = "examining"  # among the checks of a run's first backtest: since when
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
-LONGEST_SECONDS = 120.0  # runs that took longer are not made again
+MOST_AT_PUBLISHING = 20  # the others when somebody opens them
 
 
 class NotComparable(Exception):
@@ -45,10 +47,10 @@ class NotComparable(Exception):
 
 
 def wanted(run: Run) -> bool:
-    """Whether the site makes this run again: it succeeded, others may see it, and it holds a backtest on our
-    data that was not looked at yet.
+    """Whether the site makes this run again: others may see it, and it holds a backtest on our data that was not
+    looked at yet.
     """
-    return run.project.visibility != Project.Visibility.PRIVATE and _can_be_made_again(run)
+    return is_shown(run) and _can_be_made_again(run)
 
 
 def outlook(run: Run) -> str:
@@ -56,30 +58,43 @@ def outlook(run: Run) -> str:
     if not _can_be_made_again(run):
         return ""
     what = "the site makes the run again on data that it has changed, and compares the decisions."
-    if run.project.visibility == Project.Visibility.PRIVATE:
-        return f"Once the project is unlisted or public, {what}"
-    return f"Still to come: {what}"
+    return f"Still to come: {what}" if is_shown(run) else f"Once the project is unlisted or public, {what}"
 
 
 def _can_be_made_again(run: Run) -> bool:
-    return (
-        run.status == Run.Status.SUCCEEDED
-        and run.session_id is None
-        and run.queue == "runs"
-        and bool(run.snapshot)
-        and (run.wall_seconds or 0.0) <= LONGEST_SECONDS
-        and run.backtests.filter(verified=True).exclude(checks__has_key="companion").exists()
-    )
+    return not why_never(run) and _unexamined(run.backtests).exists()
+
+
+def _unexamined(backtests: Any) -> Any:
+    return backtests.filter(verified=True).exclude(checks__has_key="companion")
 
 
 def send(run: Run) -> None:
-    """Have it made again when a worker has time; called when a run has ended and when a project is published."""
+    """Have it made again when a worker has time; called when a run has ended and when somebody opens it."""
     if not wanted(run):
         return
     queue, name = django_rq.get_queue(QUEUE), f"examine-{run.pk}"
     sent = queue.fetch_job(name)
     if sent is None or sent.get_status(refresh=False) not in (JobStatus.QUEUED, JobStatus.STARTED):
         queue.enqueue("runner.jobs.examine_run", str(run.pk), job_id=name, result_ttl=60, failure_ttl=3600)
+
+
+def send_all(project: Project) -> None:
+    """The same for what others see once a project is published, which is more than its last run."""
+    if project.visibility == Project.Visibility.PRIVATE:
+        return
+    waiting = _unexamined(Backtest.objects.filter(run__revision__project=project)).values("run")
+    shown = Run.objects.filter(pk__in=waiting, status=Run.Status.SUCCEEDED, session=None)
+    for run in shown.select_related("revision__project").order_by("-queued")[:MOST_AT_PUBLISHING]:
+        send(run)
+
+
+def send_opened(run: Run) -> None:
+    """The same for a run that somebody else looks at; the page comes without a queue, too."""
+    try:
+        send(run)
+    except RedisError:
+        logger.warning("run %s: it is not made again for who opened it", run.pk)
 
 
 def examine(run_id: UUID | str) -> None:

@@ -22,7 +22,7 @@ from django.utils import timezone
 from redis import RedisError
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, companions, gpu, private, sessions
+from runner import cells, companions, gpu, private, repeats, sessions
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
 from runner.ending import forget_stored_output, publish_finished
@@ -281,10 +281,10 @@ class Execution:
         """In a thread: what the program asked for, or why it cannot be had."""
         answerer = ANSWERERS.get(event["what"])
         try:
-            body = answerer(self, event["body"]) if answerer else {"error": "This site knows no such question."}
+            body = answerer(self, event["body"]) if answerer else repeats.UNKNOWN_QUESTION
         except Exception:
             logger.exception("run %s: a question about %s", self.run.pk, event["what"])
-            body = {"error": "Answering failed, which is a fault of ours. Run again; if it stays, tell the operator."}
+            body = repeats.FAULT
         finally:
             connections.close_all()  # of this thread
         box.answer(event["id"], body)

@@ -38,6 +38,8 @@ from runner.quotas import plan_of_run
 logger = logging.getLogger(__name__)
 
 QUEUE = "parallel"
+QUEUE_IS_SILENT = "The site's queue does not answer at the moment. Run again in a minute."
+NOT_OPEN = "This call is not open."
 MAX_LOSSES = 3  # a chunk that was lost is done again at most twice
 FULL_SECONDS = 120.0  # engines without room for any chunk of a call: for so long there is hope
 FULL_PAUSE_SECONDS = 1.0
@@ -84,7 +86,7 @@ class Fanout:
                 return {"error": str(reason)}
             except redis.RedisError as error:
                 logger.warning("run %s: parallel work: %s", self.run.pk, type(error).__name__)
-                return {"error": "The site's queue does not answer at the moment. Run again in a minute."}
+                return {"error": QUEUE_IS_SILENT}
 
     def _answer(self, body: dict[str, Any]) -> dict[str, Any]:
         do = body.get("do")
@@ -96,7 +98,7 @@ class Fanout:
             return {"call": self._open(body.get("function"))}
         call = self.calls.get(str(body.get("call")))
         if call is None:
-            raise NotPossible("This call is not open.")
+            raise NotPossible(NOT_OPEN)
         if do == "add":
             call.add(body.get("number"), body.get("items"))
             return {}

@@ -5,18 +5,29 @@ Nothing of it is kept here.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
+from marketdata.broker import Broker
 from runner.backtests import MAX_BACKTESTS, CheckedBacktest, ClaimRefused, check_claim
 from runner.engines import engine_of, patiently
 from runner.models import Run
+from runner.parallel import NOT_OPEN, QUEUE_IS_SILENT
+from runner.quotas import plan_of_run
 from runner.requests import request_for
+from runner.sweeps import SweepQuestions
 
-__all__ = ["Repeat", "repeat"]
+logger = logging.getLogger(__name__)
+
+__all__ = ["FAULT", "UNKNOWN_QUESTION", "Repeat", "repeat"]
+
+UNKNOWN_QUESTION = {"error": "This site knows no such question."}
+FAULT = {"error": "Answering failed, which is a fault of ours. Run again; if it stays, tell the operator."}
 
 
 @dataclass
@@ -38,7 +49,7 @@ def repeat(run: Run, name: str, snapshot: str) -> Repeat:
     """
     request = replace(request_for(run), run_id=f"{run.pk}.{name}", snapshot=snapshot or None)
     request = replace(request, limits=replace(request.limits, artefact_bytes=0, artefact_count=0))
-    made = Repeat()
+    made, refused = Repeat(), _Refused(run)
     with patiently(lambda: engine_of(run.queue).start(request)) as box:
         for event in box.events(poll_seconds=1.0):
             if event is None:
@@ -49,11 +60,37 @@ def repeat(run: Run, name: str, snapshot: str) -> Repeat:
                     made.claims.append((claim, checked))
             elif event["type"] == "ask":
                 made.asked.add(event["what"])
-                box.answer(event["id"], {"error": "Not while the site makes a run again."})
+                box.answer(event["id"], refused.answer(event["what"], event["body"]))
             elif event["type"] == "ended":
                 made.outcome = event.get("outcome", Run.Status.CRASHED)
                 break
     return made
+
+
+class _Refused:
+    """Answers as a run gets them that has used up what it may ask for: a program cannot tell that it is made again."""
+
+    def __init__(self, run: Run) -> None:
+        self.broker = Broker(run.user, run.pk, run.snapshot, plan_of_run(run).fetches_per_run, lambda snapshot: None)
+        self.broker.fetched = self.broker.fetches
+        self.answerers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "data": self.broker.answer,
+            "sweep": SweepQuestions(run, left=0).answer,
+            "pmap": _no_boxes,
+        }
+
+    def answer(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
+        if (answerer := self.answerers.get(what)) is None:
+            return UNKNOWN_QUESTION
+        try:
+            return answerer(body)
+        except Exception:
+            logger.exception("a question about %s of a run that is made again", what)
+            return FAULT
+
+
+def _no_boxes(body: dict[str, Any]) -> dict[str, Any]:
+    return {"error": QUEUE_IS_SILENT if body.get("do") in ("offer", "open") else NOT_OPEN}
 
 
 def _checked(claim: Any, snapshot: str) -> CheckedBacktest | None:

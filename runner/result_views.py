@@ -18,7 +18,7 @@ from qfp.tearsheet.charts import KEYS, Chart, points
 from qfp.tearsheet.drawing import svg
 
 from marketdata.exporting import Download
-from runner import claims_box, exports, private
+from runner import claims_box, companions, exports, private
 from runner.access import Viewer, address_hash
 from runner.models import Backtest, Project, Report
 from runner.private import Shown
@@ -53,6 +53,8 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
     lines = claims_box.lines(backtest)
     project = backtest.run.project
     can_edit = Project.objects.editable_by(Viewer.of(request)).filter(pk=project.pk).exists()
+    if not can_edit:
+        companions.send_opened(backtest.run)
     return render(
         request,
         "runner/backtest.html",

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from marketdata.changes import between
 from marketdata.store import SnapshotMissing, current_snapshot_id
-from runner import packages, private, quotas, sandbox_state, trials
+from runner import companions, packages, private, quotas, sandbox_state, trials
 from runner.access import Viewer, address_hash
 from runner.claiming import place_in_queue
 from runner.ending import request_cancel
@@ -97,6 +97,9 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
     shown = private.shown_to(found, viewer)
     shown.hide(found)
     events = shown.events(recorded)
+    can_edit = Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists()
+    if not can_edit:
+        companions.send_opened(found)
     return render(
         request,
         "runner/run.html",
@@ -112,7 +115,7 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "private_note": shown.note,
             "events_tail": [e["text"] for e in events if e["type"] in ("stdout", "stderr")],
             "packages_told": [e["text"] for e in events if e["type"] == "package"],
-            "can_edit": (can_edit := Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists()),
+            "can_edit": can_edit,
             "can_run_again": can_edit and found.session_id is None and found.user == viewer.user,
             "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
         },

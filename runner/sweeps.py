@@ -36,8 +36,9 @@ class Refused(Exception):
 class SweepQuestions:
     """The sweeps of one run. Asked in threads, so whatever is kept here is only ever added to."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, left: int = MOST_SWEEPS) -> None:
+        """left: how many sweeps may be opened."""
+        self.run, self.left = run, left
         self.opened: dict[int, Sweep] = {}
 
     @cached_property
@@ -69,7 +70,7 @@ class SweepQuestions:
             raise Refused(f"The description of the sweep cannot be kept. {reason}") from None
         if not isinstance(about, dict) or len(json.dumps(about)) > MOST_ABOUT_BYTES:
             raise Refused("The description of the sweep is too long to be kept.")
-        if len(self.opened) >= MOST_SWEEPS:
+        if len(self.opened) >= self.left:
             raise Refused(f"At most {MOST_SWEEPS} sweeps of one run are kept.")
         values = {"run_params": self.run.params, "sweep": about}
         # Only a digest of its bars says what a sweep reads. Of a function or a program only the run knows its data.

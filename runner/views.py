@@ -316,12 +316,11 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
 
 
 def _examine(project: Project) -> str:
-    """Have the run that others see now looked at; what to say where that cannot be asked for."""
+    """Have the runs that others see now looked at; what to say where that cannot be asked for."""
     try:
-        if (shown := latest_run(project)) is not None:
-            companions.send(shown)
+        companions.send_all(project)
     except redis.RedisError:
-        return "Saved, but its last run is not examined: the site's queue does not answer. Save it again in a minute."
+        return "Saved, but its runs are not examined: the site's queue does not answer. Save it again in a minute."
     return ""
 
 

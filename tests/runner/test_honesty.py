@@ -12,6 +12,7 @@ from marketdata.store import current_snapshot_id
 from runner import claims_box, companions, repeats
 from runner.execution import execute_next
 from runner.models import Run
+from runner.recording import Recording
 from tests.factories import make_finished_run, make_project, make_run
 from tests.runner.reported import STORE, claim_of, stored
 
@@ -130,6 +131,10 @@ def test_the_tests_never_cost_a_run_its_own_end(engine):
     assert "left no time" in backtest.checks["lookahead"]["sentence"]
 
 
+def recorded_text(run: Run) -> list[dict]:
+    return [event for event in Recording(run.pk).read(limit=1000) if event["type"] == "stdout"]
+
+
 @pytest.fixture
 def public_run(services, settings):
     settings.STORE_DIR = STORE
@@ -173,6 +178,78 @@ def test_saving_a_project_succeeds_and_says_when_its_run_cannot_be_examined(clie
         assert answer.status_code == 200 and "queue does not answer" in answer.content.decode()
     public_run.project.refresh_from_db()
     assert public_run.project.title == "Renamed"
+
+
+def test_what_others_see_is_green_only_where_the_site_has_looked_itself(public_run):
+    green = {"state": "green", "sentence": "No look-ahead found.", "evidence": "box", "found": {"state": "clean"}}
+    project, backtest = public_run.project, public_run.backtests.get()
+
+    def states(**checks) -> dict[str, tuple[str, str]]:
+        backtest.checks = {"lookahead": green, **checks}
+        return {line["key"]: (line["state"], line["text"]) for line in claims_box.lines(backtest)}
+
+    backtest.run.project.visibility = project.Visibility.PRIVATE
+    assert states()["lookahead"][0] == "green"
+    for visibility in (project.Visibility.UNLISTED, project.Visibility.PUBLIC):
+        backtest.run.project.visibility = visibility
+        state, text = states()["lookahead"]
+        assert state == "amber" and "not examined it yet" in text
+        doubt = companions._finding(backtest, None, 0, "on other data it does not end well")
+        found = states(**doubt)
+        assert found["lookahead"][0] == found["verified"][0] == "amber" and "does not end well" in found["verified"][1]
+        assert states(**companions._finding(backtest, None, 2, ""))["lookahead"][0] == "green"
+    backtest.run.wall_seconds = 500.0
+    assert "more than 120 seconds" in states()["lookahead"][1] and not companions.wanted(backtest.run)
+
+
+def test_all_runs_that_others_see_are_examined_not_the_last_one_alone(client, public_run):
+    project = public_run.project
+    owner, where = public_run.user, f"{project.base_url}/settings"
+    project.visibility = project.Visibility.PRIVATE
+    project.save()
+    make_finished_run(project)  # prints something harmless
+    make_finished_run(project, status=Run.Status.FAILED)
+    queue = django_rq.get_queue(companions.QUEUE)
+    name = f"examine-{public_run.pk}"
+    client.force_login(owner)
+    client.post(where, {"title": "Mine", "visibility": "private"})
+    assert name not in queue.job_ids
+    client.post(where, {"title": "Mine", "visibility": "unlisted"})
+    assert [each for each in queue.job_ids if each.startswith("examine-")] == [name]
+
+    queue.remove(name)
+    queue.fetch_job(name).delete()
+    client.get(public_run.get_absolute_url())
+    assert name not in queue.job_ids
+    client.logout()
+    assert client.get(public_run.get_absolute_url()).status_code == 200
+    assert name in queue.job_ids
+
+
+ASKING = """
+from qfp import channel
+
+def said(what, body):
+    try:
+        return str(channel.ask(what, body))
+    except channel.Unanswered as reason:
+        return str(reason)
+
+told = [said("nothing", {}), said("sweep", {"do": "known"}), said("data", {"do": "what"}), said("pmap", {"do": "add"})]
+assert "again" not in "".join(told), told
+"""
+
+
+def test_a_program_is_not_told_that_it_is_made_again(run_source):
+    """It succeeds both times, though it fails where any answer is another one."""
+    first = run_source(ASKING + "print(told)\n")
+    assert first.status == Run.Status.SUCCEEDED, first.message
+    told = next(event["text"] for event in recorded_text(first) if "no such question" in event["text"])
+    source = f"{ASKING}assert str(told) == {told.strip()!r}\n"
+    run = run_source(source, make_project(source=source))
+    assert run.status == Run.Status.SUCCEEDED, run.message
+    again = repeats.repeat(run, "again", run.snapshot)
+    assert again.outcome == Run.Status.SUCCEEDED and again.asked == {"nothing", "sweep", "data", "pmap"}
 
 
 def test_a_claim_that_would_be_refused_is_not_compared(settings):

@@ -1,0 +1,29 @@
+"""Which runs does the site make again on data of its own, and why not the others?"""
+
+from __future__ import annotations
+
+from runner.models import GPU, Project, Run
+
+__all__ = ["is_shown", "why_never"]
+
+LONGEST_SECONDS = 120.0
+
+
+def is_shown(run: Run) -> bool:
+    """Whether others may see it: what they see needs evidence that its author could not write."""
+    return run.project.visibility != Project.Visibility.PRIVATE
+
+
+def why_never(run: Run) -> str:
+    """Why this run is never made again; "" where it is, sooner or later."""
+    if run.session_id is not None:
+        return "a cell of a session depends on what ran before it"
+    if run.queue == GPU:
+        return "runs on a GPU are not made again"
+    if run.status != Run.Status.SUCCEEDED:
+        return "only runs that succeeded are made again"
+    if not run.snapshot:
+        return "it used no data of the site"
+    if (run.wall_seconds or 0.0) > LONGEST_SECONDS:
+        return f"runs of more than {LONGEST_SECONDS:.0f} seconds are not made again"
+    return ""
