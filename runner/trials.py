@@ -3,7 +3,8 @@
 A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period and
 conventions that gave a result; the same one run twice is one. A fork begins with what had been tried before it was
 made, and what an author tries in a fork of their own, or with the same code but for literals in another project,
-counts, too. Every combination that a sweep tried is one, whatever became of its run, and so is what a run tried in backtests beyond those that are recorded.
+counts, too. Every combination that a sweep tried is one, whatever became of its run, and so is what a run tried in
+backtests beyond those that are recorded.
 """
 
 from __future__ import annotations

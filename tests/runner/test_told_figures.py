@@ -31,7 +31,7 @@ def told(project, sharpes, start=0):
 
 def luck_of(backtest):
     text = next(line["text"] for line in claims_box.lines(backtest) if line["key"] == "trials")
-    return float(text.partition(": ")[2].split(" %")[0].removeprefix("over "))
+    return float(text.partition(": ")[2].split("\u00a0%")[0].removeprefix("over "))
 
 
 def test_figures_that_no_account_has_make_no_later_run_fail():
