@@ -171,3 +171,18 @@ def test_the_box_is_drawn_with_all_lines_and_text_of_others_is_no_markup():
     html = engines["django"].from_string("{% load claims %}{% claims_box backtest %}").render({"backtest": backtest})
     assert html.count("claims__line ") == 9 and "claims--red" in html
     assert "<script>" not in html and "&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("values", "state", "said"),
+    [
+        ({"fills": [{"bar": 5, "size": 1.0, "price": 10.0, "commission": -50.0}]}, "red", "50 were paid to the trader"),
+        ({"conventions": {"id": "portfolio-next-open", "version": 1, "interest": 0.5}}, "amber", "earns 50 % a year"),
+        ({"conventions": {"id": "portfolio-next-open", "version": 1, "interest": 0.03}}, "green", "over other fills"),
+    ],
+)
+def test_costs_that_are_an_income_are_never_green(values, state, said):
+    checks = {"band": {"state": "green", "sentence": "Total return over other fills and costs.", "cells": []}}
+    backtest = make_backtest(checks=checks, **values)
+    line = next(line for line in claims_box.lines(backtest) if line["key"] == "conventions")
+    assert line["state"] == state and said in line["text"]
