@@ -94,7 +94,14 @@ def _coordinates(trials: Sequence[Trial]) -> list[tuple[np.ndarray, float]]:
             places = {value: place for place, value in enumerate(distinct)}
             found.append((np.array([places[value] for value in values], dtype=float), 0.0))
         elif len(distinct) <= FEW_VALUES:
-            found.append((np.searchsorted(np.sort(np.array(distinct, dtype=float)), values).astype(float), 1.0))
+            found.append(
+                (
+                    np.searchsorted(np.sort(np.array(distinct, dtype=float)), np.array(values, dtype=float)).astype(
+                        float
+                    ),
+                    1.0,
+                )
+            )
         else:
             line = np.array(values, dtype=float)
             found.append((line, REACH * float(line.max() - line.min())))
