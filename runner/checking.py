@@ -29,7 +29,19 @@ __all__ = ["band_of", "findings"]
 
 LOOKAHEAD = {"clean": "green", "leak": "red"}
 AMNESIA = {"clean": "green"}
-WORDS = ("clean", "leak", "partly", "chosen", "untested", "remembers", "dates", "boundary", "names", "prices")
+WORDS = (
+    "clean",
+    "leak",
+    "partly",
+    "chosen",
+    "untested",
+    "remembers",
+    "dates",
+    "boundary",
+    "names",
+    "prices",
+    "numbers",
+)
 UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line")
 
 

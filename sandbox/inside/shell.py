@@ -134,12 +134,14 @@ def _run(job: dict) -> int:
     if job["session"]:
         return sessions.serve(_shell, entry)
 
+    from qfp.checking.clock import Clock
+
     checking.whole_program = True
     checking.until, checking.cpu_limit = time.monotonic() + job["wall_seconds"], job["cpu_seconds"]
-    names, began = dict(_shell.user_ns), time.monotonic()
+    names, clock = dict(_shell.user_ns), Clock()
     code = _run_cells(entry, source, channel.emit)
     if code == 0 and checking.backtests:
-        _look_for_leaks(entry, source, names, began)
+        _look_for_leaks(entry, source, names, clock)
     # As at the end of any Python program: wait for its threads, then what it left for the end.
     try:
         threading._shutdown()  # type: ignore[attr-defined]
@@ -152,7 +154,7 @@ def _run(job: dict) -> int:
     return code
 
 
-def _look_for_leaks(entry: str, source: str, names: dict[str, Any], began: float) -> None:
+def _look_for_leaks(entry: str, source: str, names: dict[str, Any], clock: Any) -> None:
     """The whole program is run again on other data, in copies of this process; a fault in that is not the program's."""
     from qfp import checking
     from qfp.checking.programs import run_source
@@ -160,7 +162,7 @@ def _look_for_leaks(entry: str, source: str, names: dict[str, Any], began: float
     streams.flush()
     try:
         checking.examine_program(
-            lambda: run_source(source, os.path.join(WORKDIR, entry), names), _shell.user_ns, source, WORKDIR, began
+            lambda: run_source(source, os.path.join(WORKDIR, entry), names), _shell.user_ns, source, WORKDIR, clock
         )
     except Exception as error:
         os.write(2, f"The look-ahead test failed: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))

@@ -24,18 +24,19 @@ SCRIPTS = Path(__file__).parent.parent / "data" / "copied" / "zipline"
 FINAL = re.compile(r"final value: ([\d.]+)")
 # As the shell of a box does it, and the test of the whole program at its end.
 HARNESS = """
-import os, sys, time
+import os, sys
 from qfp import channel, checking, copied
+from qfp.checking.clock import Clock
 from qfp.checking.programs import run_source
 from sandbox.inside import hooks
 
 hooks.install()
 copied.observe(hooks.after_import)
 checking.whole_program = True
-began, source = time.monotonic(), open("main.py").read()
+clock, source = Clock(), open("main.py").read()
 names = run_source(source, os.path.abspath("main.py"))
 checking.examine_program(
-    lambda: run_source(source, os.path.abspath("main.py")), names, source, os.getcwd(), began
+    lambda: run_source(source, os.path.abspath("main.py")), names, source, os.getcwd(), clock
 )
 """
 

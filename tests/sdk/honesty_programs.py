@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ def judge(source: str) -> list[dict[str, Any]]:
     """Run the program as a box does, then both tests; the findings of each of its backtests."""
     from qfp import channel, checking
     from qfp.checking import programs
+    from qfp.checking.clock import Clock
     from qfp.checking.verdict import joined
 
     claims: list[dict[str, Any]] = []
@@ -46,13 +46,13 @@ def judge(source: str) -> list[dict[str, Any]]:
     folder = os.getcwd()
     path = os.path.join(folder, "main.py")
     Path(path).write_text(source, encoding="utf-8")
-    began = time.monotonic()
+    clock = Clock()
     shown, sys.stdout = sys.stdout, open(os.devnull, "w")
     try:
         namespace = programs.run_source(source, path)
     finally:
         sys.stdout = shown
-    seconds = time.monotonic() - began - checking.seconds
+    seconds = max(0.0, clock.passed - checking.seconds)
     program = programs.Program(
         lambda: programs.run_source(source, path),
         namespace,

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,9 @@ import pandas as pd
 import pytest
 from django.conf import settings
 from qfp.backtesting import Strategy
+from qfp.checking.apart import Told, error_text
 from qfp.checking.band import COSTS, FILLS, band
+from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision, first_difference
 from qfp.checking.lookahead import NotRepeatable, examine
 from qfp.checking.recording import StrategyRuns
@@ -123,7 +126,7 @@ def test_where_other_data_vary_and_the_traded_bars_do_not_nothing_is_called_clea
 def test_a_memory_of_dates_and_names_is_flagged(judged):
     for name, (found,) in {**judged("remembering.py"), **judged("portfolios.py")}.items():
         what = name.partition(":")[0]
-        if what in ("dates", "boundary", "names", "prices"):
+        if what in ("dates", "boundary", "names", "prices", "numbers"):
             assert (found["amnesia"]["state"], found["amnesia"].get("what")) == ("remembers", what), name
         elif what == "clean":
             assert found["lookahead"]["state"] == "clean" and found["amnesia"]["state"] != "remembers", name
@@ -161,6 +164,22 @@ def test_a_look_ahead_of_one_bar_is_found_at_the_first_decision_and_none_is_not(
     assert examine(leaking, leaking.decide(None, 200), 10, 0.001).bar == 1
     seen = examine(honest, honest.decide(None, 200), 10, 0.001)
     assert seen.bar is None and seen.cuts >= 25 and seen.tails >= 5
+
+
+def test_time_that_a_busy_machine_takes_away_is_not_counted():
+    clock = Clock()
+    time.sleep(0.2)
+    assert clock.passed < 0.15
+    worked = time.process_time() + 0.05
+    while time.process_time() < worked:
+        pass
+    assert clock.passed >= 0.05
+    assert Clock.within(spare=3.0, seconds=1.0).slowness == 1.5 and Clock.within(None, 1.0).slowness == 4.0
+
+
+def test_what_keeps_a_test_from_saying_anything_is_told_in_plain_words():
+    assert error_text(Told("one of its series has nothing")) == "one of its series has nothing"
+    assert error_text(KeyError("close")) == "KeyError: 'close'"
 
 
 def test_what_differs_by_itself_is_no_leak():
@@ -280,6 +299,6 @@ def test_a_run_that_is_to_be_compared_with_ends_at_its_deadline_and_says_where()
     index = pd.date_range("2020-01-01", periods=200)
     frame = pd.DataFrame({"Open": close, "High": close, "Low": close, "Close": close, "Volume": 1.0}, index=index)
     runs = StrategyRuns(Endless, frame, {"cash": 10_000}, {})
-    whole, cut = runs.recorded(frame, 200), runs.recorded(frame, 200, deadline=0.0)
+    whole, cut = runs.recorded(frame, 200), runs.recorded(frame, 200, seconds=0.0)
     assert whole.until == 200 and whole.decisions
     assert cut.until == 15 and not [decision for decision in cut.decisions if decision.bar > 15]

@@ -56,6 +56,25 @@ class Memory(Strategy):
 backtest(Memory, bars)
 
 
+# %% numbers: a_string_by_bar
+UP = "0111010011100101100011110100001101" * 40  # learnt from the prices, then pasted
+
+
+class Memory(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if UP[len(self.data) - 1] == "1":
+            if not self.position:
+                self.buy()
+        else:
+            self.position.close()
+
+
+backtest(Memory, bars)
+
+
 # %% boundary: trained_until_a_day
 class Trained(Strategy):
     train_until = "2008-06-30"

@@ -14,6 +14,7 @@ from qfp import channel
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qfp.checking.clock import Clock
     from qfp.checking.strategies import Before
 
 __all__ = ["begin", "examine_program", "forget", "look", "look_at_copied", "look_at_portfolio", "spare", "tell"]
@@ -108,16 +109,17 @@ def look_at_copied(claim: dict[str, Any], library: str) -> None:
 
 def _looked(claim: dict[str, Any], look_now: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     global seconds
+    from qfp.checking.clock import Clock
     from qfp.checking.words import sentence
 
-    number, began = backtests - 1, time.monotonic()
+    number, clock = backtests - 1, Clock()
     found = look_now()
     if found["lookahead"]["state"] == "clean":  # of the strategy; the program around it is more than that
         why = (
             "the program around it is tested at its end" if whole_program else "only the strategy can be run again here"
         )
         found["lookahead"] = {**found["lookahead"], "state": "partly", "why": why}
-    seconds += time.monotonic() - began
+    seconds += clock.passed
     if channel.connected:
         _looked_at[number] = claim, found
         tell(number, found)
@@ -127,16 +129,19 @@ def _looked(claim: dict[str, Any], look_now: Callable[[], dict[str, Any]]) -> di
 
 
 def examine_program(
-    again: Callable[[], dict[str, Any]], namespace: dict[str, Any], source: str, folder: str, began: float
+    again: Callable[[], dict[str, Any]], namespace: dict[str, Any], source: str, folder: str, clock: Clock
 ) -> None:
-    """At the end of a program with backtests: test the whole of it and tell the site."""
+    """At the end of a program with backtests: test the whole of it and tell the site.
+
+    clock: since it began.
+    """
     if not _looked_at:
         return
     from qfp.checking import programs
     from qfp.checking.verdict import joined
 
     claims = [claim for claim, _ in _looked_at.values()]
-    own = time.monotonic() - began - seconds
+    own = max(0.0, clock.passed - seconds)
     program = programs.Program(again, namespace, source, claims, own, folder, own - seconds)
     try:
         results = programs.examine(program)

@@ -2,7 +2,8 @@
 the same, a memory of what happened in March 2020 does not.
 
 Dates move by 28 years, after which weekdays, months and leap years fall alike from 1901 to 2099. Prices and cash are
-multiplied by 4, which changes no digit of what is computed from them.
+multiplied by 4, which changes no digit of what is computed from them. Bars have numbers, too: where a strategy starts
+some bars later and still gives its orders on the same numbers, it reads them from somewhere.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qfp.checking.decisions import Decision, first_difference
@@ -17,10 +19,23 @@ from qfp.checking.decisions import Decision, first_difference
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DAYS", "FACTOR", "Remembered", "remembers", "with_other_dates", "with_other_prices"]
+__all__ = [
+    "DAYS",
+    "DROPPED",
+    "FACTOR",
+    "Remembered",
+    "follows_numbers",
+    "remembers",
+    "with_other_dates",
+    "with_other_prices",
+]
 
 DAYS = 28 * 365 + 7
 FACTOR = 4.0
+DROPPED = 7  # no divisor of the usual months, weeks and fortnights
+FEWEST_BARS, MOST_BARS = 10, 40  # with orders
+FEWEST_GAPS = 4  # of different lengths between them: who counts bars has one or two
+ALIKE, APART = 0.8, 0.3
 PRICES = ("open", "high", "low", "close", "adj close", "dividend")
 
 
@@ -71,3 +86,28 @@ def remembers(
     except Exception as error:
         return Remembered(untested=f"with other dates or prices it fails: {type(error).__name__}: {str(error)[:150]}")
     return Remembered(dates, prices)
+
+
+def follows_numbers(decide: Callable[[Any, int], Sequence[Decision]], frame: Any, base: Sequence[Decision]) -> bool:
+    """Whether the strategy orders on the same numbers of bars when it starts some bars later.
+
+    decide: gives the decisions over other bars up to one. A start that fails says nothing.
+    """
+    bars = sorted({decision.bar for decision in base if decision.bar < len(frame) - DROPPED})[:MOST_BARS]
+    gaps = {later - earlier for earlier, later in pairwise(bars)}
+    if len(bars) < FEWEST_BARS or len(gaps) < FEWEST_GAPS:
+        return False
+    last = bars[-1]
+    try:
+        theirs = decide(frame.iloc[DROPPED:], last)
+    except Exception:
+        return False
+    by_number = _alike(base, theirs, 0, last)
+    return by_number >= ALIKE and by_number - _alike(base, theirs, DROPPED, last - DROPPED) >= APART
+
+
+def _alike(base: Sequence[Decision], theirs: Sequence[Decision], shift: int, last: int) -> float:
+    """Which share of the orders up to a bar both have, those of `theirs` moved by so many bars."""
+    ours = {(each.bar, each.size > 0) for each in base if shift <= each.bar <= last}
+    moved = {(each.bar + shift, each.size > 0) for each in theirs if each.bar + shift <= last}
+    return len(ours & moved) / max(1, len(ours | moved))

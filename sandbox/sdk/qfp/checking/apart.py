@@ -19,12 +19,16 @@ from typing import Any
 
 from qfp import channel
 
-__all__ = ["CANNOT", "TOOK_TOO_LONG", "can_fork", "tried_apart"]
+__all__ = ["CANNOT", "TOOK_TOO_LONG", "Told", "can_fork", "error_text", "tried_apart"]
 
 CANNOT = "a copy of the program could not be started"
 TOOK_TOO_LONG = "it took too long"
 MAX_ANSWER = 16 << 20
 SHARE_OF_MEMORY = 0.45
+
+
+class Told(LookupError):
+    """What kept a test from saying anything, in words that people are shown as they are."""
 
 
 def can_fork() -> bool:
@@ -115,12 +119,16 @@ def _act(action: Callable[[Callable[[Any], None]], Any], read: int, write: int) 
 
 def _told(error: BaseException) -> str:
     """The error in a line, with the line of the program it came from."""
-    try:
-        text = f"{type(error).__name__}: {str(error)[:200]}"
-    except Exception:  # a __str__ of the program's own may do anything
-        text = type(error).__name__
+    text = error_text(error)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name != "_act"]
     return f"{text} (line {frames[-1].lineno})" if frames and "/qfp/" not in frames[-1].filename else text
+
+
+def error_text(error: BaseException) -> str:
+    try:
+        return str(error)[:300] if isinstance(error, Told) else f"{type(error).__name__}: {str(error)[:200]}"
+    except Exception:  # a __str__ of the program's own may do anything
+        return type(error).__name__
 
 
 def _heard(read: int, deadline: float) -> dict[str, Any]:

@@ -7,11 +7,13 @@ where the same bars twice give the same decisions.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from qfp import checking
+from qfp.checking.apart import error_text
+from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision, first_difference
 from qfp.checking.variations import Variation
 
@@ -72,7 +74,7 @@ def examine(
     told: called after each, for what is to be known if time runs out. Raises NotRepeatable.
     """
     seen = Seen()
-    test = _Test(subject, base, seen, time.monotonic(), run_seconds)
+    test = _Test(subject, base, seen, Clock.within(checking.spare(), seconds), run_seconds)
     plan = _plan(base, subject.count)
     shortest = min(plan, key=test.expected, default=None)
     for variation in plan:
@@ -130,13 +132,13 @@ class _Test:
     subject: Subject
     base: Sequence[Decision]
     seen: Seen
-    began: float
+    clock: Clock
     run_seconds: float
     slowest: float = 0.0  # of the runs so far
 
     @property
     def passed(self) -> float:
-        return time.monotonic() - self.began
+        return self.clock.passed
 
     def expected(self, variation: Variation) -> float:
         """Seconds that a run takes."""
@@ -150,18 +152,18 @@ class _Test:
         return self.passed + self.expected(variation) <= seconds
 
     def decide(self, variation: Variation) -> Sequence[Decision]:
-        began = time.monotonic()
+        clock = Clock(self.clock.slowness)
         try:
             return self.subject.decide(variation, variation.cut)
         finally:
-            self.slowest = max(self.slowest, time.monotonic() - began)
+            self.slowest = max(self.slowest, clock.passed)
 
     def first_difference(self, variation: Variation, seconds: float) -> int | None:
         """The first bar that is decided otherwise; a run that fails on fewer bars says nothing."""
         try:
             decided = self.decide(variation)
         except Exception as error:
-            self.seen.failures.append(f"{type(error).__name__}: {str(error)[:200]}")
+            self.seen.failures.append(error_text(error))
             return None if variation.tail else self._over_as_many_bars(variation.cut, seconds)
         if variation.tail:
             self.seen.tails += 1

@@ -4,7 +4,6 @@ names, dates and prices. As qfp.checking.strategies does for a class.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -98,7 +97,7 @@ def look_at_portfolio(
     claim: Mapping[str, Any],
 ) -> dict[str, Any]:
     """{"lookahead": finding, "amnesia": finding} for a portfolio that has just been run over these bars."""
-    run_seconds = time.monotonic() - before.began
+    run_seconds = before.clock.passed
     seconds = time_for(before)
     if seconds is None:
         return untested("the time limit of the run left no time for it")

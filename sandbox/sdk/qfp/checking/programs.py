@@ -116,20 +116,20 @@ class _ProgramRuns:
 
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         clean_up(self.program.folder)
-        patience = 3.0 + max(self.seconds, 1.5 * self.program.seconds)
+        patience = 3.0 + 2 * max(self.seconds, 1.5 * self.program.seconds)
         if (spare := checking.spare()) is not None:
             patience = min(patience, spare / 2)
         answer = apart.tried_apart(lambda say: self._run(variation), patience)
         if "failed" in answer:
             if answer["failed"] in (apart.CANNOT, apart.TOOK_TOO_LONG) or "memory" in answer["failed"]:
                 raise _Untestable(f"run again, {answer['failed']}")
-            raise RuntimeError(answer["failed"])
+            raise apart.Told(answer["failed"])
         value = answer["value"]
         if variation is not None and not value["touched"]:
             raise _Untestable(NOT_FROM_OUTSIDE)
         claims = value["claims"]
         if [claim["strategy"] for claim in claims] != [claim["strategy"] for claim in self.program.claims]:
-            raise RuntimeError(OTHER_COURSE)
+            raise apart.Told(OTHER_COURSE)
         self.runs += 1
         if variation is not None:
             self._compare_bars(claims, self.dates[variation.cut])

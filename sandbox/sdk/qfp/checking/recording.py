@@ -6,7 +6,6 @@ import copy
 import linecache
 import math
 import sys
-import time
 import types
 import warnings
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from qfp.backtesting import Backtest
 from qfp.backtesting.core import Order, Ruined
 from qfp.backtesting.running import _adapted
 from qfp.backtesting.strategy import Strategy
+from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision
 from qfp.checking.variations import Variation, varied
 
@@ -28,12 +28,12 @@ CLOCK_EVERY = 16  # bars
 class Recorded:
     """One run: its decisions, where in the code they were made, and its indicators with the code that made them.
 
-    until: the last bar to be decided. deadline: by time.monotonic(); a run that has not come to it by then ends there,
-    and `until` says where.
+    until: the last bar to be decided. seconds: a run that has not come to it after them ends there, and `until`
+    says where.
     """
 
-    def __init__(self, until: int, deadline: float = math.inf) -> None:
-        self.until, self.deadline = until, deadline
+    def __init__(self, until: int, seconds: float = math.inf) -> None:
+        self.until, self.seconds, self.clock = until, seconds, Clock()
         self.decisions: list[Decision] = []
         self.lines: dict[int, tuple[str, int]] = {}  # bar -> file and line of its first order
         self.indicators: list[tuple[Any, tuple[str, int]]] = []
@@ -58,9 +58,9 @@ class StrategyRuns:
         return self.recorded(frame, until).decisions
 
     def recorded(
-        self, frame: pd.DataFrame, until: int, deadline: float = math.inf, options: dict[str, Any] | None = None
+        self, frame: pd.DataFrame, until: int, seconds: float = math.inf, options: dict[str, Any] | None = None
     ) -> Recorded:
-        recorded = Recorded(until, deadline)
+        recorded = Recorded(until, seconds)
         restore(self.state)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -81,7 +81,7 @@ def _recording(strategy: type[Strategy], recorded: Recorded) -> type[Strategy]:
         account = self._account
         bar = account.bar
         recorded.strategy = self
-        if bar % CLOCK_EVERY == 0 and time.monotonic() > recorded.deadline:
+        if bar % CLOCK_EVERY == 0 and recorded.clock.passed > recorded.seconds:
             recorded.until = min(recorded.until, bar - 1)
         if bar > recorded.until:
             raise Ruined

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from qfp.checking.apart import Told
 from qfp.checking.variations import other_tail, other_values
 from qfp.publication import DAYS_LATER, NAMES
 
@@ -67,7 +68,7 @@ class Sources:
         if not self.tail:
             varied = frame[~after]
             if not len(varied):
-                raise LookupError("there is nothing before the day of the test")
+                raise Told("one of its series has nothing before the day at which the data were cut")
         else:
             seed = zlib.crc32(f"{name} {self.seed}".encode())
             one_column = isinstance(frame, pd.Series)

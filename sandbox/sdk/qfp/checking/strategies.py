@@ -11,7 +11,6 @@ import inspect
 import random
 import re
 import sys
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from qfp import checking
 from qfp.checking import amnesia, apart, lookahead
 from qfp.checking.boundary import boundary
+from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision
 from qfp.checking.lookahead import NotRepeatable, Seen
 from qfp.checking.statements import is_table
@@ -51,14 +51,14 @@ class Before:
     numpy_state: Any
     python_state: Any
     class_state: Any
-    began: float
+    clock: Clock
 
     @classmethod
     def of(cls, strategy: Any) -> Before:
         from qfp.checking.recording import class_state
 
         kept = class_state(strategy) if isinstance(strategy, type) else None
-        return cls(np.random.get_state(), random.getstate(), kept, time.monotonic())
+        return cls(np.random.get_state(), random.getstate(), kept, Clock())
 
     @property
     def seeded(self) -> bool:
@@ -108,7 +108,7 @@ def look_at(
 
 def time_for(before: Before) -> float | None:
     """Seconds for the look: half of what the run has taken, within bounds; None where there is no time for it."""
-    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE * (time.monotonic() - before.began)))
+    seconds = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE * before.clock.passed))
     spare = checking.spare()
     if spare is None:
         return seconds
@@ -118,7 +118,7 @@ def time_for(before: Before) -> float | None:
 
 def patience(seconds: float) -> float:
     """How long a copy may take in all that has so much time for what it tries."""
-    limit, spare = START_SECONDS + 3 * seconds, checking.spare()
+    limit, spare = START_SECONDS + 6 * seconds, checking.spare()
     return limit if spare is None else min(limit, spare / 2)
 
 
@@ -142,9 +142,9 @@ class _Look:
 
     def findings(self) -> dict[str, Any]:
         self.before.restore()
-        began = time.monotonic()
-        base = self.runs.recorded(self.frame, self.count, began + max(WHOLE_SECONDS, BASE_SHARE * self.seconds))
-        run_seconds = time.monotonic() - began
+        clock = Clock()
+        base = self.runs.recorded(self.frame, self.count, max(WHOLE_SECONDS, BASE_SHARE * self.seconds))
+        run_seconds = clock.passed
         self.count = min(self.count, base.until + 1)
         self.random_used = self.before.random_used()
         found = self.lookahead(base, run_seconds)
@@ -200,7 +200,24 @@ class _Look:
             return {"state": "remembers", "what": "dates", **first}
         if found.prices is not None:
             return {"state": "remembers", "what": "prices", "date": moment(self.frame.index, found.prices)}
+        if amnesia.follows_numbers(self.decide_over, self.frame, base.decisions):
+            if self.uses_tables(base):
+                return {"state": "untested", "why": "its orders are looked up in a table by the number of the bar"}
+            if self.random_used or self.draws(base):
+                return {"state": "untested", "why": "its orders follow random numbers with a seed, whatever the bars"}
+            return {"state": "remembers", "what": "numbers"}
         return {"state": "clean", **self.within}
+
+    def draws(self, base: Recorded) -> bool:
+        """Whether the strategy keeps a generator of random numbers of its own."""
+        kept = vars(base.strategy) if base.strategy is not None else {}
+        owners = (vars(owner) for owner in self.runs.strategy.__mro__)
+        values = (value for names in (kept, *owners) for value in names.values())
+        return any(isinstance(value, GENERATORS) for value in values)
+
+    def decide_over(self, frame: pd.DataFrame, until: int) -> list[Decision]:
+        self.before.restore()
+        return self.runs.recorded(frame, until).decisions
 
     @property
     def within(self) -> dict[str, int]:
@@ -236,6 +253,7 @@ def _is_filled(cell: Any) -> bool:
         return False
 
 
+GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 NO_SEED = "the same bars gave other decisions: random numbers without a seed, or something outside the bars"
 
 

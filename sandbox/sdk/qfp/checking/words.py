@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["DOUBTS", "amnesia_sentence", "sentence"]
 
-DOUBTS = ("prices", "boundary")  # what may be remembered honestly
+DOUBTS = ("prices", "boundary", "numbers")  # what may be remembered honestly
 
 
 def sentence(found: dict[str, Any]) -> str:
@@ -36,6 +36,11 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
             return (
                 f"It names one date{day}, and decides otherwise when the same prices have other dates. As the end of "
                 "training that is no memory of history; as a day to buy or sell it is."
+            )
+        case "remembers" if found.get("what") == "numbers":
+            return (
+                "Started some bars later, it orders on the same numbers of bars. A table of what happened "
+                "does that; so do signals that were made before, and random numbers with a seed."
             )
         case "remembers" if found.get("what") == "names":
             return f"It decides otherwise when the instruments have other names, first on {_when(found)}."

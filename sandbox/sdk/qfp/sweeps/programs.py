@@ -11,7 +11,6 @@ import io
 import json
 import os
 import sys
-import time
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 
 from qfp import channel, checking, results
 from qfp.backtests import BacktestResult
+from qfp.checking.clock import Clock
 from qfp.results import Result
 from qfp.sweeps.expressions import condition
 from qfp.sweeps.space import Between, Parameters
@@ -178,13 +178,13 @@ def carry_out(path: str, given: Mapping[str, Any], plan: Mapping[str, Any]) -> N
     seed; for a walk-forward also walk: train, test, purge, embargo, anchored, choose.
     """
     program = Program(path, given)
-    began = time.monotonic()
+    clock = Clock()
     # Its data are read and its libraries loaded before copies of this process work with them.
     base = program.result({}, ("param", "ask"))
     if plan.get("walk"):
         _walk(program, plan, base)
     else:
-        _sweep(program, plan, base, began)
+        _sweep(program, plan, base, clock)
 
 
 def _searching(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _read(base: Result) -> dict[str, Any]:
     return {"bars": bars, "period": claim["period"]}
 
 
-def _sweep(program: Program, plan: Mapping[str, Any], base: Result, began: float) -> None:
+def _sweep(program: Program, plan: Mapping[str, Any], base: Result, clock: Clock) -> None:
     def tried(**values: Any) -> Any:
         return program.outcome(values)
 
@@ -219,10 +219,10 @@ def _sweep(program: Program, plan: Mapping[str, Any], base: Result, began: float
         raise ValueError("no combination has a score; the page of the sweep lists why each one failed")
     found.show()
     print(f"The program with the values of the plateau, {_words(found.plateau)}:")
-    _openly(program, found.plateau, began)
+    _openly(program, found.plateau, clock)
 
 
-def _openly(program: Program, values: Mapping[str, Any], began: float) -> None:
+def _openly(program: Program, values: Mapping[str, Any], clock: Clock) -> None:
     """Run it as Run does, with every test of honesty."""
     from qfp.checking.programs import run_source
 
@@ -231,7 +231,7 @@ def _openly(program: Program, values: Mapping[str, Any], began: float) -> None:
         os.environ["QFP_PARAMS"] = json.dumps({**program.given, **values})
         folder = str(Path(program.path).parent)
         again = lambda: run_source(program.source, program.path, program.names)  # noqa: E731
-        checking.examine_program(again, names, program.source, folder, began)
+        checking.examine_program(again, names, program.source, folder, clock)
         checking.forget()  # or what is around this call would be tested once more, with the sweep in it
 
 
