@@ -23,7 +23,7 @@ from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
-from runner import claim_copied, claim_orders
+from runner import claim_copied, claim_many_orders, claim_orders
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
@@ -269,6 +269,7 @@ def _replayed_portfolio(
         borrow=rules.borrow,
     )
     checks.check_exposure(columns, account, market, rules)
+    claim_many_orders.check_orders(columns, claimed.orders, market, rules, claimed.names)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, market.equal_money(claimed.cash), _holdings(account, market)

@@ -16,7 +16,7 @@ from qfp.conventions import BacktestingPy, Usual
 
 from runner.claim_bars import NotVerified, OurBars
 
-__all__ = ["check_orders"]
+__all__ = ["check_orders", "reached"]
 
 ROOM = 1e-6  # of a price: as much as bars that a program has rounded differ from ours
 MOST_PRICES = 200  # of orders of one bar and side
@@ -33,6 +33,21 @@ def check_orders(
     was left of the account, where every trade is closed.
     """
     _Expected(fills, orders, bars, rules, ruined).compare()
+
+
+def reached(values: np.ndarray, level: float, rising: bool, start: int) -> list[int]:
+    """The first bar that reaches a level; before it also those that come so near that they may have."""
+    found: list[int] = []
+    at, step, room = max(start, 0), 64, ROOM * level
+    while at < len(values) and len(found) < MOST_BARS:
+        over = (values[at : at + step] - level) * (1 if rising else -1)
+        near, passed = np.flatnonzero(over >= -room), np.flatnonzero(over > room)
+        until = passed[0] if len(passed) else len(over)
+        found += (near[near <= until] + at).tolist()
+        if len(passed):
+            break
+        at, step = at + step, step * 4
+    return found[:MOST_BARS]
 
 
 class _Expected:
@@ -80,20 +95,22 @@ class _Expected:
         bars, decided = self.bars, int(order["bar"])
         if decided == self.last and not self.usual and self.rules.finalize_trades:
             decided -= 1  # by the rules of backtesting.py orders of the last bar fill on it
-        limit, stop = order.get("limit"), order.get("stop")
-        if not limit and not stop:
+        limit: float | None = order.get("limit") or None
+        stop: float | None = order.get("stop") or None
+        if stop is None and limit is None:
             if self.rules.trade_on_close:
                 yield decided, float(bars.close[decided]), True
             elif decided < self.last:
                 yield decided + 1, float(bars.open[decided + 1]), False
             return
-        if not stop:
+        if stop is None:
+            assert limit is not None
             for bar in self._reached(limit, not long, decided + 1):
                 yield bar, self._at_limit(float(bars.open[bar]), limit, long), False
             return
         for touched in self._reached(stop, long, decided + 1):
             opened = float(bars.open[touched])
-            if not limit:
+            if limit is None:
                 reference = opened
                 if self.rules.trade_on_close and not self.usual and not order.get("closes"):
                     reference = float(bars.close[touched - 1])
@@ -156,19 +173,7 @@ class _Expected:
         return bool(over > ROOM * level)
 
     def _reached(self, level: float, rising: bool, start: int) -> list[int]:
-        """The first bar that reaches a level; before it also those that come so near that they may have."""
-        values = self.bars.high if rising else self.bars.low
-        found: list[int] = []
-        at, step, room = max(start, 0), 64, ROOM * level
-        while at < len(values) and len(found) < MOST_BARS:
-            over = (values[at : at + step] - level) * (1 if rising else -1)
-            near, passed = np.flatnonzero(over >= -room), np.flatnonzero(over > room)
-            until = passed[0] if len(passed) else len(over)
-            found += (near[near <= until] + at).tolist()
-            if len(passed):
-                break
-            at, step = at + step, step * 4
-        return found[:MOST_BARS]
+        return reached(self.bars.high if rising else self.bars.low, level, rising, start)
 
     # What was filled
 

@@ -103,6 +103,14 @@ def forge(claim, what):
                     fill[name] *= 10
         case "late decision":
             at(claim, "orders", instrument=2)["bar"] = 101
+        case "too low":
+            order = at(claim, "orders", kind="limit")
+            order["limit"] *= 0.97
+        case "no order":
+            claim["orders"] = [order for order in claim["orders"] if order["instrument"] != 1 or order["bar"] < 30]
+            claim["order_count"] = len(claim["orders"])
+        case "not listed":
+            claim["order_count"] = 10**6
         case "early":
             first = at(claim, "orders", instrument=1)
             claim["orders"].remove(first)
@@ -149,6 +157,9 @@ def forge(claim, what):
         ("too many", "times the account; the stated rules allow 1"),
         ("late decision", "before anything was decided"),
         ("early", "before anything was decided"),
+        ("too low", "follows from no order"),
+        ("no order", "follows from no order"),
+        ("not listed", "cannot be told"),
         ("dividend", "the dividend of"),
         ("split", "the split of AAPL"),
         ("ended", "were cut off"),

@@ -48,7 +48,7 @@ class _Book:
                 outcome = {"outcome": "filled"}
             elif id(order) in still:
                 outcome = {"outcome": "waiting"}
-            elif id(order) in self.cancelled:
+            elif id(order) in self.cancelled or decision.get("closes"):  # its trade is gone
                 outcome = {"outcome": "cancelled"}
             else:
                 outcome = {"outcome": "refused", "reason": NO_MONEY}
@@ -81,7 +81,8 @@ class _OriginalResult(Result):
         counted = stats["_equity_curve"]["Equity"].to_numpy(dtype=float)
         equity = self.account.equity if options["trade_on_close"] else counted
         self.equity = pd.Series(equity, index=frame.index, name="equity")
-        self.orders = _book_of(broker).orders(broker.orders)
+        self.decided = _book_of(broker).orders(broker.orders)
+        self.orders = self.decided if unit == 1 else [_in_whole_units(order, unit) for order in self.decided]
         prices = {name.lower(): frame[name].to_numpy(dtype=float) / unit for name in PRICES}
         stamps = days_of(instants(frame.index).astype("datetime64[us]"))
         found = about(Feed(str((frame.attrs or {}).get("symbol") or "bars of the program"), stamps, prices))
@@ -132,6 +133,13 @@ def _options(test: Any) -> dict[str, Any]:
     return found | {"finalize_trades": bool(test._finalize_trades)}
 
 
+def _in_whole_units(order: dict[str, Any], unit: float) -> dict[str, Any]:
+    """An order for parts of a unit, at prices of a part. Fractions of the account stay what they are."""
+    prices: dict[str, Any] = {name: order[name] / unit for name in ("limit", "stop", "sl", "tp") if name in order}
+    size = order["size"] * unit if abs(order["size"]) >= 1 else order["size"]
+    return {**order, **prices, "size": size}
+
+
 def _fills(broker: Any, unit: float) -> list[dict[str, float]]:
     """Entries and exits of all trades, by bar. A trade that was closed in parts was opened by one fill."""
     entries: dict[tuple[int, float, bool], float] = {}
@@ -158,6 +166,7 @@ def listen(module: Any) -> None:
     """module: backtesting.backtesting, just imported."""
     test, broker, trade, order = module.Backtest, module._Broker, module.Trade, module.Order
     run, optimize = test.run, test.optimize
+    opening = broker._open_trade
     new_order, close, cancel = broker.new_order, trade.close, order.cancel
 
     def ordered(
@@ -171,11 +180,14 @@ def listen(module: Any) -> None:
         **named: Any,
     ) -> Any:
         made = new_order(self, size, limit, stop, sl, tp, *rest, **named)
-        if named.get("trade") is None:
+        trade = named.get("trade")
+        # A stop or target that comes with its order is in it; one that is moved later is a decision of its own.
+        if trade is None or sys._getframe(3).f_code is not opening.__code__:
             kind = "-".join(word for word, price in (("stop", stop), ("limit", limit)) if price) or "market"
             prices = {"limit": limit, "stop": stop, "sl": sl, "tp": tp}
             decision = {"bar": len(self._data) - 1, "size": float(size), "kind": kind}
             decision |= {name: float(price) for name, price in prices.items() if price}
+            decision |= {} if trade is None else {"closes": True}
             _book_of(self).decisions.append((decision, made))
         return made
 
@@ -272,7 +284,9 @@ def _record(test: Any, stats: Any, before: Any) -> None:
         return
     options = {**_options(test), "rules": ours.COMPATIBLE}
     with _quietly():
-        checking.look(test._strategy, test._data, options, result.params, before, result.claim)
+        checking.look(
+            test._strategy, test._data, options, result.params, before, {**result.claim, "orders": result.decided}
+        )
 
 
 def _count(test: Any, stats: Any) -> None:
