@@ -6,6 +6,8 @@ orders were reached, and what the account could pay for, the library has decided
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from runner import claim_checks as checks
 from runner.claim_bars import NotVerified, our_market
 
 __all__ = ["check_fills", "limits", "market_of"]
+
+MOST_WAITING = 1_000  # orders of one instrument and side
+LIMIT_ROOM = 1e-6
 
 
 def limits(rules: CopiedRules) -> str:
@@ -72,10 +77,10 @@ def check_fills(
     allowed = at_price(close if rules.fill in ("next-close", "same-close") else opened)
     if rules.at_close:
         allowed |= at_price(close)
-    resting, first = checks.resting_of(orders, len(names))
+    _, first = checks.resting_of(orders, len(names))
     # Slippage makes what is bought dearer and what is sold cheaper, and nothing the other way round.
     inside = (prices >= low + np.minimum(worse, 0.0) - room) & (prices <= high + np.maximum(worse, 0.0) + room)
-    allowed |= inside & (resting[numbers] | (rules.slippage is None))
+    allowed |= inside & _ordered(fills, ~allowed & inside, orders or [], rules)
     if not allowed.all():
         at = int(np.flatnonzero(~allowed)[0])
         what = f"A fill of {names[numbers[at]]} at {prices[at]:g} on bar {bars[at]}"
@@ -93,3 +98,32 @@ def check_fills(
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
             raise NotVerified(f"A fill was charged {commissions[at]:g}; by the stated rules it is {charged[at]:g}.")
+
+
+def _ordered(fills: checks.Columns, wanted: np.ndarray, orders: list[dict[str, Any]], rules: CopiedRules) -> np.ndarray:
+    """Which of the wanted fills a limit or stop order explains that was decided before, and is not used up by others.
+    Where a scheme of slippage decides, market orders explain them, too. Stops may trail, so their prices are not told.
+    """
+    waiting: dict[tuple[int, bool], list[list[float]]] = defaultdict(list)
+    for order in orders:
+        if order["outcome"] == "filled" and (order["kind"] != "market" or rules.slippage is None):
+            long = order["size"] > 0
+            worst = order.get("limit") if order["kind"] == "limit" else None
+            bound = (math.inf if long else 0.0) if worst is None else worst
+            waiting[order["instrument"], long].append([order["bar"], abs(order["size"]), bound])
+    bars, numbers, sizes, prices, _ = fills
+    delay = 0 if rules.fill.startswith("same") else 1
+    found = np.zeros(len(bars), dtype=bool)
+    for at in np.flatnonzero(wanted).tolist():
+        long, left, price = bool(sizes[at] > 0), abs(float(sizes[at])), float(prices[at])
+        live = waiting.get((int(numbers[at]), long), [])
+        for one in live[:MOST_WAITING]:
+            if one[0] + delay > bars[at] or left <= 0:
+                break
+            if (price <= one[2] * (1 + LIMIT_ROOM)) if long else (price >= one[2] * (1 - LIMIT_ROOM)):
+                taken = min(left, one[1])
+                one[1] -= taken
+                left -= taken
+        live[:MOST_WAITING] = [one for one in live[:MOST_WAITING] if one[1] > 0]
+        found[at] = left <= checks.PRICE_TOLERANCE * abs(float(sizes[at]))
+    return found

@@ -199,3 +199,18 @@ def test_a_run_that_knows_the_future_says_so_beside_verified_and_chances_are_not
     assert "badge--verified" in said and "badge--problem" in said and "2012-03-05" in said and " open>" in said
     quiet = drawn.render({"backtest": honest})
     assert "badge--verified" in quiet and "badge--problem" not in quiet and " open>" not in quiet
+
+
+@pytest.mark.parametrize(
+    ("values", "state", "said"),
+    [
+        ({"fills": [{"bar": 5, "size": 1.0, "price": 10.0, "commission": -50.0}]}, "red", "50 were paid to the trader"),
+        ({"conventions": {"id": "portfolio-next-open", "version": 1, "interest": 0.5}}, "amber", "earns 50 % a year"),
+        ({"conventions": {"id": "portfolio-next-open", "version": 1, "interest": 0.03}}, "green", "over other fills"),
+    ],
+)
+def test_costs_that_are_an_income_are_never_green(values, state, said):
+    checks = {"band": {"state": "green", "sentence": "Total return over other fills and costs.", "cells": []}}
+    backtest = make_backtest(checks=checks, **values)
+    line = next(line for line in claims_box.lines(backtest) if line["key"] == "conventions")
+    assert line["state"] == state and said in line["text"]

@@ -160,6 +160,13 @@ def test_a_forged_claim_is_not_verified(honest, forge, doubt) -> None:
     assert doubt in checked.verified_text
 
 
+def test_a_limit_order_frees_no_fill_but_its_own(honest) -> None:
+    honest["orders"][0].update(kind="limit", limit=1.0)
+    assert check_claim(honest, STORE).verified  # at the open all the same
+    honest["fills"][0]["price"] *= 1.002
+    assert "is not at a price" in check_claim(honest, STORE).verified_text
+
+
 def test_stated_slippage_makes_no_fill_better_than_its_bar(honest) -> None:
     honest["conventions"].update(slippage=0.0, slippage_fixed=1e9, per_unit=None)
     honest["orders"][0].update(kind="limit", limit=1.0)

@@ -159,7 +159,7 @@ class Watch:
         return Order(
             _moment(moment),
             number,
-            float(order.created.size),
+            float(order.created.size) * self._scheme(order.data)["mult"],
             kind,
             limit=_price(price if kind == "limit" else limit if kind == "stop-limit" else None),
             stop=_price(price if kind in ("stop", "stop-limit") else None),
