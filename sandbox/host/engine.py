@@ -80,6 +80,9 @@ class Engine:
         ending = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ending.set)
+        for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+            if signal.getsignal(number) is signal.SIG_IGN:  # by nohup, say: a handler ends with exec, ignoring does not
+                signal.signal(number, lambda *_: None)
         await self.check()
         self._looked.set()
         logger.info("ready" if not self.reason else f"not ready: {self.reason}")

@@ -226,7 +226,7 @@ def test_run_again_shows_first_what_changed_and_reads_the_same_or_the_latest(wit
     client.force_login(with_key, backend="accounts.backends.AccountBackend")
     address = f"{run.get_absolute_url()}/again"
     assert address in client.get(run.get_absolute_url()).content.decode()
-    assert "Nothing: both ways read the same bytes." in client.get(address).content.decode()
+    assert "Nothing: it reads the same bytes." in client.get(address).content.decode()
 
     stand_ins.shift = 1.01
     fetch_now(with_key, "tiingo", "NEWCO")

@@ -258,6 +258,7 @@ def test_candles_come_by_the_thousand_and_only_those_that_have_ended(stand_ins):
 def test_yfinance_leaves_nothing_and_knows_nothing_of_the_site(stand_ins, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SECRET_KEY", "of-the-site")
+    monkeypatch.delitem(sys.modules, "yfinance", raising=False)  # whoever needed it before
     ask("yahoo")
     assert list(tmp_path.iterdir()) == []
     assert "yfinance" not in sys.modules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -122,7 +123,14 @@ class Engine:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.words, cwd=self._root, env=self._variables, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self.words,
+                cwd=self._root,
+                env=self._variables,
+                stdout=log,
+                stderr=log,
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # as nohup does
+            )
         deadline = time.monotonic() + self.patience
         while True:
             try:

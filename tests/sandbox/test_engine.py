@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -137,8 +138,9 @@ def test_a_killed_nsjail_is_our_failure_and_not_the_users(make_engine) -> None:
     def kill(box, event) -> None:
         if event["type"] == "stdout":
             for pid in boxes_of(engine):
-                if "nsjail" in Path(f"/proc/{pid}/comm").read_text():
-                    os.kill(pid, signal.SIGKILL)
+                with suppress(FileNotFoundError, ProcessLookupError):  # it ends with the one that is killed
+                    if "nsjail" in Path(f"/proc/{pid}/comm").read_text():
+                        os.kill(pid, signal.SIGKILL)
 
     result = engine.run(SLEEPER, on_event=kill)
     assert result.outcome == "crashed"
