@@ -38,6 +38,7 @@ MAX_TRADES_STORED = 5_000
 TRADES_SHOWN = 200
 # Of the interval of the Sharpe ratio; docs/metrics.md says how many.
 INTERVAL_DRAWS = 1_000
+MOST_WINDOWS = 100  # of a walk-forward
 EQUAL_PARTS = "Equal parts held"
 VERIFIED = "Verified: its fills, replayed over our own bars, give this equity curve."
 
@@ -92,6 +93,7 @@ class Claimed:
     orders: list[dict[str, Any]]
     order_count: int
     snapshot: str | None
+    window_bars: int | None  # of a walk-forward
 
     @property
     def names(self) -> list[str]:
@@ -125,6 +127,7 @@ def read_claim(claim: dict[str, Any]) -> Claimed:
         orders=orders,
         order_count=fields.whole(claim.get("order_count", len(orders)), "order_count", len(orders), 10**9),
         snapshot=fields.hash_or_none(claim.get("snapshot"), "snapshot"),
+        window_bars=_window_bars(fields.mapping(claim.get("params", {}), "params"), len(dates)),
     )
 
 
@@ -227,6 +230,14 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
     )
 
 
+def _window_bars(params: dict[str, Any], count: int) -> int | None:
+    """How long the windows of a walk-forward are: few enough that closing at their ends is no way to trade."""
+    windows, each = params.get("windows"), params.get("window_bars")
+    if type(windows) is not int or type(each) is not int or not 1 <= windows <= MOST_WINDOWS or each < 1:
+        return None
+    return each if -(-count // each) == windows else None
+
+
 def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]:
     """The account over our bars, buy and hold, and the last price. Raises NotVerified."""
     rules = claimed.rules
@@ -240,7 +251,8 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     checks.check_fills(claimed.fills, bars, rules)
     account = replay(claimed.fills, bars.close, claimed.cash)
     ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
-    claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, int(ruined[0]) if len(ruined) else None)
+    first_ruined = int(ruined[0]) if len(ruined) else None
+    claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, first_ruined, claimed.window_bars)
     checks.check_leverage(claimed.fills, bars, claimed.cash, rules)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])

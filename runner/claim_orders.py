@@ -27,12 +27,18 @@ Order = dict[str, Any]
 
 
 def check_orders(
-    fills: list[dict[str, float]], orders: list[Order], bars: OurBars, rules: BacktestingPy, ruined: int | None
+    fills: list[dict[str, float]],
+    orders: list[Order],
+    bars: OurBars,
+    rules: BacktestingPy,
+    ruined: int | None,
+    window_bars: int | None = None,
 ) -> None:
     """Raises NotVerified where a fill has no order, another price, or more units. ruined: the bar on which nothing
-    was left of the account, where every trade is closed.
+    was left of the account, where every trade is closed. window_bars: of the windows of a walk-forward, at the end of
+    each of which every trade is closed.
     """
-    _Expected(fills, orders, bars, rules, ruined).compare()
+    _Expected(fills, orders, bars, rules, ruined, window_bars).compare()
 
 
 def reached(values: np.ndarray, level: float, rising: bool, start: int) -> list[int]:
@@ -60,6 +66,7 @@ class _Expected:
         bars: OurBars,
         rules: BacktestingPy,
         ruined: int | None,
+        window_bars: int | None,
     ) -> None:
         self.fills, self.bars, self.rules = fills, bars, rules
         self.usual = isinstance(rules, Usual)
@@ -74,7 +81,10 @@ class _Expected:
         for order in orders:
             if order["outcome"] in ("filled", "refused") and order["size"]:
                 self._expect(order)
-        self._expect_the_end(ruined)
+        self._expect_ruin(ruined)
+        ends = range(window_bars - 1, self.last, window_bars) if window_bars else ()
+        for bar in (*ends, self.last):
+            self._expect_an_end(bar)
         self._tables = (self.opening, self.closing, self.unpaid)
 
     # What orders lead to
@@ -141,17 +151,20 @@ class _Expected:
             for later in self._reached(level, rising, bar + 1):
                 self.closing[later, not long][self._beyond(float(self.bars.open[later]), level, rising)] += units
 
-    def _expect_the_end(self, ruined: int | None) -> None:
+    def _expect_ruin(self, ruined: int | None) -> None:
         if ruined is not None:
             for long in (True, False):
                 self.closing[ruined, long][float(self.bars.close[ruined])] = math.inf
+
+    def _expect_an_end(self, last: int) -> None:
+        """Of the data, or of a window: what is open is closed."""
         if not self.rules.finalize_trades:
             return
-        bar, price = self.last, float(self.bars.close[self.last])
+        bar, price = last, float(self.bars.close[last])
         if not self.usual and self.rules.trade_on_close:
-            bar, price = max(self.last - 1, 0), float(self.bars.close[max(self.last - 1, 0)])
+            bar, price = max(last - 1, 0), float(self.bars.close[max(last - 1, 0)])
         elif not self.usual:
-            price = float(self.bars.open[self.last])
+            price = float(self.bars.open[last])
         for long in (True, False):
             self.closing[bar, long][price] = math.inf
 

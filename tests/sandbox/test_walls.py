@@ -130,10 +130,10 @@ def test_root_gives_every_box_a_user_of_its_own(engine: Engine) -> None:
     users = set()
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
-            text = status.read_text()
-        except OSError:
+            text, words = status.read_text(), (status.parent / "cmdline").read_text()
+        except OSError:  # it has ended meanwhile
             continue
-        if "NSpid" in text and "/opt/inside" in (status.parent / "cmdline").read_text():
+        if "NSpid" in text and "/opt/inside" in words:
             users.add(int(text.split("Uid:")[1].split()[0]))
     users.discard(0)  # nsjail itself, whose command line names the same files
     for thread in threads:

@@ -160,7 +160,10 @@ def test_what_cannot_be_swept_says_what_to_do():
         _ = nothing.best
 
 
-@pytest.mark.parametrize(("method", "trials"), [("tpe", 40), ("cma-es", 40), ("sambo", 20)])
+# SAMBO takes half a minute, the others a few seconds.
+@pytest.mark.parametrize(
+    ("method", "trials"), [("tpe", 40), ("cma-es", 40), *([("sambo", 20)] if os.environ.get("SLOW_SEARCHES") else [])]
+)
 def test_a_learning_search_repeats_for_a_seed_and_gets_near(method, trials):
     space = {"a": qfp.Between(0.0, 9.0), "b": range(10)}
     one, other = (quiet(bowl, space, method=method, trials=trials, seed=2, workers=n) for n in (1, 2))

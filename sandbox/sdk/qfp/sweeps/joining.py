@@ -60,4 +60,5 @@ def joined(
     run: Any = _Joined(as_ohlc(traded), windows, runs)
     test = test_of(type(runs[0].strategy), traded, options)
     conventions = conventions_of({**options, "finalize_trades": True})
-    return BacktestResult(f"{name}, walk-forward", traded, test, run, conventions, {"windows": len(windows)})
+    about = {"windows": len(windows), "window_bars": windows[0].test_stop - windows[0].test_start}
+    return BacktestResult(f"{name}, walk-forward", traded, test, run, conventions, about)
