@@ -44,6 +44,14 @@ class OurWords:
             field.help_text = self.helps.get(name, "")
 
 
+def _name_was_taken(form: Any) -> bool:
+    """Whether the database refused a sign-up for its name; the form says so then."""
+    taken = User.objects.filter(username=form.cleaned_data.get("username")).exists()
+    if taken:
+        form.add_error("username", get_adapter().error_messages["username_taken"])
+    return taken
+
+
 class SignInForm(OurWords, account_forms.LoginForm):
     labels = {"login": "Email or username", "password": "Password"}
 
@@ -70,9 +78,8 @@ class SignUpForm(OurWords, account_forms.SignupForm):
         try:
             return super().try_save(request)
         except IntegrityError:
-            if not User.objects.filter(username=self.cleaned_data.get("username")).exists():
+            if not _name_was_taken(self):
                 raise
-            self.add_error("username", get_adapter().error_messages["username_taken"])
             return None, render(request, "account/signup.html", {"form": self, "login_url": reverse("account_login")})
 
 
@@ -85,10 +92,9 @@ class SocialSignUpForm(OurWords, SocialSignupForm):
         try:
             return super().try_save(request)
         except IntegrityError:
-            if not User.objects.filter(username=self.cleaned_data.get("username")).exists():
+            if not _name_was_taken(self):
                 raise
             redirect_to_signup(request, self.sociallogin)  # keeps who it is
-            self.add_error("username", get_adapter().error_messages["username_taken"])
             shown = {"form": self, "account": self.sociallogin.account}
             return None, render(request, "socialaccount/signup.html", shown)
 

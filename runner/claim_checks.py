@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qfp.conventions import BacktestingPy, PortfolioRules, Usual
+from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay
 
@@ -80,7 +80,7 @@ def check_portfolio_fills(
     """Every fill on a bar there is, after it was decided, at the price that the rules name or within the bar for limit
     and stop orders, and charged what the rules say. orders: None where not all of them are known.
     """
-    bars, numbers, sizes, prices, commissions = fills
+    bars, numbers, sizes, prices, _ = fills
     if not len(bars):
         return
     stated = market.price(rules.fill)[bars, numbers]
@@ -103,21 +103,33 @@ def check_portfolio_fills(
         if within[at]:
             raise NotVerified(f"{what} is not at the price of the stated rules, {stated[at] * (1 + worse[at]):g}.")
         raise NotVerified(f"{what} lies outside that bar's range of {low[at]:g} to {high[at]:g}.")
-    if first is not None:
-        delay = 0 if rules.fill == "same-close" else 1
-        early = np.flatnonzero(bars < first[numbers] + delay)
-        if len(early):
-            at = early[0]
-            raise NotVerified(f"{names[numbers[at]]} was filled on bar {bars[at]}, before anything was decided for it.")
+    check_decided_before(fills, first, 0 if rules.fill == "same-close" else 1, names)
     if rules.commission is not None:
-        charged = np.array([rules.commission_for(*fill) for fill in zip(sizes.tolist(), prices.tolist(), strict=True)])
-        wrong = np.abs(charged - commissions) > EQUITY_TOLERANCE * np.maximum(1.0, np.abs(charged))
-        if wrong.any():
-            at = int(np.flatnonzero(wrong)[0])
-            raise NotVerified(f"A fill was charged {commissions[at]:g}; by the stated rules it is {charged[at]:g}.")
+        check_commissions(fills, rules)
     unsplit = np.ones(len(names), dtype=bool) if market.split is None else (market.split == 1).all(axis=0)
     if not rules.fractional and np.any((sizes != np.round(sizes)) & unsplit[numbers]):
         raise NotVerified("It holds parts of a share, which the stated rules exclude.")
+
+
+def check_decided_before(fills: Columns, first: np.ndarray | None, delay: int, names: list[str]) -> None:
+    """Nothing was filled sooner than `delay` bars after the first decision for its instrument, as far as known."""
+    if first is None:
+        return
+    bars, numbers = fills[:2]
+    early = np.flatnonzero(bars < first[numbers] + delay)
+    if len(early):
+        at = early[0]
+        raise NotVerified(f"{names[numbers[at]]} was filled on bar {bars[at]}, before anything was decided for it.")
+
+
+def check_commissions(fills: Columns, rules: PortfolioRules | CopiedRules) -> None:
+    """Every fill was charged what the rules say."""
+    _, _, sizes, prices, commissions = fills
+    charged = np.array([rules.commission_for(*fill) for fill in zip(sizes.tolist(), prices.tolist(), strict=True)])
+    wrong = np.abs(charged - commissions) > EQUITY_TOLERANCE * np.maximum(1.0, np.abs(charged))
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        raise NotVerified(f"A fill was charged {commissions[at]:g}; by the stated rules it is {charged[at]:g}.")
 
 
 def resting_of(orders: list[dict[str, Any]] | None, count: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -54,7 +54,7 @@ def check_fills(
 
     orders: None where not all of them are known.
     """
-    bars, numbers, sizes, prices, commissions = fills
+    bars, numbers, sizes, prices, _ = fills
     if not len(bars):
         return
     missing = np.flatnonzero(np.isnan(market.close[bars, numbers]))
@@ -87,17 +87,9 @@ def check_fills(
         if inside[at]:
             raise NotVerified(f"{what} is not at a price that the stated rules name.")
         raise NotVerified(f"{what} lies outside that bar's range of {low[at]:g} to {high[at]:g}.")
-    if first is not None:
-        early = np.flatnonzero(bars < first[numbers] + (0 if rules.fill.startswith("same") else 1))
-        if len(early):
-            at = early[0]
-            raise NotVerified(f"{names[numbers[at]]} was filled on bar {bars[at]}, before anything was decided for it.")
+    checks.check_decided_before(fills, first, 0 if rules.fill.startswith("same") else 1, names)
     if rules.commission_for(1.0, 1.0) is not None:
-        charged = np.array([rules.commission_for(*fill) for fill in zip(sizes.tolist(), prices.tolist(), strict=True)])
-        wrong = np.abs(charged - commissions) > checks.EQUITY_TOLERANCE * np.maximum(1.0, np.abs(charged))
-        if wrong.any():
-            at = int(np.flatnonzero(wrong)[0])
-            raise NotVerified(f"A fill was charged {commissions[at]:g}; by the stated rules it is {charged[at]:g}.")
+        checks.check_commissions(fills, rules)
 
 
 def _ordered(fills: checks.Columns, wanted: np.ndarray, orders: list[dict[str, Any]], rules: CopiedRules) -> np.ndarray:
