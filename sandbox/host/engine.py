@@ -23,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from sandbox.host import backends, devices, outcome
 from sandbox.host.admission import Admission
 from sandbox.host.box import Box
@@ -484,7 +486,8 @@ def main() -> int:
     async def serve() -> None:
         await Engine(options).serve()
 
-    asyncio.run(serve())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
     return 0
 
 
