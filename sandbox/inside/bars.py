@@ -9,6 +9,7 @@ from typing import Any
 
 from . import hooks
 
+BRIEFLY = 0.1  # seconds; a bar that goes away again within this time is not worth showing
 METER = "{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
 _numbers = itertools.count(1)
 
@@ -30,6 +31,9 @@ def install(emit: Callable[[dict[str, Any]], Any]) -> None:
             # A bar that is cleared when it ends, or that stands inside another, is one line drawn again and again.
             line = abs(self.pos)
             again = line > 0 or not self.leave
+            if again and facts["elapsed"] < BRIEFLY and not hasattr(self, "_playground_shown"):
+                return
+            self._playground_shown = True
             name = (
                 f"tqdm-line-{line}" if again else self.__dict__.setdefault("_playground_id", f"tqdm-{next(_numbers)}")
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import atexit
 import builtins
+import gc
 import getpass
 import io
 import linecache
@@ -142,10 +143,11 @@ def _run(job: dict) -> int:
     code = _run_cells(entry, source, channel.emit)
     if code == 0 and checking.backtests:
         _look_for_leaks(entry, source, names, clock)
-    # As at the end of any Python program: wait for its threads, then what it left for the end.
+    # As at the end of any Python program: wait for its threads, then what it left for the end, then its objects go.
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
+        _forget_names()
     except SystemExit:
         pass
     except BaseException as error:
@@ -168,29 +170,41 @@ def _look_for_leaks(entry: str, source: str, names: dict[str, Any], clock: Any) 
         os.write(2, f"The look-ahead test failed: {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
 
 
+def _forget_names() -> None:
+    """Whatever the program's objects do when they go, they do it now; IPython's own way to the end does much more."""
+    names = _shell.user_ns
+    for name in [name for name in names if name not in ("__builtin__", "__builtins__", "__name__")]:
+        del names[name]
+    gc.collect()
+
+
 def _run_cells(entry: str, source: str, emit) -> int:
-    mistake = _syntax_mistake(source, entry)
-    if mistake is not None:
-        tracebacks.show(mistake, emit)
-        return 1
     from qfp import cells
 
     found = cells.split(source)
+    # A single cell that compiles has no mistake to be looked for.
+    parts = _plain_parts(found[0].source, found[0].line) if len(found) == 1 else None
+    mistake = _syntax_mistake(source, entry) if parts is None else None
+    if mistake is not None:
+        tracebacks.show(mistake, emit)
+        return 1
     for cell in found:
         if len(found) > 1 or cell.title:
             emit({"type": "cell", "index": cell.index, "title": cell.title, "line": cell.line})
-        error = _run_cell(cell.source, cell.line)
+        error = _run_cell(cell.source, cell.line, parts)
         streams.flush()
         if error is not None:
             return _end_by(error, emit)
     return 0
 
 
-def _run_cell(source: str, line: int) -> BaseException | None:
-    """Run one cell; the exception that ended it, if one did."""
+def _run_cell(source: str, line: int, parts: list[CodeType] | None = None) -> BaseException | None:
+    """Run one cell; the exception that ended it, if one did. parts: it, if it has been compiled before."""
     _shell.displayhook.source = source
     try:
-        if (parts := _plain_parts(source, line)) is not None:
+        if parts is None:
+            parts = _plain_parts(source, line)
+        if parts is not None:
             return _run_plain(parts)
         # Empty lines in front keep the line numbers; a cell magic has to be the first line instead.
         padding = "" if source.lstrip().startswith("%%") else "\n" * (line - 1)
@@ -212,7 +226,8 @@ def _plain_parts(source: str, line: int) -> list[CodeType] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", SyntaxWarning)  # IPython is left to show it
             tree = _shell.compile.ast_parse(source, _Program.entry, "exec")
-            ast.increment_lineno(tree, line - 1)
+            if line > 1:
+                ast.increment_lineno(tree, line - 1)
             last = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
             parts = [_shell.compile(tree, _Program.entry, "exec")]
             parts += [_shell.compile(ast.Interactive([value]), _Program.entry, "single") for value in last]
@@ -320,6 +335,7 @@ def _make_shell(emit):
     config.InteractiveShell.autoindent = False
     config.InteractiveShell.automagic = False
     shell = Shell.instance(config=config)
+    atexit.unregister(shell.atexit_operations)  # see _forget_names
     _name_things(shell)
     for installer in ("pip", "conda", "mamba", "uv"):
         shell.register_magic_function(refuse_to_install, "line", installer)

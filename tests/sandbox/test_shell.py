@@ -235,8 +235,18 @@ def test_tqdm_is_one_bar_and_no_flood(engine: Engine) -> None:
 
 
 def test_nested_bars_reuse_the_inner_line(engine: Engine) -> None:
-    source = "from tqdm.auto import tqdm\nfor _ in tqdm(range(50)):\n    for _ in tqdm(range(3), leave=False): pass"
+    source = (
+        "import time\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(3)):\n"
+        "    for _ in tqdm(range(4), leave=False): time.sleep(.05)"
+    )
     assert len({bar["id"] for bar in engine.run(source).of("progress")}) == 2
+
+
+def test_a_bar_that_is_gone_at_once_is_not_shown(engine: Engine) -> None:
+    source = "from tqdm.auto import tqdm\nfor _ in tqdm(range(50)):\n    for _ in tqdm(range(3), leave=False): pass"
+    bars = engine.run(source).of("progress")
+    assert {(bar["total"], bar["done"]) for bar in bars[-1:]} == {(50, True)}
+    assert len({bar["id"] for bar in bars}) == 1
 
 
 def test_input_asks_and_gets_an_answer(engine: Engine) -> None:
@@ -259,6 +269,16 @@ def test_threads_atexit_and_main_work_as_in_a_script(engine: Engine) -> None:
         "if __name__ == '__main__': print('main', __file__)"
     )
     assert engine.run(source).stdout == "main /box/main.py\nthread\nbye\n"
+
+
+def test_objects_go_at_the_end_as_in_a_script(engine: Engine) -> None:
+    source = (
+        "import atexit\natexit.register(print, 'bye')\n"
+        "class Thing:\n    def __init__(self, name): self.name = name\n"
+        "    def __del__(self): print('gone', self.name, len(self.name))\n"
+        "alone = Thing('alone')\ncycle = Thing('cycle')\ncycle.itself = cycle\n"
+    )
+    assert engine.run(source).stdout == "bye\ngone alone 5\ngone cycle 5\n"
 
 
 def test_processes_asyncio_and_subprocesses_work(engine: Engine) -> None:
