@@ -22,10 +22,11 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from marketdata import calendars, fetching, providers, quality
+from marketdata import calendars, fetching, providers
 from marketdata.calendars import Calendar
 from marketdata.models import Fetch, Refresh, RefreshedSeries, Series
 from marketdata.providers.errors import ProviderError, QuotaExceeded
+from marketdata.quality.series import DAYS
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ def begin(what: str, reason: str, series: Iterable[Series]) -> Refresh:
 
 
 def _overlap_begins(series: Series) -> date:
-    if (days := quality.DAYS.get(series.interval, 1)) > 1:
+    if (days := DAYS.get(series.interval, 1)) > 1:
         return series.last - timedelta(days=OVERLAP_SESSIONS * days)
     return calendar_of(series).sessions_before(series.last, OVERLAP_SESSIONS)
 
