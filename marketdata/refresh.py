@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from marketdata import calendars, fetching, providers
+from marketdata import calendars, provider_access, providers, wanting
 from marketdata.calendars import Calendar
 from marketdata.models import Fetch, Refresh, RefreshedSeries, Series
 from marketdata.providers.errors import ProviderError, QuotaExceeded
@@ -128,7 +128,7 @@ def fetched_series() -> QuerySet[Series]:
 
 
 def _allows(provider: providers.Description) -> bool:
-    if not fetching.state_of(provider).enabled:
+    if not provider_access.state_of(provider).enabled:
         return False
     return all(calls >= FEWEST_CALLS_A_DAY for calls, seconds in provider.limits.calls if seconds >= 24 * 3600)
 
@@ -234,7 +234,7 @@ def _state(item: RefreshedSeries) -> tuple[Any, ...]:
 
 
 def _want(item: RefreshedSeries) -> Fetch:
-    return fetching.want(
+    return wanting.want(
         item.owner, item.provider, item.symbol, _interval_to_ask(item), start=item.start, by_the_clock=True
     )
 
