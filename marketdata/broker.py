@@ -21,7 +21,7 @@ from uuid import UUID
 from django.conf import settings
 from qfp import objects
 
-from marketdata import fetching, providers, store
+from marketdata import fetching, provider_access, providers, store, wanting
 from marketdata.models import Fetch
 from marketdata.providers import Description
 from marketdata.providers.binance import QUOTES
@@ -160,7 +160,7 @@ class Broker:
             if shape and not shape.fullmatch(name.strip().upper()):
                 continue
             try:
-                fetching.allowed(self.user, description)
+                provider_access.allowed(self.user, description)
                 able.append((description, providers.spelled(description, name)))
             except ProviderError:
                 continue
@@ -190,7 +190,7 @@ class Broker:
                 )
             self.fetched += 1
             try:
-                want.fetch = fetching.want(
+                want.fetch = wanting.want(
                     self.user, description.name, symbol, want.interval, want.start, want.end, run=self.run
                 )
             except (UnknownSymbol, NotEntitled):

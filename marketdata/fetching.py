@@ -1,7 +1,5 @@
-"""How does a series come from a provider into somebody's data? From being wanted to being stored, or refused.
-
-want() writes a row and sends a job; perform() is the job. A row belongs to the person whose key and whose data it is.
-What may be passed on and needs no key goes into the catalogue and belongs to nobody.
+"""How does a series come from a provider into somebody's data? perform() is the job of a fetch that is wanted: it ends
+with the series stored, held back or refused.
 """
 
 from __future__ import annotations
@@ -13,176 +11,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-import django_rq
 import numpy as np
-import redis
 from django.conf import settings
-from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from qfp.objects import arrow_bytes
 
-from marketdata import admission, credentials, issues, providers, redaction, store, throttle
+from marketdata import (
+    admission,
+    credentials,
+    fetch_queue,
+    issues,
+    provider_access,
+    providers,
+    redaction,
+    store,
+    throttle,
+)
 from marketdata import bars as checks
 from marketdata.admission import Admission
-from marketdata.models import Fetch, Provider, ProviderAgreement, Refresh, Series, Snapshot
+from marketdata.fetch_queue import show_life
+from marketdata.models import Fetch, Provider, Refresh, Series, Snapshot
 from marketdata.providers import Bars, Description, Question
 from marketdata.providers.connection import Connection
 from marketdata.providers.errors import (
     BadResponse,
-    NotEntitled,
     ProviderDown,
     ProviderError,
     QuotaExceeded,
     RateLimited,
-    SwitchedOff,
     UnknownSymbol,
 )
 
 logger = logging.getLogger(__name__)
 
-QUEUE = "fetch"
-JOB_SECONDS = 300
 BACK_OFF_SECONDS = (1.0, 2.0, 4.0)
 # No further attempt begins after this, so that a refusal is told within half a minute.
 RETRIES_END_SECONDS = 12.0
-UNFINISHED_EACH = 30
-UNFINISHED_OF_VISITORS = 5  # all of them together, for the catalogue
 ALIKE = 0.5  # names that differ more are no suggestion
-CATALOGUE_REST = timedelta(hours=1)
-KEPT = timedelta(days=90)
-QUEUE_PATIENCE = timedelta(seconds=20)
-# Longer than anything a fetch does without saying that it lives.
-SILENCE_SECONDS = 60
 USUAL_PAUSE = timedelta(minutes=5)
-UNFINISHED = (Fetch.Status.QUEUED, Fetch.Status.RUNNING)
-LOST = "The site lost the worker that fetched this; nothing was stored. Fetch it again."
-
-
-# Wanting
-
-
-def want(
-    user: Any,
-    provider: str,
-    symbol: str,
-    interval: str = "1d",
-    start: date | None = None,
-    end: date | None = None,
-    run: UUID | None = None,
-    by_the_clock: bool = False,
-) -> Fetch:
-    """The fetch of this series that is not finished: the one there is, or a new one, whose job is sent on commit.
-    For the catalogue also one that succeeded within the hour.
-
-    user: whose key is used and whose data it becomes; None is nobody, who may have what needs no key.
-    provider: a name of marketdata.providers.ALL. start, end: first and last day, both included; None for no bound.
-    run: the run that asks, kept with the uses of the key. by_the_clock: a round of the site wants it, and no visitor.
-
-    A fetch that somebody else began for the same person is returned even if it asks for fewer days. Raises a
-    ProviderError for what can be told at once: UnknownSymbol, NotEntitled, ProviderDown, RateLimited, QuotaExceeded.
-    """
-    try:
-        description = providers.find(provider)
-    except KeyError:
-        known = ", ".join(providers.ALL)
-        raise UnknownSymbol(f"There is no provider {provider[:30]!r}. There are {known}.") from None
-    symbol = providers.spelled(description, symbol)
-    if interval not in description.intervals:
-        has = ", ".join(description.intervals)
-        raise NotEntitled(f"{description.title} gives no bars of {interval!r:.12} here. It gives {has}.")
-    if start and end and start > end:
-        raise UnknownSymbol(f"The first day, {start}, is after the last, {end}.")
-    allowed(user, description)
-    owner = None if description.rights == Series.Rights.REDISTRIBUTE else user
-    if owner is None and description.rights != Series.Rights.REDISTRIBUTE:
-        raise NotEntitled(f"Sign in to fetch from {description.title}: what it gives is for one person alone.")
-    same = {"user": owner, "provider": description.name, "symbol": symbol, "interval": interval}
-    if (unfinished := Fetch.objects.filter(**same, status__in=UNFINISHED).first()) is not None:
-        return unfinished
-    if owner is None:
-        # For everybody the whole series, and once in a while: no visitor keeps the catalogue changing.
-        start = end = None
-        fresh = {"status": Fetch.Status.SUCCEEDED, "finished__gt": timezone.now() - CATALOGUE_REST}
-        if (lately := Fetch.objects.filter(**same, **fresh).first()) is not None:
-            return lately
-    unfinished_of_owner = Fetch.objects.filter(user=owner, status__in=UNFINISHED)
-    waiting = unfinished_of_owner.count()
-    if owner is not None and waiting >= UNFINISHED_EACH:
-        raise QuotaExceeded(f"{UNFINISHED_EACH} of your fetches are not finished. Wait for some of them.")
-    # A round of the site, which wants many at once, shuts no visitor out.
-    asked = user is None and not by_the_clock
-    if asked and unfinished_of_owner.filter(refreshed=None).count() >= UNFINISHED_OF_VISITORS:
-        raise QuotaExceeded("Other visitors wait for data, too. Try again in a minute, or sign in.")
-    try:
-        with transaction.atomic():
-            fetch = Fetch.objects.create(**same, start=start, end=end, run=run, progress="Waits for its turn.")
-    except IntegrityError:  # somebody was first, in this very moment
-        return Fetch.objects.get(**same, status__in=UNFINISHED)
-    # Nobody waits behind another's many: who has none unfinished goes before those that have, and before visitors.
-    first = user is not None and (owner is None or not waiting)
-    transaction.on_commit(lambda: send(fetch.pk, at_front=first))
-    return fetch
-
-
-def allowed(user: Any, description: Description) -> None:
-    """Whether this person may ask this provider now. Raises NotEntitled or ProviderDown with what to do."""
-    row = state_of(description)
-    if not row.enabled:
-        if description.needs_entitlement or (description.key_fields and not description.enabled_at_first):
-            raise NotEntitled(f"{description.title} is not set up on this site. {description.free_key}")
-        raise SwitchedOff(
-            f"{description.title} is switched off on this site.{_instead(user, description)}", retry_at=None
-        )
-    if description.needs_entitlement and not agreed(user, description, ProviderAgreement.Kind.ENTITLEMENT):
-        raise NotEntitled(
-            f"{description.title} is for people whom the operator of this site has entitled under its contract, and "
-            f"you are not among them. {description.free_key}"
-        )
-    if description.needs_consent and not agreed(user, description, ProviderAgreement.Kind.CONSENT):
-        raise NotEntitled(
-            f"Accept the terms of {description.title} first, on its page under Data, Providers. {description.terms}"
-        )
-    if description.needs_key and (user is None or credentials.current(user, description.name) is None):
-        raise credentials.without_key(description)
-
-
-def state_of(description: Description) -> Provider:
-    row, _ = Provider.objects.get_or_create(name=description.name, defaults={"enabled": description.enabled_at_first})
-    return row
-
-
-def all_states() -> dict[str, Provider]:
-    """The rows of all providers by name; those that are missing are made."""
-    found = {row.name: row for row in Provider.objects.all()}
-    return {name: found.get(name) or state_of(description) for name, description in providers.ALL.items()}
-
-
-def agreed(user: Any, description: Description, kind: str) -> bool:
-    return (
-        user is not None
-        and ProviderAgreement.objects.filter(user=user, provider=description.name, kind=kind, withdrawn=None).exists()
-    )
-
-
-def send(fetch_id: UUID, *, at_front: bool = False) -> None:
-    """When Redis is away the row stays queued, and the sweep sends the job."""
-    try:
-        django_rq.get_queue(QUEUE).enqueue(
-            "marketdata.jobs.fetch",
-            str(fetch_id),
-            job_timeout=JOB_SECONDS,
-            result_ttl=0,
-            failure_ttl=24 * 3600,
-            at_front=at_front,
-        )
-    except redis.RedisError as error:
-        logger.warning("a fetch was not sent yet (%s)", type(error).__name__)
-
-
-# Fetching
 
 
 def perform(fetch_id: str) -> None:
@@ -285,7 +153,9 @@ def _ask(fetch: Fetch, description: Description, question: Question, began: floa
     scope = throttle.scope_of(description, fetch.user_id)
     with _key(fetch, description) as key, redaction.hiding(key.values()):
         for number, pause in enumerate((*BACK_OFF_SECONDS, None), start=1):
-            allowed(fetch.user, description)  # switched off or revoked meanwhile: at once, not at the end
+            provider_access.allowed(
+                fetch.user, description
+            )  # switched off or revoked meanwhile: at once, not at the end
             if (until := throttle.blocked_until(scope)) is not None:
                 raise RateLimited(f"{description.title} refuses for now: too many calls.", retry_at=until)
             _say(fetch, f"Asks {description.title}.", attempts=number)
@@ -453,7 +323,7 @@ def _fail(fetch: Fetch, description: Description, problem: ProviderError) -> Non
     elif isinstance(problem, RateLimited | QuotaExceeded | ProviderDown):
         if retry_at is not None:
             sentence += f" It may be asked again at {retry_at.astimezone(UTC):%H:%M UTC on %d %b}."
-        sentence += _held(fetch) + _instead(fetch.user, description)
+        sentence += _held(fetch) + provider_access.instead(fetch.user, description)
     _finish(
         fetch,
         status=Fetch.Status.FAILED,
@@ -505,29 +375,6 @@ def _held(fetch: Fetch) -> str:
     return f" What was fetched before is still there: {held['first'][:10]} to {held['last'][:10]}." if held else ""
 
 
-def _instead(user: Any, description: Description) -> str:
-    """Another provider of the same kind: first those that this person can use at once."""
-    off = set(Provider.objects.filter(enabled=False).values_list("name", flat=True))
-    others = [
-        other
-        for other in providers.ALL.values()
-        if other.name != description.name
-        and other.name not in off
-        and (other.enabled_at_first or Provider.objects.filter(name=other.name, enabled=True).exists())
-        and description.kinds[0] in other.kinds
-    ]
-    for other in others:
-        if user is not None and other.needs_key and credentials.current(user, other.name) is not None:
-            return f" Until then use {other.title}, for which you have a key."
-    for other in others:
-        if not other.needs_key and not other.needs_consent and not other.needs_entitlement:
-            return f" Until then use {other.title}, which needs no key."
-    for other in others:
-        if other.needs_key:
-            return f" Until then use {other.title}: a key is had at {other.key_page}."
-    return " Until then use the catalogue, or upload a file under My datasets."
-
-
 def _or(names: list[str]) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
@@ -540,39 +387,4 @@ def _say(fetch: Fetch, progress: str, **values: Any) -> None:
 def _finish(fetch: Fetch, **values: Any) -> None:
     """Only where it is still going on: the sweep may have given it up."""
     Fetch.objects.filter(pk=fetch.pk, status=Fetch.Status.RUNNING).update(finished=timezone.now(), **values)
-    django_rq.get_connection(QUEUE).delete(_life(fetch))
-
-
-# Lost workers
-
-
-def _life(fetch: Fetch) -> str:
-    return f"fetch:life:{fetch.pk}"
-
-
-def show_life(fetch: Fetch) -> None:
-    django_rq.get_connection(QUEUE).set(_life(fetch), "1", ex=SILENCE_SECONDS)
-
-
-def sweep() -> tuple[int, int]:
-    """(fetches given up because their worker was lost, jobs sent again). Safe at any time, by several at once."""
-    now, lost = timezone.now(), 0
-    connection = django_rq.get_connection(QUEUE)
-    silent = now - timedelta(seconds=SILENCE_SECONDS)
-    for fetch in Fetch.objects.filter(status=Fetch.Status.RUNNING, started__lt=silent):
-        if connection.exists(_life(fetch)):
-            continue
-        lost += Fetch.objects.filter(pk=fetch.pk, status=Fetch.Status.RUNNING).update(
-            status=Fetch.Status.FAILED, error="SiteFault", message=LOST, progress="", finished=now
-        )
-    late = list(
-        Fetch.objects.filter(status=Fetch.Status.QUEUED, created__lt=now - QUEUE_PATIENCE)
-        .order_by("created")
-        .values_list("pk", flat=True)
-    )
-    Fetch.objects.filter(finished__lt=now - KEPT).delete()
-    # As many jobs as there are rows would do; a job too many finds nothing to claim.
-    missing = late if not django_rq.get_queue(QUEUE).count else []
-    for pk in missing:
-        send(pk)
-    return lost, len(missing)
+    fetch_queue.forget_life(fetch)

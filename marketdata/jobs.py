@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from marketdata import archiving, fetching, issues, key_test, refresh, store
+from marketdata import archiving, fetch_queue, fetching, issues, key_test, refresh, store
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def check_key(credential_id: int) -> None:
 
 
 def sweep_fetches() -> None:
-    fetching.sweep()
+    fetch_queue.sweep()
 
 
 def refresh_data() -> None:

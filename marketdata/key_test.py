@@ -6,7 +6,7 @@ import logging
 
 import django_rq
 
-from marketdata import credentials, fetching, providers, redaction, throttle
+from marketdata import credentials, fetching, provider_access, providers, redaction, throttle
 from marketdata.models import ProviderCredential
 from marketdata.providers.errors import ProviderError, SwitchedOff
 
@@ -32,7 +32,7 @@ def perform(credential_id: int) -> None:
     description = providers.find(credential.provider)
     said = ""
     try:
-        if not fetching.state_of(description).enabled:
+        if not provider_access.state_of(description).enabled:
             raise SwitchedOff(f"{description.title} is switched off on this site, so the key was not tested.")
         with credentials.open_for_test(credential, description) as key, redaction.hiding(key.values()):
             try:

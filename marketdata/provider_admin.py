@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from marketdata import credentials, fetching
+from marketdata import credentials, provider_access
 from marketdata.models import CredentialUse, Fetch, Provider, ProviderAgreement, ProviderCredential
 
 
@@ -38,7 +38,7 @@ class ProviderAdmin(admin.ModelAdmin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
-        fetching.all_states()
+        provider_access.all_states()
         return super().get_queryset(request)
 
 

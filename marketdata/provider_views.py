@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from redis.exceptions import RedisError
 
-from marketdata import credentials, fetching, key_test, providers
+from marketdata import credentials, fetch_queue, key_test, provider_access, providers, wanting
 from marketdata.forms import FetchForm, KeyForm
 from marketdata.models import Fetch, ProviderAgreement, ProviderCredential
 from marketdata.providers import Description, ProviderError
@@ -31,7 +31,7 @@ RECENT = 10
 
 @require_safe
 def provider_list(request: HttpRequest) -> HttpResponse:
-    states = fetching.all_states()
+    states = provider_access.all_states()
     keys = _keys_of(request.user)
     rows = [
         {
@@ -61,7 +61,7 @@ def begin_fetch(request: HttpRequest, name: str) -> HttpResponse:
     if form.is_valid():
         user = request.user if request.user.is_authenticated else None
         try:
-            fetch = fetching.want(user, name, **form.cleaned_data)
+            fetch = wanting.want(user, name, **form.cleaned_data)
         except ProviderError as problem:
             form.add_error(None, str(problem))
             return _provider_page(request, description, form, 403 if isinstance(problem, NotEntitled) else 422)
@@ -111,7 +111,7 @@ def _fetch_context(request: HttpRequest, pk: UUID) -> dict[str, Any]:
     return {
         "fetch": found,
         "provider": providers.find(found.provider),
-        "going_on": found.status in fetching.UNFINISHED,
+        "going_on": found.status in fetch_queue.UNFINISHED,
         # Where it stands among those that wait; nobody needs more to see that it moves.
         "before": Fetch.objects.filter(status=Fetch.Status.QUEUED, created__lt=found.created).count()
         if found.status == Fetch.Status.QUEUED
@@ -199,10 +199,10 @@ def _described(name: str) -> Description:
 def _provider_page(request: HttpRequest, description: Description, form: FetchForm, status: int = 200) -> HttpResponse:
     user = request.user
     fetches = Fetch.objects.filter(_whose(user), provider=description.name)[:RECENT]
-    consent = user.is_authenticated and fetching.agreed(user, description, ProviderAgreement.Kind.CONSENT)
+    consent = user.is_authenticated and provider_access.agreed(user, description, ProviderAgreement.Kind.CONSENT)
     context = {
         "provider": description,
-        "state": fetching.state_of(description),
+        "state": provider_access.state_of(description),
         "form": form,
         "fetches": fetches,
         "key": _keys_of(user).get(description.name),
@@ -215,7 +215,7 @@ def _provider_page(request: HttpRequest, description: Description, form: FetchFo
 def _refusal(user: Any, description: Description) -> str:
     """Why this person cannot fetch there right now; empty where they can."""
     try:
-        fetching.allowed(user if user.is_authenticated else None, description)
+        provider_access.allowed(user if user.is_authenticated else None, description)
     except ProviderError as problem:
         return str(problem)
     return ""

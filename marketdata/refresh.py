@@ -22,10 +22,11 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from marketdata import calendars, fetching, providers, quality
+from marketdata import calendars, provider_access, providers, wanting
 from marketdata.calendars import Calendar
 from marketdata.models import Fetch, Refresh, RefreshedSeries, Series
 from marketdata.providers.errors import ProviderError, QuotaExceeded
+from marketdata.quality.series import DAYS
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def fetched_series() -> QuerySet[Series]:
 
 
 def _allows(provider: providers.Description) -> bool:
-    if not fetching.state_of(provider).enabled:
+    if not provider_access.state_of(provider).enabled:
         return False
     return all(calls >= FEWEST_CALLS_A_DAY for calls, seconds in provider.limits.calls if seconds >= 24 * 3600)
 
@@ -186,7 +187,7 @@ def begin(what: str, reason: str, series: Iterable[Series]) -> Refresh:
 
 
 def _overlap_begins(series: Series) -> date:
-    if (days := quality.DAYS.get(series.interval, 1)) > 1:
+    if (days := DAYS.get(series.interval, 1)) > 1:
         return series.last - timedelta(days=OVERLAP_SESSIONS * days)
     return calendar_of(series).sessions_before(series.last, OVERLAP_SESSIONS)
 
@@ -233,7 +234,7 @@ def _state(item: RefreshedSeries) -> tuple[Any, ...]:
 
 
 def _want(item: RefreshedSeries) -> Fetch:
-    return fetching.want(
+    return wanting.want(
         item.owner, item.provider, item.symbol, _interval_to_ask(item), start=item.start, by_the_clock=True
     )
 

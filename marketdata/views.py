@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from marketdata import browsing, charts, fetching, figures, store, universes
+from marketdata import browsing, charts, figures, provider_access, store, universes
 from marketdata.browsing import Entry, View, view_of
 from marketdata.comparing import DEFINITIONS, MOST_SERIES, Comparison, NotComparable, compare
 from marketdata.exporting import Download, safe_cell
@@ -116,7 +116,7 @@ def instrument(request: HttpRequest, name: str) -> HttpResponse:
     lines = figures.drawn(columns, entry, window)
     shown = figures.cut(columns, window)
     actions = figures.marks_of(figures.columns_of(view, entry, "raw")) if figures.can_be_adjusted(entry) else []
-    own, states = described(view, entry), fetching.all_states()
+    own, states = described(view, entry), provider_access.all_states()
     context = {
         **own,
         "view": view,

@@ -8,7 +8,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import runner.models
+import runner.models.projects
 
 
 class Migration(migrations.Migration):
@@ -29,7 +29,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "token",
-                    models.CharField(default=runner.models.new_token, editable=False, max_length=32, unique=True),
+                    models.CharField(
+                        default=runner.models.projects.new_token, editable=False, max_length=32, unique=True
+                    ),
                 ),
                 ("slug", models.SlugField(max_length=60)),
                 ("title", models.CharField(max_length=120)),

@@ -22,7 +22,8 @@ from typing import Any
 
 from sandbox.client import BoxRefused, BoxRequest, EngineClient, EngineUnavailable, Limits
 from sandbox.host import devices
-from sandbox.host.check import ENGINE, Machine, Report, started
+from sandbox.host.check import Report
+from sandbox.host.check_machine import ENGINE, Machine, started
 from sandbox.host.processes import descendants
 
 LIMITS = Limits(

@@ -29,11 +29,12 @@ from sandbox.host import backends, devices, outcome
 from sandbox.host.admission import Admission
 from sandbox.host.box import Box
 from sandbox.host.boxes import Boxes
+from sandbox.host.cells import CellRun
 from sandbox.host.identities import NoFreeNumbers
 from sandbox.host.launching import LaunchFailed
 from sandbox.host.metrics import Metrics
 from sandbox.host.outcome import Observed
-from sandbox.host.sessions import OPERATIONS, CellRun, Sessions
+from sandbox.host.sessions import OPERATIONS, Sessions
 from sandbox.protocol import (
     OTHER_RELEASE,
     PROTOCOL,

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
 
-from marketdata import credentials, fetching, key_test, providers
+from marketdata import credentials, key_test, providers, wanting
 from marketdata.models import CredentialUse, Fetch, ProviderCredential
 from marketdata.providers.errors import NotEntitled
 from tests.factories import make_user
@@ -131,7 +131,7 @@ def test_a_lost_file_of_keys_is_told_and_not_made_anew(alice, give_key, keys_fil
 def test_an_account_with_keys_is_deleted_in_the_admin(alice, give_key, admin_client):
     """Keys, fetches and series are nobody's to delete by themselves; with their account they go."""
     give_key(alice, "tiingo", SECRET)
-    fetching.want(alice, "tiingo", "AAPL")
+    wanting.want(alice, "tiingo", "AAPL")
     gone = admin_client.post(reverse("admin:accounts_user_delete", args=[alice.pk]), {"post": "yes"})
     assert gone.status_code == 302
     assert not ProviderCredential.objects.exists() and not Fetch.objects.exists()

@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from marketdata import credentials, fetching, providers, store, throttle
+from marketdata import credentials, fetch_queue, fetching, providers, store, throttle, wanting
 from marketdata.bars import read_bars
 from marketdata.models import CredentialUse, Fetch, Provider, ProviderAgreement, Refresh, Series
 from marketdata.providers import Question
@@ -30,7 +30,7 @@ TIINGO = "api.tiingo.com"
 
 def fetched(user: Any, provider: str = "tiingo", symbol: str = "AAPL", **values: Any) -> Fetch:
     """Wanted, and then done here instead of by a worker."""
-    fetch = fetching.want(user, provider, symbol, **values)
+    fetch = wanting.want(user, provider, symbol, **values)
     fetching.perform(str(fetch.pk))
     fetch.refresh_from_db()
     return fetch
@@ -86,10 +86,10 @@ def test_what_may_be_passed_on_goes_into_the_catalogue_even_for_a_guest(stand_in
     fetch = fetched(None, "ecb", "usd")
     assert fetch.status == Fetch.Status.SUCCEEDED and fetch.user is None
     assert "ecb/1d/EURUSD" in series_of(None) & series_of(alice)
-    assert fetching.want(alice, "ecb", "EURCHF").user is None
-    assert fetching.want(alice, "ecb", "EUR/USD", start=history("IBM").days[0].astype(object)) == fetch
+    assert wanting.want(alice, "ecb", "EURCHF").user is None
+    assert wanting.want(alice, "ecb", "EUR/USD", start=history("IBM").days[0].astype(object)) == fetch
     Fetch.objects.filter(pk=fetch.pk).update(finished=timezone.now() - timedelta(hours=2))
-    assert fetching.want(None, "ecb", "EURUSD") != fetch
+    assert wanting.want(None, "ecb", "EURUSD") != fetch
 
 
 def test_uses_of_a_key_are_on_record(with_key):
@@ -173,22 +173,22 @@ def test_an_allowance_is_counted_for_each_key_and_a_lost_call_is_given_back(serv
 
 
 def test_the_same_series_is_fetched_once_at_a_time_for_each_person(with_key, give_key):
-    first = fetching.want(with_key, "tiingo", "AAPL")
-    assert fetching.want(with_key, "tiingo", " aapl ") == first
+    first = wanting.want(with_key, "tiingo", "AAPL")
+    assert wanting.want(with_key, "tiingo", " aapl ") == first
     bob = make_user()
     bob = make_user()
     give_key(bob, "tiingo", GOOD)
-    assert fetching.want(bob, "tiingo", "AAPL") != first
+    assert wanting.want(bob, "tiingo", "AAPL") != first
     fetching.perform(str(first.pk))
     fetching.perform(str(first.pk))  # a second job finds nothing to do
-    assert fetching.want(with_key, "tiingo", "AAPL") != first
+    assert wanting.want(with_key, "tiingo", "AAPL") != first
 
 
 # Refused
 
 
 def test_a_key_that_was_revoked_meanwhile_fails_at_once(with_key, stand_ins):
-    fetch = fetching.want(with_key, "tiingo", "AAPL")
+    fetch = wanting.want(with_key, "tiingo", "AAPL")
     credentials.revoke(credentials.current(with_key, "tiingo"))
     fetching.perform(str(fetch.pk))
     fetch.refresh_from_db()
@@ -196,10 +196,10 @@ def test_a_key_that_was_revoked_meanwhile_fails_at_once(with_key, stand_ins):
 
 
 def test_a_provider_switched_off_is_not_asked_and_an_alternative_is_named(with_key, stand_ins):
-    fetch = fetching.want(with_key, "tiingo", "AAPL")
+    fetch = wanting.want(with_key, "tiingo", "AAPL")
     Provider.objects.filter(name="tiingo").update(enabled=False)
     with pytest.raises(SwitchedOff, match=r"switched off on this site\. Until then use Alpha Vantage"):
-        fetching.want(with_key, "tiingo", "MSFT")
+        wanting.want(with_key, "tiingo", "MSFT")
     fetching.perform(str(fetch.pk))
     fetch.refresh_from_db()
     assert fetch.error == "ProviderDown" and not stand_ins.asked
@@ -217,14 +217,14 @@ def test_a_provider_switched_off_is_not_asked_and_an_alternative_is_named(with_k
 def test_what_somebody_may_not_have_is_told_before_anything_is_asked(alice, stand_ins, provider, symbol, said):
     for user in (alice, None):
         with pytest.raises((NotEntitled, SwitchedOff), match=said):
-            fetching.want(user, provider, symbol)
+            wanting.want(user, provider, symbol)
     assert not stand_ins.asked and not Fetch.objects.exists()
 
 
 def test_yahoo_needs_the_operator_and_the_persons_consent(alice, stand_ins):
     Provider.objects.create(name="yahoo", enabled=True)
     with pytest.raises(NotEntitled, match="Accept the terms of Yahoo Finance"):
-        fetching.want(alice, "yahoo", "AAPL")
+        wanting.want(alice, "yahoo", "AAPL")
     ProviderAgreement.objects.create(user=alice, provider="yahoo", kind=ProviderAgreement.Kind.CONSENT)
     fetch = fetched(alice, "yahoo")
     assert fetch.status == Fetch.Status.SUCCEEDED and fetch.user == alice, fetch.message
@@ -238,7 +238,7 @@ def test_yahoo_needs_the_operator_and_the_persons_consent(alice, stand_ins):
 def test_bloomberg_is_for_people_whom_the_operator_entitled(alice, stand_ins):
     Provider.objects.create(name="bloomberg", enabled=True)
     with pytest.raises(NotEntitled, match="you are not among them"):
-        fetching.want(alice, "bloomberg", "AAPL US Equity")
+        wanting.want(alice, "bloomberg", "AAPL US Equity")
     ProviderAgreement.objects.create(user=alice, provider="bloomberg", kind=ProviderAgreement.Kind.ENTITLEMENT)
     fetch = fetched(alice, "bloomberg", "AAPL US Equity")
     assert fetch.error == "NotEntitled" and "no session with Bloomberg" in fetch.message
@@ -265,13 +265,13 @@ def test_bars_that_cannot_be_right_are_not_stored(with_key, stand_ins):
 
 
 def test_a_person_has_so_many_unfinished_fetches_and_no_more(with_key):
-    for number in range(fetching.UNFINISHED_EACH):
+    for number in range(wanting.UNFINISHED_EACH):
         Fetch.objects.create(user=with_key, provider="tiingo", symbol=f"S{number}")
     with pytest.raises(QuotaExceeded, match="not finished"):
-        fetching.want(with_key, "tiingo", "AAPL")
+        wanting.want(with_key, "tiingo", "AAPL")
     for wrong in ({"interval": "1m"}, {"start": timezone.now().date(), "end": timezone.now().date() - timedelta(1)}):
         with pytest.raises((NotEntitled, UnknownSymbol)):
-            fetching.want(with_key, "tiingo", "AAPL", **wrong)
+            wanting.want(with_key, "tiingo", "AAPL", **wrong)
 
 
 def test_a_program_gets_the_errors_by_the_names_that_fetches_keep():
@@ -295,8 +295,8 @@ def test_nobody_waits_behind_the_many_fetches_of_another(
     bob = make_user()
     give_key(bob, "tiingo", GOOD)
     with django_capture_on_commit_callbacks(execute=True):
-        many = [fetching.want(with_key, "tiingo", symbol) for symbol in ("AAA", "BBB", "CCC")]
-        one = fetching.want(bob, "tiingo", "DDD")
+        many = [wanting.want(with_key, "tiingo", symbol) for symbol in ("AAA", "BBB", "CCC")]
+        one = wanting.want(bob, "tiingo", "DDD")
     order = [job.args[0] for job in django_rq.get_queue("fetch").jobs]
     assert order.index(str(one.pk)) < order.index(str(many[1].pk)) < order.index(str(many[2].pk))
 
@@ -306,22 +306,22 @@ def test_visitors_hold_few_places_and_people_with_an_account_go_before_them(
 ):
     currencies = ("USD", "CHF", "GBP", "JPY", "SEK", "NOK", "DKK")
     with django_capture_on_commit_callbacks(execute=True):
-        of_visitors = [fetching.want(None, "ecb", each) for each in currencies[: fetching.UNFINISHED_OF_VISITORS]]
+        of_visitors = [wanting.want(None, "ecb", each) for each in currencies[: wanting.UNFINISHED_OF_VISITORS]]
         with pytest.raises(QuotaExceeded, match="sign in"):
-            fetching.want(None, "ecb", "NOK")
-        assert fetching.want(None, "ecb", "USD") == of_visitors[0]  # waits already
-        hers = fetching.want(alice, "ecb", "NOK")
-        by_the_clock = fetching.want(None, "ecb", "DKK", by_the_clock=True)
+            wanting.want(None, "ecb", "NOK")
+        assert wanting.want(None, "ecb", "USD") == of_visitors[0]  # waits already
+        hers = wanting.want(alice, "ecb", "NOK")
+        by_the_clock = wanting.want(None, "ecb", "DKK", by_the_clock=True)
     order = [job.args[0] for job in django_rq.get_queue("fetch").jobs]
     assert order == [str(each.pk) for each in (hers, *of_visitors, by_the_clock)]
 
 
 def test_a_round_of_the_site_shuts_no_visitor_out(db, stand_ins, django_capture_on_commit_callbacks):
     refresh = Refresh.objects.create(what="1d", reason="by the clock")
-    for currency in ("USD", "CHF", "GBP", "JPY", "SEK", "NOK")[: fetching.UNFINISHED_OF_VISITORS]:
-        fetch = fetching.want(None, "ecb", currency, by_the_clock=True)
+    for currency in ("USD", "CHF", "GBP", "JPY", "SEK", "NOK")[: wanting.UNFINISHED_OF_VISITORS]:
+        fetch = wanting.want(None, "ecb", currency, by_the_clock=True)
         refresh.series.create(series_id=currency, fetch=fetch, start=date(2024, 1, 2))
-    assert fetching.want(None, "ecb", "DKK").status == Fetch.Status.QUEUED
+    assert wanting.want(None, "ecb", "DKK").status == Fetch.Status.QUEUED
 
 
 def test_a_fetch_whose_worker_was_lost_ends_and_one_that_was_forgotten_is_sent_again(
@@ -331,23 +331,23 @@ def test_a_fetch_whose_worker_was_lost_ends_and_one_that_was_forgotten_is_sent_a
     lost, alive, forgotten = (Fetch.objects.create(user=with_key, provider="tiingo", symbol=s) for s in "ABC")
     Fetch.objects.filter(pk__in=[lost.pk, alive.pk]).update(status=Fetch.Status.RUNNING, started=long_ago)
     Fetch.objects.filter(pk=forgotten.pk).update(created=long_ago)
-    fetching.show_life(alive)
+    fetch_queue.show_life(alive)
     with django_capture_on_commit_callbacks(execute=True):
-        assert fetching.sweep() == (1, 1)
+        assert fetch_queue.sweep() == (1, 1)
     lost.refresh_from_db()
     alive.refresh_from_db()
     assert (lost.status, alive.status) == (Fetch.Status.FAILED, Fetch.Status.RUNNING)
     assert "Fetch it again" in lost.message
     assert django_rq.get_queue("fetch").count == 1
-    assert fetching.sweep() == (0, 0)
+    assert fetch_queue.sweep() == (0, 0)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_of_the_site_fetches_what_is_wanted(alice, give_key, stand_ins, fetcher):
     give_key(alice, "tiingo", GOOD)
-    fetch = fetching.want(alice, "tiingo", "IBM")
+    fetch = wanting.want(alice, "tiingo", "IBM")
     deadline = time.monotonic() + 60
-    while fetch.status in fetching.UNFINISHED and time.monotonic() < deadline:
+    while fetch.status in fetch_queue.UNFINISHED and time.monotonic() < deadline:
         time.sleep(0.1)
         fetch.refresh_from_db()
     assert fetch.status == Fetch.Status.SUCCEEDED, fetch.message

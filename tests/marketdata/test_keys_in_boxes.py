@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from marketdata import fetching, store
+from marketdata import fetching, store, wanting
 from marketdata.models import Fetch
 from runner.execution import execute_next
 from runner.models import Run
@@ -54,7 +54,7 @@ def output_of(user, source: str) -> str:
 def test_the_author_reads_the_series_and_nobody_finds_the_key(engine, give_key, stand_ins):
     alice, bob = make_user(), make_user()
     give_key(alice, "tiingo", GOOD)
-    fetch = fetching.want(alice, "tiingo", "AAPL")
+    fetch = wanting.want(alice, "tiingo", "AAPL")
     fetching.perform(str(fetch.pk))
     assert Fetch.objects.get().status == Fetch.Status.SUCCEEDED
     source = LOOKS_EVERYWHERE.replace("TURNED", GOOD[::-1])

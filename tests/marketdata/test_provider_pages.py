@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from marketdata import credentials, fetching, key_test, providers
+from marketdata import credentials, fetching, key_test, provider_access, providers, wanting
 from marketdata.models import CredentialUse, Fetch, Provider, ProviderAgreement, ProviderCredential
 from tests.accounts.people import make_account, sign_in
 from tests.factories import make_user
@@ -140,7 +140,7 @@ def test_consent_is_recorded_with_its_words_and_can_be_withdrawn(as_alice, alice
     agreement = ProviderAgreement.objects.get()
     assert (agreement.user, agreement.kind, agreement.terms) == (alice, "consent", providers.find("yahoo").terms)
     as_alice.post(address("agree_to_terms", "yahoo"), {"answer": "withdraw"})
-    assert not fetching.agreed(alice, providers.find("yahoo"), "consent")
+    assert not provider_access.agreed(alice, providers.find("yahoo"), "consent")
     assert as_alice.post(address("agree_to_terms", "tiingo")).status_code == 404
 
 
@@ -163,7 +163,7 @@ def test_a_fetch_is_followed_on_its_page_by_its_owner_alone(as_alice, alice, giv
 
 def test_a_refused_fetch_says_what_to_do(as_alice, alice, give_key, stand_ins):
     give_key(alice, "alphavantage", FREE)
-    fetch = fetching.want(alice, "alphavantage", "NOPE")
+    fetch = wanting.want(alice, "alphavantage", "NOPE")
     fetching.perform(str(fetch.pk))
     page = as_alice.get(address("fetch", fetch.pk)).content.decode()
     assert "Not fetched." in page and "Did you mean" in page and "Fetch it again" in page
@@ -199,7 +199,7 @@ def test_the_administration_shows_no_ciphertext_and_gives_entitlements(alice, gi
         reverse("admin:marketdata_provideragreement_add"),
         {"user": alice.pk, "provider": "bloomberg", "kind": "entitlement", "terms": "Contract 7"},
     )
-    assert answer.status_code == 302 and fetching.agreed(alice, providers.find("bloomberg"), "entitlement")
+    assert answer.status_code == 302 and provider_access.agreed(alice, providers.find("bloomberg"), "entitlement")
     client.post(
         reverse("admin:marketdata_providercredential_changelist"), {"action": "revoke", "_selected_action": [key.pk]}
     )

@@ -9,6 +9,8 @@ import pytest
 
 from marketdata import calendars, quality
 from marketdata.quality import Kind
+from marketdata.quality.findings import MOST_OF_A_KIND
+from marketdata.quality.series import PRICES
 
 NEW_YORK = calendars.find("US")
 
@@ -36,7 +38,7 @@ def without(bars, rows):
     return {name: np.delete(values, rows) for name, values in bars.items()}
 
 
-def scaled(bars, rows, factor, names=quality.PRICES):
+def scaled(bars, rows, factor, names=PRICES):
     changed = {name: values.copy() for name, values in bars.items()}
     for name in names:
         changed[name][rows] *= factor
@@ -176,7 +178,7 @@ def test_local_times_taken_for_utc_are_a_zone_shift():
 @pytest.mark.parametrize("price", [0.0, -12.5])
 def test_prices_of_zero_and_below_are_found_where_they_cannot_be(price):
     bars = clean()
-    for name in quality.PRICES:
+    for name in PRICES:
         bars[name][123] = price
     assert kinds(bars) == [Kind.NOT_POSITIVE]
     assert quality.check({"date": bars["date"], "close": bars["close"]}, kind="commodity", calendar=NEW_YORK) == []
@@ -198,7 +200,7 @@ def test_a_high_below_the_close_is_found_and_rounding_is_not():
 
 def test_a_stale_run_is_found_where_prices_usually_move():
     bars = clean()
-    for name in quality.PRICES:
+    for name in PRICES:
         bars[name][100:115] = bars["close"][100]
     (found,) = quality.check(bars, calendar=NEW_YORK)
     assert (found.kind, found.first, found.last) == (Kind.STALE, day_of(bars, 101), day_of(bars, 114))
@@ -230,7 +232,7 @@ def test_a_bar_on_a_holiday_is_named():
 
 def test_a_series_that_is_wrong_throughout_needs_few_sentences():
     found = quality.check(without(clean(), np.arange(1, 499, 2)), calendar=NEW_YORK)
-    assert len(found) == quality.MOST_OF_A_KIND + 1 and "more of this kind" in found[-1].message
+    assert len(found) == MOST_OF_A_KIND + 1 and "more of this kind" in found[-1].message
 
 
 # GameStop's daily bars around its squeeze, in dollars as traded then; volumes in millions of shares.

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from marketdata import calendars, fetching, refresh, store
+from marketdata import calendars, fetching, refresh, store, wanting
 from marketdata.bars import read_bars
 from marketdata.models import Fetch, QualityIssue, Refresh, Series
 from tests.factories import make_user
@@ -30,7 +30,7 @@ KNOWN = history("MSFT")
 
 
 def fetched(user: Any, provider: str = "tiingo", symbol: str = "MSFT", **values: Any) -> Fetch:
-    fetch = fetching.want(user, provider, symbol, **values)
+    fetch = wanting.want(user, provider, symbol, **values)
     fetching.perform(str(fetch.pk))
     fetch.refresh_from_db()
     assert fetch.status == Fetch.Status.SUCCEEDED, fetch.message
@@ -98,7 +98,7 @@ def test_nothing_new_leaves_the_snapshot_as_it_is(ada):
 
 def test_a_round_that_joins_a_persons_fetch_of_older_days_cuts_nothing_off(ada):
     before = closes(ada)
-    own = fetching.want(ada, "tiingo", "MSFT", start=KNOWN.days[20].item(), end=KNOWN.days[40].item())
+    own = wanting.want(ada, "tiingo", "MSFT", start=KNOWN.days[20].item(), end=KNOWN.days[40].item())
     begun = refresh.go_on(refresh.begin("everything", refresh.BY_HAND, refresh.fetched_series()).pk)
     assert begun.series.get().fetch == own
     finished(begun)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.host import check
+from sandbox.host.check_promises import PROMISES
 from tests.sandbox import attacks
 from tests.sandbox.broken import BROKEN, engine_with
 from tests.sandbox.conftest import ENVIRONMENT, ORDINARY_UID, ROOT, open_copies
@@ -21,7 +22,7 @@ from tests.sandbox.podman import Podman
 
 README = (ROOT / "sandbox" / "README.md").read_text()
 ROWS = {row[0]: row[3] for row in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", README, re.MULTILINE)}
-NAMES = [promise.name for promise in check.PROMISES]
+NAMES = [promise.name for promise in PROMISES]
 
 
 def test_this_machine_keeps_every_promise() -> None:
@@ -49,7 +50,7 @@ def test_it_keeps_them_for_an_ordinary_user_and_says_what_is_weaker() -> None:
 @pytest.mark.parametrize("way", [way for way, broken in BROKEN.items() if broken.promises])
 def test_a_box_broken_on_purpose_is_flagged(way: str) -> None:
     broken = BROKEN[way]
-    tried = [promise for promise in check.PROMISES if promise.name in ("control", *broken.promises)]
+    tried = [promise for promise in PROMISES if promise.name in ("control", *broken.promises)]
     report = check.check(ENVIRONMENT, tried, ("-c", engine_with(way)))
     if "one user" in way and os.geteuid() != 0:
         pytest.skip("an ordinary user has one for all boxes, and the engine says so")
@@ -93,7 +94,7 @@ def test_the_check_runs_as_a_program() -> None:
 
 def test_containers_are_tried_too_and_what_is_weaker_by_nature_is_told(podman: Podman) -> None:
     ways = {"docker": ("--backend", "docker", "--docker-url", podman.url)}
-    chosen = [each for each in check.PROMISES if each.name in ("control", "identity", "paths", "disk")]
+    chosen = [each for each in PROMISES if each.name in ("control", "identity", "paths", "disk")]
     report = check.check(ENVIRONMENT, chosen, ways=ways)
     assert report.ok, (report.reason, report.promises)
     assert {weakness.partition(":")[0] for weakness in report.weaknesses} == {"paths", "disk"}

@@ -149,7 +149,8 @@ def test_without_data_the_error_says_how_to_get_it(data, monkeypatch, tmp_path):
 
 
 def test_a_step_that_no_action_explains_is_refused():
-    from qfp.starter_series import StarterDataError, corporate_actions
+    from qfp.starter_series import corporate_actions
+    from qfp.starter_tables import StarterDataError
 
     days = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]")
     with pytest.raises(StarterDataError, match="no action explains"):

@@ -31,7 +31,8 @@ import numpy as np
 
 from qfp import objects, panels
 from qfp.data.frames import adjusted_columns
-from qfp.starter_series import Made, StarterDataError, catalogue, tier, universes
+from qfp.starter_series import catalogue, tier, universes
+from qfp.starter_tables import Made, StarterDataError
 
 __all__ = ["build", "StarterDataError", "Built", "default_store"]
 

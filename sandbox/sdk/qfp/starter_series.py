@@ -1,48 +1,24 @@
-"""What is in the starter catalogue? Every series with what must be said of it, read from pip packages or made up.
-
-Files are read without pandas: float() rounds correctly in every version, and bytes are pinned.
+"""What is in the starter catalogue? Every series with what must be said of it. Those that were observed and may be used
+for anything are read here; those for education alone, and those that are made up, stand beside.
 """
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qfp import synthetic
+from qfp.starter_education import factor_funds, twenty_shares, universe_of_twenty
+from qfp.starter_invented import made_up_markets, made_up_options, made_up_shares, made_up_universe
+from qfp.starter_tables import Made, StarterDataError, month_end, read_table
 
-__all__ = ["Made", "StarterDataError", "catalogue", "universes"]
-
-
-class StarterDataError(Exception):
-    """The starter data could not be built; the sentence says why and what to do. What was there stays as
-    it was.
-    """
-
+__all__ = ["catalogue", "tier", "universes"]
 
 PUBLIC_DOMAIN = "public domain (declared by the source)"
 US_GOVERNMENT = "US government work, public domain; packaged under Apache-2.0"
 FRED_NOTE = "Package licence is open; the underlying source is FRED."
-
-
-@dataclass(frozen=True)
-class Made:
-    """One series as it goes into the store: what the manifest says of it, its columns, its corporate
-    actions.
-    """
-
-    about: dict[str, Any]
-    dates: np.ndarray
-    columns: dict[str, np.ndarray]
-    actions: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
 
 
 def catalogue(sources: Path, education: bool = True) -> Iterator[Made]:
@@ -55,17 +31,17 @@ def catalogue(sources: Path, education: bool = True) -> Iterator[Made]:
     yield from _factor_sets(sources)
     yield _macro(sources)
     if education:
-        yield from _twenty_shares(sources)
-        yield _factor_funds(sources)
-    yield from _made_up_markets()
-    yield from _made_up_shares()
+        yield from twenty_shares(sources)
+        yield factor_funds(sources)
+    yield from made_up_markets()
+    yield from made_up_shares()
     named = {made.about["symbol"]: made for made in (*indices, *values)}
-    yield _made_up_options(named["SPX"], named["VIX"], curve)
+    yield made_up_options(named["SPX"], named["VIX"], curve)
 
 
 def universes(education: bool = True) -> list[dict[str, Any]]:
     """The sets of instruments with their members by date, as they stand in the manifest."""
-    return [*([_universe_of_twenty()] if education else []), _made_up_universe()]
+    return [*([universe_of_twenty()] if education else []), made_up_universe()]
 
 
 # By where a series is from: A public domain, B open, C for education, S synthetic.
@@ -83,37 +59,6 @@ def tier(series: str) -> str:
     return TIERS[max((place for place in TIERS if series.startswith(place)), key=len)]
 
 
-class Table(dict[str, list[str]]):
-    """A CSV file's columns as text. Read without pandas: float() rounds correctly in every version, and
-    bytes are pinned.
-    """
-
-    def numbers(self, column: str) -> np.ndarray:
-        return np.array([float(text) if text not in ("", ".") else np.nan for text in self[column]])
-
-    def days(self, column: str, form: str) -> np.ndarray:
-        return np.array([datetime.strptime(text, form) for text in self[column]], dtype="datetime64[us]")
-
-    def where(self, column: str, value: str) -> Table:
-        rows = [i for i, text in enumerate(self[column]) if text == value]
-        return Table({name: [values[i] for i in rows] for name, values in self.items()})
-
-
-def _table(path: Path) -> Table:
-    content = path.read_bytes()
-    if path.suffix == ".gz":
-        content = gzip.decompress(content)
-    elif path.suffix == ".bz2":
-        content = bz2.decompress(content)
-    head, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig")))
-    return Table(zip(head, (list(column) for column in zip(*rows, strict=True)), strict=True))
-
-
-def _month_end(dates: np.ndarray, months: int = 1) -> np.ndarray:
-    """The last day of the period of so many months that begins with the month of each date."""
-    return ((dates.astype("datetime64[M]") + months).astype("datetime64[D]") - 1).astype("datetime64[us]")
-
-
 SHARES = {
     "AAPL": ("Apple Inc.", ["Apple"]),
     "FB": ("Facebook Inc. (since 2022 Meta Platforms, META)", ["META", "Facebook"]),
@@ -124,7 +69,7 @@ SHARES = {
 
 
 def _shares(sources: Path) -> Iterator[Made]:
-    frame = _table(sources / "bokeh_sampledata/_data/stocks.csv.gz")
+    frame = read_table(sources / "bokeh_sampledata/_data/stocks.csv.gz")
     for symbol, (name, aliases) in SHARES.items():
         bars = frame.where("Ticker", symbol)
         dates = bars.days("Date", "%Y-%m-%d")
@@ -189,7 +134,7 @@ def _indices(sources: Path) -> Iterator[Made]:
             " Volume is zero on 2015-05-12 and 2018-01-09.",
         ),
     ):
-        bars = _table(sources / f"arch/data/{folder}/{folder}.csv.gz")
+        bars = read_table(sources / f"arch/data/{folder}/{folder}.csv.gz")
         yield Made(
             {
                 "id": f"starter/index/{symbol}",
@@ -214,7 +159,7 @@ def _indices(sources: Path) -> Iterator[Made]:
 
 def _single_values(sources: Path) -> Iterator[Made]:
     def values(folder: str, file: str, column: str, scale: float, form: str) -> tuple[np.ndarray, np.ndarray]:
-        frame = _table(sources / f"arch/data/{folder}/{file}.csv.gz")
+        frame = read_table(sources / f"arch/data/{folder}/{file}.csv.gz")
         # Rounded again after the division: 5.35 / 100 is not the double nearest to 0.0535.
         numbers = frame.numbers(column)
         return frame.days("Date", form), np.round(numbers / scale, 6) if scale != 1 else numbers
@@ -317,7 +262,7 @@ TENORS = {
 
 
 def _treasury_curve(sources: Path) -> Made:
-    frame = _table(sources / "zipline/resources/market_data/treasury_curves.csv")
+    frame = read_table(sources / "zipline/resources/market_data/treasury_curves.csv")
     return Made(
         {
             "id": "starter/rates/ust_curve",
@@ -370,8 +315,8 @@ def _factor_sets(sources: Path) -> Iterator[Made]:
             columns,
         )
 
-    frame = _table(sources / "arch/data/frenchdata/frenchdata.csv.gz")
-    months = _month_end(frame.days("Date", "%Y%m"))
+    frame = read_table(sources / "arch/data/frenchdata/frenchdata.csv.gz")
+    months = month_end(frame.days("Date", "%Y%m"))
     names = {"Mkt-RF": "mkt_rf", "SMB": "smb", "HML": "hml", "RF": "rf"}
     # Divided and rounded again: 2.96 / 100 is not the double nearest to 0.0296.
     three = {new: np.round(frame.numbers(old) / 100, 6) for old, new in names.items()}
@@ -383,8 +328,8 @@ def _factor_sets(sources: Path) -> Iterator[Made]:
         months,
         three,
     )
-    frame = _table(sources / "linearmodels/datasets/french/french.csv.bz2")
-    months = _month_end(frame.days("dates", "%Y-%m-%d"))
+    frame = read_table(sources / "linearmodels/datasets/french/french.csv.bz2")
+    months = month_end(frame.days("dates", "%Y-%m-%d"))
     source = "Kenneth French data library, as packaged in linearmodels 7.1"
 
     def take(names: dict[str, str]) -> dict[str, np.ndarray]:
@@ -419,7 +364,7 @@ def _factor_sets(sources: Path) -> Iterator[Made]:
 
 
 def _macro(sources: Path) -> Made:
-    frame = _table(sources / "statsmodels/datasets/macrodata/macrodata.csv")
+    frame = read_table(sources / "statsmodels/datasets/macrodata/macrodata.csv")
     years, quarters = frame.numbers("year").astype(np.int64), frame.numbers("quarter").astype(np.int64)
     starts = ((years - 1970) * 12 + (quarters - 1) * 3).astype("datetime64[M]")
     percent = {"tbilrate", "unemp", "infl", "realint"}
@@ -445,215 +390,6 @@ def _macro(sources: Path) -> Made:
             "survivorship": "not applicable",
             "notice": "tbilrate, unemp, infl and realint as fractions; a backtest must not use them on their own date.",
         },
-        _month_end(starts, 3),
+        month_end(starts, 3),
         columns,
     )
-
-
-# For education ----------------------------------------------------------------------------------------------
-
-EDUCATION = "BSD 3-Clause (package); for testing and examples only, not for investment, trading or commercial use"
-TWENTY = (
-    *("AAPL", "AMD", "BAC", "BBY", "CVX", "GE", "HD", "JNJ", "JPM", "KO"),
-    *("LLY", "MRK", "MSFT", "PEP", "PFE", "PG", "RRC", "UNH", "WMT", "XOM"),
-)
-TWENTY_NAMES = {
-    "AAPL": "Apple Inc.",
-    "AMD": "Advanced Micro Devices Inc.",
-    "BAC": "Bank of America Corp.",
-    "BBY": "Best Buy Co. Inc.",
-    "CVX": "Chevron Corp.",
-    "GE": "General Electric Co.",
-    "HD": "Home Depot Inc.",
-    "JNJ": "Johnson & Johnson",
-    "JPM": "JPMorgan Chase & Co.",
-    "KO": "Coca-Cola Co.",
-    "LLY": "Eli Lilly & Co.",
-    "MRK": "Merck & Co. Inc.",
-    "MSFT": "Microsoft Corp.",
-    "PEP": "PepsiCo Inc.",
-    "PFE": "Pfizer Inc.",
-    "PG": "Procter & Gamble Co.",
-    "RRC": "Range Resources Corp.",
-    "UNH": "UnitedHealth Group Inc.",
-    "WMT": "Walmart Inc.",
-    "XOM": "Exxon Mobil Corp.",
-}
-TWENTY_NOTICE = (
-    "For education only: the package that carries it says so. Ends 2022-12-28 and is not brought up to date."
-)
-
-
-def _twenty_shares(sources: Path) -> Iterator[Made]:
-    frame = _table(sources / "skfolio/datasets/data/sp500_dataset.csv.gz")
-    dates = frame.days("Date", "%Y-%m-%d")
-    for symbol in TWENTY:
-        yield Made(
-            {
-                "id": f"starter/panel/sp500_20/{symbol}",
-                "symbol": symbol,
-                "aliases": [],
-                "name": TWENTY_NAMES[symbol],
-                "kind": "equity",
-                "interval": "1d",
-                "unit": "USD",
-                "exchange": "US",
-                "adjustment": "adjusted_at=2022-12-28",
-                "licence": EDUCATION,
-                "source": "skfolio 1.12.2, sp500_dataset",
-                "quality": "Closes only, adjusted for splits and dividends by the source and rounded to a tenth of a "
-                "cent, which is a lot for the low adjusted prices of the 1990s. Sessions equal the New York calendar.",
-                "survivorship": "biased: twenty companies that were still in the index in 2022",
-                "notice": TWENTY_NOTICE,
-            },
-            dates,
-            {"close": frame.numbers(symbol)},
-        )
-
-
-def _universe_of_twenty() -> dict[str, Any]:
-    return {
-        "name": "starter/sp500_20",
-        "title": "Twenty large US companies",
-        "survivorship": "biased",
-        "notice": f"Chosen in 2022 from those that had survived, so every ranking looks too good. {TWENTY_NOTICE}",
-        "members": [
-            {
-                "series": f"starter/panel/sp500_20/{symbol}",
-                "symbol": symbol,
-                "entered": "1990-01-02",
-                "left": None,
-            }
-            for symbol in TWENTY
-        ],
-    }
-
-
-def _factor_funds(sources: Path) -> Made:
-    frame = _table(sources / "skfolio/datasets/data/factors_dataset.csv.gz")
-    funds = ("MTUM", "QUAL", "SIZE", "USMV", "VLUE")
-    prices = {fund.lower(): frame.numbers(fund) for fund in funds}
-    return Made(
-        {
-            "id": "starter/factors/etf5",
-            "symbol": "etf5",
-            "aliases": list(funds),
-            "name": "Returns of five US factor funds: momentum, quality, size, low volatility, value",
-            "kind": "factors",
-            "interval": "1d",
-            "unit": "fraction a day",
-            "exchange": "US",
-            "adjustment": "none",
-            "licence": EDUCATION,
-            "source": "skfolio 1.12.2, factors_dataset",
-            "quality": "Daily returns from adjusted prices rounded to a tenth of a cent; dividends are in them.",
-            "survivorship": "biased: five funds that still existed in 2022",
-            "notice": TWENTY_NOTICE,
-        },
-        frame.days("Date", "%Y-%m-%d")[1:],
-        {fund: np.round(values[1:] / values[:-1] - 1, 6) for fund, values in prices.items()},
-    )
-
-
-# Made up ----------------------------------------------------------------------------------------------------
-
-INVENTED = "SYNTHETIC: made by a seeded generator (qfp.synthetic), not observed in any market."
-
-
-def _invented(series: str, symbol: str, name: str, kind: str, interval: str, unit: str, **more: Any) -> dict[str, Any]:
-    return {
-        "id": f"synth/{series}",
-        "symbol": symbol,
-        "aliases": [],
-        "name": f"{name} (SYNTHETIC)",
-        "kind": kind,
-        "interval": interval,
-        "unit": unit,
-        "exchange": "",
-        "adjustment": "none",
-        "licence": "public domain (made here)",
-        "source": "qfp.synthetic, seeded",
-        "quality": "No missing bars. Normal log returns: no jumps, no fat tails, no clusters of volatility.",
-        "survivorship": "not applicable",
-        "notice": INVENTED,
-        **more,
-    }
-
-
-def _made_up_markets() -> Iterator[Made]:
-    euro = synthetic.euro_dollar()
-    about = _invented("fx/EURUSD", "EURUSD", "Euro in US dollars, by the hour", "fx", "1h", "USD a euro", zone="UTC")
-    yield Made(about, euro.dates, euro.columns)
-    days, minutes = synthetic.bitcoin()
-    about = _invented("crypto/1d/BTCUSD", "BTCUSD", "Bitcoin in US dollars", "crypto", "1d", "USD a bitcoin")
-    yield Made(about, days.dates, days.columns)
-    about = {**about, "id": "synth/crypto/1m/BTCUSD", "interval": "1m", "zone": "UTC"}
-    yield Made(about, minutes.dates, minutes.columns)
-
-
-FATES = {"listed": "", "failed": " It fails and is delisted.", "bought": " It is bought and delisted."}
-
-
-def _made_up_shares() -> Iterator[Made]:
-    for share in synthetic.shares(synthetic.market()):
-        about = _invented(
-            f"us/1d/{share.symbol}",
-            share.symbol,
-            f"Invented share {share.symbol[3:]}",
-            "equity",
-            "1d",
-            "USD",
-            exchange="weekdays",
-            adjustment="none (it has neither splits nor dividends)",
-            survivorship="free: those that were delisted are kept",
-            notice=INVENTED + FATES[share.fate],
-        )
-        yield Made(about, share.bars.dates, share.bars.columns)
-        if share.minutes is not None:
-            fine = {**about, "id": f"synth/us/1m/{share.symbol}", "interval": "1m", "zone": "America/New_York"}
-            yield Made(fine, share.minutes.dates, share.minutes.columns)
-
-
-def _made_up_universe() -> dict[str, Any]:
-    return {
-        "name": "synth/us500",
-        "title": "500 invented US shares whose members come and go",
-        "survivorship": "free",
-        "notice": INVENTED,
-        "members": [
-            {
-                "series": f"synth/us/1d/{share.symbol}",
-                "symbol": share.symbol,
-                "entered": str(share.entered),
-                "left": None if share.left is None else str(share.left),
-            }
-            for share in synthetic.shares(synthetic.market())
-        ],
-    }
-
-
-def _made_up_options(index: Made, volatility: Made, curve: Made) -> Made:
-    """On the last session of every week in which the index, its volatility and the curve are all known."""
-    sessions = np.intersect1d(np.intersect1d(index.dates, volatility.dates), curve.dates)
-    level, vix = (made.columns["close"][np.isin(made.dates, sessions)] for made in (index, volatility))
-    yields = {tenor: curve.columns[tenor][np.isin(curve.dates, sessions)] for tenor in ("1m", "3m", "6m")}
-    weeks = (sessions.astype("datetime64[D]").astype(int) + 3) // 7  # Monday is the first day
-    last = np.append(weeks[1:] != weeks[:-1], True) & ~np.isnan(vix)
-    chain = synthetic.option_chain(
-        sessions[last].astype("datetime64[D]"),
-        level[last],
-        vix[last] / 100,
-        {tenor: values[last] for tenor, values in yields.items()},
-    )
-    about = _invented(
-        "options/SPX_chain",
-        "SPX_chain",
-        "Options on the S&P 500, weekly",
-        "options",
-        "1w",
-        "index points",
-        aliases=["SPX_options"],
-        quality="Prices by Black, Scholes and Merton from SPX, VIX and the Treasury curve, with a stated skew: nobody "
-        "quoted them. A row per option and day: calendar days to expiry, strike, call (1) or put (0).",
-    )
-    return Made(about, chain.dates, chain.columns)

@@ -1,0 +1,110 @@
+"""What does the site remember of backtests? Their figures, what else a run tried, and the reports asked for."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+from runner.models.runs import Run
+from runner.remarks import remarks
+
+
+class Backtest(models.Model):
+    """A backtest a run claimed, checked and recomputed by us. Figures on every surface come from this row."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="backtests")
+    position = models.PositiveIntegerField(help_text="Order of appearance within the run, from 0.")
+    strategy = models.CharField(max_length=120)
+    params = models.JSONField(default=dict)
+    instruments = models.JSONField(default=list)
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+    cash = models.FloatField()
+    conventions = models.JSONField(default=dict)
+    engine_name = models.CharField(max_length=60)
+    engine_version = models.CharField(max_length=30)
+    snapshot = models.CharField(max_length=64, blank=True)
+    fills = models.JSONField(default=list)
+    flows = models.JSONField(default=list, help_text="Dividends, splits, interest, borrowing fees, delistings, by bar.")
+    orders = models.JSONField(default=list, help_text="What was decided, by the bar that decided, oldest first.")
+    trades = models.JSONField(default=list)
+    holdings = models.JSONField(default=list, help_text="What is held at the end, where there are many instruments.")
+    dates = models.JSONField(default=list)
+    equity = models.JSONField(default=list)
+    metrics = models.JSONField(default=dict)
+    figures = models.JSONField(default=list)
+    chart = models.JSONField(default=dict)
+    description = models.TextField(blank=True)
+    verified = models.BooleanField(default=False)
+    verified_text = models.TextField(blank=True)
+    trial = models.CharField(max_length=64, blank=True, db_index=True, help_text="SHA-256 of what was tried.")
+    checks = models.JSONField(
+        default=dict, help_text="Findings of the tests of honesty: each with state, sentence and what it rests on."
+    )
+
+    class Meta:
+        ordering = ["run", "position"]
+        constraints = [models.UniqueConstraint(fields=["run", "position"], name="backtest_position_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.strategy} in {self.run_id}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("runner:backtest", args=[self.run_id, self.position])
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the test of look-ahead found that it uses the future."""
+        return self.checks.get("lookahead", {}).get("state") == "red"
+
+    @property
+    def remarks(self) -> list[str]:
+        """Refused orders and instruments that ended, a sentence each."""
+        return remarks(self.orders, self.flows, self.instruments, self.dates)
+
+
+class Attempt(models.Model):
+    """What a run tried in a backtest beyond those that are recorded: it counts, though nothing else of it is kept."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="attempts")
+    trial = models.CharField(max_length=64, db_index=True, help_text="SHA-256 of what was tried, as of a backtest.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "trial"], name="attempt_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.trial[:8]} in {self.run_id}"
+
+
+class Report(models.Model):
+    """A report of a backtest that somebody asked for, with notes and a logo of their own, made in the background."""
+
+    class Form(models.TextChoices):
+        PDF = "pdf", "PDF"
+        HTML = "html", "HTML"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        MAKING = "making", "Being made"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    backtest = models.ForeignKey(Backtest, on_delete=models.CASCADE, related_name="reports")
+    form = models.CharField(max_length=4, choices=Form.choices, default=Form.PDF)
+    title = models.CharField(max_length=120, blank=True)
+    notes = models.TextField(blank=True)
+    logo = models.BinaryField(blank=True, default=b"", help_text="A PNG that we made of what was uploaded.")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    step = models.CharField(max_length=60, blank=True, help_text="What is being done now, in words.")
+    content = models.BinaryField(null=True, blank=True)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return f"{self.get_form_display()} of {self.backtest_id}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("runner:report", args=[self.backtest.run_id, self.backtest.position, self.pk])
