@@ -20,6 +20,7 @@ from django.utils.functional import cached_property
 from django.utils.text import slugify
 
 from runner.remarks import remarks
+from runner.verdicts import Standing, standing_of
 
 if TYPE_CHECKING:
     from runner.access import Viewer
@@ -541,9 +542,9 @@ class Backtest(models.Model):
         return reverse("runner:backtest", args=[self.run_id, self.position])
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether the test of look-ahead found that it uses the future."""
-        return self.checks.get("lookahead", {}).get("state") == "red"
+    def standing(self) -> Standing:
+        """Whether it was verified, and whether it was found to use the future."""
+        return standing_of(self)
 
     @property
     def remarks(self) -> list[str]:
