@@ -78,7 +78,7 @@ def run(request: HttpRequest, run: Any) -> HttpResponseBase:
             "note": shown.note,
             "page": found.get_absolute_url(),
             "backtests": [
-                {"position": each.position, "strategy": each.strategy, "verified": each.verified, "url": _url(each)}
+                {"position": each.position, "strategy": each.strategy, **_standing(each), "url": _url(each)}
                 for each in shown.backtests(found)
             ],
         }
@@ -101,7 +101,7 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
             "last": found.dates[-1],
             "bars": len(found.dates),
             "description": found.description,
-            "verified": found.verified,
+            **_standing(found),
             "verified_text": found.verified_text,
             "figures": {
                 figure["key"]: {name: figure[name] for name in ("label", "value", "text")} for figure in found.figures
@@ -113,6 +113,12 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
             "files": _files(found, shown),
         }
     )
+
+
+def _standing(backtest: Backtest) -> dict[str, Any]:
+    """How far its figures may be believed; the reasons are null where there is nothing to say."""
+    standing = backtest.standing
+    return {"verified": standing.verified, "reason": standing.reason or None, "look_ahead": standing.leak or None}
 
 
 def _files(backtest: Backtest, shown: private.Shown) -> dict[str, str]:

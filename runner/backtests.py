@@ -30,6 +30,7 @@ from runner.claim_fields import ClaimRefused
 from runner.figures import chart, describe, figures
 from runner.remarks import remarks, why_no_trades
 from runner.snapshot_series import entries
+from runner.verdicts import NOT_VERIFIED
 
 __all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "read_attempt", "survivorship_note"]
 
@@ -186,7 +187,7 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
         verified, verified_text = True, said
     except NotVerified as doubt:
         account = _as_claimed(claimed)
-        verified, verified_text = False, f"Not verified. {doubt}"
+        verified, verified_text = False, f"{NOT_VERIFIED} {doubt}"
 
     year = metrics.periods_per_year(claimed.stamps)
     found = metrics.summary(

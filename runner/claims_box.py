@@ -96,7 +96,7 @@ def _lookahead(backtest: Backtest) -> Line:
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
     what = "1 trial" if tried.count == 1 else f"{_count(tried.count)} different trials"
-    if backtest.looks_ahead:
+    if backtest.standing.leak:
         text = f"{what} along the project's lineage. How likely luck is says nothing of a run that knows the future."
         return _line("trials", "amber", "Trials", text)
     returns = metrics.returns_of(np.array(backtest.equity, dtype=float))
@@ -184,7 +184,7 @@ def _paid_to_the_trader(backtest: Backtest) -> tuple[str, str] | None:
 def _sample(backtest: Backtest) -> Line:
     title, returns = "Length of the sample", metrics.returns_of(np.array(backtest.equity, dtype=float))
     needed, have = metrics.minimum_track_record(returns), len(returns)
-    if backtest.looks_ahead:
+    if backtest.standing.leak:
         text = f"{_count(have)} returns; no number of them says anything of a run that knows the future."
         return _line("sample", "amber", title, text)
     if math.isnan(needed):
@@ -197,8 +197,8 @@ def _sample(backtest: Backtest) -> Line:
 
 
 def _verified(backtest: Backtest) -> Line:
-    if not backtest.verified:
-        return _line("verified", "red", "Verified", backtest.verified_text)
+    if not backtest.standing.verified:
+        return _line("verified", "red", "Verified", backtest.standing.said)
     companion = backtest.checks.get("companion", {})
     again, answer = _made_again(backtest.run.verification)
     said = ["The site has replayed its fills over its own bars: the same equity.", companion.get("sentence", ""), again]

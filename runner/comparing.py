@@ -27,6 +27,7 @@ MOST_LINES = 400  # of a difference in code
 MOST_COMPARED = 2_000  # lines of all files of either run; the time grows with more than their square
 TOO_LONG = f"(not the same, and too long to compare line by line: more than {MOST_COMPARED:,} lines)"
 NONE = "–"
+TOLD = " (as told by its program, not verified)"
 THIN = "\u202f"
 
 Rows = list[tuple[str, str, str]]
@@ -39,12 +40,23 @@ class Pair:
     """
 
     title: str
+    one: Backtest
+    other: Backtest
     params: Rows
     rules: Rows
     first: list[tuple[str, str, str, str]]
     figures: list[dict[str, str]]
     picture: str
     sentence: str
+
+    @property
+    def notices(self) -> list[str]:
+        """What has to be known of either before its figures are compared."""
+        return [
+            f"{name}: {line}"
+            for name, each in (("The first", self.one), ("The second", self.other))
+            for line in each.standing.notices("figures")
+        ]
 
 
 @dataclass
@@ -186,6 +198,8 @@ def _pair(one: Backtest, other: Backtest, with_trades: bool) -> Pair:
     title = one.strategy if one.strategy == other.strategy else f"{one.strategy} and {other.strategy}"
     return Pair(
         title=title,
+        one=one,
+        other=other,
         params=_rows(one.params, other.params),
         rules=_rows(rules[0], rules[1]),
         first=_first(one, other) if with_trades else [],
@@ -326,7 +340,7 @@ def _times(dates: Sequence[str]) -> np.ndarray:
 
 
 def _sentence(one: Backtest, other: Backtest) -> str:
-    ends = [_last(each.equity) for each in (one, other)]
+    ends = [_last(each.equity) + ("" if each.standing.verified else TOLD) for each in (one, other)]
     return f"Equity ends at {ends[0]} in the first and at {ends[1]} in the second."
 
 

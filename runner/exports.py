@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -89,8 +90,12 @@ def _parts(backtest: Backtest, kind: str) -> Iterator[list[Row]]:
 
 
 def csv_pieces(backtest: Backtest, kind: str) -> Iterator[bytes]:
-    """Some thousand rows at a time: ISO dates, a point for decimals, all digits, empty for missing."""
+    """Some thousand rows at a time: ISO dates, a point for decimals, all digits, empty for missing. Of a backtest that
+    was not verified the first line is a comment that says so.
+    """
     columns = COLUMNS[kind]
+    if told := backtest.standing.told(kind.capitalize()):
+        yield f"# {_one_cell(told)}\r\n".encode()
     yield _written([list(columns)])
     for part in _parts(backtest, kind):
         yield _written([[_cell(row[name]) for name in columns] for row in part])
@@ -104,6 +109,11 @@ def _cell(value: Any) -> str:
     return repr(value) if isinstance(value, (int, float)) else safe_cell(value)
 
 
+def _one_cell(text: str) -> str:
+    """Without what ends a cell in any spreadsheet, so that no part of it begins another, which could be a formula."""
+    return re.sub(r'[\s,;|"]+', " ", text)
+
+
 def _written(rows: list[list[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(rows)
@@ -111,14 +121,16 @@ def _written(rows: list[list[str]]) -> bytes:
 
 
 def parquet_pieces(backtest: Backtest, kind: str) -> Iterator[bytes]:
-    """The same as Parquet, a row group at a time."""
+    """The same as Parquet, a row group at a time; whether it was verified stands in the metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     types = {NUMBER: pa.float64(), TEXT: pa.string(), FLAG: pa.bool_()}
     schema = pa.schema([(name, types[type_]) for name, type_ in COLUMNS[kind].items()])
+    standing = backtest.standing
+    said = {"verified": str(standing.verified).lower(), "note": standing.told(kind.capitalize()) or standing.said}
     written = _Pieces()
-    with pq.ParquetWriter(written, schema) as writer:
+    with pq.ParquetWriter(written, schema.with_metadata(said)) as writer:
         for part in _parts(backtest, kind):
             writer.write_table(pa.Table.from_pylist(part, schema=schema))
             if written.waiting >= PIECE_BYTES:

@@ -20,6 +20,7 @@ from runner.claiming import place_in_queue
 from runner.ending import request_cancel
 from runner.events import send_control
 from runner.gpu import GpuUnavailable
+from runner.headlines import headlines
 from runner.models import ENTRY, GPU, Artefact, Project, Run
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording
@@ -218,7 +219,8 @@ def send_input(request: HttpRequest, run: Any) -> HttpResponse:
 @require_GET
 def run_list(request: HttpRequest, **where: str) -> HttpResponse:
     found = find_project(Project.objects.editable_by(Viewer.of(request)), **where)
-    return render(request, "runner/_runs.html", {"project": found, "runs": recent_runs(found)})
+    runs = recent_runs(found)
+    return render(request, "runner/_runs.html", {"project": found, "runs": runs, "headlines": headlines(runs)})
 
 
 @never_cache

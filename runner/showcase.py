@@ -16,6 +16,7 @@ FIGURES_SHOWN = ("total_return", "buy_and_hold", "cagr", "sharpe", "max_drawdown
 @dataclass(frozen=True)
 class Showcase:
     title: str
+    backtest: Backtest
     sentence: str
     svg: str
     figures: list[dict]
@@ -41,6 +42,7 @@ def find() -> Showcase | None:
     by_key = {figure["key"]: figure for figure in backtest.figures}
     return Showcase(
         title=backtest.run.project.title,
+        backtest=backtest,
         sentence=backtest.description,
         svg=equity_curve(backtest, POINTS),
         figures=[by_key[key] for key in FIGURES_SHOWN if key in by_key],

@@ -1,8 +1,17 @@
-"""What can making a run again give?"""
+"""How far may a result be believed? Whether it was verified and what speaks against it, and what making it again gave.
+
+Every page, report, file and answer that shows figures of a result takes its state from standing_of(), and the words for
+one that was not verified from Standing.told().
+"""
 
 from __future__ import annotations
 
-__all__ = ["ALARMING", "ANSWERS"]
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["ALARMING", "ANSWERS", "NOT_VERIFIED", "Standing", "standing_of"]
+
+NOT_VERIFIED = "Not verified."  # how the text of a backtest begins that is not
 
 ANSWERS = {
     "exact": "Exact",
@@ -15,3 +24,43 @@ ANSWERS = {
 }
 # A newer library or another lock is how the site goes on; these are not.
 ALARMING = ("result", "data", "code")
+
+
+class Checked(Protocol):
+    """What is asked of a backtest."""
+
+    verified: bool
+    verified_text: str
+    checks: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """verified: whether its fills were replayed over our bars. said: that, in a sentence. reason: why it was not, leak:
+    how it was found to use the future; each "" where there is nothing to say.
+    """
+
+    verified: bool
+    said: str
+    reason: str
+    leak: str
+
+    def notices(self, what: str) -> list[str]:
+        """What a reader has to know before `what` of it, such as its figures."""
+        return [line for line in (self.told(what), self.leak) if line]
+
+    def told(self, what: str) -> str:
+        """The line for what is its program's word; "" where it was verified."""
+        if self.verified:
+            return ""
+        return f"{what} as told by the program; not verified{f': {self.reason}' if self.reason else '.'}"
+
+
+def standing_of(backtest: Checked) -> Standing:
+    found, said = backtest.checks.get("lookahead", {}), backtest.verified_text
+    return Standing(
+        verified=backtest.verified,
+        said=said,
+        reason="" if backtest.verified else said.removeprefix(NOT_VERIFIED).strip(),
+        leak=found.get("sentence", "It uses the future.") if found.get("state") == "red" else "",
+    )

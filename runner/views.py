@@ -28,6 +28,7 @@ from runner.access import Viewer, address_hash, remember_guest
 from runner.defaults import defaults_of
 from runner.forms import NewProjectForm, ProjectSettingsForm, clean_title
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
+from runner.headlines import headlines
 from runner.models import ENTRY, Project, Run
 from runner.opening import SeeOther, open_copy
 from runner.quotas import QuotaExceeded
@@ -88,6 +89,7 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "draft_version": project.draft_version,
         "run": runs[0] if runs else None,
         "runs": runs,
+        "headlines": headlines(runs),
         # Asked for by an answer to Run without JavaScript.
         "offer_on_page": packages.offered(project, project.draft) if "offer" in request.GET else [],
         "params": chosen_params(last_declaring, project.source),
@@ -139,6 +141,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
             "last_run": last_run,
             "changed": can_edit and last_run is not None and last_run.revision.source != found.source,
             "runs": runs if can_edit else [],
+            "headlines": headlines(runs) if can_edit else {},
             "can_edit": can_edit,
             "packages": packages.shown(
                 found.draft if can_edit else last_run.revision.files if last_run else {},
@@ -164,6 +167,13 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     )
     page = Paginator(projects, 20).get_page(request.GET.get("page"))
     last_runs = Run.objects.in_bulk([project.last_run_id for project in page if project.last_run_id])
+    runs = list(
+        Run.objects.whole()
+        .filter(user=request.user)
+        .numbered()
+        .select_related("revision__project__owner")
+        .order_by("-queued")[:RUNS_SHOWN]
+    )
     return render(
         request,
         "runner/dashboard.html",
@@ -181,11 +191,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
                 }
                 for project in page
             ],
-            "runs": Run.objects.whole()
-            .filter(user=request.user)
-            .numbered()
-            .select_related("revision__project__owner")
-            .order_by("-queued")[:RUNS_SHOWN],
+            "runs": runs,
+            "headlines": headlines([*runs, *last_runs.values()]),
             "usage": quotas.usage_of(viewer, ""),
             "samples": SAMPLES,
         },

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from runner.models.runs import Run
 from runner.remarks import remarks
+from runner.verdicts import Standing, standing_of
 
 
 class Backtest(models.Model):
@@ -54,9 +55,9 @@ class Backtest(models.Model):
         return reverse("runner:backtest", args=[self.run_id, self.position])
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether the test of look-ahead found that it uses the future."""
-        return self.checks.get("lookahead", {}).get("state") == "red"
+    def standing(self) -> Standing:
+        """Whether it was verified, and whether it was found to use the future."""
+        return standing_of(self)
 
     @property
     def remarks(self) -> list[str]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import time
+from dataclasses import asdict
 
 import django_rq
 import redis
@@ -145,7 +146,7 @@ def _key(backtest: Backtest, shown: Shown, form: str) -> str:
     owner = run.project.owner
     content = [
         backtest.pk, shown.all, form, sdk_hash(), run.project.title, owner.username if owner is not None else "",
-        run.params, manifest_hash(run), claims_box.lines(backtest), backtest.verified_text,
+        run.params, manifest_hash(run), claims_box.lines(backtest), asdict(backtest.standing),
     ]  # fmt: skip
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
     return f"report-for-readers-{digest}"

@@ -27,7 +27,7 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
 
     own: notes and logo of the author."""
     run, record = backtest.run, record_of(backtest, prices)
-    project = run.project
+    project, standing = run.project, backtest.standing
     lines = claims_box.lines(backtest)
     first, last = record.dates[0], record.dates[-1]
     symbols = [*record.symbols[:INSTRUMENTS_NAMED]]
@@ -55,8 +55,8 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
         first=[_windows(run)] if prices and run.search.get("walk") else [],
         description=backtest.description,
         conventions=backtest.conventions.get("lines", []),
-        verified=backtest.verified,
-        verified_text=backtest.verified_text,
+        notices=standing.notices("Figures"),
+        verified_text=standing.said,
         claims=lines,
         claims_summary=claims_box.summary(lines)["text"],
         manifest=manifest_hash(run),

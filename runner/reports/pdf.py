@@ -59,6 +59,7 @@ def _as_data(document: Document) -> dict[str, Any]:
         "language": document.language,
         "strategy": document.strategy,
         "description": document.description,
+        "notices": list(map(_pieces, document.notices)),
         "about": [[label, _pieces(text)] for label, text in document.about],
         "head": [[figure["label"], figure["text"]] for figure in document.head],
         "claims": [{name: line[name] for name in ("state", "title", "text")} for line in document.claims],

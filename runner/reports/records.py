@@ -51,7 +51,7 @@ def _record(pk: int, prices: bool) -> Record:
     if not prices:
         return record
     record = replace(record, trades=backtest.trades, fills=backtest.fills)
-    if not backtest.verified:
+    if not backtest.standing.verified:
         return record
     try:
         return replace(record, **_replayed(backtest, record.dates))

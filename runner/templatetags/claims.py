@@ -1,16 +1,25 @@
-"""How is a claims box drawn? `{% claims_box backtest tried %}`, on every page and in every report."""
+"""How do templates get at what a result can claim? `{% claims_box backtest tried %}`, and `headlines|of_run:run`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django import template
 
 from runner import claims_box as boxes
-from runner.models import Backtest
+from runner.headlines import Headline
+from runner.models import Backtest, Run
 from runner.trials import Trials
 
 register = template.Library()
+
+
+@register.filter
+def of_run(found: Mapping[UUID, Headline], run: Run | None) -> Headline | None:
+    """`{% with headline=headlines|of_run:run %}`."""
+    return found.get(run.pk) if run is not None else None
 
 
 @register.inclusion_tag("runner/_claims_box.html")

@@ -21,6 +21,7 @@ from tests.runner.reported import STORE, claim_of, stored
 
 pytestmark = pytest.mark.django_db
 
+VERIFIED = {"verified": True, "reason": None, "look_ahead": None}
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
@@ -50,7 +51,7 @@ def test_every_address_of_the_interface_answers_in_json(backtest):
 
 def test_what_is_private_is_not_found_and_refusals_are_json(client, backtest):
     listed = client.get(f"/api/v1/runs/{backtest.run_id}").json()
-    assert listed["backtests"] == [{"position": 0, "strategy": "Hold40Rest20", "verified": True, "url": api(backtest)}]
+    assert listed["backtests"] == [{"position": 0, "strategy": "Hold40Rest20", **VERIFIED, "url": api(backtest)}]
     told = client.get(api(backtest))
     assert told["Cache-Control"].startswith("max-age=0") and len(told.json()["claims"]) == 9
     refused = client.post(api(backtest))

@@ -21,6 +21,7 @@ from qfp.tearsheet.page import html
 
 __all__ = ["report"]
 
+UNCHECKED = "Figures as told by the program, made on this machine; no site has checked them."
 STATES = {"clean": "green", "leak": "red", "remembers": "red"}
 
 
@@ -70,7 +71,8 @@ def _page(result: Result, title: str, notes: str) -> str:
             conventions=result.conventions.lines(),
             claims=claims,
             claims_summary="as far as it was tested here",
-            verified_text="Made on this machine; no site has checked it.",
+            notices=[UNCHECKED],
+            verified_text=UNCHECKED,
             notes=notes,
         )
     )

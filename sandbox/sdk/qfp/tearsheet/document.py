@@ -19,6 +19,7 @@ __all__ = ["Document", "document"]
 class Document:
     """about: (label, text) below the title. figures: as qfp.figures writes them, the head first.
 
+    notices: what a reader has to know before any figure, each a sentence of its own below the title.
     claims: the lines of the claims box, {state, title, text}; claims_summary: their sum in words.
     notes: the author's own paragraphs, plain text. logo: a PNG of the author's, or nothing.
     manifest: SHA-256 of the run's manifest.
@@ -32,7 +33,7 @@ class Document:
     charts: Sequence[Chart]
     tables: Sequence[Table]
     conventions: Sequence[str] = ()
-    verified: bool = False
+    notices: Sequence[str] = ()
     verified_text: str = ""
     claims: Sequence[dict[str, str]] = ()
     claims_summary: str = ""

@@ -27,6 +27,7 @@ h2{font-size:20px;margin:40px 0 12px;border-top:1px solid #d9dde1;padding-top:20
 h3{font-size:14px;font-weight:600;margin:0 0 4px}a{color:#0b6a66}p{margin:0 0 8px;max-width:76ch;overflow-wrap:anywhere}
 header{display:flex;gap:24px;align-items:flex-start;justify-content:space-between}
 header img{max-height:64px;max-width:220px}
+.notice{margin:8px 0 0;padding:6px 12px;border-left:3px solid #7d4e00;background:#fdf6ea;color:#7d4e00;max-width:none}
 .muted,figcaption,.note,caption{color:#59636d;font-size:13px}
 dl.about{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:12px 0;font-size:14px}
 dl.about dt{color:#59636d}dl.about dd{margin:0;overflow-wrap:anywhere}
@@ -66,13 +67,14 @@ def html(document: Document) -> str:
     if document.logo:
         logo = f'<img alt="Logo" src="data:image/png;base64,{base64.b64encode(document.logo).decode()}">'
     about = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in document.about)
+    notices = "".join(f'<p class="notice">{escape(line)}</p>' for line in document.notices)
     head = "".join(f"<div><dt>{escape(f['label'])}</dt><dd>{escape(f['text'])}</dd></div>" for f in document.head)
     return (
         f'<!doctype html><html lang="{document.language}"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">'
         f"<title>{title}</title><style>{CSS}{STYLE}</style></head><body><header><div><h1>{title}</h1>"
-        f'<p class="muted">Backtest of {escape(document.strategy)}</p></div>{logo}</header>'
+        f'<p class="muted">Backtest of {escape(document.strategy)}</p></div>{logo}</header>{notices}'
         f'<dl class="about">{about}</dl><p>{escape(document.description)}</p><dl class="head">{head}</dl>'
         f'<nav aria-label="Contents"><ol>{contents}</ol></nav><main>{body}</main></body></html>\n'
     )

@@ -1,0 +1,121 @@
+"""Wherever figures of a result stand, it is said whether they were verified and whether it knew the future."""
+
+from __future__ import annotations
+
+import csv
+import html as markup
+import io
+import re
+from itertools import product
+
+import pyarrow.parquet as pq
+import pytest
+from django.core.cache import cache
+from django.test import Client
+from pypdf import PdfReader
+
+from runner.exports import KINDS
+from runner.models import Backtest, Project
+from runner.reports.records import _record
+from tests.factories import make_finished_run, make_project, make_user
+from tests.runner.reported import STORE, claim_of, stored
+
+pytestmark = pytest.mark.django_db
+
+REASON = 'The bars came from the program, "=1+1",=cmd; not from the data of the site.'
+LEAK = "Look-ahead: the order of 2012-03-05 changed."
+TOLD = f"as told by the program; not verified: {REASON}"
+
+
+@pytest.fixture(scope="module")
+def claim():
+    return claim_of("IBM", 40, 20, bars=200)
+
+
+@pytest.fixture
+def results(settings, claim) -> tuple[Backtest, Backtest]:
+    """One that was verified, and one of a later run of the same project that was not and knew the future."""
+    settings.STORE_DIR = STORE
+    _record.cache_clear()
+    cache.clear()
+    project = make_project(make_user("ada"), title="Holding", visibility=Project.Visibility.PUBLIC)
+    verified, told = (
+        stored(make_finished_run(project, manifest={"version": 1, "data": {"private": []}}), claim) for _ in range(2)
+    )
+    told.verified, told.verified_text = False, f"Not verified. {REASON}"
+    told.checks = {"lookahead": {"state": "red", "sentence": LEAK}}
+    told.save()
+    return verified, told
+
+
+def api(backtest: Backtest, end: str = "") -> str:
+    return f"/api/v1/runs/{backtest.run_id}/backtests/{backtest.position}{end}"
+
+
+def words(page: str) -> str:
+    return " ".join(markup.unescape(re.sub(r"<(?!style)[^>]+>", " ", page)).split())
+
+
+def test_reports_say_below_their_title_that_figures_are_the_programs_word(client, results):
+    for backtest, said in zip(results, (False, True), strict=True):
+        page = client.get(api(backtest, "/report.html")).content.decode()
+        pdf = PdfReader(io.BytesIO(client.get(api(backtest, "/report.pdf")).content)).pages[0].extract_text()
+        for text in (words(page), words(pdf)):
+            head = text[: text.index("Total return")]
+            assert (" ".join(f"Figures {TOLD}".split()) in head) is said, head
+            assert (LEAK in head) is said
+        assert 'class="notice"' in page if said else 'class="notice"' not in page
+
+
+def test_programs_that_read_figures_are_told_beside_them(client, results):
+    for backtest, expected in zip(results, ((True, None, None), (False, REASON, LEAK)), strict=True):
+        told = client.get(api(backtest)).json()
+        (listed,) = client.get(f"/api/v1/runs/{backtest.run_id}").json()["backtests"]
+        for answer in (told, listed):
+            assert (answer["verified"], answer["reason"], answer["look_ahead"]) == expected
+
+
+def test_files_of_trades_begin_with_whose_word_they_are(client, results):
+    for (backtest, said), kind in product(zip(results, (False, True), strict=True), KINDS):
+        content, table = (
+            b"".join(client.get(api(backtest, f"/{kind}.{form}")).streaming_content) for form in ("csv", "parquet")
+        )
+        first, *rest = content.decode().splitlines(keepends=True)
+        if said:
+            assert first.startswith(f"# {kind.capitalize()} as told by the program") and "The bars came" in first
+            # In a spreadsheet the line is one cell, whatever a program got into its reason.
+            assert not set('",;|\t') & set(first) and next(csv.reader([first])) == [first.strip()]
+        else:
+            assert not first.startswith("#")
+            rest = [first, *rest]
+        noted = pq.read_schema(io.BytesIO(table)).metadata
+        assert noted[b"verified"] == (b"false" if said else b"true")
+        assert noted[b"note"].decode() == (f"{kind.capitalize()} {TOLD}" if said else backtest.verified_text)
+        rows = list(csv.DictReader(rest))
+        assert len(rows) == pq.read_table(io.BytesIO(table)).num_rows > 2
+
+
+def test_two_runs_side_by_side_mark_the_column_that_nobody_checked(client, results):
+    one, other = results
+    page = client.get(f"/runs/{one.run_id}/compare/{other.run_id}/").content.decode()
+    (head,) = re.findall(r"<thead>(?:(?!</thead>).)*Second less first.*?</thead>", page, re.DOTALL)
+    first, second = (words(cell) for cell in re.findall(r"<th[^>]*>(.*?)</th>", head, re.DOTALL)[1:3])
+    assert first == "First Verified"
+    assert second == f"Second As told by the program, not verified {LEAK}"
+    assert " ".join(f"The second: figures {TOLD}".split()) in words(page) and "The first: " not in words(page)
+    assert "(as told by its program, not verified)" in words(page)
+
+
+def test_a_figure_in_a_table_of_runs_has_its_mark_beside_it(results):
+    verified, told = results
+    project, client = verified.run.project, Client()
+    client.force_login(project.owner)
+    figure = words(verified.figures[0]["text"])
+    for where in ("/dashboard", project.base_url, f"{project.base_url}/_runs"):
+        page = client.get(where).content.decode()
+        # The newest first; on the dashboard that of the project stands above them.
+        newer, older = (words(re.split("</td>|</a>", part)[0]) for part in page.split('<span class="headline">')[-2:])
+        assert older.startswith(f"{figure} Verified") and LEAK not in older, where
+        assert newer.startswith(f"{figure} As told by the program, not verified {LEAK}"), where
+        assert markup.escape(told.verified_text) in page
+    assert "headline" not in Client().get(project.base_url).content.decode(), "others see no runs"
