@@ -432,12 +432,16 @@ def searches():
     waits = [{"wait": wait, "fast": fast} for wait in (1, 3, 9) for fast in (2, 5)]
     two, with_state = (Backtest(market(2), State).run_many(waits, tier=tier) for tier in ("interpreted", "compiled"))
     best, heatmap = test.optimize(fast=[3, 5], slow=[8, 9], maximize="Equity Final [$]", return_heatmap=True)
+    listed = test.optimize(
+        fast=[3, 5], slow=[8, 9], maximize="Equity Final [$]", return_heatmap=True, constraint=lambda one: True
+    )[1]
     return {
         "tiers": [other.tier, with_state.tier],
         "same": [
             all(np.array_equal(left.columns[name], right.columns[name], equal_nan=True) for name in left.columns)
             for left, right in ((one, other), (two, with_state))
         ],
+        "listed": listed.equals(heatmap) and listed.index.equals(heatmap.index) and listed.name == heatmap.name,
         "distinct": len(set(other.columns["Equity Final [$]"])),
         "errors": [len(other.errors), len(Backtest(market(2), LongOnly).run_many([{"fast": "x"}, {"fast": 3}]).errors)],
         "best": bool(best["Equity Final [$]"] == heatmap.max() == one.columns["Equity Final [$]"][[0, 1, 3, 4]].max()),

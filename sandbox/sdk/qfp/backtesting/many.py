@@ -6,6 +6,7 @@ what (sharing.py), init() runs only so often that every indicator exists once, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp.backtesting.sharing import Groups, dependencies
+from qfp.backtesting.lines import Bars, Clock
+from qfp.backtesting.products import Product
+from qfp.backtesting.sharing import Groups, Recipe, dependencies
 from qfp.backtesting.statistics import LABELS
 from qfp.backtesting.tiers import PAYS_FROM, Prepared, missing_before
 
@@ -136,6 +139,11 @@ class Made:
     warm_up: int
 
 
+def _is_plain(line: Any, bars: int) -> bool:
+    """Whether Strategy.I() would take it as it is."""
+    return type(line) is np.ndarray and line.shape == (bars,) and line.dtype == float and line.flags.c_contiguous
+
+
 class Shared:
     """Combinations whose indicators come from the strategies of some of them."""
 
@@ -162,19 +170,27 @@ class Shared:
 
         made: what init() made for other combinations of the same program.
         """
-        depends = dependencies(backtest._strategy)
-        names = combinations[0].keys()
-        if depends is None or names & depends.keys() or any(one.keys() != names for one in combinations):
+        known, names = dependencies(backtest._strategy), combinations[0].keys()
+        if known is None or names & known[0].keys():
+            return None
+        depends, recipes = known
+        if not isinstance(combinations, Product) and any(one.keys() != names for one in combinations):
             return None
         self = cls(backtest, combinations, program)
         of_attribute = {name: tuple(sorted(found & names)) for name, found in depends.items()}
         of_attribute |= {name: (name,) for name in names}
         try:
-            return self if self._bind(of_attribute, memo, {} if made is None else made) else None
+            return self if self._bind(of_attribute, recipes, memo, {} if made is None else made) else None
         except Exception:  # an unhashable value, or an init() that fails for some of them
             return None
 
-    def _bind(self, of_attribute: dict[str, tuple[str, ...]], memo: dict[Any, Any], made: dict[Any, Made]) -> bool:
+    def _bind(
+        self,
+        of_attribute: dict[str, tuple[str, ...]],
+        recipes: dict[str, Recipe],
+        memo: dict[Any, Any],
+        made: dict[Any, Made],
+    ) -> bool:
         """Run init() for as many combinations as it takes, and put together what it made."""
         translation, groups = self.program.translation, Groups(self.combinations, [(), *of_attribute.values()])
         of_series = [of_attribute.get(str(path[0]), ()) for path, _ in translation.series]
@@ -186,6 +202,7 @@ class Shared:
         keys = {
             group: [key(group, self.combinations[first]) for first in firsts] for group, firsts in groups.firsts.items()
         }
+        self._make(of_attribute, recipes, keys, made)
         known = {group: {code for code, one in enumerate(each) if one in made} for group, each in keys.items()}
         for chosen in groups.cover(known):
             prepared = self.backtest.prepare(self.combinations[chosen], memo)
@@ -218,6 +235,41 @@ class Shared:
         for group, each in everything.items():
             np.maximum(self.warm_ups, np.array([one.warm_up for one in each])[groups.codes[group]], out=self.warm_ups)
         return True
+
+    def _make(
+        self,
+        of_attribute: dict[str, tuple[str, ...]],
+        recipes: dict[str, Recipe],
+        keys: dict[tuple[str, ...], list[Any]],
+        made: dict[Any, Made],
+    ) -> None:
+        """Make the indicators of one parameter without init(), where all that depends on it is made so."""
+        from qfp.backtesting.compiled.values import fits
+
+        translation, frame = self.program.translation, self.backtest._data
+        bars = Bars(frame, Clock(frame.index), self.backtest._columns)
+        for group, each in keys.items():
+            mine = [name for name, its in of_attribute.items() if its == group and name not in group]
+            if len(group) != 1 or not mine or not all(name in recipes for name in mine):
+                continue
+            series = [(at, path, kind) for at, (path, kind) in enumerate(translation.series) if path[0] in mine]
+            if any(len(path) > 1 or kind != "float" for _, path, kind in series) or any(
+                path[0] in (*mine, *group) for path in translation.fixed
+            ):
+                continue
+            arguments = [(at, kind) for at, (name, kind) in enumerate(translation.arguments) if name in group]
+            for key in each:
+                value = key[1][1]
+                if key in made or not all(fits(value, kind) for _, kind in arguments):
+                    continue
+                lines = {name: recipes[name].function(bars[recipes[name].column], value) for name in mine}
+                if not all(_is_plain(line, len(frame)) for line in lines.values()):
+                    break
+                made[key] = Made(
+                    {at: lines[path[0]] for at, path, _ in series},
+                    {at: math.nan if value is None else float(value) for at, _ in arguments},
+                    max(missing_before(line)[0] for line in lines.values()),
+                )
 
     def ends(self, part: slice = slice(None), curves: np.ndarray | None = None) -> tuple[Any, Any]:
         """(equity at the end, number of trades) of a part of them; -1 trades where machine code cannot tell.

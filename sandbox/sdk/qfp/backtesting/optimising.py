@@ -7,12 +7,14 @@ The best of many is flattered by luck: the more combinations, the more so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from qfp.backtesting.products import Parameters, Product
 
 if TYPE_CHECKING:
     from qfp.backtesting.running import Backtest
@@ -21,16 +23,6 @@ __all__ = ["optimize"]
 
 # Drawing from a product that is much larger than the number of tries, instead of listing it.
 LISTED = 200_000
-
-
-class Parameters(dict[str, Any]):
-    """A combination; values by `p["fast"]` and `p.fast`."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"there is no parameter {name!r}; there are {', '.join(self)}") from None
 
 
 def optimize(
@@ -60,22 +52,33 @@ def optimize(
         raise TypeError("maximize is a label of the figures, or a function of them")
     values = {name: _values(name, given) for name, given in ranges.items()}
     score, tier = _score(backtest, maximize), None
+    found = None
+    everything = None if constraint is not None or max_tries is not None else Product.of(values)
     if method in ("sambo", "skopt"):
         scores, found = _by_sambo(score, values, constraint, max_tries, random_state)
+        index, numbers = _index(scores, values), list(scores.values())
+    elif isinstance(maximize, str) and everything is not None:
+        numbers, tier = _at_once(backtest, maximize, everything)
+        index = pd.MultiIndex.from_product(everything.values.values(), names=list(values))
     else:
         combinations = list(_combinations(values, constraint, max_tries, random_state))
         if isinstance(maximize, str):
-            (scores, tier), found = _at_once(backtest, maximize, combinations), None
+            each, tier = _at_once(backtest, maximize, combinations)
         else:
-            scores, found = {tuple(one.values()): score(one) for one in combinations}, None
-    if not scores:
-        raise ValueError("No combination of parameters is allowed by the constraint.")
-    index = pd.MultiIndex.from_tuples(list(scores), names=list(values))
-    heatmap = pd.Series(list(scores.values()), index=index, name=backtest_label, dtype=float)
-    best = next(iter(scores)) if heatmap.isna().all() else heatmap.idxmax(skipna=True)
+            each = [score(one) for one in combinations]
+        scores = {tuple(one.values()): value for one, value in zip(combinations, each, strict=True)}
+        index, numbers = _index(scores, values), list(scores.values())
+    heatmap = pd.Series(numbers, index=index, name=backtest_label, dtype=float)
+    best = index[0] if heatmap.isna().all() else heatmap.idxmax(skipna=True)
     stats = backtest.reported(backtest.run_once(dict(zip(values, best, strict=True)), tier=tier))
     answer = [stats, *([heatmap] if return_heatmap else []), *([found] if return_optimization else [])]
     return stats if len(answer) == 1 else tuple(answer)
+
+
+def _index(scores: Mapping[tuple[Any, ...], float], names: Iterable[str]) -> pd.MultiIndex:
+    if not scores:
+        raise ValueError("No combination of parameters is allowed by the constraint.")
+    return pd.MultiIndex.from_tuples(list(scores), names=list(names))
 
 
 def _check_label(label: str) -> None:
@@ -98,16 +101,13 @@ def _score(backtest: Backtest, maximize: str | Callable[[Any], float]) -> Callab
     return score
 
 
-def _at_once(
-    backtest: Backtest, label: str, combinations: list[Parameters]
-) -> tuple[dict[tuple[Any, ...], float], str | None]:
+def _at_once(backtest: Backtest, label: str, combinations: Sequence[Parameters]) -> tuple[list[float], str | None]:
     """(the figure of every combination, NaN where nothing was traded; the tier that is ready for one more)."""
     many = backtest.run_many(combinations, (label, "# Trades"))
     for error in many.errors.values():
         raise error
     found = np.where(many.columns["# Trades"] == 0, math.nan, many.columns[label])
-    scores = dict(zip((tuple(one.values()) for one in combinations), found.tolist(), strict=True))
-    return scores, "compiled" if many.tier == "compiled" else None
+    return found.tolist(), "compiled" if many.tier == "compiled" else None
 
 
 def _values(name: str, given: Any) -> list[Any]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from qfp.backtesting.core import Account
 from qfp.backtesting.lines import PRICES, Bars, Clock, Line
+from qfp.backtesting.products import Product
 from qfp.backtesting.rules import USUAL, FillRules
 from qfp.backtesting.statistics import Calendar, Figures, TradeColumns
 from qfp.backtesting.stats import Stats
@@ -286,7 +287,8 @@ class Backtest:
         """
         from qfp.backtesting.many import run_many
 
-        return run_many(self, list(combinations), figures, tier)
+        listed = combinations if isinstance(combinations, Product) else list(combinations)
+        return run_many(self, listed, figures, tier)
 
     def compiled(self, prepared: Prepared, whole: bool = False) -> Compiled:
         """What the compiled tier makes of a prepared strategy, compared over all bars or over the first ones."""

@@ -8,81 +8,112 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from qfp.backtesting.strategy import Strategy
+from qfp.backtesting.products import Product
+from qfp.backtesting.strategy import Strategy, answers_alike
 
-__all__ = ["Groups", "dependencies"]
+__all__ = ["Groups", "Recipe", "dependencies"]
 
 OWN = {"I", "data"}  # of Strategy; anything else of it tells more than its arguments
 
 
-def dependencies(cls: type) -> dict[str, frozenset[str]] | None:
-    """Attribute that init() sets -> class attributes it depends on; None where that cannot be told."""
+@dataclass(frozen=True)
+class Recipe:
+    """self.I(function, self.data.column, self.parameter), of a function that answers by its arguments alone."""
+
+    function: Callable[[Any, Any], Any]
+    column: str
+    parameter: str
+
+
+def dependencies(cls: type) -> tuple[dict[str, frozenset[str]], dict[str, Recipe]] | None:
+    """(attribute that init() sets -> class attributes it depends on, attribute -> how it is made where that is plain);
+    None where that cannot be told.
+    """
     for name in ("__init__", "I", "__getattr__", "__setattr__", "__getattribute__"):
         there = inspect.getattr_static(cls, name, None)
         if there is not inspect.getattr_static(Strategy, name, None):
             return None
     try:
-        return _read(cls, 0)
+        found = _read(cls, 0)
     except (_Unclear, OSError, TypeError, SyntaxError):
         return None
+    return found.attributes, found.recipes
 
 
 class _Unclear(Exception):
     """What an attribute depends on cannot be told."""
 
 
-def _read(cls: type, after: int) -> dict[str, frozenset[str]]:
+def _read(cls: type, after: int) -> _Reader:
     """What the first init() in the order of resolution, from place `after` on, sets."""
     order = cls.__mro__
     at = next(number for number in range(after, len(order)) if "init" in vars(order[number]))
     function = vars(order[at])["init"]
     if getattr(function, "__isabstractmethod__", False):
-        return {}
+        return _Reader(cls, function, "self", at)
     if not isinstance(function, FunctionType) or order[at].__module__.split(".")[0] in ("qfp", "backtesting"):
         raise _Unclear
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     if not isinstance(tree, ast.FunctionDef) or tree.decorator_list or len(tree.args.args) != 1:
         raise _Unclear
-    return _Reader(cls, tree.args.args[0].arg, at).read(tree.body)
+    found = _Reader(cls, function, tree.args.args[0].arg, at)
+    found.read(tree.body)
+    return found
 
 
 class _Reader:
     """One init(), statement by statement."""
 
-    def __init__(self, cls: type, me: str, at: int) -> None:
-        self.cls, self.me, self.at = cls, me, at
+    def __init__(self, cls: type, function: Any, me: str, at: int) -> None:
+        self.cls, self.function, self.me, self.at = cls, function, me, at
         self.attributes: dict[str, frozenset[str]] = {}
+        self.recipes: dict[str, Recipe] = {}
         self.names: dict[str, frozenset[str]] = {}
 
-    def read(self, body: list[ast.stmt]) -> dict[str, frozenset[str]]:
+    def read(self, body: list[ast.stmt]) -> None:
         for node in body:
             if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
                 continue
             if isinstance(node, ast.Expr) and ast.unparse(node.value) == "super().init()":
-                self.attributes |= _read(self.cls, self.at + 1)
+                above = _read(self.cls, self.at + 1)
+                self.attributes |= above.attributes
+                self.recipes |= above.recipes
                 continue
             if not isinstance(node, ast.Assign):
                 raise _Unclear
-            found = self.of(node.value)
+            found, recipe = self.of(node.value), self.recipe(node.value)
             for target in node.targets:
                 for one in target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]:
                     if isinstance(one, ast.Name):
                         self.names[one.id] = found
                     elif isinstance(one, ast.Attribute) and self.is_me(one.value):
                         self.attributes[one.attr] = found
+                        self.recipes.pop(one.attr, None)
+                        if recipe is not None and len(node.targets) == 1 and one is target:
+                            self.recipes[one.attr] = recipe
                     else:
                         raise _Unclear
-        return self.attributes
 
     def is_me(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and node.id == self.me
+
+    def recipe(self, node: ast.expr) -> Recipe | None:
+        """How an indicator of one column and one parameter is made; None for others."""
+        found = re.fullmatch(rf"{self.me}\.I\((\w+), {self.me}\.data\.(\w+), {self.me}\.(\w+)\)", ast.unparse(node))
+        if found is None or found[1] in self.names or found[3] in self.attributes:
+            return None
+        cells = dict(zip(self.function.__code__.co_freevars, self.function.__closure__ or (), strict=True))
+        made_by = cells[found[1]].cell_contents if found[1] in cells else self.function.__globals__.get(found[1])
+        return Recipe(made_by, found[2], found[3]) if answers_alike(made_by) else None
 
     def of(self, node: ast.expr) -> frozenset[str]:
         """The class attributes that the value of an expression depends on."""
@@ -107,32 +138,39 @@ class _Reader:
         return frozenset(found)
 
 
+def _codes(combinations: Sequence[Mapping[str, Any]], group: tuple[str, ...]) -> np.ndarray:
+    if isinstance(combinations, Product):
+        return combinations.codes(group)
+    known: dict[Any, int] = {}
+    if len(group) == 1:
+        name = group[0]
+        return np.array([known.setdefault(one[name], len(known)) for one in combinations])
+    return np.array([known.setdefault(tuple([one[name] for name in group]), len(known)) for one in combinations])
+
+
 class Groups:
     """Combinations numbered by the values of some of their names. groups: those names, as tuples."""
 
     def __init__(self, combinations: Sequence[Mapping[str, Any]], groups: Iterable[tuple[str, ...]]) -> None:
         self.codes: dict[tuple[str, ...], np.ndarray] = {}  # by group, for every combination
         self.firsts: dict[tuple[str, ...], list[int]] = {}  # by group, the first combination with each code
-        self._rows: list[list[int]] = []
         for group in dict.fromkeys(groups):
-            known: dict[Any, int] = {}
-            if len(group) == 1:
-                name = group[0]
-                row = [known.setdefault(one[name], len(known)) for one in combinations]
-            else:
-                row = [known.setdefault(tuple([one[name] for name in group]), len(known)) for one in combinations]
-            self._rows.append(row)
-            self.codes[group] = np.array(row)
-            self.firsts[group] = np.unique(self.codes[group], return_index=True)[1].tolist()
+            self.codes[group] = _codes(combinations, group)
+            first = np.full(int(self.codes[group].max()) + 1, -1)
+            first[self.codes[group][::-1]] = np.arange(len(combinations))[::-1]  # the last one that is written stays
+            self.firsts[group] = first.tolist()
 
     def cover(self, known: Mapping[tuple[str, ...], set[int]]) -> list[int]:
         """Numbers of combinations among which every code of every group occurs that is not known; few where the grid
         is full.
         """
-        rows = self._rows
-        places = {codes: number for number, codes in enumerate(zip(*rows, strict=True))}
         missing = {group: set(range(len(firsts))) - known[group] for group, firsts in self.firsts.items()}
         found = []
+        lacking = [group for group, codes in missing.items() if codes]
+        if len(lacking) < 2:
+            return [self.firsts[group][code] for group in lacking for code in sorted(missing[group])]
+        rows = [codes.tolist() for codes in self.codes.values()]
+        places = {codes: number for number, codes in enumerate(zip(*rows, strict=True))}
 
         def take(number: int) -> None:
             found.append(number)

@@ -159,8 +159,7 @@ class Strategy(ABC):
         """What a value of this indicator depends on, where that can be told: a function of a module, columns of the
         bars, numbers and words.
         """
-        name = getattr(func, "__qualname__", "<locals>")
-        if "<" in name or getattr(func, "__self__", None) is not None:
+        if not answers_alike(func):
             return None
         parts: list[Any] = [func]
         named: list[tuple[str, Any]] = [*(("", value) for value in args), *sorted(kwargs.items())]
@@ -271,6 +270,11 @@ def _formatted(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     if "{" not in name:
         return name
     return name.format(*map(_short, args), **{key: _short(value) for key, value in kwargs.items()})
+
+
+def answers_alike(func: Any) -> bool:
+    """Whether it is a function of a module: those are taken to answer by their arguments alone."""
+    return "<" not in getattr(func, "__qualname__", "<") and getattr(func, "__self__", None) is None
 
 
 def _short(value: Any) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from qfp.backtesting.core import Account, Ruined
-from qfp.backtesting.lines import Clock, Line
+from qfp.backtesting.lines import Clock
 from qfp.backtesting.strategy import Position, Strategy
 
 __all__ = ["CHECKED", "PAYS_FROM", "Compiled", "Prepared", "missing_before", "run_compiled", "run_over"]
@@ -46,11 +46,16 @@ class Compiled:
     reason: str | None = None
 
 
-def missing_before(line: Line) -> tuple[int, bool]:
+def missing_before(line: np.ndarray) -> tuple[int, bool]:
     """(bars before every row has a value, whether some row never has one)."""
-    values = np.atleast_2d(np.asarray(line))
+    values = np.asarray(line)
     if values.dtype.kind in "biu":
         return 0, False
+    if values.ndim == 1 and values.dtype == float:
+        known = np.flatnonzero(values[:1000] == values[:1000])
+        if len(known):
+            return int(known[0]), False
+    values = np.atleast_2d(values)
     for seen in (1000, values.shape[-1]):  # the first bars tell it as a rule
         missing = np.isnan(values[:, :seen]) if values.dtype.kind == "f" else pd.isna(values[:, :seen])
         never = bool(missing.all(axis=-1).any())
