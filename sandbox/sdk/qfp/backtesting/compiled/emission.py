@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 from qfp.backtesting.compiled.wide import Wide
 
-__all__ = ["LIBRARY", "PREFIX", "Source"]
+__all__ = ["LIBRARY", "PREFIX", "Cell", "Layout", "Source"]
 
 LLVM_TYPES = {"int": "i64", "float": "double", "bool": "i1"}
 BINARY = {
@@ -45,14 +46,45 @@ declare ptr @qfp_realloc(ptr, i64)
 """ + "\n".join(f"declare double @qfp_{name}({', '.join(['double'] * count)})" for name, count in LIBRARY.items())
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A place in every row of a table. table: the field with the place where the table begins; width: of a row."""
+
+    kind: str
+    table: str
+    at: int
+    width: int
+
+
+class Layout:
+    """Where things are in the record. fields: type by name, in order. cells: those of its tables, by name."""
+
+    def __init__(self, record: ast.ClassDef) -> None:
+        self.fields: dict[str, str] = {}
+        tables: dict[str, dict[str, str]] = {}
+        for node in record.body:
+            if isinstance(node, ast.AnnAssign):
+                name, kind = ast.unparse(node.target), ast.unparse(node.annotation)
+                if kind.startswith("row["):  # of the table declared before
+                    tables.setdefault(next(reversed(self.fields)), {})[name] = kind[4:-1]
+                else:
+                    self.fields[name] = kind
+        self.places = {name: number for number, name in enumerate(self.fields)}
+        self.cells = {
+            name: Cell(kind, table, at, len(row))
+            for table, row in tables.items()
+            for at, (name, kind) in enumerate(row.items())
+        }
+        self.widths = {table: len(row) for table, row in tables.items()}
+
+
 class Source:
-    """Functions in LLVM's text. fields: the record's places and their types, in order. known: functions that exist
-    elsewhere, by name: types of the arguments and of the answer.
+    """Functions in LLVM's text. layout: of the record. known: functions that exist elsewhere, by name: types of the
+    arguments and of the answer.
     """
 
-    def __init__(self, fields: dict[str, str], known: dict[str, tuple[list[str], str]], constants: dict[str, Any]):
-        self.fields, self.known, self.constants = fields, known, constants
-        self.places = {name: number for number, name in enumerate(fields)}
+    def __init__(self, layout: Layout, known: dict[str, tuple[list[str], str]], constants: dict[str, Any]):
+        self.layout, self.known, self.constants = layout, known, constants
         self.own: dict[str, tuple[list[str], str]] = {}
         self.text: list[str] = []
 
@@ -286,14 +318,21 @@ class _Function:
 
     def field(self, node: ast.Attribute) -> tuple[str, str]:
         record, _ = self.expression(node.value)
-        place = self.value(f"getelementptr i64, ptr {record}, i64 {self.source.places[node.attr]}")
-        return self.source.fields[node.attr], place
+        place = self.value(f"getelementptr i64, ptr {record}, i64 {self.source.layout.places[node.attr]}")
+        return self.source.layout.fields[node.attr], place
 
     def of_attribute(self, node: ast.Attribute) -> tuple[str, str]:
         kind, place = self.field(node)
         return self.value(f"load {_llvm(kind)}, ptr {place}"), kind
 
     def element(self, node: ast.Subscript) -> tuple[str, str]:
+        cell = self.source.layout.cells.get(node.value.attr) if isinstance(node.value, ast.Attribute) else None
+        if cell is not None:
+            assert isinstance(node.value, ast.Attribute)
+            table, _ = self.of_attribute(ast.Attribute(node.value.value, cell.table, ast.Load()))
+            row = self.value(f"mul i64 {self.convert(*self.expression(node.slice), 'int')}, {cell.width}")
+            at = self.value(f"add i64 {row}, {cell.at}")
+            return cell.kind, self.value(f"getelementptr i64, ptr {table}, i64 {at}")
         column, kind = self.expression(node.value)
         index = self.convert(*self.expression(node.slice), "int")
         return kind[5:-1], self.value(f"getelementptr i64, ptr {column}, i64 {index}")  # list[...]
@@ -392,7 +431,8 @@ class _Function:
             return self.value(f"call {_llvm(answer)} @{PREFIX}{name}({', '.join(given)})"), answer
         value, kind = values[0]
         if name == "resize":
-            size = self.value(f"mul i64 {values[1][0]}, 8")
+            column = node.args[0].attr if isinstance(node.args[0], ast.Attribute) else ""
+            size = self.value(f"mul i64 {values[1][0]}, {8 * self.source.layout.widths.get(column, 1)}")
             found = self.value(f"call ptr @qfp_realloc(ptr {value}, i64 {size})")
             onward = self.label("onward")
             self.failing = True

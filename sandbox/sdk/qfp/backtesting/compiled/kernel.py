@@ -478,9 +478,7 @@ def refuse(a: Account, order: int, reason: int) -> int:
     at = a.refused
     if at == a.refused_room:
         room = 64 if at == 0 else 2 * at
-        a.r_bar = resize(a.r_bar, room)
-        a.r_size = resize(a.r_size, room)
-        a.r_reason = resize(a.r_reason, room)
+        a.refused_rows = resize(a.refused_rows, room)
         a.refused_room = room
     a.r_bar[at] = a.bar
     a.r_size[at] = a.o_size[order]

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from qfp.backtesting.compiled.emission import LIBRARY, PREFIX, Source
+from qfp.backtesting.compiled.emission import LIBRARY, PREFIX, Layout, Source
 from qfp.backtesting.compiled.language import COMPENSATED
 
 __all__ = ["Kernel", "Unavailable", "call", "functions_of", "is_ready", "kernel", "load", "release"]
@@ -31,12 +31,7 @@ class Kernel:
         text = text.replace("from __future__ import annotations\n", "")
         tree = ast.parse(text)
         record = next(node for node in tree.body if isinstance(node, ast.ClassDef))
-        self.fields = {
-            ast.unparse(node.target): ast.unparse(node.annotation)
-            for node in record.body
-            if isinstance(node, ast.AnnAssign)
-        }
-        self.places = {name: number for number, name in enumerate(self.fields)}
+        self.layout = Layout(record)
         self.constants: dict[str, Any] = {"COMPENSATED": COMPENSATED}
         for node in tree.body:
             if isinstance(node, ast.Assign):
@@ -44,7 +39,7 @@ class Kernel:
                 targets = node.targets[0].elts if isinstance(node.targets[0], ast.Tuple) else node.targets
                 for target, value in zip(targets, values, strict=True):
                     self.constants[ast.unparse(target)] = ast.literal_eval(value)
-        source = Source(self.fields, {}, self.constants)
+        source = Source(self.layout, {}, self.constants)
         source.add(functions_of(text))
         self.functions = source.own
         self._engine = _engine(source.llvm())
@@ -137,7 +132,7 @@ def load(functions: list[ast.FunctionDef]) -> tuple[Any, dict[str, int]]:
     llvm = _llvmlite()
     for name, address in base.addresses.items():
         llvm.add_symbol(PREFIX + name, address)
-    source = Source(base.fields, base.functions, base.constants)
+    source = Source(base.layout, base.functions, base.constants)
     source.add(functions)
     engine = _engine(source.llvm())
     return engine, {name: engine.get_function_address(PREFIX + name) for name in source.own}

@@ -11,7 +11,11 @@ INFINITE = 1e999
 
 
 class Account:
-    """The record. The first block is set by the caller, the second grows, the rest is where the account stands."""
+    """The record. The first block is set by the caller, the second grows, the rest is where the account stands.
+
+    A row[...] is a place in every row of the table declared before it: what belongs together lies together, as a
+    processor likes it.
+    """
 
     opens: list[float]
     highs: list[float]
@@ -41,20 +45,21 @@ class Account:
 
     orders: int
     order_room: int
-    o_bar: list[int]
-    o_size: list[float]
-    o_limit: list[float]
-    o_stop: list[float]
-    o_sl: list[float]
-    o_tp: list[float]
-    o_tag: list[int]
-    o_trade: list[int]
-    o_waits: list[int]
-    o_decided: list[int]
-    o_outcome: list[int]
-    o_first_size: list[float]
-    o_first_limit: list[float]
-    o_first_stop: list[float]
+    order_rows: list[int]
+    o_bar: row[int]
+    o_size: row[float]
+    o_limit: row[float]
+    o_stop: row[float]
+    o_sl: row[float]
+    o_tp: row[float]
+    o_tag: row[int]
+    o_trade: row[int]
+    o_waits: row[int]
+    o_decided: row[int]
+    o_outcome: row[int]
+    o_first_size: row[float]
+    o_first_limit: row[float]
+    o_first_stop: row[float]
     waiting: int
     waits: list[int]
     walk: list[int]
@@ -64,17 +69,18 @@ class Account:
     e_counts: list[int]
     trades: int
     trade_room: int
-    t_bar: list[int]
-    t_exit_bar: list[int]
-    t_size: list[float]
-    t_price: list[float]
-    t_exit_price: list[float]
-    t_commission: list[float]
-    t_opened: list[float]
-    t_fee: list[float]
-    t_sl: list[int]
-    t_tp: list[int]
-    t_tag: list[int]
+    trade_rows: list[int]
+    t_bar: row[int]
+    t_exit_bar: row[int]
+    t_size: row[float]
+    t_price: row[float]
+    t_exit_price: row[float]
+    t_commission: row[float]
+    t_opened: row[float]
+    t_fee: row[float]
+    t_sl: row[int]
+    t_tp: row[int]
+    t_tag: row[int]
     open: int
     opened: list[int]
     seen: list[int]
@@ -82,21 +88,24 @@ class Account:
     closed_ids: list[int]
     fills: int
     fill_room: int
-    f_bar: list[int]
-    f_size: list[float]
-    f_price: list[float]
-    f_commission: list[float]
+    fill_rows: list[int]
+    f_bar: row[int]
+    f_size: row[float]
+    f_price: row[float]
+    f_commission: row[float]
     stretches: int
     stretch_room: int
-    s_bar: list[int]
-    s_cash: list[float]
-    s_units: list[float]
-    s_cost: list[float]
+    stretch_rows: list[int]
+    s_bar: row[int]
+    s_cash: row[float]
+    s_units: row[float]
+    s_cost: row[float]
     refused: int
     refused_room: int
-    r_bar: list[int]
-    r_size: list[float]
-    r_reason: list[int]
+    refused_rows: list[int]
+    r_bar: row[int]
+    r_size: row[float]
+    r_reason: row[int]
 
     cash: float
     units: float
@@ -129,20 +138,7 @@ def room_for_order(a: Account) -> int:
     if a.orders < a.order_room:
         return 0
     room = a.first_room if a.order_room == 0 else 2 * a.order_room
-    a.o_bar = resize(a.o_bar, room)
-    a.o_size = resize(a.o_size, room)
-    a.o_limit = resize(a.o_limit, room)
-    a.o_stop = resize(a.o_stop, room)
-    a.o_sl = resize(a.o_sl, room)
-    a.o_tp = resize(a.o_tp, room)
-    a.o_tag = resize(a.o_tag, room)
-    a.o_trade = resize(a.o_trade, room)
-    a.o_waits = resize(a.o_waits, room)
-    a.o_decided = resize(a.o_decided, room)
-    a.o_outcome = resize(a.o_outcome, room)
-    a.o_first_size = resize(a.o_first_size, room)
-    a.o_first_limit = resize(a.o_first_limit, room)
-    a.o_first_stop = resize(a.o_first_stop, room)
+    a.order_rows = resize(a.order_rows, room)
     a.waits = resize(a.waits, room)
     a.walk = resize(a.walk, room)
     a.walked = resize(a.walked, room)
@@ -157,17 +153,7 @@ def room_for_trade(a: Account) -> int:
     if a.trades < a.trade_room:
         return 0
     room = a.first_room if a.trade_room == 0 else 2 * a.trade_room
-    a.t_bar = resize(a.t_bar, room)
-    a.t_exit_bar = resize(a.t_exit_bar, room)
-    a.t_size = resize(a.t_size, room)
-    a.t_price = resize(a.t_price, room)
-    a.t_exit_price = resize(a.t_exit_price, room)
-    a.t_commission = resize(a.t_commission, room)
-    a.t_opened = resize(a.t_opened, room)
-    a.t_fee = resize(a.t_fee, room)
-    a.t_sl = resize(a.t_sl, room)
-    a.t_tp = resize(a.t_tp, room)
-    a.t_tag = resize(a.t_tag, room)
+    a.trade_rows = resize(a.trade_rows, room)
     a.opened = resize(a.opened, room)
     a.seen = resize(a.seen, room)
     a.closed_ids = resize(a.closed_ids, room)
@@ -178,10 +164,7 @@ def room_for_trade(a: Account) -> int:
 def add_fill(a: Account, bar: int, size: float, price: float, commission: float) -> int:
     if a.fills == a.fill_room:
         room = a.first_room if a.fill_room == 0 else 2 * a.fill_room
-        a.f_bar = resize(a.f_bar, room)
-        a.f_size = resize(a.f_size, room)
-        a.f_price = resize(a.f_price, room)
-        a.f_commission = resize(a.f_commission, room)
+        a.fill_rows = resize(a.fill_rows, room)
         a.fill_room = room
     at = a.fills
     a.f_bar[at] = bar
@@ -198,10 +181,7 @@ def add_stretch(a: Account, bar: int) -> int:
         at = at - 1
     elif at == a.stretch_room:
         room = a.first_room if at == 0 else 2 * at
-        a.s_bar = resize(a.s_bar, room)
-        a.s_cash = resize(a.s_cash, room)
-        a.s_units = resize(a.s_units, room)
-        a.s_cost = resize(a.s_cost, room)
+        a.stretch_rows = resize(a.stretch_rows, room)
         a.stretch_room = room
     a.s_bar[at] = bar
     a.s_cash[at] = a.cash

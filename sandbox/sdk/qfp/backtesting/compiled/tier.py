@@ -141,9 +141,8 @@ class Record:
     """The record of an account in memory, filled in from an Account that has not begun."""
 
     def __init__(self, account: Account, bound: Bound, start: int, finalize: bool) -> None:
-        kernel = machine.kernel()
-        self.kernel = kernel
-        self.whole = np.zeros(len(kernel.fields), dtype=np.int64)
+        self.layout = machine.kernel().layout
+        self.whole = np.zeros(len(self.layout.fields), dtype=np.int64)
         self.real = self.whole.view(np.float64)
         self.address = self.whole.ctypes.data
         rules = account.rules
@@ -164,20 +163,22 @@ class Record:
         self["lines"], self["params"] = self.lines.ctypes.data, self.numbers.ctypes.data
 
     def __setitem__(self, name: str, value: Any) -> None:
-        column = self.real if self.kernel.fields[name] == "float" else self.whole
-        column[self.kernel.places[name]] = value
+        column = self.real if self.layout.fields[name] == "float" else self.whole
+        column[self.layout.places[name]] = value
 
     def __getitem__(self, name: str) -> Any:
-        column = self.real if self.kernel.fields[name] == "float" else self.whole
-        return column[self.kernel.places[name]].item()
+        column = self.real if self.layout.fields[name] == "float" else self.whole
+        return column[self.layout.places[name]].item()
 
     def column(self, name: str, count: int) -> np.ndarray:
         """The first values of a column, where they are: they last as long as the record."""
-        kind = COLUMNS[self.kernel.fields[name][5:-1]]  # list[...]
+        cell = self.layout.cells.get(name)
+        kind = COLUMNS[cell.kind if cell else self.layout.fields[name][5:-1]]  # list[...]
         if not count:
             return np.empty(0, dtype=kind)
-        place: Any = (ctypes.c_char * (8 * count)).from_address(int(self.whole[self.kernel.places[name]]))
-        return np.frombuffer(place, dtype=kind)
+        width, begin = (cell.width, cell.table) if cell else (1, name)
+        place: Any = (ctypes.c_char * (8 * width * count)).from_address(int(self.whole[self.layout.places[begin]]))
+        return np.frombuffer(place, dtype=kind)[cell.at if cell else 0 :: width]
 
     def table(self, prefix: str, count: int) -> dict[str, np.ndarray]:
         """The columns whose names begin so, by the rest of their names."""
@@ -191,16 +192,16 @@ class Record:
 
 @cache
 def _names(prefix: str) -> list[str]:
-    return [name for name in machine.kernel().fields if name.startswith(prefix)]
+    return [name for name in machine.kernel().layout.cells if name.startswith(prefix)]
 
 
 @cache
 def _grown() -> list[int]:
     """Places of the columns that the record has taken memory for."""
-    kernel = machine.kernel()
+    layout = machine.kernel().layout
     given = (*PRICES, "lines", "params")
     return [
-        kernel.places[name] for name, kind in kernel.fields.items() if kind.startswith("list") and name not in given
+        layout.places[name] for name, kind in layout.fields.items() if kind.startswith("list") and name not in given
     ]
 
 
