@@ -104,7 +104,7 @@ class Writer:
 
 
 def main(count: str = "60") -> None:
-    found = {"quiet": 0, "traded": 0, "compiled": 0, "apart": []}
+    found = {"quiet": 0, "sifted": 0, "traded": 0, "compiled": 0, "apart": []}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "random_strategies.py"
         names = [f"Random{number}" for number in range(int(count))]
@@ -115,7 +115,7 @@ def main(count: str = "60") -> None:
         sys.modules["random_strategies"] = module
         spec.loader.exec_module(module)
         for number, name in enumerate(names):
-            bars = market(number % 5 + 1, count=300 + number)
+            bars = market(number % 5 + 1, count=300 + 61 * number)
             test = Backtest(bars, getattr(module, name), cash=20_000, commission=0.001, margin=(1, 0.2)[number % 2])
             try:
                 interpreted = test.run_once({}, tier="interpreted")
@@ -125,7 +125,8 @@ def main(count: str = "60") -> None:
             found["compiled"] += compiled.tier == "compiled"
             found["traded"] += len(interpreted.account.fills) > 5
             text = ast.unparse(translate(test.prepare({}).strategy).functions[0]) if compiled.tier == "compiled" else ""
-            found["quiet"] += "bars(" in text
+            found["quiet"] += " in bars(" in text
+            found["sifted"] += " in sifted(" in text
             same = np.array_equal(interpreted.equity, compiled.equity) and all(
                 list(getattr(interpreted.account.fills, column)) == list(getattr(compiled.account.fills, column))
                 for column in ("bars", "sizes", "prices", "commissions")

@@ -91,7 +91,7 @@ def _compiled(
         return everything
     try:
         first = backtest.prepare(combinations[0], memo)
-        program, _ = program_of(first.strategy, many=True)
+        program, _ = program_of(first.strategy, len(combinations))
     except Refused as refused:
         found.reason = f"next() {refused}, so the runs were interpreted."
         return everything

@@ -25,6 +25,8 @@ def SMA(values: Any, n: int) -> np.ndarray:
         import pandas as pd
 
         return pd.Series(column).rolling(int(n)).mean().to_numpy(copy=True)
-    found = np.empty(len(column))
+    room = np.empty(len(column) + 8)
+    begin = -room.ctypes.data % 64 // 8
+    found = room[begin : begin + len(column)]
     machine.call("moving_average", column.ctypes.data, len(column), int(n), found.ctypes.data)
     return found

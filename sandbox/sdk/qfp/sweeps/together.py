@@ -95,7 +95,7 @@ class Together:
 
         drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
         try:
-            program, _ = program_of(self.test.prepare(combinations[0], self.memo).strategy, many=True)
+            program, _ = program_of(self.test.prepare(combinations[0], self.memo).strategy, len(combinations))
             if len(self.made) * 8 * len(self.test._data) > PART_BYTES:
                 self.made.clear()
             shared = Shared.of(self.test, combinations, program, self.memo, self.made)

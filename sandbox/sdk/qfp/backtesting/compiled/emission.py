@@ -16,6 +16,10 @@ BINARY = {
     ("int", ast.Add): "add",
     ("int", ast.Sub): "sub",
     ("int", ast.Mult): "mul",
+    ("int", ast.LShift): "shl",
+    ("int", ast.RShift): "lshr",
+    ("int", ast.BitAnd): "and",
+    ("int", ast.BitOr): "or",
     ("float", ast.Add): "fadd",
     ("float", ast.Sub): "fsub",
     ("float", ast.Mult): "fmul",
@@ -33,6 +37,7 @@ COMPARE: dict[type, tuple[str, str]] = {  # by integers, by floats (false for Na
 # what pow(x, 2) is and would put x * x, which is not always the same to the last bit.
 PREFIX = "account_"  # so that no function is taken for one of the C library: remainder() is another there
 LIBRARY = {"fmod": 2, "pow": 2, "exp": 1, "log": 1, "sin": 1, "cos": 1, "tan": 1, "log10": 1, "log2": 1, "atan": 1}
+WORDS = {"less64": "olt", "at_most64": "ole", "equal64": "oeq", "unlike64": "une"}
 INTRINSICS = {"rint": "roundeven", "floor": "floor", "ceiling": "ceil", "root": "sqrt", "truncated": "trunc"}
 HEADER = """declare double @llvm.fabs.f64(double)
 declare double @llvm.copysign.f64(double, double)
@@ -42,6 +47,7 @@ declare double @llvm.ceil.f64(double)
 declare double @llvm.trunc.f64(double)
 declare double @llvm.sqrt.f64(double)
 declare i8 @llvm.cttz.i8(i8, i1)
+declare i64 @llvm.cttz.i64(i64, i1)
 declare ptr @qfp_realloc(ptr, i64)
 """ + "\n".join(f"declare double @qfp_{name}({', '.join(['double'] * count)})" for name, count in LIBRARY.items())
 
@@ -243,12 +249,15 @@ class _Function:
         self.begin(after)
 
     def on_for(self, node: ast.For) -> None:
-        """for name in range(stop), range(start, stop), range(start, stop, step) with a constant step, or bars()."""
+        """for name in range(stop), range(start, stop), range(start, stop, step) with a constant step, bars(), or
+        sifted(start, stop, next): onward to `next`, an expression of the name, every time.
+        """
         assert isinstance(node.target, ast.Name) and isinstance(node.iter, ast.Call)
         if isinstance(node.iter.func, ast.Name) and node.iter.func.id == "bars":
             Wide(self).on_bars(node)
             return
-        bounds = [self.convert(*self.expression(one), "int") for one in node.iter.args]
+        sifted = node.iter.args[2] if ast.unparse(node.iter.func) == "sifted" else None
+        bounds = [self.convert(*self.expression(one), "int") for one in node.iter.args[: 2 if sifted else None]]
         begin, stop = ("0", bounds[0]) if len(bounds) == 1 else bounds[:2]
         step = bounds[2] if len(bounds) == 3 else "1"
         self.count += 1
@@ -259,6 +268,9 @@ class _Function:
         self.emit(f"store i64 {begin}, ptr {counter}")
         self.begin(test)
         at = self.value(f"load i64, ptr {counter}")
+        if sifted is not None:
+            self.emit(f"store i64 {at}, ptr {place}")
+            at = self.convert(*self.expression(sifted), "int")
         going = self.value(f"icmp {'sgt' if step.startswith('-') else 'slt'} i64 {at}, {stop}")
         self.end(f"br i1 {going}, label %{inside}, label %{after}")
         self.begin(inside)
@@ -445,6 +457,16 @@ class _Function:
             return self.value(f"inttoptr i64 {value} to ptr"), "list[float]"
         if name == "column_of_int":
             return self.value(f"inttoptr i64 {value} to ptr"), "list[int]"
+        if name == "called":
+            function = self.value(f"inttoptr i64 {values[0][0]} to ptr")
+            return self.value(f"call i64 {function}(ptr {values[1][0]})"), "int"
+        if name == "lowest_bit":
+            return self.value(f"call i64 @llvm.cttz.i64(i64 {value}, i1 true)"), "int"
+        if name in WORDS:
+            places = [self.value(f"inttoptr i64 {one} to ptr") for one, _ in values]
+            left, right = (self.value(f"load <64 x double>, ptr {place}, align 8") for place in places)
+            compared = self.value(f"fcmp {WORDS[name]} <64 x double> {left}, {right}")
+            return self.value(f"bitcast <64 x i1> {compared} to i64"), "int"
         if name == "bits":
             return self.value(f"bitcast double {value} to i64"), "int"
         if name == "from_bits":

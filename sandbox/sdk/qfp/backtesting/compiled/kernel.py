@@ -12,7 +12,17 @@ numbered rows, -1 is none.
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import COMPENSATED, absolute, copysign, is_finite, must, resize, rint
+from qfp.backtesting.compiled.language import (
+    COMPENSATED,
+    absolute,
+    called,
+    column,
+    copysign,
+    is_finite,
+    must,
+    resize,
+    rint,
+)
 from qfp.backtesting.compiled.record import (
     INFINITE,
     Account,
@@ -27,6 +37,7 @@ from qfp.backtesting.compiled.record import (
     room_for_trade,
     trade_sl,
     trade_tp,
+    write_equity,
 )
 
 FILLED, CANCELLED, UNPAID, UNPAID_UNIT = 1, 2, 3, 4
@@ -569,3 +580,37 @@ def close_at(a: Account, trade: int, price: float, bar: int) -> int:
     a.closed_ids[a.closed] = trade
     a.closed = a.closed + 1
     return add_fill(a, bar, -size, price, fee)
+
+
+# Many runs ----------------------------------------------------------------------------------------------------------
+
+
+def many(
+    a: Account,
+    run: int,
+    count: int,
+    lines: list[int],
+    width: int,
+    params: list[float],
+    numbers: int,
+    starts: list[int],
+    equity: list[float],
+    trades: list[int],
+    curves: int,
+) -> int:
+    """A run for each row of lines and params, by the function at `run`; -1 trades where one fails. curves: 0, or where
+    equity by bar is written, a row for each.
+    """
+    for k in range(count):
+        for j in range(width):
+            a.lines[j] = lines[k * width + j]
+        for j in range(numbers):
+            a.params[j] = params[k * numbers + j]
+        a.start = starts[k]
+        trades[k] = -1
+        if called(run, a) == 0:
+            trades[k] = a.closed
+            equity[k] = equity_at(a, a.closes[a.count - 1]) if a.ruined_at < 0 else 0.0
+            if curves != 0:
+                must(write_equity(a, column(curves + k * a.count * 8)) >= 0)
+    return 0

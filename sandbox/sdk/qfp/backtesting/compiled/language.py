@@ -1,34 +1,47 @@
 """Which words does the small typed Python have that becomes machine code? Each as the ordinary function it stands for.
 
 Beside these it has int, float and bool, if, while, for over range(), and, or, not, comparisons, arithmetic, conditional
-expressions, `:=`, columns and the record. Nothing is checked: whole numbers wrap, an index is taken as it is.
+expressions, `:=`, columns and the record. Nothing is checked: whole numbers wrap, an index is taken as it is, `>>`
+fills up with zeros.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
+import operator
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any
 
 __all__ = [
     "COMPENSATED",
     "Failed",
     "absolute",
+    "at_most64",
     "bits",
+    "called",
+    "column",
     "copysign",
+    "equal64",
     "floor",
     "fmod",
     "from_bits",
     "is_finite",
+    "less64",
+    "lowest_bit",
     "must",
     "resize",
     "rint",
+    "row",
+    "unlike64",
 ]
 
 # From Python 3.12 on, sum() carries along what rounding takes away.
 COMPENSATED = sys.version_info >= (3, 12)
 
+row = list  # of values that are a place in every row of a table
 copysign, fmod, is_finite = math.copysign, math.fmod, math.isfinite
 
 
@@ -58,6 +71,16 @@ def floor(value: float) -> float:
     return float(math.floor(value))
 
 
+def called(function: int, record: Any) -> int:
+    """What the function at a place in memory answers to the record. Machine code has it alone."""
+    raise Failed
+
+
+def column(place: int) -> Any:
+    """A place in memory as a column of floats. Machine code has it alone."""
+    raise Failed
+
+
 def absolute(value: float) -> float:
     """Without its sign."""
     return abs(value)
@@ -71,3 +94,23 @@ def bits(value: float) -> int:
 def from_bits(value: int) -> float:
     """The float with these bits."""
     return float(struct.unpack("<d", struct.pack("<q", value))[0])
+
+
+def lowest_bit(value: int) -> int:
+    """The place of the first bit that is set; there is one."""
+    return (value & -value).bit_length() - 1
+
+
+def _compare64(compare: Callable[[float, float], bool]) -> Callable[[int, int], int]:
+    """64 floats from one place in memory with 64 from another: a bit for each pair, the first one the lowest."""
+
+    def compared(one: int, other: int) -> int:
+        pairs = zip(*((ctypes.c_double * 64).from_address(place) for place in (one, other)), strict=True)
+        found = sum(compare(left, right) << at for at, (left, right) in enumerate(pairs))
+        return found - (1 << 64) if found >> 63 else found
+
+    return compared
+
+
+less64, at_most64 = _compare64(operator.lt), _compare64(operator.le)
+equal64, unlike64 = _compare64(operator.eq), _compare64(operator.ne)

@@ -19,6 +19,9 @@ from qfp.backtesting.compiled.language import COMPENSATED
 __all__ = ["Kernel", "Unavailable", "call", "functions_of", "is_ready", "kernel", "load", "release"]
 
 
+PARTS = ("record.py", "kernel.py", "sifting.py", "passes.py")
+
+
 class Unavailable(Exception):
     """There is no machine code to be had here, and why."""
 
@@ -27,7 +30,7 @@ class Kernel:
     """The account's functions: their record's places, their signatures, and the engine that holds them."""
 
     def __init__(self) -> None:
-        text = "\n".join(Path(__file__).with_name(name).read_text() for name in ("record.py", "kernel.py", "passes.py"))
+        text = "\n".join(Path(__file__).with_name(name).read_text() for name in PARTS)
         text = text.replace("from __future__ import annotations\n", "")
         tree = ast.parse(text)
         record = next(node for node in tree.body if isinstance(node, ast.ClassDef))
@@ -42,7 +45,7 @@ class Kernel:
         source = Source(self.layout, {}, self.constants)
         source.add(functions_of(text))
         self.functions = source.own
-        self._engine = _engine(source.llvm())
+        self._engine = _engine(source.llvm(), 1)
         self.addresses = {name: self._engine.get_function_address(PREFIX + name) for name in self.functions}
 
 
@@ -101,13 +104,14 @@ def _address(function: Any) -> int:
     return address
 
 
-def _engine(text: str) -> Any:
+def _engine(text: str, effort: int) -> Any:
     """An engine that holds these functions. Four passes: the whole row of LLVM's takes four times as long, and what it
-    makes of such code is hardly faster.
+    makes of such code is hardly faster. effort: 0 or 1, of what comes after them; 0 takes half the time of 1, and what
+    it makes takes twice as long.
     """
     llvm = _llvmlite()
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=1, jit=True
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=effort, jit=True
     )
     module = llvm.parse_assembly(text)
     passes = llvm.create_new_module_pass_manager()
@@ -126,13 +130,13 @@ def functions_of(text: str) -> list[ast.FunctionDef]:
     return [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
 
 
-def load(functions: list[ast.FunctionDef]) -> tuple[Any, dict[str, int]]:
-    """(what keeps them in memory, address by name) of functions that may call the account's."""
+def load(functions: list[ast.FunctionDef], effort: int = 1) -> tuple[Any, dict[str, int]]:
+    """(what keeps them in memory, address by name) of functions that may call the account's. effort: see _engine()."""
     base = kernel()
     llvm = _llvmlite()
     for name, address in base.addresses.items():
         llvm.add_symbol(PREFIX + name, address)
     source = Source(base.layout, base.functions, base.constants)
     source.add(functions)
-    engine = _engine(source.llvm())
+    engine = _engine(source.llvm(), effort)
     return engine, {name: engine.get_function_address(PREFIX + name) for name in source.own}

@@ -5,7 +5,7 @@ Written in the same small part of Python as kernel.py, and translated together w
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import COMPENSATED, absolute, copysign, floor, fmod, is_finite, resize
+from qfp.backtesting.compiled.language import COMPENSATED, absolute, copysign, floor, fmod, is_finite, resize, row
 
 INFINITE = 1e999
 
@@ -42,7 +42,27 @@ class Account:
     finalize: int
     lines: list[int]
     params: list[float]
+    lowest: float
+    highest: float
+    steps: int
+    step_rows: list[int]
+    i_what: row[int]
+    i_one: row[int]
+    i_other: row[int]
+    i_twin: row[int]
+    operands: int
+    operand_rows: list[int]
+    q_line: row[int]
+    q_back: row[int]
+    q_step: row[int]
+    q_place: row[int]
+    numbers: list[float]
+    sifted: list[int]
+    sieve_back: int
+    sieve_begin: int
+    block: int
 
+    sifted_from: int
     orders: int
     order_room: int
     order_rows: list[int]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from qfp.backtesting.compiled import machine
+from qfp.backtesting.compiled.sieve import WATCHED, WORDS, Sieve
 from qfp.backtesting.compiled.translation import Bound, Refused, Translation, translate
 from qfp.backtesting.core import OUTCOMES, Account, Decisions, Fills, Order, Stretches, Trade
 from qfp.backtesting.strategy import Strategy
@@ -20,29 +21,23 @@ COLUMNS: dict[str, Any] = {"float": np.float64, "int": np.int64}
 
 
 ONE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-MANY = ctypes.CFUNCTYPE(
-    *[ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p],
-    *[ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p],
-)
+LONG = 1_000_000  # calls of next() from which on it pays to compile it with more effort
 
 
 class Program:
     """A strategy's next() as machine code. Serves every strategy of the class whose things are of the same kinds."""
 
-    def __init__(self, translation: Translation, many: bool) -> None:
-        """many: it is for many runs at a time."""
+    def __init__(self, translation: Translation, calls: float) -> None:
+        """calls: of next(), about so many are to come."""
         self.translation = translation
-        if many:
-            self._run, _ = self._both
-            return
-        self._engine, addresses = machine.load(translation.functions[:1])
-        self._run = ONE(addresses["run"])
+        self.thorough = calls >= LONG and translation.sieve is None  # a sieve leaves few bars to it
+        self._engine, addresses = machine.load(translation.functions, int(self.thorough))
+        self._address = addresses["run"]
+        self._run = ONE(self._address)
 
-    @cached_property
-    def _both(self) -> tuple[Any, Any]:
-        """The functions for one run and for many."""
-        self._engine_of_both, addresses = machine.load(self.translation.functions)
-        return ONE(addresses["run"]), MANY(addresses["many"])
+    def serves(self, calls: float) -> bool:
+        """Whether it is quick enough for so many calls."""
+        return self.thorough or calls < LONG or self.translation.sieve is not None
 
     def run(
         self, account: Account, strategy: Strategy | None, bound: Bound, start: int, finalize: bool
@@ -51,7 +46,7 @@ class Program:
 
         strategy: is given the attributes that next() sets.
         """
-        record = Record(account, bound, start, finalize)
+        record = Record(account, bound, start, finalize, self.translation.sieve)
         if self._run(record.address) != 0:
             return None
         for number, name, kind in self.translation.state if strategy is not None else ():
@@ -63,10 +58,8 @@ class Program:
     def record_of_many(self, account: Account, finalize: bool) -> Record:
         """What many() works in; one record does for one call after the other."""
         translation = self.translation
-        record = Record(account, Bound([], [0.0] * len(translation.arguments)), 1, finalize)
-        record.lines = np.zeros(len(translation.series) + 1, dtype=np.int64)
-        record["lines"] = record.lines.ctypes.data
-        return record
+        nothing = Bound([np.empty(0)] * len(translation.series), [0.0] * len(translation.arguments))
+        return Record(account, nothing, 1, finalize, translation.sieve)
 
     def many(
         self,
@@ -85,18 +78,9 @@ class Program:
         lines, params = np.ascontiguousarray(places), np.ascontiguousarray(numbers)
         begin = np.ascontiguousarray(starts, dtype=np.int64)
         equity, trades = np.zeros(count), np.zeros(count, dtype=np.int64)
-        self._both[1](
-            record.address,
-            count,
-            lines.ctypes.data,
-            width,
-            params.ctypes.data,
-            params.shape[1],
-            begin.ctypes.data,
-            equity.ctypes.data,
-            trades.ctypes.data,
-            0 if curves is None else curves.ctypes.data,
-        )
+        given = [lines.ctypes.data, width, params.ctypes.data, params.shape[1], begin.ctypes.data]
+        answers = [equity.ctypes.data, trades.ctypes.data, 0 if curves is None else curves.ctypes.data]
+        machine.call("many", record.address, self._address, count, *given, *answers)
         return equity, trades
 
 
@@ -107,21 +91,22 @@ def _plain(value: float, kind: str) -> Any:
 _programs: dict[Any, list[Program] | Refused | machine.Unavailable] = {}
 
 
-def program_of(strategy: Strategy, many: bool = False) -> tuple[Program, Bound]:
+def program_of(strategy: Strategy, runs: int = 1) -> tuple[Program, Bound]:
     """The machine code for a strategy whose init() has run. Raises Refused or Unavailable, with the reason.
 
-    many: it is wanted for many runs at a time.
+    runs: over all bars, that it is wanted for.
     """
     key = type(strategy)
     known = _programs.get(key)
     if isinstance(known, Exception):
         raise known
+    calls = runs * len(strategy._clock.index)
     for one in known or ():
-        bound = one.translation.bind(strategy)
+        bound = one.translation.bind(strategy) if one.serves(calls) else None
         if bound is not None:
             return one, bound
     try:
-        program = Program(translate(strategy), many)
+        program = Program(translate(strategy), calls)
     except (Refused, machine.Unavailable) as error:
         found: Refused | machine.Unavailable = error
     except Exception as error:  # a program is never worse off than without this tier
@@ -140,17 +125,18 @@ def program_of(strategy: Strategy, many: bool = False) -> tuple[Program, Bound]:
 class Record:
     """The record of an account in memory, filled in from an Account that has not begun."""
 
-    def __init__(self, account: Account, bound: Bound, start: int, finalize: bool) -> None:
+    def __init__(self, account: Account, bound: Bound, start: int, finalize: bool, sieve: Sieve | None = None) -> None:
         self.layout = machine.kernel().layout
         self.whole = np.zeros(len(self.layout.fields), dtype=np.int64)
         self.real = self.whole.view(np.float64)
         self.address = self.whole.ctypes.data
         rules = account.rules
         self.numbers = np.array([*bound.numbers, 0.0])
-        self.lines = np.array([*(column.ctypes.data for column in bound.columns), 0], dtype=np.int64)
         self._kept = (bound, [np.asarray(getattr(account, name)) for name in PRICES])
         for name, column in zip(PRICES, self._kept[1], strict=True):
             self[name] = column.ctypes.data
+        columns = [*bound.columns, self._kept[1][-1]]  # the closes are a line, too
+        self.lines = np.array([column.ctypes.data for column in columns], dtype=np.int64)
         self["count"], self["start"] = len(account.closes), start
         self["first_room"] = 64 + len(account.closes) // ORDERS_EVERY
         self["first_cash"], self["spread"], self["leverage"] = account.cash, account.spread, account.leverage
@@ -161,6 +147,31 @@ class Record:
         for name in RULES:
             self[name] = getattr(rules, name)
         self["lines"], self["params"] = self.lines.ctypes.data, self.numbers.ctypes.data
+        if sieve is not None:
+            self._sift(sieve)
+
+    def _sift(self, sieve: Sieve) -> None:
+        """What next_bar() works with; its last operands are the closes and what is watched."""
+        closes = self._kept[1][-1]
+        self["lowest"], self["highest"] = closes.min(), closes.max()
+        numbers = np.zeros((WATCHED + len(sieve.numbers), 64))
+        operands = [(line, back, int(line >= 0), numbers[number].ctypes.data) for line, back, number in sieve.operands]
+        operands += [
+            (-1, 0, 1, closes.ctypes.data),
+            (-1, 0, 0, numbers[0].ctypes.data),
+            (-1, 0, 0, numbers[1].ctypes.data),
+        ]
+        tables = {
+            "step_rows": np.array(sieve.rows(), dtype=np.int64),
+            "operand_rows": np.array(operands, dtype=np.int64),
+            "numbers": numbers,
+            "sifted": np.zeros(WORDS * len(sieve.steps), dtype=np.int64),
+        }
+        self._sieve = tables
+        for name, table in tables.items():
+            self[name] = table.ctypes.data
+        self["steps"], self["operands"] = len(sieve.steps), len(sieve.operands)
+        self["sieve_back"], self["sieve_begin"], self["block"] = sieve.back, sieve.begin, sieve.block
 
     def __setitem__(self, name: str, value: Any) -> None:
         column = self.real if self.layout.fields[name] == "float" else self.whole
@@ -199,7 +210,7 @@ def _names(prefix: str) -> list[str]:
 def _grown() -> list[int]:
     """Places of the columns that the record has taken memory for."""
     layout = machine.kernel().layout
-    given = (*PRICES, "lines", "params")
+    given = (*PRICES, "lines", "params", "step_rows", "operand_rows", "numbers", "sifted")
     return [
         layout.places[name] for name, kind in layout.fields.items() if kind.startswith("list") and name not in given
     ]

@@ -17,6 +17,7 @@ import numpy as np
 
 from qfp.backtesting.compiled.machine import functions_of
 from qfp.backtesting.compiled.quiet import condition_of
+from qfp.backtesting.compiled.sieve import Sieve, sieve_of
 from qfp.backtesting.compiled.statements import Statements
 from qfp.backtesting.compiled.values import (
     NONE,
@@ -49,6 +50,7 @@ class Translation:
     state: list[tuple[int, str, str]]  # number of the argument, attribute, type
     fixed: dict[tuple[Any, ...], Any]  # what else was looked up, and has to be the same
     tags: list[Any]
+    sieve: Sieve | None  # that finds the bars on which next() may do something
 
     def bind(self, strategy: Strategy) -> Bound | None:
         """The columns and numbers of this strategy; None where something is of another kind."""
@@ -135,27 +137,37 @@ class _Pass(Statements):
                 head.append(f"{name}: {stored(kind)} = {zero(kind)}")
         floats = {f"l{number}" for number, (_, kind) in enumerate(self.series) if kind == "float"}
         floats |= {f"p{number}" for number, (_, kind) in enumerate(self.arguments) if kind == "float"}
+        bars, sieve = _bars("\n".join(self.lines), {"closes", *floats}, len(self.series))
+        head += sieve.fixed() if sieve is not None else []
         text = RUN.format(
             head=indented(head, 1),
-            bars=_bars("\n".join(self.lines), {"closes", *floats}),
+            bars=bars,
             body="\n".join(self.lines),
             tail=indented(tail, 1),
         )
-        return Translation(functions_of(text + MANY), self.series, self.arguments, state, self.fixed, self.tags)
+        return Translation(functions_of(text), self.series, self.arguments, state, self.fixed, self.tags, sieve)
 
 
-def _bars(body: str, floats: set[str]) -> str:
-    """All of them, or with the condition by which machine code finds those on which something may happen."""
+def _bars(body: str, floats: set[str], closes: int) -> tuple[str, Sieve | None]:
+    """All of them, or with the condition by which machine code finds those on which something may happen; its sieve.
+
+    closes: the line that has them.
+    """
     found = condition_of(ast.parse("if True:\n" + body).body[0].body if body.strip() else [], floats)  # type: ignore[attr-defined]
     if found is None:
-        return "range(a.start, a.count)"
+        return "range(a.start, a.count)", None
+    sieve = sieve_of(found, {name: int(name[1:]) if name != "closes" else closes for name in floats if name[0] != "p"})
+    if sieve is not None:
+        onward = ", ".join([*sieve.changing(), "next_bar(a, bar, below, above)"])
+        return f"sifted(a.start, a.count, then({onward}) if quiet else bar)", sieve
     test = f"{ast.unparse(found.test)} or closes[bar] <= below or closes[bar] >= above"
-    return f"bars(a.start, a.count, {found.back}, quiet, {test})"
+    return f"bars(a.start, a.count, {found.back}, quiet, {test})", None
 
 
 RUN = """
 def run(a: Account) -> int:
     must(begin(a) >= 0)
+    aim(a)
     closes = a.closes
 {head}
     status = 0
@@ -177,22 +189,5 @@ def run(a: Account) -> int:
         a.bar = a.count - 1
         must(finish(a) >= 0)
 {tail}
-    return 0
-"""
-MANY = """
-def many(a: Account, count: int, lines: list[int], width: int, params: list[float], numbers: int, starts: list[int],
-         equity: list[float], trades: list[int], curves: int) -> int:
-    for k in range(count):
-        for j in range(width):
-            a.lines[j] = lines[k * width + j]
-        for j in range(numbers):
-            a.params[j] = params[k * numbers + j]
-        a.start = starts[k]
-        trades[k] = -1
-        if run(a) == 0:
-            trades[k] = a.closed
-            equity[k] = a.cash + (a.units * a.closes[a.count - 1] - a.cost) if a.ruined_at < 0 else 0.0
-            if curves != 0:
-                must(write_equity(a, column(curves + k * a.count * 8)) >= 0)
     return 0
 """
