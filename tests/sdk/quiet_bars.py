@@ -7,17 +7,25 @@ Runs in the boxes' environment.
 from __future__ import annotations
 
 import ast
+import ctypes
 import importlib.util
+import itertools
 import json
 import random
+import re
 import sys
 import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
-from qfp.backtesting import Backtest
-from qfp.backtesting.compiled.translation import translate
+import pandas as pd
+from qfp.backtesting import Backtest, Strategy
+from qfp.backtesting.compiled import machine
+from qfp.backtesting.compiled.quiet import Condition
+from qfp.backtesting.compiled.sieve import sieve_of
+from qfp.backtesting.compiled.tier import Record
+from qfp.backtesting.compiled.translation import Bound, translate
 
 sys.path.insert(0, str(Path(__file__).parent))
 from both_engines import market
@@ -103,8 +111,68 @@ class Writer:
         return "\n".join([f"\n\nclass {name}(Base):", "    def next(self):", *lines, ""])
 
 
+# Conditions as they are translated, and what they are of whole columns: x[2] is the column x, two bars back.
+CONDITIONS = {
+    "l0[bar - 1] < l1[bar - 1] and l0[bar] > l1[bar]": lambda a, b, c: (a[1] < b[1]) & (a[0] > b[0]),
+    "l0[bar - 1] < l1[bar - 1] and l0[bar] > l1[bar] or (l1[bar - 1] < l0[bar - 1] and l1[bar] > l0[bar])": (
+        lambda a, b, c: ((a[1] < b[1]) & (a[0] > b[0])) | ((b[1] < a[1]) & (b[0] > a[0]))
+    ),
+    "not l0[bar - 3] >= 0.9 and l1[bar] != l1[bar - 2]": lambda a, b, c: ~(a[3] >= 0.9) & (b[0] != b[2]),
+    "closes[bar] <= l0[bar] and (not closes[bar - 5] == l1[bar - 4])": lambda a, b, c: (c[0] <= a[0]) & ~(c[5] == b[4]),
+    "l0[bar] > 2.3": lambda a, b, c: a[0] > 2.3,
+}
+VISITS = """
+def visits(a: Account, out: list[int], levels: list[float]) -> int:
+    aim(a)
+    count = 0
+    for bar in sifted(a.start, a.count, next_bar(a, bar, levels[0], levels[1])):
+        out[count] = bar
+        count = count + 1
+    return count
+"""
+
+
+def sieves() -> list[str]:
+    """Conditions whose bars are not those that are found by looking at every one."""
+    _keep, addresses = machine.load(machine.functions_of(VISITS))
+    visits = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 3)(addresses["visits"])
+    rng, apart = np.random.default_rng(7), []
+    for (text, plain), count, quarter in itertools.product(CONDITIONS.items(), (64, 90, 1500, 2304), (0, 1)):
+        columns = [rng.standard_normal(count).round(1) for _ in range(3)]
+        columns[0][rng.integers(0, count, 3)] = np.nan
+        closes = columns[2]
+        levels = np.add(np.quantile(closes, [quarter / 8, 1 - quarter / 8]), [quarter - 1, 1 - quarter])
+        frame = pd.DataFrame(dict.fromkeys(("Open", "High", "Low", "Close"), np.abs(closes) + 1))
+        account = Backtest(frame, Quiet).account()
+        account.closes = account.opens = account.highs = account.lows = closes
+        back = max(map(int, re.findall(r"bar - (\d)", text)), default=0)
+        sieve = sieve_of(Condition(ast.parse(text, mode="eval").body, back), {"l0": 0, "l1": 1, "closes": 2})
+        calls = "\n".join(f"    {call}" for call in sieve.fixed())
+        _prepared, its = machine.load(machine.functions_of(f"def fix(a: Account) -> int:\n{calls or '    pass'}\n"))
+        record = Record(account, Bound(columns[:2], []), count // 5, False, sieve)
+        ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(its["fix"])(record.address)
+        out = np.zeros(count, dtype=np.int64)
+        told = out[: visits(record.address, out.ctypes.data, levels.ctypes.data)]
+        holds = plain(*[[np.roll(column, later) for later in range(6)] for column in columns])
+        holds |= (closes <= levels[0]) | (closes >= levels[1])
+        holds[: sieve.begin] = True
+        if count < 64 + sieve.back:
+            holds[:] = True
+        if told[told < count].tolist() != (np.flatnonzero(holds[count // 5 :]) + count // 5).tolist():
+            apart.append(f"{text} {count} {quarter}")
+    return apart
+
+
+class Quiet(Strategy):
+    def init(self) -> None:
+        pass
+
+    def next(self) -> None:
+        pass
+
+
 def main(count: str = "60") -> None:
-    found = {"quiet": 0, "sifted": 0, "traded": 0, "compiled": 0, "apart": []}
+    found = {"sieves": sieves(), "quiet": 0, "sifted": 0, "traded": 0, "compiled": 0, "apart": []}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "random_strategies.py"
         names = [f"Random{number}" for number in range(int(count))]
