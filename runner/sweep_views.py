@@ -30,7 +30,8 @@ from runner.models import ENTRY, Project, Run, Sweep
 from runner.opening import SeeOther
 from runner.packages import PackageRefused
 from runner.quotas import QuotaExceeded
-from runner.run_views import find_run
+from runner.recording import Recording
+from runner.run_views import EVENTS_AT_ONCE, find_run
 from runner.searches import METHODS, OBJECTIVES, Search, dimensions, read_search, read_walk, space_near
 from runner.starting import BadInput, run_again, start_run
 from runner.sweep_choice import neighbours_in_words
@@ -187,9 +188,17 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
     if sweep is not None:
         context |= _shown(request, found, sweep, live)
         context["others"] = [] if found.search else list(found.sweeps.exclude(pk=sweep.pk).order_by("created"))
+    elif live:
+        context["bringing"] = _brought_now(found)
     context["from_form"] = bool(found.search) and editable
     template = "runner/_sweep.html" if getattr(request, "htmx", False) else "runner/sweep.html"
     return render(request, template, context)
+
+
+def _brought_now(run: Run) -> str:
+    """What is being done about its packages, in words; "" where that is over or none are needed."""
+    last = Recording(run.pk).read(limit=EVENTS_AT_ONCE)[-1:]
+    return last[0]["text"] if last and last[0]["type"] == "package" else ""
 
 
 def _shown(request: HttpRequest, run: Run, sweep: Sweep, live: bool) -> dict[str, Any]:

@@ -10,13 +10,15 @@ import signal
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from runner import claims_box
+from runner.events import Publisher
 from runner.leftovers import end_lost_runs
 from runner.models import Run, Sweep, Trial
 from runner.starting import wake_a_worker
 from runner.sweep_results import walk_rows
-from tests.factories import make_finished_run, make_project, make_user
+from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.runner.test_workers import ended, horse_of, running, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine")]
@@ -188,3 +190,16 @@ def test_a_sweep_from_the_form_goes_on_where_its_worker_was_killed(client, worke
     # The backtest of the plateau is one more: the site cannot know that it is the same.
     (line,) = (line for line in claims_box.lines(again.backtests.get()) if line["key"] == "trials")
     assert plain(line["text"]).startswith("201 different trials along the project's lineage.")
+
+
+def test_before_the_first_trial_the_page_tells_which_package_is_brought_in(client):
+    user = make_user()
+    run = make_run(make_project(user), status=Run.Status.RUNNING, started=timezone.now(), search={"method": "tpe"})
+    client.force_login(user)
+    publisher = Publisher(run.pk)
+    publisher.publish({"type": "package", "text": "Downloading optuna 5.0.0 (0.4 MB)", "t": 0.1})
+    page = reverse("runner:sweep", args=[run.pk])
+    assert "Packages come first: Downloading optuna 5.0.0 (0.4 MB)." in client.get(page).content.decode()
+    publisher.publish({"type": "phase", "phase": "running", "t": 0.2})
+    assert "The first trials are being made." in client.get(page).content.decode()
+    publisher.close()
