@@ -1,6 +1,6 @@
 """Code written for zipline, where its packages are: its sixty packages are too many to bring in for every test run.
 
-uv pip install --python .data/sandbox-env/bin/python --target FOLDER zipline-reloaded 'pandas<3'
+.venv/bin/uv pip install --python .data/sandbox-env/bin/python --target FOLDER zipline-reloaded 'pandas<3'
 ZIPLINE_FOLDER=FOLDER make test ARGS=tests/runner/test_copied_zipline.py
 """
 
