@@ -14,7 +14,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.models import Plan, User
+from accounts.models import AccessToken, Plan, User
 
 # Staff sign in where everybody does: throttled, and with their second factor.
 admin.site.login = secure_admin_login(admin.site.login)
@@ -84,6 +84,7 @@ class AccountAdmin(UserAdmin):
             ("Runs", "admin:runner_run_changelist", "user__id__exact"),
             ("Addresses", "admin:account_emailaddress_changelist", "user__id__exact"),
             ("Sessions", "admin:usersessions_usersession_changelist", "user__id__exact"),
+            ("Tokens", "admin:accounts_accesstoken_changelist", "user__id__exact"),
         ):
             try:
                 url = reverse(name)
@@ -91,6 +92,23 @@ class AccountAdmin(UserAdmin):
                 continue
             parts += format_html('<a href="{}?{}={}">{}</a> &nbsp; ', url, key, user.pk, label)
         return parts
+
+
+@admin.register(AccessToken)
+class AccessTokenAdmin(admin.ModelAdmin):
+    """To look at and to delete; people make them themselves."""
+
+    list_display = ("start", "user", "name", "scope", "created", "expires", "last_used")
+    list_filter = ("scope",)
+    list_select_related = ("user",)
+    search_fields = ("start", "user__username")
+    exclude = ("sha256",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AccessToken | None = None) -> bool:
+        return False
 
 
 @admin.register(Plan)

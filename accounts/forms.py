@@ -1,4 +1,4 @@
-"""What do people fill in about their account? allauth's forms in our words, profile and deletion."""
+"""What do people fill in about their account? allauth's forms in our words, profile, access tokens and deletion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import AccessToken, User
 
 _minimum_length = next(
     validator["OPTIONS"]["min_length"]
@@ -164,12 +164,41 @@ class ProfileForm(forms.ModelForm):
         self.fields["username"].to_python = lambda value: str(value or "").strip().lower()
 
     def clean_display_name(self) -> str:
-        name = " ".join(self.cleaned_data["display_name"].split())
-        # Invisible and direction-changing characters let one name look like another. Emoji need the joiner.
-        visible = name.replace("\N{ZERO WIDTH JOINER}", "")
-        if any(unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs"} for character in visible):
-            raise forms.ValidationError("The name holds invisible characters. Type it again.")
-        return name
+        return _one_line(self.cleaned_data["display_name"])
+
+
+class TokenForm(forms.Form):
+    """What a new access token is called, may do, and how long it works."""
+
+    name = forms.CharField(
+        max_length=AccessToken._meta.get_field("name").max_length,
+        help_text="Where it will be used, such as “notebook on my laptop”.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    scope = forms.ChoiceField(
+        label="It may",
+        choices=[
+            (AccessToken.Scope.READ, "read what I can read"),
+            (AccessToken.Scope.RUN, "read, and run and stop my programs"),
+        ],
+    )
+    days = forms.TypedChoiceField(
+        label="It works for",
+        coerce=int,
+        choices=[(30, "30 days"), (90, "90 days"), (365, "365 days"), (0, "as long as I do not revoke it")],
+    )
+
+    def clean_name(self) -> str:
+        return _one_line(self.cleaned_data["name"])
+
+
+def _one_line(text: str) -> str:
+    """A name without invisible and direction-changing characters, which let one look like another."""
+    name = " ".join(text.split())
+    visible = name.replace("\N{ZERO WIDTH JOINER}", "")  # emoji need it
+    if any(unicodedata.category(character) in {"Cc", "Cf", "Co", "Cs"} for character in visible):
+        raise forms.ValidationError("The name holds invisible characters. Type it again.")
+    return name
 
 
 class DeleteAccountForm(forms.Form):

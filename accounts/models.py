@@ -152,6 +152,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         if self.plan_id is None:
             self.plan = Plan.objects.for_new_accounts()
         super().save(*args, **kwargs)
+        if not self.is_active:
+            self.access_tokens.all().delete()  # unlocking the account later brings none of them back
 
     def clean(self) -> None:
         super().clean()
@@ -179,3 +181,44 @@ class User(AbstractBaseUser, PermissionsMixin):
     def has_verified_email(self) -> bool:
         """Whether an address of this account was confirmed by its owner; publishing asks for it."""
         return self.emailaddress_set.filter(verified=True).exists()
+
+
+class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
+    def working(self) -> AccessTokenQuerySet:
+        """Those that open something now."""
+        in_time = models.Q(expires__isnull=True) | models.Q(expires__gt=timezone.now())
+        return self.filter(in_time, user__is_active=True)
+
+
+class AccessToken(models.Model):
+    """With it a program reads what its owner may read, or also runs it. Of the token only the SHA-256 is kept."""
+
+    class Scope(models.TextChoices):
+        READ = "read", "Read"
+        RUN = "read+run", "Read and run"
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="access_tokens")
+    name = models.CharField(max_length=60)
+    start = models.CharField(max_length=12, unique=True, help_text="Its first characters, by which it is found.")
+    sha256 = models.CharField("SHA-256", max_length=64)
+    scope = models.CharField(max_length=8, choices=Scope)
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    expires = models.DateTimeField(null=True, blank=True)
+    last_used = models.DateTimeField(null=True, blank=True, help_text="To the hour.")
+
+    objects = AccessTokenQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created", "-pk")
+        constraints = (models.UniqueConstraint(fields=("user", "name"), name="access_token_name_unique_of_a_user"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.start}…)"
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expires is not None and self.expires <= timezone.now()
+
+    @property
+    def may_run(self) -> bool:
+        return self.scope == self.Scope.RUN

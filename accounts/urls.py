@@ -18,6 +18,8 @@ own_pages = (
     [
         path("profile", views.profile, name="profile"),
         path("security", views.security, name="security"),
+        path("tokens", views.access_tokens, name="tokens"),
+        path("tokens/<int:token>/revoke", views.revoke_token, name="revoke-token"),
         path("delete", views.delete, name="delete"),
     ],
     "accounts",

@@ -1,4 +1,4 @@
-"""Which account pages are ours? Profile, the security overview and deletion; the rest are allauth's views."""
+"""Which account pages are ours? Profile, security overview, access tokens, deletion; the rest are allauth's views."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.reauthentication import raise_if_reauthentication_required
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.adapter import get_adapter as get_social_adapter
@@ -15,14 +16,14 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import signals
-from accounts.forms import DeleteAccountForm, ProfileForm
-from accounts.models import User
+from accounts import signals, tokens
+from accounts.forms import DeleteAccountForm, ProfileForm, TokenForm
+from accounts.models import AccessToken, User
 
 
 @login_required
@@ -52,9 +53,39 @@ def security(request: HttpRequest) -> HttpResponse:
         "connections": user.socialaccount_set.order_by("provider"),
         "providers": get_social_adapter().list_providers(request),
         "session_count": len(UserSession.objects.purge_and_list(user)),
+        "token_count": user.access_tokens.working().count(),
         "unverified_email": user.unverified_email,
     }
     return render(request, "account/security.html", context)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def access_tokens(request: HttpRequest) -> HttpResponse:
+    """The tokens of this account. The answer to the form that makes one is the only page that ever shows it."""
+    user, form, secret = request.user, TokenForm(request.POST or None, initial={"days": 90}), ""
+    if request.method == "POST":
+        raise_if_reauthentication_required(request, app="allauth.account")
+        if form.is_valid():
+            try:
+                made, secret = tokens.make(user, **form.cleaned_data)
+            except tokens.Refused as refusal:
+                form.add_error(refusal.field, str(refusal))
+            else:
+                form = TokenForm(initial={"days": 90})
+                get_adapter(request).send_notification_mail("account/email/token_made", user, {"token": made})
+    context = {"form": form, "tokens": user.access_tokens.all(), "secret": secret, "most": tokens.MOST}
+    return render(request, "account/tokens.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def revoke_token(request: HttpRequest, token: int) -> HttpResponse:
+    found = get_object_or_404(AccessToken, pk=token, user=request.user)
+    tokens.revoke(found)
+    messages.success(request, f"The token “{found.name}” opens nothing any more.")
+    return redirect("accounts:tokens")
 
 
 @sensitive_post_parameters("password")

@@ -29,6 +29,8 @@ _FORMS = (
     re.compile(rf"""(?P<before>b?["'](?:{_NAMES}|authorization)["']\s*,\s*b?["'])(?P<secret>[^"']+)""", re.IGNORECASE),
     # Authorization: Token ..., Bearer ..., Basic ...
     re.compile(r"(?P<before>\b(?:Token|Bearer|Basic)\s+)(?P<secret>(?=[A-Za-z._~+/=-]*\d)[A-Za-z0-9._~+/=-]{6,})"),
+    # access tokens of this site
+    re.compile(r"(?P<before>\bqfp_)(?P<secret>[A-Za-z0-9]{40})"),
     # https://user:password@host
     re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://)(?P<secret>[^\s/@:]+:[^\s/@]+)(?=@)", re.IGNORECASE),
     # "We have detected your API key as ..." and the like

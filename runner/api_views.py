@@ -5,17 +5,14 @@ Everything is what the pages show, to whoever may see the pages; the strings are
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
-from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt
 
 from runner import claims_box, exports, private, result_views
 from runner.access import Viewer, address_hash
+from runner.api_access import answer, read_only, refuse
 from runner.models import Backtest, Report
 from runner.reports.at_hand import BeingMade, TooMany, Unavailable, report_for
 from runner.reports.documents import manifest_hash
@@ -23,48 +20,14 @@ from runner.run_views import find_run
 
 __all__ = ["backtest", "export", "report", "run", "unknown"]
 
-NOT_FOUND = "There is nothing here that you can see. Check the address; what is private needs its owner's session."
 
-View = Callable[..., HttpResponseBase]
-
-
-def _read_only(view: View) -> View:
-    """GET alone, never cached; whatever goes wrong is said in JSON."""
-
-    @csrf_exempt  # nothing is written; what wants to write gets the 405 below
-    @never_cache
-    @functools.wraps(view)
-    def checked(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
-        if request.method not in ("GET", "HEAD"):
-            response = _error(405, "method_not_allowed", "This address can only be read: use GET.")
-            response["Allow"] = "GET, HEAD"
-            return response
-        try:
-            return view(request, *arguments, **named)
-        except Http404:
-            return _error(404, "not_found", NOT_FOUND)
-
-    return checked
-
-
-def _error(status: int, code: str, message: str, wait: int = 0) -> JsonResponse:
-    response = _json({"error": {"code": code, "message": message}}, status)
-    if wait:
-        response["Retry-After"] = str(wait)
-    return response
-
-
-def _json(body: dict[str, Any], status: int = 200) -> JsonResponse:
-    return JsonResponse(body, status=status, json_dumps_params={"ensure_ascii": False, "allow_nan": False})
-
-
-@_read_only
+@read_only
 def run(request: HttpRequest, run: Any) -> HttpResponseBase:
     """How it ended, and which backtests it holds."""
     found = find_run(request, run)
     shown = private.shown_to(found, Viewer.of(request))
     shown.hide(found)
-    return _json(
+    return answer(
         {
             "id": str(found.pk),
             "status": found.status,
@@ -85,12 +48,12 @@ def run(request: HttpRequest, run: Any) -> HttpResponseBase:
     )
 
 
-@_read_only
+@read_only
 def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
     """Every figure as a number and as it is written, the claims, and where the files are."""
     found, shown = result_views.found_backtest(request, run, position)
     lines = claims_box.lines(found)
-    return _json(
+    return answer(
         {
             "run": str(found.run_id),
             "position": found.position,
@@ -128,27 +91,27 @@ def _files(backtest: Backtest, shown: private.Shown) -> dict[str, str]:
     return {name: f"{_url(backtest)}/{name}" for name in names}
 
 
-@_read_only
+@read_only
 def report(request: HttpRequest, run: Any, position: int, form: str) -> HttpResponseBase:
     """The file; 202 while a worker makes it."""
     found, shown = result_views.found_backtest(request, run, position)
     try:
         content = report_for(found, shown, form, Viewer.of(request), address_hash(request))
     except BeingMade as made:
-        response = _json({"state": "making", "step": str(made)}, 202)
+        response = answer({"state": "making", "step": str(made)}, 202)
         response["Retry-After"] = "2"
         return response
     except TooMany as refusal:
-        return _error(429, "too_many_reports", str(refusal), refusal.wait)
+        return refuse(429, "too_many_reports", str(refusal), refusal.wait)
     except Unavailable as refusal:
-        return _error(503, "unavailable", str(refusal), 60)
+        return refuse(503, "unavailable", str(refusal), 60)
     return result_views.file_of(found, form, content)
 
 
-export = _read_only(result_views.export)
+export = read_only(result_views.export)
 
 
-@_read_only
+@read_only
 def unknown(request: HttpRequest, address: str) -> HttpResponseBase:
     """Every other address below /api/v1/."""
     raise Http404

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from runner import (
+    api_runs,
     api_views,
     repeat_views,
     result_views,
@@ -66,7 +67,9 @@ urlpatterns = [
     path("r/<uuid:run>/backtests/<int:position>/reports", result_views.make_report, name="make-report"),
     path("r/<uuid:run>/backtests/<int:position>/_reports", result_views.report_list, name="report-list"),
     path("r/<uuid:run>/backtests/<int:position>/reports/<int:report>", result_views.report, name="report"),
+    path("api/v1/projects/<slug:user>/<slug:slug>/runs", api_runs.start, name="api-start-run"),
     path("api/v1/runs/<uuid:run>", api_views.run, name="api-run"),
+    path("api/v1/runs/<uuid:run>/cancel", api_runs.cancel, name="api-cancel-run"),
     path("api/v1/runs/<uuid:run>/backtests/<int:position>", api_views.backtest, name="api-backtest"),
     *(
         path(f"{place}/backtests/<int:position>/report.{form}", view, {"form": form}, name=f"{name}report-{form}")

@@ -30,6 +30,7 @@ OWN_PAGES = (
     "/account/email",
     "/account/security",
     "/account/sessions",
+    "/account/tokens",
     "/account/password",
     "/account/delete",
     "/account/2fa",
