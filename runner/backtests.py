@@ -270,17 +270,7 @@ def _replayed_portfolio(
         raise NotVerified("Not every series has the prices that the stated rules fill at.") from None
     columns = checks.columns_of(claimed.fills)
     checks.check_portfolio_fills(columns, claimed.orders, market, rules, claimed.names)
-    account = replay_portfolio(
-        columns,
-        market.close,
-        claimed.cash,
-        splits=market.split,
-        dividends=market.dividend,
-        ended=market.ended,
-        years=market.years,
-        interest=rules.interest,
-        borrow=rules.borrow,
-    )
+    account = market.replay(columns, claimed.cash, rules)
     checks.check_exposure(columns, account, market, rules)
     claim_many_orders.check_orders(columns, claimed.orders, market, rules, claimed.names)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)

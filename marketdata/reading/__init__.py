@@ -7,5 +7,7 @@ imports only what it needs to talk about the answer. They know pandas and pyarro
     dates       which day or moment is meant; asks where there are two readings
     figures     text -> numbers: decimal and thousands separators
     naming      which column is which
+    placing     when each row is: the column and form of its dates, zone and interval
+    checks      what is wrong with values, order and times, row by row
     table       all of it together: choices, first rows, remarks by row
 """

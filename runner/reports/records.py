@@ -83,16 +83,7 @@ def _replayed(backtest: Backtest, stamps: np.ndarray) -> dict[str, Any]:
     store, rules = Path(settings.STORE_DIR), claim_fields.rules(backtest.conventions)
     if isinstance(rules, PortfolioRules):
         market = our_market(store, backtest.snapshot, backtest.instruments, stamps)
-        held = replay_portfolio(
-            columns_of(backtest.fills),
-            market.close,
-            backtest.cash,
-            splits=market.split,
-            dividends=market.dividend,
-            years=market.years,
-            interest=rules.interest,
-            borrow=rules.borrow,
-        )
+        held = market.replay(columns_of(backtest.fills), backtest.cash, rules)
         return _of_portfolio(held, market, backtest.cash)
     if isinstance(rules, CopiedRules):
         market = claim_copied.market_of(store, backtest.snapshot, backtest.instruments, stamps)

@@ -311,12 +311,12 @@ function textOf(line: TextLine): string {
   return line.spans.length === 1 ? (line.spans[0]?.text ?? "") : line.spans.map((span) => span.text).join("");
 }
 
-function sourceLinks(text: string): { start: number; end: number; line: number }[] {
+export function sourceLinks(text: string): { start: number; end: number; line: number }[] {
   if (!text.includes("main.py")) return [];
   return [...text.matchAll(SOURCE_LINE)].map((match) => ({ start: match.index, end: match.index + match[0].length, line: Number(match[1] ?? match[2]) }));
 }
 
-function styled<Kind extends HTMLElement>(element: Kind, style: string, text: string): Kind {
+export function styled<Kind extends HTMLElement>(element: Kind, style: string, text: string): Kind {
   element.textContent = text;
   if (style) {
     const { classes, front, back } = styleOf(style);

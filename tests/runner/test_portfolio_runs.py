@@ -14,6 +14,7 @@ from runner.access import Viewer
 from runner.execution import execute_next
 from runner.models import Project, Run
 from runner.recording import Recording
+from runner.reports.records import record_of
 from runner.starting import start_run
 from tests.factories import make_project, make_user
 
@@ -78,6 +79,10 @@ def test_a_portfolio_is_run_in_a_box_verified_here_and_shown():
     assert [held["instrument"] for held in backtest.holdings] == [0]
     assert len(backtest.remarks) == 2 and "could not pay for it (1)" in backtest.remarks[0]
     assert backtest.remarks[1].endswith("paid out at its close: SECOND.")
+    # What was paid out for SECOND is a trade in the report, too, and nothing of it is held from then on.
+    reported = record_of(backtest, prices=True)
+    assert list(reported.trades) == backtest.trades
+    assert reported.gross[-1] == pytest.approx(backtest.holdings[0]["value"] / backtest.equity[-1])
     cells = backtest.checks["band"]["cells"]
     (base,) = [cell for cell in cells if cell["base"]]
     assert len(cells) == 12 and base["final_equity"] == backtest.metrics["final_equity"]

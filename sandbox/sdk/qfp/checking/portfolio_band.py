@@ -14,7 +14,6 @@ from qfp import metrics
 from qfp.checking.band import CLOSE_ENOUGH, COSTS, FILLS, Cell
 from qfp.conventions import PortfolioRules, _parts
 from qfp.portfolio.market import Market
-from qfp.replay import replay_portfolio
 
 __all__ = ["portfolio_band"]
 
@@ -43,18 +42,7 @@ def portfolio_band(
 
 
 def _equity(fills: Columns, market: Market, cash: float, rules: PortfolioRules) -> np.ndarray:
-    return replay_portfolio(
-        fills,
-        market.close,
-        cash,
-        splits=market.split,
-        dividends=market.dividend,
-        ended=market.ended,
-        years=market.years,
-        interest=rules.interest,
-        borrow=rules.borrow,
-        with_trades=False,
-    ).equity
+    return market.replay(fills, cash, rules, with_trades=False).equity
 
 
 def _moved(fills: Columns, market: Market, where: str, costs: int, rules: PortfolioRules) -> Columns:

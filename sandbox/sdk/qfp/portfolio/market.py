@@ -10,12 +10,16 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qfp import panels
 from qfp.moments import instants
+from qfp.replay import PortfolioReplay, replay_portfolio
+
+if TYPE_CHECKING:
+    from qfp.conventions import PortfolioRules
 
 __all__ = ["Market", "UnknownInstrument"]
 
@@ -164,6 +168,23 @@ class Market:
         paid = np.zeros_like(self.close) if self.paid is None else self.paid
         worth = (self.marks * shares + paid - paid[first, at]) / (self.close[first, at] * shares[first, at])
         return cash * np.where(np.arange(len(self))[:, None] >= first, worth, 1.0).mean(axis=1)
+
+    def replay(
+        self, fills: Sequence[np.ndarray], cash: float, rules: PortfolioRules, *, with_trades: bool = True
+    ) -> PortfolioReplay:
+        """The account that these fills lead to here, with all that the bars imply; see replay_portfolio()."""
+        return replay_portfolio(
+            fills,
+            self.close,
+            cash,
+            splits=self.split,
+            dividends=self.dividend,
+            ended=self.ended,
+            years=self.years,
+            interest=rules.interest,
+            borrow=rules.borrow,
+            with_trades=with_trades,
+        )
 
     def price(self, fill: str) -> np.ndarray:
         """What market orders fill at, by the name of the rule."""

@@ -19,7 +19,7 @@ from qfp.portfolio.market import Market
 from qfp.portfolio.orders import Order, Targets
 from qfp.portfolio.schedule import decided
 from qfp.portfolio.vectorised import Booked, book
-from qfp.replay import PortfolioReplay, replay_portfolio
+from qfp.replay import PortfolioReplay
 
 __all__ = ["Portfolio", "PortfolioRun", "frames_of"]
 
@@ -193,18 +193,7 @@ class PortfolioRun:
     @cached_property
     def replay(self) -> PortfolioReplay:
         """The account once more, from the fills alone: trades, units at every close, flows."""
-        market, rules = self.portfolio.market, self.portfolio.rules
-        return replay_portfolio(
-            self.fills,
-            market.close,
-            self.portfolio.cash,
-            splits=market.split,
-            dividends=market.dividend,
-            ended=market.ended,
-            years=market.years,
-            interest=rules.interest,
-            borrow=rules.borrow,
-        )
+        return self.portfolio.market.replay(self.fills, self.portfolio.cash, self.portfolio.rules)
 
     @property
     def flows(self) -> list[dict[str, Any]]:
