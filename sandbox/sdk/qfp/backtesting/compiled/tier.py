@@ -112,6 +112,8 @@ def program_of(strategy: Strategy, many: bool = False) -> tuple[Program, Bound]:
 
     many: it is wanted for many runs at a time.
     """
+    if len(strategy._account.decisions):  # which the record of an account that has not begun has no place for
+        raise Refused("follows what init() has ordered")
     key = type(strategy)
     known = _programs.get(key)
     if isinstance(known, Exception):
