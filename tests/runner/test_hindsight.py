@@ -44,3 +44,13 @@ def test_a_trade_that_is_left_out_on_one_course_of_prices_alone_is_hindsight(cla
     before = claim["fills"][2 * last]["bar"]
     assert companions._differences([kept], [without_trade(claim, last)], cut) == {0: before}
     assert companions._differences([kept], [without_trade(claim, last + 1)], cut) == {}, "the future is another one"
+
+
+def test_nothing_is_closed_that_was_not_opened_where_long_and_short_are_held_at_once(claim: dict[str, Any]) -> None:
+    hedged = copy.deepcopy(claim)
+    hedged["conventions"].update(hedging=True, finalize_trades=False)
+    for order in hedged["orders"]:
+        order["closes"] = order["size"] < 0
+    assert check_claim(hedged, STORE).verified
+    del hedged["orders"][0], hedged["fills"][0]
+    assert "closed more than was open" in check_claim(hedged, STORE).verified_text
