@@ -253,8 +253,8 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     account = replay(claimed.fills, bars.close, claimed.cash)
     ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
     first_ruined = int(ruined[0]) if len(ruined) else None
-    claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, first_ruined, claimed.window_bars)
-    checks.check_leverage(claimed.fills, bars, claimed.cash, rules)
+    closings = claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, first_ruined, claimed.window_bars)
+    checks.check_leverage(claimed.fills, closings, bars, claimed.cash, rules)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,33 +38,75 @@ def check_fills(fills: list[dict[str, float]], bars: OurBars, rules: Backtesting
             raise NotVerified(f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}.")
 
 
-def check_leverage(fills: list[dict[str, float]], bars: OurBars, cash: float, rules: BacktestingPy) -> None:
+def check_leverage(
+    fills: list[dict[str, float]], closings: list[bool], bars: OurBars, cash: float, rules: BacktestingPy
+) -> None:
     """Nothing was opened that the account could not pay for. Values the account at the open of the bar of the fill,
     or at the close that decides; by backtesting.py's rules at the close of the bar of the fill, with fills at the
     deciding close of the next bar.
+
+    closings: which fills may close a trade, where long and short ones may be open at once.
     """
     close = bars.close
-    held = 0.0
-    for fill in fills:
+    account = _Account(cash)
+    before: dict[int, _Account] = {}  # the fills of a bar
+    opened: dict[int, float] = defaultdict(float)  # value
+    for number, fill in enumerate(fills):
         size, price, bar = fill["size"], fill["price"], int(fill["bar"])
-        closing = min(abs(size), abs(held)) if held * size < 0 else 0.0
-        opening = abs(size) - closing
-        left = held + (closing if size > 0 else -closing)
-        at_close = cash - (closing if size > 0 else -closing) * price
+        before.setdefault(bar, account)
+        opening = abs(size) - account.closed_by(size)
+        if rules.hedging:
+            opening = 0.0 if closings[number] else abs(size)
         if opening > 0:
             if isinstance(rules, Usual):
                 marks = {bars.open[bar], close[bar]} if rules.trade_on_close else {bars.open[bar]}
             else:
                 marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
-            free = max(at_close + left * mark - abs(left) * mark * rules.margin for mark in marks)
-            allowed = max(0.0, free) / rules.margin
+            accounts = [(account, 0.0)]
+            if rules.trade_on_close:  # its fills are dated back, before what the next bar did first
+                accounts.append((account.after_closing(fills, number, bar + 1), 0.0))
+                accounts.append((before.get(bar - 1, account), opened[bar - 1] + opened[bar]))
+            allowed = 0.0
+            for each, taken in accounts:
+                left = each.after(each.closed_by(size), size, price) if not rules.hedging else each
+                allowed = max(allowed, *(left.free(mark, rules.margin) / rules.margin - taken for mark in marks))
             if opening * price > allowed * (1 + LEVERAGE_TOLERANCE) + 1e-9:
                 raise NotVerified(
                     f"On bar {bar} it opened {opening * price:,.2f} with {allowed:,.2f} to pay for it by "
                     f"the stated rules."
                 )
-        cash -= size * price + fill["commission"]
-        held += size
+        opened[bar] += opening * price
+        account = _Account(account.cash - size * price - fill["commission"], account.held + size)
+
+
+@dataclass(frozen=True)
+class _Account:
+    """Cash and units of one instrument."""
+
+    cash: float
+    held: float = 0.0
+
+    def closed_by(self, size: float) -> float:
+        """How much of an order of this size closes what is held."""
+        return min(abs(size), abs(self.held)) if self.held * size < 0 else 0.0
+
+    def after(self, units: float, size: float, price: float) -> _Account:
+        """So many units bought or sold, as the sign of size says, before what that costs."""
+        moved = units if size > 0 else -units
+        return _Account(self.cash - moved * price, self.held + moved)
+
+    def after_closing(self, fills: list[dict[str, float]], number: int, bar: int) -> _Account:
+        """What closes something on a later bar, after this fill."""
+        account = self
+        for fill in fills[number + 1 :]:
+            if fill["bar"] > bar:
+                break
+            if fill["bar"] == bar:
+                account = account.after(account.closed_by(fill["size"]), fill["size"], fill["price"])
+        return account
+
+    def free(self, mark: float, margin: float) -> float:
+        return self.cash + self.held * mark - abs(self.held) * mark * margin
 
 
 # Many instruments -------------------------------------------------------------------------------------------
@@ -145,7 +189,9 @@ def resting_of(orders: list[dict[str, Any]] | None, count: int) -> tuple[np.ndar
 
 
 def check_exposure(fills: Columns, account: PortfolioReplay, market: Market, rules: PortfolioRules) -> None:
-    """After the fills of a bar no more is held than the rules allow, at the prices of the fills or at the closes."""
+    """After the fills of a bar no more is held than the rules allow: at the prices that the rules name, also with that
+    of one of its fills, or at the closes.
+    """
     bars = np.unique(fills[0])
     units = account.units
     if not rules.short and units.min(initial=0.0) < -EQUITY_TOLERANCE * max(1.0, float(np.abs(units).max(initial=0.0))):
@@ -156,7 +202,11 @@ def check_exposure(fills: Columns, account: PortfolioReplay, market: Market, rul
             continue
         fair = np.where(np.isnan(market.price(rules.fill)[bar]), market.marks[bar], market.price(rules.fill)[bar])
         shares = []
-        for values in (fair, market.marks[bar]):
+        within = [fair, market.marks[bar]]
+        for at in np.flatnonzero(fills[0] == bar).tolist():  # a limit or stop order is paid for at its own price
+            within.append(fair.copy())
+            within[-1][fills[1][at]] = fills[3][at]
+        for values in within:
             worth = units[bar] * values
             equity = float(account.cash[bar] + worth.sum())
             shares.append(float(np.abs(worth).sum()) / equity if equity > 0 else np.inf)
@@ -172,13 +222,16 @@ def compare_flows(ours: list[dict[str, Any]], claimed: list[dict[str, Any]], cas
     def key(flow: dict[str, Any]) -> tuple[int, str, int]:
         return flow["bar"], flow["kind"], -1 if flow["instrument"] is None else flow["instrument"]
 
+    room = EQUITY_TOLERANCE * max(1.0, cash)
     sums: dict[tuple[int, str, int], float] = {}
     for sign, flows in ((1.0, ours), (-1.0, claimed)):
         for flow in flows:
             sums[key(flow)] = sums.get(key(flow), 0.0) + sign * flow["amount"]
-    only_one_has = {key(flow) for flow in ours} ^ {key(flow) for flow in claimed}
+    # Interest on cash that is nothing but rounding is paid or not.
+    dust = {where for where, amount in sums.items() if where[1] in ("interest", "borrow") and abs(amount) <= room}
+    only_one_has = ({key(flow) for flow in ours} ^ {key(flow) for flow in claimed}) - dust
     worst = min(only_one_has, default=max(sums, key=lambda found: abs(sums[found]), default=None))
-    if worst is not None and (only_one_has or abs(sums[worst]) > EQUITY_TOLERANCE * max(1.0, cash)):
+    if worst is not None and (only_one_has or abs(sums[worst]) > room):
         bar, kind, at = worst
         what = f"{kind} of {names[at]}" if at >= 0 else kind
         raise NotVerified(f"By our own data and its fills, the {what} on bar {bar} is another.")

@@ -33,12 +33,17 @@ def check_orders(
     rules: BacktestingPy,
     ruined: int | None,
     window_bars: int | None = None,
-) -> None:
-    """Raises NotVerified where a fill has no order, another price, or more units. ruined: the bar on which nothing
-    was left of the account, where every trade is closed. window_bars: of the windows of a walk-forward, at the end of
-    each of which every trade is closed.
+) -> list[bool]:
+    """Which fills may close a trade, by their prices. Raises NotVerified where a fill has no order, another price, or
+    more units. ruined: the bar on which nothing was left of the account, where every trade is closed. window_bars: of
+    the windows of a walk-forward, at the end of each of which every trade is closed.
     """
-    _Expected(fills, orders, bars, rules, ruined, window_bars).compare()
+    expected = _Expected(fills, orders, bars, rules, ruined, window_bars)
+    closings = expected.closings()
+    if rules.hedging:
+        expected.check_open(closings)
+    expected.compare()
+    return closings
 
 
 def reached(values: np.ndarray, level: float, rising: bool, start: int) -> list[int]:
@@ -190,6 +195,36 @@ class _Expected:
 
     # What was filled
 
+    def closings(self) -> list[bool]:
+        """Which fills may close a trade: what closes pays no spread, and is at a price that closes something."""
+        return [self._is_at(self.closing, fill, fill["price"]) for fill in self.fills]
+
+    @staticmethod
+    def _is_at(table: dict[tuple[int, bool], Levels], fill: dict[str, float], price: float) -> bool:
+        levels = table.get((int(fill["bar"]), fill["size"] > 0), {})
+        return any(abs(level - price) <= ROOM * level for level in levels)
+
+    def check_open(self, closings: list[bool]) -> None:
+        """With long and short trades at once, no more is closed than was opened; what may do either is left alone."""
+        count = self.last + 1
+        for long in (True, False):
+            opened, closed = np.zeros(count + 1), np.zeros(count + 1)
+            for fill, may_close in zip(self.fills, closings, strict=True):
+                may_open = self._is_at(self.opening, fill, fill["price"] / (1 + self._worse(fill["size"])))
+                if (fill["size"] > 0) == long and (may_open or not may_close):
+                    opened[int(fill["bar"])] += abs(fill["size"])
+                elif (fill["size"] > 0) != long and not may_open:
+                    closed[int(fill["bar"])] += abs(fill["size"])
+            opened, closed = np.cumsum(opened), np.cumsum(closed)
+            # Fills at the close that decides are dated back to it, but for those that a price has triggered.
+            known = np.append(opened[1:], opened[-1]) if self.rules.trade_on_close else opened
+            over = np.flatnonzero(closed > known * (1 + ROOM) + ROOM)
+            if len(over):
+                raise NotVerified(f"On bar {over[0]} it closed more than was open on that side.")
+
+    def _worse(self, size: float) -> float:
+        return math.copysign(self.rules.spread, size)
+
     def compare(self) -> None:
         if any(len(levels) > MOST_PRICES for table in self._tables for levels in table.values()):
             raise NotVerified(f"Orders at more than {MOST_PRICES} prices filled on one bar, too many to be compared.")
@@ -216,10 +251,11 @@ class _Expected:
     def _explain(self, bar: int, size: float, price: float, held: np.ndarray) -> None:
         may_close = self._may_close(bar, size > 0, held)
         long, left = size > 0, abs(size)
-        worse = price / (1 + math.copysign(self.rules.spread, size))
+        worse = price / (1 + self._worse(size))
         places = [(self.opening, worse)]
         if may_close:
-            turning = [] if self.rules.hedging else [(self.opening, price), (self.unpaid, price)]
+            # What was refused can only close; another order may have to open, too.
+            turning = [] if self.rules.hedging else [(self.unpaid, price), (self.opening, price)]
             places = [(self.closing, price), *turning, *places]
         elif not self.rules.spread:
             places = [(self.opening, price)]

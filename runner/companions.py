@@ -1,8 +1,9 @@
 """Would the program decide the same if other things had happened later? The site runs what is published once more, in
-boxes of its own, on data that it has varied itself, and compares the orders.
+boxes of its own, on data that it has varied itself, and compares the orders and the fills.
 
 The look-ahead test in a program's own box says what the box says. Here the program gets ordinary data and cannot know
-that they are others, and what is compared are orders that we hold: somebody who wants to deceive has nothing to change.
+that they are others, and what is compared are orders and fills that we hold: somebody who wants to deceive has nothing
+to change. Whose orders are the same and who leaves out with hindsight those that lost has other fills.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from django.conf import settings
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from qfp.checking.decisions import Decision, first_difference, of_claim
+from qfp.checking.decisions import first_difference, first_other_fill, of_claim
 from redis.exceptions import RedisError
 from rq.job import JobStatus
 
@@ -180,14 +181,18 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
             same = claim["strategy"] == backtest.strategy and claim["dates"][0][:10] == backtest.dates[0][:10]
             if not same or claim["params"] != backtest.params:
                 raise NotComparable("on other data it chooses other parameters")
-            theirs: list[Decision] = of_claim(claim)
+            theirs, filled = of_claim(claim), claim["fills"]
+            # A fill at the close that decided is dated back to it, and was made with what the next bar showed.
+            dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
+            until = int(np.searchsorted(dates, cut, side="right")) - 1
+            found_at = (
+                first_difference(of_claim({"orders": backtest.orders}), theirs, until),
+                first_other_fill(backtest.fills, filled, until - 1),
+            )
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
             raise NotComparable("on other data it hands out something else") from None
-        dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
-        until = int(np.searchsorted(dates, cut, side="right")) - 1
-        bar = first_difference(of_claim({"orders": backtest.orders}), theirs, until)
-        if bar is not None:
-            found[backtest.position] = bar
+        if bars := [bar for bar in found_at if bar is not None]:
+            found[backtest.position] = min(bars)
     return found
 
 
@@ -209,7 +214,7 @@ def _finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dic
     before = backtest.checks.get("lookahead", {})
     if bar is not None:
         date = backtest.dates[bar][:10]
-        sentence = f"Look-ahead: the site has changed later data, and the decision of {date} changed with them."
+        sentence = f"Look-ahead: the site has changed later data, and what it did on {date} changed with them."
         red = {
             "state": "red",
             "sentence": sentence,

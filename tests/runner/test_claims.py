@@ -324,9 +324,9 @@ def test_what_may_be_opened_is_valued_at_the_open_by_our_rules_and_at_the_close_
     bars = OurBars(open=flat, high=flat * 2, low=flat, close=np.array([100.0, 100.0, 200.0]))
     # 50 units leave 5,000; half of what they are worth is free as well: 2,500 at the open, 5,000 at the close.
     fills = [{"bar": bar, "size": size, "price": 100.0, "commission": 0.0} for bar, size in ((1, 50.0), (2, 160.0))]
-    check_leverage(fills, bars, 10_000.0, BacktestingPy(margin=0.5))
+    check_leverage(fills, [False, False], bars, 10_000.0, BacktestingPy(margin=0.5))
     with pytest.raises(NotVerified, match=r"opened 16,000.00 with 15,000.00 to pay for it"):
-        check_leverage(fills, bars, 10_000.0, Usual(margin=0.5))
+        check_leverage(fills, [False, False], bars, 10_000.0, Usual(margin=0.5))
 
 
 def test_a_claim_by_the_second_version_of_the_rules_is_verified_too(claim):

@@ -88,3 +88,19 @@ def test_a_word_known_beforehand_chooses_what_is_compiled():
 
     translation = translate(Backtest(walk(60), Chosen).prepare({}).strategy)
     assert translation.fixed == {("name",): "up"} and len(translation.series) == 1
+
+
+def test_what_init_has_ordered_is_filled_by_every_tier():
+    class Begun(Base):
+        def init(self):
+            super().init()
+            self.buy(size=7)
+
+        def next(self):
+            if crossover(self.line, 100):
+                self.buy(size=2)
+
+    test = Backtest(walk(60), Begun, cash=100_000)
+    run = test.run_once({}, tier="compiled")
+    assert run.account.fills.sizes[0] == 7 and "what init() has ordered" in str(run.tier_reason)
+    assert test.run_many([{}], tier="compiled").columns["Equity Final [$]"][0] == run.equity[-1]

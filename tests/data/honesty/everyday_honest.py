@@ -2,7 +2,7 @@
 import numpy as np
 import pandas as pd
 from backtesting import Backtest, Strategy
-from backtesting.lib import SignalStrategy, TrailingStrategy, crossover, resample_apply
+from backtesting.lib import SignalStrategy, crossover, resample_apply
 from qfp import backtest, data, portfolio_backtest
 
 df = data.prices("MSFT", "2005-01-03", "2008-12-31")
@@ -146,6 +146,9 @@ backtest(S, df)
 
 
 # %% trailing_strategy_atr
+from qfp.backtesting.lib import TrailingStrategy  # that of backtesting.py fills the first 100 bars with a later value
+
+
 class S(TrailingStrategy):
     def init(self):
         super().init()

@@ -308,6 +308,11 @@ class Decisions:
         if order._number is not None:
             self.outcomes[order._number] = outcome
 
+    def begin(self, bar: int) -> None:
+        """What was ordered so far, in init(), counts as decided on this bar: the next one is the first that fills."""
+        for at in range(len(self.bars)):
+            self.bars[at] = bar
+
     def forget(self, count: int, orders: Sequence[Order]) -> None:
         """Only the first so many were the strategy's; these orders, the latest, were not."""
         columns: list[array[Any]] = [self.bars, self.outcomes, self.closes, *self._prices()]
@@ -319,25 +324,22 @@ class Decisions:
     def _prices(self) -> tuple[array[float], ...]:
         return self.sizes, self.limits, self.stops, self.sls, self.tps
 
-    def rows(self, last: int) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
         """One dict per decision: bar, size, kind (market, limit, stop or stop-limit), outcome (filled, cancelled,
         refused or waiting), and where they apply limit, stop, sl, tp, closes and reason.
-
-        last: the last bar; what init() orders is dated to it, and listed by the first bar that decided.
         """
         found = []
-        latest = last
-        columns = list(zip(self.bars, self.outcomes, self.closes, *self._prices(), strict=True))
-        for bar, outcome, closes, size, *prices in reversed(columns):
-            latest = min(bar, latest)
+        for bar, outcome, closes, size, *prices in zip(
+            self.bars, self.outcomes, self.closes, *self._prices(), strict=True
+        ):
             named = dict(zip(("limit", "stop", "sl", "tp"), prices, strict=True))
             given = {name: price for name, price in named.items() if price == price}
             kind = "-".join(name for name in ("stop", "limit") if name in given) or "market"
             word, reason = OUTCOMES[outcome]
-            row: dict[str, Any] = {"bar": latest, "size": size, "kind": kind, "outcome": word}
+            row: dict[str, Any] = {"bar": bar, "size": size, "kind": kind, "outcome": word}
             row |= ({"reason": reason} if reason else {}) | given
             found.append(row | ({"closes": True} if closes else {}))
-        return found[::-1]
+        return found
 
 
 class Stretches:

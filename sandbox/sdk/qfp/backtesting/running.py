@@ -117,7 +117,7 @@ class Run:
         size: units, or a fraction of what the account could buy; negative to sell. outcome: filled, refused,
         cancelled, or waiting at the end.
         """
-        return self.account.decisions.rows(len(self.frame) - 1)
+        return self.account.decisions.rows()
 
     def warnings(self) -> list[str]:
         """The notes that are worth a warning where nobody asks for notes."""
@@ -253,6 +253,7 @@ class Backtest:
         _follow_attributes(strategy, clock)
         warm_ups = [missing_before(line) for line in strategy._indicators if not line.options.get("scatter")]
         warm_up = max((bars for bars, _ in warm_ups), default=0)
+        account.decisions.begin(min(warm_up, account.bar))
         return Prepared(strategy, account, clock, frame, warm_up, any(missing for _, missing in warm_ups))
 
     def carry_out(self, prepared: Prepared, tier: str | None, whole: bool = False) -> Run:

@@ -1,7 +1,8 @@
 """What did a strategy decide, bar by bar, and where do two runs of it part? Decisions are orders, not fills.
 
 Which price an order got, or whether the account could pay, follows from bars that came later; what was asked for does
-not. So orders are what is compared, and limit orders or an empty account raise no false alarm.
+not. So orders are what is compared, and limit orders or an empty account raise no false alarm. Fills are compared where
+they can be had from two runs, too: those of bars before the last one that both runs have in common are the same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Decision", "first_difference", "of_claim"]
+__all__ = ["Decision", "first_difference", "first_other_fill", "of_claim"]
 
 # Sums over a longer and a shorter array differ in their last digits.
 TOLERANCE = 1e-6
@@ -48,6 +49,27 @@ def first_difference(one: Sequence[Decision], other: Sequence[Decision], until: 
     """
     ours, theirs = _by_bar(one, until, 1.0), _by_bar(other, until, prices)
     return min((bar for bar in ours.keys() | theirs.keys() if not _same(ours.get(bar), theirs.get(bar))), default=None)
+
+
+def first_other_fill(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], until: int) -> int | None:
+    """The first bar, up to `until`, on which two runs did not have the same fills; None when there is none.
+
+    one, other: fills as claims list them.
+    """
+    ours, theirs = _fills_by_bar(one, until), _fills_by_bar(other, until)
+    return min((bar for bar in ours.keys() | theirs.keys() if not _same(ours.get(bar), theirs.get(bar))), default=None)
+
+
+def _fills_by_bar(fills: Iterable[dict[str, Any]], until: int) -> dict[int, list[tuple[Any, ...]]]:
+    """What changed hands, by bar: an order that fills in parts, or with others at one price, is told as one."""
+    found: dict[int, dict[tuple[int, str], list[float]]] = {}
+    for fill in fills:
+        if (bar := int(fill["bar"])) <= until and (size := float(fill["size"])):
+            side = int(fill.get("instrument") or 0), "buy" if size > 0 else "sell"
+            sums = found.setdefault(bar, {}).setdefault(side, [0.0, 0.0])
+            sums[0] += size
+            sums[1] += size * float(fill["price"])
+    return {bar: [(*side, *sums) for side, sums in sorted(sides.items())] for bar, sides in found.items()}
 
 
 def _by_bar(decisions: Iterable[Decision], until: int, prices: float) -> dict[int, list[tuple[Any, ...]]]:

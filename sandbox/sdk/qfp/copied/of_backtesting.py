@@ -40,7 +40,8 @@ class _Book:
         self.filled: set[int] = set()
         self.cancelled: set[int] = set()
 
-    def orders(self, waiting: list[Any]) -> list[dict[str, Any]]:
+    def orders(self, waiting: list[Any], before: int) -> list[dict[str, Any]]:
+        """before: the bar before the first that was traded on, on which what init() ordered counts as decided."""
         still = {id(order) for order in waiting}
         listed = []
         for decision, order in self.decisions:
@@ -52,12 +53,26 @@ class _Book:
                 outcome = {"outcome": "cancelled"}
             else:
                 outcome = {"outcome": "refused", "reason": NO_MONEY}
-            listed.append({**decision, **outcome})
+            bar = before if decision["bar"] is None else decision["bar"]
+            listed.append({**decision, "bar": bar, **outcome})
         return listed
 
 
 def _book_of(broker: Any) -> _Book:
     return vars(broker).setdefault(BOOK, _Book())
+
+
+def _bar_of(broker: Any) -> int | None:
+    """The bar that decides; None in init(), where all bars are in sight and the broker has had none."""
+    return len(broker._data) - 1 if hasattr(broker, "_i") else None
+
+
+def _warm_up(strategy: Any, bars: int) -> int:
+    """How many bars the library passes over before the first on which it fills and decides."""
+    import backtesting.backtesting as library
+
+    counted = getattr(library, "_indicator_warmup_nbars", None)
+    return 0 if counted is None else min(int(counted(strategy)), bars - 1)
 
 
 class _OriginalResult(Result):
@@ -78,10 +93,12 @@ class _OriginalResult(Result):
         self.fills = _fills(broker, unit)
         self.account = replay.replay(self.fills, frame["Close"].to_numpy(dtype=float) / unit, cash)
         # With fills at the deciding close, a fill counts in the equity one bar after the bar it is dated to.
-        counted = stats["_equity_curve"]["Equity"].to_numpy(dtype=float)
+        warm_up = _warm_up(strategy, len(frame))
+        counted = stats["_equity_curve"]["Equity"].to_numpy(dtype=float, copy=True)
+        counted[: warm_up + 1] = cash  # where the library repeats the first value after them
         equity = self.account.equity if options["trade_on_close"] else counted
         self.equity = pd.Series(equity, index=frame.index, name="equity")
-        self.decided = _book_of(broker).orders(broker.orders)
+        self.decided = _book_of(broker).orders(broker.orders, warm_up)
         self.orders = self.decided if unit == 1 else [_in_whole_units(order, unit) for order in self.decided]
         prices = {name.lower(): frame[name].to_numpy(dtype=float) / unit for name in PRICES}
         stamps = days_of(instants(frame.index).astype("datetime64[us]"))
@@ -185,7 +202,7 @@ def listen(module: Any) -> None:
         if trade is None or sys._getframe(3).f_code is not opening.__code__:
             kind = "-".join(word for word, price in (("stop", stop), ("limit", limit)) if price) or "market"
             prices = {"limit": limit, "stop": stop, "sl": sl, "tp": tp}
-            decision = {"bar": len(self._data) - 1, "size": float(size), "kind": kind}
+            decision = {"bar": _bar_of(self), "size": float(size), "kind": kind}
             decision |= {name: float(price) for name, price in prices.items() if price}
             decision |= {} if trade is None else {"closes": True}
             _book_of(self).decisions.append((decision, made))
@@ -197,7 +214,7 @@ def listen(module: Any) -> None:
         if sys._getframe(1).f_code is not run.__code__:  # which closes what is open at the end, undecided
             owner = self._Trade__broker
             size = float(owner.orders[0].size)
-            decision = {"bar": len(owner._data) - 1, "size": size, "kind": "market", "closes": True}
+            decision = {"bar": _bar_of(owner), "size": size, "kind": "market", "closes": True}
             _book_of(owner).decisions.append((decision, None))
 
     @wraps(cancel)

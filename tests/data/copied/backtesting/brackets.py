@@ -12,6 +12,7 @@ class Brackets(Strategy):
 
     def init(self):
         self.strength = self.I(momentum, self.data.Close, self.days)
+        self.buy(size=3)
 
     def next(self):
         price = self.data.Close[-1]

@@ -96,6 +96,8 @@ def program_of(strategy: Strategy, runs: int = 1) -> tuple[Program, Bound]:
 
     runs: over all bars, that it is wanted for.
     """
+    if len(strategy._account.decisions):  # which the record of an account that has not begun has no place for
+        raise Refused("follows what init() has ordered")
     key = type(strategy)
     known = _programs.get(key)
     if isinstance(known, Exception):

@@ -54,6 +54,8 @@ class Translation:
 
     def bind(self, strategy: Strategy) -> Bound | None:
         """The columns and numbers of this strategy; None where something is of another kind."""
+        if len(strategy._account.decisions):
+            return None
         columns, numbers = [], []
         for path, kind in self.series:
             found = followed(strategy, path)

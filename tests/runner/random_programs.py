@@ -1,0 +1,131 @@
+"""Honest backtests of programs drawn at random: orders of all kinds, withdrawn and moved, by all conventions."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import random
+import warnings
+from typing import Any
+
+from qfp import backtests, data
+from qfp.backtesting import Strategy
+from qfp.portfolio import Portfolio, PortfolioResult
+
+
+def claim_of_one(seed: str) -> dict[str, Any]:
+    """What a program with one instrument claims."""
+    draw = random.Random(seed)
+    original, on_close = draw.random() < 0.5, draw.random() < 0.25
+    kinds = ["market", "limit", "stop", "stop-limit"]
+    sizes = draw.choice([[0.1, 0.3, 0.5, 0.95, 0.9999], [1, 3, 10, 50, 200]])
+    orders_in_init = draw.random() < 0.25
+
+    class Drawn(Strategy):
+        def init(self) -> None:
+            if orders_in_init:
+                self.place()
+
+        def place(self) -> None:
+            price, long, kind = self.data.Close[-1], draw.random() < 0.5, draw.choice(kinds)
+            given: dict[str, float] = {
+                name: price * draw.uniform(0.98, 1.02) for name in ("limit", "stop") if name in kind
+            }
+            if original and "stop" in given and (on_close or "limit" in given):
+                del given["stop"]  # which backtesting.py fills at prices that are not in their bar
+            side, base, far = (1 if long else -1), next(iter(given.values()), price), draw.uniform(0.003, 0.06)
+            if draw.random() < 0.4:
+                given["sl"] = base * (1 - side * far) * (1 - side * 0.001)
+            if draw.random() < 0.4:
+                given["tp"] = base * (1 + side * far) * (1 + side * 0.06)
+            with contextlib.suppress(ValueError):
+                (self.buy if long else self.sell)(size=draw.choice(sizes), **given)
+
+        def next(self) -> None:
+            chance, price = draw.random(), self.data.Close[-1]
+            if chance < 0.15:
+                self.place()
+            elif chance < 0.17:
+                self.place()
+                self.place()
+            elif chance < 0.22:
+                self.position.close(draw.choice([1.0, 0.5, 0.3]))
+            elif chance < 0.25 and self.orders:
+                draw.choice(list(self.orders)).cancel()
+            elif chance < 0.32 and self.trades:
+                trade = draw.choice(list(self.trades))
+                side = 1 if trade.is_long else -1
+                if chance < 0.28:
+                    trade.sl = price * (1 - 0.03 * side)
+                elif chance < 0.3:
+                    trade.tp = price * (1 + 0.04 * side)
+                else:
+                    trade.close(draw.choice([1.0, 0.5]))
+
+    year = draw.choice([2005, 2007, 2009])
+    bars = data.prices(draw.choice(["IBM", "GOOG", "AAPL", "MSFT"]), f"{year}-01-03", f"{year + 1}-06-30")
+    options: dict[str, Any] = {
+        "cash": draw.choice([1_000, 10_000, 100_000]),
+        "commission": draw.choice([0.0, 0.001, 0.002, (5, 0.001), (1, 0.0)]),
+        "spread": draw.choice([0, 0, 0.0005, 0.002]),
+        "margin": draw.choice([1, 1, 0.5, 0.1]),
+        "trade_on_close": on_close,
+        "hedging": draw.random() < 0.3,
+        "exclusive_orders": draw.random() < 0.25,
+        "finalize_trades": draw.random() < 0.7,
+    }
+    with _quietly():
+        return _sent(backtests.backtest(Drawn, bars, **options, **({"rules": "backtesting.py"} if original else {})))
+
+
+def claim_of_many(seed: str) -> dict[str, Any]:
+    """What a program with several instruments claims."""
+    draw = random.Random(seed)
+    names = draw.sample(["IBM", "AAPL", "MSFT", "GOOG"], draw.randint(2, 4))
+    adjust = draw.choice([None, "split"])
+    frames = {name: data.prices(name, "2005-01-03", "2006-03-31", adjust=adjust) for name in names}
+    if draw.random() < 0.3:
+        frames[names[0]] = frames[names[0]].iloc[draw.randint(1, 120) :]
+    short, waiting = draw.random() < 0.5, []
+    options: dict[str, Any] = {
+        "cash": draw.choice([2_000, 10_000, 100_000]),
+        "fill": draw.choice(["next-open", "next-close", "next-average", "same-close"]),
+        "commission": draw.choice([0.0, 0.001, (5, 0.001)]),
+        "spread": draw.choice([0, 0.001]),
+        "slippage": draw.choice([0, 0.001]),
+        "fractional": draw.random() < 0.5,
+        "short": short,
+        "leverage": draw.choice([1.0, 1.0, 2.0]),
+        "borrow": draw.choice([0, 0.03]),
+        "interest": draw.choice([0, 0.02]),
+        "halted": draw.choice(["wait", "refuse"]),
+    }
+
+    def on_bar(ctx: Any) -> None:
+        chance, name = draw.random(), draw.choice(names)
+        if chance < 0.1:
+            for each in names:
+                ctx.target(each, draw.uniform(-0.5 if short else 0, 1.2) / len(names))
+        elif chance < 0.2:
+            ctx.target(name, draw.uniform(0, 1.2))
+        elif chance < 0.4 and ctx.price(name) == ctx.price(name):
+            kind = draw.choice(["market", "limit", "stop", "stop-limit"])
+            given = {each: ctx.price(name) * draw.uniform(0.98, 1.02) for each in ("limit", "stop") if each in kind}
+            waiting.append(ctx.order(name, draw.choice([1, 5, 20, 100]) * draw.choice([1, -1]), **given))
+        elif chance < 0.45 and waiting:
+            waiting.pop(draw.randrange(len(waiting))).cancel()
+
+    with _quietly():
+        return _sent(PortfolioResult("Drawn", Portfolio(frames, **options).run(on_bar), {}))
+
+
+@contextlib.contextmanager
+def _quietly() -> Any:
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _sent(result: Any) -> dict[str, Any]:
+    return json.loads(json.dumps(result.claim, allow_nan=False))

@@ -1,0 +1,68 @@
+"""No honest backtest is refused: what the library claims is verified, whatever the program orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qfp.backtesting import Strategy
+
+from runner.backtests import check_claim
+from tests.runner import random_programs
+from tests.sdk.conftest import STORE, data, starter  # noqa: F401
+
+DRAWN = 20
+
+
+@pytest.mark.parametrize("make", [random_programs.claim_of_one, random_programs.claim_of_many])
+def test_programs_drawn_at_random_are_verified(data, make) -> None:  # noqa: F811
+    for number in range(DRAWN):
+        checked = check_claim(make(f"drawn {number}"), STORE)
+        assert checked.verified, (number, checked.conventions, checked.verified_text)
+
+
+class HeldFromTheStart(Strategy):
+    """One order, before the first bar."""
+
+    def init(self) -> None:
+        self.buy(size=0.9)
+
+    def next(self) -> None:
+        pass
+
+
+class LimitsFromTheStart(Strategy):
+    def init(self) -> None:
+        self.mean = self.I(lambda close: np.convolve(close, np.ones(20) / 20)[: len(close)], self.data.Close)
+        self.buy(size=10, limit=150.0, sl=20.0)
+        self.sell(size=5, stop=80.0)
+
+    def next(self) -> None:
+        if len(self.data) % 40 == 0:
+            self.position.close()
+
+
+class TurnedLater(Strategy):
+    def init(self) -> None:
+        self.slow = self.I(lambda close: np.append(np.full(29, np.nan), close[29:]), self.data.Close)
+        self.sell(size=7)
+
+    def next(self) -> None:
+        if len(self.data) > 60 and not self.position.is_long:
+            self.buy(size=9)
+
+
+@pytest.mark.parametrize("strategy", [HeldFromTheStart, LimitsFromTheStart, TurnedLater])
+@pytest.mark.parametrize("options", [{}, {"trade_on_close": True}, {"rules": "backtesting.py"}])
+def test_what_init_orders_counts_as_decided_on_the_bar_before_the_first(
+    data,  # noqa: F811
+    strategy: type,
+    options: dict[str, Any],
+) -> None:
+    from qfp.backtests import backtest
+
+    result = backtest(strategy, data.prices("IBM", "2008-01-02", "2009-06-30"), **options)
+    checked = check_claim(result.claim, STORE)
+    assert checked.verified and checked.fills, checked.verified_text
+    assert checked.orders[0]["bar"] == {TurnedLater: 29}.get(strategy, 0)
