@@ -35,7 +35,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 OTHER_RELEASE = (
     "The sandbox engine and the site are of different releases, so no program is run. The operator has to restart both "
@@ -168,14 +168,7 @@ class BoxRequest:
 
     @classmethod
     def from_json(cls, value: Any) -> BoxRequest:
-        if not isinstance(value, Mapping):
-            raise ValueError("a request must be an object")
-        values = dict(value)
-        values["limits"] = Limits.from_json(values.get("limits"))
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(str(error)) from None
+        return _from_json(cls, value, "a request")
 
 
 @dataclass(frozen=True)
@@ -203,14 +196,20 @@ class Cell:
 
     @classmethod
     def from_json(cls, value: Any) -> Cell:
-        if not isinstance(value, Mapping):
-            raise ValueError("a cell must be an object")
-        values = dict(value)
-        values["limits"] = Limits.from_json(values.get("limits"))
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(str(error)) from None
+        return _from_json(cls, value, "a cell")
+
+
+Asked = TypeVar("Asked", BoxRequest, Cell)
+
+
+def _from_json(cls: type[Asked], value: Any, what: str) -> Asked:
+    """A request or a cell, its limits among its fields. Raises ValueError."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{what} must be an object")
+    try:
+        return cls(**{**value, "limits": Limits.from_json(value.get("limits"))})
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _is_hash(value: Any) -> bool:
