@@ -18,8 +18,11 @@ from typing import Any
 import pytest
 
 from sandbox.client import BoxRequest, EngineClient, EngineUnavailable, Limits
+from sandbox.host.package_rules import PackageRules
+from sandbox.host.packages import Packages
 from tests.sandbox import light
 from tests.sandbox.host_checks import Host
+from tests.sandbox.index_server import IndexServer
 from tests.sandbox.local_cluster import LocalCluster
 from tests.sandbox.local_cluster import why_not as why_not_cluster
 from tests.sandbox.podman import Podman
@@ -319,3 +322,20 @@ def open_copies(directory: Path) -> tuple[Path, Path, Path]:
         environment = directory / "env"
         shutil.copytree(ENVIRONMENT, environment, symlinks=True)
     return root, environment, site
+
+
+@pytest.fixture
+def packages(index: IndexServer, tmp_path: Path) -> Callable[..., Packages]:
+    """What brings in packages from the file's own index, by these rules."""
+
+    def make(**rules: Any) -> Packages:
+        return Packages(
+            layers=tmp_path / "layers",
+            cache=tmp_path / "index",
+            python=ENVIRONMENT / "bin" / "python",
+            index_url=index.url,
+            rules=PackageRules(**rules),
+            engine=EngineClient(tmp_path / "no-engine"),
+        )
+
+    return make

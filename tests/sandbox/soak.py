@@ -21,8 +21,9 @@ from typing import Any
 
 from sandbox.client import EngineUnavailable
 from sandbox.host.processes import descendants
-from tests.sandbox.attacks import ATTACKS, LIMITED, PRELUDE
+from tests.sandbox.attacks import ATTACKS, PRELUDE
 from tests.sandbox.conftest import Engine, make_request
+from tests.sandbox.greedy import LIMITED
 
 SETTLE_SECONDS = 15.0
 MEMORY_GROWTH_BYTES = 24 << 20  # what a Python process keeps for itself

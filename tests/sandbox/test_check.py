@@ -15,9 +15,10 @@ import pytest
 
 from sandbox.host import check
 from sandbox.host.check_promises import PROMISES
-from tests.sandbox import attacks
+from tests.sandbox.attacks import ATTACKS
 from tests.sandbox.broken import BROKEN, engine_with
 from tests.sandbox.conftest import ENVIRONMENT, ORDINARY_UID, ROOT, open_copies
+from tests.sandbox.greedy import LIMITED
 from tests.sandbox.podman import Podman
 
 README = (ROOT / "sandbox" / "README.md").read_text()
@@ -68,7 +69,7 @@ def test_an_engine_that_does_not_start_keeps_nothing() -> None:
 
 def test_every_promise_of_the_readme_is_tried_and_named_once() -> None:
     assert [*ROWS] == NAMES[1:]
-    attacked = {name.partition(":")[0] for name in (*attacks.ATTACKS, *attacks.LIMITED)}
+    attacked = {name.partition(":")[0] for name in (*ATTACKS, *LIMITED)}
     assert attacked <= set(ROWS)
 
 

@@ -11,8 +11,9 @@ import time
 
 import pytest
 
-from tests.sandbox.attacks import ATTACKS, LIMITED, PRELUDE
+from tests.sandbox.attacks import ATTACKS, PRELUDE
 from tests.sandbox.conftest import MEGABYTE, Engine, make_request
+from tests.sandbox.greedy import LIMITED
 from tests.sandbox.host_checks import Host
 from tests.sandbox.podman import Podman
 from tests.sandbox.test_corpus import PROGRAMS, Program, play

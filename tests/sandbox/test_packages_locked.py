@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.client import EngineClient
 from sandbox.host.locks import Lock, Locked
-from sandbox.host.package_rules import IndexUnavailable, PackageRefused, PackageRules
+from sandbox.host.package_rules import IndexUnavailable, PackageRefused
 from sandbox.host.packages import Packages
 from sandbox.host.requirements import base_versions, requirements_of
-from tests.sandbox.conftest import ENVIRONMENT
 from tests.sandbox.index_server import IndexServer, make_sdist, make_wheel
 
 
@@ -30,21 +28,6 @@ def index() -> Iterator[IndexServer]:
     server.add_package("honest-thing", {"honest.py": "x = 1\n"}, requires=("helper-thing", "numpy"))
     yield server
     server.stop()
-
-
-@pytest.fixture
-def packages(index: IndexServer, tmp_path: Path) -> Callable[..., Packages]:
-    def make(**rules: Any) -> Packages:
-        return Packages(
-            layers=tmp_path / "layers",
-            cache=tmp_path / "index",
-            python=ENVIRONMENT / "bin" / "python",
-            index_url=index.url,
-            rules=PackageRules(**rules),
-            engine=EngineClient(tmp_path / "no-engine"),
-        )
-
-    return make
 
 
 def lock_of(packages: Packages, text: str, told: Any = lambda *_: None) -> Lock | None:

@@ -9,20 +9,18 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.client import EngineClient
 from sandbox.host.layers import Layers
 from sandbox.host.locks import Lock, Locked
-from sandbox.host.package_rules import IndexUnavailable, PackageRefused, PackageRules
+from sandbox.host.package_rules import IndexUnavailable, PackageRefused
 from sandbox.host.packages import Packages
 from sandbox.host.requirements import requirements_of
 from sandbox.host.wheels import Unpacked, unpack
-from tests.sandbox.conftest import ENVIRONMENT
 from tests.sandbox.index_server import IndexServer, make_wheel
 
 
@@ -131,21 +129,6 @@ def index() -> Iterator[IndexServer]:
     server.add_package("honest-thing", {"honest/__init__.py": "x = 1\n"}, requires=("helper-thing",))
     yield server
     server.stop()
-
-
-@pytest.fixture
-def packages(index: IndexServer, tmp_path: Path) -> Callable[..., Packages]:
-    def make(**rules: Any) -> Packages:
-        return Packages(
-            layers=tmp_path / "layers",
-            cache=tmp_path / "index",
-            python=ENVIRONMENT / "bin" / "python",
-            index_url=index.url,
-            rules=PackageRules(**rules),
-            engine=EngineClient(tmp_path / "no-engine"),
-        )
-
-    return make
 
 
 def lock_of(packages: Packages, text: str) -> Lock:

@@ -11,9 +11,10 @@ import threading
 import pytest
 
 from sandbox.host.box import FORK_SLACK_BYTES, GROUP_SLACK_BYTES
-from tests.sandbox.attacks import ATTACKS, LIMITED, PRELUDE, Greedy
+from tests.sandbox.attacks import ATTACKS, PRELUDE
 from tests.sandbox.broken import BROKEN, engine_with
 from tests.sandbox.conftest import LIMITS, Engine
+from tests.sandbox.greedy import LIMITED, Greedy
 
 # Whose engine makes the box (root's, where a test may be root, and that of a user without any rights), and how.
 ENGINES = {
