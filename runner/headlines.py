@@ -25,6 +25,11 @@ class Headline:
     strategy: str
     standing: Standing
 
+    @property
+    def counts(self) -> bool:
+        """Whether it may be shown as a gain or a loss."""
+        return self.standing.verified and not self.standing.leak
+
 
 def headlines(runs: Iterable[Run]) -> dict[UUID, Headline]:
     """By the run's id, for whoever may see everything of these runs; none for one without a backtest."""

@@ -26,8 +26,9 @@ __all__ = ["Cell", "Heat", "SweepResults", "WalkRow", "score_text", "walk_rows"]
 MOST_ON_AXIS = 40  # values; of more, neighbouring ones share a cell
 LEVELS = 10
 MOST_LINES = 300
-WIDTH, HEIGHT, MARGIN = 720, 240, 56
-TOP, BOTTOM = 52, 204  # ends of the axes
+WIDTH, HEIGHT, MARGIN = 720, 250, 56
+TOP, BOTTOM = 56, 208  # ends of the axes
+BELOW = 40  # a histogram, for its words
 # Looking for the plateau takes the square of the number of trials: of few it is done each time, and of many only when
 # no more are coming.
 FEW, MOST_LIVE = 300, 3_000
@@ -177,7 +178,11 @@ class SweepResults:
             places.append([BOTTOM - share * (BOTTOM - TOP) for share in line])
             if not name:
                 low, high = (score_text(end) for end in sorted((chosen[0].score, chosen[-1].score)))
-            axes.append({"x": round(left, 1), "name": name or self.objective, "low": low, "high": high})
+            # Names at the edges go inwards; beyond the drawing they would be cut.
+            anchor = "middle" if 0 < at < len(names) - 1 else "end" if at else "start"
+            axes.append(
+                {"x": round(left, 1), "anchor": anchor, "name": name or self.objective, "low": low, "high": high}
+            )
         lines = []
         for row in range(len(chosen)):
             points = " ".join(f"{axis['x']},{column[row]:.1f}" for axis, column in zip(axes, places, strict=True))
@@ -209,8 +214,8 @@ class SweepResults:
             {
                 "x": round(MARGIN + at * width + 1, 1),
                 "width": round(width - 2, 1),
-                "height": round(count / most * (HEIGHT - 70), 1),
-                "y": round(HEIGHT - 30 - count / most * (HEIGHT - 70), 1),
+                "height": round(count / most * (HEIGHT - BELOW - 40), 1),
+                "y": round(HEIGHT - BELOW - count / most * (HEIGHT - BELOW - 40), 1),
                 "below": high <= 1e-9,
                 "from": signed(low, 1),
                 "to": signed(high, 1),
@@ -218,7 +223,7 @@ class SweepResults:
             }
             for at, (low, high, count) in enumerate(bins)
         ]
-        return {"bars": bars, "width": WIDTH, "height": HEIGHT, "middle": WIDTH / 2, "base": HEIGHT - 30}
+        return {"bars": bars, "width": WIDTH, "height": HEIGHT, "middle": WIDTH / 2, "base": HEIGHT - BELOW}
 
 
 class _Axis:

@@ -6,11 +6,12 @@ imported here.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
+from binascii import b2a_base64  # of base64, which takes longer to load
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,6 @@ CHART_HEIGHT = 180  # four of them on a page
 # Columns of words and dates, not figures, besides the first: they stand at the left.
 WORDS = {"Dates", "Chosen on", "Chosen", "Traded", "Instrument", "Exit", "Peak", "Trough", "Recovered"}
 PAGE_WIDTH = 487  # points between the margins
-# Beyond Latin, Greek and Cyrillic letters, punctuation and signs.
-OTHER_SCRIPTS = re.compile("[\u0530-\u1dff\u2e80-\uffff\U00010000-\U0010ffff]")
 UNBROKEN = 24  # letters of one word that fit into a line at any size
 
 
@@ -43,12 +42,23 @@ def pdf(document: Document) -> bytes:
         str(SOURCE),
         format="pdf",
         root=str(HERE),
-        font_paths=[str(FONTS)],
-        # Looking through the fonts of the machine takes longer than all else: only for scripts that ours have not.
-        ignore_system_fonts=OTHER_SCRIPTS.search(report) is None,
+        font_paths=_fonts(_has_other_scripts(report)),
         sys_inputs={"report": report},
         timestamp=datetime.now(UTC).replace(microsecond=0),
     )
+
+
+@cache
+def _fonts(of_the_machine: bool) -> Any:
+    """Ours, and those of the machine, which takes longer to look through than all else."""
+    import typst
+
+    return typst.Fonts(include_system_fonts=of_the_machine, font_paths=[str(FONTS)])
+
+
+def _has_other_scripts(text: str) -> bool:
+    """Whether any letter is beyond Latin, Greek, Cyrillic, punctuation and signs, which our own fonts have."""
+    return any("\u0530" <= letter <= "\u1dff" or letter >= "\u2e80" for letter in set(text))
 
 
 def _as_data(document: Document) -> dict[str, Any]:
@@ -120,7 +130,7 @@ def _framed(png: bytes, size: tuple[int, int]) -> str:
     if not png:
         return ""
     width, height = size
-    shape, content = f'width="{width}" height="{height}"', base64.b64encode(png).decode()
+    shape, content = f'width="{width}" height="{height}"', b2a_base64(png, newline=False).decode()
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {shape}>'
         f'<image {shape} href="data:image/png;base64,{content}"/></svg>'

@@ -8,6 +8,8 @@ import io
 import os
 import re
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from pypdf import PdfReader
 from qfp.figures import HEAD
 from qfp.tearsheet.thinning import thinned
 
+from playground.paths import BASE_DIR
 from runner.access import Viewer
 from runner.checking import band_of
 from runner.execution import execute_next
@@ -27,6 +30,8 @@ from runner.reports import logos, making
 from runner.reports.documents import manifest_hash
 from runner.reports.records import _record
 from runner.starting import start_run
+from tests.benchmarks.report_programs import write_returns
+from tests.benchmarks.reports import PROGRAM
 from tests.factories import make_finished_run, make_project, make_user
 from tests.runner.reported import STORE, claim_of, claims_of_programs, equity_of, stored
 
@@ -161,6 +166,25 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
     ):
         assert said in text
     assert client.get(f"/r/{run.pk}/manifest.json").status_code == 200
+
+
+def test_a_process_that_makes_a_pdf_loads_neither_the_site_nor_what_it_does_not_need(tmp_path):
+    write_returns(tmp_path)
+    program = (
+        f"import runpy, sys; sys.argv = ['', 'ours', {str(tmp_path)!r}]\n"
+        f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
+        "print(*{'django', 'pandas', 'scipy', 'matplotlib', 'pyarrow', 'numpy.ma'} & set(sys.modules))"
+    )
+    roots = f"{BASE_DIR}{os.pathsep}{BASE_DIR / 'sandbox' / 'sdk'}"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": roots},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == "" and done.stdout.splitlines()[1:] == [""], done
+    assert (tmp_path / "ours").read_bytes().startswith(b"%PDF")
 
 
 def test_what_authors_write_is_text_in_every_report(client, run, claims):

@@ -115,7 +115,7 @@ def test_a_figure_in_a_table_of_runs_has_its_mark_beside_it(results):
         page = client.get(where).content.decode()
         # The newest first; on the dashboard that of the project stands above them.
         newer, older = (words(re.split("</td>|</a>", part)[0]) for part in page.split('<span class="headline">')[-2:])
-        assert older.startswith(f"{figure} Verified") and LEAK not in older, where
-        assert newer.startswith(f"{figure} As told by the program, not verified {LEAK}"), where
+        assert older.startswith(f"Verified {figure}") and LEAK not in older, where
+        assert newer.startswith(f"As told by the program, not verified {LEAK} {figure}"), where
         assert markup.escape(told.verified_text) in page
     assert "headline" not in Client().get(project.base_url).content.decode(), "others see no runs"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qfp import metrics
+from qfp.metrics.series import quantile
 
 from runner.figures import GROUPS
 from tests.sdk import metric_oracle
@@ -32,6 +33,14 @@ def test_sharpe_and_sortino_by_hand():
     assert metrics.sharpe_ratio(returns, periods_per_year=1) == pytest.approx(0.5)
     assert metrics.sharpe_ratio(returns) == pytest.approx(0.5 * math.sqrt(252))
     assert metrics.sortino_ratio(returns, periods_per_year=1) == pytest.approx(0.01 / math.sqrt(0.0001 / 3))
+
+
+def test_quantiles_are_those_of_numpy_to_the_last_digit():
+    for count in (1, 2, 3, 20, 21, 500):
+        for share in (0, 0.002, 0.05, 0.25, 0.5, 0.6, 0.95, 0.998, 1):
+            assert quantile(RANDOM[:count], share) == np.quantile(RANDOM[:count], share)
+    assert quantile([3, 1, 2, 4], 0.5) == 2.5
+    assert math.isnan(quantile([], 0.5)) and math.isnan(quantile([1, math.nan], 0.1))
 
 
 def test_trades_by_hand():

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qfp.metrics.series import NAN, PERIODS_PER_YEAR, ratio, series, shape, spread
+from qfp.metrics.series import NAN, PERIODS_PER_YEAR, quantile, ratio, series, shape, spread
 
 
 def returns_of(equity: Any) -> np.ndarray:
@@ -173,7 +173,7 @@ def value_at_risk(returns: Any, level: float = 0.95, interpolated: bool = True) 
     if not len(returns):
         return NAN
     if interpolated:
-        return -float(np.quantile(returns, 1 - level))
+        return -quantile(returns, 1 - level)
     place = max(1, math.ceil(len(returns) * (1 - level) - 1e-9))  # 20 * (1 - 0.95) is a little above 1
     return -float(np.partition(returns, place - 1)[place - 1])
 
@@ -193,8 +193,7 @@ def tail_ratio(returns: Any) -> float:
     returns = series(returns)
     if not len(returns):
         return NAN
-    low, high = np.quantile(returns, (0.05, 0.95))
-    return ratio(abs(float(high)), abs(float(low)))
+    return ratio(abs(quantile(returns, 0.95)), abs(quantile(returns, 0.05)))
 
 
 def best_return(returns: Any) -> float:

@@ -49,8 +49,24 @@ def spread(values: np.ndarray) -> float:
 
 
 def median(values: Any) -> float:
-    """The middle one. Numpy's own function loads masked arrays for it, a tenth of the time of a short process."""
-    return float(np.quantile(values, 0.5))
+    """The middle one, or the mean of the two in the middle. NaN for none."""
+    return quantile(values, 0.5)
+
+
+def quantile(values: Any, share: float) -> float:
+    """Between the two values nearest to this share of the way, in proportion; NaN for none and where one is missing.
+
+    Numpy's quantile() to the last digit, which loads masked arrays: a tenth of the time of a short process.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    if not len(ordered) or math.isnan(ordered[-1]):
+        return NAN
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+    part = place - below
+    # From the nearer end, so that rounding keeps it between the two.
+    return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part
 
 
 def ratio(above: float, below: float) -> float:

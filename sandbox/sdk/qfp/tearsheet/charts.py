@@ -13,7 +13,7 @@ import numpy as np
 
 from qfp import metrics, windows
 from qfp.figures import count, percent, ratio, signed
-from qfp.metrics.series import median
+from qfp.metrics.series import median, quantile
 from qfp.tearsheet.record import Record
 from qfp.tearsheet.thinning import thinned
 
@@ -127,7 +127,7 @@ def _distribution(record: Record) -> Chart | None:
     if len(values) < 10 or not np.ptp(values) > 0:
         return None
     # A few far values would leave the rest in two bins: the outer ones hold all beyond.
-    low, high = np.quantile(values, [0.002, 0.998])
+    low, high = quantile(values, 0.002), quantile(values, 0.998)
     if not high > low:
         low, high = values.min(), values.max()
     edges = np.linspace(low, high, 42)

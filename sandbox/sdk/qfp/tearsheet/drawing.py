@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from html import escape
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -61,12 +61,12 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
     shortest, longest = _x_range(chart, drawn)
     right, bottom = WIDTH - RIGHT, height - BOTTOM
 
-    def across(value: float) -> float:
+    def across(value: Any) -> Any:
         return LEFT + (right - LEFT) * (value - shortest) / ((longest - shortest) or 1)
 
-    def up(value: float) -> float:
+    def up(value: Any) -> Any:
         if log:
-            share = (math.log(value) - math.log(low)) / ((math.log(high) - math.log(low)) or 1)
+            share = (np.log(value) - math.log(low)) / ((math.log(high) - math.log(low)) or 1)
         else:
             share = (value - low) / (high - low)
         return bottom - (bottom - TOP) * share
@@ -78,7 +78,7 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
         parts.append(f'<line class="ts-level" x1="{LEFT}" x2="{right}" y1="{ground}" y2="{ground}"/>')
     # The main line is drawn last, over what it is compared with.
     for trace, x, y in sorted(drawn, key=lambda each: (each[0].mode == "points", each[0].role == "main")):
-        parts += _shape(trace, [across(v) for v in _as_numbers(x)], [up(float(v)) for v in y], up(max(low, 0.0)))
+        parts += _shape(trace, across(_as_numbers(x)).tolist(), up(y.astype(float)).tolist(), up(max(low, 0.0)))
     parts.append(_legend(chart))
     style = f"<style>{STYLE}</style>" if alone else ""
     space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
@@ -121,9 +121,9 @@ def _horizontal(y: float, right: float, text: str) -> str:
 
 def _shape(trace: Trace, x: list[float], y: list[float], ground: float) -> list[str]:
     role = f"ts-{trace.role}"
-    pairs = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
     if trace.mode == "area":
-        return [f'<polygon class="ts-area {role}" points="{x[0]:.1f},{ground:.1f} {pairs} {x[-1]:.1f},{ground:.1f}"/>']
+        edge = f"{x[0]:.1f},{ground:.1f} {_pairs(x, y)} {x[-1]:.1f},{ground:.1f}"
+        return [f'<polygon class="ts-area {role}" points="{edge}"/>']
     if trace.mode == "bars":
         width = max(0.8, (x[-1] - x[0]) / max(1, len(x) - 1) * 0.82) if len(x) > 1 else 20.0
         bars = "".join(
@@ -135,7 +135,11 @@ def _shape(trace: Trace, x: list[float], y: list[float], ground: float) -> list[
         tip = -6 if trace.role == "up" else 6
         arrows = "".join(f"M{a - 4:.1f} {b - tip / 2:.1f}h8l-4 {tip}z" for a, b in zip(x, y, strict=True))
         return [f'<path class="ts-fill {role}" d="{arrows}"/>']
-    return [f'<polyline class="ts-line {role}" points="{pairs}"/>']
+    return [f'<polyline class="ts-line {role}" points="{_pairs(x, y)}"/>']
+
+
+def _pairs(x: list[float], y: list[float]) -> str:
+    return ("%.1f,%.1f " * len(x) % tuple(chain.from_iterable(zip(x, y, strict=True)))).rstrip()
 
 
 def _legend(chart: Chart) -> str:
@@ -213,9 +217,10 @@ def _date_ticks(low: float, high: float, most: int = 9) -> list[tuple[float, str
         kind = f"datetime64[{unit}]"
         since = 1970 if unit == "Y" else 0  # so that years are round ones
         start, end = (int(moment.astype(kind).astype(int)) + since for moment in (first, last))
-        numbers = np.arange(-(-start // step) * step, end + 1, step) - since
-        if len(numbers) > most:
+        first_tick = -(-start // step) * step
+        if (end - first_tick) // step >= most:
             continue
+        numbers = np.arange(first_tick, end + 1, step) - since
         moments = list(numbers.astype(kind).astype("datetime64[s]"))
         found = [(float(m.astype(int)), write(m)) for m in moments if low <= m.astype(int) <= high]
         if len(found) > 1:
