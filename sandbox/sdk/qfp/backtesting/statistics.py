@@ -15,6 +15,7 @@ import numpy as np
 
 from qfp.backtesting.core import Account
 from qfp.backtesting.curves import Curve
+from qfp.backtesting.walkers import WALKERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Calendar", "Figures", "TradeColumns", "equity_table", "trades_table"]
 
 NAN = math.nan
-ONE_PASS = 10_000  # bars from which on machine code pays for its call
-BARS_A_DRAWDOWN = 16  # at least, where machine code finds the drawdowns
 
 
 class TradeColumns:
@@ -148,10 +147,12 @@ class Figures:
         self.warm_up, self.risk_free_rate = warm_up, risk_free_rate
         self.dated = self.calendar.dated
         self._groups: dict[str, dict[str, Any]] = {}
+        self._walkers: dict[str, Any] = {}
 
     def all(self) -> dict[str, Any]:
         """Every figure, by label, in the order they are printed."""
         found: dict[str, Any] = {}
+        self._walked(*WALKERS)
         for group in ("head", "equity", "years", "market", "drawdowns", "recoveries", "trades", "holding"):
             found |= self._group(group)
         if not self.dated:
@@ -192,7 +193,7 @@ class Figures:
         first = closes[min(self.warm_up, len(closes) - 1)]
         found = {
             "Equity Final [$]": ended,
-            "Equity Peak [$]": float(np.max([piece.max() for _, piece in self.curve.pieces()])),
+            "Equity Peak [$]": self._walked("peak").found(),
             "Commissions [$]": float(paid),
             "Return [%]": float((np.float64(ended) - begun) / begun * 100),
             "Buy & Hold Return [%]": float((closes[-1] - first) / first * 100),
@@ -229,7 +230,7 @@ class Figures:
         return found
 
     def _market(self) -> dict[str, Any]:
-        beta, rate = _beta(self.curve, self.closes), self.risk_free_rate * 100
+        beta, rate = self._walked("slope").found(), self.risk_free_rate * 100
         total = self._group("equity")
         alpha = total["Return [%]"] - rate - beta * (total["Buy & Hold Return [%]"] - rate)
         return {"Alpha [%]": alpha, "Beta": beta}
@@ -240,24 +241,24 @@ class Figures:
         with np.errstate(divide="ignore", invalid="ignore"):
             return below_peak(self.curve.whole)
 
+    def _walked(self, *names: str) -> Any:
+        """What looks at every bar, after it has: one walk over the curve for as many as are asked for."""
+        left = {name: WALKERS[name](self.curve, self.closes) for name in names if name not in self._walkers}
+        if left:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                for first, piece in self.curve.pieces(more=1):
+                    for walker in left.values():
+                        walker.see(first, piece)
+        self._walkers |= left
+        return self._walkers[names[0]]
+
     @cached_property
     def _underwater(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], float]:
         """(spans, the deepest of all bars); in one pass that writes nothing by bar, where machine code is there."""
-        from qfp.backtesting.compiled import machine
-
-        count = len(self.curve)
-        if count >= ONE_PASS and machine.is_ready():
-            room, state = count // BARS_A_DRAWDOWN + 64, np.array([self.curve.ends[0], 0, 0, 0, 0])
-            begins, ends, depths = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64), np.empty(room)
-            places = [column.ctypes.data for column in (begins, ends, depths)]
-            for first, piece in self.curve.pieces():
-                given = (piece.ctypes.data, len(piece), first, count - 1)
-                found = machine.call("drawdowns", *given, *places, room, state.ctypes.data)
-                if found < 0:
-                    break
-            else:
-                return (begins[:found].copy(), ends[:found].copy(), depths[:found].copy()), float(state[3])
-        return drawdown_spans(self.drawdown), float(np.nan_to_num(self.drawdown.max()))
+        return self._walked("drawdowns").found() or (
+            drawdown_spans(self.drawdown),
+            float(np.nan_to_num(self.drawdown.max())),
+        )
 
     @property
     def spans(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -336,23 +337,6 @@ def _days(stamps: np.ndarray, a_day: int) -> tuple[np.ndarray, np.ndarray]:
     else:
         ends = _ends(stamps // a_day)
     return ends, stamps[ends] // a_day
-
-
-def _beta(equity: Curve, closes: np.ndarray) -> float:
-    """Slope of the account's logarithmic returns over the price's; piece by piece, so that no array is as long."""
-    count = len(closes) - 1
-    if count < 2:
-        return NAN
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own_mean, mean = (np.log(np.float64(last) / first) / count for first, last in (equity.ends, closes[[0, -1]]))
-        together = alone = 0.0
-        for begin, piece in equity.pieces(more=1):
-            own, market = (np.diff(np.log(values)) for values in (piece, closes[begin : begin + len(piece)]))
-            own -= own_mean
-            market -= mean
-            together += float(np.multiply(own, market).sum())  # np.dot() would wake threads for it
-            alone += float(np.multiply(market, market).sum())
-    return together / alone if alone else NAN
 
 
 def _ratio(part: float, whole: float) -> float:
