@@ -31,14 +31,14 @@ class Program:
     def __init__(self, translation: Translation, calls: float) -> None:
         """calls: of next(), about so many are to come."""
         self.translation = translation
-        self.thorough = calls >= LONG and translation.sieve is None  # a sieve leaves few bars to it
-        self._engine, addresses = machine.load(translation.functions, int(self.thorough))
+        self.effort = 0 if translation.sieve is not None else 1 if calls < LONG else 2  # a sieve leaves few bars to it
+        self._engine, addresses = machine.load(translation.functions, self.effort)
         self._address = addresses["run"]
         self._run = ONE(self._address)
 
     def serves(self, calls: float) -> bool:
         """Whether it is quick enough for so many calls."""
-        return self.thorough or calls < LONG or self.translation.sieve is not None
+        return self.effort != 1 or calls < LONG
 
     def run(
         self, account: Account, strategy: Strategy | None, bound: Bound, start: int, finalize: bool
