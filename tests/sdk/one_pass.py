@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pandas as pd
-from qfp.backtesting import compiled, statistics
+from qfp.backtesting import compiled, curves, statistics, walkers
 from qfp.backtesting.test import SMA
 
 
@@ -38,8 +38,9 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
 
 def main() -> None:
     compiled.warm_up()
-    statistics.ONE_PASS = 1
-    statistics.BARS_A_DRAWDOWN = 4  # so that there are too many in some
+    walkers.ONE_PASS = 1
+    walkers.BARS_A_DRAWDOWN = 4  # so that there are too many in some
+    curves.PIECE = walkers.PIECE = 50
     random = np.random.default_rng(3)
     found = {"averages": 0, "drawdowns": 0, "apart": []}
     for number in range(300):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from qfp.backtesting.curves import Curve
 from qfp.backtesting.rules import FillRules
 
 __all__ = ["Account", "Decisions", "Order", "Ruined", "Trade"]
@@ -440,6 +441,10 @@ class Account:
         if self.ruined_at is not None:
             equity[self.ruined_at :] = 0.0
         return equity
+
+    def by_parts(self) -> Curve:
+        """The same, to be looked at some bars at a time."""
+        return Curve(self.curve())
 
     def margin_available(self, price: float) -> float:
         """Equity that no open trade needs as margin, at this price."""

@@ -30,7 +30,7 @@ Commission = float | tuple[float, float] | Callable[[float, float], float]
 
 
 class Run:
-    """One run from the first bar to the last: strategy, account, equity by bar, and why nothing was traded.
+    """One run from the first bar to the last: strategy, account, its curve, and why nothing was traded.
 
     tier: "interpreted" or "compiled". tier_reason: why it was not compiled although that would have paid.
     """
@@ -51,9 +51,14 @@ class Run:
         self.warm_up = warm_up
         self._missing = missing  # an indicator never had a value
         self._closes = np.asarray(account.closes)
-        self.cash, self.equity = account.first_cash, account.curve()
+        self.cash, self.curve = account.first_cash, account.by_parts()
         self.trades = TradeColumns.of(account)
-        self.figures = Figures(frame.index, self._closes, self.equity, self.trades, warm_up, calendar=calendar)
+        self.figures = Figures(frame.index, self._closes, self.curve, self.trades, warm_up, calendar=calendar)
+
+    @property
+    def equity(self) -> np.ndarray:
+        """What the account was worth at every close."""
+        return self.curve.whole
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -266,6 +271,7 @@ class Backtest:
         if account is prepared.account:
             run_over(strategy, account, clock, start, self._finalize)
         clock.set(len(prepared.frame))
+        clock.stop()
         run = self.run_of(prepared, account, prepared.warm_up)
         run.tier, run.tier_reason = ("interpreted" if account is prepared.account else "compiled"), reason
         return run

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qfp.backtesting.core import Account
+from qfp.backtesting.curves import Curve
+from qfp.backtesting.walkers import WALKERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Calendar", "Figures", "TradeColumns", "equity_table", "trades_table"]
 
 NAN = math.nan
-PIECE = 8192
-ONE_PASS = 10_000  # bars from which on machine code pays for its call
-BARS_A_DRAWDOWN = 16  # at least, where machine code finds the drawdowns
 
 
 class TradeColumns:
@@ -136,21 +135,24 @@ class Figures:
         self,
         index: pd.Index,
         closes: np.ndarray,
-        equity: np.ndarray,
+        equity: np.ndarray | Curve,
         trades: TradeColumns,
         warm_up: int,
         risk_free_rate: float = 0.0,
         calendar: Calendar | None = None,
     ) -> None:
         self.calendar = calendar or Calendar(index)
-        self.index, self.closes, self.equity, self.trades = index, closes, equity, trades
+        self.index, self.closes, self.trades = index, closes, trades
+        self.curve = equity if isinstance(equity, Curve) else Curve(equity)
         self.warm_up, self.risk_free_rate = warm_up, risk_free_rate
         self.dated = self.calendar.dated
         self._groups: dict[str, dict[str, Any]] = {}
+        self._walkers: dict[str, Any] = {}
 
     def all(self) -> dict[str, Any]:
         """Every figure, by label, in the order they are printed."""
         found: dict[str, Any] = {}
+        self._walked(*WALKERS)
         for group in ("head", "equity", "years", "market", "drawdowns", "recoveries", "trades", "holding"):
             found |= self._group(group)
         if not self.dated:
@@ -175,7 +177,7 @@ class Figures:
             "Start": begin,
             "End": end,
             "Duration": end - begin,
-            "Exposure Time [%]": self._bars_held() / len(self.equity) * 100,
+            "Exposure Time [%]": self._bars_held() / len(self.curve) * 100,
         }
 
     def _bars_held(self) -> int:
@@ -186,14 +188,14 @@ class Figures:
         return int(np.maximum(exits - np.maximum(entries - 1, before), 0).sum())
 
     def _equity(self) -> dict[str, Any]:
-        equity, closes = self.equity, self.closes
+        closes, (begun, ended) = self.closes, self.curve.ends
         paid = self.trades.commissions.sum()
         first = closes[min(self.warm_up, len(closes) - 1)]
         found = {
-            "Equity Final [$]": float(equity[-1]),
-            "Equity Peak [$]": float(equity.max()),
+            "Equity Final [$]": ended,
+            "Equity Peak [$]": self._walked("peak").found(),
             "Commissions [$]": float(paid),
-            "Return [%]": float((equity[-1] - equity[0]) / equity[0] * 100),
+            "Return [%]": float((np.float64(ended) - begun) / begun * 100),
             "Buy & Hold Return [%]": float((closes[-1] - first) / first * 100),
         }
         if not paid:
@@ -201,16 +203,16 @@ class Figures:
         return found
 
     def _years(self) -> dict[str, Any]:
-        rate, equity = self.risk_free_rate, self.equity
+        rate, (begun, ended) = self.risk_free_rate, self.curve.ends
         days_a_year, returns, mean = NAN, np.array([NAN]), 0.0
         cagr = NAN
         if self.dated and len(self.index) > 1:
             days_a_year, last_of_period = self.calendar.periods
-            ends = equity[last_of_period]
+            ends = self.curve.at(last_of_period)
             returns = ends[1:] / ends[:-1] - 1
             mean = growth_mean(returns)
             years = self.calendar.years
-            cagr = float((np.float64(equity[-1] / equity[0]) ** (1 / years) - 1) * 100) if years else NAN
+            cagr = float(((np.float64(ended) / begun) ** (1 / years) - 1) * 100) if years else NAN
         known = returns[~np.isnan(returns)]
         # NumPy's numbers: what is out of range becomes infinite instead of an error.
         growth, variance = np.float64(1 + mean), np.float64(known.var(ddof=1) if len(known) > 1 else NAN)
@@ -228,7 +230,7 @@ class Figures:
         return found
 
     def _market(self) -> dict[str, Any]:
-        beta, rate = _beta(self.equity, self.closes), self.risk_free_rate * 100
+        beta, rate = self._walked("slope").found(), self.risk_free_rate * 100
         total = self._group("equity")
         alpha = total["Return [%]"] - rate - beta * (total["Buy & Hold Return [%]"] - rate)
         return {"Alpha [%]": alpha, "Beta": beta}
@@ -237,22 +239,26 @@ class Figures:
     def drawdown(self) -> np.ndarray:
         """Fractions below the highest value so far, by bar."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return below_peak(self.equity)
+            return below_peak(self.curve.whole)
+
+    def _walked(self, *names: str) -> Any:
+        """What looks at every bar, after it has: one walk over the curve for as many as are asked for."""
+        left = {name: WALKERS[name](self.curve, self.closes) for name in names if name not in self._walkers}
+        if left:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                for first, piece in self.curve.pieces(more=1):
+                    for walker in left.values():
+                        walker.see(first, piece)
+        self._walkers |= left
+        return self._walkers[names[0]]
 
     @cached_property
     def _underwater(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], float]:
         """(spans, the deepest of all bars); in one pass that writes nothing by bar, where machine code is there."""
-        from qfp.backtesting.compiled import machine
-
-        equity = np.ascontiguousarray(self.equity)
-        if len(equity) >= ONE_PASS and machine.is_ready():
-            room, deepest = len(equity) // BARS_A_DRAWDOWN + 64, np.empty(1)
-            begins, ends, depths = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64), np.empty(room)
-            places = [column.ctypes.data for column in (begins, ends, depths)]
-            found = machine.call("drawdowns", equity.ctypes.data, len(equity), *places, room, deepest.ctypes.data)
-            if found >= 0:
-                return (begins[:found].copy(), ends[:found].copy(), depths[:found].copy()), float(deepest[0])
-        return drawdown_spans(self.drawdown), float(np.nan_to_num(self.drawdown.max()))
+        return self._walked("drawdowns").found() or (
+            drawdown_spans(self.drawdown),
+            float(np.nan_to_num(self.drawdown.max())),
+        )
 
     @property
     def spans(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -331,24 +337,6 @@ def _days(stamps: np.ndarray, a_day: int) -> tuple[np.ndarray, np.ndarray]:
     else:
         ends = _ends(stamps // a_day)
     return ends, stamps[ends] // a_day
-
-
-def _beta(equity: np.ndarray, closes: np.ndarray) -> float:
-    """Slope of the account's logarithmic returns over the price's; piece by piece, so that no array is as long."""
-    count = len(equity) - 1
-    if count < 2:
-        return NAN
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own_mean, mean = (np.log(values[-1] / values[0]) / count for values in (equity, closes))
-        together = alone = 0.0
-        for begin in range(0, count, PIECE):
-            piece = slice(begin, min(begin + PIECE, count) + 1)
-            own, market = (np.diff(np.log(values[piece])) for values in (equity, closes))
-            own -= own_mean
-            market -= mean
-            together += float(np.multiply(own, market).sum())  # np.dot() would wake threads for it
-            alone += float(np.multiply(market, market).sum())
-    return together / alone if alone else NAN
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ import pandas as pd
 from qfp.backtesting.core import Account, Ruined
 from qfp.backtesting.lines import Clock
 from qfp.backtesting.strategy import Position, Strategy
+
+if TYPE_CHECKING:
+    from qfp.backtesting.compiled.tier import CompiledAccount
 
 __all__ = ["CHECKED", "PAYS_FROM", "Compiled", "Prepared", "missing_before", "run_compiled", "run_over"]
 
@@ -137,7 +140,7 @@ def run_compiled(
 
 
 def _same_at_first(
-    twin: Strategy, account: Account, clock: Clock, start: int, finalize: bool, stop: int | None, found: Account
+    twin: Strategy, account: Account, clock: Clock, start: int, finalize: bool, stop: int | None, found: CompiledAccount
 ) -> bool:
     """Whether the interpreted tier orders and fills the same before the bar `stop`."""
     twin._account, twin._position = account, Position(account)
@@ -145,16 +148,20 @@ def _same_at_first(
         run_over(twin, account, clock, start, finalize, stop)
     except Exception:
         return False  # raised again by the interpreted run that follows
-    if stop is None and (len(account.decisions), len(account.fills)) != (len(found.decisions), len(found.fills)):
+    counts = len(account.decisions), len(account.fills)
+    if stop is None and counts != (len(found.decisions), len(found.fills)):
         return False
     tables: list[tuple[Any, Any, tuple[str, ...]]] = [
-        (account.decisions, found.decisions, ("bars", "sizes", "limits", "stops", "sls", "tps")),
-        (account.fills, found.fills, ("bars", "sizes", "prices", "commissions")),
+        (
+            account.decisions,
+            found.first("decisions", counts[0] + 1),
+            ("bars", "sizes", "limits", "stops", "sls", "tps"),
+        ),
+        (account.fills, found.first("fills", counts[1]), ("bars", "sizes", "prices", "commissions")),
     ]
     for mine, other, names in tables:
-        count = len(mine)
         for name in names:
-            if getattr(mine, name).tobytes() != getattr(other, name)[:count].tobytes():
+            if getattr(mine, name).tobytes() != getattr(other, name)[: len(mine)].tobytes():
                 return False
-    decided = len(account.decisions)
-    return stop is None or len(found.decisions) == decided or found.decisions.bars[decided] >= stop
+    decided = tables[0][1].bars
+    return stop is None or len(decided) == counts[0] or decided[counts[0]] >= stop

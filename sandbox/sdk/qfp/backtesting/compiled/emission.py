@@ -93,6 +93,7 @@ class Source:
         self.layout, self.known, self.constants = layout, known, constants
         self.own: dict[str, tuple[list[str], str]] = {}
         self.text: list[str] = []
+        self.called: set[str] = set()
 
     def add(self, functions: list[ast.FunctionDef]) -> None:
         """Translate these; they may call each other."""
@@ -108,6 +109,7 @@ class Source:
         elsewhere = [
             f"declare {_llvm(answer)} @{PREFIX}{name}({', '.join(map(_llvm, types))})"
             for name, (types, answer) in self.known.items()
+            if name in self.called
         ]
         return "\n".join([HEADER, *elsewhere, *self.text])
 
@@ -436,6 +438,7 @@ class _Function:
         signature = self.source.signature(name)
         if signature is not None:
             types, answer = signature
+            self.source.called.add(name)
             given = [
                 f"{_llvm(wanted)} {self.convert(value, kind, wanted)}"
                 for (value, kind), wanted in zip(values, types, strict=True)

@@ -612,5 +612,5 @@ def many(
             trades[k] = a.closed
             equity[k] = equity_at(a, a.closes[a.count - 1]) if a.ruined_at < 0 else 0.0
             if curves != 0:
-                must(write_equity(a, column(curves + k * a.count * 8)) >= 0)
+                must(write_equity(a, 0, a.count, column(curves + k * a.count * 8)) >= 0)
     return 0

@@ -36,6 +36,7 @@ __all__ = [
     "rint",
     "row",
     "unlike64",
+    "whole",
 ]
 
 # From Python 3.12 on, sum() carries along what rounding takes away.
@@ -79,6 +80,11 @@ def called(function: int, record: Any) -> int:
 def column(place: int) -> Any:
     """A place in memory as a column of floats. Machine code has it alone."""
     raise Failed
+
+
+def whole(value: float) -> int:
+    """Of a float without a fraction."""
+    return int(value)
 
 
 def absolute(value: float) -> float:

@@ -45,7 +45,7 @@ class Kernel:
         source = Source(self.layout, {}, self.constants)
         source.add(functions_of(text))
         self.functions = source.own
-        self._engine = _engine(source.llvm(), 1)
+        self._engine = _engine(source.llvm(), 2)
         self.addresses = {name: self._engine.get_function_address(PREFIX + name) for name in self.functions}
 
 
@@ -106,19 +106,22 @@ def _address(function: Any) -> int:
 
 def _engine(text: str, effort: int) -> Any:
     """An engine that holds these functions. Four passes: the whole row of LLVM's takes four times as long, and what it
-    makes of such code is hardly faster. effort: 0 or 1, of what comes after them; 0 takes half the time of 1, and what
-    it makes takes twice as long.
+    makes of such code is hardly faster.
+
+    effort: 0 to 2. 0 is for what is called rarely, in a third of the time of 2; 1 takes half of that time, and what it
+    makes takes twice as long as what 2 makes.
     """
     llvm = _llvmlite()
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=effort, jit=True
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=effort // 2, jit=True
     )
     module = llvm.parse_assembly(text)
     passes = llvm.create_new_module_pass_manager()
     passes.add_sroa_pass()
-    passes.add_new_gvn_pass()
-    passes.add_instruction_combine_pass()
-    passes.add_simplify_cfg_pass()
+    if effort:
+        passes.add_new_gvn_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
     passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
@@ -130,7 +133,7 @@ def functions_of(text: str) -> list[ast.FunctionDef]:
     return [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
 
 
-def load(functions: list[ast.FunctionDef], effort: int = 1) -> tuple[Any, dict[str, int]]:
+def load(functions: list[ast.FunctionDef], effort: int = 2) -> tuple[Any, dict[str, int]]:
     """(what keeps them in memory, address by name) of functions that may call the account's. effort: see _engine()."""
     base = kernel()
     llvm = _llvmlite()

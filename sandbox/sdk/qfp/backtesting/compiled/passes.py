@@ -6,7 +6,7 @@ operation, what pandas or NumPy do in several passes, so that the values are the
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import absolute, bits, from_bits, must
+from qfp.backtesting.compiled.language import absolute, bits, from_bits, must, whole
 
 INFINITE = 1e999
 MISSING = 9221120237041090560  # the bits of the NaN that pandas writes
@@ -64,40 +64,47 @@ def moving_average(values: list[float], count: int, window: int, out: list[float
 def drawdowns(
     equity: list[float],
     count: int,
+    first: int,
+    last: int,
     begins: list[int],
     ends: list[int],
     depths: list[float],
     room: int,
-    deepest: list[float],
+    state: list[float],
 ) -> int:
     """How many drawdowns there were: the bar of the peak, the bar of recovery or the last one, the deepest of each.
 
-    Depths are fractions below the highest value so far. deepest: the one of all bars. Fails where a value is missing,
-    and where there are more than `room`.
+    One piece of a curve after the other. first: the bar this one begins at; last: the last one of all. Depths are
+    fractions below the highest value so far. state: that value, its last bar, the depth since then, the deepest so
+    far, and how many. Fails where a value is missing, and where there are more than `room`.
     """
-    found = 0
-    peak = equity[0]
-    peak_at = 0
-    depth = 0.0
-    most = 0.0
-    for bar in range(count):
-        value = equity[bar]
+    peak = state[0]
+    peak_at = whole(state[1])
+    depth = state[2]
+    most = state[3]
+    found = whole(state[4])
+    for at in range(count):
+        value = equity[at]
         if value > peak:
             peak = value
         under = 1.0 - value / peak
         must(under == under)
         if under > depth:
             depth = under
-        if under == 0.0 or bar == count - 1:
+        if under == 0.0 or first + at == last:
             if depth > most:
                 most = depth
-            if bar - peak_at > 1:
+            if first + at - peak_at > 1:
                 must(found < room)
                 begins[found] = peak_at
-                ends[found] = bar
+                ends[found] = first + at
                 depths[found] = depth
                 found = found + 1
-            peak_at = bar
+            peak_at = first + at
             depth = 0.0
-    deepest[0] = most
+    state[0] = peak
+    state[1] = float(peak_at)
+    state[2] = depth
+    state[3] = most
+    state[4] = float(found)
     return found

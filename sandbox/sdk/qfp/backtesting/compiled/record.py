@@ -211,18 +211,38 @@ def add_stretch(a: Account, bar: int) -> int:
     return 0
 
 
-def write_equity(a: Account, equity: list[float]) -> int:
-    """The account's value at every close, in the operations of Stretches.equity()."""
-    for k in range(a.stretches):
+def stretch_of(a: Account, bar: int) -> int:
+    """The stretch that a bar is in."""
+    low = 0
+    high = a.stretches
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if a.s_bar[middle] <= bar:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def write_equity(a: Account, begin: int, end: int, equity: list[float]) -> int:
+    """The account's value at the closes from `begin` to before `end`, in the operations of Stretches.equity()."""
+    closes = a.closes
+    bar = begin
+    k = stretch_of(a, begin)
+    while bar < end:
         units = a.s_units[k]
         cost = a.s_cost[k]
         cash = a.s_cash[k]
-        closes = a.closes
-        for bar in range(a.s_bar[k], a.s_bar[k + 1] if k + 1 < a.stretches else a.count):
-            equity[bar] = closes[bar] * units - cost + cash
+        until = a.s_bar[k + 1] if k + 1 < a.stretches else end
+        if until > end:
+            until = end
+        for at in range(bar, until):
+            equity[at - begin] = closes[at] * units - cost + cash
+        bar = until
+        k = k + 1
     if a.ruined_at >= 0:
-        for bar in range(a.ruined_at, a.count):
-            equity[bar] = 0.0
+        for at in range(a.ruined_at if a.ruined_at > begin else begin, end):
+            equity[at - begin] = 0.0
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from qfp.backtesting.compiled import machine
 from qfp.backtesting.compiled.sieve import WATCHED, WORDS, Sieve
 from qfp.backtesting.compiled.translation import Bound, Refused, Translation, translate
 from qfp.backtesting.core import OUTCOMES, Account, Decisions, Fills, Order, Stretches, Trade
+from qfp.backtesting.curves import PIECE, Curve
 from qfp.backtesting.strategy import Strategy
 
 __all__ = ["CompiledAccount", "Program", "program_of"]
@@ -30,18 +31,18 @@ class Program:
     def __init__(self, translation: Translation, calls: float) -> None:
         """calls: of next(), about so many are to come."""
         self.translation = translation
-        self.thorough = calls >= LONG and translation.sieve is None  # a sieve leaves few bars to it
-        self._engine, addresses = machine.load(translation.functions, int(self.thorough))
+        self.effort = 0 if translation.sieve is not None else 1 if calls < LONG else 2  # a sieve leaves few bars to it
+        self._engine, addresses = machine.load(translation.functions, self.effort)
         self._address = addresses["run"]
         self._run = ONE(self._address)
 
     def serves(self, calls: float) -> bool:
         """Whether it is quick enough for so many calls."""
-        return self.thorough or calls < LONG or self.translation.sieve is not None
+        return self.effort != 1 or calls < LONG
 
     def run(
         self, account: Account, strategy: Strategy | None, bound: Bound, start: int, finalize: bool
-    ) -> Account | None:
+    ) -> CompiledAccount | None:
         """The account after the run; None where the interpreted tier has to repeat it.
 
         strategy: is given the attributes that next() sets.
@@ -263,9 +264,22 @@ class CompiledAccount(Account):
     def curve(self) -> np.ndarray:
         if self._record is None:
             return super().curve()
-        equity = np.empty(len(self.closes))
-        machine.call("write_equity", self._record.address, equity.ctypes.data)
-        return equity
+        return self.write_equity(0, np.empty(len(self.closes)))
+
+    def by_parts(self) -> Curve:
+        return Written(self)
+
+    def write_equity(self, begin: int, out: np.ndarray) -> np.ndarray:
+        """The account's value at as many closes as there is room for, from `begin` on."""
+        assert self._record is not None
+        machine.call("write_equity", self._record.address, begin, begin + len(out), out.ctypes.data)
+        return out
+
+    def first(self, table: str, count: int) -> Any:
+        """The first decisions, or fills."""
+        if table in vars(self):
+            return getattr(self, table)
+        return self._made_decisions(count) if table == "decisions" else self._made_table(table, count)
 
     def closed_columns(self) -> dict[str, Any]:
         ids = self._ids["closed_trades"]
@@ -284,21 +298,27 @@ class CompiledAccount(Account):
             raise AttributeError(name)
         found: Any
         if name == "decisions":
-            found = self._made_decisions()
+            found = self._made_decisions(None)
         elif name in TABLES:
-            found = TABLES[name][0]()
-            assert self._record is not None
-            for column, place in TABLES[name][2].items():
-                values = self._record.column(place, self._record[TABLES[name][1]])
-                setattr(found, column, array(getattr(found, column).typecode, values.tobytes()))
+            found = self._made_table(name, None)
         else:
             one = self._order if name == "orders" else self._trade
             found = [one(at) for at in self._ids[name].tolist()]
         vars(self)[name] = found
         return found
 
-    def _made_decisions(self) -> Decisions:
-        found, decided = Decisions(), np.flatnonzero(self._orders["decided"])
+    def _made_table(self, name: str, count: int | None) -> Any:
+        """The whole table, or its first rows."""
+        made, number, columns = TABLES[name]
+        found = made()
+        assert self._record is not None
+        for column, place in columns.items():
+            values = self._record.column(place, self._record[number])[:count]
+            setattr(found, column, array(getattr(found, column).typecode, values.tobytes()))
+        return found
+
+    def _made_decisions(self, count: int | None) -> Decisions:
+        found, decided = Decisions(), np.flatnonzero(self._orders["decided"])[:count]
         for name, column in DECISIONS.items():
             values, kind = self._orders[column][decided], getattr(found, name).typecode
             if name == "closes":
@@ -339,6 +359,37 @@ class CompiledAccount(Account):
         return found
 
 
+class Written(Curve):
+    """The curve of a compiled run, written when it is looked at."""
+
+    def __init__(self, account: CompiledAccount) -> None:
+        self.account = account
+        self._room = np.empty(PIECE + 1)
+
+    def __len__(self) -> int:
+        return len(self.account.closes)
+
+    @cached_property
+    def whole(self) -> np.ndarray:
+        return self.account.curve()
+
+    def part(self, begin: int, end: int) -> np.ndarray:
+        if "whole" in vars(self) or self.account._record is None or end - begin > len(self._room):
+            return super().part(begin, end)
+        return self.account.write_equity(begin, self._room[: end - begin])
+
+    def at(self, bars: np.ndarray) -> np.ndarray:
+        record = self.account._record
+        if "whole" in vars(self) or record is None or len(bars) * 16 > len(self):
+            return super().at(bars)
+        begins, cash, units, cost = (record.column(name, record["stretches"]) for name in STRETCH)
+        places = np.searchsorted(begins, bars, side="right") - 1
+        found = np.asarray(self.account.closes)[bars] * units[places] - cost[places] + cash[places]
+        if self.account.ruined_at is not None:
+            found[bars >= self.account.ruined_at] = 0.0
+        return np.asarray(found)
+
+
 def _copied(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: column.copy() for name, column in columns.items()}
 
@@ -357,6 +408,7 @@ TABLES: dict[str, tuple[Any, str, dict[str, str]]] = {
         {"bars": "s_bar", "cash": "s_cash", "units": "s_units", "cost": "s_cost"},
     ),
 }
+STRETCH = ("s_bar", "s_cash", "s_units", "s_cost")
 CLOSED = {
     "entry_bar": "bar",
     "exit_bar": "exit_bar",
