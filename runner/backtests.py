@@ -295,6 +295,7 @@ def _replayed_copied(
     market = claim_copied.market_of(store, claimed.snapshot, claimed.instruments, claimed.stamps)
     columns = checks.columns_of(claimed.fills)
     claim_copied.check_fills(columns, claimed.orders, market, rules, claimed.names)
+    claim_copied.check_cash(columns, claimed.cash, len(claimed.stamps), rules)
     account = replay_portfolio(columns, market.close, claimed.cash)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
