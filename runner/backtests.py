@@ -23,7 +23,7 @@ from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
-from runner import claim_copied, claim_many_orders, claim_orders
+from runner import claim_copied, claim_many_orders, claim_orders, claim_outcomes
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
@@ -255,6 +255,9 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     first_ruined = int(ruined[0]) if len(ruined) else None
     closings = claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, first_ruined, claimed.window_bars)
     checks.check_leverage(claimed.fills, closings, bars, claimed.cash, rules)
+    claim_outcomes.check_one(
+        claimed.fills, claimed.orders, bars, claimed.cash, rules, first_ruined, claimed.window_bars
+    )
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
 
@@ -273,6 +276,7 @@ def _replayed_portfolio(
     account = market.replay(columns, claimed.cash, rules)
     checks.check_exposure(columns, account, market, rules)
     claim_many_orders.check_orders(columns, claimed.orders, market, rules, claimed.names)
+    claim_outcomes.check_many(claimed.orders, account, market, claimed.cash, rules, claimed.names)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, market.equal_money(claimed.cash), _holdings(account, market)
@@ -285,6 +289,7 @@ def _replayed_copied(
     market = claim_copied.market_of(store, claimed.snapshot, claimed.instruments, claimed.stamps)
     columns = checks.columns_of(claimed.fills)
     claim_copied.check_fills(columns, claimed.orders, market, rules, claimed.names)
+    claim_copied.check_cash(columns, claimed.cash, len(claimed.stamps), rules)
     account = replay_portfolio(columns, market.close, claimed.cash)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from qfp.portfolio.market import Market
 from runner import claim_checks as checks
 from runner.claim_bars import NotVerified, our_market
 
-__all__ = ["check_fills", "limits", "market_of"]
+__all__ = ["check_cash", "check_fills", "limits", "market_of"]
 
 MOST_WAITING = 1_000  # orders of one instrument and side
 LIMIT_ROOM = 1e-6
@@ -77,6 +78,11 @@ def check_fills(
     allowed = at_price(close if rules.fill in ("next-close", "same-close") else opened)
     if rules.at_close:
         allowed |= at_price(close)
+    if rules.fill == "same-close" and (share or rules.slippage_fixed):
+        # The library fills on the next bar, at its high or low where the close and the slippage lie beyond it.
+        after = np.minimum(bars + 1, len(market.close) - 1)
+        worst = np.where(signs > 0, market.fields["high"][after, numbers], market.fields["low"][after, numbers])
+        allowed |= (np.abs(prices - worst) <= room) & ((close * (1 + signs * share) - worst) * signs >= -room)
     _, first = checks.resting_of(orders, len(names))
     # Slippage makes what is bought dearer and what is sold cheaper, and nothing the other way round.
     inside = (prices >= low + np.minimum(worse, 0.0) - room) & (prices <= high + np.maximum(worse, 0.0) + room)
@@ -87,9 +93,63 @@ def check_fills(
         if inside[at]:
             raise NotVerified(f"{what} is not at a price that the stated rules name.")
         raise NotVerified(f"{what} lies outside that bar's range of {low[at]:g} to {high[at]:g}.")
-    checks.check_decided_before(fills, first, 0 if rules.fill.startswith("same") else 1, names)
+    delay = 0 if rules.fill.startswith("same") else 1
+    checks.check_decided_before(fills, first, delay, names)
+    if orders is not None:
+        _check_units(fills, orders, delay, len(market.close), names)
     if rules.commission_for(1.0, 1.0) is not None:
         checks.check_commissions(fills, rules)
+
+
+def _check_units(
+    fills: checks.Columns, orders: Sequence[dict[str, Any]], delay: int, count: int, names: list[str]
+) -> None:
+    """By every bar no more units were bought or sold than had been ordered by then; orders may fill in parts."""
+    shape = (len(names), 2, count + delay)
+    ordered, filled = np.zeros(shape), np.zeros(shape)
+    for order in orders:
+        if order["outcome"] in ("filled", "waiting"):
+            ordered[order["instrument"], int(order["size"] > 0), order["bar"] + delay] += abs(order["size"])
+    bars, numbers, sizes = fills[:3]
+    np.add.at(filled, (numbers, (sizes > 0).astype(int), bars), np.abs(sizes))
+    ordered, filled = ordered.cumsum(axis=2), filled.cumsum(axis=2)
+    over = np.argwhere(filled > ordered * (1 + checks.PRICE_TOLERANCE) + checks.PRICE_TOLERANCE)
+    if len(over):
+        number, bought, bar = over[over[:, 2].argmin()].tolist()
+        what = "bought" if bought else "sold"
+        raise NotVerified(f"By bar {bar} more of {names[number]} was {what} than was ordered.")
+
+
+def check_cash(fills: checks.Columns, cash: float, count: int, rules: CopiedRules) -> None:
+    """Where the library lets nobody buy without the money for it: what is bought can be paid for, with what the bar
+    and those beside it sold, and the stated leverage. Contracts with a margin are left alone.
+    """
+    if rules.library != "backtrader" or rules.commission is None or rules.per_unit != 0:
+        return
+    left = np.zeros(count)  # after the fills of a bar, what borrowing by the leverage is taken for paid
+    lent = 1 - 1 / rules.leverage
+    held: dict[int, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))  # units and what the bought ones cost
+    borrowed, bought, at = 0.0, np.zeros(count, dtype=bool), 0
+    for bar, number, size, price, commission in zip(*(column.tolist() for column in fills), strict=True):
+        left[at:bar], at = cash + borrowed, bar
+        units, cost = held[number]
+        after = units + size
+        if size > 0 and after > 0:
+            bought[bar] = True
+            changed = cost + min(size, after) * price
+        else:
+            changed = cost * max(0.0, after) / units if units > 0 else 0.0
+        borrowed += lent * (changed - cost)
+        cash -= size * price + commission
+        held[number] = after, changed
+        left[bar] = cash + borrowed
+    left[at:] = cash + borrowed
+    scale = checks.LEVERAGE_TOLERANCE * max(1.0, float(np.abs(left).max()))
+    near = np.maximum(left, np.maximum(np.append(left[1:], left[-1]), np.append(left[:1], left[:-1])))
+    short = np.flatnonzero(bought & (near < -scale))
+    if len(short):
+        bar = int(short[0])
+        raise NotVerified(f"On bar {bar} it bought for {-left[bar]:,.2f} more than the account could pay.")
 
 
 def _ordered(fills: checks.Columns, wanted: np.ndarray, orders: list[dict[str, Any]], rules: CopiedRules) -> np.ndarray:
@@ -109,9 +169,12 @@ def _ordered(fills: checks.Columns, wanted: np.ndarray, orders: list[dict[str, A
     for at in np.flatnonzero(wanted).tolist():
         long, left, price = bool(sizes[at] > 0), abs(float(sizes[at])), float(prices[at])
         live = waiting.get((int(numbers[at]), long), [])
-        for one in live[:MOST_WAITING]:
-            if one[0] + delay > bars[at] or left <= 0:
+        # The order that could explain the fewest other fills comes first.
+        for one in sorted(live[:MOST_WAITING], key=lambda one: one[2] if long else -one[2]):
+            if left <= 0:
                 break
+            if one[0] + delay > bars[at]:
+                continue
             if (price <= one[2] * (1 + LIMIT_ROOM)) if long else (price >= one[2] * (1 - LIMIT_ROOM)):
                 taken = min(left, one[1])
                 one[1] -= taken

@@ -14,7 +14,7 @@ from qfp.portfolio.market import Market
 from runner.claim_bars import NotVerified
 from runner.claim_orders import ROOM, reached
 
-__all__ = ["check_orders"]
+__all__ = ["Expected", "check_orders"]
 
 Place = tuple[int, int, bool]  # bar, instrument, whether bought
 
@@ -23,7 +23,7 @@ def check_orders(
     fills: tuple[np.ndarray, ...], orders: list[dict[str, Any]], market: Market, rules: PortfolioRules, names: list[str]
 ) -> None:
     """Raises NotVerified where a fill has no order, another price, or more units than were ordered."""
-    expected = _Expected(market, rules)
+    expected = Expected(market, rules)
     units: dict[Place, dict[float, float]] = defaultdict(lambda: defaultdict(float))
     for order in orders:
         if order["outcome"] == "filled":
@@ -46,7 +46,7 @@ def check_orders(
             raise NotVerified(f"{what} follows from no order: by the stated rules none filled then and at that price.")
 
 
-class _Expected:
+class Expected:
     """Where orders fill, by our bars."""
 
     def __init__(self, market: Market, rules: PortfolioRules) -> None:

@@ -16,7 +16,7 @@ from qfp.conventions import BacktestingPy, Usual
 
 from runner.claim_bars import NotVerified, OurBars
 
-__all__ = ["check_orders", "reached"]
+__all__ = ["Expected", "check_orders", "reached"]
 
 ROOM = 1e-6  # of a price: as much as bars that a program has rounded differ from ours
 MOST_PRICES = 200  # of orders of one bar and side
@@ -38,7 +38,7 @@ def check_orders(
     more units. ruined: the bar on which nothing was left of the account, where every trade is closed. window_bars: of
     the windows of a walk-forward, at the end of each of which every trade is closed.
     """
-    expected = _Expected(fills, orders, bars, rules, ruined, window_bars)
+    expected = Expected(fills, orders, bars, rules, ruined, window_bars)
     closings = expected.closings()
     if rules.hedging:
         expected.check_open(closings)
@@ -61,7 +61,7 @@ def reached(values: np.ndarray, level: float, rising: bool, start: int) -> list[
     return found[:MOST_BARS]
 
 
-class _Expected:
+class Expected:
     """What orders lead to, by bar and side: what they open or turn, and what they close."""
 
     def __init__(
@@ -100,14 +100,14 @@ class _Expected:
         units = abs(order["size"]) if abs(order["size"]) >= 1 or order.get("closes") else math.inf
         refused = order["outcome"] == "refused"
         place = self.unpaid if refused else self.closing if order.get("closes") else self.opening
-        for bar, price, at_close in self._where(order, long):
+        for bar, price, at_close in self.places_of(order):
             place[bar, long][price] += units
             if place is self.opening and (bar, long) in self.filled:
                 self._bracket(order, bar, price, at_close, long, min(units, self.filled[bar, long]))
 
-    def _where(self, order: Order, long: bool) -> Iterator[tuple[int, float, bool]]:
+    def places_of(self, order: Order) -> Iterator[tuple[int, float, bool]]:
         """(bar, price without spread, whether at the close that decides); more than one where levels are just met."""
-        bars, decided = self.bars, int(order["bar"])
+        bars, decided, long = self.bars, int(order["bar"]), order["size"] > 0
         if decided == self.last and not self.usual and self.rules.finalize_trades:
             decided -= 1  # by the rules of backtesting.py orders of the last bar fill on it
         limit: float | None = order.get("limit") or None

@@ -147,7 +147,7 @@ def honest(run_script) -> dict[str, Any]:
         (lambda claim: claim["fills"][0].update(price=claim["fills"][0]["price"] * 0.5), "lies outside"),
         (lambda claim: claim["fills"][0].update(commission=0.0), "was charged 0"),
         (lambda claim: claim["orders"][0].update(bar=claim["fills"][0]["bar"]), "before anything was decided"),
-        (lambda claim: claim["fills"][-1].update(size=-1.0), "was charged"),
+        (lambda claim: claim["fills"][-1].update(size=-1.0), "more of IBM was sold than was ordered"),
         (lambda claim: claim["fills"][-1].update(bar=claim["fills"][-1]["bar"] + 1), "lies outside"),
         (lambda claim: claim["equity"].__setitem__(-1, 1e6), "Replaying the fills gives"),
         (lambda claim: claim["instruments"][0].update(object=None), "Its bars came from the program"),
@@ -158,6 +158,20 @@ def test_a_forged_claim_is_not_verified(honest, forge, doubt) -> None:
     checked = check_claim(honest, STORE)
     assert not checked.verified
     assert doubt in checked.verified_text
+
+
+def test_no_more_is_filled_than_was_ordered_and_the_cash_could_pay_for(honest) -> None:
+    def larger(factor: float, *lists: str) -> str:
+        forged = copy.deepcopy(honest)
+        for each in (each for name in lists for each in forged[name]):
+            each["size"] *= factor
+            if "commission" in each:
+                each["commission"] *= factor
+        return check_claim(forged, STORE).verified_text
+
+    assert "more of IBM was bought than was ordered" in larger(1.5, "fills")
+    assert "more than the account could pay" in larger(1_000.0, "fills", "orders")
+    assert "Replaying the fills gives" in larger(1.01, "fills", "orders")
 
 
 def test_a_limit_order_frees_no_fill_but_its_own(honest) -> None:

@@ -54,3 +54,27 @@ def test_nothing_is_closed_that_was_not_opened_where_long_and_short_are_held_at_
     assert check_claim(hedged, STORE).verified
     del hedged["orders"][0], hedged["fills"][0]
     assert "closed more than was open" in check_claim(hedged, STORE).verified_text
+
+
+REFUSED = {"outcome": "refused", "reason": "insufficient margin"}
+
+
+@pytest.mark.parametrize(
+    ("told", "doubt"),
+    [
+        (REFUSED, "told as refused, and the account could pay"),
+        ({"outcome": "waiting"}, "was filled at"),
+        ({"outcome": "waiting", "kind": "limit", "limit": 1e4}, "was filled at"),
+        ({"outcome": "waiting", "kind": "limit", "limit": 1.0}, ""),
+        ({"outcome": "cancelled"}, ""),
+        ({**REFUSED, "size": 1e6}, ""),
+    ],
+)
+def test_an_order_that_would_have_filled_is_not_told_as_refused_or_waiting(
+    claim: dict[str, Any], told: dict[str, Any], doubt: str
+) -> None:
+    forged = copy.deepcopy(claim)
+    forged["orders"][4:6] = [{**forged["orders"][4], **told}]
+    del forged["fills"][4:6]
+    text = check_claim(forged, STORE).verified_text
+    assert doubt in text if doubt else "Replaying the fills gives" in text, text

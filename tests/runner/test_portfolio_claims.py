@@ -230,3 +230,25 @@ def test_splits_that_lead_beyond_all_numbers_are_refused(claim):
 def test_the_rules_are_written_again_by_us(claim):
     claim["conventions"]["lines"] = ["No costs, and always right."]
     assert check_claim(claim, STORE).conventions["lines"][2] == "Commission 0.1 % of the traded value per fill."
+
+
+@pytest.mark.parametrize(
+    ("told", "doubt"),
+    [
+        ({"outcome": "refused", "reason": "the account could not pay for it"}, "no reason for it"),
+        ({"outcome": "refused", "reason": "trading was halted, they say"}, "no reason for it"),
+        ({"outcome": "refused", "reason": "it had no price yet"}, "no reason for it"),
+        ({"outcome": "waiting"}, "still waits"),
+        ({"outcome": "refused", "reason": "the account could not pay for it", "size": 1e5}, ""),
+        ({"outcome": "waiting", "limit": 0.5}, ""),
+        ({"outcome": "cancelled"}, ""),
+    ],
+)
+def test_what_would_have_been_filled_is_not_told_as_refused_or_waiting(claim, told, doubt):
+    order = next(each for each in claim["orders"] if each["kind"] == "limit")
+    claim["fills"] = [fill for fill in claim["fills"] if fill["instrument"] != order["instrument"]]
+    claim["flows"] = [flow for flow in claim["flows"] if flow["instrument"] != order["instrument"]]
+    order.update(told)
+    claim["fill_count"] = len(claim["fills"])
+    text = check_claim(claim, STORE).verified_text
+    assert doubt in text if doubt else "told as" not in text and "still waits" not in text, text

@@ -16,6 +16,7 @@ FILLS = ("next-open", "next-close", "next-average", "same-close")
 # Other libraries whose backtests are recorded, and what their market orders fill at: the open or close of the bar after
 # the decision, or of the bar that decides, the open before its close is known.
 LIBRARIES = ("backtrader", "zipline")
+UNBOUNDED_LEVERAGE = 10_000.0  # of contracts that are held for a margin
 COPIED_FILLS = ("next-open", "next-close", "same-open", "same-close")
 
 
@@ -307,7 +308,9 @@ class CopiedRules:
                 "zipline": "The account may borrow and sell short without a limit, an interest or a fee.",
             }[self.library]
         )
-        if self.leverage > 1:
+        if self.leverage >= UNBOUNDED_LEVERAGE:
+            lines.append("Contracts are held for a margin of their own, so their leverage has no bound.")
+        elif self.leverage > 1:
             lines.append(f"Leverage up to {self.leverage:g}.")
         lines.append(
             "Dividends and splits are those that the prices are adjusted for. Positions open at the end are valued at "

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qfp.conventions import CopiedRules
+from qfp.conventions import UNBOUNDED_LEVERAGE, CopiedRules
 from qfp.copied.recognising import Feed
 from qfp.copied.recording import CopiedResult, Fill, Observed, Order
 from qfp.copied.trials import record_trials, tried
@@ -133,7 +133,8 @@ class Watch:
         """commission and per_unit as in CopiedRules, mult, leverage."""
         scheme = self.broker.getcommissioninfo(data)
         base: Any = sys.modules["backtrader.comminfo"]
-        named: dict[str, Any] = {"mult": float(scheme.p.mult), "leverage": float(scheme.p.leverage)}
+        leverage = float(scheme.p.leverage) if scheme._stocklike else UNBOUNDED_LEVERAGE  # a margin buys a contract
+        named: dict[str, Any] = {"mult": float(scheme.p.mult), "leverage": leverage}
         kind = type(scheme)
         own = any(
             getattr(kind, name) is not getattr(base.CommInfoBase, name) for name in ("_getcommission", "getcommission")

@@ -1,0 +1,194 @@
+"""Can it be that an order led to nothing? Who says with hindsight that orders which lost were refused, or still wait,
+keeps the winners.
+
+A price that is certainly reached fills, and who could certainly pay is not refused: what is near either is believed,
+and that an order was withdrawn is, too. Whether it would have been on another course of prices is asked by the runs
+that the site makes again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from qfp.conventions import BacktestingPy, PortfolioRules
+from qfp.portfolio import orders as portfolio
+from qfp.portfolio.market import Market
+from qfp.replay import PortfolioReplay
+
+from runner.claim_bars import NotVerified, OurBars
+from runner.claim_many_orders import Expected as ExpectedOfMany
+from runner.claim_orders import ROOM, Expected
+
+__all__ = ["check_many", "check_one"]
+
+SURELY = 1.02  # of what it costs
+NO_UNIT = "insufficient margin for a single unit"
+
+Order = dict[str, Any]
+
+
+def check_one(
+    fills: list[dict[str, float]],
+    orders: list[Order],
+    bars: OurBars,
+    cash: float,
+    rules: BacktestingPy,
+    ruined: int | None,
+    window_bars: int | None,
+) -> None:
+    """Raises NotVerified where an order of one instrument has filled, or could have been paid for, by the rules."""
+    expected = Expected([], [], bars, rules, ruined, window_bars)
+    last = len(bars.close) - 1 if ruined is None else ruined
+    states = _states(fills, cash, len(bars.close))
+    for order in orders:
+        decided = int(order["bar"])
+        end = last if window_bars is None else min(last, (decided // window_bars + 1) * window_bars - 1)
+        if order["outcome"] == "waiting":
+            for bar, price, _ in expected.places_of(_surely(order)):
+                if decided < bar < end:  # on the last one there may be no time left
+                    raise _filled(order, "the order", bar, price)
+        elif order["outcome"] == "refused" and not rules.hedging and decided + 1 < last:
+            _check_refusal(order, expected, states, bars, rules)
+
+
+def _filled(order: Order, what: str, bar: int, price: float) -> NotVerified:
+    return NotVerified(
+        f"By the stated rules {what} of {order['size']:g} decided on bar {order['bar']} was filled at {price:g} by bar "
+        f"{bar}; the run said that it still waits."
+    )
+
+
+def _surely(order: Order) -> Order:
+    """The same order with prices that are reached only where its own are, without a doubt."""
+    away = 3 * ROOM * (1 if order["size"] > 0 else -1)
+    prices = {"limit": 1 - away, "stop": 1 + away}
+    return {**order, **{name: order[name] * by for name, by in prices.items() if order.get(name)}}
+
+
+def _states(fills: list[dict[str, float]], cash: float, count: int) -> list[list[tuple[float, float]]]:
+    """Cash and units before, between and after the fills of each bar."""
+    found: list[list[tuple[float, float]]] = []
+    held, at = 0.0, 0
+    for bar in range(count):
+        found.append([(cash, held)])
+        while at < len(fills) and fills[at]["bar"] == bar:
+            fill = fills[at]
+            cash, held, at = cash - fill["size"] * fill["price"] - fill["commission"], held + fill["size"], at + 1
+            found[bar].append((cash, held))
+    return found
+
+
+def _check_refusal(
+    order: Order, expected: Expected, states: list[list[tuple[float, float]]], bars: OurBars, rules: BacktestingPy
+) -> None:
+    places = list(expected.places_of(order))
+    size, count = abs(order["size"]), len(states)
+    for bar, price, _ in places:
+        charged = rules.commission_for(size, price) if size else None
+        if charged is None:
+            return
+        near = range(max(bar - 1, 0), min(bar + 2, count)) if rules.trade_on_close else (bar,)
+        marks = {price, *(float(prices[at]) for at in near for prices in (bars.open, bars.close)), bars.close[bar - 1]}
+        free = [
+            (cash + held * mark - abs(held) * mark * rules.margin) / rules.margin
+            for at in near
+            for cash, held in states[at]
+            for mark in marks
+        ]
+        least, most = min(free), max(free)
+        unit = max(marks) * (1 + rules.spread) + charged / size
+        if size >= 1:
+            payable = size * unit * SURELY < least
+        else:
+            payable = unit * SURELY < least * size and size * most * SURELY < least
+        if not payable:
+            return
+    if places:
+        raise NotVerified(
+            f"An order of {order['size']:g} decided on bar {order['bar']} was told as refused, and the account could "
+            "pay for it."
+        )
+
+
+def check_many(
+    orders: list[Order], account: PortfolioReplay, market: Market, cash: float, rules: PortfolioRules, names: list[str]
+) -> None:
+    """The same for orders of several instruments, whose refusals have a reason by the rules."""
+    if account.equity.min() <= ROOM * cash:
+        return  # what waits when nothing is left waits for ever
+    expected = ExpectedOfMany(market, rules)
+    wanted: dict[int, float] = defaultdict(float)
+    for order in orders:
+        if order["kind"] == "target":
+            wanted[order["bar"]] += abs(order["size"])
+    reasons = _Reasons(expected, account, market, rules, wanted)
+    for order in orders:
+        name = names[order["instrument"]]
+        if order["outcome"] == "waiting" and order["size"]:
+            for bar, price, _ in expected.fills_of(_surely(order)):
+                if bar > order["bar"]:
+                    raise _filled(order, f"the order for {name}", bar, price)
+        elif order["outcome"] == "refused" and not reasons.hold(order):
+            raise NotVerified(
+                f"The order for {name} decided on bar {order['bar']} was told as refused, and by the stated rules "
+                "there was no reason for it."
+            )
+
+
+class _Reasons:
+    """Can an order have been refused for the reason that is told?"""
+
+    def __init__(
+        self,
+        expected: ExpectedOfMany,
+        account: PortfolioReplay,
+        market: Market,
+        rules: PortfolioRules,
+        wanted: dict[int, float],
+    ) -> None:
+        self.expected, self.account, self.market, self.rules, self.wanted = expected, account, market, rules, wanted
+
+    def hold(self, order: Order) -> bool:
+        rules, bar, number, size = self.rules, order["bar"], order["instrument"], order["size"]
+        match order.get("reason"):
+            case portfolio.NO_SHORT:
+                return not rules.short and size < 0
+            case portfolio.TOO_MUCH:
+                return self.wanted[bar] > rules.leverage and order["kind"] == "target"
+            case portfolio.TOO_SMALL:
+                return not rules.fractional and order["kind"] == "target"
+            case portfolio.NOT_WHOLE:
+                return not rules.fractional and size != round(size)
+            case portfolio.BAD_SIZE:
+                return not size
+            case portfolio.HALTED:
+                return rules.halted == "refuse" and bool(np.isnan(self.expected.prices[bar:, number]).any())
+            case portfolio.NO_PRICE:
+                return bool(self.market.marks[bar, number] == 0)
+            case portfolio.ENDED:
+                return bool(self.market.ended[number] < len(self.market.close))
+            case portfolio.NO_MONEY:
+                return order["kind"] == "target" or not self._could_pay(order)
+        return False
+
+    def _could_pay(self, order: Order) -> bool:
+        """Whether it is certain, whatever was filled on its bar before."""
+        places = list(self.expected.fills_of(order))
+        return bool(places) and all(self._surely(bar, price, units) for bar, price, units in places)
+
+    def _surely(self, bar: int, price: float, units: float) -> bool:
+        near = slice(max(bar - 1, 0), bar + 1)
+        held = np.abs(self.account.units[near]).max(axis=0)
+        prices = np.nan_to_num(np.array([self.market.marks[near].max(axis=0), self.expected.fields["high"][bar]])).max(
+            0
+        )
+        worth = float(held @ prices)
+        swing = float(held @ (prices - np.nan_to_num(self.market.marks[near]).min(axis=0)))
+        moved = abs(units) * price * (1 + abs(self.rules.worse))
+        charged = self.rules.commission_for(units, price)
+        if charged is None:
+            return False
+        equity = float(self.account.equity[near].min()) - swing - charged
+        return (worth + moved) * SURELY < self.rules.leverage * equity
