@@ -145,7 +145,11 @@ def test_what_is_not_understood_starts_nothing(client, ada, hidden, body):
     refused = start(client, bearer(ada, "read+run"), body)
     assert refused.status_code == 422 and refused.json()["error"]["code"] == "bad_input"
     assert Run.objects.count() == 1
-    assert start(client, bearer(ada, "read+run"), "x" * 3_000_000).status_code == 413
+
+
+def test_a_body_that_is_too_long_is_refused_in_json(client, ada, hidden):
+    refused = start(client, bearer(ada, "read+run"), "x" * 3_000_000)
+    assert refused.status_code == 413 and refused.json()["error"]["code"] == "too_long"
 
 
 def test_no_log_line_shows_a_token():
