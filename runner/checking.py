@@ -41,8 +41,9 @@ WORDS = (
     "names",
     "prices",
     "numbers",
+    "table",
 )
-UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line")
+UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line", "count")
 
 
 def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]:

@@ -70,7 +70,10 @@ def finding(run: Run, backtest: Backtest) -> dict[str, Any] | None:
     windows = _windows_before(run, backtest) if run.search.get("walk") else 0
     if windows:
         counted = "1 window" if windows == 1 else f"{windows} windows"
-        text = f"Out of sample: its parameters were chosen on earlier bars alone, in {counted}."
+        text = (
+            f"Out of sample: its parameters were chosen on earlier bars alone, in {counted}. That these follow each "
+            "other from its first bar to its last was checked; how it chose within them is the program's word."
+        )
         return {"state": "green", "sentence": text, "evidence": "box"}
     sweep = _sweep_of(run)
     if sweep is None:

@@ -91,3 +91,25 @@ def after_training(seen):
 
 
 portfolio_backtest(bars, weights=after_training)
+
+
+# %% numbers: bars_by_number
+def by_number(ctx):
+    if ctx.bar in {3, 17, 20, 31, 52, 59, 71, 88, 90, 104, 121, 130, 144, 160}:
+        ctx.target_weights({ctx.closes(1).columns[0]: 0.9 if ctx.bar % 2 else 0.0})
+
+
+portfolio_backtest(bars, by_number)
+
+
+# %% table: shares_by_a_list
+SHARES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.1, 0.3, 0.5, 0.7, 0.9, 0.2, 0.4, 0.6, 0.8, 0.5, 0.1, 0.9]
+
+
+def from_a_list(ctx):
+    if len(ctx) % 10 == 0:
+        moved = ctx.closes(10).iloc[-1] / ctx.closes(10).iloc[0]
+        ctx.target_weights({name: 0.0 for name in moved.index} | {moved.idxmax(): SHARES[len(ctx) // 10 % len(SHARES)]})
+
+
+portfolio_backtest(bars, from_a_list)

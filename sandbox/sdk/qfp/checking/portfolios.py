@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qfp.checking import amnesia, apart, lookahead, strategies
 from qfp.checking.boundary import boundary
 from qfp.checking.decisions import Decision, first_difference, of_claim
+from qfp.checking.literals import LONG, longest_table
 from qfp.checking.lookahead import NotRepeatable
 from qfp.checking.sources import Sources
 from qfp.checking.strategies import (
@@ -32,6 +33,7 @@ __all__ = ["PortfolioRuns", "look_at_portfolio"]
 
 MEMORY_SHARE = 0.6  # of the time of the look, for the test of memory
 LEAST_BARS = 60
+RUNS_FOR_NUMBERS = 2  # so many there has to be time for
 
 
 @dataclass
@@ -145,7 +147,7 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
     # All at once, in one run; which of them it was is only asked where something differs.
     with suppress(Exception):
         if memory.differs("all") is None:
-            return memory.clean()
+            return _by_numbers(runs, memory, share)
     for what in ("dates", "names", "prices"):
         try:
             bar = memory.differs(what)
@@ -165,6 +167,18 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
                     at = {"bar": bar, "date": moment(runs.index, bar)}
                     return {"state": "remembers", "what": "boundary", "day": day, **at}
             return {"state": "remembers", "what": what, "bar": bar, "date": moment(runs.index, bar)}
+    return _by_numbers(runs, memory, share)
+
+
+def _by_numbers(runs: PortfolioRuns, memory: _Memory, share: float) -> dict[str, Any]:
+    """What knows neither dates nor names may still know the numbers of bars, or hold a table of them."""
+    parts = [part for part in runs.strategy.values() if callable(part)]
+    if share >= RUNS_FOR_NUMBERS and memory.follows_numbers():
+        if uses_tables(parts, []):
+            return {"state": "untested", "why": "its orders are looked up in a table by the number of the bar"}
+        return {"state": "remembers", "what": "numbers"}
+    if (count := longest_table(parts)) >= LONG:
+        return {"state": "remembers", "what": "table", "count": count}
     return memory.clean()
 
 
@@ -194,6 +208,18 @@ class _Memory:
             frames = {f"I{at:03}": frame for at, frame in enumerate(frames.values())}
         decided = self.runs.decided(frames, self.among, cash=self.runs.settings["cash"] * factor)
         return first_difference(self.base, decided, self.until - 1, factor)
+
+    def follows_numbers(self) -> bool:
+        """Whether it orders on the same numbers of bars when all instruments begin some bars later."""
+
+        def decide(dates: Any, _: int) -> list[Decision]:
+            began = {symbol: frame[frame.index >= dates.index[0]] for symbol, frame in self.frames.items()}
+            if any(frame.empty for frame in began.values()):
+                raise ValueError("an instrument has no later bars")
+            return self.runs.decided(began, self.among)
+
+        known = [decision for decision in self.base if decision.bar < self.until]
+        return amnesia.follows_numbers(decide, self.runs.index[: self.until].to_frame(), known)
 
     def clean(self) -> dict[str, Any]:
         return {"state": "clean", **({"bars": self.until} if self.until < self.runs.count else {})}

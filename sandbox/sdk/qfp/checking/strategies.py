@@ -23,6 +23,7 @@ from qfp.checking import amnesia, apart, lookahead
 from qfp.checking.boundary import boundary
 from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision
+from qfp.checking.literals import LONG, longest_table
 from qfp.checking.lookahead import NotRepeatable, Seen
 from qfp.checking.statements import is_table
 from qfp.checking.suspects import suspect
@@ -206,6 +207,8 @@ class _Look:
             if self.random_used or self.draws(base):
                 return {"state": "untested", "why": "its orders follow random numbers with a seed, whatever the bars"}
             return {"state": "remembers", "what": "numbers"}
+        if (count := longest_table(self.runs.strategy.__mro__[:-1])) >= LONG:
+            return {"state": "remembers", "what": "table", "count": count}
         return {"state": "clean", **self.within}
 
     def draws(self, base: Recorded) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["DOUBTS", "amnesia_sentence", "sentence"]
 
-DOUBTS = ("prices", "boundary", "numbers")  # what may be remembered honestly
+DOUBTS = ("prices", "boundary", "numbers", "table")  # what may be remembered honestly
 
 
 def sentence(found: dict[str, Any]) -> str:
@@ -41,6 +41,11 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
             return (
                 "Started some bars later, it orders on the same numbers of bars. A table of what happened "
                 "does that; so do signals that were made before, and random numbers with a seed."
+            )
+        case "remembers" if found.get("what") == "table":
+            return (
+                f"Its code holds a table of {found.get('count', 'many')} numbers or days. What happened can be written "
+                "down in one; settings and models that were trained before can, too."
             )
         case "remembers" if found.get("what") == "names":
             return f"It decides otherwise when the instruments have other names, first on {_when(found)}."
