@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import gc
 import importlib.util
 import itertools
 import json
@@ -16,6 +17,7 @@ import re
 import sys
 import tempfile
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from qfp.backtesting.compiled.quiet import Condition
 from qfp.backtesting.compiled.sieve import sieve_of
 from qfp.backtesting.compiled.tier import Record
 from qfp.backtesting.compiled.translation import Bound, translate
+from qfp.backtesting.test import SMA
 
 sys.path.insert(0, str(Path(__file__).parent))
 from both_engines import market
@@ -171,8 +174,30 @@ class Quiet(Strategy):
         pass
 
 
+class Held(Strategy):
+    def init(self) -> None:
+        self.a = self.I(SMA, self.data.Close, 3)
+
+    def next(self) -> None:
+        if self.data.Close[-1] > self.a[-1]:
+            self.buy(size=1)
+
+
+def freed() -> bool:
+    """Whether what a run computed goes with its figures, without the garbage collector."""
+    gc.disable()
+    test = Backtest(market(1, count=600), Held, cash=20_000)
+    stats = test.reported(test.run_once({}, tier="compiled"))
+    assert len(stats.notes) and stats["Equity Final [$]"] > 0
+    kept = [weakref.ref(one) for one in (stats._run.strategy.a, stats._run.account)]
+    del stats, test
+    gone = [one() is None for one in kept]
+    gc.enable()
+    return all(gone)
+
+
 def main(count: str = "60") -> None:
-    found = {"sieves": sieves(), "quiet": 0, "sifted": 0, "traded": 0, "compiled": 0, "apart": []}
+    found = {"freed": freed(), "sieves": sieves(), "quiet": 0, "sifted": 0, "traded": 0, "compiled": 0, "apart": []}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "random_strategies.py"
         names = [f"Random{number}" for number in range(int(count))]

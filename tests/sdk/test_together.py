@@ -16,6 +16,7 @@ def test_trials_answered_many_at_a_time_are_those_tried_alone():
 def test_random_strategies_whose_quiet_bars_are_left_out_trade_as_bar_by_bar():
     found = in_boxes_environment("quiet_bars.py", "40")
     assert found["apart"] == [] and found["sieves"] == [] and found["compiled"] == 40
+    assert found["freed"]
     assert found["quiet"] >= 10 and found["sifted"] >= 10 and found["traded"] >= 10
 
 

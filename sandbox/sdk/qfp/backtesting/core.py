@@ -442,6 +442,10 @@ class Account:
             equity[self.ruined_at :] = 0.0
         return equity
 
+    def left_over(self) -> tuple[int, int]:
+        """(trades that are open, orders that wait and close nothing)."""
+        return len(self.trades), sum(order._trade is None for order in self.orders)
+
     def by_parts(self) -> Curve:
         """The same, to be looked at some bars at a time."""
         return Curve(self.curve())

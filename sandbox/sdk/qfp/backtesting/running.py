@@ -96,9 +96,10 @@ class Run:
             )
         if account.ruined_at is not None:
             lines.append(f"The account was worth nothing on {self._date(account.ruined_at)}; it ended there.")
-        if account.trades and account.ruined_at is None:
+        still_open, waiting = account.left_over()
+        if still_open and account.ruined_at is None:
             lines.append(
-                f"{len(account.trades)} {'trade is' if len(account.trades) == 1 else 'trades are'} still open at the "
+                f"{still_open} {'trade is' if still_open == 1 else 'trades are'} still open at the "
                 "end and not counted among the trades; finalize_trades=True closes what is open."
             )
         if account.deferred:
@@ -106,9 +107,8 @@ class Run:
                 f"In {account.deferred} {'trade' if account.deferred == 1 else 'trades'} the bar of the entry also "
                 "reached the stop or target; which came first is not known, and it was left for a later bar."
             )
-        waiting = [order for order in account.orders if order._trade is None]
         if waiting:
-            lines.append(f"{len(waiting)} {'order' if len(waiting) == 1 else 'orders'} never filled.")
+            lines.append(f"{waiting} {'order' if waiting == 1 else 'orders'} never filled.")
         if self.tier_reason:
             lines.append(self.tier_reason)
         if not len(account.fills):

@@ -266,6 +266,10 @@ class CompiledAccount(Account):
             return super().curve()
         return self.write_equity(0, np.empty(len(self.closes)))
 
+    def left_over(self) -> tuple[int, int]:
+        # Without objects: those know the account, and would keep it until the garbage collector comes.
+        return len(self._ids["trades"]), int((self._orders["trade"][self._ids["orders"]] < 0).sum())
+
     def by_parts(self) -> Curve:
         return Written(self)
 
