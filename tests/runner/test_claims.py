@@ -353,17 +353,36 @@ def test_beside_an_order_that_closes_little_nobody_opens_what_is_not_paid_for():
 
 @pytest.mark.parametrize("held", [7.0, -7.0, 0.0, 400.0])
 def test_what_fills_of_a_later_bar_close_is_counted_as_one_after_the_other(held):
-    rng = np.random.default_rng(3)
+    rng, rules = np.random.default_rng(3), BacktestingPy(trade_on_close=True)
+    flat = np.full(20, 200.0)
+    bars = OurBars(flat, flat, flat, flat)
     fills = [
         {"bar": 4 + number // 20, "size": float(rng.normal(0, 2)), "price": float(rng.uniform(90, 110))}
         for number in range(60)
     ]
-    account = _Account(1_000.0, held)
+    begun = account = _Account(1_000.0, held)
     for fill in fills[20:40]:
         account = account.after(account.closed_by(fill["size"]), fill["size"], fill["price"])
-    found = _Account(1_000.0, held).after_closing(_sides(fills), 5)
+    found = begun.after_closing(_sides(fills, bars, rules), 5, abs(held))
     assert (found.cash, found.held) == pytest.approx((account.cash, account.held))
-    assert _Account(1_000.0, held).after_closing(_sides(fills), 9) == _Account(1_000.0, held)
+    assert begun.after_closing(_sides(fills, bars, rules), 9, abs(held)) == begun
+
+
+@pytest.mark.parametrize("rules", [Usual, BacktestingPy])
+@pytest.mark.parametrize("next_price", ["close", "open"])
+def test_what_the_next_bar_closes_pays_for_no_more_than_was_held(rules, next_price):
+    opens, closes = np.linspace(100.5, 120.5, 21), np.linspace(100.0, 120.0, 21)
+    bars = OurBars(opens, closes * 1.1, closes * 0.9, closes)
+    named = rules(trade_on_close=True, commission=0.0)
+    fills, held = [], 0.0
+    for bar in range(5, 15):
+        if held:
+            price = closes[bar] if next_price == "close" else opens[bar]
+            fills.append({"bar": bar, "size": -held, "price": price, "commission": 0.0})
+        fills += [{"bar": bar, "size": 90.0, "price": closes[bar], "commission": 0.0}] * 10
+        held = 900.0
+    with pytest.raises(NotVerified, match="to pay for it"):
+        check_leverage(fills, [], bars, 10_000.0, named)
 
 
 def test_more_prices_than_can_be_compared_are_refused_before_any_fill_is_held_against_them():
