@@ -153,9 +153,8 @@ def _ask(fetch: Fetch, description: Description, question: Question, began: floa
     scope = throttle.scope_of(description, fetch.user_id)
     with _key(fetch, description) as key, redaction.hiding(key.values()):
         for number, pause in enumerate((*BACK_OFF_SECONDS, None), start=1):
-            provider_access.allowed(
-                fetch.user, description
-            )  # switched off or revoked meanwhile: at once, not at the end
+            # What was switched off or revoked meanwhile counts at once, not at the end.
+            provider_access.allowed(fetch.user, description)
             if (until := throttle.blocked_until(scope)) is not None:
                 raise RateLimited(f"{description.title} refuses for now: too many calls.", retry_at=until)
             _say(fetch, f"Asks {description.title}.", attempts=number)

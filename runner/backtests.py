@@ -253,8 +253,8 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     account = replay(claimed.fills, bars.close, claimed.cash)
     ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
     first_ruined = int(ruined[0]) if len(ruined) else None
-    closings = claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, first_ruined, claimed.window_bars)
-    checks.check_leverage(claimed.fills, closings, bars, claimed.cash, rules)
+    closed = claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, first_ruined, claimed.window_bars)
+    checks.check_leverage(claimed.fills, closed, bars, claimed.cash, rules)
     claim_outcomes.check_one(
         claimed.fills, claimed.orders, bars, claimed.cash, rules, first_ruined, claimed.window_bars
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ PRICE_TOLERANCE = 1e-6
 LEVERAGE_TOLERANCE = 0.01
 
 Columns = tuple[np.ndarray, ...]
+# By bar and whether bought: units and value after none of its fills, the first, the first two, ...
+Sides = dict[tuple[int, bool], tuple[np.ndarray, np.ndarray]]
+NOTHING = np.zeros(1), np.zeros(1)
 
 
 # One instrument ---------------------------------------------------------------------------------------------
@@ -39,32 +43,38 @@ def check_fills(fills: list[dict[str, float]], bars: OurBars, rules: Backtesting
 
 
 def check_leverage(
-    fills: list[dict[str, float]], closings: list[bool], bars: OurBars, cash: float, rules: BacktestingPy
+    fills: list[dict[str, float]], closed: list[float], bars: OurBars, cash: float, rules: BacktestingPy
 ) -> None:
     """Nothing was opened that the account could not pay for. Values the account at the open of the bar of the fill,
     or at the close that decides; by backtesting.py's rules at the close of the bar of the fill, with fills at the
     deciding close of the next bar.
 
-    closings: which fills may close a trade, where long and short ones may be open at once.
+    closed: units of each fill that close a trade, where long and short ones may be open at once.
     """
     close = bars.close
     account = _Account(cash)
+    later = _sides(fills, bars, rules) if rules.trade_on_close else {}
     before: dict[int, _Account] = {}  # the fills of a bar
+    triggered: dict[int, _Account] = {}  # the same after those of the bar's fills that its prices have triggered
     opened: dict[int, float] = defaultdict(float)  # value
     for number, fill in enumerate(fills):
         size, price, bar = fill["size"], fill["price"], int(fill["bar"])
         before.setdefault(bar, account)
+        triggered.setdefault(bar, account)
         opening = abs(size) - account.closed_by(size)
         if rules.hedging:
-            opening = 0.0 if closings[number] else abs(size)
-        if opening > 0:
+            opening = abs(size) - closed[number]
+        if opening * price > 0:
             if isinstance(rules, Usual):
                 marks = {bars.open[bar], close[bar]} if rules.trade_on_close else {bars.open[bar]}
             else:
                 marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
             accounts = [(account, 0.0)]
-            if rules.trade_on_close:  # its fills are dated back, before what the next bar did first
-                accounts.append((account.after_closing(fills, number, bar + 1), 0.0))
+            if rules.trade_on_close:
+                if _is_at_close(fill, bars, rules):  # dated back, before what the next bar did first
+                    there = triggered[bar]
+                    most = there.held_like(account) + max(0.0, there.cash + there.held * price) / price / rules.margin
+                    accounts.append((account.after_closing(later, bar + 1, most), 0.0))
                 accounts.append((before.get(bar - 1, account), opened[bar - 1] + opened[bar]))
             allowed = 0.0
             for each, taken in accounts:
@@ -76,7 +86,9 @@ def check_leverage(
                     f"the stated rules."
                 )
         opened[bar] += opening * price
-        account = _Account(account.cash - size * price - fill["commission"], account.held + size)
+        account = account.after_fill(fill)
+        if not _is_at_close(fill, bars, rules):
+            triggered[bar] = triggered[bar].after_fill(fill)
 
 
 @dataclass(frozen=True)
@@ -95,18 +107,43 @@ class _Account:
         moved = units if size > 0 else -units
         return _Account(self.cash - moved * price, self.held + moved)
 
-    def after_closing(self, fills: list[dict[str, float]], number: int, bar: int) -> _Account:
-        """What closes something on a later bar, after this fill."""
-        account = self
-        for fill in fills[number + 1 :]:
-            if fill["bar"] > bar:
-                break
-            if fill["bar"] == bar:
-                account = account.after(account.closed_by(fill["size"]), fill["size"], fill["price"])
-        return account
+    def after_fill(self, fill: dict[str, float]) -> _Account:
+        return _Account(self.cash - fill["size"] * fill["price"] - fill["commission"], self.held + fill["size"])
+
+    def held_like(self, other: _Account) -> float:
+        """Units on the side on which the other one has some."""
+        return abs(self.held) if self.held * other.held > 0 else 0.0
+
+    def after_closing(self, sides: Sides, bar: int, most: float) -> _Account:
+        """What closes something on a later bar, in the order of its fills. most: units: as many as there were, and as
+        many as could be paid for, since what looks like a closing fill may be the first one, which opened.
+        """
+        units, values = sides.get((bar, self.held < 0), NOTHING)
+        closed = min(abs(self.held), most, float(units[-1]))
+        moved = math.copysign(closed, -self.held)
+        value = float(np.interp(closed, units, values))  # the last of them may close in part
+        return _Account(self.cash - math.copysign(value, moved), self.held + moved)
 
     def free(self, mark: float, margin: float) -> float:
         return self.cash + self.held * mark - abs(self.held) * mark * margin
+
+
+def _is_at_close(fill: dict[str, float], bars: OurBars, rules: BacktestingPy) -> bool:
+    """Whether it was decided on its bar, where fills are at that close; otherwise a price has triggered it."""
+    plain = float(bars.close[int(fill["bar"])])
+    worse = plain * (1 + math.copysign(rules.spread, fill["size"]))
+    return min(abs(fill["price"] - plain), abs(fill["price"] - worse)) <= PRICE_TOLERANCE * plain
+
+
+def _sides(fills: list[dict[str, float]], bars: OurBars, rules: BacktestingPy) -> Sides:
+    """Of the fills that a price has triggered: others come later than what the bar before decided."""
+    sums: dict[tuple[int, bool], tuple[list[float], list[float]]] = defaultdict(lambda: ([0.0], [0.0]))
+    for fill in fills:
+        if not _is_at_close(fill, bars, rules):
+            units, values = sums[int(fill["bar"]), fill["size"] > 0]
+            units.append(units[-1] + abs(fill["size"]))
+            values.append(values[-1] + abs(fill["size"]) * fill["price"])
+    return {side: (np.array(units), np.array(values)) for side, (units, values) in sums.items()}
 
 
 # Many instruments -------------------------------------------------------------------------------------------

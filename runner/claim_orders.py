@@ -33,17 +33,17 @@ def check_orders(
     rules: BacktestingPy,
     ruined: int | None,
     window_bars: int | None = None,
-) -> list[bool]:
-    """Which fills may close a trade, by their prices. Raises NotVerified where a fill has no order, another price, or
-    more units. ruined: the bar on which nothing was left of the account, where every trade is closed. window_bars: of
-    the windows of a walk-forward, at the end of each of which every trade is closed.
+) -> list[float]:
+    """How many units of each fill close a trade, where long and short ones may be open at once; elsewhere nothing.
+    Raises NotVerified where a fill has no order, another price, or more units. ruined: the bar on which nothing was
+    left of the account, where every trade is closed. window_bars: of the windows of a walk-forward, at the end of each
+    of which every trade is closed.
     """
     expected = Expected(fills, orders, bars, rules, ruined, window_bars)
-    closings = expected.closings()
-    if rules.hedging:
-        expected.check_open(closings)
+    expected.check_prices()
+    closed = expected.closed() if rules.hedging else []
     expected.compare()
-    return closings
+    return closed
 
 
 def reached(values: np.ndarray, level: float, rising: bool, start: int) -> list[int]:
@@ -195,22 +195,47 @@ class Expected:
 
     # What was filled
 
-    def closings(self) -> list[bool]:
-        """Which fills may close a trade: what closes pays no spread, and is at a price that closes something."""
-        return [self._is_at(self.closing, fill, fill["price"]) for fill in self.fills]
+    def check_prices(self) -> None:
+        """What follows looks at every price of a bar for every fill of it."""
+        if any(len(levels) > MOST_PRICES for table in self._tables for levels in table.values()):
+            raise NotVerified(f"Orders at more than {MOST_PRICES} prices filled on one bar, too many to be compared.")
+
+    def closed(self) -> list[float]:
+        """How many units of each fill close a trade, with long and short ones at once: all where its price can only
+        close; where it could also open, as many as are open on the other side, so that nobody opens what is not paid
+        for beside an order that closes little. Raises NotVerified where more is closed than was opened.
+        """
+        ways = [
+            (
+                self._is_at(self.opening, fill, fill["price"] / (1 + self._worse(fill["size"]))),
+                self._is_at(self.closing, fill, fill["price"]),
+            )
+            for fill in self.fills
+        ]
+        self._check_open(ways)
+        left = {True: 0.0, False: 0.0}  # open on each side; below nothing until what opens it is listed
+        found = []
+        for fill, (may_open, may_close) in zip(self.fills, ways, strict=True):
+            long, units = fill["size"] > 0, abs(fill["size"])
+            closes = 0.0
+            if may_close:
+                closes = min(units, max(left[not long], 0.0)) if may_open else units
+            left[not long] -= closes
+            left[long] += units - closes
+            found.append(closes)
+        return found
 
     @staticmethod
     def _is_at(table: dict[tuple[int, bool], Levels], fill: dict[str, float], price: float) -> bool:
         levels = table.get((int(fill["bar"]), fill["size"] > 0), {})
         return any(abs(level - price) <= ROOM * level for level in levels)
 
-    def check_open(self, closings: list[bool]) -> None:
-        """With long and short trades at once, no more is closed than was opened; what may do either is left alone."""
+    def _check_open(self, ways: list[tuple[bool, bool]]) -> None:
+        """No more is closed than was opened; what may do either is left alone. ways: may open, may close, by fill."""
         count = self.last + 1
         for long in (True, False):
             opened, closed = np.zeros(count + 1), np.zeros(count + 1)
-            for fill, may_close in zip(self.fills, closings, strict=True):
-                may_open = self._is_at(self.opening, fill, fill["price"] / (1 + self._worse(fill["size"])))
+            for fill, (may_open, may_close) in zip(self.fills, ways, strict=True):
                 if (fill["size"] > 0) == long and (may_open or not may_close):
                     opened[int(fill["bar"])] += abs(fill["size"])
                 elif (fill["size"] > 0) != long and not may_open:
@@ -226,8 +251,6 @@ class Expected:
         return math.copysign(self.rules.spread, size)
 
     def compare(self) -> None:
-        if any(len(levels) > MOST_PRICES for table in self._tables for levels in table.values()):
-            raise NotVerified(f"Orders at more than {MOST_PRICES} prices filled on one bar, too many to be compared.")
         moved = np.zeros(self.last + 2)  # what is held before each bar
         np.add.at(moved, [int(fill["bar"]) + 1 for fill in self.fills], [fill["size"] for fill in self.fills])
         held = np.cumsum(moved)

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from marketdata.bars import read_bars
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.charts import equity_svg
 from runner.claim_bars import NotVerified, OurBars, our_bars
-from runner.claim_checks import check_leverage
+from runner.claim_checks import _Account, _sides, check_leverage
 from runner.claim_fields import REASONS
+from runner.claim_orders import check_orders
 from runner.figures import thinned
 from tests.sdk.conftest import STORE
 
@@ -324,9 +326,72 @@ def test_what_may_be_opened_is_valued_at_the_open_by_our_rules_and_at_the_close_
     bars = OurBars(open=flat, high=flat * 2, low=flat, close=np.array([100.0, 100.0, 200.0]))
     # 50 units leave 5,000; half of what they are worth is free as well: 2,500 at the open, 5,000 at the close.
     fills = [{"bar": bar, "size": size, "price": 100.0, "commission": 0.0} for bar, size in ((1, 50.0), (2, 160.0))]
-    check_leverage(fills, [False, False], bars, 10_000.0, BacktestingPy(margin=0.5))
+    check_leverage(fills, [], bars, 10_000.0, BacktestingPy(margin=0.5))
     with pytest.raises(NotVerified, match=r"opened 16,000.00 with 15,000.00 to pay for it"):
-        check_leverage(fills, [False, False], bars, 10_000.0, Usual(margin=0.5))
+        check_leverage(fills, [], bars, 10_000.0, Usual(margin=0.5))
+
+
+def market_order(bar: int, size: float, **more: Any) -> dict[str, Any]:
+    return {"bar": bar, "size": size, "kind": "market", "outcome": "filled", **more}
+
+
+def test_beside_an_order_that_closes_little_nobody_opens_what_is_not_paid_for():
+    close = np.linspace(100.0, 150.0, 50)
+    bars, rules = OurBars(close, close, close, close), BacktestingPy(hedging=True, commission=0.0)
+    closes_little = market_order(4, 1.0, closes=True)
+
+    def checked(*sizes: float) -> None:
+        fills = [{"bar": 5, "size": size, "price": close[5], "commission": 0.0} for size in sizes]
+        orders = [*(market_order(4, size) for size in sizes), closes_little]
+        check_leverage(fills, check_orders(fills, orders, bars, rules, None), bars, 10_000.0, rules)
+
+    checked(90.0)
+    for sizes in ((100_000.0,), (-50.0, 100_000.0)):
+        with pytest.raises(NotVerified, match="to pay for it"):
+            checked(*sizes)
+
+
+@pytest.mark.parametrize("held", [7.0, -7.0, 0.0, 400.0])
+def test_what_fills_of_a_later_bar_close_is_counted_as_one_after_the_other(held):
+    rng, rules = np.random.default_rng(3), BacktestingPy(trade_on_close=True)
+    flat = np.full(20, 200.0)
+    bars = OurBars(flat, flat, flat, flat)
+    fills = [
+        {"bar": 4 + number // 20, "size": float(rng.normal(0, 2)), "price": float(rng.uniform(90, 110))}
+        for number in range(60)
+    ]
+    begun = account = _Account(1_000.0, held)
+    for fill in fills[20:40]:
+        account = account.after(account.closed_by(fill["size"]), fill["size"], fill["price"])
+    found = begun.after_closing(_sides(fills, bars, rules), 5, abs(held))
+    assert (found.cash, found.held) == pytest.approx((account.cash, account.held))
+    assert begun.after_closing(_sides(fills, bars, rules), 9, abs(held)) == begun
+
+
+@pytest.mark.parametrize("rules", [Usual, BacktestingPy])
+@pytest.mark.parametrize("next_price", ["close", "open"])
+def test_what_the_next_bar_closes_pays_for_no_more_than_was_held(rules, next_price):
+    opens, closes = np.linspace(100.5, 120.5, 21), np.linspace(100.0, 120.0, 21)
+    bars = OurBars(opens, closes * 1.1, closes * 0.9, closes)
+    named = rules(trade_on_close=True, commission=0.0)
+    fills, held = [], 0.0
+    for bar in range(5, 15):
+        if held:
+            price = closes[bar] if next_price == "close" else opens[bar]
+            fills.append({"bar": bar, "size": -held, "price": price, "commission": 0.0})
+        fills += [{"bar": bar, "size": 90.0, "price": closes[bar], "commission": 0.0}] * 10
+        held = 900.0
+    with pytest.raises(NotVerified, match="to pay for it"):
+        check_leverage(fills, [], bars, 10_000.0, named)
+
+
+def test_more_prices_than_can_be_compared_are_refused_before_any_fill_is_held_against_them():
+    flat = np.full(20, 100.0)
+    bars = OurBars(flat, flat * 1.2, flat * 0.8, flat)
+    orders = [market_order(4, 1.0, limit=95 + number / 1_000, closes=True) for number in range(300)]
+    fills = [{"bar": 5, "size": 1.0, "price": 95.0, "commission": 0.0}]  # closes what nobody opened
+    with pytest.raises(NotVerified, match="too many to be compared"):
+        check_orders(fills, orders, bars, BacktestingPy(hedging=True), None)
 
 
 def test_a_claim_by_the_second_version_of_the_rules_is_verified_too(claim):

@@ -123,6 +123,8 @@ CONDITIONS = {
     "not l0[bar - 3] >= 0.9 and l1[bar] != l1[bar - 2]": lambda a, b, c: ~(a[3] >= 0.9) & (b[0] != b[2]),
     "closes[bar] <= l0[bar] and (not closes[bar - 5] == l1[bar - 4])": lambda a, b, c: (c[0] <= a[0]) & ~(c[5] == b[4]),
     "l0[bar] > 2.3": lambda a, b, c: a[0] > 2.3,
+    "l0[bar] != l0[bar]": lambda a, b, c: a[0] != a[0],  # NaN
+    "l0[bar] == l0[bar] and closes[bar] <= closes[bar]": lambda a, b, c: (a[0] == a[0]) & (c[0] <= c[0]),
 }
 VISITS = """
 def visits(a: Account, out: list[int], levels: list[float]) -> int:

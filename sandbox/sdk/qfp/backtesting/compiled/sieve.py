@@ -53,12 +53,13 @@ class Sieve:
 
     def rows(self) -> list[tuple[int, int, int, int]]:
         """The steps, each with its twin: the same comparison with its sides exchanged, which it tells as well. -1 where
-        there is none, -2 where it is told itself.
+        there is none, as of a column with itself, -2 where it is told itself.
         """
         found = []
         for at, (what, one, other) in enumerate(self.steps):
             exchanged = (what, other, one)
-            twin = self.steps.index(exchanged) if what < SHIFT and exchanged in self.steps else -1
+            both_ways = what < SHIFT and one != other and exchanged in self.steps
+            twin = self.steps.index(exchanged) if both_ways else -1
             found.append((what, one, other, twin if twin > at or twin < 0 else -2))
         return found
 
