@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from accounts.models import AccessToken, User
 
@@ -36,6 +37,7 @@ class Refused(Exception):
         self.field = field
 
 
+@sensitive_variables("secret")
 def make(user: User, name: str, scope: str, days: int) -> tuple[AccessToken, str]:
     """The row, and the token, which cannot be had again. days: how long it works; 0 is until it is revoked.
 
@@ -60,6 +62,7 @@ def make(user: User, name: str, scope: str, days: int) -> tuple[AccessToken, str
     return made, secret
 
 
+@sensitive_variables("secret")
 def find(secret: str) -> AccessToken | None:
     """The working token that this is, marked as used; None when it is unknown, revoked, expired, or its owner's
     account is locked.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -18,12 +19,14 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import signals, tokens
 from accounts.forms import DeleteAccountForm, ProfileForm, TokenForm
 from accounts.models import AccessToken, User
+
+logger = logging.getLogger(__name__)
 
 
 @login_required
@@ -59,6 +62,7 @@ def security(request: HttpRequest) -> HttpResponse:
     return render(request, "account/security.html", context)
 
 
+@sensitive_variables("secret")  # it would be in a report of a failure
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -74,7 +78,10 @@ def access_tokens(request: HttpRequest) -> HttpResponse:
                 form.add_error(refusal.field, str(refusal))
             else:
                 form = TokenForm(initial={"days": 90})
-                get_adapter(request).send_notification_mail("account/email/token_made", user, {"token": made})
+                try:
+                    get_adapter(request).send_notification_mail("account/email/token_made", user, {"token": made})
+                except OSError:  # a mail server that is away; the token is there and can be shown only now
+                    logger.exception("user %s: the mail about token %s could not be sent", user.pk, made.start)
     context = {"form": form, "tokens": user.access_tokens.all(), "secret": secret, "most": tokens.MOST}
     return render(request, "account/tokens.html", context, status=422 if form.errors else 200)
 

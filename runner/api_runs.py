@@ -55,7 +55,7 @@ def cancel(request: HttpRequest, run: Any) -> HttpResponseBase:
 
 
 def _params(body: bytes) -> dict[str, Any]:
-    """As a form would send them. Raises BadInput."""
+    """Of the kinds they have in JSON; what names and sizes there may be is as in a form. Raises BadInput."""
     try:
         sent = json.loads(body or b"{}")
     except (ValueError, RecursionError):
@@ -68,7 +68,11 @@ def _params(body: bytes) -> dict[str, Any]:
         if not _could_be_typed(value):
             raise BadInput(f"The parameter {name[:60]!r} has to be a number, a text, true or false.")
         fields[f"param:{name}"] = json.dumps(value) if isinstance(value, bool) else str(value)
-    return params_from(fields)
+    return {name: _without_nulls(params[name]) for name in params_from(fields)}
+
+
+def _without_nulls(value: Any) -> Any:
+    return value.replace("\x00", "") if isinstance(value, str) else value
 
 
 def _could_be_typed(value: Any) -> bool:

@@ -275,9 +275,10 @@ def compare_flows(ours: list[dict[str, Any]], claimed: list[dict[str, Any]], cas
 
 
 def compare_equity(ours: np.ndarray, claimed: np.ndarray, cash: float) -> None:
-    scale = max(cash, float(np.abs(ours).max()))
-    worst = int(np.abs(ours - claimed).argmax())
-    if abs(ours[worst] - claimed[worst]) > EQUITY_TOLERANCE * scale:
+    # What the account was worth until then, not what it became.
+    apart = np.abs(ours - claimed) / np.maximum.accumulate(np.maximum(np.abs(ours), cash))
+    worst = int(apart.argmax())
+    if apart[worst] > EQUITY_TOLERANCE:
         raise NotVerified(
             f"Replaying the fills gives {ours[worst]:,.2f} on bar {worst}, the run said "
             f"{claimed[worst]:,.2f}: "

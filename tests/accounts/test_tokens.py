@@ -41,6 +41,13 @@ def test_a_token_is_shown_once_mailed_without_itself_and_stored_as_a_hash(as_ali
     assert not re.search(r"qfp_[A-Za-z0-9]{9,}", told.body + caplog.text) and secret[:12] in caplog.text
 
 
+def test_a_token_is_shown_also_when_no_mail_can_be_sent(as_alice, alice, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    (secret,) = shown_in(as_alice.post("/account/tokens", LAPTOP))
+    assert tokens.find(secret).user == alice
+
+
 def test_scope_and_expiry_are_as_chosen_and_nothing_else_can_be(as_alice, alice):
     as_alice.post("/account/tokens", LAPTOP)
     as_alice.post("/account/tokens", {"name": "server", "scope": "read+run", "days": "0"})

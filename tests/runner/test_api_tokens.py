@@ -20,6 +20,8 @@ from tests.factories import make_finished_run, make_project, make_user
 
 pytestmark = pytest.mark.django_db
 
+PARAMS = {"fast": 20, "wide": True, "name": "x", "code": "00700", "exact": 1.0, "text": "true"}
+
 
 @pytest.fixture
 def ada():
@@ -124,10 +126,10 @@ def test_a_started_run_is_its_owners_with_these_parameters_and_under_the_same_li
     ada.plan.concurrent_runs = 1
     ada.plan.save()
     client.cookies["sessionid"] = "of-somebody-else"
-    started = start(client, bearer(ada, "read+run"), json.dumps({"params": {"fast": 20, "wide": True, "name": "x"}}))
+    started = start(client, bearer(ada, "read+run"), json.dumps({"params": PARAMS}))
     assert started.status_code == 202 and started["Location"] == f"/api/v1/runs/{started.json()['id']}"
     run = Run.objects.get(pk=started.json()["id"])
-    assert (run.user, run.params, run.revision) == (ada, {"fast": 20, "wide": True, "name": "x"}, hidden.revision)
+    assert (run.user, run.params, run.revision) == (ada, PARAMS, hidden.revision)
     again = start(client, bearer(ada, "read+run"))
     assert again.status_code == 429 and "Stop one or wait" in again.json()["error"]["message"]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from qfp.conventions import BacktestingPy
-from qfp.replay import replay, trades_of
+from qfp.replay import replay, replay_portfolio, trades_of
 
 
 def fill(bar, size, price, commission=0.0):
@@ -40,6 +41,15 @@ def test_an_account_worth_nothing_is_at_an_end():
 def test_thirds_of_units_leave_no_dust():
     fills = [fill(0, 1, 10.0), *[fill(bar, -1 / 3, 10.0) for bar in (1, 2, 3)]]
     assert replay(fills, [10] * 4, 100).positions[-1] == 0
+
+
+def test_a_position_is_one_however_large_later_ones_become():
+    fills = [fill(0, 300, 10), fill(1, -100, 12), fill(2, 8e11, 12), fill(3, -8e11, 12)]
+    assert replay(fills, [10, 12, 12, 12], 10_000).positions.tolist() == [300, 200, 8e11 + 200, 200]
+    columns = np.array([(each["bar"], 0, each["size"], each["price"], 0) for each in fills]).T
+    whole = [columns[0].astype(int), columns[1].astype(int), *columns[2:]]
+    held = replay_portfolio(whole, np.array([[10.0], [12], [12], [12]]), 10_000).units
+    assert held[:, 0].tolist() == [300, 200, 8e11 + 200, 200]
 
 
 @pytest.mark.parametrize("fills", [[fill(5, 1, 1.0)], [fill(-1, 1, 1.0)], [fill(2, 1, 1.0), fill(1, 1, 1.0)]])

@@ -20,6 +20,9 @@ from qfp.pairing import pair
 
 __all__ = ["PortfolioReplay", "Replay", "replay", "replay_portfolio", "trades_of"]
 
+# Sums of fractions that should cancel leave dust; a position that small beside what was traded is none.
+DUST = 1e-12
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -56,8 +59,10 @@ def replay(fills: Sequence[dict[str, float]], closes: Any, cash: float) -> Repla
     np.add.at(units, bars, sizes)
     np.add.at(traded, bars, np.abs(sizes) * prices)
     positions = np.cumsum(units)
-    # Sums of fractions that should cancel leave dust; a position that small is none.
-    positions[np.abs(positions) < 1e-9 * max(1.0, np.abs(sizes).max(initial=0.0))] = 0.0
+    largest = np.abs(positions)
+    np.maximum.at(largest, bars, np.abs(sizes))
+    # Beside what was held until then, not later: an account may grow to a million times of what it was.
+    positions[np.abs(positions) < DUST * np.maximum.accumulate(np.maximum(largest, 1.0))] = 0.0
     equity = cash + np.cumsum(cash_flow) + positions * closes
     ruined = np.flatnonzero(equity <= 0)
     if len(ruined) and cash > 0:
@@ -155,10 +160,9 @@ def replay_portfolio(
         own = slice(edges[bar], edges[bar + 1])
         if own.stop > own.start:
             np.add.at(units, numbers[own], sizes[own])
-            # Sums of fractions that should cancel leave dust; a position that small is none.
             largest = np.zeros(width)
             np.maximum.at(largest, numbers[own], np.abs(sizes[own]))
-            units[np.abs(units) < 1e-9 * largest] = 0.0
+            units[np.abs(units) < DUST * largest] = 0.0
             money -= float(sizes[own] @ prices[own] + commissions[own].sum())
         held_at.append(units.copy())
         cash_at.append(money)
