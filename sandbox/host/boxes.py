@@ -34,6 +34,7 @@ from sandbox.protocol import BoxRequest, Limits
 logger = logging.getLogger("sandbox.engine")
 
 TRIAL_SOURCE = "print(6 * 7)\n"
+BIRTH_SECONDS = 0.1  # the zygote may just be forking into a box that failed, and would end together with it
 TRIAL_LIMITS = Limits(10, 20, 256 << 20, 8 << 20, 16, 65536, 65536, 65536, 100, 0, 0)
 
 
@@ -284,11 +285,15 @@ class Boxes:
         return await self._build_walls(self._cold, place)
 
     async def _build_walls(self, launcher: Launcher, place: Place) -> Walls:
+        if launcher.local and place.snapshot and not (self.options.store / "snapshots" / place.snapshot).is_dir():
+            raise LaunchUseless("its market data are not there any more")
         self._counter += 1
         walls = Walls(f"box-{self._counter}", launcher, self.identities.take(), place, self.parent)
         try:
             await walls.build()
         except BaseException:
+            if launcher is self.zygote:
+                await asyncio.sleep(BIRTH_SECONDS)
             await self._take_down(walls)
             raise
         self._metrics.note_build(walls.start, walls.steps)

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sandbox.host.launching import Place
+from sandbox.host.launching import LaunchUseless, Place
 from sandbox.host.walls import Walls
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,9 @@ class ReadyBoxes:
                     await asyncio.sleep(max(0.0, self._starts[-1][0] + QUIET_SECONDS - time.monotonic()))
                 try:
                     self._waiting.append(await self._build(place))
+                except LaunchUseless as error:
+                    logger.debug("no more boxes ahead of need there: %s", error)
+                    self._forget(place)
                 except Exception as error:  # no zygote, no numbers, no memory: whoever runs something hears of it
                     logger.debug("no box ahead of need: %s", error)
                     await asyncio.sleep(RETRY_SECONDS)
@@ -114,6 +117,12 @@ class ReadyBoxes:
                 self._waiting.remove(walls)
                 self._throw_away(walls)
         return next((place for place, count in targets.items() if kept[place] < count), None)
+
+    def _forget(self, place: Place) -> None:
+        """There can be no box any more, such as where a run's market data were for that run alone."""
+        self._starts = deque(start for start in self._starts if start[1] != place)
+        if self._latest == place:
+            self._latest = self._starts[-1][1] if self._starts else None
 
     def _throw_away(self, walls: Walls) -> None:
         task = asyncio.create_task(walls.remove())

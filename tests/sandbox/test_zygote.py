@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from sandbox.host import zygote
+from sandbox.host.launching import LaunchUseless, Place
+from sandbox.host.ready import ReadyBoxes
 from tests.sandbox.conftest import Engine, make_request
 from tests.sandbox.test_engine import first_output, wait_until
 
@@ -52,6 +54,45 @@ def test_ready_boxes_are_for_the_place_that_was_asked_for(make_engine) -> None:
     assert start_of(engine, disk_bytes=3 << 20) == "fork"
     size = "import os\nspace = os.statvfs('/box')\nprint(space.f_blocks * space.f_frsize)"
     assert engine.run(size, disk_bytes=5 << 20).stdout == f"{5 << 20}\n"
+
+
+def test_a_place_that_is_gone_is_forgotten_and_the_others_get_their_boxes() -> None:
+    """Such as where a run's market data were for that run alone."""
+    stays, gone = Place(1 << 20), Place(1 << 20, "c" * 64)
+    asked: list[Place] = []
+    made = asyncio.Event()
+
+    async def build(place: Place) -> Any:
+        asked.append(place)
+        if place == gone:
+            raise LaunchUseless("its market data are not there any more")
+        made.set()
+        return SimpleNamespace(place=place, alive=True, built_at=time.monotonic(), remove=nothing)
+
+    async def nothing() -> None:
+        pass
+
+    async def look() -> None:
+        ready = ReadyBoxes(build, 1)
+        ready.note(stays)
+        ready.note(gone)
+        keeping = asyncio.create_task(ready.keep())
+        await asyncio.wait_for(made.wait(), 5)
+        keeping.cancel()
+
+    asyncio.run(look())
+    assert asked == [gone, stays]
+
+
+def test_no_box_is_begun_where_the_market_data_are_gone(engine: Engine) -> None:
+    before = zygote_of(engine)["pid"]
+    folder = engine.store / "snapshots" / ("c" * 64)
+    folder.mkdir(parents=True)
+    for _ in range(3):
+        start_of(engine, snapshot=folder.name)
+    folder.rmdir()  # while boxes may be made for more of the kind
+    assert start_of(engine) in ("fork", "ready")
+    assert zygote_of(engine)["pid"] == before
 
 
 def test_libraries_are_there_at_once_and_clean(engine: Engine) -> None:
