@@ -1,9 +1,9 @@
 """Can it be that an order led to nothing? Who says with hindsight that orders which lost were refused, or still wait,
 keeps the winners.
 
-A price that is certainly reached fills, and who could certainly pay is not refused: what is near either is believed,
-and that an order was withdrawn is, too. Whether it would have been on another course of prices is asked by the runs
-that the site makes again.
+A price that is certainly reached fills, and who could certainly pay is not refused: what is near either is believed.
+A market order fills before a program can withdraw it; that another order was withdrawn is believed, too. Whether it
+would have been on another course of prices is asked by the runs that the site makes again.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ def check_one(
             for bar, price, _ in expected.places_of(_surely(order)):
                 if decided < bar < end:  # on the last one there may be no time left
                     raise _filled(order, "the order", bar, price)
+        elif order["outcome"] == "cancelled" and decided < end:
+            if not (order.get("limit") or order.get("stop") or order.get("closes")):
+                raise _withdrawn(order, "the order")
         elif order["outcome"] == "refused" and not rules.hedging and decided + 1 < last:
             _check_refusal(order, expected, states, bars, rules)
 
@@ -57,6 +60,13 @@ def _filled(order: Order, what: str, bar: int, price: float) -> NotVerified:
     return NotVerified(
         f"By the stated rules {what} of {order['size']:g} decided on bar {order['bar']} was filled at {price:g} by bar "
         f"{bar}; the run said that it still waits."
+    )
+
+
+def _withdrawn(order: Order, what: str) -> NotVerified:
+    return NotVerified(
+        f"By the stated rules {what} of {order['size']:g} decided on bar {order['bar']} was filled before it could be "
+        "withdrawn; the run said that it was cancelled."
     )
 
 
@@ -124,6 +134,12 @@ def check_many(
         if order["kind"] == "target":
             wanted[order["bar"]] += abs(order["size"])
     reasons = _Reasons(expected, account, market, rules, wanted)
+    newer: dict[int, int] = {}  # the bar of the next target, by instrument
+    for order in reversed(orders):
+        if order["outcome"] == "cancelled" and order["size"] and not _could_withdraw(order, expected, newer, rules):
+            raise _withdrawn(order, f"the order for {names[order['instrument']]}")
+        if order["kind"] == "target":
+            newer[order["instrument"]] = order["bar"]
     for order in orders:
         name = names[order["instrument"]]
         if order["outcome"] == "waiting" and order["size"]:
@@ -135,6 +151,17 @@ def check_many(
                 f"The order for {name} decided on bar {order['bar']} was told as refused, and by the stated rules "
                 "there was no reason for it."
             )
+
+
+def _could_withdraw(order: Order, expected: ExpectedOfMany, newer: dict[int, int], rules: PortfolioRules) -> bool:
+    """Where the instrument has no bar, a market order waits meanwhile; a target is withdrawn by the next one alone."""
+    place = next(expected.fills_of(order), None)
+    if place is None or order["kind"] not in ("market", "target"):
+        return True
+    last = place[0] - (rules.fill != "same-close")  # bar on which it can be withdrawn
+    if order["kind"] == "market":
+        return last > order["bar"]
+    return newer.get(order["instrument"], last + 1) <= last
 
 
 class _Reasons:

@@ -182,18 +182,22 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
             if not same or claim["params"] != backtest.params:
                 raise NotComparable("on other data it chooses other parameters")
             theirs, filled = of_claim(claim), claim["fills"]
-            # A fill at the close that decided is dated back to it, and was made with what the next bar showed.
             dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
             until = int(np.searchsorted(dates, cut, side="right")) - 1
             found_at = (
                 first_difference(of_claim({"orders": backtest.orders}), theirs, until),
-                first_other_fill(backtest.fills, filled, until - 1),
+                first_other_fill(backtest.fills, filled, until - _is_dated_back(backtest.conventions)),
             )
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
             raise NotComparable("on other data it hands out something else") from None
         if bars := [bar for bar in found_at if bar is not None]:
             found[backtest.position] = min(bars)
     return found
+
+
+def _is_dated_back(conventions: dict[str, Any]) -> bool:
+    """Whether a fill may be dated to the close that decided it, and was made with what the next bar showed."""
+    return bool(conventions.get("trade_on_close")) or "library" in conventions
 
 
 def _claims(run: Run, snapshot: str) -> list[Any]:

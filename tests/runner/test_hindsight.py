@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from qfp import backtests
+from qfp.backtesting import Strategy
+from qfp.portfolio import Portfolio, PortfolioResult
 
 from runner import companions
 from runner.backtests import check_claim
 from tests.runner.reported import STORE, claim_of
+from tests.sdk.conftest import data, starter  # noqa: F401
 
 CUT = 150
 
@@ -66,7 +71,8 @@ REFUSED = {"outcome": "refused", "reason": "insufficient margin"}
         ({"outcome": "waiting"}, "was filled at"),
         ({"outcome": "waiting", "kind": "limit", "limit": 1e4}, "was filled at"),
         ({"outcome": "waiting", "kind": "limit", "limit": 1.0}, ""),
-        ({"outcome": "cancelled"}, ""),
+        ({"outcome": "cancelled"}, "before it could be withdrawn"),
+        ({"outcome": "cancelled", "kind": "limit", "limit": 1e4}, ""),
         ({**REFUSED, "size": 1e6}, ""),
     ],
 )
@@ -78,3 +84,57 @@ def test_an_order_that_would_have_filled_is_not_told_as_refused_or_waiting(
     del forged["fills"][4:6]
     text = check_claim(forged, STORE).verified_text
     assert doubt in text if doubt else "Replaying the fills gives" in text, text
+
+
+def test_a_fill_on_the_bar_of_the_cut_is_compared_too(claim: dict[str, Any]) -> None:
+    kept, fill = as_stored(claim), claim["fills"][6]
+    other = {**claim, "fills": [each for each in claim["fills"] if each != fill]}
+    cut = np.datetime64(kept.dates[fill["bar"]], "us")
+    assert companions._differences([kept], [other], cut) == {0: fill["bar"]}
+    kept.conventions = {**kept.conventions, "trade_on_close": True}
+    assert companions._differences([kept], [other], cut) == {}, "dated back, and made with the bar after it"
+
+
+def left_out(claim: dict[str, Any], number: int) -> dict[str, Any]:
+    del claim["fills"][number]
+    claim["fill_count"] -= 1
+    return claim
+
+
+class WithdrawnAtOnce(Strategy):
+    """A market order that is withdrawn on its own bar."""
+
+    def init(self) -> None:
+        pass
+
+    def next(self) -> None:
+        if len(self.data) in (10, 20):
+            order = self.buy(size=10)
+            if len(self.data) == 20:
+                order.cancel()
+
+
+def test_what_was_withdrawn_on_the_bar_that_gave_it_was_no_decision(data) -> None:  # noqa: F811
+    bars = data.prices("IBM", "2008-01-02", "2008-06-30")
+    one = backtests.backtest(WithdrawnAtOnce, bars)
+
+    def on_bar(ctx: Any) -> None:
+        ctx.order("IBM", 10)
+        ctx.order("IBM", 5).cancel()
+
+    def aim(ctx: Any) -> None:
+        ctx.target("IBM", 0.5)
+        ctx.target("IBM", 0.1 + ctx.bar % 2 / 10)
+
+    many = PortfolioResult("Often", Portfolio({"IBM": bars}, cash=1e6).run(on_bar), {})
+    aimed = PortfolioResult("Aimed", Portfolio({"IBM": bars}, cash=1e6).run(aim), {})
+    assert check_claim(json.loads(json.dumps(aimed.claim)), STORE).verified, "a newer target withdraws the older one"
+    for result in (one, many):
+        checked = check_claim(json.loads(json.dumps(result.claim)), STORE)
+        assert checked.verified, checked.verified_text
+        assert {order["outcome"] for order in checked.orders} <= {"filled", "waiting"} and checked.fills
+    forged = json.loads(json.dumps(many.claim))
+    forged["orders"][7]["outcome"] = "cancelled"
+    assert "could be withdrawn" in check_claim(left_out(forged, 7), STORE).verified_text
+    forged["orders"][7]["kind"] = "target"
+    assert "could be withdrawn" in check_claim(forged, STORE).verified_text, "no newer target"

@@ -327,7 +327,8 @@ class Decisions:
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict per decision: bar, size, kind (market, limit, stop or stop-limit), outcome (filled, cancelled,
-        refused or waiting), and where they apply limit, stop, sl, tp, closes and reason.
+        refused or waiting), and where they apply limit, stop, sl, tp, closes and reason. A market order that was
+        withdrawn is left out: it fills at once, so that was on the bar that gave it, and nothing was decided.
         """
         found = []
         for bar, outcome, closes, size, *prices in zip(
@@ -337,6 +338,8 @@ class Decisions:
             given = {name: price for name, price in named.items() if price == price}
             kind = "-".join(name for name in ("stop", "limit") if name in given) or "market"
             word, reason = OUTCOMES[outcome]
+            if outcome == CANCELLED and kind == "market" and not closes:
+                continue
             row: dict[str, Any] = {"bar": bar, "size": size, "kind": kind, "outcome": word}
             row |= ({"reason": reason} if reason else {}) | given
             found.append(row | ({"closes": True} if closes else {}))

@@ -49,6 +49,8 @@ class _Book:
                 outcome = {"outcome": "filled"}
             elif id(order) in still:
                 outcome = {"outcome": "waiting"}
+            elif id(order) in self.cancelled and decision["kind"] == "market" and not decision.get("closes"):
+                continue  # it fills at once: it was withdrawn on the bar that gave it, and nothing was decided
             elif id(order) in self.cancelled or decision.get("closes"):  # its trade is gone
                 outcome = {"outcome": "cancelled"}
             else:

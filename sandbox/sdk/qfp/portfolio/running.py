@@ -224,7 +224,7 @@ class PortfolioRun:
     def decisions(self) -> list[Order | Targets]:
         """What was decided, oldest first."""
         if self._account is not None:
-            return self._account.decisions
+            return [decision for decision in self._account.decisions if not self._is_undone(decision)]
         assert self._rows is not None and self._weights is not None
         last = len(self.portfolio.market) - (self.portfolio.rules.fill != "same-close")
         before = np.zeros(self._weights.shape[1])
@@ -235,6 +235,14 @@ class PortfolioRun:
                 targets.outcomes[:] = o.FILLED
             found.append(targets)
         return found
+
+    def _is_undone(self, decision: Order | Targets) -> bool:
+        """Whether it was a market order that was withdrawn on the bar that gave it, since it would have filled next."""
+        if not isinstance(decision, Order) or decision.outcome != o.CANCELLED or decision.kind != "market":
+            return False
+        rules, market = self.portfolio.rules, self.portfolio.market
+        bar = decision.bar + (rules.fill != "same-close")
+        return bar >= len(market) or not np.isnan(market.price(rules.fill)[bar, decision.instrument])
 
     def orders(self, most: int | None = None) -> list[dict[str, Any]]:
         """The decisions, one dictionary each: bar, instrument, size or weight, kind, outcome, and where they apply
