@@ -104,6 +104,24 @@ def test_unverified_bars_from_the_code_are_a_problem():
     assert state_of(backtest, "verified") == state_of(backtest, "data") == "red"
 
 
+def test_what_only_a_library_can_say_is_a_doubt_and_so_is_a_fill_at_an_open_already_past():
+    known = {"id": "backtrader/next-open", "library": "backtrader", "version": 1, "fill": "next-open"}
+    known |= {"commission": 0.001, "per_unit": 0.0, "slippage": 0.0}
+    clean = checking.findings({"lookahead": {"state": "clean"}, "amnesia": {}})
+
+    def lines(**changed):
+        found = claims_box.lines(make_backtest(conventions=known | changed, checks=clean))
+        return {line["key"]: (line["state"], line["text"]) for line in found}
+
+    assert (lines()["verified"][0], lines()["lookahead"][0]) == ("green", "green")
+    state, text = lines(slippage=None)["verified"]
+    assert state == "amber" and "Where in their bars its orders filled is the word of the library." in text
+    state, text = lines(commission=None)["verified"]
+    assert state == "amber" and "What the account could pay for is the word of the library." in text
+    state, text = lines(fill="same-open")["lookahead"]
+    assert state == "amber" and "cheat-on-open" in text
+
+
 def test_the_same_trial_twice_is_one_and_a_fork_begins_with_what_was_tried_before_it():
     author, other = make_user(), make_user()
     origin = make_project(author)
