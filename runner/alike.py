@@ -1,16 +1,18 @@
-"""Which programs of the same author are a project's own with other numbers or texts in them?
+"""Which programs of the same author are a project's own with other numbers, texts or names in them?
 
-Whoever pastes a strategy into a new project, or writes another number into it, has tried the same thing again.
+Whoever pastes a strategy into a new project, writes another number into it, or gives its variables other names, has
+tried the same thing again.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+from typing import Any
 
 from runner.models import Project, Revision
 
-__all__ = ["alike_revisions"]
+__all__ = ["alike_revisions", "shapes_by_revision", "shapes_of_project"]
 
 MOST_OWN = 50  # latest revisions of the project
 MOST_OTHERS = 100  # latest revisions of its owner's other projects
@@ -21,17 +23,29 @@ _shapes: dict[str, str] = {}  # by the SHA-256 of the files, which never change
 
 
 def alike_revisions(project: Project) -> list[int]:
-    """Those of the owner's other projects that have the code of one of this project's, but for literals."""
+    """Those of the owner's other projects that have the code of one of this project's, but for literals and names."""
     if project.owner_id is None:
         return []
-    ran = Revision.objects.filter(runs__isnull=False).distinct().order_by("-pk").values_list("pk", "sha256")
-    others = list(ran.filter(project__owner=project.owner_id).exclude(project=project)[:MOST_OTHERS])
+    others = list(_ran().filter(project__owner=project.owner_id).exclude(project=project)[:MOST_OTHERS])
     if not others:
         return []
-    own = list(ran.filter(project=project)[:MOST_OWN])
-    shapes = _shapes_of({digest for _, digest in own + others})
-    known = {shapes[digest] for _, digest in own}
+    known, shapes = shapes_of_project(project), _shapes_of({digest for _, digest in others})
     return [pk for pk, digest in others if shapes[digest] in known]
+
+
+def shapes_of_project(project: Project) -> set[str]:
+    return set(shapes_by_revision(project).values())
+
+
+def shapes_by_revision(project: Project) -> dict[int, str]:
+    """The shape of the code of its latest revisions that ran."""
+    own = list(_ran().filter(project=project)[:MOST_OWN])
+    shapes = _shapes_of({digest for _, digest in own})
+    return {pk: shapes[digest] for pk, digest in own}
+
+
+def _ran() -> Any:
+    return Revision.objects.filter(runs__isnull=False).distinct().order_by("-pk").values_list("pk", "sha256")
 
 
 def _shapes_of(digests: set[str]) -> dict[str, str]:
@@ -47,26 +61,66 @@ def _shapes_of(digests: set[str]) -> dict[str, str]:
 
 
 def _shape(files: dict[str, str]) -> str:
-    digest = hashlib.sha256()
-    for path, text in sorted(files.items()):
-        if path.endswith(".py"):
-            digest.update(f"{path}\0{_structure(text)}\0".encode("utf-8", "replace"))
-    return digest.hexdigest()
+    structures = sorted(_structure(text) for path, text in files.items() if path.endswith(".py") and text.strip())
+    return hashlib.sha256("\0".join(structures).encode("utf-8", "replace")).hexdigest()
 
 
-class _WithoutLiterals(ast.NodeTransformer):
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        return ast.Constant(0)
+class _Own(ast.NodeVisitor):
+    """Which names has a program given itself, and by what others does it call what it imports?"""
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.imported: dict[str, str] = {}
+
+    def visit(self, node: ast.AST) -> None:
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+                self.names.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                self.names.add(name)
+            case ast.alias(name=name, asname=str(other)):
+                self.imported[other] = name
         self.generic_visit(node)
-        return node.operand if isinstance(node.operand, ast.Constant) else node
+
+
+class _Shape(ast.NodeTransformer):
+    """A program without literals, imports, annotations and what does nothing; its own names are numbers."""
+
+    def __init__(self, own: _Own) -> None:
+        self.own = own
+        self.numbers: dict[str, str] = {}
+
+    def visit(self, node: ast.AST) -> Any:
+        match node:
+            case ast.Pass() | ast.Expr(value=ast.Constant()) | ast.Import() | ast.ImportFrom():
+                return None
+            case ast.Constant():
+                return ast.Constant(0)
+            case ast.AnnAssign(target=target, value=value) if value is not None:
+                node = ast.Assign([target], value)
+        for field in ("id", "attr", "arg", "name"):
+            if isinstance(name := getattr(node, field, None), str):
+                setattr(node, field, self._name(name))
+        for field in ("annotation", "returns"):
+            if isinstance(getattr(node, field, None), ast.AST) and not isinstance(node, ast.AnnAssign):
+                setattr(node, field, None)
+        self.generic_visit(node)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
+            return node.operand
+        return node
+
+    def _name(self, name: str) -> str:
+        if name in self.own.names:
+            return self.numbers.setdefault(name, f"_{len(self.numbers)}")
+        return self.own.imported.get(name, name)
 
 
 def _structure(text: str) -> str:
     if len(text) > MOST_CHARACTERS:
         return text
     try:
-        return ast.dump(_WithoutLiterals().visit(ast.parse(text)))
+        tree, own = ast.parse(text), _Own()
+        own.visit(tree)
+        return ast.dump(_Shape(own).visit(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two for what is nested deeply
         return text

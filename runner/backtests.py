@@ -9,6 +9,7 @@ refused.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,11 +151,14 @@ def read_attempt(claim: Any) -> dict[str, Any]:
     }
 
 
-def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> CheckedBacktest:
+def check_claim(
+    claim: Any, store: Path, run_snapshot: str | None = None, packages: Collection[str] | None = None
+) -> CheckedBacktest:
     """What the site stores and shows of a claimed backtest.
 
     claim: whatever the box sent. store: the folder with objects/ and snapshots/.
     run_snapshot: the snapshot the run was given; a claim over another one is not verified.
+    packages: names of those that the run had beside every box's; without them, whatever a claim names counts as had.
     Raises ClaimRefused for a claim that is malformed, too large, or holds impossible values.
     """
     claim = fields.mapping(claim, "The claim")
@@ -180,6 +184,8 @@ def check_claim(claim: Any, store: Path, run_snapshot: str | None = None) -> Che
             held, benchmark, holdings = _replayed_portfolio(claimed, claimed.rules, store)
             account, flows = held, held.flows
         elif isinstance(claimed.rules, CopiedRules):
+            if packages is not None:
+                claim_copied.check_library(claimed.rules, packages)
             account, benchmark, holdings = _replayed_copied(claimed, claimed.rules, store)
             said = f"{VERIFIED} {claim_copied.limits(claimed.rules)}"
         else:

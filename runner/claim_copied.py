@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,38 @@ from qfp.portfolio.market import Market
 from runner import claim_checks as checks
 from runner.claim_bars import NotVerified, our_market
 
-__all__ = ["check_cash", "check_fills", "limits", "market_of"]
+__all__ = ["check_cash", "check_fills", "check_library", "left_to_the_library", "limits", "market_of"]
 
 MOST_WAITING = 1_000  # orders of one instrument and side
 LIMIT_ROOM = 1e-6
+PACKAGES = {"backtrader": ("backtrader",), "zipline": ("zipline", "zipline-reloaded")}
+WORD = "the word of the library"
+
+
+def check_library(rules: CopiedRules, packages: Collection[str]) -> None:
+    """Nobody but the library fills by its rules. packages: names of those that the run had. Raises NotVerified."""
+    if not any(name in packages for name in PACKAGES[rules.library]):
+        raise NotVerified(f"It names the rules of {rules.library}, which is not among the run's packages.")
+
+
+def left_to_the_library(conventions: dict[str, Any]) -> str:
+    """What of a result by such rules nobody but the library can say, as a sentence; "" where nothing weighs."""
+    if not conventions.get("library"):
+        return ""
+    parts = []
+    if conventions.get("slippage") is None:
+        parts.append("where in their bars its orders filled")
+    if conventions["library"] == "backtrader" and not _pays_by_share(
+        conventions.get("commission"), conventions.get("per_unit")
+    ):
+        parts.append("what the account could pay for")
+    told = " and ".join(parts)
+    return f"{told[0].upper()}{told[1:]} is {WORD}." if told else ""
+
+
+def _pays_by_share(commission: float | None, per_unit: float | None) -> bool:
+    """Whether what is bought is paid for in full, as far as is stated: contracts are held for a margin."""
+    return commission is not None and per_unit == 0
 
 
 def limits(rules: CopiedRules) -> str:
@@ -32,10 +60,7 @@ def limits(rules: CopiedRules) -> str:
         where = "All orders filled within their bars; where in them, a scheme of slippage decided that is not replayed."
     else:
         where = "Market orders filled at the prices that the rules name, all others within their bars."
-    return (
-        f"{where} Which limit and stop orders were reached, and what the account could pay for, is the word of the "
-        "library."
-    )
+    return f"{where} Which limit and stop orders were reached, and what the account could pay for, is {WORD}."
 
 
 def market_of(store: Path, snapshot: str | None, instruments: list[dict[str, Any]], stamps: np.ndarray) -> Market:
@@ -122,31 +147,44 @@ def _check_units(
 
 def check_cash(fills: checks.Columns, cash: float, count: int, rules: CopiedRules) -> None:
     """Where the library lets nobody buy without the money for it: what is bought can be paid for, with what the bar
-    and those beside it sold, and the stated leverage. Contracts with a margin are left alone.
+    sold and the stated leverage; by units that were bought on the same bar only where they had been sold before.
+    Contracts with a margin are left alone.
     """
-    if rules.library != "backtrader" or rules.commission is None or rules.per_unit != 0:
+    if rules.library != "backtrader" or not _pays_by_share(rules.commission, rules.per_unit):
         return
-    left = np.zeros(count)  # after the fills of a bar, what borrowing by the leverage is taken for paid
+    left = np.full(count, np.inf)  # the least after what a bar bought, with what borrowing by the leverage pays
+    sold = np.zeros(count)  # by each bar
     lent = 1 - 1 / rules.leverage
     held: dict[int, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))  # units and what the bought ones cost
-    borrowed, bought, at = 0.0, np.zeros(count, dtype=bool), 0
+    new: dict[int, float] = {}  # units that the bar bought
+    borrowed, later, at, most = 0.0, 0.0, -1, abs(cash)
     for bar, number, size, price, commission in zip(*(column.tolist() for column in fills), strict=True):
-        left[at:bar], at = cash + borrowed, bar
+        if bar != at:
+            at, new, later = bar, defaultdict(float), 0.0
         units, cost = held[number]
         after = units + size
         if size > 0 and after > 0:
-            bought[bar] = True
             changed = cost + min(size, after) * price
+            new[number] += min(size, after)
         else:
             changed = cost * max(0.0, after) / units if units > 0 else 0.0
         borrowed += lent * (changed - cost)
         cash -= size * price + commission
         held[number] = after, changed
-        left[bar] = cash + borrowed
-    left[at:] = cash + borrowed
-    scale = checks.LEVERAGE_TOLERANCE * max(1.0, float(np.abs(left).max()))
-    near = np.maximum(left, np.maximum(np.append(left[1:], left[-1]), np.append(left[:1], left[:-1])))
-    short = np.flatnonzero(bought & (near < -scale))
+        if size < 0:
+            # What was held before is sold first; its money counts for the whole bar.
+            before = max(0.0, min(-size, units - new[number]) if units > 0 else -size)
+            new[number] = max(0.0, new[number] - (-size - before))
+            sold[bar] += before * price
+            later += before * price
+        if size > 0 and after > 0:
+            left[bar] = min(left[bar], cash + borrowed - later)
+        most = max(most, abs(cash + borrowed))
+    left += sold
+    if rules.fill == "same-close" or rules.at_close:
+        # The library fills these on the next bar, and books them on this one.
+        left += np.append(sold[1:], 0.0)
+    short = np.flatnonzero(left < -checks.LEVERAGE_TOLERANCE * max(1.0, most))
     if len(short):
         bar = int(short[0])
         raise NotVerified(f"On bar {bar} it bought for {-left[bar]:,.2f} more than the account could pay.")

@@ -18,7 +18,7 @@ from qfp import metrics
 from qfp.significance import deflated_sharpe_ratio
 
 from marketdata.store import SnapshotMissing
-from runner import companions, trials, verdicts
+from runner import claim_copied, companions, trials, verdicts
 from runner.examinable import is_shown, why_never
 from runner.models import Backtest
 from runner.snapshot_series import by_object
@@ -31,6 +31,10 @@ CONFIDENT = 0.95
 UNLIKELY = 0.5
 MOST_INTEREST = 0.2  # a year, on cash
 GUIDE = "/docs/honesty"
+SAW_THE_BAR = (
+    "Its orders filled at the open of the bar that decided (cheat-on-open), with that bar's high, low and close "
+    "already in sight."
+)
 
 Line = dict[str, str]
 
@@ -83,6 +87,8 @@ def _found(backtest: Backtest, key: str, title: str) -> Line:
 def _lookahead(backtest: Backtest) -> Line:
     """What the program's own box says of it is enough for its author alone: others get what the site has seen."""
     line, found = _found(backtest, "lookahead", "Look-ahead"), backtest.checks.get("lookahead", {})
+    if line["state"] == "green" and backtest.conventions.get("fill") == "same-open":
+        return line | {"state": "amber", "text": f"{SAW_THE_BAR} {line['text']}"}
     if line["state"] != "green" or found.get("evidence") == "site" or not is_shown(backtest.run):
         return line
     if "companion" in backtest.checks:
@@ -201,8 +207,11 @@ def _verified(backtest: Backtest) -> Line:
         return _line("verified", "red", "Verified", backtest.standing.said)
     companion = backtest.checks.get("companion", {})
     again, answer = _made_again(backtest.run.verification)
-    said = ["The site has replayed its fills over its own bars: the same equity.", companion.get("sentence", ""), again]
-    state = "amber" if answer in verdicts.ALARMING or companion.get("state", "green") != "green" else "green"
+    theirs = claim_copied.left_to_the_library(backtest.conventions)
+    replayed = "The site has replayed its fills over its own bars: the same equity."
+    said = [replayed, theirs, companion.get("sentence", ""), again]
+    doubted = theirs or answer in verdicts.ALARMING or companion.get("state", "green") != "green"
+    state = "amber" if doubted else "green"
     return _line("verified", state, "Verified", " ".join(filter(None, said)))
 
 

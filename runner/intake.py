@@ -18,6 +18,7 @@ from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_even
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.models import Artefact, Attempt, Backtest, Run
+from runner.packages import packages_of
 from runner.reports import making
 from runner.storable import TooDeep, storable
 from runner.waiting import when_database_answers
@@ -99,7 +100,8 @@ class Intake:
 
     def _keep_backtest(self, event: dict[str, Any]) -> None:
         """Check the claim over our own bars; what the page shows is our calculation."""
-        checked = check_claim(event.get("claim"), Path(settings.STORE_DIR), self._snapshot_of(event.get("claim")))
+        claim, had = event.get("claim"), packages_of(self.run)
+        checked = check_claim(claim, Path(settings.STORE_DIR), self._snapshot_of(claim), had)
         backtest = Backtest(
             run=self.run,
             position=len(self.backtests),

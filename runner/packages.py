@@ -157,6 +157,11 @@ def layer_of(run: Run, told: Progress) -> Iterator[PackageLock | None]:
         yield lock
 
 
+def packages_of(run: Run) -> set[str]:
+    """Names of what the run has beside every box's packages."""
+    return {name for name, _ in run.lock.packages} if run.lock is not None else set()
+
+
 def _recorded(project: Project, asked: list[Asked]) -> PackageLock | None:
     """The lock these requirements had before: the project's own, or that of another one a short time ago."""
     same = Run.objects.filter(requirements=_digest(asked), lock__base=base_hash()).select_related("lock")

@@ -17,6 +17,7 @@ from marketdata.broker import Broker
 from runner.backtests import MAX_BACKTESTS, CheckedBacktest, ClaimRefused, check_claim
 from runner.engines import engine_of, patiently
 from runner.models import Run
+from runner.packages import packages_of
 from runner.parallel import NOT_OPEN, QUEUE_IS_SILENT
 from runner.quotas import plan_of_run
 from runner.requests import request_for
@@ -56,7 +57,7 @@ def repeat(run: Run, name: str, snapshot: str) -> Repeat:
                 continue
             if event["type"] == "backtest" and len(made.claims) < MAX_BACKTESTS:
                 claim = event.get("claim")
-                if (checked := _checked(claim, snapshot)) is not None:
+                if (checked := _checked(claim, snapshot, packages_of(run))) is not None:
                     made.claims.append((claim, checked))
             elif event["type"] == "ask":
                 made.asked.add(event["what"])
@@ -93,9 +94,9 @@ def _no_boxes(body: dict[str, Any]) -> dict[str, Any]:
     return {"error": QUEUE_IS_SILENT if body.get("do") in ("offer", "open") else NOT_OPEN}
 
 
-def _checked(claim: Any, snapshot: str) -> CheckedBacktest | None:
+def _checked(claim: Any, snapshot: str, packages: set[str]) -> CheckedBacktest | None:
     """None for one that is refused: a run does not keep such a one either."""
     try:
-        return check_claim(claim, Path(settings.STORE_DIR), snapshot)
+        return check_claim(claim, Path(settings.STORE_DIR), snapshot, packages)
     except ClaimRefused:
         return None

@@ -1,4 +1,5 @@
-"""What this app does when something happens elsewhere: sign-ups adopt guests' work, deleted runs lose their files."""
+"""What this app does when something happens elsewhere: sign-ups adopt guests' work, deleted runs lose their files,
+and what was tried in deleted projects is remembered."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from django.dispatch import receiver
 from runner import sessions
 from runner.ending import forget_stored_output
 from runner.guests import adopt_guest_projects
-from runner.models import Run, Session
+from runner.models import Project, Run, Session
+from runner.past_trials import remember
 
 
 @receiver([user_signed_up, user_logged_in])
@@ -30,3 +32,10 @@ def delete_stored_output(instance: Run, **kwargs: Any) -> None:
 def close_session(instance: Session, **kwargs: Any) -> None:
     if instance.is_alive:
         sessions.close(instance, "Its project was deleted.")
+
+
+@receiver(pre_delete, sender=Project)
+def remember_trials(instance: Project, origin: Any, **kwargs: Any) -> None:
+    """Not where it goes with its owner, or among many whose time is over."""
+    if origin is instance:
+        remember(instance)

@@ -1,10 +1,10 @@
 """How many things were tried before this result? Different backtests along a project's lineage, counted for its author.
 
-A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period and
-conventions that gave a result; the same one run twice is one. A fork begins with what had been tried before it was
-made, and what an author tries in a fork of their own, or with the same code but for literals in another project,
-counts, too. Every combination that a sweep tried is one, whatever became of its run, and so is what a run tried in
-backtests beyond those that are recorded.
+A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period
+and conventions that gave a result; the same one run twice is one. A fork begins with what had been tried before it
+was made, and what an author tries in a fork of their own, or with the same code but for literals and names in another
+project, counts, too, even after that has been deleted. Every combination that a sweep tried is one, whatever became
+of its run, and so is what a run tried in backtests beyond those that are recorded.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from qfp.significance import expected_maximum
 
-from runner.alike import alike_revisions
-from runner.models import Attempt, Backtest, Project, Trial
+from runner.alike import alike_revisions, shapes_of_project
+from runner.models import Attempt, Backtest, PastTrial, Project, Trial
 
 __all__ = ["Code", "Trials", "of_backtest", "of_project"]
 
@@ -85,21 +85,27 @@ def _without_comments(text: str) -> str:
 
 def of_project(project: Project) -> Trials:
     """What was tried in the project, before it was forked, and in its author's forks of it."""
-    where = Q(run__revision__project__in=[project.pk, *_own_forks(project)])
+    forks = _own_forks(project)
+    where = Q(run__revision__project__in=[project.pk, *forks])
     alike = alike_revisions(project)
     if alike:
         where |= Q(run__revision__in=alike)
+    before = Q(project__in=[project.pk, *forks])
+    if project.owner_id is not None and PastTrial.objects.filter(owner=project.owner_id).exists():
+        before |= Q(owner=project.owner_id, shape__in=shapes_of_project(project))
     child = project
     for _ in range(MOST_ANCESTORS):
         revision = child.forked_from
         if revision is None:
             break
         where |= Q(run__revision__project=revision.project_id, run__queued__lte=child.created)
+        before |= Q(project=revision.project_id)
         child = revision.project
     tried = Backtest.objects.filter(where).exclude(trial="")
     swept = Trial.objects.filter(where)
-    recorded, further = tried.order_by().values("trial"), Attempt.objects.filter(where).values("trial")
-    count = recorded.union(further).count() + swept.order_by().values("key").distinct().count()
+    further, deleted = Attempt.objects.filter(where), PastTrial.objects.filter(before)
+    keys = [swept.order_by().values("key"), *(rows.order_by().values("trial") for rows in (further, deleted))]
+    count = tried.order_by().values("trial").union(*keys).count()
     parts = [
         *_spreads(swept, "figures__sharpe", "run"),
         *(part._replace(number=1) for part in _spreads(tried, "metrics__sharpe", "trial")),

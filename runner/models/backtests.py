@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from runner.models.projects import Project
 from runner.models.runs import Run
 from runner.remarks import remarks
 from runner.verdicts import Standing, standing_of
@@ -76,6 +78,23 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.trial[:8]} in {self.run_id}"
+
+
+class PastTrial(models.Model):
+    """What was tried in a project that has been deleted: it counts where its code is tried again, and in its forks."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
+    shape = models.CharField(max_length=64, blank=True, help_text="SHA-256 of its code without literals and names.")
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, null=True, related_name="past_trials", help_text="A fork of the deleted one."
+    )
+    trial = models.CharField(max_length=64, help_text="SHA-256 of what was tried.")
+
+    class Meta:
+        indexes = [models.Index(fields=["owner", "shape"], name="past_trial_by_shape")]
+
+    def __str__(self) -> str:
+        return self.trial[:8]
 
 
 class Report(models.Model):

@@ -104,6 +104,24 @@ def test_unverified_bars_from_the_code_are_a_problem():
     assert state_of(backtest, "verified") == state_of(backtest, "data") == "red"
 
 
+def test_what_only_a_library_can_say_is_a_doubt_and_so_is_a_fill_at_an_open_already_past():
+    known = {"id": "backtrader/next-open", "library": "backtrader", "version": 1, "fill": "next-open"}
+    known |= {"commission": 0.001, "per_unit": 0.0, "slippage": 0.0}
+    clean = checking.findings({"lookahead": {"state": "clean"}, "amnesia": {}})
+
+    def lines(**changed):
+        found = claims_box.lines(make_backtest(conventions=known | changed, checks=clean))
+        return {line["key"]: (line["state"], line["text"]) for line in found}
+
+    assert (lines()["verified"][0], lines()["lookahead"][0]) == ("green", "green")
+    state, text = lines(slippage=None)["verified"]
+    assert state == "amber" and "Where in their bars its orders filled is the word of the library." in text
+    state, text = lines(commission=None)["verified"]
+    assert state == "amber" and "What the account could pay for is the word of the library." in text
+    state, text = lines(fill="same-open")["lookahead"]
+    assert state == "amber" and "cheat-on-open" in text
+
+
 def test_the_same_trial_twice_is_one_and_a_fork_begins_with_what_was_tried_before_it():
     author, other = make_user(), make_user()
     origin = make_project(author)
@@ -124,6 +142,48 @@ def test_the_same_trial_twice_is_one_and_a_fork_begins_with_what_was_tried_befor
     own.save()
     make_backtest(own, "e" * 64)
     assert trials.of_project(origin).count == 4
+
+
+CODE = "import numpy as np\nclass A:\n    fast = 10\n    def next(self):\n        self.x = np.mean(self.fast)\n"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        CODE.replace("        self.x", "        pass\n        self.x"),
+        CODE.replace("self.x", "self.y").replace("fast", "slow").replace("class A", "class B"),
+        CODE.replace("class A:\n", "class A:\n    'Better.'\n").replace("fast = 10", "fast: int = 20"),
+        "import os\n" + CODE.replace("np", "numpy"),
+    ],
+)
+def test_what_an_author_tries_with_other_names_or_idle_lines_in_another_project_counts(other):
+    author = make_user()
+    first, second = make_project(author, CODE), make_project(author, other)
+    make_backtest(first, "a" * 64)
+    make_backtest(second, "b" * 64)
+    assert trials.of_project(second).count == 2
+    different = make_project(author, CODE.replace("np.mean", "np.max"))
+    make_backtest(different, "c" * 64)
+    assert trials.of_project(different).count == 1
+
+
+def test_deleting_a_project_takes_none_of_its_trials_away():
+    author = make_user()
+    first, second = make_project(author, CODE), make_project(author, CODE.replace("10", "20"))
+    for trial in "abcd":
+        make_backtest(first, trial * 64)
+    make_backtest(second, "e" * 64)
+    fork = make_project(author, "print(2)", forked_from=first.revisions.last())
+    make_backtest(fork, "f" * 64)
+    stranger = make_project(make_user(), CODE)
+    make_backtest(stranger, "e" * 64)
+    first.remove()
+    second.refresh_from_db()
+    fork.refresh_from_db()
+    assert trials.of_project(second).count == 5
+    assert trials.of_project(fork).count == 5  # four of what it was forked from, and its own
+    assert trials.of_project(stranger).count == 1
+    author.delete()
 
 
 def test_more_trials_make_the_same_sharpe_ratio_worth_less():

@@ -11,15 +11,19 @@ import re
 import runpy
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from qfp import channel, checking
+from qfp.conventions import CopiedRules
 
-from runner import packages
+from runner import claim_copied, packages
 from runner.access import Viewer
 from runner.backtests import ClaimRefused, check_claim, read_attempt
+from runner.claim_bars import NotVerified
 from runner.execution import execute_next
 from runner.models import Run, Trial
 from runner.recording import Recording
@@ -172,6 +176,25 @@ def test_no_more_is_filled_than_was_ordered_and_the_cash_could_pay_for(honest) -
     assert "more of IBM was bought than was ordered" in larger(1.5, "fills")
     assert "more than the account could pay" in larger(1_000.0, "fills", "orders")
     assert "Replaying the fills gives" in larger(1.01, "fills", "orders")
+
+
+def test_rules_of_a_library_that_the_run_did_not_have_are_not_accepted(honest) -> None:
+    assert check_claim(honest, STORE, packages={"backtrader"}).verified
+    assert "not among the run's packages" in check_claim(honest, STORE, packages={"pandas"}).verified_text
+
+
+def test_what_a_bar_bought_and_sold_again_has_paid_for_nothing_on_it() -> None:
+    rules = CopiedRules(library="backtrader", library_version="1.9.78", commission=0.0)
+
+    def check(*fills: tuple[int, float], **changed: Any) -> None:
+        columns = [(bar, 0, size, 10.0, 0.0) for bar, size in fills]
+        claim_copied.check_cash(tuple(map(np.array, zip(*columns, strict=True))), 1_000.0, 9, replace(rules, **changed))
+
+    check((1, 90.0), (2, -90.0), (2, 90.0), (2, -90.0), (2, 90.0), (3, 10.0))
+    check((1, 700.0), (1, -700.0), leverage=8.0)
+    for at in (1, 2):
+        with pytest.raises(NotVerified, match=r"On bar 1 it bought for 6,000\.00 more"):
+            check((1, 700.0), (at, -700.0))
 
 
 def test_a_limit_order_frees_no_fill_but_its_own(honest) -> None:
