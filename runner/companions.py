@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from rq.job import JobStatus
 
 from marketdata.store import SnapshotMissing
+from runner import cuts
 from runner.examinable import is_shown, why_never
 from runner.models import Backtest, Project, Run
 from runner.packages import layer_of
@@ -142,17 +143,16 @@ def _claim(first: Backtest) -> bool:
 
 
 def _choose(backtests: list[Backtest], number: int) -> tuple[np.datetime64, int]:
-    """After which day data become others, and where prices go: against an order drawn at random from one half."""
-    orders = sorted(
-        (backtest.dates[order["bar"]], order["size"]) for backtest in backtests for order in backtest.orders
-    )
+    """After which day data become others, and where prices go: against what was decided on it, which is a beginning
+    of trades first and an end next.
+    """
     last = max(backtest.dates[-1] for backtest in backtests)
-    orders = [order for order in orders if order[0] < last]
-    if not orders:
+    days = cuts.worth_trying(backtests, closing=number % 2 == 1)
+    days = {day: earned for day, earned in days.items() if day[0] < last}
+    if not days:
         raise NotComparable("it gives no orders")
-    half = orders[: (len(orders) + 1) // 2] if number % 2 == 0 else orders[len(orders) // 2 :]
-    date, size = secrets.choice(half)
-    return np.datetime64(date, "us"), -1 if size > 0 else 1
+    date, side = cuts.draw(days)
+    return np.datetime64(date, "us"), -1 if side > 0 else 1
 
 
 def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int) -> dict[int, int]:

@@ -21,6 +21,7 @@ from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision, first_difference
 from qfp.checking.lookahead import NotRepeatable, examine
 from qfp.checking.recording import StrategyRuns
+from qfp.checking.telling import of_backtest
 from qfp.checking.variations import other_columns
 from qfp.checking.verdict import joined
 from qfp.checking.words import amnesia_sentence, sentence
@@ -164,6 +165,37 @@ def test_a_look_ahead_of_one_bar_is_found_at_the_first_decision_and_none_is_not(
     assert examine(leaking, leaking.decide(None, 200), 10, 0.001).bar == 1
     seen = examine(honest, honest.decide(None, 200), 10, 0.001)
     assert seen.bar is None and seen.cuts >= 25 and seen.tails >= 5
+
+
+class Patient(Follower):
+    """Knows what comes on a few days, and orders on every other day what never fills."""
+
+    def decide(self, variation, until):
+        values = self.values
+        if variation is not None:
+            values = values[: variation.cut + 1]
+            if variation.tail:
+                values = np.concatenate([values, np.full(self.count - len(values), values[-1])])
+        known = {bar for bar in KNOWN if bar + 1 < len(values) and values[bar + 1] != values[bar]}
+        kinds = ["market" if bar in known else "limit" for bar in range(len(values))]
+        return [Decision(bar, 0, kind, 1.0, 20.0) for bar, kind in enumerate(kinds) if bar <= until]
+
+
+KNOWN = (17, 71, 97)
+
+
+def test_orders_that_never_fill_do_not_hide_the_days_that_earn():
+    patient = Patient()
+    orders = [{"bar": bar, "size": 1.0, "outcome": "filled" if bar in KNOWN else "cancelled"} for bar in range(120)]
+    fills = [
+        {"bar": bar + after, "size": size, "price": 20.0 + after, "commission": 0.0}
+        for bar in KNOWN
+        for after, size in ((1, 1.0), (2, -1.0))
+    ]
+    telling = of_backtest(orders, fills)
+    assert list(telling.opened) == list(KNOWN) and telling.filled == set(KNOWN)
+    assert telling.best[:2] == [17, 18], "where it was bought, and where it was sold"
+    assert examine(patient, patient.decide(None, 200), 1e-9, 0.01, telling=telling).bar is not None
 
 
 def test_time_that_a_busy_machine_takes_away_is_not_counted():

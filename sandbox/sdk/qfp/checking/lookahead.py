@@ -15,6 +15,7 @@ from qfp import checking
 from qfp.checking.apart import error_text
 from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision, first_difference
+from qfp.checking.telling import Telling
 from qfp.checking.variations import Variation
 
 __all__ = ["CUTS", "NotRepeatable", "Seen", "Subject", "examine"]
@@ -67,15 +68,17 @@ def examine(
     seconds: float,
     run_seconds: float,
     told: Callable[[Seen], None] = lambda seen: None,
+    telling: Telling | None = None,
 ) -> Seen:
     """Cuts and other tails, as many as the time allows; at least one.
 
     base: the decisions over all bars. seconds: for all of it. run_seconds: what one run over all bars takes.
-    told: called after each, for what is to be known if time runs out. Raises NotRepeatable.
+    told: called after each, for what is to be known if time runs out. telling: which bars earned
+    most. Raises NotRepeatable.
     """
     seen = Seen()
     test = _Test(subject, base, seen, Clock.within(checking.spare(), seconds), run_seconds)
-    plan = _plan(base, subject.count)
+    plan = _plan(base, subject.count, telling or Telling())
     shortest = min(plan, key=test.expected, default=None)
     for variation in plan:
         few = seen.tried < FEW and test.passed + test.expected(variation) < FEW_SECONDS
@@ -93,16 +96,21 @@ def examine(
     return seen
 
 
-def _plan(base: Sequence[Decision], count: int) -> list[Variation]:
-    """Where to cut: bars with orders and bars spread over time, far apart first; and other tails between them."""
+def _plan(base: Sequence[Decision], count: int, telling: Telling) -> list[Variation]:
+    """Where to cut: bars whose trades earned most, and between them bars with orders and bars spread over time, far
+    apart first; and other tails between them.
+    """
     last = count - 2  # something has to come after it
     if last < 0:
         return []
     ordered = sorted({decision.bar for decision in base if decision.bar <= last})
+    ordered = sorted(telling.filled.intersection(ordered)) or ordered
     chosen = _spread(ordered, CUTS // 2 + 1)
     among = [round(last * (step + 1) / (CUTS + 1)) for step in range(CUTS)]
-    chosen += [bar for bar in _spread(among, CUTS) if bar not in chosen][: CUTS - len(chosen)]
+    chosen += [bar for bar in _spread(among, CUTS) if bar not in chosen]
+    chosen = _mixed([bar for bar in telling.best if 0 <= bar <= last], chosen)[:CUTS]
     sides = {decision.bar: -1 if decision.size > 0 else 1 for decision in base}
+    sides |= {bar: -side for bar, side in telling.sides.items()}
     plan: list[Variation] = []
     for number, cut in enumerate(chosen):
         against = Variation(cut, sides.get(cut, 1 if number % 2 else -1), number)
@@ -111,6 +119,15 @@ def _plan(base: Sequence[Decision], count: int) -> list[Variation]:
         else:  # where there is little time, these two tell the most: the second for what is reckoned over everything
             plan += [against, Variation(ordered[len(ordered) // 8] if ordered else cut // 4), Variation(cut)]
     return plan
+
+
+def _mixed(best: list[int], others: list[int]) -> list[int]:
+    """Each once: one of the best, one of the others, and from then on two of the best for one of the others."""
+    mixed, waiting = best[:1], others[:]
+    for at in range(1, len(best) + 2, 2):
+        mixed += [*waiting[:1], *best[at : at + 2]]
+        del waiting[:1]
+    return list(dict.fromkeys(mixed + waiting))
 
 
 def _spread(bars: Sequence[int], most: int) -> list[int]:

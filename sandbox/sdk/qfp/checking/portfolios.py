@@ -24,6 +24,7 @@ from qfp.checking.strategies import (
     untested,
     uses_tables,
 )
+from qfp.checking.telling import of_backtest
 from qfp.checking.variations import Variation
 
 if TYPE_CHECKING:
@@ -115,7 +116,10 @@ def look_at_portfolio(
 def _findings(runs: PortfolioRuns, before: Before, run_seconds: float, seconds: float, say: Any) -> dict[str, Any]:
     base = runs.base()
     try:
-        seen = lookahead.examine(runs, base, (1 - MEMORY_SHARE) * seconds, run_seconds)
+        telling = of_backtest(
+            runs.claim.get("orders") or (), runs.claim.get("fills") or (), runs.claim.get("flows") or ()
+        )
+        seen = lookahead.examine(runs, base, (1 - MEMORY_SHARE) * seconds, run_seconds, telling=telling)
     except NotRepeatable:
         return untested(NO_SEED)
     # By the last of these runs; the first one may have imported what draws a number.

@@ -13,7 +13,7 @@ import random
 import shutil
 import sys
 import types
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from qfp.checking.decisions import Decision, first_difference, of_claim
 from qfp.checking.lookahead import NotRepeatable
 from qfp.checking.sources import Sources
 from qfp.checking.statements import suspects
+from qfp.checking.telling import Telling, of_backtest
 from qfp.checking.variations import Variation
 
 __all__ = ["Program", "examine"]
@@ -71,7 +72,7 @@ def examine(program: Program) -> list[dict[str, Any]]:
         seconds = min(seconds, spare / 3)
     runs = _ProgramRuns(program, seconds)
     try:
-        seen = lookahead.examine(runs, runs.base, seconds, program.seconds)
+        seen = lookahead.examine(runs, runs.base, seconds, program.seconds, telling=runs.telling())
     except NotRepeatable as error:
         why = str(error) or "run twice it gave other decisions: random numbers without a seed, or the time of day"
         return [_untested(why)] * len(program.claims)
@@ -113,6 +114,24 @@ class _ProgramRuns:
                 if (at := place.get(claim["dates"][decision.bar])) is not None:
                     found.append(decision._replace(bar=at, instrument=number * CLAIM + decision.instrument))
         return sorted(found, key=lambda decision: decision.bar)
+
+    def telling(self) -> Telling:
+        """Of all backtests together, each by what it earned of its own cash."""
+        place = {date: at for at, date in enumerate(self.dates)}
+        opened: dict[int, float] = defaultdict(float)
+        closed: dict[int, float] = defaultdict(float)
+        sides: dict[int, int] = {}
+        filled: set[int] = set()
+        for claim in self.program.claims:
+            own = of_backtest(claim.get("orders") or (), claim.get("fills") or (), claim.get("flows") or ())
+            at = [place[date] for date in claim["dates"]]
+            filled |= {at[bar] for bar in own.filled}
+            sides |= {at[bar]: side for bar, side in own.sides.items() if 0 <= bar < len(at)}
+            for ours, theirs in ((opened, own.opened), (closed, own.closed)):
+                for bar, profit in theirs.items():
+                    if 0 <= bar < len(at):
+                        ours[at[bar]] += profit / (claim.get("cash") or 1.0)
+        return Telling(opened, closed, sides, frozenset(filled))
 
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         clean_up(self.program.folder)
