@@ -109,7 +109,7 @@ def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
     year = backtest.metrics.get("periods_per_year") or metrics.PERIODS_PER_YEAR
     # Trials of no skill spread as far over so many returns; those that are told may not spread less.
     least = year / (len(returns) - 1) if len(returns) > 1 else math.nan
-    variance = max(least, tried.annual_variance or 0.0)
+    variance = max(least, tried.variance_beside(backtest) or 0.0)
     deflated = deflated_sharpe_ratio(returns, tried.count, variance, year)
     if math.isnan(deflated.probability):
         return _line("trials", "amber", "Trials", f"{what} along the project's lineage; its Sharpe ratio is undefined.")

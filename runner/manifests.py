@@ -61,6 +61,7 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
                 "conventions": {name: value for name, value in backtest.conventions.items() if name not in BARE},
                 "verified": backtest.verified,
                 "result_sha256": result_of([backtest]),
+                "annual_variance": None if private else tried.variance_beside(backtest),
                 "claims": {line["key"]: line["state"] for line in claims_box.lines(backtest, tried)},
             }
             for backtest in shown

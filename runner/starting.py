@@ -91,12 +91,13 @@ def start_run(
     address_hash: str = "",
     wall_seconds: float | None = None,
     on_gpu: bool = False,
+    revision: Revision | None = None,
 ) -> Run:
     """Make the revision and the run, and queue it once both are committed.
 
     Raises quotas.QuotaExceeded when the plan allows no further run now, BadInput for packages that are known to be
     refused, and gpu.GpuUnavailable. search: a sweep or walk-forward (runner.searches). wall_seconds: a shorter limit
-    than the plan's.
+    than the plan's. revision: one whose files these are; none is made, and the latest stays the latest.
     """
     try:
         packages.check(files)
@@ -111,7 +112,8 @@ def start_run(
         gpu.check_there_is_one(plan)
     with transaction.atomic():
         _check(viewer, plan, address_hash, limits, on_gpu)
-        revision = project.make_revision(files, author=viewer.user)
+        if revision is None:
+            revision = project.make_revision(files, author=viewer.user)
         Project.objects.filter(pk=project.pk).update(updated=timezone.now())
         return queue_run(
             revision,

@@ -26,7 +26,7 @@ from runner import packages, private, quotas, sandbox_state
 from runner.access import Viewer, address_hash
 from runner.defaults import with_defaults
 from runner.gpu import GpuUnavailable
-from runner.models import ENTRY, Project, Run, Sweep
+from runner.models import ENTRY, Project, Revision, Run, Sweep
 from runner.opening import SeeOther
 from runner.packages import PackageRefused
 from runner.quotas import QuotaExceeded
@@ -137,11 +137,13 @@ def _begin(
     files: dict[str, str],
     params: dict[str, Any],
     search: dict[str, Any],
+    revision: Revision | None = None,
 ) -> Run:
     state = sandbox_state.current(quotas.plan_of(viewer).queue)
     if not state.ready:
         raise BadInput(f"Runs are refused: {state.reason}")
-    return start_run(project, viewer, files=files, params=params, search=search, address_hash=address_hash(request))
+    told: dict[str, Any] = {"params": params, "search": search, "revision": revision}
+    return start_run(project, viewer, files=files, address_hash=address_hash(request), **told)
 
 
 # The page ------------------------------------------------------------------------------------------------------------
@@ -387,7 +389,9 @@ def walk_forward(request: HttpRequest, run: Any) -> HttpResponse:
         search = {key: value for key, value in found.search.items() if key not in ("expected", "walk")}
         if request.POST.get("near"):
             search["space"] = space_near(search["space"], picked)
-        started = _begin(request, found.project, viewer, found.revision.files, found.params, search | {"walk": walk})
+        files, search = found.revision.files, search | {"walk": walk}
+        # The sweep's own revision: what has been written since, such as its values, stays the latest.
+        started = _begin(request, found.project, viewer, files, found.params, search, found.revision)
     except REFUSALS as error:
         messages.error(request, str(error))
         return SeeOther(back)

@@ -25,6 +25,7 @@ MOST_NAMES = 50
 MOST_TEXT = 200
 MOST_FIGURES = 20
 MOST_ABOUT_BYTES = 200_000
+WINDOW = ("window", "train", "test")  # of the bars of a sweep: where it looked
 BLOCK_BYTES = 2 * 16 * 8
 LARGEST = 1e100  # of what is told: its squares and sums are still numbers
 
@@ -99,10 +100,10 @@ class SweepQuestions:
         if not isinstance(told, dict):
             raise Refused("A trial is an object.")
         params = _values(told.get("params"))
-        kept = ("target", "bars", "options", "symbol")
-        key = self.code.fingerprint(
-            {"run_params": self.run.params, "params": params, **{name: sweep.about.get(name) for name in kept}}
-        )
+        kept = {name: sweep.about.get(name) for name in ("target", "bars", "options", "symbol")}
+        if isinstance(kept["bars"], dict):  # the windows of a walk-forward try the same combinations again
+            kept["bars"] = {name: value for name, value in kept["bars"].items() if name not in WINDOW}
+        key = self.code.fingerprint({"run_params": self.run.params, "params": params, **kept})
         number, length, blocks = told.get("number"), told.get("length"), told.get("blocks")
         whole = isinstance(length, int) and 0 < length < 2**31 and _is_blocks(blocks)
         figures = told.get("figures") if isinstance(told.get("figures"), dict) else {}

@@ -4,7 +4,8 @@ A trial is a different combination of code (comments and blank lines do not coun
 and conventions that gave a result; the same one run twice is one. A fork begins with what had been tried before it
 was made, and what an author tries in a fork of their own, or with the same code but for literals and names in another
 project, counts, too, even after that has been deleted. Every combination that a sweep tried is one, whatever became
-of its run, and so is what a run tried in backtests beyond those that are recorded.
+of its run and in however many windows of a walk-forward it was tried, and so is what a run tried in backtests beyond
+those that are recorded.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import ast
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,27 +24,78 @@ from django.db.models import Avg, Count, FloatField, Max, Min, Q, QuerySet, Vari
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from qfp.significance import expected_maximum
+from qfp.sweeps.trial import BLOCKS
 
 from runner.alike import alike_revisions, shapes_of_project
-from runner.models import Attempt, Backtest, PastTrial, Project, Trial
+from runner.models import Attempt, Backtest, PastTrial, Project, Sweep, Trial
 
 __all__ = ["Code", "Trials", "of_backtest", "of_project"]
 
 MOST_ANCESTORS = 50
 SANE = 1_000.0  # annual Sharpe ratios beyond it are told, not earned: they are left out of the spread
+COVERED = 0.8  # of a result's period, by trials whose Sharpe ratios are compared with it
+SAME_FREQUENCY = 0.5  # bars a year, the fewer over the more: days and hours, or days and weeks, lie further apart
 ENOUGH = 10  # trials from which on a part of them says how far they spread
+
+
+class Spread(NamedTuple):
+    """Of the Sharpe ratios of some trials. variance: None for a single one."""
+
+    number: int
+    mean: float
+    variance: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """Trials that were made alike. days: first and last that they read; None where that is not known.
+
+    bars: at most so many; 0 where that is not known. a_year: bars a year. strategy, symbol: of a backtest.
+    """
+
+    spread: Spread
+    days: tuple[date, date] | None = None
+    bars: int = 0
+    a_year: float | None = None
+    strategy: str = ""
+    symbol: str = ""
+
+    def is_beside(self, backtest: Backtest) -> bool:
+        """Whether the result could have been picked from them for its Sharpe ratio: they were made over the same
+        period, by bars of the same kind, and other strategies on the same instrument.
+        """
+        year = backtest.metrics.get("periods_per_year")
+        if year and self.a_year and min(year, self.a_year) < SAME_FREQUENCY * max(year, self.a_year):
+            return False
+        if self.days is None:
+            return not self.bars or self.bars >= COVERED * len(backtest.equity)
+        if self.strategy and self.strategy != backtest.strategy and self.symbol != _symbol_of(backtest):
+            return False
+        first, last = backtest.start.date(), backtest.end.date()
+        shared = (min(last, self.days[1]) - max(first, self.days[0])).days + 1
+        return shared >= COVERED * ((last - first).days + 1)
 
 
 @dataclass(frozen=True)
 class Trials:
     """count: different ones, at least 1. annual_variance: of their Sharpe ratios; None for fewer than two.
 
-    Most are told by programs, so it is the widest of what all, a run's alone, and the best and the worst of them say:
+    Most are told by programs, so it is the widest of what all, a sweep's alone, and the best and the worst of them say:
     whoever tells of thousands of equal ones afterwards makes it no smaller.
     """
 
     count: int
-    annual_variance: float | None = None
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def annual_variance(self) -> float | None:
+        return _variance(part.spread for part in self.parts)
+
+    def variance_beside(self, backtest: Backtest) -> float | None:
+        """Of those that the backtest is compared with: Sharpe ratios of a shorter time scatter further."""
+        return _variance(part.spread for part in self.parts if part.is_beside(backtest))
 
 
 class Code:
@@ -106,32 +159,52 @@ def of_project(project: Project) -> Trials:
     further, deleted = Attempt.objects.filter(where), PastTrial.objects.filter(before)
     keys = [swept.order_by().values("key"), *(rows.order_by().values("trial") for rows in (further, deleted))]
     count = tried.order_by().values("trial").union(*keys).count()
-    parts = [
-        *_spreads(swept, "figures__sharpe", "run"),
-        *(part._replace(number=1) for part in _spreads(tried, "metrics__sharpe", "trial")),
-    ]
-    return Trials(max(1, count), _variance(parts))
+    return Trials(max(1, count), (*_of_sweeps(swept), *_of_backtests(tried)))
 
 
-class _Spread(NamedTuple):
-    """Of the Sharpe ratios of some trials. variance: None for a single one."""
+def _of_sweeps(rows: QuerySet[Any]) -> Iterator[Part]:
+    sweeps = Sweep.objects.filter(pk__in=rows.order_by().values("sweep"))
+    about = dict(sweeps.order_by().values_list("pk", KT("about__bars")))
+    for sweep, _, length, spread in _spreads(rows, "figures__sharpe", "sweep", "run", "length"):
+        days = _days_of(about.get(sweep))
+        a_year = 365.25 * (length + 0.5) * BLOCKS / ((days[1] - days[0]).days + 1) if days and length else None
+        yield Part(spread, days, (length + 1) * BLOCKS if length else 0, a_year)
 
-    number: int
-    mean: float
-    variance: float | None
-    low: float
-    high: float
+
+def _of_backtests(rows: QuerySet[Any]) -> Iterator[Part]:
+    rows = rows.annotate(symbol=KT("instruments__0__symbol"), year=KT("metrics__periods_per_year"))
+    by = ("trial", "strategy", "symbol", "start", "end", "year")
+    for _, strategy, symbol, start, end, year, spread in _spreads(rows, "metrics__sharpe", *by):
+        a_year = float(year) if year else None
+        yield Part(spread._replace(number=1), (start.date(), end.date()), 0, a_year, strategy, symbol or "")
 
 
-def _spreads(rows: QuerySet[Any], figure: str, by: str) -> list[_Spread]:
+def _days_of(told: str | None) -> tuple[date, date] | None:
+    """First and last day that a sweep chose on, as its box has told of its bars; of a window, those learnt from."""
+    try:
+        bars = json.loads(told or "")
+        first, last = bars["train"] if "train" in bars else (bars["period"]["start"], bars["period"]["end"])
+        days = date.fromisoformat(first[:10]), date.fromisoformat(last[:10])
+    except (ValueError, TypeError, KeyError):
+        return None
+    return days if days[0] <= days[1] else None
+
+
+def _symbol_of(backtest: Backtest) -> str:
+    return next((str(each.get("symbol") or "") for each in backtest.instruments), "")
+
+
+def _spreads(rows: QuerySet[Any], figure: str, *by: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of the values of `by`, and the spread of those that share them."""
     known = rows.order_by().annotate(told=Cast(KT(figure), FloatField())).filter(told__range=(-SANE, SANE))
-    parts = known.values(by).annotate(
+    parts = known.values(*by).annotate(
         number=Count("pk"), mean=Avg("told"), variance=Variance("told", sample=True), low=Min("told"), high=Max("told")
     )
-    return [_Spread(*row) for row in parts.values_list("number", "mean", "variance", "low", "high")]
+    for row in parts.values_list(*by, "number", "mean", "variance", "low", "high"):
+        yield (*row[: len(by)], Spread(*row[len(by) :]))
 
 
-def _variance(parts: Iterable[_Spread]) -> float | None:
+def _variance(parts: Iterable[Spread]) -> float | None:
     parts = list(parts)
     number = sum(part.number for part in parts)
     if number < 2:

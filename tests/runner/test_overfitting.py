@@ -15,12 +15,14 @@ from django.urls import reverse
 from qfp.conventions import BacktestingPy
 
 from runner import overfitting, trials
+from runner.access import Viewer
 from runner.backtests import MAX_BACKTESTS, read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.intake import Intake
-from runner.models import Backtest, Project, Run, Sweep, Trial
+from runner.models import ENTRY, Backtest, Project, Run, Sweep, Trial
 from runner.recording import Recording
+from runner.starting import start_run
 from runner.sweep_results import FEW, SweepResults
 from runner.sweeps import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user
@@ -68,6 +70,14 @@ def test_only_the_result_of_the_windows_of_a_walk_forward_is_out_of_sample():
         assert found_of(run, dates=other)["state"] == "amber"
     assert found_of(walked(make_project(), 0), dates=dates)["state"] == "amber"
     assert found_of(walked(make_project(), 2, trials=False), dates=dates)["state"] == "amber"
+
+
+def test_what_runs_again_as_it_was_leaves_the_latest_revision_the_latest():
+    project = make_project()
+    swept_by = make_run(project).revision
+    head = project.make_revision({ENTRY: "print(2)"}, project.owner)
+    walked = start_run(project, Viewer(project.owner), files=swept_by.files, revision=swept_by)
+    assert walked.revision == swept_by and project.revisions.first() == head
 
 
 def test_a_sweep_is_not_forgotten_behind_windows_and_empty_sweeps():

@@ -108,6 +108,8 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     walked = ended(started(client, f"{address}/walk-forward", walk | {"near": "yes"}))
     assert walked.status == Run.Status.SUCCEEDED, (walked.message, walked.error)
     assert walked.sweeps.count() == 4 and set(walked.search["space"]) == {"fast", "slow"}
+    assert walked.revision == run.revision != project.revisions.first(), "what was written since stays the latest"
+    assert project.revisions.count() == 2 and project.revisions.first().source == project.source
     page = client.get(reverse("runner:sweep", args=[walked.pk])).content.decode()
     assert page.count("?sweep=") == 4 and "purge 5, embargo 2" in page and "Out of sample" in page
     (joined,) = walked.backtests.all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -64,6 +65,58 @@ def test_thousands_of_equal_trials_make_no_result_better():
     before = luck_of(backtest)
     told(project, np.random.default_rng(2).normal(0.3, 0.001, 3_000), start=100)
     assert before < 99 and luck_of(backtest) <= before
+
+
+def test_only_trials_over_about_the_same_period_say_how_far_sharpe_ratios_spread():
+    """Hand-made: 0.2 and 0.8 over the whole period have a variance of 0.18; windows of a third scatter to -3 and 3."""
+    project = make_project()
+    year = {"periods_per_year": 252.0}
+    backtest = make_backtest(project, drift=0.0012, metrics={"sharpe": 0.5, **year})
+
+    def sweep_over(run, values, bars, length, start):
+        sweep = Sweep.objects.create(project=project, key=f"{start}", about={"bars": bars})
+        for at, value in enumerate(values):
+            told = {"key": f"{start + at}", "number": at, "figures": {"sharpe": value}, "length": length}
+            Trial.objects.create(sweep=sweep, run=run, **told)
+
+    run = make_finished_run(project)
+    whole = {"bars": [], "period": {"start": "2010-01-04T00:00:00", "end": "2013-01-04T00:00:00"}}
+    sweep_over(run, (0.2, 0.8), whole, 62, 0)
+    expected = ((0.2 - 0.5) ** 2 + (0.8 - 0.5) ** 2) / 2
+    assert trials.of_project(project).variance_beside(backtest) == pytest.approx(expected)
+    before = luck_of(backtest)
+
+    window = {**whole, "window": [0, 300, 300, 400], "train": ["2010-01-04", "2010-12-31"]}
+    sweep_over(run, (-3.0, 3.0), window, 20, 10)  # of the site's walk-forward
+    sweep_over(run, (-3.0, 3.0), "0" * 64, 20, 20)  # of the program's own: only how many bars is known
+    make_backtest(project, "b" * 64, end=datetime(2011, 1, 4, tzinfo=UTC), metrics={"sharpe": -3.0, **year})
+    make_backtest(project, "c" * 64, metrics={"sharpe": 9.0, "periods_per_year": 252 * 6.5})
+    told = {"strategy": "Other", "instruments": [{"symbol": "GE"}]}
+    make_backtest(project, "d" * 64, metrics={"sharpe": -9.0}, **told)
+    found = trials.of_project(project)
+    assert found.count == 10 and found.variance_beside(backtest) == pytest.approx(expected)
+    assert found.annual_variance > 9
+    assert 50 < luck_of(backtest) < before, "more were tried, and that alone counts"
+
+    make_backtest(project, "e" * 64, start=datetime(2010, 7, 1, tzinfo=UTC), metrics={"sharpe": 2.5, **year})
+    assert trials.of_project(project).variance_beside(backtest) > 1, "most of the period: it is compared with"
+
+
+def test_a_combination_is_counted_once_in_however_many_windows_it_was_tried():
+    project = make_project()
+    read = {"bars": [["IBM", None]], "period": {"start": "2010-01-04", "end": "2013-01-04"}}
+    windows = ({"window": [at], "train": [f"201{at}-01-01", f"201{at + 1}-01-01"], "test": []} for at in range(5))
+    for extra in ({}, *windows):
+        questions = SweepQuestions(make_finished_run(project))
+        sweep = questions.answer({"do": "open", "about": {"target": "main.py", "bars": {**read, **extra}}})["sweep"]
+        told = [{"number": a, "params": {"a": a}, "figures": {"sharpe": 1.0}} for a in range(3)]
+        assert questions.answer({"do": "add", "sweep": sweep, "trials": told}) == {}
+    assert Sweep.objects.count() == 6 and Trial.objects.count() == 18
+    assert trials.of_project(project).count == 3
+    other = {"target": "main.py", "bars": {**read, "period": {"start": "2011-01-04", "end": "2013-01-04"}}}
+    sweep = questions.answer({"do": "open", "about": other})["sweep"]
+    assert questions.answer({"do": "add", "sweep": sweep, "trials": told}) == {}
+    assert trials.of_project(project).count == 6, "another period is another trial"
 
 
 def test_the_same_code_with_other_numbers_in_another_project_of_the_author_counts():
