@@ -43,6 +43,7 @@ WORDS = (
     "numbers",
     "table",
 )
+NOT_KEPT = "the reason is not kept: it could quote data, and this run could read data that one person alone may see"
 UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line", "count")
 
 
@@ -58,7 +59,7 @@ def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]
             told = {name: value for name, value in told.items() if name in UNQUOTED}
             told = {name: value for name, value in told.items() if isinstance(value, int) or value in WORDS}
             if told.get("state") not in ("clean", "leak", "remembers"):
-                told["why"] = "the reason may quote data of its owner"
+                told["why"] = NOT_KEPT
         state = states.get(told.get("state", ""), "amber")
         if key == "amnesia" and told.get("state") == "remembers":
             state = "amber" if told.get("what") in DOUBTS else "red"

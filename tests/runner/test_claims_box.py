@@ -99,6 +99,12 @@ def test_errors_that_may_quote_private_data_are_not_quoted():
     assert "31.4" not in str(checking.findings(leak, quoting=False))
 
 
+def test_the_reason_that_is_not_kept_is_told_in_words_that_are_true_for_everybody():
+    message = {"lookahead": {"state": "untested", "why": "close was 31.4"}}
+    said = checking.findings(message, quoting=False)["lookahead"]["sentence"]
+    assert "this run could read data that one person alone may see" in said and "its owner" not in said
+
+
 def test_unverified_bars_from_the_code_are_a_problem():
     backtest = make_backtest(verified=False, verified_text="Not verified. The bars came from the code.", snapshot="")
     assert state_of(backtest, "verified") == state_of(backtest, "data") == "red"
