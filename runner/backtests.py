@@ -141,7 +141,7 @@ def read_attempt(claim: Any) -> dict[str, Any]:
     period = fields.mapping(claim.get("period"), "period")
     _, stamps = fields.moments([period.get("start"), period.get("end")])
     return {
-        "strategy": fields.text(claim.get("strategy"), "strategy", 120),
+        "strategy": fields.name(claim.get("strategy"), "strategy", 120),
         "params": fields.small_json(fields.mapping(claim.get("params", {}), "params"), "params"),
         "instruments": fields.instruments(claim.get("instruments"), fields.MAX_BARS),
         "start": _aware(stamps[0]),
@@ -208,7 +208,7 @@ def check_claim(
     drawn = bootstrap_interval(metrics.returns_of(account.equity), paths=INTERVAL_DRAWS, periods_per_year=year)
     found |= {"sharpe_low": drawn.low, "sharpe_high": drawn.high}
     return CheckedBacktest(
-        strategy=fields.text(claim.get("strategy"), "strategy", 120),
+        strategy=fields.name(claim.get("strategy"), "strategy", 120),
         params=fields.small_json(fields.mapping(claim.get("params", {}), "params"), "params"),
         instruments=claimed.instruments,
         start=_aware(claimed.stamps[0]),

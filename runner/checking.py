@@ -14,7 +14,7 @@ import numpy as np
 from django.conf import settings
 from qfp.checking.band import band
 from qfp.checking.portfolio_band import portfolio_band
-from qfp.checking.words import DOUBTS, amnesia_sentence, sentence
+from qfp.checking.words import DOUBTS, QUOTES_NOTHING, amnesia_sentence, sentence
 from qfp.conventions import CopiedRules, PortfolioRules
 from qfp.figures import percent
 
@@ -43,6 +43,7 @@ WORDS = (
     "numbers",
     "table",
 )
+NOT_KEPT = "the reason is not kept: it could quote data, and this run could read data that one person alone may see"
 UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line", "count")
 
 
@@ -55,10 +56,11 @@ def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]
     for key, states, say in (("lookahead", LOOKAHEAD, sentence), ("amnesia", AMNESIA, amnesia_sentence)):
         told = dict(message.get(key) or {})
         if not quoting:
+            why = told.get("why")
             told = {name: value for name, value in told.items() if name in UNQUOTED}
             told = {name: value for name, value in told.items() if isinstance(value, int) or value in WORDS}
             if told.get("state") not in ("clean", "leak", "remembers"):
-                told["why"] = "the reason may quote data of its owner"
+                told["why"] = why if isinstance(why, str) and why in QUOTES_NOTHING else NOT_KEPT
         state = states.get(told.get("state", ""), "amber")
         if key == "amnesia" and told.get("state") == "remembers":
             state = "amber" if told.get("what") in DOUBTS else "red"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -32,6 +33,9 @@ REASONS = {
 }  # fmt: skip
 OTHER_REASON = "other"
 FLOW_KINDS = ("dividend", "split", "interest", "borrow", "delisting")
+BREAKING = ("Cc", "Zl", "Zp")  # categories of characters: controls, and ends of lines and paragraphs
+# Marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm.
+BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 Rules = BacktestingPy | PortfolioRules | CopiedRules
@@ -69,6 +73,12 @@ def text(value: Any, name: str, longest: int = 200) -> str:
     if not isinstance(value, str) or len(value) > longest:
         raise ClaimRefused(f"{name} must be text of at most {longest} characters.")
     return value
+
+
+def name(value: Any, called: str, longest: int) -> str:
+    """Text of one line that stands within sentences of ours: nothing in it breaks a line or turns the way to read."""
+    plain = "".join(" " if unicodedata.category(each) in BREAKING else each for each in text(value, called, longest))
+    return " ".join(BIDIRECTIONAL.sub("", plain).split())
 
 
 def items(value: Any, name: str, longest: int, shortest: int = 0) -> list[Any]:
@@ -200,7 +210,7 @@ def instruments(value: Any, bars: int) -> list[dict[str, Any]]:
         first = whole(item.get("first", 0), "first", 0, bars - 1)
         found.append(
             {
-                "symbol": text(item.get("symbol"), "symbol", 60),
+                "symbol": name(item.get("symbol"), "symbol", 60),
                 "series": None if series is None else text(series, "series", 120),
                 "object": hash_or_none(item.get("object"), "object"),
                 "adjust": adjust,

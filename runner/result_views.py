@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Js
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 from qfp.tearsheet import charts, tables
 from qfp.tearsheet.charts import KEYS, Chart, points
 from qfp.tearsheet.drawing import svg
@@ -46,7 +46,7 @@ def found_backtest(request: HttpRequest, run: Any, position: int) -> tuple[Backt
 
 
 @never_cache
-@require_GET
+@require_safe
 def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse:
     backtest, shown = found_backtest(request, run, position)
     record = record_of(backtest, shown.all)
@@ -60,6 +60,8 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
         "runner/backtest.html",
         {
             "backtest": backtest,
+            # Search engines and chats show it without the page's badges.
+            "meta_description": " ".join([*backtest.standing.notices("Figures"), backtest.description]),
             "run": backtest.run,
             "project": project,
             "others": [other for other in shown.backtests(backtest.run) if other.pk != backtest.pk],
@@ -99,7 +101,7 @@ def _cells(table: Any) -> dict[str, Any]:
 
 
 @never_cache
-@require_GET
+@require_safe
 def chart_points(request: HttpRequest, run: Any, position: int, key: str) -> JsonResponse:
     """At most POINTS of each trace, between the dates `from` and `to` if there are any; extremes are kept."""
     backtest, shown = found_backtest(request, run, position)
@@ -155,7 +157,7 @@ def _trace(chart: Chart, trace: Any, at: list[int]) -> dict[str, Any]:
 
 
 @never_cache
-@require_GET
+@require_safe
 def export(request: HttpRequest, run: Any, position: int, kind: str, form: str) -> HttpResponseBase:
     """Trades, orders or fills, for those who may see them."""
     backtest, shown = found_backtest(request, run, position)
@@ -175,7 +177,7 @@ def _file_name(backtest: Backtest) -> str:
 
 
 @never_cache
-@require_GET
+@require_safe
 def report_now(request: HttpRequest, run: Any, position: int, form: str) -> HttpResponse:
     """The report as this viewer may have it, made while they wait: a tenth of a second."""
     backtest, shown = found_backtest(request, run, position)
@@ -231,7 +233,7 @@ def make_report(request: HttpRequest, run: Any, position: int) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 def report_list(request: HttpRequest, run: Any, position: int) -> HttpResponse:
     """How far the reports are."""
     backtest, shown = found_backtest(request, run, position)
@@ -240,7 +242,7 @@ def report_list(request: HttpRequest, run: Any, position: int) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 def report(request: HttpRequest, run: Any, position: int, report: int) -> HttpResponse:
     backtest, shown = found_backtest(request, run, position)
     found = get_object_or_404(Report, pk=report, backtest=backtest, state=Report.State.DONE)

@@ -100,11 +100,14 @@ class Search:
         usual = MOST_TRIALS if self.method == "grid" else 200
         return min(self.count, int(self.trials) if self.trials else usual, MOST_TRIALS)
 
+    @property
+    def wrong(self) -> list[str]:
+        return [*self.errors.values(), *(each.error for each in self.dimensions if each.error)]
+
     def plan(self) -> dict[str, Any]:
         """What goes into the box. Raises BadInput while something of it is wrong."""
-        wrong = [*self.errors.values(), *(each.error for each in self.dimensions if each.error)]
-        if wrong:
-            raise BadInput(wrong[0])
+        if self.wrong:
+            raise BadInput(self.wrong[0])
         return {
             "space": {each.name: {"values": each.values} for each in self.swept},
             "method": self.method,

@@ -91,8 +91,9 @@ def sweep_form(request: HttpRequest, **where: str) -> HttpResponse:
         "plan": plan,
         "limits": quotas.limits_in_words(plan),
     }
-    template = "runner/_sweep_count.html" if getattr(request, "htmx", False) else "runner/sweep_form.html"
-    return render(request, template, context, status=422 if refusal else 200)
+    alone = bool(getattr(request, "htmx", False))
+    template = "runner/_sweep_count.html" if alone else "runner/sweep_form.html"
+    return render(request, template, context | {"alone": alone}, status=422 if refusal else 200)
 
 
 def _fields(search: Search) -> dict[str, str]:

@@ -194,6 +194,11 @@ class Run(models.Model):
         return {name: value for name, value in self.params.items() if name in defaults and defaults[name] != value}
 
     @property
+    def all_params(self) -> dict[str, Any]:
+        """What the code declares, with the values that this run had: those it was given, or the defaults."""
+        return {param["name"]: self.params.get(param["name"], param.get("default")) for param in self.declared_params}
+
+    @property
     def socket_url(self) -> str:
         return f"/ws/r/{self.pk}"
 

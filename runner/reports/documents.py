@@ -43,8 +43,9 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
             f"{timezone.localtime(run.queued):%Y-%m-%d %H:%M} UTC, {backtest.engine_name} {backtest.engine_version}",
         ),
     ]
-    if changed := run.changed_params:
-        about.append(("Parameters", ", ".join(f"{name} = {value}" for name, value in changed.items())))
+    # Defaults are the program's own text, in which prices could be.
+    if params := run.all_params | backtest.params if prices else run.changed_params:
+        about.append(("Parameters", ", ".join(f"{name} = {value}" for name, value in params.items())))
     if backtest.snapshot:
         about.append(("Data snapshot", backtest.snapshot))
     return document(

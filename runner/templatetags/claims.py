@@ -1,4 +1,5 @@
-"""How do templates get at what a result can claim? `{% claims_box backtest tried %}`, and `headlines|of_run:run`."""
+"""How do templates get at what a result can claim? `{% claims_box backtest tried %}`,
+`{% claims_badge backtest %}`, and `headlines|of_run:run`."""
 
 from __future__ import annotations
 
@@ -20,6 +21,12 @@ register = template.Library()
 def of_run(found: Mapping[UUID, Headline], run: Run | None) -> Headline | None:
     """`{% with headline=headlines|of_run:run %}`."""
     return found.get(run.pk) if run is not None else None
+
+
+@register.inclusion_tag("includes/claims_badge.html")
+def claims_badge(backtest: Backtest) -> dict[str, Any]:
+    """The sum of the box, for a page that shows figures without it; it leads there."""
+    return {"backtest": backtest, "summary": boxes.summary(boxes.lines(backtest))}
 
 
 @register.inclusion_tag("runner/_claims_box.html")

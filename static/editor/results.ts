@@ -16,6 +16,10 @@ const PHASE_WORDS: Record<string, string> = {
   saving: "Saving the results",
 };
 
+const STOPPING = "Stopping…";
+const BUSY = "A run is going; stop it first, or wait for it.";
+const STAYING = [STOPPING, BUSY]; // until the run ends
+
 export interface RunObserver {
   param(param: Param): void;
   began(): void;
@@ -98,13 +102,19 @@ export class RunView {
   async stop(): Promise<void> {
     const url = this.panel?.dataset.cancel;
     if (!url || !this.inProgress) return;
-    this.say("Stopping…");
+    this.say(STOPPING);
     try {
       const answer = await post(url, {});
       if (!answer.ok) throw new Error(String(answer.status));
     } catch {
       this.say("The stop did not reach the server. Press Stop again in a moment.");
     }
+  }
+
+  /** Somebody asks for another run meanwhile: said in the status line, and where the hands are. */
+  sayBusy(): void {
+    this.say(BUSY);
+    toast(BUSY, "info");
   }
 
   // Events -----------------------------------------------------------------------------------------------------
@@ -393,7 +403,7 @@ export class RunView {
     } else {
       const seconds = this.startedAt ? Math.max(0, (Date.now() - this.startedAt) / 1000) : 0;
       const message = this.slot("message");
-      if (message.textContent !== "Stopping…") message.textContent = this.phase === "running" ? "" : `${PHASE_WORDS[this.phase] ?? this.phase}…`;
+      if (!STAYING.includes(message.textContent ?? "")) message.textContent = this.phase === "running" ? "" : `${PHASE_WORDS[this.phase] ?? this.phase}…`;
       this.slot("clock").textContent = this.phase === "running" && this.limitSeconds
         ? `${elapsed(Math.min(seconds, this.limitSeconds))} of ${elapsed(this.limitSeconds)}` : "";
       if (meter) {

@@ -109,7 +109,7 @@ async function run(answer?: HTMLButtonElement): Promise<void> {
   const form = find<HTMLFormElement>("#run-form");
   if (!form || !source || starting) return;
   if (view.inProgress) {
-    toast("This run is still in progress. Stop it first, or wait for it.", "info");
+    view.sayBusy();
     return;
   }
   const button = need<HTMLButtonElement>("[data-action=run]");

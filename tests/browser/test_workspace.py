@@ -92,10 +92,12 @@ def test_input_is_asked_in_the_console(signed_in):
     expect(page.locator("#input-form")).to_be_hidden()
 
 
-def test_stop_ends_an_endless_run(signed_in):
+def test_stop_ends_an_endless_run_and_a_second_one_is_not_begun_before(signed_in):
     page, _ = open_editor(signed_in, "print('on', flush=True)\nwhile True: pass\n")
     page.keyboard.press("Control+Enter")
     page.locator(".console__line", has_text="on").wait_for()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#run-status")).to_contain_text("A run is going; stop it first")
     page.keyboard.press("Control+.")
     expect(page.locator("#run-status .badge")).to_have_text("Stopped")
 
@@ -159,6 +161,11 @@ def test_nothing_scrolls_sideways_on_a_phone(signed_in):
     for tab in ("Code", "Result", "Console", "Runs"):
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
+    page.evaluate("document.querySelector('[data-action=stop]').hidden = false")  # as while a run is going
+    for action in ("stop", "run"):
+        box = page.locator(f"[data-action={action}]").bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 360, action
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_what_a_plan_with_a_gpu_offers_has_room_and_its_limits_are_one_press_away(signed_in):

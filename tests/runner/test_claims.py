@@ -16,6 +16,7 @@ from qfp.conventions import BacktestingPy, Usual
 from qfp.portfolio import orders as portfolio
 
 from marketdata.bars import read_bars
+from runner import claim_fields
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.charts import equity_svg
 from runner.claim_bars import NotVerified, OurBars, our_bars
@@ -421,3 +422,8 @@ def test_bars_of_minutes_are_found_in_their_months_alone():
     assert np.array_equal(ours.close, whole["close"][700:900]) and len(ours.open) == 200
     with pytest.raises(NotVerified, match="unbroken stretch"):
         our_bars(STORE, built.snapshot, instrument, whole["date"][700:900:2])
+
+
+def test_names_that_a_claim_gives_cannot_break_a_sentence_or_turn_it_around():
+    (found,) = claim_fields.instruments([{"symbol": "IBM\n\u202eGOOD  \u2067news\x00"}], 2)
+    assert found["symbol"] == "IBM GOOD news"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 from django.template import engines
 from django.utils import timezone
+from qfp.checking import words
 
 from runner import checking, claims_box, trials
 from runner.manifests import lineage_of
@@ -97,6 +99,18 @@ def test_errors_that_may_quote_private_data_are_not_quoted():
     assert "31.4" not in str(kept) and kept["state"] == "amber"
     leak = {"lookahead": {"state": "leak", "bar": 3, "expression": "x = 31.4", "date": "2009-01-07"}}
     assert "31.4" not in str(checking.findings(leak, quoting=False))
+
+
+def test_the_reason_that_is_not_kept_is_told_in_words_that_are_true_for_everybody():
+    message = {"lookahead": {"state": "untested", "why": "close was 31.4"}}
+    said = checking.findings(message, quoting=False)["lookahead"]["sentence"]
+    assert "this run could read data that one person alone may see" in said and "its owner" not in said
+    for why in words.QUOTES_NOTHING:
+        told = checking.findings({"lookahead": {"state": "untested", "why": why}}, quoting=False)
+        assert told["lookahead"]["sentence"] == f"Look-ahead could not be tested: {why}."
+    # Each is one that the tests give.
+    said_there = "".join(file.read_text() for file in Path(words.__file__).parent.glob("[!w]*.py"))
+    assert all(f'"{why}"' in said_there for why in words.QUOTES_NOTHING)
 
 
 def test_unverified_bars_from_the_code_are_a_problem():

@@ -16,6 +16,7 @@ from pypdf import PdfReader
 
 from runner.exports import KINDS
 from runner.models import Backtest, Project
+from runner.reports.documents import document_of
 from runner.reports.records import _record
 from tests.factories import make_finished_run, make_project, make_user
 from tests.runner.reported import STORE, claim_of, stored
@@ -119,3 +120,44 @@ def test_a_figure_in_a_table_of_runs_has_its_mark_beside_it(results):
         assert newer.startswith(f"As told by the program, not verified {LEAK} {figure}"), where
         assert markup.escape(told.verified_text) in page
     assert "headline" not in Client().get(project.base_url).content.decode(), "others see no runs"
+
+
+def test_what_a_search_engine_quotes_of_a_page_says_whose_word_it_is(client, results):
+    for backtest, said in zip(results, (False, True), strict=True):
+        page = client.get(backtest.get_absolute_url()).content.decode()
+        (quoted,) = re.findall(r'<meta name="description" content="([^"]*)"', page)
+        assert markup.unescape(quoted).startswith(f"Figures {TOLD}") is said
+        assert quoted.endswith(markup.escape(backtest.description))
+
+
+def test_the_page_of_a_project_tells_how_many_doubts_there_are_beside_its_badge(client, results):
+    verified, told = results
+    told.run.delete()
+    page = client.get(verified.run.project.base_url).content.decode()
+    summary = client.get(api(verified)).json()["claims_summary"]
+    assert summary == "1 problem"
+    assert re.search(rf'<a [^>]*href="{verified.get_absolute_url()}#claims"[^>]*>{summary}</a>', page)
+
+
+def test_a_project_whose_backtest_was_not_verified_is_not_listed_as_one_without_a_backtest(client, results):
+    results[0].delete()
+    for where in ("/explore", "/u/ada"):
+        page = client.get(where).content.decode()
+        assert "Not verified" in page and "was not verified" in page and "finished without a backtest" not in page
+    results[1].delete()
+    assert "finished without a backtest" in client.get("/explore").content.decode()
+
+
+def test_a_file_can_be_asked_for_its_head(client, results):
+    address = api(results[0], "/trades.csv")
+    head, whole = client.head(address), client.get(address)
+    assert head.status_code == 200 and head["Content-Type"] == whole["Content-Type"]
+
+
+def test_a_report_lists_the_parameters_that_were_left_at_their_defaults(results):
+    backtest = results[0]
+    backtest.run.declared_params, backtest.run.params = [{"name": "fast", "default": 7}], {}
+    backtest.params = {"slow": 70}
+    about = dict(document_of(backtest, True).about)
+    assert about["Parameters"] == "fast = 7, slow = 70"
+    assert "Parameters" not in dict(document_of(backtest, False).about), "defaults could be prices"

@@ -205,3 +205,17 @@ def test_before_the_first_trial_the_page_tells_which_package_is_brought_in(clien
     publisher.publish({"type": "phase", "phase": "running", "t": 0.2})
     assert "The first trials are being made." in client.get(page).content.decode()
     publisher.close()
+
+
+def test_what_is_wrong_in_the_form_is_told_once(client):
+    project = make_project(make_user())
+    declared = [{"name": "fast", "default": 4, "value": 4, "kind": "number", "type": "int", "low": 2, "high": 20}]
+    make_finished_run(project, declared_params=declared)
+    client.force_login(project.owner)
+    wrong = {"try:fast": "on", "low:fast": "9", "high:fast": "3", "step:fast": "1", "objective": "sharpe", "seed": "1"}
+    page = client.post(f"{project.base_url}/sweep", wrong | {"start": "yes"})
+    assert page.status_code == 422 and page.content.decode().count("the step has to be above 0") == 1
+    assert "What has to be changed is said at its field." in page.content.decode()
+    # As it is typed only the sum below the form is drawn anew.
+    part = client.post(f"{project.base_url}/sweep", wrong, headers={"HX-Request": "true"}).content.decode()
+    assert part.count("the step has to be above 0") == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -66,6 +68,34 @@ def test_an_unknown_symbol_is_answered_with_the_nearest_names(data, asked, neare
     with pytest.raises(data.UnknownSymbol, match="Did you mean") as caught:
         data.prices(asked)
     assert nearest in caught.value.nearest and isinstance(caught.value, data.DataError)
+
+
+def test_what_is_like_nothing_is_answered_without_a_guess(data):
+    with pytest.raises(data.UnknownSymbol, match="lists what there is") as caught:
+        data.prices("NVDIA")
+    assert caught.value.nearest == [] and "Did you mean" not in str(caught.value)
+
+
+def test_days_behind_the_end_of_a_series_name_the_longer_one(data):
+    # By its file: the real one is installed here, too.
+    place = Path(__file__).parents[2] / "sandbox/sdk/compat/yfinance/__init__.py"
+    spec = importlib.util.spec_from_file_location("compatible_yfinance", place)
+    yfinance = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(yfinance)
+    longer = "'starter/panel/sp500_20/AAPL', goes from 1990-01-02 to 2022-12-28, with closes only"
+    for ask in (lambda start: data.prices("AAPL", start), lambda start: yfinance.download("AAPL", start=start)):
+        with pytest.raises(data.NoData, match="2013-03-01") as caught:
+            ask("2015-01-01")
+        assert longer in str(caught.value)
+        with pytest.raises(data.NoData) as caught:
+            ask("2024-01-01")
+        assert "Another series" not in str(caught.value)
+    assert len(yfinance.download("starter/panel/sp500_20/AAPL", start="2015-01-01")) > 1_000
+
+
+def test_a_list_of_symbols_is_answered_with_the_call_that_takes_one(data):
+    with pytest.raises(data.DataError, match=r"data\.panel\(\['AAPL', 'IBM'\]\)"):
+        data.prices(["AAPL", "IBM"])
 
 
 def test_other_names_find_a_series(data):

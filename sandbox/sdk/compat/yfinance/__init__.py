@@ -152,10 +152,14 @@ class Ticker:
         for name, asked in (("prepost", prepost), ("repair", repair)):
             if asked:
                 raise ValueError(f"{name}=True is not available here; leave it out.")
-        frame = _bars(self.ticker, _INTERVALS[interval], start, end)
-        frame = _within(frame, period, start, end)
+        whole = _bars(self.ticker, _INTERVALS[interval], start, end)
+        frame = _within(whole, period, start, end)
         if frame.empty:
-            raise data.NoData(f"{self.ticker} has nothing in these days; data.info() says which there are.")
+            there = f"{whole.index[0]:%Y-%m-%d} to {whole.index[-1]:%Y-%m-%d}"
+            raise data.NoData(
+                f"{self.ticker} has nothing in these days: here it goes from {there}."
+                f"{catalogue.reaching(catalogue.find(self.ticker, interval=_INTERVALS[interval]), start, end)}"
+            )
         ratio = frame["Adj Close"] / frame["Close"]
         if auto_adjust or back_adjust:
             frame[PRICES[:3]] = frame[PRICES[:3]].mul(ratio, axis=0)

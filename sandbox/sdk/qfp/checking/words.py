@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["DOUBTS", "amnesia_sentence", "sentence"]
+__all__ = ["DOUBTS", "QUOTES_NOTHING", "amnesia_sentence", "sentence"]
 
 DOUBTS = ("prices", "boundary", "numbers", "table")  # what may be remembered honestly
+# Reasons that the tests give in words of their own, without anything of the program or its data.
+QUOTES_NOTHING = frozenset(
+    {
+        "the program around it is tested at its end",
+        "only the strategy can be run again here",
+        "there are too few bars",
+        "it knows the future",
+        "it took too long",
+        "the same bars gave other decisions: random numbers without a seed, or something outside the bars",
+        "run twice it gave other decisions: random numbers without a seed, or the time of day",
+        "it looks up other data, which stay on their dates and prices",
+        "its orders are looked up in a table by the number of the bar",
+        "its orders follow random numbers with a seed, whatever the bars",
+        "its weights, dates or members are a table by date",
+        "its bars have no dates that could be moved",
+        "the limits of the run left no time for it",
+        "a copy of the program cannot be made on this system",
+    }
+)
 
 
 def sentence(found: dict[str, Any]) -> str:

@@ -54,7 +54,11 @@ def prices(
         raise DataError(f"fields is a list of columns, such as [{fields!r}].")
     entry = _priced(symbol, interval, start, end)
     basis = _basis(entry, adjust)
-    frame = between(frames.bars(entry["id"], adjust, fields, span_of(start, end)), entry, start, end)
+    bars = frames.bars(entry["id"], adjust, fields, span_of(start, end))
+    try:
+        frame = between(bars, entry, start, end)
+    except NoData as nothing:
+        raise NoData(f"{nothing}{catalogue.reaching(entry, start, end)}") from None
     if fields is not None:
         for field in fields:
             if field not in frame.columns:

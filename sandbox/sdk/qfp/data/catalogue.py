@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+ALIKE = 0.6  # share of letters, in their order, from which one name may be meant by another
+
+
 class Catalogue:
     def __init__(self, folder: Path) -> None:
         import hashlib
@@ -103,7 +106,7 @@ def find(
     provider `prefer` if there is a choice.
     """
     if not isinstance(name, str):
-        raise DataError(f"A symbol is text, such as 'AAPL', not {type(name).__name__}.")
+        raise DataError(f"A symbol is text, such as 'AAPL', not {type(name).__name__}.{_for_several(name)}")
     catalogue, wanted = current(), name.strip().casefold()
     entry = catalogue.by_interval.get((wanted, interval)) if interval else None
     entry = entry or catalogue.by_name.get(wanted) or _of_provider(wanted)
@@ -178,8 +181,35 @@ def _of_provider(wanted: str) -> dict[str, Any] | None:
     return None
 
 
+def _for_several(symbols: Any) -> str:
+    """Which call takes a list of symbols, if this is one."""
+    if not isinstance(symbols, (list, tuple)) or not symbols or not all(isinstance(each, str) for each in symbols):
+        return ""
+    shown = ", ".join(f"{each!r}" for each in symbols[:3]) + (", ..." if len(symbols) > 3 else "")
+    return f" For several at once, data.panel([{shown}]) gives a column of each."
+
+
+def reaching(entry: dict[str, Any], start: Day, end: Day) -> str:
+    """Which other daily series of the same symbol have prices between two days, in sentences; "" for none."""
+    low, high = (
+        None if day is None else str(moment_of(day, which).astype("datetime64[D]"))
+        for day, which in ((start, "start"), (end, "end"))
+    )
+    there = [
+        f" Another series of it, {other['id']!r}, goes from {other['first'][:10]} to {other['last'][:10]}"
+        f"{'' if 'open' in other['columns'] else ', with closes only'}."
+        for other in current().entries
+        if (other["symbol"], other["interval"]) == (entry["symbol"], entry["interval"])
+        and other["id"] != entry["id"]
+        and "close" in other["columns"]
+        and (low is None or other["last"][:10] >= low)
+        and (high is None or other["first"][:10] <= high)
+    ]
+    return "".join(there)
+
+
 def _nearest(name: str, entries: list[dict[str, Any]]) -> list[str]:
-    """Up to three symbols, by similarity of symbol, alias or name."""
+    """Up to three symbols, by similarity of symbol, alias or name; none where nothing is similar."""
     import difflib
 
     wanted = name.strip().casefold()
@@ -188,5 +218,5 @@ def _nearest(name: str, entries: list[dict[str, Any]]) -> list[str]:
         for word in (entry["symbol"], *entry["aliases"], *entry["name"].split()):
             score = difflib.SequenceMatcher(None, wanted, word.casefold()).ratio()
             scores[entry["symbol"]] = max(score, scores.get(entry["symbol"], 0.0))
-    close = [symbol for symbol, score in scores.items() if score >= 0.5]
-    return sorted(close or sorted(scores), key=lambda symbol: -scores[symbol])[:3]
+    close = [symbol for symbol, score in scores.items() if score >= ALIKE]
+    return sorted(close, key=lambda symbol: -scores[symbol])[:3]
