@@ -61,7 +61,7 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
                 "conventions": {name: value for name, value in backtest.conventions.items() if name not in BARE},
                 "verified": backtest.verified,
                 "result_sha256": result_of([backtest]),
-                "claims": {line["key"]: line["state"] for line in claims_box.lines(backtest, tried)},
+                "claims": {line["key"]: line["state"] for line in claims_box.lines(backtest, tried, private)},
             }
             for backtest in shown
         ],
