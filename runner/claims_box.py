@@ -7,6 +7,7 @@ way.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from marketdata.store import SnapshotMissing
 from runner import claim_copied, companions, trials, verdicts
 from runner.examinable import is_shown, why_never
 from runner.models import Backtest
+from runner.private import personal_series
 from runner.snapshot_series import by_object
 
 __all__ = ["STATES", "lines", "summary"]
@@ -30,6 +32,8 @@ WORDS = {"green": "fine", "amber": "doubt", "red": "problem"}  # colours alone t
 CONFIDENT = 0.95
 UNLIKELY = 0.5
 MOST_INTEREST = 0.2  # a year, on cash
+UPLOADS = "mine/"  # how the ids of series begin that somebody brought along
+NAMED = 3
 GUIDE = "/docs/honesty"
 SAW_THE_BAR = (
     "Its orders filled at the open of the bar that decided (cheat-on-open), with that bar's high, low and close "
@@ -39,18 +43,20 @@ SAW_THE_BAR = (
 Line = dict[str, str]
 
 
-def lines(backtest: Backtest, tried: trials.Trials | None = None) -> list[Line]:
+def lines(backtest: Backtest, tried: trials.Trials | None = None, private: Sequence[str] | None = None) -> list[Line]:
     """Nine of {key, state, word, title, text, link}, always in the same order.
 
-    tried: of its project, where it has been counted for other backtests of it.
+    tried: of its project, where it has been counted for other backtests of it. private: series that its run read and
+    that are its owner's alone, where that is known before it is kept.
     """
+    read = _read_in_private(backtest) if private is None else private
     found = [
-        _lookahead(backtest),
+        _lookahead(backtest, read),
         _found(backtest, "amnesia", "Memory of history"),
         _trials(backtest, tried or trials.of_project(backtest.run.project)),
         _overfitting(backtest),
         _survivorship(backtest),
-        _data(backtest),
+        _data(backtest, read),
         _conventions(backtest),
         _sample(backtest),
         _verified(backtest),
@@ -84,7 +90,27 @@ def _found(backtest: Backtest, key: str, title: str) -> Line:
     return _line(key, found["state"], title, said)
 
 
-def _lookahead(backtest: Backtest) -> Line:
+def _read_in_private(backtest: Backtest) -> Sequence[str] | None:
+    """Series that its run read and that are its owner's alone; None while that is not known yet."""
+    read: Sequence[str] | None = backtest.run.manifest.get("data", {}).get("private")
+    if read is None and (backtest.run.is_finished or not personal_series(backtest.run.snapshot)):
+        return personal_series(backtest.run.snapshot)
+    return read
+
+
+def _lookahead(backtest: Backtest, read: Sequence[str] | None) -> Line:
+    """What was found, and a doubt where the run read a file that its author brought along beside what it traded."""
+    line = _seen_of_lookahead(backtest)
+    traded = {instrument.get("series") for instrument in backtest.instruments}
+    files = [series for series in read or () if series.startswith(UPLOADS) and series not in traded]
+    if not files or line["state"] != "green":
+        return line
+    files_are = "a file that its author brought along" if len(files) == 1 else "files that its author brought along"
+    doubt = f"But its signals may come from {_named(files)}, {files_are}: what came later can stand in there."
+    return line | {"state": "amber", "text": f"{line['text']} {doubt}"}
+
+
+def _seen_of_lookahead(backtest: Backtest) -> Line:
     """What the program's own box says of it is enough for its author alone: others get what the site has seen."""
     line, found = _found(backtest, "lookahead", "Look-ahead"), backtest.checks.get("lookahead", {})
     if line["state"] == "green" and backtest.conventions.get("fill") == "same-open":
@@ -137,7 +163,7 @@ def _survivorship(backtest: Backtest) -> Line:
     return _line("survivorship", "green", "Survivorship", "The instruments were not chosen with hindsight.")
 
 
-def _data(backtest: Backtest) -> Line:
+def _data(backtest: Backtest, read: Sequence[str] | None) -> Line:
     title = "Data"
     if not backtest.snapshot:
         return _line("data", "red", title, "Its bars came from the code; nobody can look where they are from.")
@@ -154,7 +180,17 @@ def _data(backtest: Backtest) -> Line:
         return _line(
             "data", "amber", title, f"{pinned} Some of it is for its author alone, so others cannot repeat it."
         )
+    if read is None:
+        return _line("data", "green", title, f"{pinned} What else the run reads is known once it has ended.")
+    if read:
+        text = f"{pinned} The run also read {_named(read)}, for its author alone, so others cannot repeat it."
+        return _line("data", "amber", title, text)
     return _line("data", "green", title, f"{pinned} Everybody may use it, so everybody can repeat it.")
+
+
+def _named(series: Sequence[str]) -> str:
+    more = f" and {len(series) - NAMED} more" if len(series) > NAMED else ""
+    return f"{', '.join(series[:NAMED])}{more}"
 
 
 @lru_cache(maxsize=32)

@@ -62,7 +62,7 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
                 "verified": backtest.verified,
                 "result_sha256": result_of([backtest]),
                 "annual_variance": None if private else tried.variance_beside(backtest),
-                "claims": {line["key"]: line["state"] for line in claims_box.lines(backtest, tried)},
+                "claims": {line["key"]: line["state"] for line in claims_box.lines(backtest, tried, private)},
             }
             for backtest in shown
         ],

@@ -136,6 +136,29 @@ def test_what_only_a_library_can_say_is_a_doubt_and_so_is_a_fill_at_an_open_alre
     assert state == "amber" and "cheat-on-open" in text
 
 
+def test_a_file_of_the_authors_that_was_read_is_said_and_doubts_the_look_ahead_test(monkeypatch):
+    clean = {"state": "green", "sentence": "No look-ahead found.", "evidence": "site", "found": {"state": "clean"}}
+    traded = {"object": "b" * 64, "series": "us/1d/IBM"}
+    backtest = make_backtest(checks={"lookahead": clean}, snapshot="a" * 64, instruments=[traded])
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31"}})
+
+    def said(*read):
+        backtest.run.manifest = {"data": {"private": list(read)}}
+        lines = {line["key"]: line for line in claims_box.lines(backtest)}
+        return lines["data"], lines["lookahead"]
+
+    data, lookahead = said()
+    assert (data["state"], lookahead["state"]) == ("green", "green") and "Everybody may use it" in data["text"]
+    data, lookahead = said("mine/mood@1")
+    assert (data["state"], lookahead["state"]) == ("amber", "amber") and "Everybody" not in data["text"]
+    assert "mine/mood@1, for its author alone" in data["text"] and "mine/mood@1, a file" in lookahead["text"]
+    data, lookahead = said("tiingo/1d/VEND")
+    assert (data["state"], lookahead["state"]) == ("amber", "green"), "what a vendor says is no file of the author's"
+    backtest.run.manifest, backtest.run.snapshot = {}, "a" * 64
+    monkeypatch.setattr(claims_box, "personal_series", lambda snapshot: ("mine/mood@1",))
+    assert {line["key"]: line for line in claims_box.lines(backtest)}["data"]["state"] == "amber", "it may have read it"
+
+
 def test_the_same_trial_twice_is_one_and_a_fork_begins_with_what_was_tried_before_it():
     author, other = make_user(), make_user()
     origin = make_project(author)

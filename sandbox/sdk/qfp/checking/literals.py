@@ -1,7 +1,7 @@
 """Is there a long table of numbers or days in the code of a strategy? What happened can be written down in one.
 
-Only what stands in the text of a program is counted, in its strategy or under a name that it reads: what is computed is
-the business of the look-ahead test.
+Only what stands in the text of a program is counted, in its strategy or under a name that it reads, itself or by way of
+others: what is computed of data is the business of the look-ahead test.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import linecache
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 __all__ = ["LONG", "longest_table"]
@@ -17,33 +19,74 @@ __all__ = ["LONG", "longest_table"]
 LONG = 20
 NUMBER = re.compile(r"\d[\d.:-]*")
 TABLES = (ast.List, ast.Tuple, ast.Set, ast.Dict)
+# Numbers of so many digits tell one day from all others; 14, 0.25 or 200 do not.
+PRECISE = 4
+# A number may be written down in so many letters of one long word, or of a long text in whatever writing.
+LETTERS, LETTERS_OF_TEXT = 8, 20
+LONG_WORD, LONG_TEXT = 80, LONG * LETTERS_OF_TEXT
 
 
 def longest_table(parts: Iterable[Any]) -> int:
-    """How many numbers and days the longest table has that these classes and functions hold or read."""
-    longest = 0
-    for part in parts:
-        for table in _read_by(part):
-            longest = max(longest, _count(table))
-    return longest
+    """How many numbers and days these classes and functions hold, or read, in tables, or as many as are precise."""
+    return max((_count(_read_by(part)) for part in parts), default=0)
 
 
-def _read_by(part: Any) -> Iterator[ast.AST]:
+def _read_by(part: Any) -> list[ast.AST]:
     """What is written in a class or function, and what the program's names stand for that it reads."""
     code = next((code for code in map(_code, (part, *vars(part).values())) if code), None) if part else None
     if code is None or not getattr(part, "__name__", ""):
-        return
-    try:
-        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
-    except (SyntaxError, ValueError, RecursionError):
-        return
+        return []
+    tree = _tree(code.co_filename)
     kinds = (ast.ClassDef,) if isinstance(part, type) else (ast.FunctionDef, ast.Lambda)
-    own = [node for node in ast.walk(tree) if isinstance(node, kinds) and _is(node, part, code)]
-    names = {node.id for one in own for node in ast.walk(one) if isinstance(node, ast.Name)}
-    yield from own
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id in names for to in node.targets):
-            yield node.value
+    found: list[ast.AST] = [node for node in ast.walk(tree) if isinstance(node, kinds) and _is(node, part, code)]
+    waiting = list(_statements(tree, Path(code.co_filename).resolve().parent))
+    names: set[str] = set()
+    added = found
+    while added:
+        names |= {node.id for one in added for node in ast.walk(one) if isinstance(node, ast.Name)}
+        added = [node for node in waiting if node not in found and not names.isdisjoint(_changed(node))]
+        found = found + added
+    return found
+
+
+def _tree(path: str) -> ast.Module:
+    try:
+        return ast.parse("".join(linecache.getlines(path)))
+    except (SyntaxError, ValueError, RecursionError):
+        return ast.Module([], [])
+
+
+def _statements(tree: ast.AST, folder: Path | None) -> Iterator[ast.stmt]:
+    """Those outside functions and classes, and those of the program's other files that it imports."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
+            for name in named:
+                path = getattr(sys.modules.get(name), "__file__", None)
+                if folder and path and Path(path).resolve().parent == folder:
+                    yield from _statements(_tree(path), None)
+        elif isinstance(node, (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.ExceptHandler)):
+            yield from _statements(node, folder)
+        elif isinstance(node, ast.stmt):
+            yield node
+
+
+def _changed(node: ast.stmt) -> Iterator[str]:
+    """The names that a statement gives something to."""
+    targets: list[ast.AST] = []
+    if isinstance(node, ast.Assign):
+        targets = list(node.targets)
+    elif isinstance(node, (ast.AnnAssign, ast.AugAssign)):
+        targets = [node.target]
+    elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+        targets = [node.value.func.value]  # such as table.update(...)
+    for target in targets:
+        for part in ast.walk(target):
+            if isinstance(part, ast.Name):
+                yield part.id
+                break  # of table[3] = 4 it is the table
 
 
 def _code(value: Any) -> Any:
@@ -56,16 +99,41 @@ def _is(node: ast.AST, part: Any, code: Any) -> bool:
     return getattr(node, "lineno", 0) == code.co_firstlineno
 
 
-def _count(tree: ast.AST) -> int:
-    """The most numbers and days in one list, dictionary, set or text of it."""
-    longest = 0
-    notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, TABLES):
-            longest = max(longest, sum(map(_is_value, ast.walk(node))))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in notes:
-            longest = max(longest, len(NUMBER.findall(node.value)))
-    return longest
+def _count(trees: Iterable[ast.AST]) -> int:
+    """The numbers and days in all lists, dictionaries, sets and texts of them, or the precise numbers anywhere."""
+    tables: dict[int, int] = {}
+    precise: set[str] = set()
+    for tree in trees:
+        notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, TABLES):
+                inner = {id(each): 1 for each in ast.walk(node) if _is_value(each)}
+                if len(inner) > 1:
+                    tables |= inner
+            elif isinstance(node, ast.Constant) and id(node) not in notes:
+                if (numbers := _in_text(node.value)) > 1:
+                    tables[id(node)] = numbers
+                if isinstance(node.value, (int, float)) and len(_digits(node.value)) >= PRECISE:
+                    precise.add(repr(node.value))
+    return max(sum(tables.values()), len(precise))
+
+
+def _in_text(value: Any) -> int:
+    """How many numbers there can be in a text, in bytes or in one very long number."""
+    if type(value) is int:
+        value = hex(value)[2:]
+        return len(value) // LETTERS if len(value) >= LONG_WORD else 0
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if not isinstance(value, str):
+        return 0
+    long = sum(len(word) // LETTERS for word in value.split() if len(word) >= LONG_WORD)
+    text = len(value) // LETTERS_OF_TEXT if len(value) >= LONG_TEXT else 0
+    return max(len(NUMBER.findall(value)), long, text)
+
+
+def _digits(value: float) -> str:
+    return re.sub(r"e.*|\D", "", repr(value)).strip("0")
 
 
 def _is_value(node: ast.AST) -> bool:

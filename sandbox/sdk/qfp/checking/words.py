@@ -63,8 +63,8 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
             )
         case "remembers" if found.get("what") == "table":
             return (
-                f"Its code holds a table of {found.get('count', 'many')} numbers or days. What happened can be written "
-                "down in one; settings and models that were trained before can, too."
+                f"Its code holds {found.get('count', 'many')} numbers or days, in tables or texts. What happened can "
+                "be written down so; settings and models that were trained before can, too."
             )
         case "remembers" if found.get("what") == "names":
             return f"It decides otherwise when the instruments have other names, first on {_when(found)}."

@@ -1,0 +1,46 @@
+"""Numbers that a strategy holds are counted, however they are written down; those of an honest one are few."""
+
+from __future__ import annotations
+
+import linecache
+import types
+
+import pytest
+from qfp.checking.literals import LONG, longest_table
+
+KEYS = [9_652_936 + 7_919 * number for number in range(60)]
+SPACED = " ".join(map(str, KEYS))
+STRATEGY = "class Keys:\n    def next(self):\n        return known(1)\n"
+WRITTEN = {
+    "text": f"T = set(map(int, '''{SPACED}'''.split()))",
+    "bytes": f"T = set(map(int, b'{SPACED}'.split()))",
+    "small lists": "\n".join(f"T{at} = {KEYS[at : at + 10]}" for at in range(0, 60, 10)) + "\nT = T0 + T10 + T20",
+    "dictionary": f"T = {dict.fromkeys(KEYS, 1)}",
+    "by way of another name": f"A = {KEYS}\nT = frozenset(A)",
+    "added": f"T = set()\nif True:\n    T.update({KEYS})",
+    "evaluated": f"T = eval('{KEYS}')",
+    "one long number": f"T = [{int(SPACED.replace(' ', ''))}]",
+    "letters": f"T = int.from_bytes(b'{'QwErTyUi' * 60}', 'big')",
+    "comparisons": "def T(x): return " + " or ".join(f"x == {key}" for key in KEYS),
+}
+
+
+def count(source: str) -> int:
+    """Of the class Keys of a program."""
+    path = "<program>"
+    linecache.cache[path] = (len(source), None, source.splitlines(True), path)
+    module = types.ModuleType("program")
+    exec(compile(source, path, "exec"), vars(module))
+    return longest_table([module.Keys])
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_a_table_is_counted_however_it_is_written(way: str) -> None:
+    assert count(f"{WRITTEN[way]}\n\n\ndef known(x):\n    return x, T\n\n\n{STRATEGY}") >= LONG
+
+
+def test_settings_notes_and_what_the_strategy_does_not_read_are_no_table() -> None:
+    source = (
+        f'WINDOWS = [10, 20, 50, 100, 200]\nOTHER = {KEYS}\n"""{SPACED}"""\n\n\ndef known(x):\n    """{SPACED}"""\n'
+    )
+    assert count(f"{source}    return x, WINDOWS, 0.0125, 1.96\n\n\n{STRATEGY}") < 10
