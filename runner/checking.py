@@ -34,6 +34,7 @@ WORDS = (
     "leak",
     "partly",
     "chosen",
+    "files",
     "untested",
     "remembers",
     "dates",
@@ -59,7 +60,7 @@ def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]
             why = told.get("why")
             told = {name: value for name, value in told.items() if name in UNQUOTED}
             told = {name: value for name, value in told.items() if isinstance(value, int) or value in WORDS}
-            if told.get("state") not in ("clean", "leak", "remembers"):
+            if told.get("state") not in ("clean", "leak", "files", "remembers"):
                 told["why"] = why if isinstance(why, str) and why in QUOTES_NOTHING else NOT_KEPT
         state = states.get(told.get("state", ""), "amber")
         if key == "amnesia" and told.get("state") == "remembers":

@@ -20,7 +20,15 @@ REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 STAMP = "playground-requirements.sha256"
 OLDEST_PYTHON = (3, 11)
 BOX_PLACE = "/opt/env"
-FORM = b"2"  # of what is made beside the packages; another one makes every environment anew
+FORM = b"3"  # of what is made beside the packages; another one makes every environment anew
+
+# Real prices that packages bring as examples, in which a program could read the future; nothing imports them.
+_SAMPLE_PRICES = (
+    "matplotlib/mpl-data/sample_data/Stocks.csv",
+    "matplotlib/mpl-data/sample_data/goog.npz",
+    "matplotlib/mpl-data/sample_data/msft.csv",
+    "statsmodels/tsa/tests/results/*SP500.csv",
+)
 
 # Run by the new environment's Python: what Matplotlib would otherwise look for in every box.
 _MAKE_FONT_LIST = "import matplotlib.font_manager"
@@ -58,6 +66,7 @@ def build(environment: Path, python: Path | None = None) -> None:
     else:
         _run([inside, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "-r", str(REQUIREMENTS)])
     _leave_out_start_code(environment)
+    leave_out_sample_prices(environment)
     _name_the_place_in_the_box(environment, inside)
     _make_font_list(environment, inside)
     _open_to_everyone(environment)
@@ -118,6 +127,12 @@ def _leave_out_start_code(environment: Path) -> None:
     """setuptools adds code that every start of Python would run; who imports setuptools does not need it."""
     for path in environment.glob("lib/python*/site-packages/distutils-precedence.pth"):
         path.unlink()
+
+
+def leave_out_sample_prices(environment: Path) -> None:
+    for pattern in _SAMPLE_PRICES:
+        for path in environment.glob(f"lib/python*/site-packages/{pattern}"):
+            path.unlink()
 
 
 def _name_the_place_in_the_box(environment: Path, python: str) -> None:

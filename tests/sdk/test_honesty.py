@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 from django.conf import settings
 from qfp.backtesting import Strategy
+from qfp.checking import apart, programs
 from qfp.checking.apart import Told, error_text
 from qfp.checking.band import COSTS, FILLS, band
 from qfp.checking.clock import Clock
@@ -334,3 +336,31 @@ def test_a_run_that_is_to_be_compared_with_ends_at_its_deadline_and_says_where()
     whole, cut = runs.recorded(frame, 200), runs.recorded(frame, 200, seconds=0.0)
     assert whole.until == 200 and whole.decisions
     assert cut.until == 15 and not [decision for decision in cut.decisions if decision.bar > 15]
+
+
+def test_a_table_that_came_with_a_package_is_a_doubt_and_files_of_the_program_are_none(tmp_path, monkeypatch):
+    folder, packages = tmp_path / "program", tmp_path / "packages"
+    for place in (folder, packages):
+        place.mkdir()
+        (place / "Stocks.csv").write_text("1")
+        (place / "style.txt").write_text("1")
+    (packages / "backtesting" / "test").mkdir(parents=True)
+    (packages / "backtesting" / "test" / "GOOG.csv").write_text("1")
+    monkeypatch.setattr(sys, "path", [str(folder), str(packages), *sys.path])
+
+    def opened(*paths):
+        def run(say):
+            names = programs._elsewhere(str(folder))
+            for path in paths:
+                open(path).close()
+            return {"names": names}
+
+        answer = apart.tried_apart(run, 10.0)
+        programs.clean_up(str(folder))
+        return answer["value"]["names"]
+
+    assert opened(folder / "Stocks.csv", packages / "style.txt", packages / "backtesting/test/GOOG.csv") == []
+    assert opened(packages / "Stocks.csv") == ["Stocks.csv"]
+    said = joined({"state": "partly", "cuts": 3}, {"state": "files", "name": "Stocks.csv", "programs": 3})
+    found = findings({"lookahead": said, "amnesia": {}})["lookahead"]
+    assert found["state"] == "amber" and "it reads Stocks.csv, which came with a package" in found["sentence"]

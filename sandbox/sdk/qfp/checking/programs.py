@@ -36,10 +36,13 @@ __all__ = ["Program", "examine"]
 LEAST_SECONDS = 0.4
 MOST_SECONDS = 10.0
 LEAST_SPARE = 1.0  # of a run's limits
+MOST_NAMED = 10
 CLAIM = 1_000  # instruments of one backtest; tells the backtests of a program apart
 NOT_FROM_OUTSIDE = "its data come from nowhere that can be varied: they are made in the code"
 SAME_BARS = "the bars it trades were not varied: they are made in the code, or come from where nothing can be varied"
 NO_TIME = "there was no time for a day within its bars"
+# What packages bring tables in, some of them prices; styles, fonts and templates have other names.
+TABLES = (".csv", ".csv.gz", ".tsv", ".npz", ".npy", ".parquet", ".feather", ".pkl", ".xls", ".xlsx", ".dta")
 OTHER_COURSE = "on other data it makes other backtests"
 
 
@@ -102,6 +105,7 @@ class _ProgramRuns:
         self.differences: dict[int, int] = {}  # backtest -> first bar, in its own dates
         self.chosen: dict[int, str] = {}
         self.suspects: dict[str, Any] = {}
+        self.opened = ""  # a table that came with a package
         self.runs = 0
         self.varied: Counter[int] = Counter()  # backtest -> runs in which its bars were others
         self.same: set[int] = set()  # backtests whose bars stayed as they were after the day
@@ -150,6 +154,7 @@ class _ProgramRuns:
         if [claim["strategy"] for claim in claims] != [claim["strategy"] for claim in self.program.claims]:
             raise apart.Told(OTHER_COURSE)
         self.runs += 1
+        self.opened = self.opened or value["opened"]
         if variation is not None:
             self._compare_bars(claims, self.dates[variation.cut])
         chosen = {
@@ -195,6 +200,8 @@ class _ProgramRuns:
             )
         if not self.varied[number]:
             return _untested(SAME_BARS if number in self.same else NO_TIME)
+        if self.opened:
+            return {"state": "files", "name": self.opened, "programs": self.varied[number]}
         return {"state": "clean", "programs": self.varied[number]}
 
     # In the copy ------------------------------------------------------------------------------------------------
@@ -207,7 +214,7 @@ class _ProgramRuns:
         checking.active, forking.in_worker = False, True
         claims: list[dict[str, Any]] = []
         channel.relay = lambda message: claims.append(message["claim"]) if message.get("type") == "backtest" else None
-        _elsewhere(program.folder)
+        opened = _elsewhere(program.folder)
         np.random.seed()
         random.seed()
         sources = Sources(pd.Timestamp(self.dates[-1]), 0, 0)
@@ -225,6 +232,7 @@ class _ProgramRuns:
             "claims": [{key: claim.get(key) for key in kept} for claim in claims],
             "touched": sources.touched,
             "suspects": found,
+            "opened": opened[0] if opened else "",
         }
 
 
@@ -237,8 +245,11 @@ def _changed(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
     return f"with other data later on, {name} is {theirs.get(name)} instead of {ours.get(name)}"
 
 
-def _elsewhere(folder: str) -> None:
-    """The copy works in a folder of its own, with the program's files; what the program has written stays as it is."""
+def _elsewhere(folder: str) -> list[str]:
+    """The copy works in a folder of its own, with the program's files; what the program has written stays as it is.
+
+    Returns the names of tables that came with packages, as far as it will have opened them.
+    """
     own = f"{folder}/.again-{os.getppid()}"
     shutil.copytree(folder, own, ignore=lambda place, names: [name for name in names if name.startswith(".")])
     os.chdir(own)
@@ -248,18 +259,33 @@ def _elsewhere(folder: str) -> None:
         if isinstance(module, types.ModuleType) and name != "__main__" and place.startswith(folder + os.sep):
             del sys.modules[name]
     real = open
+    opened: list[str] = []
+    packages = [path + os.sep for path in sys.path if path and not path.startswith(folder)]
 
     def inside(file: Any, *args: Any, **kwargs: Any) -> Any:
         with suppress(TypeError):
             path = os.fspath(file)
             if isinstance(path, str) and path.startswith(folder + os.sep) and not path.startswith(own):
                 file = own + path[len(folder) :]
+            elif _is_table(path, packages) and len(opened) < MOST_NAMED:
+                opened.append(path.rpartition(os.sep)[2])
         return real(file, *args, **kwargs)
 
     import builtins
     import io
 
     builtins.open = io.open = inside
+    return opened
+
+
+def _is_table(path: Any, packages: list[str]) -> bool:
+    """Of a package; those of backtesting.test are varied as any data."""
+    return (
+        isinstance(path, str)
+        and path.lower().endswith(TABLES)
+        and any(path.startswith(place) for place in packages)
+        and f"{os.sep}backtesting{os.sep}test{os.sep}" not in path
+    )
 
 
 def clean_up(folder: str) -> None:

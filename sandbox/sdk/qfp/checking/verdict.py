@@ -18,9 +18,9 @@ def joined(strategy: dict[str, Any], program: dict[str, Any]) -> dict[str, Any]:
         return first | {key: told.get(key) for key in ("expression", "line")}
     if program["state"] == "chosen":
         return program
-    if program["state"] == "clean":
+    if program["state"] in ("clean", "files"):
         tried: dict[str, Any] = {key: strategy[key] for key in ("cuts", "tails", "orders", "bars") if key in strategy}
-        return {"state": "clean", **tried, "programs": program["programs"]}
+        return {**program, **tried}
     if strategy["state"] == "partly":
         return {**strategy, "why": program["why"]}
     return {"state": "untested", "why": strategy.get("why") or program.get("why")}

@@ -39,6 +39,12 @@ def sentence(found: dict[str, Any]) -> str:
             return f"Look-ahead: the decision of {_when(found)} changes when later data change{where}{line}."
         case "partly":
             return f"No look-ahead found in the strategy ({_tried(found)}); {found.get('why')}."
+        case "files":
+            name = found.get("name") or "a table"
+            return (
+                f"No look-ahead found: {_tried(found)} left every earlier decision as it was. But it reads {name}, "
+                "which came with a package and not from the site: what that knows of later days was not varied."
+            )
         case "chosen":
             return f"Parameters were chosen with the whole period: {found.get('why')}."
     return f"Look-ahead could not be tested: {found.get('why') or 'it was not looked at'}."
