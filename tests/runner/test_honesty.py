@@ -255,4 +255,4 @@ def test_a_program_is_not_told_that_it_is_made_again(run_source):
 def test_a_claim_that_would_be_refused_is_not_compared(settings):
     settings.STORE_DIR = STORE
     claim = claim_of("IBM", 40, 20, bars=300)
-    assert repeats._checked(claim, claim["snapshot"]) and not repeats._checked({}, claim["snapshot"])
+    assert repeats._checked(claim, claim["snapshot"], set()) and not repeats._checked({}, claim["snapshot"], set())
