@@ -76,6 +76,7 @@ class Expected:
         self.fills, self.bars, self.rules = fills, bars, rules
         self.usual = isinstance(rules, Usual)
         self.last = len(bars.close) - 1
+        self.ends = range(window_bars - 1, self.last, window_bars) if window_bars else range(0)
         self.opening: dict[tuple[int, bool], Levels] = defaultdict(lambda: defaultdict(float))
         self.closing: dict[tuple[int, bool], Levels] = defaultdict(lambda: defaultdict(float))
         # What turns a position and cannot be paid for has closed it all the same.
@@ -83,12 +84,17 @@ class Expected:
         self.filled: Counter[tuple[int, bool]] = Counter()
         for fill in fills:
             self.filled[int(fill["bar"]), fill["size"] > 0] += abs(fill["size"])  # type: ignore[assignment]
+        self.states: dict[int, list[float]] = {}  # units before, between and after the fills of a bar
+        held = 0.0
+        for fill in fills:
+            states = self.states.setdefault(int(fill["bar"]), [held])
+            held += fill["size"]
+            states.append(held)
         for order in orders:
             if order["outcome"] in ("filled", "refused") and order["size"]:
                 self._expect(order)
         self._expect_ruin(ruined)
-        ends = range(window_bars - 1, self.last, window_bars) if window_bars else ()
-        for bar in (*ends, self.last):
+        for bar in (*self.ends, self.last):
             self._expect_an_end(bar)
         self._tables = (self.opening, self.closing, self.unpaid)
 
@@ -171,7 +177,19 @@ class Expected:
         elif not self.usual:
             price = float(self.bars.open[last])
         for long in (True, False):
-            self.closing[bar, long][price] = math.inf
+            self.closing[bar, long][price] = math.inf if last == self.last else self._open_by(bar, not long)
+
+    def _open_by(self, bar: int, long: bool) -> float:
+        """The most units that were open on this side on a bar, before, between and after its fills: as many can be
+        closed at the end of a window, and no more.
+        """
+        if self.rules.hedging or not self.usual:
+            return math.inf  # with hedging it is held against what was opened
+        near = range(bar - 1, bar + 2) if self.rules.trade_on_close else (bar,)
+        states = [units for each in near for units in self.states.get(each, ())]
+        if not states:
+            return 0.0
+        return max(0.0, *states) if long else max(0.0, *(-units for units in states))
 
     @staticmethod
     def _at_limit(reference: float, limit: float, long: bool) -> float:
@@ -254,9 +272,24 @@ class Expected:
         moved = np.zeros(self.last + 2)  # what is held before each bar
         np.add.at(moved, [int(fill["bar"]) + 1 for fill in self.fills], [fill["size"] for fill in self.fills])
         held = np.cumsum(moved)
+        self._check_ends(held)
         for fill in self.fills:
             if fill["size"]:
                 self._explain(int(fill["bar"]), fill["size"], fill["price"], held)
+
+    def _check_ends(self, held: np.ndarray) -> None:
+        """Nothing is open after the end of a window. With fills at the close that decides, the next one's first orders
+        may be dated to it.
+        """
+        if not self.usual or self.rules.trade_on_close or not self.rules.finalize_trades:
+            return
+        dust = ROOM * float(np.abs(held).max(initial=0.0))
+        for end in self.ends:
+            if abs(held[end + 1]) > dust:
+                raise NotVerified(
+                    f"After the end of a window on bar {end} it held {held[end + 1]:g}; by the stated rules all is "
+                    "closed there."
+                )
 
     def _may_close(self, bar: int, long: bool, held: np.ndarray) -> bool:
         """Whether there is something of the other side that this can close. Within a bar, and with fills at the close
