@@ -26,6 +26,7 @@ __all__ = ["Cell", "Heat", "SweepResults", "WalkRow", "score_text", "walk_rows"]
 MOST_ON_AXIS = 40  # values; of more, neighbouring ones share a cell
 LEVELS = 10
 MOST_LINES = 300
+LARGEST = 1e9  # growth in one window that is told
 WIDTH, HEIGHT, MARGIN = 720, 250, 56
 TOP, BOTTOM = 56, 208  # ends of the axes
 BELOW = 40  # a histogram, for its words
@@ -314,7 +315,9 @@ class WalkRow:
 
 
 def walk_rows(run: Run) -> list[WalkRow]:
-    """The windows of a walk-forward so far. What came of each is read off the joined backtest, once that is there."""
+    """The windows of a walk-forward so far. What came of each is read off the joined backtest once that is there; until
+    then the program has told it.
+    """
     joined = run.backtests.order_by("position").first()
     best = run.search["walk"].get("choose") == "best"
     sweeps = {
@@ -331,7 +334,7 @@ def walk_rows(run: Run) -> list[WalkRow]:
         train, test = dates
         if key not in kept:
             kept[key] = new[key] = _chosen(sweep, best)
-        change = _change(joined, test) if joined is not None else None
+        change = _change(joined, test) if joined is not None else _told(sweep)
         outcome = "–" if change is None else f"{signed(change * 100, 1)}\u00a0%"
         gain = None if change is None else change >= 0
         found.append(WalkRow(sweep, train, test, *kept[key], outcome, gain, sweep.tried))
@@ -348,6 +351,11 @@ def _chosen(sweep: Sweep, best: bool) -> tuple[str, str]:
     if picked is None:
         return "–", "–"
     return params_text(picked.params), score_text((results.trial(picked.number) or picked).score)
+
+
+def _told(sweep: Sweep) -> float | None:
+    told = sweep.about.get("traded")
+    return float(told) if type(told) in (int, float) and abs(told) <= LARGEST else None
 
 
 def _change(joined: Any, test: Days) -> float | None:

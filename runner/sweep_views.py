@@ -36,10 +36,12 @@ from runner.searches import METHODS, OBJECTIVES, Search, dimensions, read_search
 from runner.starting import BadInput, run_again, start_run
 from runner.sweep_choice import neighbours_in_words
 from runner.sweep_results import FEW, SweepResults, params_text, score_text, value_text, walk_rows
+from runner.sweep_time import seconds_of_sweep, walk_ahead
 from runner.views import chosen_params, find_project, keep_draft, keep_files
 
 TRIALS_SHOWN = 100
 FAILED_SHOWN = 50
+PURGE = 5  # bars, as proposed for a walk-forward
 FEW_TRIALS = 2_000  # with more, the page of a sweep that goes on is made anew less often
 KEPT_SECONDS = 300  # what is shown of as many trials
 REFUSALS = (BadInput, QuotaExceeded, PackageRefused, GpuUnavailable)
@@ -87,7 +89,7 @@ def sweep_form(request: HttpRequest, **where: str) -> HttpResponse:
             for key, (name, does, needed) in METHODS.items()
         ],
         "objectives": OBJECTIVES,
-        "seconds": _seconds(last, search, plan.cores),
+        "seconds": seconds_of_sweep(last, search.number_of_trials, plan.cores),
         "plan": plan,
         "limits": quotas.limits_in_words(plan),
     }
@@ -112,14 +114,6 @@ def _needs(files: dict[str, str], needed: tuple[str, ...]) -> str:
     except PackageRefused:
         asked = set()
     return " and ".join(name for name in needed if name not in asked)
-
-
-def _seconds(last: Run | None, search: Search, cores: float) -> float | None:
-    """About how long it takes, reckoned from the last run of the program."""
-    count = search.number_of_trials
-    if last is None or count is None or not last.cpu_seconds:
-        return None
-    return max(1.0, count * last.cpu_seconds / max(1.0, cores))
 
 
 def _start(request: HttpRequest, project: Project, viewer: Viewer, search: Search) -> Run:
@@ -190,6 +184,7 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
         return render(request, template, context)
     if sweep is not None:
         context |= _shown(request, found, sweep, live)
+        context["plan"] = quotas.plan_of(viewer)
         context["others"] = [] if found.search else list(found.sweeps.exclude(pk=sweep.pk).order_by("created"))
     elif live:
         context["bringing"] = _brought_now(found)
@@ -220,16 +215,20 @@ def _shown(request: HttpRequest, run: Run, sweep: Sweep, live: bool) -> dict[str
             if many:
                 cache.set(key, drawn, KEPT_SECONDS)
     bars = _bars(run)
+    train, test = max(2, bars // 3), max(1, bars // 9)
+    earlier = sweep.trials.exclude(run=run).count()
     return {
         **drawn,
         "sweep": sweep,
         "poll": 2 if tried < FEW_TRIALS else 6,
         "expected": max(run.search.get("expected") or 0, tried),
-        "earlier": sweep.trials.exclude(run=run).count(),
+        "earlier": earlier,
         "interrupted": run.is_finished and run.status != Run.Status.SUCCEEDED,
         "bars": bars,
-        "walk_train": max(2, bars // 3),
-        "walk_test": max(1, bars // 9),
+        "walk_train": train,
+        "walk_test": test,
+        "walk_purge": PURGE,
+        "ahead": walk_ahead(run, tried - earlier, bars, train, test, PURGE) if bars and not live else None,
     }
 
 

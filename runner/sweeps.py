@@ -48,7 +48,9 @@ class SweepQuestions:
         return Code(self.run.revision.files)
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """{"do": "open", "about"} | {"do": "known", "sweep", "after"} | {"do": "add", "sweep", "trials"}."""
+        """{"do": "open", "about"} | {"do": "known", "sweep", "after"} | {"do": "add", "sweep", "trials"} |
+        {"do": "traded", "sweep", "change"}, of the window of a walk-forward.
+        """
         try:
             if body.get("do") == "open":
                 return {"sweep": self._open(body.get("about"))}
@@ -59,6 +61,10 @@ class SweepQuestions:
                 return {"trials": self._known(sweep, body.get("after"))}
             if body.get("do") == "add":
                 self._add(sweep, body.get("trials"))
+                return {}
+            if body.get("do") == "traded":
+                sweep.about = {**sweep.about, "traded": _number(body.get("change"))}
+                sweep.save(update_fields=["about"])
                 return {}
             raise Refused("Nothing of that kind can be asked.")
         except Refused as reason:

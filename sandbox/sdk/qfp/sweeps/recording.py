@@ -11,6 +11,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ class Record(ABC):
     @abstractmethod
     def add(self, trials: Sequence[Trial]) -> None:
         """Remember these; when it returns, they are."""
+
+    def traded(self, change: float) -> None:  # noqa: B027  only the site shows it
+        """What came of the choice in the window of a walk-forward: for whoever looks while others are to come."""
 
 
 class Nowhere(Record):
@@ -86,6 +90,10 @@ class OnSite(Record):
         for at in range(0, len(trials), AT_ONCE):
             some = [trial.as_dict() for trial in trials[at : at + AT_ONCE]]
             channel.ask("sweep", {"do": "add", "sweep": self.sweep, "trials": some})
+
+    def traded(self, change: float) -> None:
+        with suppress(channel.Unanswered):  # it is told again in the result
+            channel.ask("sweep", {"do": "traded", "sweep": self.sweep, "change": change})
 
 
 def record_of(about: dict[str, Any], path: str | Path | None) -> tuple[Record, str]:

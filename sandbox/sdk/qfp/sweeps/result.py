@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qfp.output import Chart, Table
     from qfp.significance import Deflated, Overfitting
     from qfp.sweeps.evaluation import Evaluation
+    from qfp.sweeps.recording import Record
     from qfp.sweeps.space import Space
 
 __all__ = ["SweepResult"]
@@ -34,10 +35,17 @@ class SweepResult:
     """
 
     def __init__(
-        self, target: str, space: Space, objective: str, maximize: bool, tried: list[Trial], evaluation: Evaluation
+        self,
+        target: str,
+        space: Space,
+        objective: str,
+        maximize: bool,
+        tried: list[Trial],
+        evaluation: Evaluation,
+        record: Record | None = None,
     ) -> None:
         self.target, self.space, self.objective, self.maximize = target, space, objective, maximize
-        self._tried, self._evaluation = tried, evaluation
+        self._tried, self._evaluation, self.record = tried, evaluation, record
         self.stopped = ""
         self.resumed = 0
 

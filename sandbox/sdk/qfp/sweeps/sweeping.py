@@ -96,7 +96,7 @@ def sweep(
     going = _Sweep(evaluation, looking, kept, seed, workers, where, maximize, limit)
     with Progress(None, f"sweep of {name}", min(limit, parts.size or limit)) as bar:
         stopped = going.go(seconds, early_stop, bar)
-    result = SweepResult(name, parts, named, maximize, going.tried, evaluation)
+    result = SweepResult(name, parts, named, maximize, going.tried, evaluation, kept)
     result.stopped, result.resumed = stopped, going.resumed
     if show:
         result.show()

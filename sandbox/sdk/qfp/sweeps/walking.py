@@ -6,6 +6,7 @@ way would have had.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -126,11 +127,13 @@ def walk(
                 "test_end": bars.index[window.test_stop - 1],
                 **params,
                 "in_sample": score,
-                "out_of_sample_return": equity[-1] / money - 1,
+                "out_of_sample_return": float(equity[-1] / money - 1),
                 "trades": len(run.trades),
             }
         )
         money = float(equity[-1])
+        if found.record is not None and math.isfinite(change := rows[-1]["out_of_sample_return"]):
+            found.record.traded(change)
     return WalkForward(name, bars, list(windows), rows, pieces, runs, options)
 
 

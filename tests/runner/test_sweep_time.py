@@ -1,0 +1,65 @@
+"""Estimates of sweeps and walk-forwards go by what backtests took, not by what testing them did."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from runner.events import Publisher
+from runner.models import Backtest, Run
+from runner.sweep_results import walk_rows
+from runner.sweep_time import seconds_of_backtests, seconds_of_sweep, walk_ahead
+from runner.sweeps import SweepQuestions
+from tests.factories import make_finished_run, make_project
+from tests.runner.test_overfitting import swept
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
+
+
+def tell(run: Run, *events: tuple[str, float]) -> None:
+    publisher = Publisher(run.pk)
+    publisher.publish({"type": "phase", "phase": "starting", "t": 0.0}, {"type": "phase", "phase": "running", "t": 1.0})
+    publisher.publish(*({"type": kind, "t": at} for kind, at in events))
+    publisher.close()
+
+
+def test_a_sweep_is_reckoned_by_the_backtests_of_the_last_run_without_their_tests():
+    run = make_finished_run(cpu_seconds=14.0)
+    assert seconds_of_sweep(run, 100, 2.0) == 700, "nothing else is known"
+    tell(run, ("backtest", 2.5), ("checks", 8.0), ("backtest", 8.5), ("checks", 14.0))
+    assert seconds_of_backtests(run) == pytest.approx(2.0)
+    assert seconds_of_sweep(run, 100, 2.0) == pytest.approx(100)
+    assert seconds_of_sweep(None, 100, 1.0) is seconds_of_sweep(run, None, 1.0) is None
+
+
+def test_the_form_of_a_walk_forward_says_how_many_trials_that_is_and_how_long_it_takes(client):
+    project = make_project()
+    run = swept(project, 0.01)
+    dates = [f"{2000 + at // 12}-{at % 12 + 1:02}-01" for at in range(90)]
+    Backtest.objects.create(
+        run=run, position=0, start="2000-01-01 00:00Z", end="2007-06-01 00:00Z", cash=1, dates=dates
+    )
+    Run.objects.update(search={"space": {"a": {"values": [1]}}, "method": "grid"})
+    tell(run, ("backtest", 91.0), ("checks", 200.0))
+    assert walk_ahead(run, 20, 90, 30, 10, 5) == {"windows": 6, "trials": 120, "seconds": 180}
+    assert walk_ahead(run, 0, 90, 30, 10, 5) is walk_ahead(run, 20, 20, 30, 10, 5) is None
+    client.force_login(project.owner)
+    page = client.get(reverse("runner:sweep", args=[run.pk])).content.decode()
+    assert "6 windows, 120 trials. About 3\u00a0min 00\u00a0s going by this sweep" in page.replace("\u202f", "\u00a0")
+
+
+def test_what_came_of_finished_windows_is_shown_before_the_whole_is_there():
+    run = make_finished_run(search={"walk": {"train": 2, "test": 2}}, status=Run.Status.TIMED_OUT)
+    questions = SweepQuestions(run)
+    bars = {"train": ["2020-01-01", "2020-01-02"], "test": ["2020-01-03", "2020-01-04"]}
+    for change in (0.0123, -0.5, None):
+        about = {"bars": {**bars, "window": [change]}}
+        sweep = questions.answer({"do": "open", "about": about})["sweep"]
+        if change is not None:
+            assert questions.answer({"do": "traded", "sweep": sweep, "change": change}) == {}
+        # Asked for again, it is the same one.
+        assert SweepQuestions(run).answer({"do": "open", "about": about})["sweep"] == sweep
+    shown = [(row.outcome, row.gain) for row in walk_rows(run)]
+    assert shown == [("1.2\u00a0%", True), ("−50.0\u00a0%", False), ("–", None)]
+    questions.answer({"do": "traded", "sweep": sweep, "change": "much"})
+    assert walk_rows(run)[2].outcome == "–"
