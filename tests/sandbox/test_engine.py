@@ -203,8 +203,15 @@ def test_an_engine_of_another_release_runs_nothing_and_both_sides_say_what_to_do
     older = socket.socket(socket.AF_UNIX)  # knew nothing of releases, and takes whatever comes
     older.bind(str(tmp_path / "older.sock"))
     older.listen()
+
+    def take() -> None:
+        connection, _ = older.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(encode_frame({"type": "accepted"}))
+
     with older, pytest.raises(BoxRefused, match="different releases"):
-        threading.Thread(target=lambda: older.accept()[0].sendall(encode_frame({"type": "accepted"}))).start()
+        threading.Thread(target=take).start()
         EngineClient(tmp_path / "older.sock").start(make_request("1"))
 
     monkeypatch.setattr(clients, "PROTOCOL", "another")
