@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pandas as pd
 from qfp.backtesting import compiled, curves, statistics, walkers
+from qfp.backtesting.averages import averages
 from qfp.backtesting.test import SMA
 
 
@@ -48,6 +49,11 @@ def main() -> None:
         found["averages"] += 1
         if not same(SMA(values, window), pd.Series(values).rolling(window).mean().to_numpy()):
             found["apart"].append(f"average {number}")
+        for column in (values, np.abs(values), np.abs(np.nan_to_num(values))):
+            windows = [window, *random.integers(1, 80, number % 11).tolist()]
+            one_by_one = [averages(column, [one])[0] for one in windows]
+            if not all(map(same, averages(column, windows), one_by_one)):
+                found["apart"].append(f"averages {number}")
         equity = 100 * np.exp(np.cumsum(random.standard_normal(len(values)) * 0.05)) - (90 if number % 11 == 0 else 0)
         if number % 3 == 0:
             equity = np.round(equity / 10) * 10

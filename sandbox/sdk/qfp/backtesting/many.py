@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qfp.backtesting.averages import averages
 from qfp.backtesting.lines import Bars, Clock
 from qfp.backtesting.products import Product
 from qfp.backtesting.sharing import Groups, Recipe, dependencies
 from qfp.backtesting.statistics import LABELS
+from qfp.backtesting.test import SMA
 from qfp.backtesting.tiers import PAYS_FROM, Prepared, missing_before
 
 if TYPE_CHECKING:
@@ -139,9 +141,29 @@ class Made:
     warm_up: int
 
 
-def _is_plain(line: Any, bars: int) -> bool:
-    """Whether Strategy.I() would take it as it is."""
-    return type(line) is np.ndarray and line.shape == (bars,) and line.dtype == float and line.flags.c_contiguous
+def _lines(recipe: Recipe, bars: Bars, values: list[Any]) -> np.ndarray | list[np.ndarray] | None:
+    """The indicator for each of these values; None where Strategy.I() would not take them as they are."""
+    column = bars[recipe.column]
+    if recipe.function is SMA:
+        return averages(column, values)
+    found: list[np.ndarray] = []
+    for value in values:
+        line = recipe.function(column, value)
+        plain = type(line) is np.ndarray and line.dtype == float and line.flags.c_contiguous
+        if not plain or line.shape != column.shape:
+            return None
+        found.append(line)
+    return found
+
+
+def _missing_before(lines: np.ndarray | list[np.ndarray]) -> list[int]:
+    """Bars before each has a value."""
+    if isinstance(lines, np.ndarray):
+        begin = lines[:, :1000]
+        known = begin == begin
+        if known.any(axis=1).all():
+            return known.argmax(axis=1).tolist()
+    return [missing_before(line)[0] for line in lines]
 
 
 class Shared:
@@ -258,18 +280,21 @@ class Shared:
             ):
                 continue
             arguments = [(at, kind) for at, (name, kind) in enumerate(translation.arguments) if name in group]
-            for key in each:
-                value = key[1][1]
-                if key in made or not all(fits(value, kind) for _, kind in arguments):
-                    continue
-                lines = {name: recipes[name].function(bars[recipes[name].column], value) for name in mine}
-                if not all(_is_plain(line, len(frame)) for line in lines.values()):
+            todo = [key for key in each if key not in made and all(fits(key[1][1], kind) for _, kind in arguments)]
+            values = [key[1][1] for key in todo]
+            lines: dict[str, np.ndarray | list[np.ndarray]] = {}
+            for name in mine:
+                found = _lines(recipes[name], bars, values)
+                if found is None:
                     break
-                made[key] = Made(
-                    {at: lines[path[0]] for at, path, _ in series},
-                    {at: math.nan if value is None else float(value) for at, _ in arguments},
-                    max(missing_before(line)[0] for line in lines.values()),
-                )
+                lines[name] = found
+            if not todo or len(lines) < len(mine):
+                continue
+            waits = np.max([_missing_before(one) for one in lines.values()], axis=0).tolist()
+            of_series = [(at, lines[path[0]]) for at, path, _ in series]
+            for number, (one, value, wait) in enumerate(zip(todo, values, waits, strict=True)):
+                real = math.nan if value is None else float(value)
+                made[one] = Made({at: rows[number] for at, rows in of_series}, {at: real for at, _ in arguments}, wait)
 
     def ends(self, part: slice = slice(None), curves: np.ndarray | None = None) -> tuple[Any, Any]:
         """(equity at the end, number of trades) of a part of them; -1 trades where machine code cannot tell.

@@ -51,8 +51,11 @@ class Product(Sequence[Parameters]):
     def __getitem__(self, number: int | slice) -> Parameters | list[Parameters]:
         if isinstance(number, slice):
             return [self[one] for one in range(*number.indices(len(self)))]
-        places = np.unravel_index(range(len(self))[number], self.sizes)
-        return Parameters((name, each[at]) for (name, each), at in zip(self.values.items(), places, strict=True))
+        rest, found = range(len(self))[number], []
+        for name, each in reversed(self.values.items()):
+            rest, at = divmod(rest, len(each))
+            found.append((name, each[at]))
+        return Parameters(reversed(found))
 
     def codes(self, names: Sequence[str]) -> np.ndarray:
         """For every combination a number that stands for its values of these names; in order of first sight."""

@@ -16,6 +16,7 @@ from qfp.backtesting.core import Account
 from qfp.backtesting.lines import PRICES, Bars, Clock, Line
 from qfp.backtesting.products import Product
 from qfp.backtesting.rules import USUAL, FillRules
+from qfp.backtesting.sharing import averages_ahead
 from qfp.backtesting.statistics import Calendar, Figures, TradeColumns
 from qfp.backtesting.stats import Stats
 from qfp.backtesting.strategy import Strategy, preparing
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from qfp.backtesting.many import Many
 
 __all__ = ["Backtest", "Run", "Stats"]
+
+AHEAD_FROM = 200_000  # bars: with fewer it takes longer to read init() than one pass over them
 
 Commission = float | tuple[float, float] | Callable[[float, float], float]
 
@@ -253,6 +256,8 @@ class Backtest:
         account = self.account()
         strategy = self._strategy(account, Bars(frame, clock, self._columns), clock, dict(params))
         strategy._memo = memo
+        if memo is None and len(frame) >= AHEAD_FROM:
+            strategy._ahead = averages_ahead(strategy)
         with preparing(strategy):
             strategy.init()
         _follow_attributes(strategy, clock)

@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from qfp.backtesting.averages import averages
 from qfp.backtesting.products import Product
 from qfp.backtesting.strategy import Strategy, answers_alike
+from qfp.backtesting.test import SMA
 
-__all__ = ["Groups", "Recipe", "dependencies"]
+__all__ = ["Groups", "Recipe", "averages_ahead", "dependencies"]
 
 OWN = {"I", "data"}  # of Strategy; anything else of it tells more than its arguments
 
@@ -136,6 +138,23 @@ class _Reader:
         if handed_over:  # the strategy itself, not one of its attributes
             raise _Unclear
         return frozenset(found)
+
+
+def averages_ahead(strategy: Strategy) -> dict[Any, np.ndarray]:
+    """Moving averages of a column that init() will ask for one by one, made in one pass; by what I() knows them by."""
+    known = dependencies(type(strategy))
+    by_column: dict[str, list[int]] = {}
+    for recipe in known[1].values() if known is not None else ():
+        window = getattr(strategy, recipe.parameter, None)
+        if recipe.function is SMA and type(window) is int and window > 0:
+            by_column.setdefault(recipe.column, []).append(window)
+    found: dict[Any, np.ndarray] = {}
+    for column, windows in by_column.items():
+        if len(windows) > 1 and column in strategy._data:
+            line = strategy._data[column]
+            keys = [strategy._key(SMA, (line, window), {}) for window in windows]
+            found |= zip(keys, averages(line, windows), strict=True)
+    return found
 
 
 def _codes(combinations: Sequence[Mapping[str, Any]], group: tuple[str, ...]) -> np.ndarray:

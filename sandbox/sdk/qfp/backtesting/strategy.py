@@ -76,6 +76,7 @@ class Strategy(ABC):
         self._account, self._data, self._clock = account, bars, clock
         self._indicators: list[Line] = []
         self._memo: dict[Any, Any] | None = None
+        self._ahead: dict[Any, Any] = {}  # indicators that are there before init() asks, by what _key() tells
         self._position = Position(account)
         self._params = self._check_params(params)
 
@@ -144,15 +145,17 @@ class Strategy(ABC):
         return line
 
     def _computed(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: Any) -> Any:
-        key = None if self._memo is None else self._key(func, args, kwargs)
-        if key is not None and key in self._memo:  # type: ignore[operator]
-            return self._memo[key].copy()  # type: ignore[index]
+        key = None if self._memo is None and not self._ahead else self._key(func, args, kwargs)
+        if key is not None and key in self._ahead:
+            return self._ahead.pop(key)
+        if key is not None and self._memo is not None and key in self._memo:
+            return self._memo[key].copy()
         try:
             found = func(*args, **kwargs)
         except Exception as error:
             raise RuntimeError(f"The indicator {name!r} failed: {type(error).__name__}: {error}") from error
-        if key is not None and hasattr(found, "copy"):
-            self._memo[key] = found.copy()  # type: ignore[index]
+        if key is not None and self._memo is not None and hasattr(found, "copy"):
+            self._memo[key] = found.copy()
         return found
 
     def _key(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qfp.backtesting.compiled.emission import LIBRARY, PREFIX, Layout, Source
+from qfp.backtesting.compiled.lanes import LANES, SIGNATURE, averages
 from qfp.backtesting.compiled.language import COMPENSATED
 
 __all__ = ["Kernel", "Unavailable", "call", "functions_of", "is_ready", "kernel", "load", "release"]
@@ -44,7 +45,8 @@ class Kernel:
                     self.constants[ast.unparse(target)] = ast.literal_eval(value)
         source = Source(self.layout, {}, self.constants)
         source.add(functions_of(text))
-        self.functions = source.own
+        source.text.append(averages())
+        self.functions = source.own | {f"moving_averages{lanes}": SIGNATURE for lanes in LANES}
         self._engine = _engine(source.llvm(), 2)
         self.addresses = {name: self._engine.get_function_address(PREFIX + name) for name in self.functions}
 
