@@ -46,6 +46,7 @@ declare double @llvm.floor.f64(double)
 declare double @llvm.ceil.f64(double)
 declare double @llvm.trunc.f64(double)
 declare double @llvm.sqrt.f64(double)
+declare double @llvm.fma.f64(double, double, double)
 declare i8 @llvm.cttz.i8(i8, i1)
 declare i64 @llvm.cttz.i64(i64, i1)
 declare ptr @qfp_realloc(ptr, i64)
@@ -478,6 +479,8 @@ class _Function:
         passed = ", ".join(f"double {one}" for one in floats)
         if name == "absolute":
             return self.value(f"call double @llvm.fabs.f64({passed})"), "float"
+        if name == "fused":
+            return self.value(f"call double @llvm.fma.f64({passed})"), "float"
         if name == "is_finite":
             size = self.value(f"call double @llvm.fabs.f64({passed})")
             return self.value(f"fcmp olt double {size}, {_number(float('inf'))}"), "bool"

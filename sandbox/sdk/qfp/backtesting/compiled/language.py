@@ -13,6 +13,7 @@ import operator
 import struct
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "floor",
     "fmod",
     "from_bits",
+    "fused",
     "is_finite",
     "less64",
     "lowest_bit",
@@ -80,6 +82,11 @@ def called(function: int, record: Any) -> int:
 def column(place: int) -> Any:
     """A place in memory as a column of floats. Machine code has it alone."""
     raise Failed
+
+
+def fused(one: float, other: float, more: float) -> float:
+    """one * other + more, rounded once."""
+    return float(Fraction(one) * Fraction(other) + Fraction(more))
 
 
 def whole(value: float) -> int:

@@ -5,9 +5,20 @@ Written in the same small part of Python as kernel.py, and translated together w
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import COMPENSATED, absolute, copysign, floor, fmod, is_finite, resize, row
+from qfp.backtesting.compiled.language import (
+    COMPENSATED,
+    absolute,
+    copysign,
+    floor,
+    fmod,
+    fused,
+    is_finite,
+    resize,
+    row,
+)
 
 INFINITE = 1e999
+SURE = 1125899906842624.0  # up to here the steps below, with their roundings, come to the exact quotient's whole part
 
 
 class Account:
@@ -50,6 +61,7 @@ class Account:
     i_one: row[int]
     i_other: row[int]
     i_twin: row[int]
+    i_loose: row[int]
     operands: int
     operand_rows: list[int]
     q_line: row[int]
@@ -367,6 +379,10 @@ def smallest(column: list[float], begin: int, end: int) -> float:
 
 def floor_divide(left: float, right: float) -> float:
     """left // right as Python has it; right is not 0."""
+    if left > 0.0 and right > 0.0:
+        quotient = floor(left / right)  # as it is or, where rounding reached the next whole number, one more
+        if quotient >= 1.0 and quotient < SURE:
+            return quotient - 1.0 if fused(-quotient, right, left) < 0.0 else quotient
     rest = fmod(left, right)
     whole = (left - rest) / right
     if rest != 0.0 and (right < 0.0) != (rest < 0.0):

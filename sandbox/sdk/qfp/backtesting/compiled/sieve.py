@@ -51,16 +51,18 @@ class Sieve:
         """Words at a time: few where they are soon out of date."""
         return 4 if self.changing() else 16
 
-    def rows(self) -> list[tuple[int, int, int, int]]:
+    def rows(self) -> list[tuple[int, int, int, int, int]]:
         """The steps, each with its twin: the same comparison with its sides exchanged, which it tells as well. -1 where
-        there is none, as of a column with itself, -2 where it is told itself.
+        there is none, as of a column with itself, -2 where it is told itself. Last, 1 where a twin may be told to be
+        true where the values are equal or missing: then the whole is true on more bars, but where there is a NOT.
         """
+        loose = int(all(what != NOT for what, _, _ in self.steps))
         found = []
         for at, (what, one, other) in enumerate(self.steps):
             exchanged = (what, other, one)
             both_ways = what < SHIFT and one != other and exchanged in self.steps
             twin = self.steps.index(exchanged) if both_ways else -1
-            found.append((what, one, other, twin if twin > at or twin < 0 else -2))
+            found.append((what, one, other, twin if twin > at or twin < 0 else -2, loose))
         return found
 
     def fixed(self) -> list[str]:

@@ -99,7 +99,8 @@ def sift(a: Account, word: int) -> int:
 
 def compare(a: Account, k: int, word: int) -> int:
     """The words of a comparison, from this one on. A twin is the same one with its sides exchanged: what is loaded
-    serves both.
+    serves both. Where the first word has no values that are equal or missing, the others are not asked for them: what
+    is not less counts as more, and a bar too many may be visited.
     """
     what = a.i_what[k]
     one = a.i_one[k]
@@ -128,6 +129,14 @@ def compare(a: Account, k: int, word: int) -> int:
             left = left + onward
             right = right + further
             w = w + 1
+            if (found | exchanged) == -1 and a.i_loose[k] != 0:
+                while w < whole:
+                    found = less64(left, right)
+                    a.sifted[to + w] = found
+                    a.sifted[its + w] = -1 - found
+                    left = left + onward
+                    right = right + further
+                    w = w + 1
     elif what == 0:
         while w < whole:
             a.sifted[to + w] = less64(left, right)
