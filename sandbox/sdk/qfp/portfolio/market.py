@@ -52,6 +52,7 @@ class Market:
 
     def __post_init__(self) -> None:
         self.column = {symbol: at for at, symbol in enumerate(self.symbols)}
+        self._looked_up: tuple[Any, list[int]] | None = None
 
     @classmethod
     def of(cls, bars: Mapping[str, Any]) -> Market:
@@ -200,6 +201,14 @@ class Market:
         for name in names:
             if name not in self.fields:
                 raise ValueError(f"not every instrument has a column {name}{hint}")
+
+    def columns_of(self, names: Any) -> list[int]:
+        """The columns of a table's names, an Index; those of the same names as the last ones are known already. Raises
+        UnknownInstrument.
+        """
+        if self._looked_up is None or not names.equals(self._looked_up[0]):
+            self._looked_up = names, [self.at(name) for name in names]
+        return self._looked_up[1]
 
     def at(self, symbol: Any) -> int:
         """The column of a symbol. Raises UnknownInstrument."""

@@ -43,8 +43,8 @@ def _bars_from(dates: Any, market: Market) -> np.ndarray:
         dates = dates.tz_localize(market.index.tz)
     elif dates.tz is not None and market.index.tz is None:
         dates = dates.tz_localize(None)
-    bars = np.searchsorted(market.times, instants(dates))
-    return bars[: np.searchsorted(bars, len(market))]
+    bars = market.times.searchsorted(instants(dates))
+    return bars[: bars.searchsorted(len(market))]
 
 
 def decided(
@@ -78,7 +78,7 @@ def _of_table(weights: Any, market: Market) -> tuple[np.ndarray, np.ndarray]:
 
     if not isinstance(weights.index, pd.DatetimeIndex) or not weights.index.is_monotonic_increasing:
         raise ValueError("weights have a row per date, in the order of the dates, and a column per symbol")
-    at = [market.at(symbol) for symbol in weights.columns]
+    at = market.columns_of(weights.columns)
     values = weights.to_numpy(dtype=np.float64, copy=True)
     dates = weights.index
     if not np.isfinite(values).all():

@@ -67,15 +67,20 @@ def book(market: Market, rules: PortfolioRules, cash: float, rows: np.ndarray, w
     """
     if not rules.fractional or rules.commission is None or _parts(rules.commission)[0]:
         return None
-    if rules.interest or rules.borrow or (not rules.short and weights.min(initial=0.0) < 0):
+    lowest = weights.min(initial=0.0)
+    if rules.interest or rules.borrow or (not rules.short and lowest < 0):
         return None
     count = len(market)
     bars = rows if rules.fill == "same-close" else rows + 1
-    there = int(np.searchsorted(bars, count))  # what is decided on the last bar finds no bar to fill on
+    there = int(bars.searchsorted(count))  # what is decided on the last bar finds no bar to fill on
     bars, weights = bars[:there], weights[:there]
-    if not there or np.abs(weights).sum(axis=1).max() > rules.leverage * (1 + DUST):
+    if not there:
         return None
-    prices = market.price(rules.fill)[bars]
+    invested = weights.sum(axis=1)
+    if (np.abs(weights).sum(axis=1) if lowest < 0 else invested).max() > rules.leverage * (1 + DUST):
+        return None
+    prices = np.empty_like(weights)  # laid out as the weights are, so that both are gone through in one go
+    prices[...] = market.price(rules.fill).take(bars, axis=0)
     if not market.complete:
         used = weights != 0
         used[1:] |= weights[:-1] != 0
@@ -88,8 +93,8 @@ def book(market: Market, rules: PortfolioRules, cash: float, rows: np.ndarray, w
     now = prices if shares is None else prices * shares[bars]
 
     # From one rebalancing to the next, as fractions of the account after the earlier one.
-    invested = weights.sum(axis=1)
-    held = np.zeros_like(weights)
+    held = np.empty_like(weights)
+    held[0] = 0.0
     drifted = np.divide(now[1:], now[:-1], out=held[1:])
     drifted *= weights[:-1]
     growth = 1.0 - invested[:-1] + drifted.sum(axis=1)
@@ -99,7 +104,10 @@ def book(market: Market, rules: PortfolioRules, cash: float, rows: np.ndarray, w
         return None
     drifted /= growth[:, None]
     kept = _kept(weights, held, rules)
-    value = cash * np.concatenate([[1.0], np.cumprod(growth * kept[:-1])])
+    value = np.ones(there)
+    np.multiply(growth, kept[:-1], out=value[1:])
+    np.multiply.accumulate(value, out=value)
+    value *= cash
     after = value * kept
     owned = weights * after[:, None] / now  # in shares of the first row
     left = after * (1.0 - invested)
@@ -129,11 +137,18 @@ def _kept(weights: np.ndarray, held: np.ndarray, rules: PortfolioRules) -> np.nd
     selling = rules.worse + share * (1 - rules.worse)
     if not buying and not selling:
         return np.ones(len(weights))
-    buys = weights > held
+    buys, kept = weights > held, np.empty(len(weights))
+    first, end = 0, len(weights)
     for _ in range(30):
-        cost = np.where(buys, buying, -selling)
-        kept = (1 + np.einsum("ij,ij->i", cost, held)) / (1 + np.einsum("ij,ij->i", cost, weights))
-        before, buys = buys, weights * kept[:, None] > held
-        if np.array_equal(before, buys):  # linear between changes of sides: this is the exact root
+        sides, before, aims = buys[first:end], held[first:end], weights[first:end]
+        cost = np.where(sides, buying, -selling)
+        found = (1 + np.einsum("ij,ij->i", cost, before)) / (1 + np.einsum("ij,ij->i", cost, aims))
+        kept[first:end] = found
+        now = aims * found[:, None] > before
+        if np.array_equal(now, sides):  # linear between changes of sides: this is the exact root
             break
+        # The others have theirs. A part that lies in one piece adds up in the same order as the whole.
+        turned = np.flatnonzero((now != sides).any(axis=1))
+        sides[...] = now
+        first, end = first + int(turned[0]), first + int(turned[-1]) + 1
     return kept
