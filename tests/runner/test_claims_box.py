@@ -154,8 +154,19 @@ def test_a_file_of_the_authors_that_was_read_is_said_and_doubts_the_look_ahead_t
     assert "mine/mood@1, for its author alone" in data["text"] and "mine/mood@1, a file" in lookahead["text"]
     data, lookahead = said("tiingo/1d/VEND")
     assert (data["state"], lookahead["state"]) == ("amber", "green"), "what a vendor says is no file of the author's"
+    # What its author says may be shared is a file of the author's all the same, and so is what others have shared.
+    for name, whose in (("mine/mood@1", "its author"), ("bob/mood@1", "somebody")):
+        backtest.run.manifest = {"data": {"private": [], "brought": [name]}}
+        lines = {line["key"]: line for line in claims_box.lines(backtest)}
+        assert (lines["data"]["state"], lines["lookahead"]["state"]) == ("green", "amber")
+        assert f"{name}, a file that {whose} brought along" in lines["lookahead"]["text"]
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31", "rights": "own"}})
+    line = {line["key"]: line for line in claims_box.lines(backtest)}["data"]
+    assert line["state"] == "amber" and "a file that somebody brought along" in line["text"]
     backtest.run.manifest, backtest.run.snapshot = {}, "a" * 64
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31"}})
     monkeypatch.setattr(claims_box, "personal_series", lambda snapshot: ("mine/mood@1",))
+    monkeypatch.setattr(claims_box, "brought_series", lambda snapshot: ("mine/mood@1",))
     assert {line["key"]: line for line in claims_box.lines(backtest)}["data"]["state"] == "amber", "it may have read it"
 
 
