@@ -11,6 +11,7 @@ import pytest
 from django.template import engines
 from django.utils import timezone
 from qfp.checking import words
+from qfp.checking.literals import LONG
 
 from runner import checking, claims_box, trials
 from runner.manifests import lineage_of
@@ -111,6 +112,16 @@ def test_the_reason_that_is_not_kept_is_told_in_words_that_are_true_for_everybod
     # Each is one that the tests give.
     said_there = "".join(file.read_text() for file in Path(words.__file__).parent.glob("[!w]*.py"))
     assert all(f'"{why}"' in said_there for why in words.QUOTES_NOTHING)
+
+
+def test_a_table_in_the_text_of_the_program_is_said_whatever_its_box_says():
+    def said(told, written):
+        found = checking.findings({"amnesia": told}, written=written)["amnesia"]
+        return found["state"], found["evidence"]
+
+    assert said({"state": "clean"}, LONG - 1) == ("green", "box")
+    assert said({"state": "clean"}, LONG) == ("amber", "site")
+    assert said({"state": "remembers", "what": "dates"}, LONG) == ("red", "box")
 
 
 def test_unverified_bars_from_the_code_are_a_problem():
