@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from qfp.checking.band import band
+from qfp.checking.literals import LONG
 from qfp.checking.portfolio_band import portfolio_band
 from qfp.checking.words import DOUBTS, QUOTES_NOTHING, amnesia_sentence, sentence
 from qfp.conventions import CopiedRules, PortfolioRules
@@ -48,10 +49,11 @@ NOT_KEPT = "the reason is not kept: it could quote data, and this run could read
 UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line", "count")
 
 
-def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]:
+def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0) -> dict[str, Any]:
     """{"lookahead", "amnesia"}: each with state (green, amber, red), a sentence and the finding itself.
 
     quoting: False where the run could read data that not everybody may see: then no text of the program's is kept.
+    written: how many numbers the site has counted in the text of its strategies, whatever the box says of them.
     """
     found = {}
     for key, states, say in (("lookahead", LOOKAHEAD, sentence), ("amnesia", AMNESIA, amnesia_sentence)):
@@ -66,6 +68,9 @@ def findings(message: dict[str, Any], *, quoting: bool = True) -> dict[str, Any]
         if key == "amnesia" and told.get("state") == "remembers":
             state = "amber" if told.get("what") in DOUBTS else "red"
         found[key] = {"state": state, "sentence": say(told), "evidence": "box", "found": told}
+    if written >= LONG and found["amnesia"]["state"] == "green":
+        told = {"state": "remembers", "what": "table", "count": written}
+        found["amnesia"] = {"state": "amber", "sentence": amnesia_sentence(told), "evidence": "site", "found": told}
     return found
 
 

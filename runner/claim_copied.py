@@ -111,7 +111,11 @@ def check_fills(
     _, first = checks.resting_of(orders, len(names))
     # Slippage makes what is bought dearer and what is sold cheaper, and nothing the other way round.
     inside = (prices >= low + np.minimum(worse, 0.0) - room) & (prices <= high + np.maximum(worse, 0.0) + room)
-    allowed |= inside & _ordered(fills, ~allowed & inside, orders or [], rules)
+    # By its rules a stop fills at the open or beyond it, so what is cheaper had a limit, at that price.
+    cheaper = (opened - prices) * signs > room
+    if rules.library != "backtrader" or rules.slippage is None:
+        cheaper[:] = False
+    allowed |= inside & _ordered(fills, ~allowed & inside, cheaper, orders or [], rules)
     if not allowed.all():
         at = int(np.flatnonzero(~allowed)[0])
         what = f"A fill of {names[numbers[at]]} at {prices[at]:g} on bar {bars[at]}"
@@ -190,9 +194,13 @@ def check_cash(fills: checks.Columns, cash: float, count: int, rules: CopiedRule
         raise NotVerified(f"On bar {bar} it bought for {-left[bar]:,.2f} more than the account could pay.")
 
 
-def _ordered(fills: checks.Columns, wanted: np.ndarray, orders: list[dict[str, Any]], rules: CopiedRules) -> np.ndarray:
+def _ordered(
+    fills: checks.Columns, wanted: np.ndarray, at_limit: np.ndarray, orders: list[dict[str, Any]], rules: CopiedRules
+) -> np.ndarray:
     """Which of the wanted fills a limit or stop order explains that was decided before, and is not used up by others.
     Where a scheme of slippage decides, market orders explain them, too. Stops may trail, so their prices are not told.
+
+    at_limit: which of them only a limit at their own price explains.
     """
     waiting: dict[tuple[int, bool], list[list[float]]] = defaultdict(list)
     for order in orders:
@@ -200,7 +208,7 @@ def _ordered(fills: checks.Columns, wanted: np.ndarray, orders: list[dict[str, A
             long = order["size"] > 0
             worst = order.get("limit") if order["kind"] == "limit" else None
             bound = (math.inf if long else 0.0) if worst is None else worst
-            waiting[order["instrument"], long].append([order["bar"], abs(order["size"]), bound])
+            waiting[order["instrument"], long].append([order["bar"], abs(order["size"]), bound, order.get("limit") or 0.0])
     bars, numbers, sizes, prices, _ = fills
     delay = 0 if rules.fill.startswith("same") else 1
     found = np.zeros(len(bars), dtype=bool)
@@ -211,7 +219,7 @@ def _ordered(fills: checks.Columns, wanted: np.ndarray, orders: list[dict[str, A
         for one in sorted(live[:MOST_WAITING], key=lambda one: one[2] if long else -one[2]):
             if left <= 0:
                 break
-            if one[0] + delay > bars[at]:
+            if one[0] + delay > bars[at] or (at_limit[at] and abs(price - one[3]) > LIMIT_ROOM * price):
                 continue
             if (price <= one[2] * (1 + LIMIT_ROOM)) if long else (price >= one[2] * (1 - LIMIT_ROOM)):
                 taken = min(left, one[1])

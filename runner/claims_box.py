@@ -22,7 +22,7 @@ from marketdata.store import SnapshotMissing
 from runner import claim_copied, companions, trials, verdicts
 from runner.examinable import is_shown, why_never
 from runner.models import Backtest
-from runner.private import personal_series
+from runner.private import UPLOADS, brought_series, is_brought, personal_series
 from runner.snapshot_series import by_object
 
 __all__ = ["STATES", "lines", "summary"]
@@ -32,7 +32,6 @@ WORDS = {"green": "fine", "amber": "doubt", "red": "problem"}  # colours alone t
 CONFIDENT = 0.95
 UNLIKELY = 0.5
 MOST_INTEREST = 0.2  # a year, on cash
-UPLOADS = "mine/"  # how the ids of series begin that somebody brought along
 NAMED = 3
 GUIDE = "/docs/honesty"
 SAW_THE_BAR = (
@@ -43,15 +42,21 @@ SAW_THE_BAR = (
 Line = dict[str, str]
 
 
-def lines(backtest: Backtest, tried: trials.Trials | None = None, private: Sequence[str] | None = None) -> list[Line]:
+def lines(
+    backtest: Backtest,
+    tried: trials.Trials | None = None,
+    private: Sequence[str] | None = None,
+    brought: Sequence[str] | None = None,
+) -> list[Line]:
     """Nine of {key, state, word, title, text, link}, always in the same order.
 
-    tried: of its project, where it has been counted for other backtests of it. private: series that its run read and
-    that are its owner's alone, where that is known before it is kept.
+    tried: of its project, where it has been counted for other backtests of it. private, brought: series that its run
+    read and that are its owner's alone, or a file that somebody brought along, where that is known before it is kept.
     """
     read = _read_in_private(backtest) if private is None else private
+    files = _read_of_files(backtest) if brought is None else brought
     found = [
-        _lookahead(backtest, read),
+        _lookahead(backtest, files),
         _found(backtest, "amnesia", "Memory of history"),
         _trials(backtest, tried or trials.of_project(backtest.run.project)),
         _overfitting(backtest),
@@ -98,14 +103,27 @@ def _read_in_private(backtest: Backtest) -> Sequence[str] | None:
     return read
 
 
-def _lookahead(backtest: Backtest, read: Sequence[str] | None) -> Line:
-    """What was found, and a doubt where the run read a file that its author brought along beside what it traded."""
+def _read_of_files(backtest: Backtest) -> Sequence[str]:
+    """Series that its run read and that somebody brought along as a file; while that is not known, none."""
+    data = backtest.run.manifest.get("data", {})
+    told: Sequence[str] | None = data.get("brought")
+    if told is None:  # the manifest is older, or there is none
+        if data:
+            return [series for series in data.get("private") or () if series.startswith(UPLOADS)]
+        return brought_series(backtest.run.snapshot) if backtest.run.is_finished else ()
+    return told
+
+
+def _lookahead(backtest: Backtest, read: Sequence[str]) -> Line:
+    """What was found, and a doubt where the run read a file that somebody brought along beside what it traded."""
     line = _seen_of_lookahead(backtest)
     traded = {instrument.get("series") for instrument in backtest.instruments}
-    files = [series for series in read or () if series.startswith(UPLOADS) and series not in traded]
+    files = [series for series in read if series not in traded]
     if not files or line["state"] != "green":
         return line
-    files_are = "a file that its author brought along" if len(files) == 1 else "files that its author brought along"
+    own = all(series.startswith(UPLOADS) for series in files)
+    whose = "its author" if own else "somebody"
+    files_are = f"{'a file' if len(files) == 1 else 'files'} that {whose} brought along"
     doubt = f"But its signals may come from {_named(files)}, {files_are}: what came later can stand in there."
     return line | {"state": "amber", "text": f"{line['text']} {doubt}"}
 
@@ -180,6 +198,9 @@ def _data(backtest: Backtest, read: Sequence[str] | None) -> Line:
         return _line(
             "data", "amber", title, f"{pinned} Some of it is for its author alone, so others cannot repeat it."
         )
+    if any(is_brought(entry) for entry in used):
+        text = f"{pinned} Some of its bars are a file that somebody brought along, and nobody else has checked it."
+        return _line("data", "amber", title, text)
     if read is None:
         return _line("data", "green", title, f"{pinned} What else the run reads is known once it has ended.")
     if read:

@@ -30,6 +30,7 @@ from runner.examinable import is_shown, why_never
 from runner.models import Backtest, Project, Run
 from runner.packages import layer_of
 from runner.repeats import repeat
+from runner.snapshot_series import by_id
 from runner.varied_data import varied_snapshot
 
 logger = logging.getLogger(__name__)
@@ -38,9 +39,11 @@ __all__ = ["examine", "outlook", "send", "send_all", "send_opened", "wanted"]
 
 QUEUE = "parallel"
 
-VARIATIONS = 2
+MOST_TIMES = 24  # that a run is made again
+MOST_SECONDS = 240.0  # that all of them take
 EXAMINING = "examining"  # among the checks of a run's first backtest: since when
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
+NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
 MOST_AT_PUBLISHING = 20  # the others when somebody opens them
 
 
@@ -109,11 +112,13 @@ def examine(run_id: UUID | str) -> None:
         return
     leaks: dict[int, int] = {}
     tried, doubt = 0, ""
+    looked_at: set[int] = set()
     try:
         with layer_of(run, lambda text, done, total: None):
             try:
-                for number in range(VARIATIONS):
-                    cut, tail = _choose(backtests, number)
+                for backtest, way in _turns(run, backtests):
+                    cut, tail = _choose(backtest, way)
+                    looked_at.add(backtest.position)
                     for position, bar in _compare(run, backtests, cut, tail).items():
                         leaks[position] = min(bar, leaks.get(position, bar))
                     tried += 1
@@ -127,7 +132,8 @@ def examine(run_id: UUID | str) -> None:
         logger.exception("run %s: its companions", run.pk)
         leaks, doubt = {}, "a fault of ours"
     for backtest in backtests:
-        backtest.checks = {**backtest.checks, **_finding(backtest, leaks.get(backtest.position), tried, doubt)}
+        why = doubt or ("" if backtest.position in looked_at or not _can_draw(backtest) else NOT_ITS_DAYS)
+        backtest.checks = {**backtest.checks, **_finding(backtest, leaks.get(backtest.position), tried, why)}
         backtest.save(update_fields=["checks"])
 
 
@@ -142,16 +148,28 @@ def _claim(first: Backtest) -> bool:
     return bool(unchanged.update(checks={**first.checks, EXAMINING: now.isoformat()}))
 
 
-def _choose(backtests: list[Backtest], number: int) -> tuple[np.datetime64, int]:
-    """After which day data become others, and where prices go: against what was decided on it, which is a beginning
-    of trades first and an end next.
+def _turns(run: Run, backtests: list[Backtest]) -> list[tuple[Backtest, str]]:
+    """Of which backtest a day is drawn each time, and in which way: the best one in all ways, then each other one once,
+    as often as there is time for. What is not verified is believed by nobody, and draws nothing.
     """
-    last = max(backtest.dates[-1] for backtest in backtests)
-    days = cuts.worth_trying(backtests, closing=number % 2 == 1)
-    days = {day: earned for day, earned in days.items() if day[0] < last}
-    if not days:
+    shown = [each for each in backtests if each.verified and _can_draw(each)]
+    if not shown:
         raise NotComparable("it gives no orders")
-    date, side = cuts.draw(days)
+    shown.sort(key=lambda backtest: -backtest.equity[-1] / backtest.cash)
+    turns = [(shown[0], way) for way in cuts.WAYS]
+    turns += [(backtest, cuts.WAYS[0]) for backtest in shown[1:]]
+    times = int(MOST_SECONDS / max(run.wall_seconds or 0.0, 0.1))
+    return turns[: max(len(cuts.WAYS), min(MOST_TIMES, times))]
+
+
+def _can_draw(backtest: Backtest) -> bool:
+    return any(day < backtest.dates[-1] for day, _ in cuts.worth_trying(backtest, cuts.WAYS[0]))
+
+
+def _choose(backtest: Backtest, way: str) -> tuple[np.datetime64, int]:
+    """After which day data become others, and where prices go: against what was decided on it. way: of cuts.WAYS."""
+    days = cuts.worth_trying(backtest, way)
+    date, side = cuts.draw({day: earned for day, earned in days.items() if day[0] < backtest.dates[-1]})
     return np.datetime64(date, "us"), -1 if side > 0 else 1
 
 
@@ -162,8 +180,19 @@ def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int)
     with varied_snapshot(
         Path(settings.STORE_DIR), run.snapshot, cut, tail, secrets.randbits(32), all_shares=every
     ) as other:
+        _check_varied(run, other, backtests, cut)
         claims = _claims(run, other)
     return _differences(backtests, claims, cut)
+
+
+def _check_varied(run: Run, other: str, backtests: list[Backtest], cut: np.datetime64) -> None:
+    """What stayed as it was says nothing, and that it did the same on it neither."""
+    store = Path(settings.STORE_DIR)
+    ours, theirs = by_id(store, run.snapshot), by_id(store, other)
+    for name in {instrument.get("series") for backtest in backtests for instrument in backtest.instruments}:
+        entry = ours.get(name or "")
+        if entry and entry["object"] == theirs[entry["id"]]["object"] and (entry.get("last") or "") > str(cut)[:10]:
+            raise NotComparable(f"{entry['id']} has columns that the site cannot change")
 
 
 def _check_repeatable(run: Run, backtests: list[Backtest]) -> None:

@@ -1,41 +1,62 @@
 """After which day does the site change data, to see whether a program knew them? Drawn by what was earned.
 
 Most orders of a program may say nothing: they never fill, or change little. What others would believe are the trades
-that earned, so a day is drawn the more often the more came of it.
+that earned, so a day is drawn the more often the more came of it. What one trade earns another may lose, on the same
+days and on purpose, so one day is drawn by what the whole account gained.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+import numpy as np
 from qfp.checking.telling import of_backtest
 
 from runner.models import Backtest
 
-__all__ = ["draw", "worth_trying"]
+__all__ = ["WAYS", "draw", "worth_trying"]
+
+WAYS = ("opened", "closed", "gained")  # by the beginnings of trades, by their ends, by the account
 
 EVENLY = 0.1  # the share of draws in which all days count the same
 
 Day = tuple[str, float]  # and the side of what was decided on it, 1 or -1
 
 
-def worth_trying(backtests: Sequence[Backtest], closing: bool) -> dict[Day, float]:
-    """What was earned by what was decided on a day: by the beginnings of trades, or with `closing` by their ends.
+def worth_trying(backtest: Backtest, way: str) -> dict[Day, float]:
+    """What was earned by what was decided on a day. way: one of WAYS.
 
     Days with orders are among them that earned nothing; without those whose orders never filled, where any did.
     """
     days: dict[Day, float] = {}
-    for backtest in backtests:
-        telling = of_backtest(backtest.orders, backtest.fills, backtest.flows)
-        for order in backtest.orders:
-            if order["bar"] in telling.filled or not telling.filled:
-                days.setdefault((backtest.dates[order["bar"]], 1.0 if order["size"] > 0 else -1.0), 0.0)
-        for bar, profit in (telling.closed if closing else telling.opened).items():
-            if 0 <= bar < len(backtest.dates):
-                day = backtest.dates[bar], float(telling.sides[bar])
-                days[day] = days.get(day, 0.0) + profit / backtest.cash
+    telling = of_backtest(backtest.orders, backtest.fills, backtest.flows)
+    sides: dict[int, float] = {}  # of what was decided, by bar
+    for order in backtest.orders:
+        if order["bar"] in telling.filled or not telling.filled:
+            side = sides[order["bar"]] = 1.0 if order["size"] > 0 else -1.0
+            days.setdefault((backtest.dates[order["bar"]], side), 0.0)
+    if way == "gained":
+        earned = _gained(backtest, sorted(sides))
+    else:
+        earned = {bar: profit / backtest.cash for bar, profit in getattr(telling, way).items()}
+        sides |= telling.sides
+    for bar, profit in earned.items():
+        if 0 <= bar < len(backtest.dates):
+            day = backtest.dates[bar], float(sides[bar])
+            days[day] = days.get(day, 0.0) + profit
     return days
+
+
+def _gained(backtest: Backtest, decided: list[int]) -> dict[int, float]:
+    """By how much the account grew on bars after a decision, until the next one."""
+    if not decided:
+        return {}
+    equity = np.maximum(np.array(backtest.equity, dtype=float), 1e-9)
+    grown = np.maximum(np.diff(np.log(equity)), 0.0)  # from each bar to the next
+    last = np.searchsorted(decided, np.arange(len(grown)), side="right") - 1
+    sums = np.bincount(last[last >= 0], grown[last >= 0], minlength=len(decided))
+    return dict(zip(decided, sums.tolist(), strict=True))
 
 
 def draw(days: Mapping[Day, float]) -> Day:

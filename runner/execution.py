@@ -362,11 +362,11 @@ class Execution:
         """Where it cannot be made, what says who may see the run; if nothing does, it has read all it could."""
         least: dict[str, Any] = {}
         try:
-            series = self._private_series(ended)
-            least = least_manifest(self.run, series)
+            series, brought = self._read(ended, brought=False), self._read(ended, brought=True)
+            least = least_manifest(self.run, series, brought)
             # Around the parameters, which may be nested as deeply as is kept, it puts more.
             made: dict[str, Any] = storable(
-                manifest_of(self.run, self.intake.backtests, series, environment_lock(self.run.queue)),
+                manifest_of(self.run, self.intake.backtests, series, brought, environment_lock(self.run.queue)),
                 MOST_NESTED + 10,
             )
             return made
@@ -413,12 +413,14 @@ class Execution:
         if not Run.objects.filter(pk=self.run.pk).exists():
             forget_stored_output(self.run.pk)
 
-    def _private_series(self, ended: dict[str, Any]) -> list[str]:
-        """Series that only their owner may see, as far as this run has read them, which its host knows and its box
-        is not asked. What further boxes read is not known, so with some it is all that they could.
+    def _read(self, ended: dict[str, Any], brought: bool) -> list[str]:
+        """Series that only their owner may see, or that somebody brought along, as far as this run has read them, which
+        its host knows and its box is not asked. What further boxes read is not known, so with some it is all that they
+        could.
         """
-        there = set(private.personal_series(self.run.snapshot)) if self.had_box else set()
+        series_of = private.brought_series if brought else private.personal_series
+        there = set(series_of(self.run.snapshot)) if self.had_box else set()
         if not there or self.fanout.used:
             return sorted(there)
         claimed = {instrument["series"] for backtest in self.intake.backtests for instrument in backtest.instruments}
-        return sorted(private.opened_series(self.run.snapshot, ended) | (claimed & there))
+        return sorted(private.opened_series(self.run.snapshot, ended, brought) | (claimed & there))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import OperationalError
 from django.utils import timezone
+from qfp.checking.literals import written_in
 from rq.timeouts import JobTimeoutException
 
 from runner import checking, claims_box, overfitting, private, trials
@@ -165,12 +167,18 @@ class Intake:
             return
         band = backtest.checks.get("band") or checking.band_of(backtest)
         # What it read of its owner's own is known at its end; until then it counts as all that it could.
-        findings = checking.findings(event, quoting=not private.personal_series(self.run.snapshot))
+        quoting = not private.personal_series(self.run.snapshot)
+        findings = checking.findings(event, quoting=quoting, written=self.written)
         backtest.checks = storable({**backtest.checks, **findings, "band": band})
         when_database_answers(run_id=self.run.pk, action=lambda: backtest.save(update_fields=["checks"]))
         lines = claims_box.lines(backtest)
         shown = {"backtest": backtest.pk, "lines": lines, "summary": claims_box.summary(lines)}
         self.publisher.publish({"type": "checks", **shown, "t": event.get("t", 0.0)})
+
+    @cached_property
+    def written(self) -> int:
+        """Numbers and days in the text of the program's strategies."""
+        return written_in(text for path, text in self.run.revision.files.items() if path.endswith(".py"))
 
     def _take_report(self, event: dict[str, Any]) -> None:
         """Remember what the program asks for; it is made once the run has ended."""

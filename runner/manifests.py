@@ -28,8 +28,11 @@ DECIMALS = 9
 BARE = ("lines", "survivorship")  # of conventions: what is said about them, not what they are
 
 
-def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], environment: str) -> dict[str, Any]:
-    """private: series for whoever ran it alone. environment: SHA-256 of the lock of what every box has.
+def manifest_of(
+    run: Run, backtests: Sequence[Backtest], private: list[str], brought: list[str], environment: str
+) -> dict[str, Any]:
+    """private: series that it read and that are for whoever ran it alone. brought: those that somebody brought along as
+    a file. environment: SHA-256 of the lock of what every box has.
 
     Everybody gets the same, so with private series nothing is in it that the program could have written them into.
     """
@@ -45,7 +48,12 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
         "revision": run.revision.number,
         "params": run.params,
         "search": run.search,
-        "data": {"snapshot": run.snapshot or None, "private": private, "series": series_of(backtests)},
+        "data": {
+            "snapshot": run.snapshot or None,
+            "private": private,
+            "brought": brought,
+            "series": series_of(backtests),
+        },
         "environment": {
             "lock_sha256": environment,
             "packages_sha256": run.lock.sha256 if run.lock is not None else None,
@@ -62,7 +70,7 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
                 "verified": backtest.verified,
                 "result_sha256": result_of([backtest]),
                 "annual_variance": None if private else tried.variance_beside(backtest),
-                "claims": {line["key"]: line["state"] for line in claims_box.lines(backtest, tried, private)},
+                "claims": {line["key"]: line["state"] for line in claims_box.lines(backtest, tried, private, brought)},
             }
             for backtest in shown
         ],
@@ -71,12 +79,12 @@ def manifest_of(run: Run, backtests: Sequence[Backtest], private: list[str], env
     }
 
 
-def least_manifest(run: Run, private: list[str]) -> dict[str, Any]:
+def least_manifest(run: Run, private: list[str], brought: list[str]) -> dict[str, Any]:
     """What stands where a manifest could not be made: what was read, and that there is no result to compare with."""
     return {
         "version": VERSION,
         "run": str(run.pk),
-        "data": {"snapshot": run.snapshot or None, "private": private, "series": []},
+        "data": {"snapshot": run.snapshot or None, "private": private, "brought": brought, "series": []},
         "result_sha256": None,
     }
 

@@ -8,6 +8,7 @@ hold, which are prices of theirs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from runner.models import Backtest, Project, Run
 # What a program cannot write its data into, or, as for backtests, what is drawn of it without prices.
 FOR_ALL = {"phase", "package", "backtest", "checks", "finished"}
 LINES_FOR_ALL = ("dates", "equity", "drawdown")
+UPLOADS = "mine/"  # how the ids of series begin that the reader has brought along
 NAMED = 3
 STRATEGY = "Backtest"  # for the name that the program gave it
 FINDINGS = ("lookahead", "amnesia")  # tests that the box ran and tells of
@@ -106,13 +108,41 @@ def personal_series(snapshot: str) -> tuple[str, ...]:
         return ("a snapshot that is gone",)
 
 
+def is_brought(entry: Mapping[str, Any]) -> bool:
+    """Whether somebody brought the series along as a file, and nobody else has looked at it: what came later can stand
+    in any row of it.
+    """
+    return entry.get("rights") == Series.Rights.OWN or entry.get("id", "").startswith(UPLOADS)
+
+
+def _is_personal(entry: Mapping[str, Any]) -> bool:
+    return entry.get("rights") == Series.Rights.PERSONAL
+
+
+def brought_series(snapshot: str) -> tuple[str, ...]:
+    """The series of a snapshot that are files which somebody brought along."""
+    try:
+        return tuple(sorted(_brought_entries(snapshot)))
+    except SnapshotMissing:
+        return ()
+
+
 @lru_cache(maxsize=256)
 def _personal_entries(snapshot: str) -> dict[str, frozenset[str]]:
+    return _objects(snapshot, _is_personal)
+
+
+@lru_cache(maxsize=256)
+def _brought_entries(snapshot: str) -> dict[str, frozenset[str]]:
+    return _objects(snapshot, is_brought)
+
+
+def _objects(snapshot: str, chosen: Callable[[Mapping[str, Any]], bool]) -> dict[str, frozenset[str]]:
     """Their objects by their ids: those with nothing else in them. Raises SnapshotMissing."""
     if not snapshot:
         return {}
     manifest = read_manifest(Path(settings.STORE_DIR), snapshot)
-    personal = {entry["id"] for entry in manifest["series"] if entry.get("rights") == Series.Rights.PERSONAL}
+    personal = {entry["id"] for entry in manifest["series"] if chosen(entry)}
     for_all = named_objects({"series": [entry for entry in manifest["series"] if entry["id"] not in personal]})
     found = {
         entry["id"]: {entry["object"], entry["actions"]} - {None, ""}
@@ -125,23 +155,28 @@ def _personal_entries(snapshot: str) -> dict[str, frozenset[str]]:
     return {series: frozenset(names - for_all) for series, names in found.items()}
 
 
-def personal_objects(snapshot: str) -> list[str]:
-    """What the engine is to watch, because opening it is reading a series of personal_series()."""
+def watched_objects(snapshot: str) -> list[str]:
+    """What the engine is to watch, because opening it is reading a series of personal_series() or brought_series()."""
     try:
-        return sorted(frozenset().union(*_personal_entries(snapshot).values()))
+        return sorted(frozenset().union(*_personal_entries(snapshot).values(), *_brought_entries(snapshot).values()))
     except SnapshotMissing:
         return []
 
 
-def opened_series(snapshot: str, ended: dict[str, Any]) -> set[str]:
-    """The personal series that a box has read, as its host knows: files it opened, and whatever it was given since.
+def opened_series(snapshot: str, ended: dict[str, Any], brought: bool = False) -> set[str]:
+    """The personal series that a box has read, or those that somebody brought along, as its host knows: files it
+    opened, and whatever it was given since.
 
     snapshot: of the run, at its end. ended: what the engine said last. Where that does not say, all of them.
     """
     names, mounted = ended.get("opened"), ended.get("snapshot") or ""
-    there = set(personal_series(snapshot))
+    entries, there = (
+        (_brought_entries, set(brought_series(snapshot)))
+        if brought
+        else (_personal_entries, set(personal_series(snapshot)))
+    )
     try:
-        had, has = _personal_entries(mounted), _personal_entries(snapshot)
+        had, has = entries(mounted), entries(snapshot)
     except SnapshotMissing:
         return there
     if not isinstance(names, list):

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from marketdata.store import SnapshotMissing, make_local
 from runner.models import ENTRY, GPU, Run
-from runner.private import personal_objects
+from runner.private import watched_objects
 from sandbox.protocol import BoxRequest, Limits
 
 # What a sweep or a walk-forward starts with; it runs the project's program again and again.
@@ -35,5 +35,5 @@ def request_for(run: Run) -> BoxRequest:
         snapshot=run.snapshot or None,
         device="gpu" if run.queue == GPU else "",
         layer=run.lock.sha256 if run.lock is not None else None,
-        watched=personal_objects(run.snapshot),
+        watched=watched_objects(run.snapshot),
     )

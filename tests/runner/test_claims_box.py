@@ -11,6 +11,7 @@ import pytest
 from django.template import engines
 from django.utils import timezone
 from qfp.checking import words
+from qfp.checking.literals import LONG
 
 from runner import checking, claims_box, trials
 from runner.manifests import lineage_of
@@ -113,6 +114,16 @@ def test_the_reason_that_is_not_kept_is_told_in_words_that_are_true_for_everybod
     assert all(f'"{why}"' in said_there for why in words.QUOTES_NOTHING)
 
 
+def test_a_table_in_the_text_of_the_program_is_said_whatever_its_box_says():
+    def said(told, written):
+        found = checking.findings({"amnesia": told}, written=written)["amnesia"]
+        return found["state"], found["evidence"]
+
+    assert said({"state": "clean"}, LONG - 1) == ("green", "box")
+    assert said({"state": "clean"}, LONG) == ("amber", "site")
+    assert said({"state": "remembers", "what": "dates"}, LONG) == ("red", "box")
+
+
 def test_unverified_bars_from_the_code_are_a_problem():
     backtest = make_backtest(verified=False, verified_text="Not verified. The bars came from the code.", snapshot="")
     assert state_of(backtest, "verified") == state_of(backtest, "data") == "red"
@@ -154,8 +165,19 @@ def test_a_file_of_the_authors_that_was_read_is_said_and_doubts_the_look_ahead_t
     assert "mine/mood@1, for its author alone" in data["text"] and "mine/mood@1, a file" in lookahead["text"]
     data, lookahead = said("tiingo/1d/VEND")
     assert (data["state"], lookahead["state"]) == ("amber", "green"), "what a vendor says is no file of the author's"
+    # What its author says may be shared is a file of the author's all the same, and so is what others have shared.
+    for name, whose in (("mine/mood@1", "its author"), ("bob/mood@1", "somebody")):
+        backtest.run.manifest = {"data": {"private": [], "brought": [name]}}
+        lines = {line["key"]: line for line in claims_box.lines(backtest)}
+        assert (lines["data"]["state"], lines["lookahead"]["state"]) == ("green", "amber")
+        assert f"{name}, a file that {whose} brought along" in lines["lookahead"]["text"]
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31", "rights": "own"}})
+    line = {line["key"]: line for line in claims_box.lines(backtest)}["data"]
+    assert line["state"] == "amber" and "a file that somebody brought along" in line["text"]
     backtest.run.manifest, backtest.run.snapshot = {}, "a" * 64
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31"}})
     monkeypatch.setattr(claims_box, "personal_series", lambda snapshot: ("mine/mood@1",))
+    monkeypatch.setattr(claims_box, "brought_series", lambda snapshot: ("mine/mood@1",))
     assert {line["key"]: line for line in claims_box.lines(backtest)}["data"]["state"] == "amber", "it may have read it"
 
 

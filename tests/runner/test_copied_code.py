@@ -204,6 +204,18 @@ def test_a_limit_order_frees_no_fill_but_its_own(honest) -> None:
     assert "is not at a price" in check_claim(honest, STORE).verified_text
 
 
+def test_a_stop_buys_nothing_below_the_open_and_only_a_limit_at_that_price_does(honest) -> None:
+    fill = honest["fills"][0]
+    honest["orders"][0].update(kind="stop", stop=1.0)
+    assert fill["size"] > 0 and check_claim(honest, STORE).verified
+    fill["price"] *= 0.9999
+    assert "is not at a price" in check_claim(honest, STORE).verified_text
+    for limit, said in ((fill["price"] * 1.00005, "is not at a price"), (fill["price"], "Replaying the fills gives")):
+        honest["orders"][0].update(kind="limit", limit=limit)
+        fill["commission"] = fill["size"] * fill["price"] * honest["conventions"]["commission"]
+        assert said in check_claim(honest, STORE).verified_text
+
+
 def test_stated_slippage_makes_no_fill_better_than_its_bar(honest) -> None:
     honest["conventions"].update(slippage=0.0, slippage_fixed=1e9, per_unit=None)
     honest["orders"][0].update(kind="limit", limit=1.0)

@@ -20,20 +20,55 @@ def backtest_of(orders: list[dict[str, Any]], prices: dict[int, float]) -> Any:
         for bar, price in prices.items()
         for after, size, at in ((1, 1.0, 20.0), (2, -1.0, price))
     ]
-    return SimpleNamespace(dates=DAYS, orders=orders, fills=fills, flows=[], cash=1e3)
+    return SimpleNamespace(dates=DAYS, orders=orders, fills=fills, flows=[], cash=1e3, equity=[1e3] * len(DAYS))
 
 
 def test_data_change_after_a_day_that_earned_and_not_after_one_of_many_orders_that_never_filled() -> None:
     orders = [{"bar": bar, "size": 1.0, "outcome": "cancelled"} for bar in range(len(DAYS))]
     orders[EARNED]["outcome"] = "filled"
     dusty = backtest_of(orders, {EARNED: 30.0})
-    assert companions._choose([dusty], 0) == (np.datetime64(DAYS[EARNED], "us"), -1)
+    assert companions._choose(dusty, "opened") == (np.datetime64(DAYS[EARNED], "us"), -1)
     sold = np.datetime64(DAYS[EARNED + 1], "us")
-    assert (sold, 1) in {companions._choose([dusty], 1) for _ in range(20)}, "and where it was sold"
+    assert (sold, 1) in {companions._choose(dusty, "closed") for _ in range(20)}, "and where it was sold"
 
 
 def test_a_day_that_earned_most_is_drawn_most_and_others_now_and_then() -> None:
     prices = {bar: 30.0 if bar == EARNED else 20.001 for bar in range(0, 100, 5)}
     orders = [{"bar": bar, "size": 1.0, "outcome": "filled"} for bar in prices]
-    drawn = [companions._choose([backtest_of(orders, prices)], 0)[0] for _ in range(400)]
+    drawn = [companions._choose(backtest_of(orders, prices), "opened")[0] for _ in range(400)]
     assert 280 < sum(day == np.datetime64(DAYS[EARNED], "us") for day in drawn) < 400
+
+
+def test_what_one_trade_earns_and_another_loses_on_purpose_hides_no_day() -> None:
+    """Two legs of the same share, held against each other from the first day on: all that is earned, and nothing."""
+    held = [(1, 0, 900.0, 20.0), (1, 1, -900.0, 20.0), (359, 0, -900.0, 90.0), (359, 1, 900.0, 90.0)]
+    bought = {bar: 20.5 for bar in range(100, 300, 20)}
+    hiding = backtest_of([{"bar": bar, "size": 1.0, "outcome": "filled"} for bar in (0, *bought, 358)], bought)
+    hiding.fills += [{"bar": b, "instrument": i, "size": s, "price": p, "commission": 0.0} for b, i, s, p in held]
+    hiding.fills.sort(key=lambda fill: fill["bar"])
+    grown = np.zeros(len(DAYS))
+    grown[[bar + 2 for bar in bought]] = 0.5
+    hiding.equity = (1e3 + grown.cumsum()).tolist()
+    days = {np.datetime64(DAYS[bar], "us") for bar in bought}
+
+    def share(way: str) -> float:
+        return sum(companions._choose(hiding, way)[0] in days for _ in range(100)) / 100
+
+    assert share("opened") < 0.5 < 0.9 < share("gained")
+
+
+def test_every_backtest_of_a_run_has_a_day_of_its_own_and_unverified_ones_draw_none() -> None:
+    def made(position: int, earned: float, verified: bool = True) -> Any:
+        one = backtest_of([{"bar": EARNED, "size": 1.0, "outcome": "filled"}], {EARNED: 30.0})
+        one.position, one.verified, one.equity = position, verified, [1e3, 1e3 + earned]
+        return one
+
+    several = [made(0, 5.0), made(1, 90.0, verified=False), made(2, 60.0), made(3, 1.0)]
+
+    def turns(seconds: float) -> list[tuple[int, str]]:
+        return [(each.position, way) for each, way in companions._turns(SimpleNamespace(wall_seconds=seconds), several)]
+
+    best = [(2, "opened"), (2, "closed"), (2, "gained")]
+    assert turns(3.0) == [*best, (0, "opened"), (3, "opened")]
+    assert turns(60.0) == [*best, (0, "opened")]
+    assert turns(119.0) == best

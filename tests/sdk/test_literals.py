@@ -6,7 +6,7 @@ import linecache
 import types
 
 import pytest
-from qfp.checking.literals import LONG, longest_table
+from qfp.checking.literals import LONG, longest_table, written_in
 
 KEYS = [9_652_936 + 7_919 * number for number in range(60)]
 SPACED = " ".join(map(str, KEYS))
@@ -21,6 +21,8 @@ WRITTEN = {
     "evaluated": f"T = eval('{KEYS}')",
     "one long number": f"T = [{int(SPACED.replace(' ', ''))}]",
     "letters": f"T = int.from_bytes(b'{'QwErTyUi' * 60}', 'big')",
+    "words": "\n".join(f"T{at} = '{'QwErTyUi' * 8}{at}'" for at in range(4)) + "\nT = T0 + T1 + T2 + T3",
+    "large numbers": f"T = [{', '.join(str(7**60 + at) for at in range(5))}]",
     "comparisons": "def T(x): return " + " or ".join(f"x == {key}" for key in KEYS),
 }
 
@@ -36,11 +38,28 @@ def count(source: str) -> int:
 
 @pytest.mark.parametrize("way", WRITTEN)
 def test_a_table_is_counted_however_it_is_written(way: str) -> None:
-    assert count(f"{WRITTEN[way]}\n\n\ndef known(x):\n    return x, T\n\n\n{STRATEGY}") >= LONG
+    source = f"{WRITTEN[way]}\n\n\ndef known(x):\n    return x, T\n\n\n{STRATEGY}"
+    assert count(source) >= LONG and written_in([source]) >= LONG
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "Keys = type('Keys', (), {'next': act})",
+        "backtest(act)",
+        "backtest(on_bar=act)",
+        "class Keys:\n    next = lambda self: T",
+    ],
+)
+def test_the_text_tells_of_strategies_however_they_are_made(made: str) -> None:
+    source = f"from table import T\n\n\ndef act(self):\n    return T\n\n\ndef shown():\n    return T\n\n\n"
+    assert written_in([source + made, f"T = {KEYS}"]) >= LONG
+    assert written_in([source, f"T = {KEYS}"]) == 0
 
 
 def test_settings_notes_and_what_the_strategy_does_not_read_are_no_table() -> None:
     source = (
         f'WINDOWS = [10, 20, 50, 100, 200]\nOTHER = {KEYS}\n"""{SPACED}"""\n\n\ndef known(x):\n    """{SPACED}"""\n'
     )
-    assert count(f"{source}    return x, WINDOWS, 0.0125, 1.96\n\n\n{STRATEGY}") < 10
+    source = f"{source}    return x, WINDOWS, 0.0125, 1.96\n\n\n{STRATEGY}"
+    assert count(source) < 10 and written_in([source]) < 10

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LONG", "longest_table"]
+__all__ = ["LONG", "longest_table", "written_in"]
 
 LONG = 20
 NUMBER = re.compile(r"\d[\d.:-]*")
@@ -24,11 +24,34 @@ PRECISE = 4
 # A number may be written down in so many letters of one long word, or of a long text in whatever writing.
 LETTERS, LETTERS_OF_TEXT = 8, 20
 LONG_WORD, LONG_TEXT = 80, LONG * LETTERS_OF_TEXT
+# So many in one piece are no name: several such words, or numbers, make a long one together.
+WORD, DIGITS = 24, 20
+MOST_PARTS = 200  # of a program
 
 
 def longest_table(parts: Iterable[Any]) -> int:
     """How many numbers and days these classes and functions hold, or read, in tables, or as many as are precise."""
     return max((_count(_read_by(part)) for part in parts), default=0)
+
+
+def written_in(texts: Iterable[str]) -> int:
+    """The same by the text of a program alone, which nothing that runs can change: in its classes, and in functions
+    that are handed on.
+    """
+    trees = [_parsed(text) for text in texts]
+    statements = [each for tree in trees for each in _statements(tree, None)]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    handed: set[str] = set()
+    for node in nodes:
+        values: list[Any] = []
+        if isinstance(node, ast.Call):
+            values = [*node.args, *(each.value for each in node.keywords)]
+        elif isinstance(node, ast.Dict):
+            values = node.values
+        handed |= {each.id for each in values if isinstance(each, ast.Name)}
+    parts = [each for each in nodes if isinstance(each, (ast.ClassDef, ast.Lambda))]
+    parts += [each for each in statements if isinstance(each, ast.FunctionDef) and each.name in handed]
+    return max((_count(_with_what_they_read([part], statements)) for part in parts[:MOST_PARTS]), default=0)
 
 
 def _read_by(part: Any) -> list[ast.AST]:
@@ -39,7 +62,10 @@ def _read_by(part: Any) -> list[ast.AST]:
     tree = _tree(code.co_filename)
     kinds = (ast.ClassDef,) if isinstance(part, type) else (ast.FunctionDef, ast.Lambda)
     found: list[ast.AST] = [node for node in ast.walk(tree) if isinstance(node, kinds) and _is(node, part, code)]
-    waiting = list(_statements(tree, Path(code.co_filename).resolve().parent))
+    return _with_what_they_read(found, list(_statements(tree, Path(code.co_filename).resolve().parent)))
+
+
+def _with_what_they_read(found: list[ast.AST], waiting: list[ast.stmt]) -> list[ast.AST]:
     names: set[str] = set()
     added = found
     while added:
@@ -50,9 +76,13 @@ def _read_by(part: Any) -> list[ast.AST]:
 
 
 def _tree(path: str) -> ast.Module:
+    return _parsed("".join(linecache.getlines(path)))
+
+
+def _parsed(text: str) -> ast.Module:
     try:
-        return ast.parse("".join(linecache.getlines(path)))
-    except (SyntaxError, ValueError, RecursionError):
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module([], [])
 
 
@@ -103,6 +133,7 @@ def _count(trees: Iterable[ast.AST]) -> int:
     """The numbers and days in all lists, dictionaries, sets and texts of them, or the precise numbers anywhere."""
     tables: dict[int, int] = {}
     precise: set[str] = set()
+    pieces: set[str] = set()
     for tree in trees:
         notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
@@ -115,7 +146,18 @@ def _count(trees: Iterable[ast.AST]) -> int:
                     tables[id(node)] = numbers
                 if isinstance(node.value, (int, float)) and len(_digits(node.value)) >= PRECISE:
                     precise.add(repr(node.value))
-    return max(sum(tables.values()), len(precise))
+                pieces.update(_pieces(node.value))
+    return max(sum(tables.values()), len(precise), sum(map(len, pieces)) // LETTERS)
+
+
+def _pieces(value: Any) -> list[str]:
+    """Words and numbers that are too long for names and amounts."""
+    if type(value) is int:
+        written = hex(value)[2:]
+        return [written] if len(written) >= DIGITS else []
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    return [word for word in value.split() if len(word) >= WORD] if isinstance(value, str) else []
 
 
 def _in_text(value: Any) -> int:

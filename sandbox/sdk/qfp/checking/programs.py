@@ -8,6 +8,7 @@ data, a choice of shares made with hindsight, a file read once more.
 from __future__ import annotations
 
 import bisect
+import functools
 import os
 import random
 import shutil
@@ -43,6 +44,14 @@ SAME_BARS = "the bars it trades were not varied: they are made in the code, or c
 NO_TIME = "there was no time for a day within its bars"
 # What packages bring tables in, some of them prices; styles, fonts and templates have other names.
 TABLES = (".csv", ".csv.gz", ".tsv", ".npz", ".npy", ".parquet", ".feather", ".pkl", ".xls", ".xlsx", ".dta")
+OF_ARROW = {
+    "pyarrow": ("memory_map", "OSFile", "input_stream"),
+    "pyarrow.csv": ("read_csv", "open_csv"),
+    "pyarrow.parquet": ("read_table", "ParquetFile"),
+    "pyarrow.feather": ("read_table", "read_feather"),
+    "pyarrow.json": ("read_json",),
+    "pyarrow.dataset": ("dataset",),
+}
 OTHER_COURSE = "on other data it makes other backtests"
 
 
@@ -262,30 +271,53 @@ def _elsewhere(folder: str) -> list[str]:
     opened: list[str] = []
     packages = [path + os.sep for path in sys.path if path and not path.startswith(folder)]
 
+    def note(path: Any) -> None:
+        if _is_table(path, packages) and len(opened) < MOST_NAMED:
+            opened.append(os.path.basename(os.fsdecode(path)))
+
     def inside(file: Any, *args: Any, **kwargs: Any) -> Any:
         with suppress(TypeError):
             path = os.fspath(file)
             if isinstance(path, str) and path.startswith(folder + os.sep) and not path.startswith(own):
                 file = own + path[len(folder) :]
-            elif _is_table(path, packages) and len(opened) < MOST_NAMED:
-                opened.append(path.rpartition(os.sep)[2])
         return real(file, *args, **kwargs)
 
     import builtins
     import io
 
     builtins.open = io.open = inside
+    sys.addaudithook(lambda event, given: note(given[0]) if event == "open" and given else None)
+    _note_arrow(note)
     return opened
 
 
+def _note_arrow(note: Callable[[Any], None]) -> None:
+    """pyarrow opens files by itself, where Python does not hear of it."""
+    for name, functions in OF_ARROW.items():
+        module = sys.modules.get(name)
+        for function in functions:
+            if callable(found := getattr(module, function, None)):
+                setattr(module, function, _noting(found, note))
+
+
+def _noting(function: Callable[..., Any], note: Callable[[Any], None]) -> Callable[..., Any]:
+    @functools.wraps(function, updated=())
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        for value in (*args, *kwargs.values()):
+            for path in value if isinstance(value, (list, tuple)) else (value,):
+                with suppress(TypeError):
+                    note(os.fspath(path))
+        return function(*args, **kwargs)
+
+    return noted
+
+
 def _is_table(path: Any, packages: list[str]) -> bool:
-    """Of a package; those of backtesting.test are varied as any data."""
-    return (
-        isinstance(path, str)
-        and path.lower().endswith(TABLES)
-        and any(path.startswith(place) for place in packages)
-        and f"{os.sep}backtesting{os.sep}test{os.sep}" not in path
-    )
+    """Of a package. The samples of backtesting.test are read before, when it is imported, and varied as any data."""
+    path = os.fsdecode(path) if isinstance(path, bytes) else path
+    if not isinstance(path, str) or not path.lower().endswith(TABLES):
+        return False
+    return any(os.path.abspath(path).startswith(place) for place in packages)
 
 
 def clean_up(folder: str) -> None:
