@@ -334,7 +334,7 @@ def walk_rows(run: Run) -> list[WalkRow]:
         train, test = dates
         if key not in kept:
             kept[key] = new[key] = _chosen(sweep, best)
-        change = _change(joined, test) if joined is not None else _told(sweep)
+        change = _change(joined, test) if joined is not None else _told(sweep, run)
         outcome = "–" if change is None else f"{signed(change * 100, 1)}\u00a0%"
         gain = None if change is None else change >= 0
         found.append(WalkRow(sweep, train, test, *kept[key], outcome, gain, sweep.tried))
@@ -353,8 +353,9 @@ def _chosen(sweep: Sweep, best: bool) -> tuple[str, str]:
     return params_text(picked.params), score_text((results.trial(picked.number) or picked).score)
 
 
-def _told(sweep: Sweep) -> float | None:
-    told = sweep.about.get("traded")
+def _told(sweep: Sweep, run: Run) -> float | None:
+    by_run = sweep.about.get("traded")
+    told: Any = by_run.get(str(run.pk)) if isinstance(by_run, dict) else None
     return float(told) if type(told) in (int, float) and abs(told) <= LARGEST else None
 
 

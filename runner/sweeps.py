@@ -25,6 +25,7 @@ MOST_NAMES = 50
 MOST_TEXT = 200
 MOST_FIGURES = 20
 MOST_ABOUT_BYTES = 200_000
+MOST_OTHER_RUNS = 20  # whose word about a window is kept beside that of the last
 WINDOW = ("window", "train", "test")  # of the bars of a sweep: where it looked
 BLOCK_BYTES = 2 * 16 * 8
 LARGEST = 1e100  # of what is told: its squares and sums are still numbers
@@ -63,8 +64,7 @@ class SweepQuestions:
                 self._add(sweep, body.get("trials"))
                 return {}
             if body.get("do") == "traded":
-                sweep.about = {**sweep.about, "traded": _number(body.get("change"))}
-                sweep.save(update_fields=["about"])
+                self._keep_change(sweep, _number(body.get("change")))
                 return {}
             raise Refused("Nothing of that kind can be asked.")
         except Refused as reason:
@@ -101,6 +101,14 @@ class SweepQuestions:
         if sweep.trials.count() + len(told) > MOST_TRIALS:
             raise Refused(f"At most {MOST_TRIALS:,} trials of a sweep are kept.")
         Trial.objects.bulk_create([self._trial(sweep, one) for one in told], ignore_conflicts=True)
+
+    def _keep_change(self, sweep: Sweep, change: float | None) -> None:
+        """By run: one that chooses in another way tries the same combinations and then trades with others."""
+        told = sweep.about.get("traded")
+        others = {run: each for run, each in told.items() if run != str(self.run.pk)} if isinstance(told, dict) else {}
+        kept = dict(list(others.items())[-MOST_OTHER_RUNS:])
+        sweep.about = {**sweep.about, "traded": {**kept, str(self.run.pk): change}}
+        sweep.save(update_fields=["about"])
 
     def _trial(self, sweep: Sweep, told: Any) -> Trial:
         if not isinstance(told, dict):

@@ -27,11 +27,10 @@ from qfp.significance import expected_maximum
 from qfp.sweeps.trial import BLOCKS
 
 from runner.alike import alike_revisions, shapes_of_project
-from runner.models import Attempt, Backtest, PastTrial, Project, Sweep, Trial
+from runner.models import MOST_ANCESTORS, Attempt, Backtest, PastTrial, Project, Sweep, Trial
 
 __all__ = ["Code", "Trials", "of_backtest", "of_project"]
 
-MOST_ANCESTORS = 50
 SANE = 1_000.0  # annual Sharpe ratios beyond it are told, not earned: they are left out of the spread
 COVERED = 0.8  # of a result's period, by trials whose Sharpe ratios are compared with it
 SAME_FREQUENCY = 0.5  # bars a year, the fewer over the more: days and hours, or days and weeks, lie further apart
@@ -146,14 +145,9 @@ def of_project(project: Project) -> Trials:
     before = Q(project__in=[project.pk, *forks])
     if project.owner_id is not None and PastTrial.objects.filter(owner=project.owner_id).exists():
         before |= Q(owner=project.owner_id, shape__in=shapes_of_project(project))
-    child = project
-    for _ in range(MOST_ANCESTORS):
-        revision = child.forked_from
-        if revision is None:
-            break
-        where |= Q(run__revision__project=revision.project_id, run__queued__lte=child.created)
-        before |= Q(project=revision.project_id)
-        child = revision.project
+    for ancestor, forked in project.ancestors():
+        where |= Q(run__revision__project=ancestor, run__queued__lte=forked)
+        before |= Q(project=ancestor)
     tried = Backtest.objects.filter(where).exclude(trial="")
     swept = Trial.objects.filter(where)
     further, deleted = Attempt.objects.filter(where), PastTrial.objects.filter(before)

@@ -2,7 +2,7 @@
 
 from runner.models.backtests import Attempt, Backtest, PastTrial, Report
 from runner.models.packages import PackageLock
-from runner.models.projects import ENTRY, GUEST_DAYS, MAX_SOURCE_BYTES, Project, Revision
+from runner.models.projects import ENTRY, GUEST_DAYS, MAX_SOURCE_BYTES, MOST_ANCESTORS, Project, Revision
 from runner.models.runs import GPU, Artefact, Run
 from runner.models.sessions import Session
 from runner.models.sweeps import Sweep, Trial
@@ -12,6 +12,7 @@ __all__ = [
     "GPU",
     "GUEST_DAYS",
     "MAX_SOURCE_BYTES",
+    "MOST_ANCESTORS",
     "Artefact",
     "Attempt",
     "Backtest",

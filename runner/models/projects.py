@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 ENTRY = "main.py"
 MAX_SOURCE_BYTES = 512 * 1024
 GUEST_DAYS = 7
+MOST_ANCESTORS = 50
 
 
 def new_token() -> str:
@@ -111,6 +114,16 @@ class Project(models.Model):
     @property
     def edit_url(self) -> str:
         return self.base_url if self.is_guest else f"{self.base_url}/edit"
+
+    def ancestors(self) -> Iterator[tuple[int, datetime]]:
+        """What it was forked from, what that was forked from, and so on: the project's id, and when it was forked."""
+        child = self
+        for _ in range(MOST_ANCESTORS):
+            revision = child.forked_from
+            if revision is None:
+                return
+            yield revision.project_id, child.created
+            child = revision.project
 
     @classmethod
     def free_slug(cls, owner: Any, title: str) -> str:

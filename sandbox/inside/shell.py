@@ -173,9 +173,13 @@ def _look_for_leaks(entry: str, source: str, names: dict[str, Any], clock: Any) 
 def _forget_names() -> None:
     """Whatever the program's objects do when they go, they do it now; IPython's own way to the end does much more."""
     names = _shell.user_ns
-    for name in [name for name in names if name not in ("__builtin__", "__builtins__", "__name__")]:
-        del names[name]
-    gc.collect()
+    # First those that do something, while the modules and functions that they call still have their names.
+    acting = [name for name, value in names.items() if hasattr(type(value), "__del__")]
+    others = [name for name in names if name not in (*acting, "__builtin__", "__builtins__", "__name__")]
+    for these in (acting, others[::-1]):
+        for name in these:
+            names.pop(name, None)  # one that has gone may have taken others along
+        gc.collect()
 
 
 def _run_cells(entry: str, source: str, emit) -> int:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from qfp.checking import words
 from qfp.checking.literals import LONG
 
-from runner import checking, claims_box, trials
+from runner import checking, claims_box, past_trials, trials
 from runner.manifests import lineage_of
 from runner.models import Backtest, Project, Trial
 from runner.sweeps import SweepQuestions
@@ -243,6 +243,32 @@ def test_deleting_a_project_takes_none_of_its_trials_away():
     assert trials.of_project(fork).count == 5  # four of what it was forked from, and its own
     assert trials.of_project(stranger).count == 1
     author.delete()
+
+
+def test_a_fork_of_a_deleted_fork_still_counts_what_was_tried_before_either():
+    first = make_project()
+    make_backtest(first, "a" * 64)
+    middle = make_project(forked_from=first.revisions.last())
+    make_backtest(middle, "b" * 64)
+    last = make_project(forked_from=middle.revisions.last())
+    make_backtest(first, "c" * 64)
+    assert trials.of_project(last).count == 2
+    middle.remove()
+    last.refresh_from_db()
+    assert trials.of_project(last).count == 2
+
+
+def test_where_too_much_was_tried_forks_crowd_out_nothing_of_the_author(monkeypatch):
+    monkeypatch.setattr(past_trials, "MOST_KEPT", 3)
+    author = make_user()
+    first, again = make_project(author, CODE), make_project(author, CODE.replace("10", "20"))
+    for trial in "abc":
+        make_backtest(first, trial * 64)
+    make_backtest(again, "d" * 64)
+    fork = make_project(author, "print(2)", forked_from=first.revisions.last())
+    first.remove()
+    Project.objects.get(pk=fork.pk).remove()
+    assert trials.of_project(again).count == 4
 
 
 def test_more_trials_make_the_same_sharpe_ratio_worth_less():

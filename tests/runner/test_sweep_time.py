@@ -61,5 +61,10 @@ def test_what_came_of_finished_windows_is_shown_before_the_whole_is_there():
         assert SweepQuestions(run).answer({"do": "open", "about": about})["sweep"] == sweep
     shown = [(row.outcome, row.gain) for row in walk_rows(run)]
     assert shown == [("1.2\u00a0%", True), ("−50.0\u00a0%", False), ("–", None)]
+    other = make_finished_run(run.project, search={"walk": {"choose": "best"}}, status=Run.Status.TIMED_OUT)
+    again = SweepQuestions(other)
+    assert again.answer({"do": "open", "about": about})["sweep"] == sweep, "it tries the same combinations"
+    again.answer({"do": "traded", "sweep": sweep, "change": 0.5})
+    assert ([row.outcome for row in walk_rows(other)], walk_rows(run)[2].outcome) == (["50.0\u00a0%"], "–")
     questions.answer({"do": "traded", "sweep": sweep, "change": "much"})
     assert walk_rows(run)[2].outcome == "–"

@@ -273,12 +273,15 @@ def test_threads_atexit_and_main_work_as_in_a_script(engine: Engine) -> None:
 
 def test_objects_go_at_the_end_as_in_a_script(engine: Engine) -> None:
     source = (
-        "import atexit\natexit.register(print, 'bye')\n"
+        "import atexit, math\natexit.register(print, 'bye')\n"
+        "def words(name): return 'gone', name, math.floor(5.5)\n"
         "class Thing:\n    def __init__(self, name): self.name = name\n"
-        "    def __del__(self): print('gone', self.name, len(self.name))\n"
-        "alone = Thing('alone')\ncycle = Thing('cycle')\ncycle.itself = cycle\n"
+        "    def __del__(self):\n        print(*words(self.name))\n        globals().pop('other', None)\n"
+        "alone = Thing('alone')\ncycle = Thing('cycle')\ncycle.itself = cycle\nother = [Thing('held')]\n"
     )
-    assert engine.run(source).stdout == "bye\ngone alone 5\ngone cycle 5\n"
+    result = engine.run(source)
+    gone = "bye\ngone alone 5\ngone held 5\ngone cycle 5\n"
+    assert (result.stdout, result.stderr, result.outcome) == (gone, "", "succeeded")
 
 
 def test_processes_asyncio_and_subprocesses_work(engine: Engine) -> None:
