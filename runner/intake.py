@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from rq.timeouts import JobTimeoutException
 
-from runner import checking, claims_box, overfitting, private, trials
+from runner import checking, claims_box, overfitting, private, quotas, trials
 from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event, read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
@@ -48,6 +48,8 @@ class Intake:
         match event["type"]:
             case "backtest":
                 self._take_backtest(event)
+            case "examining":
+                self._take_examining(event)
             case "checks":
                 self._take_checks(event)
             case "report":
@@ -156,6 +158,11 @@ class Intake:
         when_database_answers(
             run_id=self.run.pk, action=lambda: Attempt.objects.bulk_create([attempt], ignore_conflicts=True)
         )
+
+    def _take_examining(self, event: dict[str, Any]) -> None:
+        """The program is over and its tests go on: whoever waits for it need not wait for them."""
+        quotas.note_examined(self.run)
+        self.publisher.publish({"type": "phase", "phase": "examining", "t": event.get("t", 0.0)})
 
     def _take_checks(self, event: dict[str, Any]) -> None:
         """Keep what the tests of honesty found, and show what the backtest can claim now."""
