@@ -17,7 +17,7 @@ from qfp.checking.literals import LONG
 from qfp.checking.portfolio_band import portfolio_band
 from qfp.checking.words import DOUBTS, QUOTES_NOTHING, amnesia_sentence, sentence
 from qfp.conventions import CopiedRules, PortfolioRules
-from qfp.figures import percent
+from qfp.figures import NOT_DEFINED, percent
 
 from runner import claim_fields
 from runner.claim_bars import PRICES, NotVerified, our_bars, our_market
@@ -131,4 +131,4 @@ def _judged(cells: list[dict[str, Any]], same_close: bool, has_costs: bool) -> d
 
 
 def _percent(value: float | None) -> str:
-    return "undefined" if value is None else percent(value)
+    return NOT_DEFINED if value is None else percent(value)

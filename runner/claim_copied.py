@@ -208,7 +208,9 @@ def _ordered(
             long = order["size"] > 0
             worst = order.get("limit") if order["kind"] == "limit" else None
             bound = (math.inf if long else 0.0) if worst is None else worst
-            waiting[order["instrument"], long].append([order["bar"], abs(order["size"]), bound, order.get("limit") or 0.0])
+            waiting[order["instrument"], long].append(
+                [order["bar"], abs(order["size"]), bound, order.get("limit") or 0.0]
+            )
     bars, numbers, sizes, prices, _ = fills
     delay = 0 if rules.fill.startswith("same") else 1
     found = np.zeros(len(bars), dtype=bool)

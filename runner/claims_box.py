@@ -156,7 +156,9 @@ def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
     variance = max(least, tried.variance_beside(backtest) or 0.0)
     deflated = deflated_sharpe_ratio(returns, tried.count, variance, year)
     if math.isnan(deflated.probability):
-        return _line("trials", "amber", "Trials", f"{what} along the project's lineage; its Sharpe ratio is undefined.")
+        return _line(
+            "trials", "amber", "Trials", f"{what} along the project's lineage; its Sharpe ratio is not defined."
+        )
     state = "green" if deflated.probability >= CONFIDENT else "amber" if deflated.probability >= UNLIKELY else "red"
     than = "above 0" if tried.count == 1 else "more than the luck of the best of them"
     chance = f"Probability that its Sharpe ratio is {than}: {_share(deflated.probability)} (deflated Sharpe ratio)."

@@ -15,7 +15,7 @@ from django.utils import timezone
 from qfp.checking.literals import written_in
 from rq.timeouts import JobTimeoutException
 
-from runner import checking, claims_box, overfitting, private, trials
+from runner import checking, claims_box, overfitting, private, quotas, trials
 from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event, read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
@@ -50,6 +50,8 @@ class Intake:
         match event["type"]:
             case "backtest":
                 self._take_backtest(event)
+            case "examining":
+                self._take_examining(event)
             case "checks":
                 self._take_checks(event)
             case "report":
@@ -158,6 +160,11 @@ class Intake:
         when_database_answers(
             run_id=self.run.pk, action=lambda: Attempt.objects.bulk_create([attempt], ignore_conflicts=True)
         )
+
+    def _take_examining(self, event: dict[str, Any]) -> None:
+        """The program is over and its tests go on: whoever waits for it need not wait for them."""
+        quotas.note_examined(self.run)
+        self.publisher.publish({"type": "phase", "phase": "examining", "t": event.get("t", 0.0)})
 
     def _take_checks(self, event: dict[str, Any]) -> None:
         """Keep what the tests of honesty found, and show what the backtest can claim now."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import Any
 
+import redis
+from django.core.cache import cache
 from django.db import connection
 
 from accounts.models import Plan
@@ -13,6 +16,7 @@ from runner.models import Project, Run, Session
 from sandbox.protocol import Limits
 
 MOST_GUEST_SESSIONS_OF_AN_ADDRESS = 3  # they hold memory even when nobody looks
+EXAMINED_SECONDS = 3600
 
 
 class QuotaExceeded(Exception):
@@ -84,7 +88,7 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
     others = going.filter(session__isnull=False)
     if session is not None:
         others = others.exclude(session=session)
-    in_progress = going.whole().count() + others.values("session").distinct().count()
+    in_progress = going.whole().count() - _one_examined(going.whole()) + others.values("session").distinct().count()
     if in_progress >= plan.concurrent_runs:
         have = "A run is" if in_progress == 1 else f"{in_progress} runs are"
         raise QuotaExceeded(
@@ -138,6 +142,21 @@ def usage_of(viewer: Viewer, address_hash: str) -> dict[str, int]:
         "projects": Project.objects.owned_by(viewer).count(),
         "max_projects": plan.max_projects,
     }
+
+
+def note_examined(run: Run) -> None:
+    """Its program has ended, and only its tests of honesty go on."""
+    with suppress(redis.RedisError):  # then it counts until it has ended, as every other
+        cache.set(f"examined-{run.pk}", True, EXAMINED_SECONDS)
+
+
+def _one_examined(going: Any) -> int:
+    """1 if only the tests go on of any of these runs. It leaves its place to the next run; a second one does not, as
+    its box, too, is at work, and that its program has ended is that box's word.
+    """
+    with suppress(redis.RedisError):
+        return int(bool(cache.get_many([f"examined-{pk}" for pk in going.values_list("pk", flat=True)])))
+    return 0
 
 
 def _one_at_a_time(who: str) -> None:

@@ -68,9 +68,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "copied_library": backtest.engine_name if backtest.engine_name != OWN_ENGINE else "",
             "claims": lines,
             "claims_summary": claims_box.summary(lines),
-            "charts": [
-                {"chart": chart, "svg": mark_safe(svg(chart)), "rows": _rows(chart)} for chart in charts(record)
-            ],
+            "charts": [drawn(chart) for chart in charts(record)],
             "tables": [_cells(table) for table in tables(record)],
             "private_note": shown.note,
             "exports": list(exports.KINDS) if shown.all else [],
@@ -78,6 +76,11 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "reports": backtest.reports.defer("content", "logo")[:10] if shown.all else [],
         },
     )
+
+
+def drawn(chart: Chart) -> dict[str, Any]:
+    """A chart as runner/_chart.html takes it."""
+    return {"chart": chart, "svg": mark_safe(svg(chart)), "rows": _rows(chart)}
 
 
 def _rows(chart: Chart) -> SafeString:

@@ -149,16 +149,28 @@ def _proposed(param: dict[str, Any]) -> Dimension:
 
 
 def _range(param: dict[str, Any], default: float) -> tuple[float, float, float]:
-    """From, to and step, a few values in all."""
+    """From, to and step, a few values in all, among them the present one."""
     whole = isinstance(param.get("default"), int)
     low, high = param.get("minimum"), param.get("maximum")
     low = default - abs(default) / 2 if low is None else low
     high = default + abs(default) / 2 if high is None else high
     if whole:
         low, high = math.ceil(low), math.floor(high)
-    step = param.get("step") or (1 if whole else (high - low) / (FEW - 1) or 1.0)
+    step = param.get("step") or (1 if whole else _round_step((high - low) / (FEW - 1)))
     step *= max(1, math.ceil((high - low) / step / (FEW - 1) - 1e-9))
-    return low, high, step
+    if not low <= default <= high:
+        return low, high, step
+    # The present value is one of those that are tried.
+    below, above = (math.floor(room / step + 1e-9) for room in (default - low, high - default))
+    return default - below * step, default + above * step, step
+
+
+def _round_step(step: float) -> float:
+    """The next round number above."""
+    if not step > 0:
+        return 1.0
+    size = 10.0 ** math.floor(math.log10(step))
+    return next(size * factor for factor in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if size * factor >= step * (1 - 1e-9))
 
 
 def _text(value: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import redis
 from django.core.cache import cache
 from django.db.models import Count
-from qfp.figures import signed
+from qfp.figures import percent, signed
 from qfp.sweeps.plateau import Plateau, plateau
 from qfp.sweeps.trial import Trial as Tried
 
@@ -335,7 +335,7 @@ def walk_rows(run: Run) -> list[WalkRow]:
         if key not in kept:
             kept[key] = new[key] = _chosen(sweep, best)
         change = _change(joined, test) if joined is not None else _told(sweep, run)
-        outcome = "–" if change is None else f"{signed(change * 100, 1)}\u00a0%"
+        outcome = "–" if change is None else percent(change)
         gain = None if change is None else change >= 0
         found.append(WalkRow(sweep, train, test, *kept[key], outcome, gain, sweep.tried))
     with suppress(redis.RedisError):

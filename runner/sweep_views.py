@@ -20,9 +20,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from qfp.figures import count, percent
 from qfp.sweeps.trial import Trial as Tried
+from qfp.tearsheet import charts
 
 from marketdata.exporting import safe_cell
-from runner import packages, private, quotas, sandbox_state
+from runner import claims_box, packages, private, quotas, sandbox_state
 from runner.access import Viewer, address_hash
 from runner.defaults import with_defaults
 from runner.gpu import GpuUnavailable
@@ -31,6 +32,8 @@ from runner.opening import SeeOther
 from runner.packages import PackageRefused
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording
+from runner.reports.records import record_of
+from runner.result_views import drawn
 from runner.run_views import EVENTS_AT_ONCE, find_run
 from runner.searches import METHODS, OBJECTIVES, Search, dimensions, read_search, read_walk, space_near
 from runner.starting import BadInput, run_again, start_run
@@ -41,6 +44,7 @@ from runner.views import chosen_params, find_project, keep_draft, keep_files
 
 TRIALS_SHOWN = 100
 FAILED_SHOWN = 50
+WALK_CHARTS = ("equity", "drawdown")  # of a walk-forward's own page; its backtest has all of them
 PURGE = 5  # bars, as proposed for a walk-forward
 FEW_TRIALS = 2_000  # with more, the page of a sweep that goes on is made anew less often
 KEPT_SECONDS = 300  # what is shown of as many trials
@@ -180,6 +184,14 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
     }
     if found.search.get("walk") and sweep is None:
         context["windows"] = walk_rows(found)
+        if (joined := context["joined"]) is not None:
+            joined.run = found
+            record, lines = record_of(joined, True), claims_box.lines(joined)
+            context |= {
+                "charts": [drawn(chart) for key in WALK_CHARTS for chart in charts(record, key)],
+                "claims": lines,
+                "claims_summary": claims_box.summary(lines),
+            }
         template = "runner/_walk.html" if getattr(request, "htmx", False) else "runner/walk.html"
         return render(request, template, context)
     if sweep is not None:

@@ -74,6 +74,7 @@ def _as_data(document: Document) -> dict[str, Any]:
         "head": [[figure["label"], figure["text"]] for figure in document.head],
         "claims": [{name: line[name] for name in ("state", "title", "text")} for line in document.claims],
         "claims_summary": document.claims_summary,
+        "worst": document.worst,
         "notes": [[_pieces(line) for line in paragraph.splitlines()] for paragraph in document.paragraphs],
         "charts": [
             {"title": chart.title, "sentence": chart.sentence, "svg": svg(chart, alone=True, height=CHART_HEIGHT)}
@@ -81,7 +82,10 @@ def _as_data(document: Document) -> dict[str, Any]:
         ],
         "tables": [_sheet(table) for table in document.tables],
         "groups": _halves(
-            [(group, [[figure["label"], figure["text"]] for figure in members]) for group, members in document.groups]
+            [
+                (group, [[figure["label"], _pieces(figure.get("full") or figure["text"])] for figure in members])
+                for group, members in document.groups
+            ]
         ),
         "conventions": list(document.conventions),
         "verified_text": document.verified_text,

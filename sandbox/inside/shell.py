@@ -158,10 +158,11 @@ def _run(job: dict) -> int:
 
 def _look_for_leaks(entry: str, source: str, names: dict[str, Any], clock: Any) -> None:
     """The whole program is run again on other data, in copies of this process; a fault in that is not the program's."""
-    from qfp import checking
+    from qfp import channel, checking
     from qfp.checking.programs import run_source
 
     streams.flush()
+    channel.emit({"type": "examining"})
     try:
         checking.examine_program(
             lambda: run_source(source, os.path.join(WORKDIR, entry), names), _shell.user_ns, source, WORKDIR, clock

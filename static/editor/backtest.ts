@@ -1,9 +1,12 @@
-// What stands above the charts of a backtest: its figures, how it was checked, by which rules, and what it can claim.
+// What stands around the curve of a backtest? Above it its figures, below it what they can claim and how they were made.
 
 import type { EventOf, Figure } from "./events";
 import { find, icon, make } from "./page";
 
-export function backtestHead(event: EventOf<"backtest">): HTMLElement {
+/** What is drawn of a backtest in the page itself, where nothing that a program shows can reach it. */
+export interface BacktestDrawn { head: HTMLElement; findings: HTMLElement }
+
+export function drawBacktest(event: EventOf<"backtest">): BacktestDrawn {
   const figures = figureList(event.figures.slice(0, HEAD_FIGURES), event.verified);
   const badge = make("span", { class: `badge badge--plain ${event.verified ? "badge--verified" : "badge--warn"}` },
     icon(event.verified ? "shield-check" : "triangle-alert"), event.verified ? "Verified" : "Not verified");
@@ -12,14 +15,14 @@ export function backtestHead(event: EventOf<"backtest">): HTMLElement {
     figureTable(event.figures),
     make("ul", {}, ...event.conventions.map((line) => make("li", {}, line))));
   const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
-  const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, chosen, make("span", { class: "muted small" }, event.verified_text),
-    event.survivorship ? make("span", { class: "muted small" }, event.survivorship) : "");
+  const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, chosen);
   const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest), "data-params": paramsText(event.params) }, head,
     event.verified ? "" : make("p", { class: "muted small" }, "As told by the program, not verified:"), figures);
   block.append(...(event.remarks ?? []).map((line) => make("p", { class: "backtest__remark small" }, line)));
   if (event.trades.total === 0) block.append(noTrades(event.no_trades));
-  block.append(conventions);
-  return block;
+  const findings = make("section", { class: "backtest", "aria-label": `What the backtest of ${event.strategy} can claim` },
+    make("p", { class: "muted small" }, [event.verified_text, event.survivorship].filter(Boolean).join(" ")), conventions);
+  return { head: block, findings };
 }
 
 /** What a backtest is called among others of its run: where several have one name, with its parameters. */
@@ -35,19 +38,37 @@ function paramsText(params: Record<string, unknown> = {}): string {
   return text.length > 48 ? `${text.slice(0, 47)}…` : text;
 }
 
-/** Between the figures and what they were made by; a second finding replaces the first. */
-export function putClaims(block: HTMLElement, box: HTMLElement): void {
-  const old = find<HTMLDetailsElement>(".claims", block);
+/** Right below the curve, and in a word at the top; a second finding replaces the first. */
+export function putClaims({ head, findings }: BacktestDrawn, box: HTMLElement): void {
+  const old = find<HTMLDetailsElement>(".claims", findings);
   if (old) {
     box.toggleAttribute("open", old.open || (box.hasAttribute("open") && !old.matches(".claims--red")));
     old.replaceWith(box);
-  } else find(".figures", block)?.after(box);
-  find(".badge--problem", block)?.remove();
+  } else findings.prepend(box);
+  const sum = find(".claims__badge", box);
+  for (const badge of head.querySelectorAll(".badge--problem, .badge--sum")) badge.remove();
+  const [verified] = head.querySelectorAll(".backtest__head .badge");
+  if (sum) verified?.after(sumBadge(box, sum));
   if (box.dataset.looksAhead !== undefined) {
-    find(".backtest__head .badge", block)?.after(
+    verified?.after(
       make("a", { class: "badge badge--plain badge--problem", href: "/docs/honesty#look-ahead" }, icon("triangle-alert"), "Look-ahead"));
   }
 }
+
+/** What the box comes to; pressed, it leads there. */
+function sumBadge(box: HTMLElement, sum: HTMLElement): HTMLElement {
+  const badge = make("a", { class: `badge badge--plain badge--sum ${TONES[box.dataset.state ?? ""] ?? ""}`, href: `#${box.id}`, title: "What this result can claim" },
+    ...[...sum.childNodes].map((node) => node.cloneNode(true)));
+  badge.addEventListener("click", (event) => {
+    event.preventDefault();
+    box.toggleAttribute("open", true);
+    box.scrollIntoView({ block: "nearest" });
+    find("summary", box)?.focus();
+  });
+  return badge;
+}
+
+const TONES: Record<string, string> = { green: "badge--fine", amber: "badge--warn", red: "badge--crit" };
 
 /** How many figures stand above the charts; the others wait with the conventions. */
 const HEAD_FIGURES = 8;
@@ -55,7 +76,7 @@ const HEAD_FIGURES = 8;
 function figureList(figures: Figure[], verified: boolean): HTMLElement {
   return make("dl", { class: verified ? "figures" : "figures figures--told" }, ...figures.map((figure) =>
     make("div", {}, make("dt", {}, gloss(figure)),
-      make("dd", { class: (verified && toneOf(figure.key, figure.value)) || null }, figure.text))));
+      make("dd", { class: (verified && toneOf(figure.key, figure.value)) || null, title: figure.full }, figure.text))));
 }
 
 /** Every figure by group, in the order of the table. */
@@ -68,7 +89,7 @@ function figureTable(figures: Figure[]): HTMLElement {
   return make("div", { class: "figure-groups" }, ...[...groups].map(([group, members]) =>
     make("table", {}, make("caption", {}, group), make("tbody", {}, ...members.map((figure) =>
       make("tr", {}, make("th", { scope: "row" }, gloss(figure)),
-        make("td", { class: toneOf(figure.key, figure.value) || null }, figure.text)))))));
+        make("td", { class: toneOf(figure.key, figure.value) || null }, figure.full ?? figure.text)))))));
 }
 
 /** The name of a figure with its definition, which static/js/shared/gloss.js shows. */

@@ -1,7 +1,7 @@
 // How is one cell of a live session shown? What it printed and displayed, how it is doing, and how it ended.
 
 import { AnsiText, type TextLine } from "./ansi";
-import { backtestHead, putClaims } from "./backtest";
+import { type BacktestDrawn, drawBacktest, putClaims } from "./backtest";
 import { claimsBox } from "./claims";
 import { sourceLinks, styled } from "./console";
 import { type EventOf, isFinal, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
@@ -26,6 +26,7 @@ export class CellView {
   status: RunStatus;
   private feed: RunFeed | null = null;
   private frame: OutputFrame | null = null;
+  private readonly backtests = new Map<number, BacktestDrawn>();
   private readonly texts = { stdout: new AnsiText(), stderr: new AnsiText() };
   private readonly open: Partial<Record<"stdout" | "stderr", HTMLElement>> = {};
   private readonly badge: HTMLElement;
@@ -115,13 +116,17 @@ export class CellView {
       case "display":
         this.output().display(event.seq, event.data);
         break;
-      case "backtest":
-        this.rich.append(backtestHead(event));
-        this.output().backtest(event.seq, event);
+      case "backtest": {
+        const drawn = drawBacktest(event);
+        const holder = this.newFrame(`Curve of ${event.strategy}`);
+        this.rich.append(drawn.head, holder, drawn.findings);
+        new OutputFrame(holder).backtest(event.seq, event);
+        this.backtests.set(event.backtest, drawn);
         break;
+      }
       case "checks": {
-        const block = find(`[data-backtest="${Number(event.backtest)}"]`, this.rich);
-        if (block) putClaims(block, claimsBox(event));
+        const drawn = this.backtests.get(event.backtest);
+        if (drawn) putClaims(drawn, claimsBox(event));
         break;
       }
       case "param":
@@ -184,12 +189,16 @@ export class CellView {
 
   private output(): OutputFrame {
     if (!this.frame) {
-      const page = need<HTMLIFrameElement>("#output-frame");
-      const holder = make("iframe", { class: "output-frame", sandbox: "allow-scripts", src: page.getAttribute("src"), title: `Charts and tables of ${this.cell.title || `cell ${this.cell.index + 1}`}`, referrerpolicy: "no-referrer", allow: "" });
+      const holder = this.newFrame(`Charts and tables of ${this.cell.title || `cell ${this.cell.index + 1}`}`);
       this.rich.append(holder);
       this.frame = new OutputFrame(holder);
     }
     return this.frame;
+  }
+
+  private newFrame(title: string): HTMLIFrameElement {
+    const page = need<HTMLIFrameElement>("#output-frame");
+    return make("iframe", { class: "output-frame", sandbox: "allow-scripts", src: page.getAttribute("src"), title, referrerpolicy: "no-referrer", allow: "" });
   }
 
   private progress(event: EventOf<"progress">): void {

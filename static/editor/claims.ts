@@ -8,7 +8,7 @@ const ICONS = { green: "shield-check", amber: "circle-help", red: "triangle-aler
 export function claimsBox(claims: Claims): HTMLElement {
   const { state, text } = claims.summary;
   const looksAhead = claims.lines.some((line) => line.key === "lookahead" && line.state === "red");
-  return make("details", { class: `claims claims--${state}`, "data-claims": String(claims.backtest), "data-looks-ahead": looksAhead ? "" : null, open: state === "red" ? "" : null },
+  return make("details", { id: `claims-${claims.backtest}`, class: `claims claims--${state}`, "data-state": state, "data-claims": String(claims.backtest), "data-looks-ahead": looksAhead ? "" : null, open: state === "red" ? "" : null },
     make("summary", {}, make("span", { class: "claims__badge" }, icon(ICONS[state]), text), make("span", {}, "What this result can claim")),
     make("ol", {}, ...claims.lines.map((line) =>
       make("li", { class: `claims__line claims__line--${line.state}` }, make("a", { href: line.link }, line.title),

@@ -18,7 +18,7 @@ export type Param = {
   choices?: unknown[] | null;
 };
 
-export interface Figure { key: string; label: string; text: string; value: number | null; help?: string; group?: string; anchor?: string; place?: number }
+export interface Figure { key: string; label: string; text: string; value: number | null; help?: string; group?: string; anchor?: string; place?: number; full?: string }
 
 export interface ColumnTable {
   columns: ({ name: string; kind?: string } | string)[];
@@ -34,7 +34,7 @@ export interface BacktestShown {
   verified: boolean;
   verified_text: string;
   figures: Figure[];
-  chart: { dates: string[]; equity: number[]; drawdown: number[] };
+  chart: { dates: string[]; equity: number[]; drawdown: number[]; benchmark?: number[] };
   trades: ColumnTable;
   instruments?: string[];
   holdings?: ColumnTable;

@@ -1,6 +1,6 @@
 // What does one run look like while it goes and when it has ended? Draws the panel, figures, progress and files of a run.
 
-import { backtestHead, putClaims, tabName } from "./backtest";
+import { type BacktestDrawn, drawBacktest, putClaims, tabName } from "./backtest";
 import { claimsBox } from "./claims";
 import type { Console } from "./console";
 import { type EventOf, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
@@ -13,6 +13,7 @@ const PHASE_WORDS: Record<string, string> = {
   starting: "Starting",
   packages: "Installing packages",
   running: "Running",
+  examining: "The program has ended and is tested for look-ahead",
   saving: "Saving the results",
 };
 
@@ -40,7 +41,8 @@ export class RunView {
   private declared = new Set<string>();
   private bars = new Map<string, { row: HTMLElement; seen: number }>();
   private asked: EventOf<"input"> | null = null;
-  private backtests: HTMLElement[] = [];
+  private backtests: (BacktestDrawn & { event: EventOf<"backtest"> })[] = [];
+  private curveOf: EventOf<"backtest"> | null = null;
   private readonly claims = new Map<string, HTMLElement>(); // as the server drew them, which counts anew
   private ticking = 0;
   private readonly title = document.title;
@@ -49,11 +51,13 @@ export class RunView {
   private readonly notices = need("#run-notices");
   private readonly progress = need("#run-progress");
   private readonly figures = need("#figures");
+  private readonly findings = need("#findings");
   private readonly artefacts = need("#artefacts");
   private readonly empty = need("#result-empty");
   private readonly prompt = need<HTMLFormElement>("#input-form");
 
-  constructor(private readonly console: Console, private readonly frame: OutputFrame, private readonly observer: RunObserver) {
+  /** curve: the frame of the chosen backtest's curve. frame: that of all that the program shows itself. */
+  constructor(private readonly console: Console, private readonly curve: OutputFrame, private readonly frame: OutputFrame, private readonly observer: RunObserver) {
     for (const box of document.querySelectorAll<HTMLElement>("[data-claims]")) this.claims.set(box.dataset.claims ?? "", box);
     this.prompt.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -69,6 +73,11 @@ export class RunView {
 
   get inProgress(): boolean {
     return this.status !== "" && !isFinal(this.status);
+  }
+
+  /** The program is over; its tests go on by themselves, so that the next run need not wait for them. */
+  get onlyExamined(): boolean {
+    return this.inProgress && this.phase === "examining";
   }
 
   /** Follow the run that the panel names. What the last one drew stays until this one has something to show. */
@@ -152,7 +161,6 @@ export class RunView {
         this.frame.display(event.seq, event.data);
         break;
       case "backtest":
-        this.frame.backtest(event.seq, event);
         this.addBacktest(event);
         break;
       case "checks":
@@ -190,6 +198,8 @@ export class RunView {
   private clear(): void {
     this.fresh = false;
     this.console.clear();
+    this.curve.reset();
+    this.curveOf = null;
     this.frame.reset();
     this.bars.clear();
     this.backtests = [];
@@ -197,6 +207,7 @@ export class RunView {
     this.notices.replaceChildren();
     this.progress.replaceChildren();
     this.figures.replaceChildren();
+    this.findings.replaceChildren();
     find("tbody", this.artefacts)?.replaceChildren();
     this.artefacts.hidden = true;
     this.ask(null);
@@ -226,32 +237,38 @@ export class RunView {
   // Pieces -----------------------------------------------------------------------------------------------------
 
   private addBacktest(event: EventOf<"backtest">): void {
-    const block = backtestHead(event);
-    this.backtests.push(block);
+    this.backtests.push({ ...drawBacktest(event), event });
     this.drawBacktests(this.backtests.length - 1 === 0 ? 0 : this.chosen());
     announce(`${event.strategy}: ${event.figures.slice(0, 3).map((figure) => `${figure.label} ${figure.text}`).join(", ")}`);
   }
 
-  /** Between the figures and what they were made by; the second finding of a backtest replaces its first. */
+  /** The second finding of a backtest replaces its first. */
   private addClaims(event: EventOf<"checks">): void {
-    const block = this.backtests.find((each) => each.dataset.backtest === String(event.backtest));
-    if (!block) return;
-    putClaims(block, this.claims.get(String(event.backtest)) ?? claimsBox(event));
+    const drawn = this.backtests.find((each) => each.event.backtest === event.backtest);
+    if (!drawn) return;
+    putClaims(drawn, this.claims.get(String(event.backtest)) ?? claimsBox(event));
     announce(`${event.summary.text}: what this result can claim`);
   }
 
   private chosen(): number {
-    return Math.max(0, this.backtests.findIndex((block) => !block.hidden));
+    return Math.max(0, this.backtests.findIndex(({ head }) => !head.hidden));
   }
 
-  /** Several backtests share the head: one shown, the others one press away. */
+  /** Several backtests share the place: one shown, the others one press away. */
   private drawBacktests(shown: number): void {
-    this.backtests.forEach((block, at) => { block.hidden = at !== shown; });
+    this.backtests.forEach(({ head, findings }, at) => { head.hidden = findings.hidden = at !== shown; });
+    const chosen = this.backtests[shown]?.event ?? null;
+    if (chosen && chosen !== this.curveOf) {
+      this.curve.reset();
+      this.curve.backtest(chosen.seq, chosen);
+      this.curveOf = chosen;
+    }
+    const heads = this.backtests.map(({ head }) => head);
     const children: Node[] = [];
     if (this.backtests.length > 1) {
       const tabs = make("div", { class: "tabs", role: "group", "aria-label": "Backtests of this run" });
-      this.backtests.forEach((block, at) => {
-        const name = tabName(block, this.backtests);
+      heads.forEach((head, at) => {
+        const name = tabName(head, heads);
         const tab = make("button", { type: "button", "aria-pressed": String(at === shown), "aria-current": at === shown ? "page" : null }, make("span", { class: "count" }, String(at + 1)), name);
         tab.addEventListener("click", () => {
           this.drawBacktests(at);
@@ -261,7 +278,8 @@ export class RunView {
       });
       children.push(tabs);
     }
-    this.figures.replaceChildren(...children, ...this.backtests);
+    this.figures.replaceChildren(...children, ...heads);
+    this.findings.replaceChildren(...this.backtests.map(({ findings }) => findings));
   }
 
   private addProgress(event: EventOf<"progress">): void {

@@ -33,6 +33,7 @@ function goToLine(line: number): void {
 }
 
 const output = new Console(need("#console"), goToLine);
+const curve = new OutputFrame(need<HTMLIFrameElement>("#curve-frame"));
 const frame = new OutputFrame(need<HTMLIFrameElement>("#output-frame"));
 const params = writing ? new ParamPanel(need("#params"), () => markStale()) : null;
 
@@ -45,7 +46,7 @@ document.addEventListener("contentchange", (event) => {
   if (text) tabs.news("console");
 });
 
-const view = new RunView(output, frame, {
+const view = new RunView(output, curve, frame, {
   param: (param) => {
     // The value the code was given, or its own default: either way what this run used.
     if (param.value !== undefined) ranParams[`param:${param.name}`] = String(param.value);
@@ -108,7 +109,7 @@ let starting = false;
 async function run(answer?: HTMLButtonElement): Promise<void> {
   const form = find<HTMLFormElement>("#run-form");
   if (!form || !source || starting) return;
-  if (view.inProgress) {
+  if (view.inProgress && !view.onlyExamined) {
     view.sayBusy();
     return;
   }

@@ -116,5 +116,10 @@ const near = new IntersectionObserver((entries) => {
     void chart.load();
   }
 }, { rootMargin: "300px" });
-for (const figure of document.querySelectorAll("[data-chart]")) near.observe(figure);
+function watch(within) {
+  for (const figure of within.querySelectorAll("[data-chart]")) near.observe(figure);
+}
+watch(document);
+// The page of a walk-forward gets its charts when its last window is done.
+document.addEventListener("htmx:afterSwap", (event) => watch(event.detail.elt));
 onColours(() => { for (const chart of drawn) void chart.draw(); });

@@ -77,8 +77,21 @@ def test_charts_draw_zoom_and_are_told_and_files_are_made_that_need_no_network(
     offline.context.set_offline(True)
     offline.on("request", lambda request: asked.append(request.url))
     offline.goto(file.as_uri())
-    expect(offline.locator("figure svg")).to_have_count(9)
+    expect(offline.locator("figure svg:visible")).to_have_count(9)
     assert asked == [file.as_uri()]
+    # It is read on phones at night, and printed on white paper: drawings of a phone's width, in letters of one size.
+    ground = "getComputedStyle(document.body).backgroundColor"
+    offline.emulate_media(color_scheme="dark")
+    assert offline.evaluate(ground) != "rgb(255, 255, 255)"
+    offline.emulate_media(media="print", color_scheme="dark")
+    assert offline.evaluate(ground) == "rgb(255, 255, 255)"
+    offline.emulate_media(media="screen")
+    offline.set_viewport_size({"width": 360, "height": 740})
+    drawings = offline.locator("figure svg:visible")
+    expect(drawings).to_have_count(9)
+    assert all(each.bounding_box()["width"] <= 332 for each in drawings.all())
+    assert offline.locator("figure text:visible").first.bounding_box()["height"] > 10
+    assert offline.evaluate("document.documentElement.scrollWidth") == 360
 
     # Its author gives it notes and a logo: both are in the file.
     mine = signed_in(user)

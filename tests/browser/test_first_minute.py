@@ -23,7 +23,7 @@ def test_two_clicks_to_a_second_backtest_and_sign_up_keeps_both(page: Page, live
     expect(page.locator("#run-status .badge")).to_have_text("Succeeded", timeout=30_000)
     expect(page.locator(".backtest .badge--verified")).to_contain_text("Verified")
     expect(page.locator(".backtest dt").first).to_have_text("Total return")
-    frame = page.frame_locator("#output-frame")
+    frame = page.frame_locator("#curve-frame")
     expect(frame.locator(".js-plotly-plot").first).to_be_visible(timeout=15_000)
 
     page.get_by_role("button", name="Change lookback").click()

@@ -71,8 +71,8 @@ def test_hostile_output_is_inert_for_a_second_person(open_page, recorded):
     assert len(page.context.pages) == 1
     assert not dialogs
     assert not [url for url in requests if ELSEWHERE in url]
-    assert [each.evaluate("typeof window.QFPXSS") for each in page.frames] == ["undefined"] * 2
-    assert page.frames[1].url.endswith("/frame")
+    assert [each.evaluate("typeof window.QFPXSS") for each in page.frames] == ["undefined"] * 3
+    assert page.frames[2].url.endswith("/frame")
 
 
 def test_the_frame_cannot_read_or_change_the_page(open_page, recorded):
@@ -80,7 +80,7 @@ def test_the_frame_cannot_read_or_change_the_page(open_page, recorded):
     page = open_page()
     page.goto(run.get_absolute_url())
     page.frame_locator("#output-frame").locator("pre").wait_for()
-    frame = page.frames[1]
+    frame = page.frames[2]
     for attempt in ("parent.document.title", "document.cookie", "localStorage.length", "top.location.href"):
         tried = f"(() => {{ try {{ return String({attempt}); }} catch (error) {{ return error.name; }} }})()"
         assert frame.evaluate(tried) == "SecurityError", attempt
@@ -124,7 +124,7 @@ def test_backtest_of_the_page_shows_figures_chart_and_table(signed_in):
     expect(page.locator("#run-status .badge")).to_have_text("Succeeded", timeout=30_000)
     expect(page.locator(".backtest .figures dd").first).not_to_be_empty()
     expect(page.locator(".backtest .badge", has_text="Verified")).to_be_visible()
-    frame = page.frame_locator("#output-frame")
+    frame = page.frame_locator("#curve-frame")
     expect(frame.locator(".js-plotly-plot")).to_have_count(1)
     frame.get_by_role("button", name="1Y").click()
     frame.get_by_role("button", name="Log scale").click()

@@ -42,7 +42,7 @@ def test_a_day_that_earned_most_is_drawn_most_and_others_now_and_then() -> None:
 def test_what_one_trade_earns_and_another_loses_on_purpose_hides_no_day() -> None:
     """Two legs of the same share, held against each other from the first day on: all that is earned, and nothing."""
     held = [(1, 0, 900.0, 20.0), (1, 1, -900.0, 20.0), (359, 0, -900.0, 90.0), (359, 1, 900.0, 90.0)]
-    bought = {bar: 20.5 for bar in range(100, 300, 20)}
+    bought = dict.fromkeys(range(100, 300, 20), 20.5)
     hiding = backtest_of([{"bar": bar, "size": 1.0, "outcome": "filled"} for bar in (0, *bought, 358)], bought)
     hiding.fills += [{"bar": b, "instrument": i, "size": s, "price": p, "commission": 0.0} for b, i, s, p in held]
     hiding.fills.sort(key=lambda fill: fill["bar"])

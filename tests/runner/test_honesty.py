@@ -91,6 +91,10 @@ def test_an_honest_run_is_clean_and_leaves_what_it_would_have_left(run_source):
     assert len(cells) == 12 and base["final_equity"] == backtest.metrics["final_equity"]
     (kept,) = run.artefacts.all()
     assert kept.size == len("once")
+    # The page knows when only the tests go on.
+    types = [event.get("phase", event["type"]) for event in Recording(run.pk).read()]
+    assert types.index("examining") > types.index("backtest")
+    assert "checks" in types[types.index("examining") :]
 
 
 SILENT = LEAK.replace(

@@ -258,7 +258,9 @@ def test_private_data_is_known_to_be_read_whichever_way_a_program_takes_and_what
 def test_a_file_that_may_be_shared_is_known_to_be_read_as_well(ada):
     days = np.arange("2024-01-01", "2024-02-10", dtype="datetime64[D]")
     named = {"id": "mine/mood@1", "symbol": "mine/mood@1", "kind": "dataset", "rights": "own"}
-    store.add_series([vendors(objects.arrow_bytes(days, {"close": CLOSES + 1})) | named], user=ada, created_for="upload")
+    store.add_series(
+        [vendors(objects.arrow_bytes(days, {"close": CLOSES + 1})) | named], user=ada, created_for="upload"
+    )
     told = [
         ran(ada, PAST_THE_SDK["the file itself"].replace('"VEND"', f'"{symbol}"')).manifest["data"]
         for symbol in ("mine/mood@1", "VEND")

@@ -10,7 +10,7 @@ from accounts.models import Plan
 from runner.access import Viewer
 from runner.claiming import place_in_queue
 from runner.models import ENTRY, Project, Run
-from runner.quotas import QuotaExceeded, limits_in_words
+from runner.quotas import QuotaExceeded, limits_in_words, note_examined
 from runner.starting import start_run
 from tests.factories import make_finished_run, make_project, make_run
 
@@ -29,6 +29,15 @@ def test_runs_at_the_same_time_are_limited_by_the_plan():
     with pytest.raises(QuotaExceeded, match="still in progress"):
         start(project)
     assert Run.objects.count() == limit
+
+
+def test_a_run_whose_tests_go_on_leaves_its_place_to_one_more():
+    project = make_project()
+    runs = [start(project) for _ in range(project.owner.plan.concurrent_runs)]
+    note_examined(runs[0])
+    note_examined(start(project))
+    with pytest.raises(QuotaExceeded, match="still in progress"):
+        start(project)
 
 
 def test_runs_a_day_are_limited_and_lost_runs_do_not_count():

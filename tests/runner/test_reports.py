@@ -130,7 +130,7 @@ def test_a_run_without_trades_has_a_report_without_holes(client, run, programs):
     for form in ("pdf", "html"):
         content = client.get(f"{backtest.get_absolute_url()}/report.{form}").content
         text = written(content) if form == "pdf" else as_text(content.decode())
-        assert "it never fell" in text and "undefined" in text and not re.search(r"\bnan\b|\binf\b", text)
+        assert "it never fell" in text and "not defined" in text and not re.search(r"\bnan\b|\binf\b", text)
 
 
 def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, claims):

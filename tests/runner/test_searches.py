@@ -67,9 +67,23 @@ def test_bounds_beyond_all_reckoning_give_a_form_as_well():
 
 def test_the_form_proposes_a_few_values_within_the_bounds_of_the_program():
     fast, slow, cost, side = dimensions([FAST, SLOW, COST, SIDE])
-    assert (fast.low, fast.high, fast.step) == ("5", "60", "10") and fast.tried and slow.tried
-    assert (cost.low, cost.high, cost.step) == ("0", "0.01", "0.0015") and not cost.tried
+    assert (fast.low, fast.high, fast.step) == ("10", "60", "10") and fast.tried and slow.tried
+    assert (cost.low, cost.high, cost.step) == ("0.0005", "0.0095", "0.0015") and not cost.tried
     assert side.listed == "long, both"
+
+
+@pytest.mark.parametrize("value", [20, 37, 0.5, -0.3, 1e-7, 123456.789, 0.002])
+def test_the_present_value_is_one_of_those_that_are_proposed(value):
+    for bounds in (
+        {},
+        {"minimum": value - abs(value) * 0.4, "maximum": value + abs(value) * 3},
+        {"step": abs(value) / 4},
+    ):
+        declared = {"name": "n", "kind": "number", "default": value, "value": value} | (bounds if value != 37 else {})
+        (found,) = dimensions([declared])
+        form = {"try:n": "on"} | {f"{key}:n": getattr(found, key) for key in ("low", "high", "step")}
+        values = read_search([declared], form).plan()["space"]["n"]["values"]
+        assert value in values and 2 <= len(values) <= 9, values
 
 
 def test_combinations_are_counted_with_the_condition_and_the_budget():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 
 import pytest
 from qfp.copied import warned
-from qfp.figures import difference
+from qfp.figures import difference, figures, signed
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,15 @@ from qfp.figures import difference
 )
 def test_percentages_differ_by_points_and_others_in_their_own_form(key, change, text):
     assert difference(key, change) == text
+
+
+def test_huge_figures_are_short_with_all_their_digits_beside_and_none_has_a_negative_zero():
+    shown = {each["key"]: each for each in figures({"total_return": 1.234e11, "cagr": -1e-9, "sharpe": math.nan})}
+    assert shown["total_return"]["text"] == "1.23e13\N{NO-BREAK SPACE}%"
+    assert shown["total_return"]["full"].replace("\u202f", "") == "12340000000000.0\N{NO-BREAK SPACE}%"
+    assert (shown["cagr"]["text"], shown["sharpe"]["text"]) == ("0.0\N{NO-BREAK SPACE}%", "not defined")
+    assert "full" not in shown["cagr"]
+    assert signed(-2.5e10, 2) == "\N{MINUS SIGN}2.50e10" and signed(999_999_999.4, 0) == "999\u202f999\u202f999"
 
 
 def test_a_warning_of_many_trials_and_workers_is_shown_once():

@@ -374,7 +374,7 @@ def test_a_table_that_came_with_a_package_is_a_doubt_and_files_of_the_program_ar
     ):
         assert opened(packages / "Stocks.csv", how=how) == ["Stocks.csv"]
         assert not opened(folder / "Stocks.csv", how=how)
-    # Its own samples are varied, which were read when backtesting.test was imported: whoever opens the file gets others.
+    # Its own samples were read when backtesting.test was imported, and are varied; who opens the file gets others.
     assert opened(packages / "backtesting/test/GOOG.csv") == ["GOOG.csv"]
     said = joined({"state": "partly", "cuts": 3}, {"state": "files", "name": "Stocks.csv", "programs": 3})
     found = findings({"lookahead": said, "amnesia": {}})["lookahead"]

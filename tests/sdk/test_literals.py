@@ -52,7 +52,7 @@ def test_a_table_is_counted_however_it_is_written(way: str) -> None:
     ],
 )
 def test_the_text_tells_of_strategies_however_they_are_made(made: str) -> None:
-    source = f"from table import T\n\n\ndef act(self):\n    return T\n\n\ndef shown():\n    return T\n\n\n"
+    source = "from table import T\n\n\ndef act(self):\n    return T\n\n\ndef shown():\n    return T\n\n\n"
     assert written_in([source + made, f"T = {KEYS}"]) >= LONG
     assert written_in([source, f"T = {KEYS}"]) == 0
 

@@ -17,6 +17,8 @@ FILLS = ("next-open", "next-close", "next-average", "same-close")
 # the decision, or of the bar that decides, the open before its close is known.
 LIBRARIES = ("backtrader", "zipline")
 UNBOUNDED_LEVERAGE = 10_000.0  # of contracts that are held for a margin
+_UNLEVERED = "an order may make positions worth what the account is worth, and no more."
+_OUTGROWN = "A short position that then loses outgrows it: its exposure may go beyond 100 %."
 COPIED_FILLS = ("next-open", "next-close", "same-open", "same-close")
 
 
@@ -81,7 +83,8 @@ class BacktestingPy:
         if self.margin < 1:
             lines.append(f"Margin {_percent(self.margin)}: up to {1 / self.margin:.3g} times the account may be held.")
         else:
-            lines.append("No leverage. Whole units only unless the order says otherwise.")
+            lines.append(f"No leverage: {_UNLEVERED} {_OUTGROWN}")
+            lines.append("Whole units only unless the order says otherwise.")
         if self.exclusive_orders:
             lines.append("A new order closes the open trade first.")
         if self.hedging:
@@ -194,7 +197,9 @@ class PortfolioRules:
             lines[-1] = "No costs at all: no commission, no spread, no slippage."  # instead of "No commission."
         lines.append("Any fraction of a share." if self.fractional else "Whole shares only.")
         short = "Short selling allowed" if self.short else "No short selling"
-        if self.leverage == 1:
+        if self.leverage == 1 and self.short:
+            lines.append(f"{short}; no leverage: {_UNLEVERED} {_OUTGROWN}")
+        elif self.leverage == 1:
             lines.append(f"{short}; no leverage.")
         else:
             lines.append(f"{short}; positions may be worth {self.leverage:g} times the account together.")

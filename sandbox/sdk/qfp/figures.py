@@ -8,37 +8,47 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-__all__ = ["GROUPS", "HEAD", "Definition", "count", "difference", "figures", "grouped", "percent", "ratio", "signed"]
+__all__ = [
+    "GROUPS", "HEAD", "NOT_DEFINED", "Definition", "count", "difference", "figures", "grouped", "percent", "ratio",
+    "signed",
+]  # fmt: skip
+
+NOT_DEFINED = "not defined"
+HUGE = 1e9  # from here on nobody counts the digits
 
 
-def percent(value: float) -> str:
-    return f"{signed(value * 100, 1)}\u00a0%"
+def percent(value: float, whole: bool = False) -> str:
+    return f"{signed(value * 100, 1, whole)}\u00a0%"
 
 
-def signed(value: float, digits: int) -> str:
-    """12345.678 -> 12 345.68 with thin spaces, where no line may break, and a real minus sign; never "-0.0"."""
-    text = f"{abs(value):,.{digits}f}".replace(",", "\u202f")
+def signed(value: float, digits: int, whole: bool = False) -> str:
+    """12345.678 -> 12 345.68 with thin spaces, where no line may break, and a real minus sign; never "-0.0".
+
+    What is huge is written as 1.23e13, unless the whole of it is asked for.
+    """
+    text = f"{abs(value):,.{digits}f}" if whole or abs(value) < HUGE else f"{abs(value):.2e}".replace("e+", "e")
+    text = text.replace(",", "\u202f")
     return f"\u2212{text}" if value < 0 and text.strip("0.\u202f") else text
 
 
-def ratio(value: float) -> str:
-    return signed(value, 2)
+def ratio(value: float, whole: bool = False) -> str:
+    return signed(value, 2, whole)
 
 
-def count(value: float) -> str:
-    return signed(value, 0)
+def count(value: float, whole: bool = False) -> str:
+    return signed(value, 0, whole)
 
 
-def _bars(value: float) -> str:
-    return f"{signed(math.ceil(value), 0)} bar{'' if math.ceil(value) == 1 else 's'}"
+def _bars(value: float, whole: bool = False) -> str:
+    return f"{signed(math.ceil(value), 0, whole)} bar{'' if math.ceil(value) == 1 else 's'}"
 
 
-def _mean_bars(value: float) -> str:
-    return f"{signed(value, 1)} bars"
+def _mean_bars(value: float, whole: bool = False) -> str:
+    return f"{signed(value, 1, whole)} bars"
 
 
-def _daily_percent(value: float) -> str:
-    return f"{signed(value * 100, 2)}\u00a0%"
+def _daily_percent(value: float, whole: bool = False) -> str:
+    return f"{signed(value * 100, 2, whole)}\u00a0%"
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Definition:
 
     key: str
     label: str
-    form: Callable[[float], str]
+    form: Callable[..., str]  # of the value, and of whether all its digits are wanted
     help: str
 
 
@@ -156,10 +166,11 @@ HEAD = ("total_return", "buy_and_hold", "cagr", "sharpe", "max_drawdown", "volat
 
 
 def figures(values: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    """[{key, label, text, value, help, group, place, anchor}]: what every surface shows, the head first.
+    """[{key, label, text, value, help, group, place, anchor, full}]: what every surface shows, the head first.
 
     values: by key, NaN or None where undefined; those say so. Keys that are missing are left out. group, place: in
-    which part of the table, and at which place of the whole. anchor: where the formula is.
+    which part of the table, and at which place of the whole. anchor: where the formula is. full: all digits, only where
+    the text has fewer.
     """
     shown: dict[str, dict[str, Any]] = {}
     places = {each.key: place for place, each in enumerate(chain.from_iterable(GROUPS.values()))}
@@ -172,13 +183,15 @@ def figures(values: Mapping[str, float | None]) -> list[dict[str, Any]]:
             shown[each.key] = {
                 "key": each.key,
                 "label": each.label,
-                "text": each.form(value) if value is not None and defined else "undefined",
+                "text": each.form(value) if value is not None and defined else NOT_DEFINED,
                 "value": value if defined else None,
                 "help": each.help,
                 "group": group,
                 "place": places[each.key],
                 "anchor": f"/docs/metrics#{each.key}",
             }
+            if defined and (full := each.form(value, True)) != shown[each.key]["text"]:
+                shown[each.key]["full"] = full
     return [shown.pop(key) for key in HEAD if key in shown] + list(shown.values())
 
 

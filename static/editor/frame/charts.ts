@@ -169,7 +169,8 @@ function prepareBokeh(): void {
 const RANGES: [string, number | "ytd" | null][] = [["1M", 1], ["6M", 6], ["YTD", "ytd"], ["1Y", 12], ["3Y", 36], ["All", null]];
 
 export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown): Promise<void> {
-  const { dates, equity, drawdown } = backtest.chart;
+  const { dates, equity, drawdown, benchmark } = backtest.chart;
+  const held = backtest.figures.find((figure) => figure.key === "buy_and_hold")?.label ?? "Buy and hold";
   if (dates.length < 2) return;
   const days = dates.map((date) => date.slice(0, date.length > 10 && !/T00:00/.test(date) ? 16 : 10));
   const figure = document.createElement("figure");
@@ -206,7 +207,7 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
   const log = element("button", "toggle", "Log scale") as HTMLButtonElement;
   log.type = "button";
   log.setAttribute("aria-pressed", "false");
-  log.disabled = equity.some((value) => value <= 0);
+  log.disabled = [...equity, ...(benchmark ?? [])].some((value) => value <= 0);
   log.onclick = () => {
     logarithmic = !logarithmic;
     log.setAttribute("aria-pressed", String(logarithmic));
@@ -215,8 +216,8 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
   tools.append(ranges, log);
   const caption = element("figcaption", "", backtest.description);
   figure.append(title, tools, chart, caption, lazyTable(`Data table, ${dates.length} points`, () => tableOf({
-    columns: [{ name: "Date", kind: "date" }, { name: "Equity", kind: "number" }, { name: "Drawdown (%)", kind: "number" }],
-    rows: days.map((day, at) => [day, round(equity[at], 2), round((drawdown[at] ?? 0) * 100, 2)]),
+    columns: [{ name: "Date", kind: "date" }, { name: "Equity", kind: "number" }, ...(benchmark ? [{ name: held, kind: "number" }] : []), { name: "Drawdown (%)", kind: "number" }],
+    rows: days.map((day, at) => [day, round(equity[at], 2), ...(benchmark ? [round(benchmark[at], 2)] : []), round((drawdown[at] ?? 0) * 100, 2)]),
   })));
   if (backtest.trades.rows.length) {
     const { rows, total = rows.length } = backtest.trades;
@@ -230,7 +231,9 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
   await load(addressOf("plotly"));
 
   const draw = async (): Promise<void> => {
-    const [low, high] = within(days, equity, range);
+    const spans = [equity, ...(benchmark ? [benchmark] : [])].map((values) => within(days, values, range));
+    const low = Math.min(...spans.map((span) => span[0]));
+    const high = Math.max(...spans.map((span) => span[1]));
     const pad = (high - low || 1) * 0.06;
     const gain = token("--gain");
     const loss = token("--loss");
@@ -250,11 +253,12 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
       yaxis: { ...grid, domain: [0.34, 1], type: logarithmic ? "log" : "linear", range: logarithmic ? [Math.log10(Math.max(low - pad, low * 0.97)), Math.log10(high * 1.03)] : [low - pad, high + pad], tickformat: "", exponentformat: "B", nticks: 6 },
       yaxis2: { ...grid, domain: [0, 0.26], tickformat: ".0%", nticks: 4, rangemode: "tozero" },
       annotations: [
-        { text: "Equity", xref: "paper", yref: "paper", x: 0.008, y: 1, xanchor: "left", yanchor: "top", showarrow: false, font: { color: gain, size: 12 } },
+        { text: benchmark ? `Equity<span style="color:${token("--text-muted")}"> · ${held}</span>` : "Equity", xref: "paper", yref: "paper", x: 0.008, y: 1, xanchor: "left", yanchor: "top", showarrow: false, font: { color: gain, size: 12 } },
         { text: "Drawdown", xref: "paper", yref: "paper", x: 0.008, y: 0.005, xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: loss, size: 12 } },
       ],
     };
     const data = [
+      ...(benchmark ? [{ type: "scatter", mode: "lines", x: days, y: benchmark, name: held, line: { color: token("--line-strong"), width: 1.25 }, hovertemplate: "%{y:,.0f}" }] : []),
       { type: "scatter", mode: "lines", x: days, y: equity, name: "Equity", line: { color: gain, width: 1.75 }, hovertemplate: "%{y:,.0f}" },
       { type: "scatter", mode: "lines", x: days, y: drawdown.map((fall) => -Math.abs(fall)), yaxis: "y2", name: "Drawdown", line: { color: loss, width: 1.25 }, fill: "tozeroy", fillcolor: translucent(loss, 0.22), hovertemplate: "%{y:.1%}" },
     ];

@@ -49,7 +49,7 @@ def written_in(texts: Iterable[str]) -> int:
         elif isinstance(node, ast.Dict):
             values = node.values
         handed |= {each.id for each in values if isinstance(each, ast.Name)}
-    parts = [each for each in nodes if isinstance(each, (ast.ClassDef, ast.Lambda))]
+    parts: list[ast.AST] = [each for each in nodes if isinstance(each, (ast.ClassDef, ast.Lambda))]
     parts += [each for each in statements if isinstance(each, ast.FunctionDef) and each.name in handed]
     return max((_count(_with_what_they_read([part], statements)) for part in parts[:MOST_PARTS]), default=0)
 

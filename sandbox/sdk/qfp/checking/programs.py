@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -273,7 +274,7 @@ def _elsewhere(folder: str) -> list[str]:
 
     def note(path: Any) -> None:
         if _is_table(path, packages) and len(opened) < MOST_NAMED:
-            opened.append(os.path.basename(os.fsdecode(path)))
+            opened.append(Path(os.fsdecode(path)).name)
 
     def inside(file: Any, *args: Any, **kwargs: Any) -> Any:
         with suppress(TypeError):
@@ -317,7 +318,8 @@ def _is_table(path: Any, packages: list[str]) -> bool:
     path = os.fsdecode(path) if isinstance(path, bytes) else path
     if not isinstance(path, str) or not path.lower().endswith(TABLES):
         return False
-    return any(os.path.abspath(path).startswith(place) for place in packages)
+    there = os.path.abspath(path)  # noqa: PTH100  (as sys.path writes it, links and all)
+    return any(there.startswith(place) for place in packages)
 
 
 def clean_up(folder: str) -> None:

@@ -12,7 +12,9 @@ from qfp.tearsheet.record import Record
 from qfp.tearsheet.table import Table
 from qfp.tearsheet.tables import tables
 
-__all__ = ["Document", "document"]
+__all__ = ["STATES", "Document", "document"]
+
+STATES = ("green", "amber", "red")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Document:
         """The headline figures, in their order."""
         by_key = {figure["key"]: figure for figure in self.figures}
         return [by_key[key] for key in HEAD if key in by_key]
+
+    @property
+    def worst(self) -> str:
+        """The state that its claims come to: green, amber or red; "" without claims."""
+        return max((line["state"] for line in self.claims), key=STATES.index, default="")
 
     @property
     def groups(self) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -7,7 +7,8 @@ numbers, dates of ours and escaped names go in.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from html import escape
 from itertools import chain, pairwise
 from typing import Any
@@ -17,30 +18,59 @@ import numpy as np
 from qfp.figures import signed
 from qfp.tearsheet.charts import Chart, Trace, points
 
-__all__ = ["COLOURS", "STYLE", "svg"]
+__all__ = ["COLOURS", "NARROW", "STYLE", "coloured", "svg"]
 
-WIDTH, HEIGHT = 720, 220
-LEFT, RIGHT, TOP, BOTTOM = 10, 62, 24, 24
-POINTS = 480  # of a line: more than one for two units of the drawing shows nothing
+HEIGHT = 220
+LEFT, TOP, BOTTOM = 10, 24, 24
 MARKS = 400
 DAY = np.timedelta64(1, "D")
 
+
+@dataclass(frozen=True)
+class Sheet:
+    """How wide the drawing is, the room for the numbers at its right, and what fits on it: points, dates, numbers.
+
+    More points of a line than one for two units of its width show nothing.
+    """
+
+    width: int
+    margin: int
+    points: int
+    dates: int
+    numbers: int
+
+    @property
+    def right(self) -> int:
+        return self.width - self.margin
+
+
+WIDE = Sheet(width=720, margin=62, points=480, dates=9, numbers=8)
+NARROW = Sheet(width=340, margin=58, points=240, dates=5, numbers=4)  # a phone's: letters keep their size
+
+Colours = Mapping[str, str]
 COLOURS = {"main": "#1a5fc2", "benchmark": "#79828b", "fall": "#b0480a", "up": "#1a5fc2", "down": "#b0480a"}
+
+
+def coloured(colours: Colours) -> str:
+    """The rules that colour the lines, areas, bars and names of each role."""
+    return "".join(
+        f".ts-line.ts-{role}{{stroke:{colour}}}.ts-area.ts-{role}{{stroke:{colour};fill:{colour};fill-opacity:.22}}"
+        f".ts-fill.ts-{role}{{fill:{colour};fill-opacity:.85}}.ts-text.ts-{role}{{fill:{colour}}}"
+        for role, colour in colours.items()
+    )
+
+
 STYLE = (
     ".ts-text{font:11px Inter,system-ui,sans-serif;fill:#59636d}.ts-grid{stroke:#d9dde1;stroke-width:1}"
     ".ts-level{stroke:#79828b;stroke-width:1;stroke-dasharray:4 3}"
     ".ts-line{fill:none;stroke-width:1.5;stroke-linejoin:round}.ts-area{stroke-width:1;stroke-linejoin:round}"
-    + "".join(
-        f".ts-line.ts-{role}{{stroke:{colour}}}.ts-area.ts-{role}{{stroke:{colour};fill:{colour};fill-opacity:.22}}"
-        f".ts-fill.ts-{role}{{fill:{colour};fill-opacity:.85}}.ts-text.ts-{role}{{fill:{colour}}}"
-        for role, colour in COLOURS.items()
-    )
+    + coloured(COLOURS)
 )
 
 
-def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: int = HEIGHT) -> str:
+def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: int = HEIGHT, sheet: Sheet = WIDE) -> str:
     """The drawing. alone: as a file of its own, with its colours, for where no stylesheet reaches it."""
-    drawn = [(trace, trace.x[at], trace.y[at]) for trace, at in _drawn(chart)]
+    drawn = [(trace, trace.x[at], trace.y[at]) for trace, at in _drawn(chart, sheet)]
     log = logarithmic and chart.logarithmic
     low = min(float(y.min()) for _, _, y in drawn)
     high = max(float(y.max()) for _, _, y in drawn)
@@ -59,7 +89,7 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
         low, high = low - (abs(low) * 0.01 or 1.0), high + (abs(high) * 0.01 or 1.0)
     ticks = _log_ticks(low, high) if log else [t for t in _round_ticks(low, high) if low <= t <= high]
     shortest, longest = _x_range(chart, drawn)
-    right, bottom = WIDTH - RIGHT, height - BOTTOM
+    right, bottom = sheet.right, height - BOTTOM
 
     def across(value: Any) -> Any:
         return LEFT + (right - LEFT) * (value - shortest) / ((longest - shortest) or 1)
@@ -72,7 +102,7 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
         return bottom - (bottom - TOP) * share
 
     parts = [_horizontal(up(tick), right, _tick_text(tick, chart.form, ticks)) for tick in ticks]
-    parts += _x_axis(chart, shortest, longest, across, bottom)
+    parts += _x_axis(chart, sheet, shortest, longest, across, bottom)
     if chart.level is not None and low < chart.level < high:
         ground = f"{up(chart.level):.1f}"
         parts.append(f'<line class="ts-level" x1="{LEFT}" x2="{right}" y1="{ground}" y2="{ground}"/>')
@@ -82,16 +112,16 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
     parts.append(_legend(chart))
     style = f"<style>{STYLE}</style>" if alone else ""
     space = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
-    size = f' width="{WIDTH}" height="{height}"' if alone else ""
+    size = f' width="{sheet.width}" height="{height}"' if alone else ""
     label = escape(f"{chart.title}. {chart.sentence}")
     return (
-        f'<svg{space} class="ts-chart" viewBox="0 0 {WIDTH} {height}"{size} role="img" aria-label="{label}">'
+        f'<svg{space} class="ts-chart" viewBox="0 0 {sheet.width} {height}"{size} role="img" aria-label="{label}">'
         f"<title>{escape(chart.title)}</title>{style}{''.join(parts)}</svg>"
     )
 
 
-def _drawn(chart: Chart) -> Iterator[tuple[Trace, list[int]]]:
-    for trace, at in points(chart, POINTS):
+def _drawn(chart: Chart, sheet: Sheet) -> Iterator[tuple[Trace, list[int]]]:
+    for trace, at in points(chart, sheet.points):
         yield trace, at if trace.mode != "points" else at[:: max(1, math.ceil(len(at) / MARKS))]
 
 
@@ -187,24 +217,27 @@ def _tick_text(value: float, form: str, ticks: list[float]) -> str:
     return signed(value, min(digits, 4))
 
 
-def _x_axis(chart: Chart, low: float, high: float, across: Callable[[float], float], bottom: float) -> Iterator[str]:
-    marks = _date_ticks(low, high) if chart.x_form == "date" else _number_ticks(chart, low, high)
+def _x_axis(
+    chart: Chart, sheet: Sheet, low: float, high: float, across: Callable[[float], float], bottom: float
+) -> Iterator[str]:
+    dates = chart.x_form == "date"
+    marks = _date_ticks(low, high, sheet.dates) if dates else _number_ticks(chart, low, high, sheet.numbers)
     for value, text in marks:
         x = across(value)
         anchor = "start" if x < LEFT + 16 else "middle"
         yield f'<line class="ts-grid" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom:.1f}" y2="{bottom + 4:.1f}"/>'
         yield f'<text class="ts-text" x="{x:.1f}" y="{bottom + 16:.1f}" text-anchor="{anchor}">{text}</text>'
     if chart.x_title:
-        x = WIDTH - RIGHT
-        yield f'<text class="ts-text" x="{x}" y="13" text-anchor="end">across: {escape(chart.x_title.lower())}</text>'
+        title = escape(chart.x_title.lower())
+        yield f'<text class="ts-text" x="{sheet.right}" y="13" text-anchor="end">across: {title}</text>'
 
 
-def _number_ticks(chart: Chart, low: float, high: float) -> list[tuple[float, str]]:
-    ticks = [tick for tick in _round_ticks(low, high, 8) if low <= tick <= high]
+def _number_ticks(chart: Chart, low: float, high: float, most: int) -> list[tuple[float, str]]:
+    ticks = [tick for tick in _round_ticks(low, high, most) if low <= tick <= high]
     return [(tick, _tick_text(tick, chart.x_form, ticks)) for tick in ticks]
 
 
-def _date_ticks(low: float, high: float, most: int = 9) -> list[tuple[float, str]]:
+def _date_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     """Years, months, days or hours, whichever gives a handful."""
     first, last = np.datetime64(int(low), "s"), np.datetime64(int(high), "s")
     choices: list[tuple[str, int, Callable[[Any], str]]] = [
