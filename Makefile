@@ -20,9 +20,9 @@ setup-tests:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt install python3 python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m playground.prepare --tests
 
-# Two processes share the files; ARGS="tests/runner -k flood" runs some of them, in one.
+# Three processes share the files, because many tests wait for boxes; ARGS="tests/runner -k flood" runs some, in one.
 test: setup-tests
-	@exec $(SITE) -m pytest $(or $(ARGS),-n 2)
+	@exec $(SITE) -m pytest $(or $(ARGS),-n 3)
 
 bench: setup-tests
 	@exec $(SITE) -m tests.benchmarks

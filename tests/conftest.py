@@ -11,7 +11,7 @@ Parts are started by the first test that asks for them:
     page, open_page     Chromium on the live site; a violated Content-Security-Policy fails the test
 
 Tests with a browser run last: once its event loop turns, no asynchronous test could start. `make test` shares the
-files out to two processes, each with a site of its own.
+files out to three processes, each with a site of its own.
 """
 
 from __future__ import annotations
