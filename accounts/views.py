@@ -62,7 +62,7 @@ def security(request: HttpRequest) -> HttpResponse:
     return render(request, "account/security.html", context)
 
 
-@sensitive_variables("secret")  # it would be in a report of a failure
+@sensitive_variables("secret", "context")  # it would be in a report of a failure
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -78,6 +78,12 @@ class _Own(ast.NodeVisitor):
                 self.names.add(name)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 self.names.add(name)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                self.names.add(name)
+            case ast.MatchMapping(rest=str(name)):
+                self.names.add(name)
+            case ast.Global(names=names) | ast.Nonlocal(names=names):
+                self.names.update(names)
             case ast.alias(name=name, asname=str(other)):
                 self.imported[other] = name
         self.generic_visit(node)
@@ -98,7 +104,9 @@ class _Shape(ast.NodeTransformer):
                 return ast.Constant(0)
             case ast.AnnAssign(target=target, value=value) if value is not None:
                 node = ast.Assign([target], value)
-        for field in ("id", "attr", "arg", "name"):
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            node.names = [self._name(name) for name in node.names]
+        for field in ("id", "attr", "arg", "name", "rest"):
             if isinstance(name := getattr(node, field, None), str):
                 setattr(node, field, self._name(name))
         for field in ("annotation", "returns"):

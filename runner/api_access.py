@@ -12,6 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from accounts import tokens
 from accounts.models import AccessToken
+from runner.models import Project, Run
 
 __all__ = ["answer", "read_only", "refuse", "runs"]
 
@@ -69,7 +70,7 @@ def _checked(
             request.user, request.COOKIES = token.user, {}
         try:
             return allowed(request, token) or view(request, *arguments, **named)
-        except Http404:
+        except (Http404, Project.DoesNotExist, Run.DoesNotExist):  # deleted meanwhile
             return refuse(404, "not_found", NOT_FOUND)
 
     return checked

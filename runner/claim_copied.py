@@ -134,17 +134,25 @@ def _check_units(
     fills: checks.Columns, orders: Sequence[dict[str, Any]], delay: int, count: int, names: list[str]
 ) -> None:
     """By every bar no more units were bought or sold than had been ordered by then; orders may fill in parts."""
-    shape = (len(names), 2, count + delay)
-    ordered, filled = np.zeros(shape), np.zeros(shape)
+    bars, numbers, sizes = fills[:3]
+    # Of a thousand instruments, one after the other: tables of all bars of all of them take hundreds of megabytes.
+    ordered: dict[tuple[int, bool], list[tuple[int, float]]] = defaultdict(list)
     for order in orders:
         if order["outcome"] in ("filled", "waiting"):
-            ordered[order["instrument"], int(order["size"] > 0), order["bar"] + delay] += abs(order["size"])
-    bars, numbers, sizes = fills[:3]
-    np.add.at(filled, (numbers, (sizes > 0).astype(int), bars), np.abs(sizes))
-    ordered, filled = ordered.cumsum(axis=2), filled.cumsum(axis=2)
-    over = np.argwhere(filled > ordered * (1 + checks.PRICE_TOLERANCE) + checks.PRICE_TOLERANCE)
-    if len(over):
-        number, bought, bar = over[over[:, 2].argmin()].tolist()
+            ordered[order["instrument"], order["size"] > 0].append((order["bar"] + delay, abs(order["size"])))
+    found: list[tuple[int, int, bool]] = []
+    for number in np.unique(numbers).tolist():
+        for bought in (False, True):
+            own = (numbers == number) & ((sizes > 0) == bought)
+            allowed, filled = np.zeros(count + delay), np.zeros(count + delay)
+            for bar, units in ordered[number, bought]:
+                allowed[bar] += units
+            np.add.at(filled, bars[own], np.abs(sizes[own]))
+            room = allowed.cumsum() * (1 + checks.PRICE_TOLERANCE) + checks.PRICE_TOLERANCE
+            if len(over := np.flatnonzero(filled.cumsum() > room)):
+                found.append((int(over[0]), number, bought))
+    if found:
+        bar, number, bought = min(found)
         what = "bought" if bought else "sold"
         raise NotVerified(f"By bar {bar} more of {names[number]} was {what} than was ordered.")
 

@@ -24,7 +24,6 @@ from runner.claim_orders import ROOM, Expected
 __all__ = ["check_many", "check_one"]
 
 SURELY = 1.02  # of what it costs
-NO_UNIT = "insufficient margin for a single unit"
 
 Order = dict[str, Any]
 
@@ -42,6 +41,7 @@ def check_one(
     expected = Expected([], [], bars, rules, ruined, window_bars)
     last = len(bars.close) - 1 if ruined is None else ruined
     states = _states(fills, cash, len(bars.close))
+    known: dict[tuple[int, float], tuple[float, float, float]] = {}
     for order in orders:
         decided = int(order["bar"])
         end = last if window_bars is None else min(last, (decided // window_bars + 1) * window_bars - 1)
@@ -53,7 +53,7 @@ def check_one(
             if not (order.get("limit") or order.get("stop") or order.get("closes")):
                 raise _withdrawn(order, "the order")
         elif order["outcome"] == "refused" and not rules.hedging and decided + 1 < last:
-            _check_refusal(order, expected, states, bars, rules)
+            _check_refusal(order, expected, states, bars, rules, known)
 
 
 def _filled(order: Order, what: str, bar: int, price: float) -> NotVerified:
@@ -91,24 +91,24 @@ def _states(fills: list[dict[str, float]], cash: float, count: int) -> list[list
 
 
 def _check_refusal(
-    order: Order, expected: Expected, states: list[list[tuple[float, float]]], bars: OurBars, rules: BacktestingPy
+    order: Order,
+    expected: Expected,
+    states: list[list[tuple[float, float]]],
+    bars: OurBars,
+    rules: BacktestingPy,
+    known: dict[tuple[int, float], tuple[float, float, float]],
 ) -> None:
+    """known: what _free() has found, by bar and price: thousands of orders can be refused on a bar of thousands."""
     places = list(expected.places_of(order))
-    size, count = abs(order["size"]), len(states)
+    size = abs(order["size"])
     for bar, price, _ in places:
         charged = rules.commission_for(size, price) if size else None
         if charged is None:
             return
-        near = range(max(bar - 1, 0), min(bar + 2, count)) if rules.trade_on_close else (bar,)
-        marks = {price, *(float(prices[at]) for at in near for prices in (bars.open, bars.close)), bars.close[bar - 1]}
-        free = [
-            (cash + held * mark - abs(held) * mark * rules.margin) / rules.margin
-            for at in near
-            for cash, held in states[at]
-            for mark in marks
-        ]
-        least, most = min(free), max(free)
-        unit = max(marks) * (1 + rules.spread) + charged / size
+        if (bar, price) not in known:
+            known[bar, price] = _free(bar, price, states, bars, rules)
+        least, most, dearest = known[bar, price]
+        unit = dearest * (1 + rules.spread) + charged / size
         if size >= 1:
             payable = size * unit * SURELY < least
         else:
@@ -120,6 +120,21 @@ def _check_refusal(
             f"An order of {order['size']:g} decided on bar {order['bar']} was told as refused, and the account could "
             "pay for it."
         )
+
+
+def _free(
+    bar: int, price: float, states: list[list[tuple[float, float]]], bars: OurBars, rules: BacktestingPy
+) -> tuple[float, float, float]:
+    """The least and the most that could be bought for around a bar, and the highest price that may have counted."""
+    near = range(max(bar - 1, 0), min(bar + 2, len(states))) if rules.trade_on_close else (bar,)
+    marks = {price, *(float(prices[at]) for at in near for prices in (bars.open, bars.close)), bars.close[bar - 1]}
+    free = [
+        (cash + held * mark - abs(held) * mark * rules.margin) / rules.margin
+        for at in near
+        for cash, held in states[at]
+        for mark in marks
+    ]
+    return min(free), max(free), max(marks)
 
 
 def check_many(

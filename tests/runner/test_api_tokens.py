@@ -15,6 +15,7 @@ from accounts import tokens
 from accounts.models import AccessToken
 from marketdata.redaction import Redacting
 from runner.access import GUEST_COOKIE, hash_key
+from runner.api_access import read_only
 from runner.models import Project, Run
 from tests.factories import make_finished_run, make_project, make_user
 
@@ -152,6 +153,18 @@ def test_what_is_not_understood_starts_nothing(client, ada, hidden, body):
 def test_a_body_that_is_too_long_is_refused_in_json(client, ada, hidden):
     refused = start(client, bearer(ada, "read+run"), "x" * 3_000_000)
     assert refused.status_code == 413 and refused.json()["error"]["code"] == "too_long"
+
+
+def test_what_is_deleted_while_it_is_asked_for_is_not_found_in_json(rf, ada, hidden):
+    asked = rf.get("/", headers=bearer(ada))
+
+    @read_only
+    def deleted_meanwhile(request):
+        hidden.project.remove()
+        hidden.refresh_from_db()
+
+    found = deleted_meanwhile(asked)
+    assert found.status_code == 404 and json.loads(found.content)["error"]["code"] == "not_found"
 
 
 def test_no_log_line_shows_a_token():

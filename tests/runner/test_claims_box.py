@@ -13,7 +13,7 @@ from django.utils import timezone
 from qfp.checking import words
 from qfp.checking.literals import LONG
 
-from runner import checking, claims_box, past_trials, trials
+from runner import alike, checking, claims_box, past_trials, trials
 from runner.manifests import lineage_of
 from runner.models import Backtest, Project, Trial
 from runner.sweeps import SweepQuestions
@@ -224,6 +224,19 @@ def test_what_an_author_tries_with_other_names_or_idle_lines_in_another_project_
     different = make_project(author, CODE.replace("np.mean", "np.max"))
     make_backtest(different, "c" * 64)
     assert trials.of_project(different).count == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try:\n    a()\nexcept ValueError as mine:\n    print(mine)\n",
+        "def f():\n    global mine\n    mine = 1\n",
+        "match a:\n    case [1, *mine] | {2: _, **mine} | mine:\n        print(mine)\n",
+    ],
+)
+def test_names_of_every_kind_make_no_other_program(code):
+    assert alike._structure(code) == alike._structure(code.replace("mine", "other"))
+    assert alike._structure(code) != alike._structure(code.replace("print", "repr").replace("global", "nonlocal"))
 
 
 def test_deleting_a_project_takes_none_of_its_trials_away():

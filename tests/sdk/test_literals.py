@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import types
 
@@ -29,11 +30,15 @@ WRITTEN = {
 
 def count(source: str) -> int:
     """Of the class Keys of a program."""
+    return longest_table([program(source).Keys])
+
+
+def program(source: str) -> types.ModuleType:
     path = "<program>"
     linecache.cache[path] = (len(source), None, source.splitlines(True), path)
     module = types.ModuleType("program")
     exec(compile(source, path, "exec"), vars(module))
-    return longest_table([module.Keys])
+    return module
 
 
 @pytest.mark.parametrize("way", WRITTEN)
@@ -55,6 +60,14 @@ def test_the_text_tells_of_strategies_however_they_are_made(made: str) -> None:
     source = "from table import T\n\n\ndef act(self):\n    return T\n\n\ndef shown():\n    return T\n\n\n"
     assert written_in([source + made, f"T = {KEYS}"]) >= LONG
     assert written_in([source, f"T = {KEYS}"]) == 0
+
+
+def test_what_is_called_by_way_of_an_object_is_counted_and_what_has_no_text_is_not() -> None:
+    of_objects = f"T = {KEYS}\nclass Object:\n    def __call__(self, ctx): return T\n{STRATEGY}"
+    keys = program(of_objects)
+    for called in (keys.Object(), functools.partial(keys.Object.__call__, 1), keys.Object().__call__):
+        assert longest_table([called]) >= LONG
+    assert longest_table([len, functools.partial(len)]) == 0
 
 
 def test_settings_notes_and_what_the_strategy_does_not_read_are_no_table() -> None:

@@ -7,6 +7,7 @@ others: what is computed of data is the business of the look-ahead test.
 from __future__ import annotations
 
 import ast
+import functools
 import linecache
 import re
 import sys
@@ -56,8 +57,12 @@ def written_in(texts: Iterable[str]) -> int:
 
 def _read_by(part: Any) -> list[ast.AST]:
     """What is written in a class or function, and what the program's names stand for that it reads."""
-    code = next((code for code in map(_code, (part, *vars(part).values())) if code), None) if part else None
-    if code is None or not getattr(part, "__name__", ""):
+    while isinstance(part, functools.partial):
+        part = part.func
+    if not hasattr(part, "__name__"):  # an object that can be called
+        part = type(part)
+    code = next((code for code in map(_code, (part, *getattr(part, "__dict__", {}).values())) if code), None)
+    if code is None:
         return []
     tree = _tree(code.co_filename)
     kinds = (ast.ClassDef,) if isinstance(part, type) else (ast.FunctionDef, ast.Lambda)
