@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from qfp import fanout, forking
-
 __all__ = ["at_once", "threads_for"]
 
 
@@ -14,7 +12,11 @@ def threads_for(parts: float) -> int:
     """How many threads to divide work among that could be `parts` of a worthwhile size: as many as the cores that may
     be used, one where copies of the program use those already.
     """
-    if parts < 2 or forking.in_worker or fanout.in_chunk:
+    if parts < 2:
+        return 1
+    from qfp import fanout, forking
+
+    if forking.in_worker or fanout.in_chunk:
         return 1
     return int(min(parts, forking.cores()))
 
