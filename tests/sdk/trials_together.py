@@ -6,11 +6,12 @@ Runs in the boxes' environment.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 
 import numpy as np
-from qfp.backtesting import Strategy
+from qfp.backtesting import Strategy, many
 from qfp.sweeps.evaluation import of_strategy
 from qfp.sweeps.space import Space
 
@@ -78,6 +79,7 @@ CASES = [
 
 
 def main() -> None:
+    os.environ["QFP_CORES"], many.A_THREADS_BARS = "3", 800  # threads, for tables as small as these, too
     items = list(enumerate(Space({"days": range(3, 9), "hold": range(2, 9)}).grid()))
     found = {}
     for strategy, objective, options in CASES:

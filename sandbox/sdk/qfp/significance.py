@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import combinations
+from functools import lru_cache, partial
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from qfp.metrics.sharpe import (
     sharpe_moments,
 )
 from qfp.resampling import block_length, drawn_blocks, drawn_positions
+from qfp.threads import at_once, threads_for
 
 __all__ = [
     "sharpe_moments", "sharpe_error", "sharpe_lower_bound", "probability_above", "observations_needed",
@@ -44,6 +45,8 @@ MOST_BLOCKS = 2_000  # of one draw
 MOST_CORRELATED = 2_000  # columns compared with each other: 32 MB of correlations
 # Splits times configurations handled at once: 16 MB of floats.
 PIECE = 2_000_000
+NEAR = 50000  # numbers of a table at a time: what a core keeps near
+A_THREADS_RATIOS = 10_000_000  # so many take longer than a thread takes to start
 
 
 # The best of many ------------------------------------------------------------------------------------------------
@@ -321,22 +324,28 @@ def overfitting_of_blocks(sums: np.ndarray, squares: np.ndarray, length: int) ->
     if length * blocks < 4 or count < 2:
         return Overfitting(NAN, NAN, NAN, NAN, NAN, count, 0, np.empty(0))
     halves = _halves(blocks)
-    periods = length * blocks // 2
-    logits, inside, outside = [], [], []
-    rows = max(1, PIECE // count)
-    for at in range(0, len(halves), rows):
-        chosen = halves[at : at + rows]
-        one = _ratios(chosen @ sums, chosen @ squares, periods)
-        other = _ratios((1 - chosen) @ sums, (1 - chosen) @ squares, periods)
-        every, best = np.arange(len(chosen)), one.argmax(axis=1)
-        then = other[every, best]
-        below = (other < then[:, None]).sum(axis=1)
-        equal = (other == then[:, None]).sum(axis=1)
-        share = (below + (equal + 1) / 2) / (count + 1)
-        logits.append(np.log(share / (1 - share)))
-        inside.append(one[every, best])
-        outside.append(then)
-    logit, first, second = np.concatenate(logits), np.concatenate(inside), np.concatenate(outside)
+    periods, splits = length * blocks // 2, len(halves)
+    logit, first, second = (np.empty(splits) for _ in range(3))
+    rows = max(1, NEAR // count)
+
+    def some(begin: int, end: int) -> None:
+        """Splits and, numbered from the other end, those with the halves exchanged."""
+        for at in range(begin, end, rows):
+            chosen = halves[at : min(at + rows, end)]
+            one = _ratios(chosen @ sums, chosen @ squares, periods)
+            other = _ratios((1 - chosen) @ sums, (1 - chosen) @ squares, periods)
+            places = np.arange(at, at + len(chosen))
+            for inside, outside, its in ((one, other, places), (other, one, splits - 1 - places)):
+                every, best = np.arange(len(chosen)), inside.argmax(axis=1)
+                then = outside[every, best]
+                below = np.count_nonzero(outside < then[:, None], axis=1)
+                equal = np.count_nonzero(outside == then[:, None], axis=1)
+                share = (below + (equal + 1) / 2) / (count + 1)
+                logit[its], first[its], second[its] = np.log(share / (1 - share)), inside[every, best], then
+
+    parts = threads_for(splits * count / A_THREADS_RATIOS)
+    bounds = [splits // 2 * part // parts for part in range(parts + 1)]
+    at_once([partial(some, *one) for one in pairwise(bounds)])
     logit[np.abs(logit) < NOISE] = 0.0
     known = np.isfinite(first) & np.isfinite(second)
     if not known.any():
@@ -355,7 +364,7 @@ def overfitting_of_blocks(sums: np.ndarray, squares: np.ndarray, length: int) ->
 
 @lru_cache(maxsize=4)
 def _halves(blocks: int) -> np.ndarray:
-    """One row per way to choose half of the blocks, 1 where chosen."""
+    """One row per way to choose half of the blocks, 1 where chosen; from the other end, the rest of them."""
     picks = np.array(list(combinations(range(blocks), blocks // 2)))
     found = np.zeros((len(picks), blocks))
     np.put_along_axis(found, picks, 1.0, axis=1)
@@ -363,11 +372,19 @@ def _halves(blocks: int) -> np.ndarray:
 
 
 def _ratios(sums: np.ndarray, squares: np.ndarray, periods: int) -> np.ndarray:
-    """Sharpe ratios per period from sums; -infinity where nothing varies."""
-    mean = sums / periods
-    deviation = np.sqrt(np.maximum(squares - periods * mean**2, 0.0) / (periods - 1))
+    """Sharpe ratios per period from sums, which are written over; -infinity where nothing varies."""
+    mean, deviation = np.divide(sums, periods, out=sums), squares
+    power = np.square(mean)
+    power *= periods
+    deviation -= power
+    np.maximum(deviation, 0.0, out=deviation)
+    deviation /= periods - 1
+    np.sqrt(deviation, out=deviation)
     flat = deviation <= NOISE
-    return np.where(flat, -np.inf, mean / np.where(flat, 1.0, deviation))
+    deviation[flat] = 1.0
+    mean /= deviation
+    mean[flat] = -np.inf
+    return mean
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from qfp.backtesting.compiled.lanes import LANES
 __all__ = ["averages"]
 
 
+PAGE = 1 << 21  # bytes of a large page
 LONG = 100_000  # values: so many have memory of their own, which is used again by the next who needs as much
 
 
@@ -41,11 +42,18 @@ def averages(values: Any, windows: Sequence[int]) -> np.ndarray | list[np.ndarra
 
 
 def _rows(number: int, count: int) -> np.ndarray:
-    """Rows of floats that begin where machine code likes them to, at multiples of 64 bytes."""
+    """Rows of floats that begin where machine code likes them to, at multiples of 64 bytes.
+
+    Large tables begin at a large page. NumPy asks the system for such pages from four million bytes on, and memory
+    that comes in them is touched for the first time in a tenth of the time; what is not touched costs nothing.
+    """
     width = -(-count // 8) * 8
-    room = np.empty(number * width + 8)
-    begin = -room.ctypes.data % 64 // 8
-    return room[begin : begin + number * width].reshape(number, width)[:, :count]
+    size, alike = number * width, 64
+    if 8 * size >= PAGE // 2:
+        alike = PAGE
+    room = np.empty(size + 8 if alike == 64 else max(size + PAGE // 8, 2 * PAGE // 8))
+    begin = -room.ctypes.data % alike // 8
+    return room[begin : begin + size].reshape(number, width)[:, :count]
 
 
 def _side_by_side(column: np.ndarray, windows: list[int], found: np.ndarray | list[np.ndarray]) -> bool:

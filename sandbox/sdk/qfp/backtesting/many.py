@@ -21,14 +21,16 @@ from qfp.backtesting.sharing import Groups, Recipe, dependencies
 from qfp.backtesting.statistics import LABELS
 from qfp.backtesting.test import SMA
 from qfp.backtesting.tiers import PAYS_FROM, Prepared, missing_before
+from qfp.threads import threads_for
 
 if TYPE_CHECKING:
-    from qfp.backtesting.compiled.tier import Program
+    from qfp.backtesting.compiled.tier import Program, Record
     from qfp.backtesting.running import Backtest, Run
 
 __all__ = ["Many", "Shared", "run_many"]
 
 NAN = float("nan")
+A_THREADS_BARS = 2_000_000  # of all combinations: so many take longer than a thread takes to start
 TRADES = "# Trades"
 # What machine code answers for all combinations at once; the value at the end and the cash at the beginning tell it.
 AT_ONCE: dict[str, Callable[[Any, Any, float], Any]] = {
@@ -44,13 +46,14 @@ AT_ONCE: dict[str, Callable[[Any, Any, float], Any]] = {
 class Many:
     """columns: one value per combination, by figure; NaN where a combination failed. errors: those, by number.
 
-    tier: "compiled" or "interpreted"; reason: why not compiled.
+    tier: "compiled" or "interpreted"; reason: why not compiled. runs: those that were made to compare, by number.
     """
 
     columns: dict[str, np.ndarray]
     errors: dict[int, Exception] = field(default_factory=dict)
     tier: str = "interpreted"
     reason: str | None = None
+    runs: dict[int, Run] = field(default_factory=dict)
 
 
 def run_many(
@@ -106,7 +109,7 @@ def _compiled(
     if shared is None:
         found.tier = "compiled"
         return _one_by_one(backtest, combinations, found, memo)
-    left = shared.fill(found)
+    left = shared.fill(found, first)
     if left is None:
         found.reason = "The compiled tier came to another result; those of the interpreted one count."
         return everything
@@ -177,7 +180,7 @@ class Shared:
         self.numbers = np.empty((count, len(program.translation.arguments)))
         self.places = np.empty((count, len(program.translation.series)), dtype=np.int64)  # where the columns begin
         self.warm_ups = np.zeros(count, dtype=np.int64)
-        self.record = program.record_of_many(backtest.account(), backtest._finalize)
+        self.records: list[Record] = []  # of program.many(), one for each thread
 
     @classmethod
     def of(
@@ -301,7 +304,11 @@ class Shared:
 
         curves: a row for each, to be filled with its equity by bar.
         """
-        return self.program.many(self.record, self.places[part], self.numbers[part], 1 + self.warm_ups[part], curves)
+        starts = 1 + self.warm_ups[part]
+        threads = threads_for(len(starts) * len(self.backtest._data) / A_THREADS_BARS)
+        while len(self.records) < threads:
+            self.records.append(self.program.record_of_many(self.backtest.account(), self.backtest._finalize))
+        return self.program.many(self.records[:threads], self.places[part], self.numbers[part], starts, curves)
 
     def run(self, number: int) -> Run:
         """The whole run of one of those that machine code can tell."""
@@ -318,12 +325,15 @@ class Shared:
         """Of any of them: what all have in common."""
         return self.backtest.prepare(self.combinations[0])
 
-    def fill(self, found: Many) -> Sequence[int] | None:
-        """The figures of all; the numbers of those that are left. None where they are not the interpreted ones."""
+    def fill(self, found: Many, first: Prepared) -> Sequence[int] | None:
+        """The figures of all; the numbers of those that are left. None where they are not the interpreted ones.
+
+        first: the strategy of the first one, whose init() has run.
+        """
         equity, trades = self.ends()
         left, answered = np.flatnonzero(trades < 0), np.flatnonzero(trades >= 0)
         equity[left] = NAN
-        if not self._right(equity, trades, answered):
+        if not self._right(equity, trades, answered, first, found):
             return None
         slow = [name for name in found.columns if name not in AT_ONCE]
         for name in found.columns:
@@ -335,12 +345,16 @@ class Shared:
                 found.columns[name][number] = _figure(run, name)
         return left.tolist()
 
-    def _right(self, equity: np.ndarray, trades: np.ndarray, answered: np.ndarray) -> bool:
+    def _right(
+        self, equity: np.ndarray, trades: np.ndarray, answered: np.ndarray, first: Prepared, found: Many
+    ) -> bool:
         """Whether the interpreted tier ends the first and the best of them the same."""
         if not len(answered):
             return True
         for number in {int(answered[0]), int(answered[np.argmax(equity[answered])])}:
-            run = self.backtest.carry_out(self.backtest.prepare(self.combinations[number]), "interpreted")
+            prepared = first if number == 0 else self.backtest.prepare(self.combinations[number])
+            run = self.backtest.carry_out(prepared, "interpreted")
             if run.equity[-1] != equity[number] or len(run.trades) != trades[number]:
                 return False
+            found.runs[number] = run
         return True

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from qfp.backtesting.many import Many
 from qfp.backtesting.products import Parameters, Product
 
 if TYPE_CHECKING:
@@ -51,26 +52,30 @@ def optimize(
     else:
         raise TypeError("maximize is a label of the figures, or a function of them")
     values = {name: _values(name, given) for name, given in ranges.items()}
-    score, tier = _score(backtest, maximize), None
+    score, known = _score(backtest, maximize), Many({})
     found = None
     everything = None if constraint is not None or max_tries is not None else Product.of(values)
     if method in ("sambo", "skopt"):
         scores, found = _by_sambo(score, values, constraint, max_tries, random_state)
         index, numbers = _index(scores, values), list(scores.values())
     elif isinstance(maximize, str) and everything is not None:
-        numbers, tier = _at_once(backtest, maximize, everything)
+        numbers, known = _at_once(backtest, maximize, everything)
         index = pd.MultiIndex.from_product(everything.values.values(), names=list(values))
     else:
         combinations = list(_combinations(values, constraint, max_tries, random_state))
         if isinstance(maximize, str):
-            each, tier = _at_once(backtest, maximize, combinations)
+            each, known = _at_once(backtest, maximize, combinations)
         else:
             each = [score(one) for one in combinations]
         scores = {tuple(one.values()): value for one, value in zip(combinations, each, strict=True)}
         index, numbers = _index(scores, values), list(scores.values())
     heatmap = pd.Series(numbers, index=index, name=backtest_label, dtype=float)
-    best = index[0] if heatmap.isna().all() else heatmap.idxmax(skipna=True)
-    stats = backtest.reported(backtest.run_once(dict(zip(values, best, strict=True)), tier=tier))
+    best = 0 if heatmap.isna().all() else int(np.nanargmax(heatmap.to_numpy()))
+    run = known.runs.get(best)
+    if run is None:
+        tier = "compiled" if known.tier == "compiled" else None
+        run = backtest.run_once(dict(zip(values, index[best], strict=True)), tier=tier)
+    stats = backtest.reported(run)
     answer = [stats, *([heatmap] if return_heatmap else []), *([found] if return_optimization else [])]
     return stats if len(answer) == 1 else tuple(answer)
 
@@ -101,13 +106,13 @@ def _score(backtest: Backtest, maximize: str | Callable[[Any], float]) -> Callab
     return score
 
 
-def _at_once(backtest: Backtest, label: str, combinations: Sequence[Parameters]) -> tuple[list[float], str | None]:
-    """(the figure of every combination, NaN where nothing was traded; the tier that is ready for one more)."""
+def _at_once(backtest: Backtest, label: str, combinations: Sequence[Parameters]) -> tuple[list[float], Many]:
+    """(the figure of every combination, NaN where nothing was traded; what else is known of them)."""
     many = backtest.run_many(combinations, (label, "# Trades"))
     for error in many.errors.values():
         raise error
     found = np.where(many.columns["# Trades"] == 0, math.nan, many.columns[label])
-    return found.tolist(), "compiled" if many.tier == "compiled" else None
+    return found.tolist(), many
 
 
 def _values(name: str, given: Any) -> list[Any]:

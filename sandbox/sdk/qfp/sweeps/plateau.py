@@ -15,6 +15,7 @@ __all__ = ["Plateau", "around", "plateau"]
 FEW_VALUES = 30  # of a parameter: neighbours are one value apart; with more, a tenth of the range
 REACH = 0.1
 PIECE = 2_000_000
+NEAR = 20_000  # pairs of trials at a time: what a core keeps near
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,17 @@ def plateau(trials: Sequence[Trial], maximize: bool = True) -> Plateau | None:
     filled = np.where(known, scores, scores[known].min())
     coordinates = _coordinates(trials)
     count = len(trials)
-    means, counts, lowest = np.zeros(count), np.zeros(count, dtype=int), np.zeros(count)
+    means, counts = np.zeros(count), np.zeros(count, dtype=int)
     rows = max(1, PIECE // max(1, count))
+    weights = np.empty((min(rows, count), count))
+    some = max(1, NEAR // count)
     for at in range(0, count, rows):
-        near = np.ones((min(rows, count - at), count), dtype=bool)
-        for line, reach in coordinates:
-            near &= np.abs(line[at : at + rows, None] - line[None, :]) <= reach
-        counts[at : at + rows] = near.sum(axis=1)
-        means[at : at + rows] = (near @ filled) / counts[at : at + rows]
-        lowest[at : at + rows] = np.where(near, filled[None, :], np.inf).min(axis=1)
+        end = min(at + rows, count)
+        for first in range(at, end, some):
+            near = _near(coordinates, count, first, min(first + some, end))
+            counts[first : first + len(near)] = np.count_nonzero(near, axis=1)
+            weights[first - at : first - at + len(near)] = near
+        means[at:end] = (weights[: end - at] @ filled) / counts[at:end]
     fit = known & (2 * counts >= counts.max())
     fit = fit if fit.any() else known
     best = int(np.flatnonzero(fit)[means[fit].argmax()])
@@ -62,9 +65,18 @@ def plateau(trials: Sequence[Trial], maximize: bool = True) -> Plateau | None:
         dict(chosen.params),
         sign * float(means[best]),
         chosen.score,
-        sign * float(lowest[best]),
+        sign * float(filled[_near(coordinates, count, best, best + 1)[0]].min()),
         int(counts[best]) - 1,
     )
+
+
+def _near(coordinates: list[tuple[np.ndarray, float]], count: int, begin: int, end: int) -> np.ndarray:
+    """Which of all trials are neighbours of those from `begin` to before `end`: a row for each of these."""
+    found = np.ones((end - begin, count), dtype=bool)
+    for line, reach in coordinates:
+        apart = line[begin:end, None] - line
+        found &= np.abs(apart, out=apart) <= reach
+    return found
 
 
 def around(trials: Sequence[Trial], number: int, maximize: bool = True) -> Plateau | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from functools import cache, cached_property
+from collections.abc import Sequence
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from qfp.backtesting.compiled.translation import Bound, Refused, Translation, tr
 from qfp.backtesting.core import OUTCOMES, Account, Decisions, Fills, Order, Stretches, Trade
 from qfp.backtesting.curves import PIECE, Curve
 from qfp.backtesting.strategy import Strategy
+from qfp.threads import at_once
 
 __all__ = ["CompiledAccount", "Program", "program_of"]
 
@@ -23,6 +25,7 @@ COLUMNS: dict[str, Any] = {"float": np.float64, "int": np.int64}
 
 ONE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 LONG = 1_000_000  # calls of next() from which on it pays to compile it with more effort
+LONG_SIFTED = 20_000_000  # where most bars are left out
 
 
 class Program:
@@ -31,14 +34,15 @@ class Program:
     def __init__(self, translation: Translation, calls: float) -> None:
         """calls: of next(), about so many are to come."""
         self.translation = translation
-        self.effort = 0 if translation.sieve is not None else 1 if calls < LONG else 2  # a sieve leaves few bars to it
+        self.enough = LONG if translation.sieve is None else LONG_SIFTED
+        self.effort = 2 if calls >= self.enough else 0 if translation.sieve is not None else 1
         self._engine, addresses = machine.load(translation.functions, self.effort)
         self._address = addresses["run"]
         self._run = ONE(self._address)
 
     def serves(self, calls: float) -> bool:
         """Whether it is quick enough for so many calls."""
-        return self.effort != 1 or calls < LONG
+        return self.effort == 2 or calls < self.enough
 
     def run(
         self, account: Account, strategy: Strategy | None, bound: Bound, start: int, finalize: bool
@@ -64,7 +68,7 @@ class Program:
 
     def many(
         self,
-        record: Record,
+        records: Sequence[Record],
         places: np.ndarray,
         numbers: np.ndarray,
         starts: np.ndarray,
@@ -72,16 +76,23 @@ class Program:
     ) -> tuple[Any, Any]:
         """(equity at the end, number of trades) for each; -1 trades where the interpreted tier has to repeat it.
 
-        places: where the columns begin, a row for each. numbers: the arguments, a row for each. curves: a row for
-        each, to be filled with its equity by bar.
+        records: of record_of_many(), each for a part of the rows and a thread of its own. places: where the columns
+        begin, a row for each. numbers: the arguments, a row for each. curves: a row for each, to be filled with its
+        equity by bar.
         """
-        count, width = places.shape
+        count, parts = len(places), len(records)
         lines, params = np.ascontiguousarray(places), np.ascontiguousarray(numbers)
         begin = np.ascontiguousarray(starts, dtype=np.int64)
         equity, trades = np.zeros(count), np.zeros(count, dtype=np.int64)
-        given = [lines.ctypes.data, width, params.ctypes.data, params.shape[1], begin.ctypes.data]
-        answers = [equity.ctypes.data, trades.ctypes.data, 0 if curves is None else curves.ctypes.data]
-        machine.call("many", record.address, self._address, count, *given, *answers)
+
+        def some(record: Record, first: int, last: int) -> None:
+            at = [table[first:].ctypes.data for table in (lines, params, begin, equity, trades)]
+            its_curves = 0 if curves is None else curves[first:].ctypes.data
+            rows = [at[0], lines.shape[1], at[1], params.shape[1], *at[2:], its_curves]
+            machine.call("many", record.address, self._address, last - first, *rows)
+
+        bounds = [count * part // parts for part in range(parts + 1)]
+        at_once([partial(some, *one) for one in zip(records, bounds[:-1], bounds[1:], strict=True)])
         return equity, trades
 
 
