@@ -213,6 +213,11 @@ CODE = "import numpy as np\nclass A:\n    fast = 10\n    def next(self):\n      
         CODE.replace("self.x", "self.y").replace("fast", "slow").replace("class A", "class B"),
         CODE.replace("class A:\n", "class A:\n    'Better.'\n").replace("fast = 10", "fast: int = 20"),
         "import os\n" + CODE.replace("np", "numpy"),
+        CODE.replace("        self.x", "        idle = self.fast + 1\n        self.fast\n        self.x"),
+        CODE.replace(
+            "        self.x",
+            "        if self.fast:\n            pass\n        elif 0:\n            f()\n        self.x",
+        ),
     ],
 )
 def test_what_an_author_tries_with_other_names_or_idle_lines_in_another_project_counts(other):
