@@ -38,9 +38,9 @@ def shapes_of_project(project: Project) -> set[str]:
     return set(shapes_by_revision(project).values())
 
 
-def shapes_by_revision(project: Project) -> dict[int, str]:
-    """The shape of the code of its latest revisions that ran."""
-    own = list(_ran().filter(project=project)[:MOST_OWN])
+def shapes_by_revision(project: Project, most: int = 0) -> dict[int, str]:
+    """The shape of the code of its latest revisions that ran. most: how many, where it is not as many as always."""
+    own = list(_ran().filter(project=project)[: most or MOST_OWN])
     shapes = _shapes_of({digest for _, digest in own})
     return {pk: shapes[digest] for pk, digest in own}
 

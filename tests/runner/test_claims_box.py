@@ -13,7 +13,7 @@ from django.utils import timezone
 from qfp.checking import words
 from qfp.checking.literals import LONG
 
-from runner import checking, claims_box, past_trials, trials
+from runner import alike, checking, claims_box, past_trials, trials
 from runner.manifests import lineage_of
 from runner.models import Backtest, Project, Trial
 from runner.sweeps import SweepQuestions
@@ -274,6 +274,20 @@ def test_where_too_much_was_tried_forks_crowd_out_nothing_of_the_author(monkeypa
     first.remove()
     Project.objects.get(pk=fork.pk).remove()
     assert trials.of_project(again).count == 4
+
+
+def test_later_revisions_have_no_trial_forgotten_when_a_project_is_deleted(monkeypatch):
+    monkeypatch.setattr(alike, "MOST_OWN", 1)
+    author = make_user()
+    first, second = make_project(author, CODE), make_project(author, CODE.replace("10", "20"))
+    for trial in "abc":
+        make_backtest(first, trial * 64)
+    first.draft = {"main.py": "print(9)"}
+    make_backtest(first, "d" * 64)
+    make_backtest(second, "e" * 64)
+    first.remove()
+    second.refresh_from_db()
+    assert trials.of_project(second).count == 4
 
 
 def test_more_trials_make_the_same_sharpe_ratio_worth_less():
