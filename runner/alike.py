@@ -18,6 +18,7 @@ MOST_OWN = 50  # latest revisions of the project
 MOST_OTHERS = 100  # latest revisions of its owner's other projects
 MOST_CHARACTERS = 40_000  # of a program that is compared by its structure; longer ones by their text
 MOST_KEPT = 10_000
+ACTING = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 
 _shapes: dict[str, str] = {}  # by the SHA-256 of the files, which never change
 
@@ -37,9 +38,9 @@ def shapes_of_project(project: Project) -> set[str]:
     return set(shapes_by_revision(project).values())
 
 
-def shapes_by_revision(project: Project) -> dict[int, str]:
-    """The shape of the code of its latest revisions that ran."""
-    own = list(_ran().filter(project=project)[:MOST_OWN])
+def shapes_by_revision(project: Project, most: int = 0) -> dict[int, str]:
+    """The shape of the code of its latest revisions that ran. most: how many, where it is not as many as always."""
+    own = list(_ran().filter(project=project)[: most or MOST_OWN])
     shapes = _shapes_of({digest for _, digest in own})
     return {pk: shapes[digest] for pk, digest in own}
 
@@ -70,6 +71,7 @@ class _Own(ast.NodeVisitor):
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.read: set[str] = set()
         self.imported: dict[str, str] = {}
 
     def visit(self, node: ast.AST) -> None:
@@ -86,24 +88,45 @@ class _Own(ast.NodeVisitor):
                 self.names.update(names)
             case ast.alias(name=name, asname=str(other)):
                 self.imported[other] = name
+            case ast.Name(id=name, ctx=ast.Load()):
+                self.read.add(name)
         self.generic_visit(node)
 
 
+class _Busy(ast.NodeTransformer):
+    """A program without imports and without what does nothing."""
+
+    def __init__(self, own: _Own) -> None:
+        self.own = own
+
+    def visit(self, node: ast.AST) -> Any:
+        self.generic_visit(node)
+        match node:
+            case ast.Pass() | ast.Import() | ast.ImportFrom() | ast.Assert():
+                return None
+            case ast.AnnAssign(target=target, value=value) if value is not None:
+                return self.visit(ast.Assign([target], value))
+            case ast.Expr(value=value) if not _acts(value):
+                return None
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name not in self.own.read and not _acts(value):
+                return None
+            case ast.If(test=ast.Constant(value=value)):
+                return node.body if value else node.orelse
+            case ast.If(test=test, body=[], orelse=[]) if not _acts(test):
+                return None
+        return node
+
+
 class _Shape(ast.NodeTransformer):
-    """A program without literals, imports, annotations and what does nothing; its own names are numbers."""
+    """A program without literals and annotations; its own names are numbers."""
 
     def __init__(self, own: _Own) -> None:
         self.own = own
         self.numbers: dict[str, str] = {}
 
     def visit(self, node: ast.AST) -> Any:
-        match node:
-            case ast.Pass() | ast.Expr(value=ast.Constant()) | ast.Import() | ast.ImportFrom():
-                return None
-            case ast.Constant():
-                return ast.Constant(0)
-            case ast.AnnAssign(target=target, value=value) if value is not None:
-                node = ast.Assign([target], value)
+        if isinstance(node, ast.Constant):
+            return ast.Constant(0)
         if isinstance(node, ast.Global | ast.Nonlocal):
             node.names = [self._name(name) for name in node.names]
         for field in ("id", "attr", "arg", "name", "rest"):
@@ -123,12 +146,17 @@ class _Shape(ast.NodeTransformer):
         return self.own.imported.get(name, name)
 
 
+def _acts(value: ast.AST) -> bool:
+    """Whether computing it can do anything."""
+    return any(isinstance(node, ACTING) for node in ast.walk(value))
+
+
 def _structure(text: str) -> str:
     if len(text) > MOST_CHARACTERS:
         return text
     try:
         tree, own = ast.parse(text), _Own()
         own.visit(tree)
-        return ast.dump(_Shape(own).visit(tree))
+        return ast.dump(_Shape(own).visit(_Busy(own).visit(tree)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two for what is nested deeply
         return text

@@ -185,7 +185,7 @@ class Intake:
     @cached_property
     def written(self) -> int:
         """Numbers and days in the text of the program's strategies."""
-        return written_in(text for path, text in self.run.revision.files.items() if path.endswith(".py"))
+        return written_in(self.run.revision.files)
 
     def _take_report(self, event: dict[str, Any]) -> None:
         """Remember what the program asks for; it is made once the run has ended."""

@@ -14,6 +14,7 @@ from runner.models import Attempt, Backtest, PastTrial, Project, Trial
 __all__ = ["remember"]
 
 MOST_KEPT = 20_000  # of a project, its author's before those of forks; a sweep can try as many
+MOST_REVISIONS = 1_000  # many more than somebody runs to have earlier ones forgotten
 
 
 def remember(project: Project) -> None:
@@ -24,7 +25,7 @@ def remember(project: Project) -> None:
 def _rows(project: Project) -> Iterator[PastTrial]:
     tried = list(_tried(Q(run__revision__project=project)))
     if project.owner_id is not None:
-        shapes = shapes_by_revision(project)
+        shapes = shapes_by_revision(project, MOST_REVISIONS)
         for shape, trial in dict.fromkeys((shapes[by], trial) for by, trial, _ in tried if by in shapes):
             yield PastTrial(owner_id=project.owner_id, shape=shape, trial=trial)
     forks = list(Project.objects.filter(forked_from__project=project).exclude(pk=project.pk))

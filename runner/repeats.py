@@ -19,6 +19,7 @@ from runner.engines import engine_of, patiently
 from runner.models import Run
 from runner.packages import packages_of
 from runner.parallel import NOT_OPEN, QUEUE_IS_SILENT
+from runner.private import opened_series, watched_objects
 from runner.quotas import plan_of_run
 from runner.requests import request_for
 from runner.sweeps import SweepQuestions
@@ -35,11 +36,13 @@ FAULT = {"error": "Answering failed, which is a fault of ours. Run again; if it 
 class Repeat:
     """claims: what it said, each with what the check made of it; refused ones are left out, as a run does.
 
-    asked: what it asked the site for, in vain. outcome: how it ended, or None when its engine went away.
+    asked: what it asked the site for, in vain. opened: series that are for its owner alone, or files that somebody
+    brought along, as far as it read them. outcome: how it ended, or None when its engine went away.
     """
 
     claims: list[tuple[Any, CheckedBacktest]] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)
     outcome: str | None = None
 
 
@@ -48,7 +51,9 @@ def repeat(run: Run, name: str, snapshot: str) -> Repeat:
 
     Raises SnapshotMissing, BoxRefused, EngineUnavailable.
     """
-    request = replace(request_for(run), run_id=f"{run.pk}.{name}", snapshot=snapshot or None)
+    request = replace(
+        request_for(run), run_id=f"{run.pk}.{name}", snapshot=snapshot or None, watched=watched_objects(snapshot)
+    )
     request = replace(request, limits=replace(request.limits, artefact_bytes=0, artefact_count=0))
     made, refused = Repeat(), _Refused(run)
     with patiently(lambda: engine_of(run.queue).start(request)) as box:
@@ -64,6 +69,7 @@ def repeat(run: Run, name: str, snapshot: str) -> Repeat:
                 box.answer(event["id"], refused.answer(event["what"], event["body"]))
             elif event["type"] == "ended":
                 made.outcome = event.get("outcome", Run.Status.CRASHED)
+                made.opened = opened_series(snapshot, event) | opened_series(snapshot, event, brought=True)
                 break
     return made
 

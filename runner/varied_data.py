@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,25 @@ INVENTED_SHARES = "synth/us/"  # five hundred of them, varied only where a progr
 
 @contextmanager
 def varied_snapshot(
-    store: Path, snapshot: str, moment: np.datetime64, tail: int, seed: int, *, all_shares: bool
+    store: Path,
+    snapshot: str,
+    moment: np.datetime64,
+    tail: int,
+    seed: int,
+    *,
+    all_shares: bool,
+    leave: Collection[str] = (),
 ) -> Iterator[str]:
-    """The id of a snapshot like this one with other rows after the moment. tail: 1 or -1, where prices go first."""
+    """The id of a snapshot like this one with other rows after the moment. tail: 1 or -1, where prices go first.
+
+    leave: ids of series that stay as they are and are not even opened, because a box could be watched for it meanwhile.
+    """
     manifest = read_manifest(store, snapshot, with_objects=True)
     made: set[str] = set()
     series = []
     for entry in manifest["series"]:
         varied = None
-        if all_shares or not entry["id"].startswith(INVENTED_SHARES):
+        if entry["id"] not in leave and (all_shares or not entry["id"].startswith(INVENTED_SHARES)):
             varied = _varied(store, entry, moment, tail, zlib.crc32(f"{entry['id']} {seed}".encode()))
         if varied is None:
             series.append(entry)

@@ -213,6 +213,11 @@ CODE = "import numpy as np\nclass A:\n    fast = 10\n    def next(self):\n      
         CODE.replace("self.x", "self.y").replace("fast", "slow").replace("class A", "class B"),
         CODE.replace("class A:\n", "class A:\n    'Better.'\n").replace("fast = 10", "fast: int = 20"),
         "import os\n" + CODE.replace("np", "numpy"),
+        CODE.replace("        self.x", "        idle = self.fast + 1\n        self.fast\n        self.x"),
+        CODE.replace(
+            "        self.x",
+            "        if self.fast:\n            pass\n        elif 0:\n            f()\n        self.x",
+        ),
     ],
 )
 def test_what_an_author_tries_with_other_names_or_idle_lines_in_another_project_counts(other):
@@ -282,6 +287,20 @@ def test_where_too_much_was_tried_forks_crowd_out_nothing_of_the_author(monkeypa
     first.remove()
     Project.objects.get(pk=fork.pk).remove()
     assert trials.of_project(again).count == 4
+
+
+def test_later_revisions_have_no_trial_forgotten_when_a_project_is_deleted(monkeypatch):
+    monkeypatch.setattr(alike, "MOST_OWN", 1)
+    author = make_user()
+    first, second = make_project(author, CODE), make_project(author, CODE.replace("10", "20"))
+    for trial in "abc":
+        make_backtest(first, trial * 64)
+    first.draft = {"main.py": "print(9)"}
+    make_backtest(first, "d" * 64)
+    make_backtest(second, "e" * 64)
+    first.remove()
+    second.refresh_from_db()
+    assert trials.of_project(second).count == 4
 
 
 def test_more_trials_make_the_same_sharpe_ratio_worth_less():

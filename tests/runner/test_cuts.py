@@ -6,8 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
+from qfp import objects
 
+from marketdata.store import read_manifest
 from runner import companions
+from runner.models import Run
+from runner.repeats import Repeat
+from runner.varied_data import varied_snapshot
 
 DAYS = [str(day) for day in np.arange("2001-01-01", "2001-12-27", dtype="datetime64[D]")]
 EARNED = 40
@@ -72,3 +78,40 @@ def test_every_backtest_of_a_run_has_a_day_of_its_own_and_unverified_ones_draw_n
     assert turns(3.0) == [*best, (0, "opened"), (3, "opened")]
     assert turns(60.0) == [*best, (0, "opened")]
     assert turns(119.0) == best
+
+
+def test_a_file_that_only_the_repetition_reads_keeps_it_from_being_compared(monkeypatch) -> None:
+    """It could know there what the run itself took from the data. Another run may have opened it meanwhile, once."""
+    monkeypatch.setattr(companions, "brought_series", lambda snapshot: ("mine/mood@1", "mine/read@1"))
+    monkeypatch.setattr(companions, "personal_series", lambda snapshot: ("tiingo/1d/VEND",))
+    told = {"private": [], "brought": ["mine/read@1"]}
+    run: Any = SimpleNamespace(snapshot="a", manifest={"data": told})
+    assert companions._unread(run) == {"mine/mood@1", "tiingo/1d/VEND"}
+    opened: list[set[str]] = []
+    monkeypatch.setattr(
+        companions, "repeat", lambda *_: Repeat(opened=opened.pop(0), outcome=Run.Status.SUCCEEDED, claims=[])
+    )
+    opened += [{"mine/mood@1"}, {"mine/read@1"}]
+    assert companions._claims(run, "b") == [] and not opened
+    opened += [{"mine/mood@1"}] * 9
+    with pytest.raises(companions.NotComparable, match="reads other files"):
+        companions._claims(run, "b")
+
+
+def test_what_a_run_has_not_read_is_neither_varied_nor_opened(tmp_path) -> None:
+    dates = np.arange("2001-01-01", "2001-12-27", dtype="datetime64[us]", step=np.timedelta64(1, "D"))
+    prices = {"a": np.arange(360.0) % 7 + 20, "b": np.arange(360.0) % 7 + 30}
+    made = {name: objects.arrow_bytes(dates, {"close": close}) for name, close in prices.items()}
+    series = [
+        {"id": name, "object": objects.put(tmp_path, content), "actions": None, "interval": "1d"}
+        for name, content in made.items()
+    ]
+    snapshot = objects.write_snapshot(tmp_path, {"series": series})
+    unread = objects.object_path(tmp_path, series[0]["object"])
+    for path in tmp_path.rglob(unread.name):
+        path.chmod(0o644)
+        path.write_bytes(b"not a table")  # whoever reads it fails
+    varied = {"moment": dates[100], "tail": 1, "seed": 1, "all_shares": True, "leave": {"a"}}
+    with varied_snapshot(tmp_path, snapshot, **varied) as other:
+        found = {each["id"]: each["object"] for each in read_manifest(tmp_path, other)["series"]}
+    assert found["a"] == series[0]["object"] and found["b"] != series[1]["object"]

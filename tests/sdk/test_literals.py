@@ -44,7 +44,7 @@ def program(source: str) -> types.ModuleType:
 @pytest.mark.parametrize("way", WRITTEN)
 def test_a_table_is_counted_however_it_is_written(way: str) -> None:
     source = f"{WRITTEN[way]}\n\n\ndef known(x):\n    return x, T\n\n\n{STRATEGY}"
-    assert count(source) >= LONG and written_in([source]) >= LONG
+    assert count(source) >= LONG and written_in({"main.py": source}) >= LONG
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,17 @@ def test_a_table_is_counted_however_it_is_written(way: str) -> None:
 )
 def test_the_text_tells_of_strategies_however_they_are_made(made: str) -> None:
     source = "from table import T\n\n\ndef act(self):\n    return T\n\n\ndef shown():\n    return T\n\n\n"
-    assert written_in([source + made, f"T = {KEYS}"]) >= LONG
-    assert written_in([source, f"T = {KEYS}"]) == 0
+    table = {"table.py": f"T = {KEYS}"}
+    assert written_in(table | {"main.py": source + made}) >= LONG
+    assert written_in(table | {"main.py": source}) == 0
+
+
+@pytest.mark.parametrize("note", [f"# {SPACED}\n", f'"""{SPACED}"""\n'])
+def test_notes_count_where_the_program_could_read_its_own_text(note: str) -> None:
+    assert written_in({"main.py": f"{note}{STRATEGY}"}) == 0
+    assert written_in({"main.py": f"{note}{STRATEGY}T = open(__file__).read()"}) >= LONG
+    if "#" in note:
+        assert written_in({"requirements.txt": note, "main.py": "T = open('requirements.txt')"}) >= LONG
 
 
 def test_what_is_called_by_way_of_an_object_is_counted_and_what_has_no_text_is_not() -> None:
@@ -75,4 +84,4 @@ def test_settings_notes_and_what_the_strategy_does_not_read_are_no_table() -> No
         f'WINDOWS = [10, 20, 50, 100, 200]\nOTHER = {KEYS}\n"""{SPACED}"""\n\n\ndef known(x):\n    """{SPACED}"""\n'
     )
     source = f"{source}    return x, WINDOWS, 0.0125, 1.96\n\n\n{STRATEGY}"
-    assert count(source) < 10 and written_in([source]) < 10
+    assert count(source) < 10 and written_in({"main.py": source}) < 10

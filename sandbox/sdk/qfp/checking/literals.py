@@ -11,7 +11,7 @@ import functools
 import linecache
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ LONG_WORD, LONG_TEXT = 80, LONG * LETTERS_OF_TEXT
 # So many in one piece are no name: several such words, or numbers, make a long one together.
 WORD, DIGITS = 24, 20
 MOST_PARTS = 200  # of a program
+READS_ITSELF = ("__file__", "__doc__", "__main__", "main.py", "requirements.txt", "inspect", "linecache", "tokenize")
 
 
 def longest_table(parts: Iterable[Any]) -> int:
@@ -35,11 +36,11 @@ def longest_table(parts: Iterable[Any]) -> int:
     return max((_count(_read_by(part)) for part in parts), default=0)
 
 
-def written_in(texts: Iterable[str]) -> int:
+def written_in(files: Mapping[str, str]) -> int:
     """The same by the text of a program alone, which nothing that runs can change: in its classes, and in functions
-    that are handed on.
+    that are handed on. Where it could read its own text, what stands in notes counts as well.
     """
-    trees = [_parsed(text) for text in texts]
+    trees = [_parsed(text) for path, text in files.items() if path.endswith(".py")]
     statements = [each for tree in trees for each in _statements(tree, None)]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     handed: set[str] = set()
@@ -52,7 +53,13 @@ def written_in(texts: Iterable[str]) -> int:
         handed |= {each.id for each in values if isinstance(each, ast.Name)}
     parts: list[ast.AST] = [each for each in nodes if isinstance(each, (ast.ClassDef, ast.Lambda))]
     parts += [each for each in statements if isinstance(each, ast.FunctionDef) and each.name in handed]
-    return max((_count(_with_what_they_read([part], statements)) for part in parts[:MOST_PARTS]), default=0)
+    found = [_count(_with_what_they_read([part], statements)) for part in parts[:MOST_PARTS]]
+    if any(word in text for text in files.values() for word in READS_ITSELF):
+        notes = [line.partition("#")[2] for text in files.values() for line in text.splitlines()]
+        alone = (node.value for node in nodes if isinstance(node, ast.Expr))
+        texts = [value.value for value in alone if isinstance(value, ast.Constant)]
+        found.append(sum(_in_text(note) for note in (*notes, *texts)))
+    return max(found, default=0)
 
 
 def _read_by(part: Any) -> list[ast.AST]:
