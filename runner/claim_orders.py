@@ -163,9 +163,13 @@ class Expected:
                 self.closing[later, not long][self._beyond(float(self.bars.open[later]), level, rising)] += units
 
     def _expect_ruin(self, ruined: int | None) -> None:
-        if ruined is not None:
+        if ruined is None:
+            return
+        # Fills at the close that decides are dated back to it: what they cost may ruin the account a bar too soon.
+        later = min(ruined + 1, self.last) if self.rules.trade_on_close else ruined
+        for bar in {ruined, later}:
             for long in (True, False):
-                self.closing[ruined, long][float(self.bars.close[ruined])] = math.inf
+                self.closing[bar, long][float(self.bars.close[bar])] = math.inf
 
     def _expect_an_end(self, last: int) -> None:
         """Of the data, or of a window: what is open is closed."""
