@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual
+from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay
 
@@ -21,9 +18,6 @@ PRICE_TOLERANCE = 1e-6
 LEVERAGE_TOLERANCE = 0.01
 
 Columns = tuple[np.ndarray, ...]
-# By bar and whether bought: units and value after none of its fills, the first, the first two, ...
-Sides = dict[tuple[int, bool], tuple[np.ndarray, np.ndarray]]
-NOTHING = np.zeros(1), np.zeros(1)
 
 
 # One instrument ---------------------------------------------------------------------------------------------
@@ -40,110 +34,6 @@ def check_fills(fills: list[dict[str, float]], bars: OurBars, rules: Backtesting
         charged = rules.commission_for(fill["size"], fill["price"])
         if charged is not None and abs(charged - fill["commission"]) > EQUITY_TOLERANCE * max(1.0, abs(charged)):
             raise NotVerified(f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}.")
-
-
-def check_leverage(
-    fills: list[dict[str, float]], closed: list[float], bars: OurBars, cash: float, rules: BacktestingPy
-) -> None:
-    """Nothing was opened that the account could not pay for. Values the account at the open of the bar of the fill,
-    or at the close that decides; by backtesting.py's rules at the close of the bar of the fill, with fills at the
-    deciding close of the next bar.
-
-    closed: units of each fill that close a trade, where long and short ones may be open at once.
-    """
-    close = bars.close
-    account = _Account(cash)
-    later = _sides(fills, bars, rules) if rules.trade_on_close else {}
-    before: dict[int, _Account] = {}  # the fills of a bar
-    triggered: dict[int, _Account] = {}  # the same after those of the bar's fills that its prices have triggered
-    opened: dict[int, float] = defaultdict(float)  # value
-    for number, fill in enumerate(fills):
-        size, price, bar = fill["size"], fill["price"], int(fill["bar"])
-        before.setdefault(bar, account)
-        triggered.setdefault(bar, account)
-        opening = abs(size) - account.closed_by(size)
-        if rules.hedging:
-            opening = abs(size) - closed[number]
-        if opening * price > 0:
-            if isinstance(rules, Usual):
-                marks = {bars.open[bar], close[bar]} if rules.trade_on_close else {bars.open[bar]}
-            else:
-                marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if rules.trade_on_close else {close[bar]}
-            accounts = [(account, 0.0)]
-            if rules.trade_on_close:
-                if _is_at_close(fill, bars, rules):  # dated back, before what the next bar did first
-                    there = triggered[bar]
-                    most = there.held_like(account) + max(0.0, there.cash + there.held * price) / price / rules.margin
-                    accounts.append((account.after_closing(later, bar + 1, most), 0.0))
-                accounts.append((before.get(bar - 1, account), opened[bar - 1] + opened[bar]))
-            allowed = 0.0
-            for each, taken in accounts:
-                left = each.after(each.closed_by(size), size, price) if not rules.hedging else each
-                allowed = max(allowed, *(left.free(mark, rules.margin) / rules.margin - taken for mark in marks))
-            if opening * price > allowed * (1 + LEVERAGE_TOLERANCE) + 1e-9:
-                raise NotVerified(
-                    f"On bar {bar} it opened {opening * price:,.2f} with {allowed:,.2f} to pay for it by "
-                    f"the stated rules."
-                )
-        opened[bar] += opening * price
-        account = account.after_fill(fill)
-        if not _is_at_close(fill, bars, rules):
-            triggered[bar] = triggered[bar].after_fill(fill)
-
-
-@dataclass(frozen=True)
-class _Account:
-    """Cash and units of one instrument."""
-
-    cash: float
-    held: float = 0.0
-
-    def closed_by(self, size: float) -> float:
-        """How much of an order of this size closes what is held."""
-        return min(abs(size), abs(self.held)) if self.held * size < 0 else 0.0
-
-    def after(self, units: float, size: float, price: float) -> _Account:
-        """So many units bought or sold, as the sign of size says, before what that costs."""
-        moved = units if size > 0 else -units
-        return _Account(self.cash - moved * price, self.held + moved)
-
-    def after_fill(self, fill: dict[str, float]) -> _Account:
-        return _Account(self.cash - fill["size"] * fill["price"] - fill["commission"], self.held + fill["size"])
-
-    def held_like(self, other: _Account) -> float:
-        """Units on the side on which the other one has some."""
-        return abs(self.held) if self.held * other.held > 0 else 0.0
-
-    def after_closing(self, sides: Sides, bar: int, most: float) -> _Account:
-        """What closes something on a later bar, in the order of its fills. most: units: as many as there were, and as
-        many as could be paid for, since what looks like a closing fill may be the first one, which opened.
-        """
-        units, values = sides.get((bar, self.held < 0), NOTHING)
-        closed = min(abs(self.held), most, float(units[-1]))
-        moved = math.copysign(closed, -self.held)
-        value = float(np.interp(closed, units, values))  # the last of them may close in part
-        return _Account(self.cash - math.copysign(value, moved), self.held + moved)
-
-    def free(self, mark: float, margin: float) -> float:
-        return self.cash + self.held * mark - abs(self.held) * mark * margin
-
-
-def _is_at_close(fill: dict[str, float], bars: OurBars, rules: BacktestingPy) -> bool:
-    """Whether it was decided on its bar, where fills are at that close; otherwise a price has triggered it."""
-    plain = float(bars.close[int(fill["bar"])])
-    worse = plain * (1 + math.copysign(rules.spread, fill["size"]))
-    return min(abs(fill["price"] - plain), abs(fill["price"] - worse)) <= PRICE_TOLERANCE * plain
-
-
-def _sides(fills: list[dict[str, float]], bars: OurBars, rules: BacktestingPy) -> Sides:
-    """Of the fills that a price has triggered: others come later than what the bar before decided."""
-    sums: dict[tuple[int, bool], tuple[list[float], list[float]]] = defaultdict(lambda: ([0.0], [0.0]))
-    for fill in fills:
-        if not _is_at_close(fill, bars, rules):
-            units, values = sums[int(fill["bar"]), fill["size"] > 0]
-            units.append(units[-1] + abs(fill["size"]))
-            values.append(values[-1] + abs(fill["size"]) * fill["price"])
-    return {side: (np.array(units), np.array(values)) for side, (units, values) in sums.items()}
 
 
 # Many instruments -------------------------------------------------------------------------------------------

@@ -75,6 +75,8 @@ class Expected:
     ) -> None:
         self.fills, self.bars, self.rules = fills, bars, rules
         self.usual = isinstance(rules, Usual)
+        # By backtesting.py's at the last open, with orders of the last bar; but a window ends like our own backtests.
+        self.ends_at_close = self.usual or window_bars is not None
         self.last = len(bars.close) - 1
         self.ends = range(window_bars - 1, self.last, window_bars) if window_bars else range(0)
         self.opening: dict[tuple[int, bool], Levels] = defaultdict(lambda: defaultdict(float))
@@ -114,7 +116,7 @@ class Expected:
     def places_of(self, order: Order) -> Iterator[tuple[int, float, bool]]:
         """(bar, price without spread, whether at the close that decides); more than one where levels are just met."""
         bars, decided, long = self.bars, int(order["bar"]), order["size"] > 0
-        if decided == self.last and not self.usual and self.rules.finalize_trades:
+        if decided == self.last and not self.ends_at_close and self.rules.finalize_trades:
             decided -= 1  # by the rules of backtesting.py orders of the last bar fill on it
         limit: float | None = order.get("limit") or None
         stop: float | None = order.get("stop") or None
@@ -163,18 +165,22 @@ class Expected:
                 self.closing[later, not long][self._beyond(float(self.bars.open[later]), level, rising)] += units
 
     def _expect_ruin(self, ruined: int | None) -> None:
-        if ruined is not None:
+        if ruined is None:
+            return
+        # Fills at the close that decides are dated back to it: what they cost may ruin the account a bar too soon.
+        later = min(ruined + 1, self.last) if self.rules.trade_on_close else ruined
+        for bar in {ruined, later}:
             for long in (True, False):
-                self.closing[ruined, long][float(self.bars.close[ruined])] = math.inf
+                self.closing[bar, long][float(self.bars.close[bar])] = math.inf
 
     def _expect_an_end(self, last: int) -> None:
         """Of the data, or of a window: what is open is closed."""
         if not self.rules.finalize_trades:
             return
         bar, price = last, float(self.bars.close[last])
-        if not self.usual and self.rules.trade_on_close:
+        if not self.ends_at_close and self.rules.trade_on_close:
             bar, price = max(last - 1, 0), float(self.bars.close[max(last - 1, 0)])
-        elif not self.usual:
+        elif not self.ends_at_close:
             price = float(self.bars.open[last])
         for long in (True, False):
             self.closing[bar, long][price] = math.inf if last == self.last else self._open_by(bar, not long)
@@ -183,7 +189,7 @@ class Expected:
         """The most units that were open on this side on a bar, before, between and after its fills: as many can be
         closed at the end of a window, and no more.
         """
-        if self.rules.hedging or not self.usual:
+        if self.rules.hedging or not self.ends_at_close:
             return math.inf  # with hedging it is held against what was opened
         near = range(bar - 1, bar + 2) if self.rules.trade_on_close else (bar,)
         states = [units for each in near for units in self.states.get(each, ())]
@@ -281,7 +287,7 @@ class Expected:
         """Nothing is open after the end of a window. With fills at the close that decides, the next one's first orders
         may be dated to it.
         """
-        if not self.usual or self.rules.trade_on_close or not self.rules.finalize_trades:
+        if not self.ends_at_close or self.rules.trade_on_close or not self.rules.finalize_trades:
             return
         dust = ROOM * float(np.abs(held).max(initial=0.0))
         for end in self.ends:

@@ -14,10 +14,11 @@ from qfp.backtesting import Strategy
 from qfp.portfolio import Portfolio, PortfolioResult
 
 
-def claim_of_one(seed: str) -> dict[str, Any]:
-    """What a program with one instrument claims."""
+def claim_of_one(seed: str, **fixed: Any) -> dict[str, Any]:
+    """What a program with one instrument claims. fixed: options that are not drawn."""
     draw = random.Random(seed)
     original, on_close = draw.random() < 0.5, draw.random() < 0.25
+    on_close = fixed.get("trade_on_close", on_close)
     kinds = ["market", "limit", "stop", "stop-limit"]
     sizes = draw.choice([[0.1, 0.3, 0.5, 0.95, 0.9999], [1, 3, 10, 50, 200]])
     orders_in_init = draw.random() < 0.25
@@ -74,6 +75,7 @@ def claim_of_one(seed: str) -> dict[str, Any]:
         "hedging": draw.random() < 0.3,
         "exclusive_orders": draw.random() < 0.25,
         "finalize_trades": draw.random() < 0.7,
+        **fixed,
     }
     with _quietly():
         return _sent(backtests.backtest(Drawn, bars, **options, **({"rules": "backtesting.py"} if original else {})))

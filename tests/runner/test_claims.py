@@ -20,8 +20,8 @@ from runner import claim_fields
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.charts import equity_svg
 from runner.claim_bars import NotVerified, OurBars, our_bars
-from runner.claim_checks import _Account, _sides, check_leverage
 from runner.claim_fields import REASONS
+from runner.claim_leverage import _Account, _sides, _Step, check_leverage
 from runner.claim_orders import check_orders
 from runner.figures import thinned
 from tests.sdk.conftest import STORE
@@ -354,19 +354,17 @@ def test_beside_an_order_that_closes_little_nobody_opens_what_is_not_paid_for():
 
 @pytest.mark.parametrize("held", [7.0, -7.0, 0.0, 400.0])
 def test_what_fills_of_a_later_bar_close_is_counted_as_one_after_the_other(held):
-    rng, rules = np.random.default_rng(3), BacktestingPy(trade_on_close=True)
-    flat = np.full(20, 200.0)
-    bars = OurBars(flat, flat, flat, flat)
-    fills = [
-        {"bar": 4 + number // 20, "size": float(rng.normal(0, 2)), "price": float(rng.uniform(90, 110))}
+    rng = np.random.default_rng(3)
+    steps = [
+        _Step(4 + number // 20, float(rng.normal(0, 2)), float(rng.uniform(90, 110)), 0.0, False, None)
         for number in range(60)
     ]
-    begun = account = _Account(1_000.0, held)
-    for fill in fills[20:40]:
-        account = account.after(account.closed_by(fill["size"]), fill["size"], fill["price"])
-    found = begun.after_closing(_sides(fills, bars, rules), 5, abs(held))
-    assert (found.cash, found.held) == pytest.approx((account.cash, account.held))
-    assert begun.after_closing(_sides(fills, bars, rules), 9, abs(held)) == begun
+    begun = account = _Account(1_000.0, max(held, 0.0), max(-held, 0.0))
+    for step in steps[20:40]:
+        account = account.after(step, closing_only=True)
+    found = begun.after_closing(_sides(steps), 5, begun, 0.0)
+    assert (found.cash, found.long, found.short) == pytest.approx((account.cash, account.long, account.short))
+    assert begun.after_closing(_sides(steps), 9, begun, 0.0) == begun
 
 
 @pytest.mark.parametrize("rules", [Usual, BacktestingPy])
@@ -384,6 +382,24 @@ def test_what_the_next_bar_closes_pays_for_no_more_than_was_held(rules, next_pri
         held = 900.0
     with pytest.raises(NotVerified, match="to pay for it"):
         check_leverage(fills, [], bars, 10_000.0, named)
+
+
+@pytest.mark.parametrize("hedging", [False, True])
+def test_what_a_close_decided_and_what_the_next_bar_triggered_are_not_paid_for_twice(hedging):
+    flat = np.full(20, 100.0)
+    bars, rules = OurBars(flat, flat * 1.1, flat * 0.9, flat), Usual(trade_on_close=True, hedging=hedging, commission=0)
+
+    def checked(at_close: float, at_limit: float) -> None:
+        fills = [(4, at_close, 100.0), (5, at_limit, 98.0)]
+        fills = [{"bar": bar, "size": size, "price": price, "commission": 0.0} for bar, size, price in fills]
+        check_leverage(fills, [0.0, 0.0], bars, 10_000.0, rules)
+
+    checked(50.0, 50.0)
+    checked(20.0, 80.0)
+    with pytest.raises(NotVerified, match="to pay for it"):
+        checked(99.0, 99.0)
+    with pytest.raises(NotVerified, match="to pay for it"):
+        checked(99.0, 20.0)
 
 
 def test_more_prices_than_can_be_compared_are_refused_before_any_fill_is_held_against_them():

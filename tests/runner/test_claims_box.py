@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import qfp
 from django.template import engines
 from django.utils import timezone
 from qfp.checking import words
@@ -18,6 +20,7 @@ from runner.manifests import lineage_of
 from runner.models import Backtest, Project, Trial
 from runner.sweeps import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user
+from tests.sdk.test_sweeps import Dip, bars
 
 pytestmark = pytest.mark.django_db
 
@@ -336,6 +339,26 @@ def test_numbers_too_large_for_a_float_are_no_parameters_and_no_figures():
     assert told(params={"a": 1}, score=10**400, figures={"sharpe": 10**400}) == {}
     kept = Trial.objects.get()
     assert kept.score is None and kept.figures == {"sharpe": None}
+
+
+def test_the_windows_of_a_programs_own_walk_forward_count_each_combination_once(tmp_path):
+    frame, space = bars(120), {"days": (3, 5)}
+    asked = {"workers": 1, "show": False}
+    qfp.walk_forward(Dip, frame, space, train=80, test=40, record=tmp_path / "window", **asked)
+    qfp.sweep(Dip, frame, space, record=tmp_path / "whole", **asked)
+    qfp.sweep(Dip, frame.iloc[:90], space, record=tmp_path / "other", **asked)
+    window, whole, other = (
+        json.loads((tmp_path / name).read_text().splitlines()[0])["sweep"] for name in ("window", "whole", "other")
+    )
+    later = {**window, "bars": {**window["bars"], "window": [40, 80, 80, 120]}}
+    project = make_project()
+    for about, count in ((window, 2), (later, 2), (whole, 2), (other, 4)):
+        questions = SweepQuestions(make_finished_run(project))
+        sweep = questions.answer({"do": "open", "about": about})["sweep"]
+        told = [{"number": at, "params": {"days": days}} for at, days in enumerate(space["days"])]
+        assert questions.answer({"do": "add", "sweep": sweep, "trials": told}) == {}
+        assert trials.of_project(project).count == count
+    assert project.sweeps.count() == 4
 
 
 def test_trials_that_were_counted_already_are_not_counted_again(django_assert_num_queries):

@@ -22,6 +22,13 @@ def test_programs_drawn_at_random_are_verified(data, make) -> None:  # noqa: F81
         assert checked.verified, (number, checked.conventions, checked.verified_text)
 
 
+@pytest.mark.parametrize("seed", ["50", "98", "117", "h 51", "h 201", "260"])
+def test_long_and_short_at_once_with_fills_at_the_close_that_decides_are_verified(data, seed) -> None:  # noqa: F811
+    """Seeds whose account looked too small, or ruined too soon, in the order in which fills are listed."""
+    checked = check_claim(random_programs.claim_of_one(seed, trade_on_close=True, hedging=True), STORE)
+    assert checked.verified, checked.verified_text
+
+
 class HeldFromTheStart(Strategy):
     """One order, before the first bar."""
 

@@ -32,9 +32,9 @@ class Often(Strategy):
             self.position.close(0.5)
 
 
-def claim_of(data: Any, **options: Any) -> dict[str, Any]:  # noqa: F811
+def claim_of(data: Any, strategy: type = Often, **options: Any) -> dict[str, Any]:  # noqa: F811
     found = qfp.walk_forward(
-        Often,
+        strategy,
         data.prices("IBM", "2008-01-02", "2009-06-30"),
         {"days": (3, 5)},
         train=80,
@@ -53,11 +53,27 @@ def claim_of(data: Any, **options: Any) -> dict[str, Any]:  # noqa: F811
         {"spread": 0.001, "exclusive_orders": True},
         {"trade_on_close": True},
         {"hedging": True, "margin": 0.5},
+        {"rules": "backtesting.py", "hedging": True},
+        {"rules": "backtesting.py", "trade_on_close": True},
     ],
 )
 def test_honest_windows_are_verified(data, options: dict[str, Any]) -> None:  # noqa: F811
     checked = check_claim(claim_of(data, **options), STORE)
     assert checked.verified and checked.fills, checked.verified_text
+
+
+class FromTheStart(Often):
+    def init(self) -> None:
+        self.buy(size=5, sl=20.0)
+
+
+def test_what_init_orders_waits_for_the_first_bar_of_every_window(data) -> None:  # noqa: F811
+    claim = claim_of(data, strategy=FromTheStart)
+    checked = check_claim(claim, STORE)
+    assert checked.verified, checked.verified_text
+    first = [order["bar"] for order in claim["orders"] if order.get("sl") == 20.0]
+    each = claim["params"]["window_bars"]
+    assert first == list(range(0, len(claim["dates"]), each))
 
 
 def test_the_end_of_a_window_closes_what_is_open_and_no_more(data) -> None:  # noqa: F811

@@ -23,7 +23,7 @@ from qfp.checking.clock import Clock
 from qfp.results import Result
 from qfp.sweeps.expressions import condition
 from qfp.sweeps.space import Between, Parameters
-from qfp.sweeps.stretches import windows_of
+from qfp.sweeps.stretches import places_of, windows_of
 from qfp.sweeps.sweeping import sweep
 from qfp.sweeps.walking import WalkForward, walk
 
@@ -251,14 +251,7 @@ def _walk(program: Program, plan: Mapping[str, Any], base: Result) -> None:
             return test_of(asked.strategy, seen, asked.options).run_once(asked.params, tier="interpreted")
 
         tried.__name__ = name
-        seen = bars.index[window.train_start], bars.index[window.train_stop - 1]
-        tested = bars.index[window.test_start], bars.index[window.test_stop - 1]
-        tried.reads = {  # type: ignore[attr-defined]
-            **reads,
-            "window": [window.train_start, window.train_stop, window.test_start, window.test_stop],
-            "train": [each.isoformat() for each in seen],
-            "test": [each.isoformat() for each in tested],
-        }
+        tried.reads = {**reads, **places_of(bars.index, window)}  # type: ignore[attr-defined]
         return sweep(tried, space_of(plan["space"]), **_searching(plan))
 
     def test(values: Parameters) -> tuple[type, Any, dict[str, Any], dict[str, Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Window", "windows_of"]
+__all__ = ["Window", "places_of", "windows_of"]
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,14 @@ def windows_of(
     if not found:
         raise ValueError(f"{count} bars are too few: a window needs more than {train} to choose on and {gap} between")
     return found
+
+
+def places_of(index: Any, window: Window) -> dict[str, Any]:
+    """Where a window looks and trades, as its sweep tells it: bars by number, and their dates."""
+    seen = index[window.train_start], index[window.train_stop - 1]
+    tested = index[window.test_start], index[window.test_stop - 1]
+    return {
+        "window": [window.train_start, window.train_stop, window.test_start, window.test_stop],
+        "train": [each.isoformat() for each in seen],
+        "test": [each.isoformat() for each in tested],
+    }

@@ -75,6 +75,7 @@ def sweep(
         evaluation = of_function(target, objective)
     named = objective if isinstance(objective, str) else getattr(objective, "__name__", "objective")
     name = str(getattr(target, "__name__", type(target).__name__))
+    attrs = getattr(bars, "attrs", None) or {}
     about = {
         "target": name,
         "space": parts.as_dict(),
@@ -83,9 +84,9 @@ def sweep(
         "maximize": maximize,
         "seed": seed,
         "options": {name: getattr(value, "__qualname__", value) for name, value in options.items()},
-        # A function may say itself what it stands on, in its attribute `reads`.
-        "bars": getattr(target, "reads", None) if bars is None else digest_of_bars(bars),
-        "symbol": str((getattr(bars, "attrs", None) or {}).get("symbol") or ""),
+        # A function may say itself what it stands on, in its attribute `reads`; bars, of what they are a window.
+        "bars": getattr(target, "reads", None) if bars is None else attrs.get("reads") or digest_of_bars(bars),
+        "symbol": str(attrs.get("symbol") or ""),
     }
     looking = search(parts, method, seed)
     kept, doubt = record_of(about, record)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ import numpy as np
 
 from qfp import metrics
 from qfp.sweeps.joining import joined
+from qfp.sweeps.recording import digest_of_bars
 from qfp.sweeps.space import Parameters
-from qfp.sweeps.stretches import Window, windows_of
+from qfp.sweeps.stretches import Window, places_of, windows_of
 from qfp.sweeps.sweeping import sweep
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WalkForward", "Window", "walk", "walk_forward", "windows_of"]
 
+USUAL_CASH = 10_000  # of backtest()
 NOT_TESTED = {
     "state": "untested",
     "why": "a walk-forward joins many runs of the program; the test stands at a backtest of the program itself",
@@ -48,7 +51,7 @@ def walk_forward(
     embargo: int = 0,
     anchored: bool = False,
     choose: str = "plateau",
-    cash: float = 10_000,
+    cash: float = USUAL_CASH,
     show: bool = True,
     **options: Any,
 ) -> WalkForward:
@@ -58,7 +61,8 @@ def walk_forward(
     embargo: so many more between learning and trading. anchored: learn from everything before, not the latest `train`.
     choose: "plateau", the middle of the best neighbourhood, or "best", the single best.
     options: of sweep() and of backtest(). Indicators warm up on earlier bars; orders are given from the first bar of a
-    test window on, with the money that the one before left, and everything is closed at its end.
+    test window on (those of init() with it), with the money that the one before left, and everything is closed at its
+    end, at the close.
     """
     if choose not in ("plateau", "best"):
         raise ValueError(f'choose is "plateau" or "best", not {choose!r}')
@@ -82,12 +86,15 @@ def walk_forward(
         if name in options
     }
     windows = windows_of(len(bars), train, test, purge, embargo, anchored)
+    digest, asked = digest_of_bars(bars), {"cash": cash, **options}
+    # As sweep() is asked, so that what it has tried over all bars is the same trial.
+    told = options if cash == USUAL_CASH else asked
 
     def chosen(window: Window) -> SweepResult:
         seen = bars.iloc[window.train_start : window.train_stop]
-        return sweep(strategy, seen, space, show=False, cash=cash, **searching, **options)
+        seen.attrs = {**bars.attrs, "reads": {"bars": digest, **places_of(bars.index, window)}}
+        return sweep(strategy, seen, space, show=False, **searching, **told)
 
-    asked = {"cash": cash, **options}
     result = walk(strategy.__name__, bars, windows, chosen, lambda params: (strategy, bars, asked, params), choose)
     if show:
         result.show()
@@ -138,18 +145,33 @@ def walk(
 
 
 def _traded(strategy: type, bars: Any, window: Window, params: Mapping[str, Any], options: dict[str, Any]) -> Run:
-    """The strategy until the end of the test window: no order is given before its first bar."""
+    """The strategy until the end of the test window: no order is given before its first bar, also none of init(), and
+    what is open at its end is closed there, by any rules: other orders of its last bar would open something that the
+    next window knows nothing of.
+    """
     from qfp.sweeps.evaluation import test_of
 
     first = window.test_start
+    begun: list[Any] = []
 
     class Late(strategy):
+        def init(self) -> None:
+            super().init()
+            begun.extend(self._account.orders)
+            self._account.orders.clear()
+
         def next(self) -> None:
             if len(self.data) > first:
+                if begun:
+                    self._account.decisions.begin(self._account.bar)
+                    self._account.orders.extend(begun)
+                    begun.clear()
                 super().next()
 
     Late.__name__ = strategy.__name__
-    return test_of(Late, bars.iloc[: window.test_stop], options).run_once(dict(params), tier="interpreted")
+    test = test_of(Late, bars.iloc[: window.test_stop], options)
+    test.rules = replace(test.rules, last_orders_fill=False)
+    return test.run_once(dict(params), tier="interpreted")
 
 
 class WalkForward:
