@@ -61,6 +61,7 @@ def judge(source: str) -> list[dict[str, Any]]:
         seconds,
         folder,
         seconds - checking.seconds,
+        [checking.moves[number] for number in range(len(claims))],
     )
     found = programs.examine(program)
     programs.clean_up(folder)

@@ -230,7 +230,7 @@ def test_little_time_still_tries_the_most_telling_ones():
     base = slow.decide(None, 200)
     slow.runs = 0
     seen = examine(slow, base, seconds=1e-9, run_seconds=100.0)
-    assert slow.runs == seen.tried == 3
+    assert slow.runs == seen.tried == 6
 
 
 def test_decisions_are_compared_with_their_prices_mapped_back_and_their_last_digits_left():

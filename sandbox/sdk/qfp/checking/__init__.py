@@ -30,6 +30,7 @@ whole_program = False  # whether examine_program() will be called
 until: float | None = None
 cpu_limit: float | None = None
 _looked_at: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}  # claim and findings by number of the backtest
+moves: dict[int, list[int]] = {}  # of its prices, by the same number: see telling.largest_moves()
 
 
 def spare() -> float | None:
@@ -51,6 +52,7 @@ def forget() -> None:
     before += backtests
     backtests = 0
     _looked_at.clear()
+    moves.clear()
 
 
 def begin(strategy: Any) -> Before | None:
@@ -77,21 +79,24 @@ def look(
     """Test the backtest that has just been made; tell the site, or print a line where there is none."""
     from qfp.checking.strategies import look_at
 
-    return _looked(claim, lambda: look_at(strategy, frame, options, params, before))
+    return _looked(claim, lambda: look_at(strategy, frame, options, params, before), frame["Close"].to_numpy())
 
 
 def look_at_portfolio(
     frames: Mapping[str, Any],
     settings: dict[str, Any],
     strategy: dict[str, Any],
-    index: pd.DatetimeIndex,
+    market: Any,
     before: Before,
     claim: dict[str, Any],
 ) -> dict[str, Any]:
     """The same for a portfolio."""
     from qfp.checking import portfolios
 
-    return _looked(claim, lambda: portfolios.look_at_portfolio(frames, settings, strategy, index, before, claim))
+    def found() -> dict[str, Any]:
+        return portfolios.look_at_portfolio(frames, settings, strategy, market.index, before, claim)
+
+    return _looked(claim, found, market.close)
 
 
 def look_at_copied(claim: dict[str, Any], library: str) -> None:
@@ -107,12 +112,15 @@ def look_at_copied(claim: dict[str, Any], library: str) -> None:
     _looked(claim, found)
 
 
-def _looked(claim: dict[str, Any], look_now: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _looked(claim: dict[str, Any], look_now: Callable[[], dict[str, Any]], close: Any = None) -> dict[str, Any]:
+    """close: prices of all bars, where they are at hand."""
     global seconds
     from qfp.checking.clock import Clock
+    from qfp.checking.telling import largest_moves
     from qfp.checking.words import sentence
 
     number, clock = backtests - 1, Clock()
+    moves[number] = [] if close is None else largest_moves(close)
     found = look_now()
     if found["lookahead"]["state"] == "clean":  # of the strategy; the program around it is more than that
         why = (
@@ -142,7 +150,8 @@ def examine_program(
 
     claims = [claim for claim, _ in _looked_at.values()]
     own = max(0.0, clock.passed - seconds)
-    program = programs.Program(again, namespace, source, claims, own, folder, own - seconds)
+    all_moves = [moves[number] for number in _looked_at]
+    program = programs.Program(again, namespace, source, claims, own, folder, own - seconds, all_moves)
     try:
         results = programs.examine(program)
     finally:

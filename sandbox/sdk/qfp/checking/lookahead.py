@@ -7,8 +7,10 @@ where the same bars twice give the same decisions.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Protocol
 
 from qfp import checking
@@ -22,8 +24,8 @@ __all__ = ["CUTS", "NotRepeatable", "Seen", "Subject", "examine"]
 
 CUTS = 25
 TAILS = 3
-FEW, FEW_SECONDS = 3, 1.0  # so many are tried on a busy machine, too
-CONFIRMING = 2  # other courses to either side
+FEW_ORDERS = 4
+FEW, FEW_SECONDS = 6, 1.0  # so many are tried on a busy machine, too
 # To find the first bar of a leak, once there is one.
 FIRST_BAR_SECONDS = 1.5
 
@@ -80,16 +82,18 @@ def examine(
     test = _Test(subject, base, seen, Clock.within(checking.spare(), seconds), run_seconds)
     plan = _plan(base, subject.count, telling or Telling())
     shortest = min(plan, key=test.expected, default=None)
-    for variation in plan:
+    for planned in plan:
+        variation = planned if test.cuts_tell or planned.tail else test.along(planned.cut)
         few = seen.tried < FEW and test.passed + test.expected(variation) < FEW_SECONDS
         if not few and not test.has_time(variation, seconds) and (seen.tried or variation is not shortest):
             continue  # a shorter one may still have time
         bar = test.first_difference(variation, seconds)
         told(seen)
         if bar is not None:
-            test.check_repeatable(variation)
             if not test.is_confirmed(variation):
+                test.cuts_tell = False
                 continue
+            test.check_repeatable(variation)
             seen.bar, seen.variation = bar, variation
             test.find_first(test.passed + max(seconds, FIRST_BAR_SECONDS))
             break
@@ -98,27 +102,49 @@ def examine(
 
 def _plan(base: Sequence[Decision], count: int, telling: Telling) -> list[Variation]:
     """Where to cut: bars whose trades earned most, and between them bars with orders and bars spread over time, far
-    apart first; and other tails between them.
+    apart first; and other tails between them. What a program does at its end, after the largest moves of prices, and
+    seldom, has an early place.
     """
     last = count - 2  # something has to come after it
     if last < 0:
         return []
     ordered = sorted({decision.bar for decision in base if decision.bar <= last})
+    first, latest = (ordered[0], ordered[-1]) if ordered else (0, last)
     ordered = sorted(telling.filled.intersection(ordered)) or ordered
     chosen = _spread(ordered, CUTS // 2 + 1)
     among = [round(last * (step + 1) / (CUTS + 1)) for step in range(CUTS)]
     chosen += [bar for bar in _spread(among, CUTS) if bar not in chosen]
-    chosen = _mixed([bar for bar in telling.best if 0 <= bar <= last], chosen)[:CUTS]
+    best, *chosen = _mixed([bar for bar in telling.best if 0 <= bar <= last], chosen)[:CUTS]
     sides = {decision.bar: -1 if decision.size > 0 else 1 for decision in base}
     sides |= {bar: -side for bar, side in telling.sides.items()}
-    plan: list[Variation] = []
-    for number, cut in enumerate(chosen):
-        against = Variation(cut, sides.get(cut, 1 if number % 2 else -1), number)
-        if number:
-            plan += [Variation(cut), against] if number < 2 * TAILS else [Variation(cut)]
-        else:  # where there is little time, these two tell the most: the second for what is reckoned over everything
-            plan += [against, Variation(ordered[len(ordered) // 8] if ordered else cut // 4), Variation(cut)]
-    return plan
+
+    def against(cut: int, number: int, along: int = 1) -> Variation:
+        return Variation(cut, along * sides.get(cut, 1 if number % 2 else -1), number)
+
+    special = [Variation(latest)]
+    for bar in [*telling.moves, latest]:
+        special += [against(bar, 1), against(bar, 3, along=-1)]
+    special += [Variation(_rarest(base, last, latest)), Variation(first)]
+    usual: list[Variation] = []
+    for number, cut in enumerate(chosen, 1):
+        usual += [Variation(cut), against(cut, number)] if number < 2 * TAILS else [Variation(cut)]
+    # Where there is little time, these three tell the most: the second for what is reckoned over everything.
+    over_all = Variation(ordered[len(ordered) // 8]) if len(ordered) >= FEW_ORDERS else against(last // 2, 3, along=-1)
+    plan = [against(best, 0), over_all, Variation(best)]
+    plan += special[:2]
+    plan += [each for two in zip_longest(usual, special[2:]) for each in two if each is not None]
+    plan = [each for each in plan if each.cut <= last]
+    return list(dict.fromkeys(plan))
+
+
+def _rarest(base: Sequence[Decision], last: int, otherwise: int) -> int:
+    """A bar with an order of the kind that is given least often."""
+    kinds = Counter((decision.kind, decision.size > 0) for decision in base if decision.bar <= last)
+    if not kinds:
+        return otherwise
+    rarest = min(kinds, key=lambda kind: kinds[kind])
+    bars = [decision.bar for decision in base if decision.bar <= last and (decision.kind, decision.size > 0) == rarest]
+    return bars[len(bars) // 2]
 
 
 def _mixed(best: list[int], others: list[int]) -> list[int]:
@@ -152,6 +178,7 @@ class _Test:
     clock: Clock
     run_seconds: float
     slowest: float = 0.0  # of the runs so far
+    cuts_tell: bool = True  # until one was not confirmed
 
     @property
     def passed(self) -> float:
@@ -203,6 +230,10 @@ class _Test:
         """The side to which prices have to go to make the order of this bar a mistake."""
         return next((-1 if decision.size > 0 else 1 for decision in self.base if decision.bar == bar), -1)
 
+    def along(self, cut: int) -> Variation:
+        """Prices that go on as the order of this bar hopes; instead of a cut, where those say nothing."""
+        return Variation(cut, -self._against(cut), 3)
+
     def check_repeatable(self, variation: Variation) -> None:
         try:
             again = self.subject.decide(None, variation.cut)
@@ -218,8 +249,8 @@ class _Test:
         if variation.tail:
             return True
         side, tried = self._against(variation.cut), 0
-        for number in range(2 * CONFIRMING):
-            other = Variation(variation.cut, side if number % 2 == 0 else -side, number + 1)
+        for tail, seed in ((side, 1), (-side, 3), (side, 2)):
+            other = Variation(variation.cut, tail, seed)
             try:
                 decided = self.decide(other)
             except Exception:  # noqa: S112  it says nothing
@@ -249,7 +280,9 @@ class _Test:
 
     def _look_at(self, bar: int, seconds: float, against: bool = False) -> bool:
         """Whether a cut there shows the leak, or time is over."""
-        for variation in (Variation(bar), Variation(bar, self._against(bar), bar))[: 1 + against]:
+        tail = Variation(bar, self._against(bar), bar)
+        cut = Variation(bar) if self.cuts_tell else self.along(bar)
+        for variation in (cut, tail) if against else (cut,):
             if not self.has_time(variation, seconds):
                 return True
             try:

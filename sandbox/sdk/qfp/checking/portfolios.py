@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from qfp import checking
 from qfp.checking import amnesia, apart, lookahead, strategies
 from qfp.checking.boundary import boundary
 from qfp.checking.decisions import Decision, first_difference, of_claim
@@ -65,7 +66,7 @@ class PortfolioRuns:
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         frames = dict(self.frames)
         if variation is not None:
-            sources = Sources(self.index[variation.cut], variation.tail, variation.seed)
+            sources = Sources(self.index[variation.cut], variation.tail, variation.seed, variation.jump)
             frames = {
                 symbol: sources.frame(frame, symbol)
                 for symbol, frame in frames.items()
@@ -116,9 +117,8 @@ def look_at_portfolio(
 def _findings(runs: PortfolioRuns, before: Before, run_seconds: float, seconds: float, say: Any) -> dict[str, Any]:
     base = runs.base()
     try:
-        telling = of_backtest(
-            runs.claim.get("orders") or (), runs.claim.get("fills") or (), runs.claim.get("flows") or ()
-        )
+        orders, fills, flows = (runs.claim.get(name) or () for name in ("orders", "fills", "flows"))
+        telling = of_backtest(orders, fills, flows, checking.moves.get(checking.backtests - 1, ()))
         seen = lookahead.examine(runs, base, (1 - MEMORY_SHARE) * seconds, run_seconds, telling=telling)
     except NotRepeatable:
         return untested(NO_SEED)

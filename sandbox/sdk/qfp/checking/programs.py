@@ -15,7 +15,7 @@ import shutil
 import sys
 import types
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ LEAST_SECONDS = 0.4
 MOST_SECONDS = 10.0
 LEAST_SPARE = 1.0  # of a run's limits
 MOST_NAMED = 10
+MOST_MOVES = 4
 CLAIM = 1_000  # instruments of one backtest; tells the backtests of a program apart
 NOT_FROM_OUTSIDE = "its data come from nowhere that can be varied: they are made in the code"
 SAME_BARS = "the bars it trades were not varied: they are made in the code, or come from where nothing can be varied"
@@ -62,7 +63,8 @@ class Program:
 
     again: runs it in this process in a fresh namespace, which it returns. namespace: what it left. source: its text.
     claims: of its backtests, in order. seconds: it took, without tests. folder: where it ran. left: of the time that
-    all tests may take together, as long as it took itself.
+    all tests may take together, as long as it took itself. moves: of the prices of each claim, what
+    telling.largest_moves() says.
     """
 
     again: Callable[[], dict[str, Any]]
@@ -72,6 +74,7 @@ class Program:
     seconds: float
     folder: str
     left: float
+    moves: Sequence[Sequence[int]]
 
 
 def examine(program: Program) -> list[dict[str, Any]]:
@@ -115,18 +118,24 @@ class _ProgramRuns:
         self.differences: dict[int, int] = {}  # backtest -> first bar, in its own dates
         self.chosen: dict[int, str] = {}
         self.suspects: dict[str, Any] = {}
+        self.suspected_at_end = False  # where data ended, which tells less than where they go on
         self.opened = ""  # a table that came with a package
         self.runs = 0
         self.varied: Counter[int] = Counter()  # backtest -> runs in which its bars were others
         self.same: set[int] = set()  # backtests whose bars stayed as they were after the day
+        self.own_modules = _modules_of(program.folder)
 
     def _decisions(self, claims: list[dict[str, Any]]) -> list[Decision]:
+        """Of all backtests; an instrument is the same where its name is, wherever it stands among others."""
         place = {date: at for at, date in enumerate(self.dates)}
         found = []
-        for number, claim in enumerate(claims):
+        for number, (claim, ours) in enumerate(zip(claims, self.program.claims, strict=True)):
+            names = {name: at for at, name in enumerate(_names(ours))}
+            among = {at: names.setdefault(name, len(names)) for at, name in enumerate(_names(claim))}
             for decision in of_claim(claim):
                 if (at := place.get(claim["dates"][decision.bar])) is not None:
-                    found.append(decision._replace(bar=at, instrument=number * CLAIM + decision.instrument))
+                    instrument = among.get(decision.instrument, decision.instrument)
+                    found.append(decision._replace(bar=at, instrument=number * CLAIM + instrument))
         return sorted(found, key=lambda decision: decision.bar)
 
     def telling(self) -> Telling:
@@ -136,16 +145,19 @@ class _ProgramRuns:
         closed: dict[int, float] = defaultdict(float)
         sides: dict[int, int] = {}
         filled: set[int] = set()
-        for claim in self.program.claims:
+        moves: list[int] = []
+        for claim, moved in zip(self.program.claims, self.program.moves, strict=True):
             own = of_backtest(claim.get("orders") or (), claim.get("fills") or (), claim.get("flows") or ())
             at = [place[date] for date in claim["dates"]]
             filled |= {at[bar] for bar in own.filled}
+            if len(moves) < MOST_MOVES:
+                moves += [at[bar] for bar in moved]
             sides |= {at[bar]: side for bar, side in own.sides.items() if 0 <= bar < len(at)}
             for ours, theirs in ((opened, own.opened), (closed, own.closed)):
                 for bar, profit in theirs.items():
                     if 0 <= bar < len(at):
                         ours[at[bar]] += profit / (claim.get("cash") or 1.0)
-        return Telling(opened, closed, sides, frozenset(filled))
+        return Telling(opened, closed, sides, frozenset(filled), moves)
 
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         clean_up(self.program.folder)
@@ -160,7 +172,7 @@ class _ProgramRuns:
         value = answer["value"]
         if variation is not None and not value["touched"]:
             raise _Untestable(NOT_FROM_OUTSIDE)
-        claims = value["claims"]
+        claims = _in_order(value["claims"], self.program.claims)
         if [claim["strategy"] for claim in claims] != [claim["strategy"] for claim in self.program.claims]:
             raise apart.Told(OTHER_COURSE)
         self.runs += 1
@@ -195,7 +207,8 @@ class _ProgramRuns:
             if bar is not None:
                 own = bisect.bisect_left(claim["dates"], self.dates[bar])
                 self.differences[number] = min(own, self.differences.get(number, own))
-                self.suspects = suspected or self.suspects
+                if suspected and (not self.suspects or variation.tail or self.suspected_at_end):
+                    self.suspects, self.suspected_at_end = suspected, not variation.tail
 
     def finding(self, number: int, seen: lookahead.Seen) -> dict[str, Any]:
         claim = self.program.claims[number]
@@ -224,26 +237,53 @@ class _ProgramRuns:
         checking.active, forking.in_worker = False, True
         claims: list[dict[str, Any]] = []
         channel.relay = lambda message: claims.append(message["claim"]) if message.get("type") == "backtest" else None
-        opened = _elsewhere(program.folder)
+        opened = _elsewhere(program.folder, self.own_modules)
         np.random.seed()
         random.seed()
         sources = Sources(pd.Timestamp(self.dates[-1]), 0, 0)
         if variation is not None:
-            sources = Sources(pd.Timestamp(self.dates[variation.cut]), variation.tail, variation.seed)
+            sources = Sources(pd.Timestamp(self.dates[variation.cut]), variation.tail, variation.seed, variation.jump)
             sources.vary()
         namespace = program.again()
         found: dict[str, Any] = {}
-        if variation is not None:
+        if variation is not None and self._differs(claims, variation.cut):
             bars = [claim["dates"] for claim in program.claims]
             heads = {len(dates): bisect.bisect_right(dates, self.dates[variation.cut]) for dates in bars}
-            found = suspects(before, namespace, sources.moment, heads, program.source)
-        kept = ("strategy", "params", "dates", "digest", "orders")
+            ended = not variation.tail
+            found = suspects(before, namespace, sources.moment, heads, program.source, ended=ended)
+        kept = ("strategy", "params", "instruments", "dates", "digest", "orders")
         return {
             "claims": [{key: claim.get(key) for key in kept} for claim in claims],
             "touched": sources.touched,
             "suspects": found,
             "opened": opened[0] if opened else "",
         }
+
+    def _differs(self, claims: list[dict[str, Any]], until: int) -> bool:
+        if len(claims) != len(self.program.claims):
+            return False  # it says nothing
+        decided = self._decisions(_in_order(claims, self.program.claims))
+        return first_difference(self.base, decided, until) is not None
+
+
+def _names(claim: dict[str, Any]) -> list[str]:
+    """Of its instruments; where the program made their bars, what it calls them may change with what is in them."""
+    return [str(each.get("series") or at) for at, each in enumerate(claim.get("instruments") or ())]
+
+
+def _in_order(claims: list[dict[str, Any]], like: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same backtests in another order, such as the best instrument first, are the same."""
+
+    def key(claim: dict[str, Any]) -> tuple[Any, ...]:
+        return claim["strategy"], _names(claim), claim["dates"][0]
+
+    if len(claims) != len(like):
+        return claims
+    ours, theirs = [key(claim) for claim in like], [key(claim) for claim in claims]
+    if ours == theirs or sorted(ours) != sorted(theirs):
+        return claims
+    waiting = list(zip(theirs, claims, strict=True))
+    return [waiting.pop(next(at for at, (each, _) in enumerate(waiting) if each == own))[1] for own in ours]
 
 
 def _of(decisions: list[Decision], number: int) -> list[Decision]:
@@ -255,7 +295,18 @@ def _changed(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
     return f"with other data later on, {name} is {theirs.get(name)} instead of {ours.get(name)}"
 
 
-def _elsewhere(folder: str) -> list[str]:
+def _modules_of(folder: str) -> list[str]:
+    """The names of modules that are files of the program."""
+    return [
+        name
+        for name, module in list(sys.modules.items())
+        if isinstance(module, types.ModuleType)
+        and name != "__main__"
+        and str(getattr(module, "__file__", None)).startswith(folder + os.sep)
+    ]
+
+
+def _elsewhere(folder: str, modules: Sequence[str] = ()) -> list[str]:
     """The copy works in a folder of its own, with the program's files; what the program has written stays as it is.
 
     Returns the names of tables that came with packages, as far as it will have opened them.
@@ -264,10 +315,8 @@ def _elsewhere(folder: str) -> list[str]:
     shutil.copytree(folder, own, ignore=lambda place, names: [name for name in names if name.startswith(".")])
     os.chdir(own)
     sys.path[:] = [own if path == folder else path for path in sys.path]
-    for name, module in list(sys.modules.items()):
-        place = str(getattr(module, "__file__", None))
-        if isinstance(module, types.ModuleType) and name != "__main__" and place.startswith(folder + os.sep):
-            del sys.modules[name]
+    for name in modules:
+        del sys.modules[name]
     real = open
     opened: list[str] = []
     packages = [path + os.sep for path in sys.path if path and not path.startswith(folder)]

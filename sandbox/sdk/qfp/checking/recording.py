@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import linecache
 import math
+import numbers
 import sys
 import types
 import warnings
@@ -20,9 +22,10 @@ from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision
 from qfp.checking.variations import Variation, varied
 
-__all__ = ["Recorded", "StrategyRuns"]
+__all__ = ["Recorded", "StrategyRuns", "source_line", "where_kept"]
 
 CLOCK_EVERY = 16  # bars
+LIBRARIES = ("qfp.", "backtesting.")
 
 
 class Recorded:
@@ -38,6 +41,7 @@ class Recorded:
         self.lines: dict[int, tuple[str, int]] = {}  # bar -> file and line of its first order
         self.indicators: list[tuple[Any, tuple[str, int]]] = []
         self.strategy: Strategy | None = None
+        self.numbers: dict[str, Any] = {}  # that the strategy kept when init() had ended
 
 
 class StrategyRuns:
@@ -77,6 +81,10 @@ def _recording(strategy: type[Strategy], recorded: Recorded) -> type[Strategy]:
         recorded.indicators.append((line, _caller()))
         return line
 
+    def begin(self: Any) -> None:
+        strategy.init(self)
+        recorded.numbers = {name: value for name, value in vars(self).items() if isinstance(value, numbers.Real)}
+
     def decide(self: Any) -> None:
         account = self._account
         bar = account.bar
@@ -97,14 +105,25 @@ def _recording(strategy: type[Strategy], recorded: Recorded) -> type[Strategy]:
 
         return order
 
-    names: dict[str, Any] = {"I": indicator, "next": decide, "buy": ordering("buy"), "sell": ordering("sell")}
+    names: dict[str, Any] = {
+        "I": indicator,
+        "init": begin,
+        "next": decide,
+        "buy": ordering("buy"),
+        "sell": ordering("sell"),
+    }
     made = types.new_class(strategy.__name__, (strategy,), {}, lambda body: body.update(names))
     made.__module__, made.__qualname__ = strategy.__module__, strategy.__qualname__
     return made
 
 
 def _caller() -> tuple[str, int]:
-    frame = sys._getframe(2)
+    """Where the program called; not the library between."""
+    place = frame = sys._getframe(2)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(LIBRARIES):
+        frame = frame.f_back
+    if str(frame.f_globals.get("__name__")).startswith(LIBRARIES):
+        frame = place
     return frame.f_code.co_filename, frame.f_lineno
 
 
@@ -167,6 +186,27 @@ def restore(state: State) -> None:
             setattr(owner, name, copy.deepcopy(kept))
         elif vars(owner).get(name, State.unknown) is not value:
             setattr(owner, name, value)
+
+
+def where_kept(strategy: type, name: str) -> tuple[str, int] | None:
+    """The line in which the program's init() gives this attribute its value."""
+    for owner in strategy.__mro__:
+        code = getattr(vars(owner).get("init"), "__code__", None)
+        if code is None or owner.__module__.startswith(LIBRARIES):
+            continue
+        try:
+            tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+        except SyntaxError:
+            continue
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef) and (function.name, function.lineno) == (
+                "init",
+                code.co_firstlineno,
+            ):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name:
+                        return code.co_filename, node.lineno
+    return None
 
 
 def source_line(place: tuple[str, int]) -> str:

@@ -28,8 +28,8 @@ SAMPLES = ("GOOG", "EURUSD", "BTCUSD")  # of backtesting.test
 class Sources:
     """All sources of this process, varied after `moment`, for the rest of its life."""
 
-    def __init__(self, moment: pd.Timestamp, tail: int, seed: int) -> None:
-        self.moment, self.tail, self.seed = moment, tail, seed
+    def __init__(self, moment: pd.Timestamp, tail: int, seed: int, jump: float = 0.0) -> None:
+        self.moment, self.tail, self.seed, self.jump = moment, tail, seed, jump
         self.touched = 0  # tables that have rows after the moment
 
     def vary(self) -> None:
@@ -74,7 +74,8 @@ class Sources:
             one_column = isinstance(frame, pd.Series)
             table = frame.to_frame() if one_column else frame
             head = int(np.argmax(after))
-            varied = other_tail(table, head, self.tail, seed) if after[head:].all() else _rows(table, after, self, seed)
+            last = bool(after[head:].all())
+            varied = other_tail(table, head, self.tail, seed, self.jump) if last else _rows(table, after, self, seed)
             varied = varied.iloc[:, 0] if one_column else varied
         varied.attrs = attrs
         return varied

@@ -1,15 +1,19 @@
 """Which statement of a program knows the future? The first whose variable has other earlier values when later data
-change.
+change, or what it was reckoned with.
 """
 
 from __future__ import annotations
 
 import ast
+import math
+import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from qfp.checking.flow import Giving, behind, fits, giving, is_for_fitting, names_in
 from qfp.checking.suspects import changed_before
 
 __all__ = ["is_table", "suspects"]
@@ -17,32 +21,48 @@ __all__ = ["is_table", "suspects"]
 # What looks forward or over everything, where no variable tells: methods, and words with their values.
 FORWARD = ("bfill", "backfill", "interpolate")
 WHOLE = ("mean", "std", "min", "max", "median", "quantile", "rank", "fit", "fit_transform", "optimize", "qcut", "cov")
+WINDOWS = ("rolling", "expanding", "ewm", "resample")
+MOST_ELEMENTS = 2_000  # of a list that is compared
 
 
 def suspects(
-    before: dict[str, Any], after: dict[str, Any], moment: pd.Timestamp, heads: dict[int, int], source: str
+    before: dict[str, Any],
+    after: dict[str, Any],
+    moment: pd.Timestamp,
+    heads: dict[int, int],
+    source: str,
+    *,
+    ended: bool = False,
 ) -> dict[str, Any]:
-    """{"expression", "line"} of the first assignment whose values up to the moment differ; else of a call that looks
-    forward, or of what a class takes from outside; {} when there is none.
+    """{"expression", "line"} of the first assignment whose values up to the moment differ, or of a number behind it
+    that does; else of a call that looks forward, or of what a class takes from outside; {} when there is none.
 
-    heads: how many rows of an array of so many are up to the moment.
+    heads: how many rows of an array of so many are up to the moment. ended: whether data ended there, and counts and
+    last values tell nothing.
     """
     try:
         tree = ast.parse(source)
     except SyntaxError:
         return {}
-    assigned = _assignments(tree)
-    for statement, name, column in assigned:
-        ours, theirs = before.get(name), after.get(name)
-        if column is not None:
-            ours, theirs = _column(ours, column), _column(theirs, column)
-        else:  # columns that a later statement gives it are that statement's
-            later = {key for _, owner, key in assigned if owner == name and key is not None}
-            ours, theirs = _without(ours, later), _without(theirs, later)
-        if _differs(ours, theirs, moment, heads):
-            return _place(statement, source)
-    guess = _forward_call(tree) or _taken_from_outside(tree, before)
-    return _place(guess, source) if guess is not None else {}
+    assigned = giving(tree)
+    passed_over = None
+    for each in assigned:
+        ours, theirs = (_value(names, each, assigned) for names in (before, after))
+        if not _differs(ours, theirs, moment, heads):
+            continue
+        if is_for_fitting(each, tree):
+            passed_over = passed_over or each
+            continue
+        numbers_differ = set() if ended else _other_numbers(assigned, before, after, heads)
+        return _place(_origin(each, assigned, tree, numbers_differ), source)
+    found: ast.AST | None = None
+    if passed_over is not None:
+        used = (other for other in assigned if fits(other.statement) and passed_over.name in names_in(other.statement))
+        found = next((other.statement for other in used), passed_over.statement)
+    elif not ended:
+        found = _number(assigned, _other_numbers(assigned, before, after, heads), tree)
+    found = found or _forward_call(tree) or _taken_from_outside(tree, before)
+    return _place(found, source) if found is not None else {}
 
 
 def is_table(value: Any) -> bool:
@@ -56,43 +76,56 @@ def _place(node: ast.AST, source: str) -> dict[str, Any]:
     return {"expression": text[:200], "line": line}
 
 
-def _assignments(tree: ast.Module) -> list[tuple[ast.stmt, str, Any]]:
-    """Statements outside functions that give a variable or a column of one its value, in order."""
-    found: list[tuple[ast.stmt, str, Any]] = []
-    waiting: list[ast.stmt] = list(tree.body)
-    while waiting:
-        statement = waiting.pop(0)
-        if isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
-            continue
-        targets: list[ast.expr] = []
-        if isinstance(statement, ast.Assign):
-            targets = statement.targets
-        elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
-            targets = [statement.target]
-        for target in targets:
-            for part in target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]:
-                if isinstance(part, ast.Name):
-                    found.append((statement, part.id, None))
-                elif isinstance(part, (ast.Subscript, ast.Attribute)) and isinstance(part.value, ast.Name):
-                    key = part.attr if isinstance(part, ast.Attribute) else _constant(part.slice)
-                    found.append((statement, part.value.id, key))
-        for block in ("body", "orelse", "finalbody"):
-            waiting[:0] = [each for each in getattr(statement, block, []) if isinstance(each, ast.stmt)]
-    return found
-
-
-def _without(value: Any, columns: set[Any]) -> Any:
-    return value.drop(columns=columns & set(value.columns)) if isinstance(value, pd.DataFrame) and columns else value
-
-
-def _constant(node: ast.expr) -> Any:
-    return node.value if isinstance(node, ast.Constant) else None
+def _value(names: dict[str, Any], each: Giving, assigned: list[Giving]) -> Any:
+    value = names.get(each.name)
+    if each.column is not None:
+        return _column(value, each.column)
+    # Columns that a later statement gives it are that statement's.
+    later = {other.column for other in assigned if other.name == each.name and other.column is not None}
+    return value.drop(columns=later & set(value.columns)) if isinstance(value, pd.DataFrame) and later else value
 
 
 def _column(value: Any, name: Any) -> Any:
     if isinstance(value, pd.DataFrame):
         return value[name] if name in value.columns else None
     return value.get(name) if isinstance(value, dict) else getattr(value, str(name), None)
+
+
+def _origin(culprit: Giving, assigned: list[Giving], tree: ast.Module, numbers_differ: set[str]) -> ast.stmt:
+    """What made its values others: numbers reckoned before it, a model fitted before it, or its own statement."""
+    own = _filling(culprit, assigned).statement
+    for each in behind(culprit.name, assigned, tree):
+        if each.statement.lineno <= own.lineno or each.name == culprit.name:
+            if each.name != culprit.name and each.name in numbers_differ:
+                return _filling(each, assigned).statement
+            if fits(each.statement):
+                return each.statement
+    return own
+
+
+def _other_numbers(
+    assigned: list[Giving], before: dict[str, Any], after: dict[str, Any], heads: dict[int, int]
+) -> set[str]:
+    """Variables that hold numbers, names or moments that belong to no date, and other ones than before."""
+    names = {each.name for each in assigned}
+    return {name for name in names if _number_differs(before.get(name), after.get(name), heads)}
+
+
+def _number(assigned: list[Giving], numbers_differ: set[str], tree: ast.Module) -> ast.stmt | None:
+    """The first of them that a class, a function or another statement uses."""
+    for each in assigned:
+        if each.name in numbers_differ and any(
+            each.name in names_in(statement) for statement in tree.body if statement is not each.statement
+        ):
+            return _filling(each, assigned).statement
+    return None
+
+
+def _filling(each: Giving, assigned: list[Giving]) -> Giving:
+    """The statement that puts in the values, where this one only makes room for them."""
+    if not each.is_empty:
+        return each
+    return next((other for other in assigned if other.name == each.name and other.part), each)
 
 
 def _differs(ours: Any, theirs: Any, moment: pd.Timestamp, heads: dict[int, int]) -> bool:
@@ -120,22 +153,66 @@ def _frames_differ(ours: Any, theirs: Any, moment: pd.Timestamp) -> bool:
     return any(changed_before(a.to_numpy(), b.to_numpy(), len(a)) for a, b in columns)
 
 
+def _number_differs(ours: Any, theirs: Any, heads: dict[int, int]) -> bool:
+    if ours is None or type(ours) is not type(theirs):
+        return False
+    if isinstance(ours, (bool, str, pd.Timestamp)):
+        return bool(ours != theirs)
+    if isinstance(ours, numbers.Real):
+        both_nan = math.isnan(ours) and math.isnan(theirs)
+        return not both_nan and not math.isclose(ours, theirs, rel_tol=1e-9)
+    if isinstance(ours, (pd.DataFrame, pd.Series)):
+        if isinstance(ours.index, pd.DatetimeIndex):
+            return False
+        return not ours.index.equals(theirs.index) or _number_differs(ours.to_numpy(), theirs.to_numpy(), {})
+    if isinstance(ours, np.ndarray):
+        if len(np.atleast_1d(ours)) in heads or ours.dtype.kind not in "fi":
+            return False
+        if ours.shape != theirs.shape:
+            return True
+        return not np.allclose(ours.astype(float), theirs.astype(float), rtol=1e-9, equal_nan=True)
+    if isinstance(ours, dict):
+        ours, theirs = [*ours, *ours.values()], [*theirs, *theirs.values()]
+    if isinstance(ours, (list, tuple)) and len(ours) <= MOST_ELEMENTS and len(ours) not in heads:
+        if len(ours) != len(theirs):
+            return True
+        return any(_number_differs(one, other, heads) for one, other in zip(ours, theirs, strict=True))
+    return False
+
+
+def _calls(nodes: Sequence[ast.AST]) -> list[ast.Call]:
+    return [call for node in nodes for call in ast.walk(node) if isinstance(call, ast.Call)]
+
+
+def _method(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
 def _forward_call(tree: ast.Module) -> ast.AST | None:
-    """A call that looks forward; else one that is usually made over everything."""
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    names = [node.func.attr if isinstance(node.func, ast.Attribute) else "" for node in calls]
-    for call, name in zip(calls, names, strict=True):
-        words = {word.arg: _constant(word.value) for word in call.keywords}
+    """A call that looks forward; else one that is usually made over everything, where that is at hand."""
+    for call in _calls([tree]):
+        words = {word.arg: getattr(word.value, "value", None) for word in call.keywords}
         back = any(isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub) for value in call.args)
+        name = _method(call)
         if name in FORWARD or words.get("center") is True or (name in ("shift", "roll", "pct_change", "diff") and back):
             return call
-    return next((call for call, name in zip(calls, names, strict=True) if name in WHOLE), None)
+    whole: list[ast.AST] = [each for each in tree.body if not isinstance(each, (ast.FunctionDef, ast.ClassDef))]
+    whole += [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and each.name == "init"]
+    calls = (call for call in _calls(whole) if _method(call) in WHOLE)
+    return next((call for call in calls if not any(_method(each) in WINDOWS for each in _calls([call]))), None)
 
 
 def _taken_from_outside(tree: ast.Module, namespace: dict[str, Any]) -> ast.AST | None:
-    """Where a class uses a table of the program, or reads data."""
-    for owner in ast.walk(tree):
-        for node in ast.walk(owner) if isinstance(owner, ast.ClassDef) else ():
-            if isinstance(node, ast.Name) and is_table(namespace.get(node.id)):
+    """Where a class or a function picks something from data of the program; else where it uses or reads some."""
+    found: ast.AST | None = None
+    for owner in tree.body:
+        for node in ast.walk(owner) if isinstance(owner, (ast.ClassDef, ast.FunctionDef)) else ():
+            if isinstance(node, ast.Subscript) and any(_is_data(namespace.get(name)) for name in names_in(node.value)):
                 return node
-    return None
+            if found is None and isinstance(node, ast.Name) and _is_data(namespace.get(node.id)):
+                found = node
+    return found
+
+
+def _is_data(value: Any) -> bool:
+    return is_table(value) or (isinstance(value, (list, np.ndarray)) and len(value) > 1)

@@ -27,7 +27,7 @@ from qfp.checking.literals import LONG, longest_table
 from qfp.checking.lookahead import NotRepeatable, Seen
 from qfp.checking.statements import is_table
 from qfp.checking.suspects import suspect
-from qfp.checking.telling import of_account
+from qfp.checking.telling import largest_moves, of_account
 from qfp.checking.variations import Variation, varied
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ class _Look:
             return {"state": "untested", "why": NO_SEED}
         try:
             left = (1 - 2 * BASE_SHARE) * self.seconds  # the test of memory takes one more run
-            telling = of_account(base.strategy._account) if base.strategy is not None else None
+            moves = largest_moves(self.frame["Close"].to_numpy()[: self.count])
+            telling = of_account(base.strategy._account, moves) if base.strategy is not None else None
             seen = lookahead.examine(self, base.decisions, max(left, LEAST_SECONDS), run_seconds, telling=telling)
         except NotRepeatable as error:
             return {"state": "untested", "why": str(error) or NO_SEED}

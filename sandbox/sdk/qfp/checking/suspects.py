@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp.checking.recording import source_line
+from qfp.checking.recording import source_line, where_kept
 from qfp.checking.variations import Variation, varied
 
 if TYPE_CHECKING:
@@ -29,7 +29,21 @@ def suspect(runs: StrategyRuns, base: Recorded, variation: Variation, bar: int) 
             mine, their = _array(value), _array(vars(other.strategy).get(name))
             if mine is not None and their is not None and changed_before(mine, their, variation.cut):
                 return {"expression": f"self.{name}", "line": None}
-    return _ordering(base, other, bar)
+    return _number(runs, base, variation) or _ordering(base, other, bar)
+
+
+def _number(runs: StrategyRuns, base: Recorded, variation: Variation) -> dict[str, Any]:
+    """A number that init() keeps, and that is another one where prices go on differently."""
+    for tail in (variation.tail,) if variation.tail else (1, -1):
+        course = Variation(variation.cut, tail, variation.seed or 1)
+        try:
+            other = runs.recorded(varied(runs.frame, course), 0)
+        except Exception:  # noqa: S112  it says nothing
+            continue
+        for name, value in base.numbers.items():
+            if value != other.numbers.get(name, value) and (place := where_kept(runs.strategy, name)) is not None:
+                return {"expression": source_line(place), "line": place[1]}
+    return {}
 
 
 def changed_before(ours: np.ndarray, theirs: np.ndarray, cut: int) -> bool:

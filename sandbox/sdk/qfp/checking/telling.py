@@ -15,19 +15,22 @@ import numpy as np
 
 from qfp.pairing import pair
 
-__all__ = ["Telling", "of_account", "of_backtest"]
+__all__ = ["Telling", "largest_moves", "of_account", "of_backtest"]
+
+MOST_LOOKED_AT = 20  # instruments
 
 
 @dataclass(frozen=True)
 class Telling:
     """opened, closed: bars that decided to begin trades with a profit, or to end them, and that profit. sides: of what
-    was decided, 1 or -1. filled: bars whose orders filled.
+    was decided, 1 or -1. filled: bars whose orders filled. moves: see largest_moves().
     """
 
     opened: Mapping[int, float] = field(default_factory=dict)
     closed: Mapping[int, float] = field(default_factory=dict)
     sides: Mapping[int, int] = field(default_factory=dict)
     filled: frozenset[int] = frozenset()
+    moves: Sequence[int] = ()
 
     @property
     def best(self) -> list[int]:
@@ -38,8 +41,28 @@ class Telling:
         return sorted(earned, key=lambda bar: (-earned[bar], bar))
 
 
+def largest_moves(close: np.ndarray) -> list[int]:
+    """The bars of the largest fall and of the largest rise: what a program does on few days only, it does on those.
+
+    close: a row per bar, and a column per instrument where there are many.
+    """
+    if len(close) < 3:
+        return []
+    if close.ndim == 2:
+        close = close[:, :: max(1, close.shape[1] // MOST_LOOKED_AT)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = close[1:] / close[:-1] - 1
+    steps[~np.isfinite(steps)] = 0.0
+    steps = steps.mean(axis=1) if steps.ndim == 2 else steps
+    known = steps[:-1]  # something has to come after them
+    return [int(known.argmin()) + 1, int(known.argmax()) + 1]
+
+
 def of_backtest(
-    orders: Iterable[Mapping[str, Any]], fills: Sequence[Mapping[str, Any]], flows: Sequence[dict[str, Any]] = ()
+    orders: Iterable[Mapping[str, Any]],
+    fills: Sequence[Mapping[str, Any]],
+    flows: Sequence[dict[str, Any]] = (),
+    moves: Sequence[int] = (),
 ) -> Telling:
     """By its orders, fills and payments as claims list them."""
     decided: set[tuple[int, int, bool]] = set()
@@ -64,12 +87,13 @@ def of_backtest(
                 bar = filled_on  # at the close that decided
             earned[bar] += profit
             largest[bar] = max(largest.get(bar, (0.0, 1)), (profit, 1 if side > 0 else -1))
-    return Telling(opened, closed, {bar: side for bar, (_, side) in largest.items()}, frozenset(filled))
+    sides = {bar: side for bar, (_, side) in largest.items()}
+    return Telling(opened, closed, sides, frozenset(filled), moves)
 
 
-def of_account(account: Any) -> Telling:
+def of_account(account: Any, moves: Sequence[int]) -> Telling:
     """Of an account of qfp.backtesting, whose run may have ended early."""
     booked = account.fills
     columns = zip(booked.bars, booked.sizes, booked.prices, booked.commissions, strict=True)
     fills = [dict(zip(("bar", "size", "price", "commission"), each, strict=True)) for each in columns]
-    return of_backtest(account.decisions.rows(), fills)
+    return of_backtest(account.decisions.rows(), fills, moves=moves)

@@ -18,6 +18,7 @@ __all__ = ["Variation", "other_columns", "other_tail", "other_values", "varied"]
 
 WORDS = {0: "the data end there", 1: "prices rise after it", -1: "prices fall after it"}
 MOST_DEVIATION = 0.05  # of a bar
+JUMP = 0.3
 # On other days, but each as it was: a split of 1.3 every day would be no data at all.
 MOVED_ONLY = ("split", "dividend")
 
@@ -33,6 +34,11 @@ class Variation:
     seed: int = 0
 
     @property
+    def jump(self) -> float:
+        """Every second time the first step is a large one: what is one of many in an average shows, too."""
+        return JUMP if self.seed % 2 else 0.0
+
+    @property
     def words(self) -> str:
         return WORDS[self.tail]
 
@@ -40,27 +46,33 @@ class Variation:
 def varied(frame: pd.DataFrame, variation: Variation) -> pd.DataFrame:
     """Bars of one instrument, varied; a new frame."""
     head = variation.cut + 1
-    return frame.iloc[:head] if not variation.tail else other_tail(frame, head, variation.tail, variation.seed)
+    if not variation.tail:
+        return frame.iloc[:head]
+    return other_tail(frame, head, variation.tail, variation.seed, variation.jump)
 
 
-def other_tail(frame: pd.DataFrame, head: int, tail: int, seed: int) -> pd.DataFrame:
+def other_tail(frame: pd.DataFrame, head: int, tail: int, seed: int, jump: float = 0.0) -> pd.DataFrame:
     """The frame with other rows from position `head` on. A new frame with the same index, columns and types."""
     new = frame.copy()
     names = {str(name): name for name in frame.columns}
-    varied = other_columns({text: frame[name].to_numpy() for text, name in names.items()}, head, tail, seed)
+    varied = other_columns({text: frame[name].to_numpy() for text, name in names.items()}, head, tail, seed, jump)
     for text, values in varied.items():
         new[names[text]] = values
     return new
 
 
-def other_columns(columns: Mapping[str, np.ndarray], head: int, tail: int, seed: int) -> dict[str, np.ndarray]:
-    """New columns with other values from position `head` on: prices take another path, other columns another order."""
+def other_columns(
+    columns: Mapping[str, np.ndarray], head: int, tail: int, seed: int, jump: float = 0.0
+) -> dict[str, np.ndarray]:
+    """New columns with other values from position `head` on: prices take another path, by `jump` further at once, and
+    other columns another order.
+    """
     random = np.random.default_rng(seed)
     by_name = {name.lower(): name for name in columns}
     made: dict[str, np.ndarray] = {}
     if head and "close" in by_name and head < len(columns[by_name["close"]]):
         close = columns[by_name["close"]].astype(float)
-        path = _path(close, head, tail, random)
+        path = _path(close, head, tail, random, jump)
         before = np.concatenate(([close[head - 1]], path[:-1]))
         opens = before * np.sqrt(path / before)
         spread = np.abs(random.normal(0.0, 0.003, len(path)))
@@ -93,8 +105,10 @@ def other_values(values: np.ndarray, head: int, random: np.random.Generator, tai
     return random.permutation(rest)
 
 
-def _path(close: np.ndarray, head: int, tail: int, random: np.random.Generator) -> np.ndarray:
-    """Prices after close[head - 1] that move clearly to one side for a few bars and wander from there on."""
+def _path(close: np.ndarray, head: int, tail: int, random: np.random.Generator, jump: float) -> np.ndarray:
+    """Prices after close[head - 1] that move clearly to one side for a few bars, by `jump` more at first, and wander
+    from there on.
+    """
     count = len(close) - head
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.diff(np.log(close))
@@ -103,6 +117,7 @@ def _path(close: np.ndarray, head: int, tail: int, random: np.random.Generator) 
     moves = random.normal(0.0, 1.5 * deviation, count)
     first = min(count, 10)
     moves[:first] = tail * deviation * (2.0 + np.abs(random.normal(0.0, 1.0, first)))
+    moves[:1] += tail * jump
     moves[first:] += random.normal(0.0, 1.0) / count  # who has won at the end is another one, too
     return close[head - 1] * np.exp(np.clip(np.cumsum(moves), -4.0, 4.0))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from qfp.checking.advice import advice
+
 __all__ = ["DOUBTS", "QUOTES_NOTHING", "amnesia_sentence", "sentence"]
 
 DOUBTS = ("prices", "boundary", "numbers", "table")  # what may be remembered honestly
@@ -36,7 +38,8 @@ def sentence(found: dict[str, Any]) -> str:
         case "leak":
             where = f": {found['expression']}" if found.get("expression") else ""
             line = f" (line {found['line']})" if found.get("line") else ""
-            return f"Look-ahead: the decision of {_when(found)} changes when later data change{where}{line}."
+            more = f" {advice(found['expression'])}." if found.get("expression") else ""
+            return f"Look-ahead: the decision of {_when(found)} changes when later data change{where}{line}.{more}"
         case "partly":
             return f"No look-ahead found in the strategy ({_tried(found)}); {found.get('why')}."
         case "files":
@@ -46,7 +49,10 @@ def sentence(found: dict[str, Any]) -> str:
                 "which came with a package and not from the site: what that knows of later days was not varied."
             )
         case "chosen":
-            return f"Parameters were chosen with the whole period: {found.get('why')}."
+            return (
+                f"Parameters were chosen with the whole period: {found.get('why')}. Choose them on earlier data than "
+                "those that are traded."
+            )
     return f"Look-ahead could not be tested: {found.get('why') or 'it was not looked at'}."
 
 

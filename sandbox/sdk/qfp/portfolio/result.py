@@ -90,8 +90,7 @@ def portfolio_backtest(
     result = PortfolioResult(name or called.strip("<>") or "Target weights", run, params)
     result._announce()
     if before is not None:
-        index = portfolio.market.index
-        result.checks = checking.look_at_portfolio(frames, settings, how, index, before, result.claim)
+        result.checks = checking.look_at_portfolio(frames, settings, how, portfolio.market, before, result.claim)
     return result
 
 

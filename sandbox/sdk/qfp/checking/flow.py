@@ -1,0 +1,127 @@
+"""From which statements does a variable of a program get its value? Those that assign it, and those behind them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Giving", "behind", "fits", "giving", "is_for_fitting", "names_in"]
+
+# They make room for values that other statements put in.
+EMPTY = ("zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "empty_like", "list", "dict", "set")
+FITTING = ("fit", "fit_transform", "fit_predict", "partial_fit", "cross_val_predict", "train")
+
+
+@dataclass(frozen=True)
+class Giving:
+    """A statement outside functions that gives a variable, or a column of one, its value or a part of it."""
+
+    statement: ast.stmt
+    name: str
+    column: Any = None
+    part: bool = False  # one of many, such as an element or what is appended
+
+    @property
+    def is_empty(self) -> bool:
+        value = getattr(self.statement, "value", None)
+        if isinstance(value, (ast.List, ast.Dict, ast.Constant)):
+            return not getattr(value, "elts", None) and not getattr(value, "keys", None)
+        return isinstance(value, ast.Call) and _called(value) in EMPTY
+
+
+def giving(tree: ast.Module) -> list[Giving]:
+    """All of them, in order."""
+    found: list[Giving] = []
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        statement = waiting.pop(0)
+        if isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+            continue
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
+            targets = [statement.target]
+        elif name := _told(statement):
+            found.append(Giving(statement, name, part=True))
+        for target in targets:
+            for each in target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]:
+                if isinstance(each, ast.Name):
+                    found.append(Giving(statement, each.id))
+                elif isinstance(each, (ast.Subscript, ast.Attribute)) and isinstance(each.value, ast.Name):
+                    key = each.attr if isinstance(each, ast.Attribute) else _constant(each.slice)
+                    found.append(Giving(statement, each.value.id, key, part=key is None))
+        for block in ("body", "orelse", "finalbody"):
+            waiting[:0] = [each for each in getattr(statement, block, []) if isinstance(each, ast.stmt)]
+    return found
+
+
+def names_in(node: ast.AST) -> Iterator[str]:
+    return (each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load))
+
+
+def behind(name: str, all_giving: list[Giving], tree: ast.Module) -> list[Giving]:
+    """The statements that a variable's value comes from, its own last; also by way of functions of the program."""
+    functions = {each.name: each for each in tree.body if isinstance(each, (ast.FunctionDef, ast.ClassDef))}
+    found: list[Giving] = []
+    waiting, seen = [name], {name}
+    while waiting:
+        now = waiting.pop()
+        nodes: list[ast.AST] = [functions[now]] if now in functions else []
+        for each in all_giving:
+            if each.name == now:
+                found.append(each)
+                nodes.append(each.statement)
+        for used in (used for node in nodes for used in names_in(node)):
+            if used not in seen:
+                seen.add(used)
+                waiting.append(used)
+    order = {id(each): at for at, each in enumerate(all_giving)}
+    return sorted(found, key=lambda each: order[id(each)])
+
+
+def fits(statement: ast.stmt) -> bool:
+    """Whether it fits a model."""
+    return any(isinstance(node, ast.Call) and _called(node) in FITTING for node in ast.walk(statement))
+
+
+def is_for_fitting(each: Giving, tree: ast.Module) -> bool:
+    """Whether a variable is used to fit models only, as what is to be foretold is; to look ahead is what it is for."""
+    used = False
+    for statement in _simple(tree):
+        if statement is not each.statement and each.name in names_in(statement):
+            if not fits(statement):
+                return False
+            used = True
+    return used
+
+
+def _simple(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements that hold no others, and definitions."""
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        statement = waiting.pop(0)
+        inner = [each for block in ("body", "orelse") for each in getattr(statement, block, [])]
+        if inner and not isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+            waiting[:0] = inner
+        else:
+            yield statement
+
+
+def _told(statement: ast.stmt) -> str:
+    """The variable of which a method is called, and nothing else; it may keep something."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        method = statement.value.func
+        if isinstance(method, ast.Attribute) and isinstance(method.value, ast.Name):
+            return method.value.id
+    return ""
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _constant(node: ast.expr) -> Any:
+    return node.value if isinstance(node, ast.Constant) else None
