@@ -445,6 +445,11 @@ class Account:
             equity[self.ruined_at :] = 0.0
         return equity
 
+    @property
+    def filled(self) -> int:
+        """How many fills were booked."""
+        return len(self.fills)
+
     def left_over(self) -> tuple[int, int]:
         """(trades that are open, orders that wait and close nothing)."""
         return len(self.trades), sum(order._trade is None for order in self.orders)

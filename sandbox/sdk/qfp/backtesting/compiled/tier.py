@@ -277,6 +277,10 @@ class CompiledAccount(Account):
             return super().curve()
         return self.write_equity(0, np.empty(len(self.closes)))
 
+    @property
+    def filled(self) -> int:
+        return super().filled if self._record is None else int(self._record["fills"])
+
     def left_over(self) -> tuple[int, int]:
         # Without objects: those know the account, and would keep it until the garbage collector comes.
         return len(self._ids["trades"]), int((self._orders["trade"][self._ids["orders"]] < 0).sum())
@@ -333,7 +337,10 @@ class CompiledAccount(Account):
         return found
 
     def _made_decisions(self, count: int | None) -> Decisions:
-        found, decided = Decisions(), np.flatnonzero(self._orders["decided"])[:count]
+        found, flags = Decisions(), self._orders["decided"]
+        seen = len(flags) if count is None else 2 * count
+        while len(decided := np.flatnonzero(flags[:seen])[:count]) != count and seen < len(flags):
+            seen *= 2
         for name, column in DECISIONS.items():
             values, kind = self._orders[column][decided], getattr(found, name).typecode
             if name == "closes":
