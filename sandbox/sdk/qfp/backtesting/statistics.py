@@ -182,8 +182,11 @@ class Figures:
 
     def _bars_held(self) -> int:
         """Bars on which a trade was open, its first and last included."""
-        order = np.argsort(self.trades.entry_bars, kind="stable")
-        entries, exits = self.trades.entry_bars[order], np.maximum.accumulate(self.trades.exit_bars[order])
+        entries, exits = self.trades.entry_bars, self.trades.exit_bars
+        if (entries[1:] < entries[:-1]).any():
+            order = np.argsort(entries, kind="stable")
+            entries, exits = entries[order], exits[order]
+        exits = np.maximum.accumulate(exits)
         before = np.concatenate(([-1], exits[:-1])) if len(exits) else exits
         return int(np.maximum(exits - np.maximum(entries - 1, before), 0).sum())
 
@@ -193,7 +196,7 @@ class Figures:
         first = closes[min(self.warm_up, len(closes) - 1)]
         found = {
             "Equity Final [$]": ended,
-            "Equity Peak [$]": self._walked("peak").found(),
+            "Equity Peak [$]": self._walked("drawdowns").peak(),
             "Commissions [$]": float(paid),
             "Return [%]": float((np.float64(ended) - begun) / begun * 100),
             "Buy & Hold Return [%]": float((closes[-1] - first) / first * 100),
