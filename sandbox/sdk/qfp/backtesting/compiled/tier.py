@@ -162,12 +162,12 @@ class Record:
             self[name] = getattr(rules, name)
         self["lines"], self["params"] = self.lines.ctypes.data, self.numbers.ctypes.data
         if sieve is not None:
-            self._sift(sieve)
+            self._sift(sieve, account)
 
-    def _sift(self, sieve: Sieve) -> None:
+    def _sift(self, sieve: Sieve, account: Account) -> None:
         """What next_bar() works with; its last operands are the closes and what is watched."""
         closes = self._kept[1][-1]
-        self["lowest"], self["highest"] = closes.min(), closes.max()
+        self["lowest"], self["highest"] = account.range or (closes.min(), closes.max())
         numbers = np.zeros((WATCHED + len(sieve.numbers), 64))
         operands = [(line, back, int(line >= 0), numbers[number].ctypes.data) for line, back, number in sieve.operands]
         operands += [
@@ -302,7 +302,18 @@ class CompiledAccount(Account):
 
     def closed_columns(self) -> dict[str, Any]:
         ids = self._ids["closed_trades"]
-        found: dict[str, Any] = {name: self._trades[column][ids] for name, column in CLOSED.items()}
+        return {name: self._trades[column][ids] for name, column in CLOSED.items()}
+
+    def closed_figures(self) -> tuple[np.ndarray, ...]:
+        if self._record is None:
+            return super().closed_figures()
+        count = len(self._ids["closed_trades"])
+        bars, reals = np.empty((2, count), dtype=np.int64), np.empty((3, count))
+        machine.call("closed_figures", self._record.address, bars.ctypes.data, reals.ctypes.data)
+        return (*bars, *reals)
+
+    def closed_extras(self) -> dict[str, Any]:
+        ids, found = self._ids["closed_trades"], dict[str, Any]()
         for name, price in (("sl", "stop"), ("tp", "limit")):
             orders = self._trades[name][ids]
             found[name] = np.full(len(ids), np.nan)

@@ -1,4 +1,4 @@
-"""What do the figures ask of every bar? Drawdowns, and the products of which slopes are made, as machine code.
+"""What do the figures ask of every trade and bar? Profits, drawdowns, products of which slopes are made; machine code.
 
 Written in the same small part of Python as kernel.py, and translated together with it. What is found is what NumPy
 finds in several passes, to the last bit.
@@ -6,9 +6,27 @@ finds in several passes, to the last bit.
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import all_below16, least16, must, products8, whole
+from qfp.backtesting.compiled.language import absolute, all_below16, copysign, least16, must, products8, whole
+from qfp.backtesting.compiled.record import Account
 
 INFINITE = 1e999
+
+
+def closed_figures(a: Account, bars: list[int], reals: list[float]) -> int:
+    """Of closed trades the bars of entry and exit; and the commissions, the profits and the returns."""
+    count = a.closed
+    for k in range(count):
+        trade = a.closed_ids[k]
+        size = a.t_size[trade]
+        entry = a.t_price[trade]
+        last = a.t_exit_price[trade]
+        paid = a.t_commission[trade]
+        bars[k] = a.t_bar[trade]
+        bars[count + k] = a.t_exit_bar[trade]
+        reals[k] = paid
+        reals[count + k] = size * (last - entry) - paid
+        reals[2 * count + k] = copysign(1.0, size) * (last / entry - 1.0) - paid / (absolute(size) * entry)
+    return 0
 
 
 def drawdowns(
