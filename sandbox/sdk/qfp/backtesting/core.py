@@ -415,6 +415,7 @@ class Account:
         self.ruined_at: int | None = None
         # Equity can only be gone at a close at or below the first, or at or above the second.
         self.danger_below, self.danger_above = -inf, inf
+        self.range: tuple[float, float] | None = None  # the lowest and the highest close, where they are known
 
     def __getstate__(self) -> dict[str, Any]:
         prices = {name: np.asarray(getattr(self, name)) for name in ("opens", "highs", "lows", "closes")}
@@ -445,6 +446,11 @@ class Account:
             equity[self.ruined_at :] = 0.0
         return equity
 
+    @property
+    def filled(self) -> int:
+        """How many fills were booked."""
+        return len(self.fills)
+
     def left_over(self) -> tuple[int, int]:
         """(trades that are open, orders that wait and close nothing)."""
         return len(self.trades), sum(order._trade is None for order in self.orders)
@@ -460,14 +466,27 @@ class Account:
         return max(0, self.equity(price) - used)
 
     def closed_columns(self) -> dict[str, Any]:
-        """Closed trades in columns: entry_bar, exit_bar, size, entry_price, exit_price, commission, sl, tp (NaN for
-        none) and tags (None where no order was given one).
-        """
-        trades = self.closed_trades
-        found: dict[str, Any] = {
-            name: np.array([getattr(trade, f"_{name}") for trade in trades], dtype=kind)
+        """Closed trades in columns: entry_bar, exit_bar, size, entry_price, exit_price, commission."""
+        return {
+            name: np.array([getattr(trade, f"_{name}") for trade in self.closed_trades], dtype=kind)
             for name, kind in (("entry_bar", int), ("exit_bar", int), *((name, float) for name in CLOSED))
         }
+
+    def closed_figures(self) -> tuple[np.ndarray, ...]:
+        """Of closed trades the bars of entry and exit, commissions, profits and returns, by the operations of Trade.pl
+        and Trade.pl_pct.
+        """
+        columns = self.closed_columns()
+        size, entry, last = columns["size"], columns["entry_price"], columns["exit_price"]
+        paid = columns["commission"]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            profits = size * (last - entry) - paid
+            returns = np.copysign(1, size) * (last / entry - 1) - paid / (np.abs(size) * entry)
+        return columns["entry_bar"], columns["exit_bar"], paid, profits, returns
+
+    def closed_extras(self) -> dict[str, Any]:
+        """What only their table shows: sl, tp (NaN for none) and tags (None where no order was given one)."""
+        trades, found = self.closed_trades, dict[str, Any]()
         found["sl"] = np.array([NAN if (price := trade.sl) is None else price for trade in trades], dtype=float)
         found["tp"] = np.array([NAN if (price := trade.tp) is None else price for trade in trades], dtype=float)
         tags = [trade._tag for trade in trades]

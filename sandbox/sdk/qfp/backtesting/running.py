@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +115,7 @@ class Run:
             lines.append(f"{waiting} {'order' if waiting == 1 else 'orders'} never filled.")
         if self.tier_reason:
             lines.append(self.tier_reason)
-        if not len(account.fills):
+        if not account.filled:
             lines.append(f"There were no trades: {self._why_no_trades()}")
         return lines
 
@@ -183,7 +184,7 @@ class Backtest:
         rules: FillRules | None = None,
     ) -> None:
         self._strategy = _adapted(strategy)
-        self._data = _checked_bars(data, cash)
+        self._data, self._prices, self._range = _checked_bars(data, cash)
         self._commission, self._fixed_fee = _commission(commission)
         if not 0 < margin <= 1:
             raise ValueError(f"margin is a fraction above 0 and up to 1 (1 is no leverage), not {margin!r}")
@@ -194,7 +195,6 @@ class Backtest:
         self._finalize = bool(finalize_trades)
         if rules is not None:
             self.rules = rules
-        self._prices = [np.ascontiguousarray(self._data[name].to_numpy(dtype=np.float64)) for name in PRICES]
         self._columns: dict[str, np.ndarray] = {}
         self._calendar = Calendar(self._data.index)
         self._results: Stats | None = None
@@ -237,7 +237,7 @@ class Backtest:
 
     def account(self) -> Account:
         """An account at its beginning."""
-        return Account(
+        account = Account(
             self._prices,
             self._data.index,
             self._cash,
@@ -248,6 +248,8 @@ class Backtest:
             self.rules,
             self._fixed_fee,
         )
+        account.range = self._range
+        return account
 
     def prepare(self, params: Mapping[str, Any], memo: dict[Any, Any] | None = None) -> Prepared:
         """A strategy whose init() has run, before its first bar."""
@@ -404,8 +406,10 @@ def _commission(value: Commission) -> tuple[Callable[[float, float], float], flo
     return _Charge(fixed, share), fixed
 
 
-def _checked_bars(data: pd.DataFrame, cash: float) -> pd.DataFrame:
-    """The bars as the engine needs them: sorted, dated where the index looks like dates, with a Volume."""
+def _checked_bars(data: pd.DataFrame, cash: float) -> tuple[pd.DataFrame, list[np.ndarray], tuple[float, float]]:
+    """(the bars as the engine needs them: sorted, dated where the index looks like dates, with a Volume; their prices,
+    as flat arrays; the lowest and the highest close).
+    """
     if not isinstance(data, pd.DataFrame):
         raise TypeError("data is a DataFrame with the columns Open, High, Low, Close and, if wanted, Volume")
     missing = [name for name in PRICES if name not in data.columns]
@@ -424,23 +428,40 @@ def _checked_bars(data: pd.DataFrame, cash: float) -> pd.DataFrame:
                 pass
     if "Volume" not in data.columns:
         data["Volume"] = np.nan
-    if any(np.isnan(np.sum(data[name].to_numpy(dtype=float))) for name in PRICES):
+    prices = _flat(data)
+    lowest = [float(column.min()) for column in prices]
+    if any(map(math.isnan, lowest)):
         raise ValueError("some prices are missing (NaN); drop those rows first, for example with data.dropna()")
-    if (data["Close"].to_numpy() > cash).any():
+    highest = float(prices[-1].max())
+    if highest > cash:
         warnings.warn(
             "Some prices are above the cash the account begins with, so not even one unit can be bought there. "
             "Raise cash, or use FractionalBacktest.",
             stacklevel=4,
         )
-    if not data.index.is_monotonic_increasing:
+    if not _in_order(data.index):
         warnings.warn("The index of the bars is not in order; they are sorted.", stacklevel=4)
         data = data.sort_index()
+        prices = _flat(data)
     if not isinstance(data.index, pd.DatetimeIndex):
         warnings.warn(
             "The index is not datetime: bars are counted, and yearly figures are left out.",
             stacklevel=4,
         )
-    return data
+    return data, prices, (lowest[-1], highest)
+
+
+def _flat(data: pd.DataFrame) -> list[np.ndarray]:
+    """The prices as the engine reads them."""
+    return [np.ascontiguousarray(data[name].to_numpy(dtype=np.float64)) for name in PRICES]
+
+
+def _in_order(index: Any) -> bool:
+    """What index.is_monotonic_increasing says, without the table that pandas makes of a million times first."""
+    if not isinstance(index, pd.DatetimeIndex):
+        return bool(index.is_monotonic_increasing)
+    stamps = index.asi8
+    return bool(stamps[0] != np.iinfo(np.int64).min and (stamps[1:] >= stamps[:-1]).all())  # the least stands for none
 
 
 def _foreign() -> Any:

@@ -7,7 +7,7 @@ The site's own figures, with other definitions in places (an arithmetic Sharpe r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -34,22 +34,17 @@ class TradeColumns:
         self.entry_bars, self.exit_bars = np.asarray(entry_bars, dtype=int), np.asarray(exit_bars, dtype=int)
         self.commissions, self.profits = np.asarray(commissions, dtype=float), np.asarray(profits, dtype=float)
         self.returns = np.asarray(returns, dtype=float)
-        self.columns: dict[str, Any] = {}  # all that an account knows of them
+        self.columns: Callable[[], dict[str, Any]] = dict  # what else an account knows of them
+        self.extras: Callable[[], dict[str, Any]] = dict
 
     def __len__(self) -> int:
         return len(self.entry_bars)
 
     @classmethod
     def of(cls, account: Account) -> TradeColumns:
-        """The columns of an account's closed trades, with the operations of Trade.pl and Trade.pl_pct."""
-        columns = account.closed_columns()
-        size, entry, last = columns["size"], columns["entry_price"], columns["exit_price"]
-        commissions = columns["commission"]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            profits = size * (last - entry) - commissions
-            returns = np.copysign(1, size) * (last / entry - 1) - commissions / (np.abs(size) * entry)
-        found = cls(columns["entry_bar"], columns["exit_bar"], commissions, profits, returns)
-        found.columns = columns
+        """The columns of an account's closed trades."""
+        found = cls(*account.closed_figures())
+        found.columns, found.extras = account.closed_columns, account.closed_extras
         return found
 
 
@@ -182,10 +177,14 @@ class Figures:
 
     def _bars_held(self) -> int:
         """Bars on which a trade was open, its first and last included."""
-        order = np.argsort(self.trades.entry_bars, kind="stable")
-        entries, exits = self.trades.entry_bars[order], np.maximum.accumulate(self.trades.exit_bars[order])
-        before = np.concatenate(([-1], exits[:-1])) if len(exits) else exits
-        return int(np.maximum(exits - np.maximum(entries - 1, before), 0).sum())
+        entries, exits = self.trades.entry_bars, self.trades.exit_bars
+        if (entries[1:] < entries[:-1]).any():
+            order = np.argsort(entries, kind="stable")
+            entries, exits = entries[order], exits[order]
+        exits, before = np.maximum.accumulate(exits), entries - 1
+        np.maximum(before[1:], exits[:-1], out=before[1:])
+        held = np.subtract(exits, before, out=before)
+        return int(np.maximum(held, 0, out=held).sum())
 
     def _equity(self) -> dict[str, Any]:
         closes, (begun, ended) = self.closes, self.curve.ends
@@ -193,7 +192,7 @@ class Figures:
         first = closes[min(self.warm_up, len(closes) - 1)]
         found = {
             "Equity Final [$]": ended,
-            "Equity Peak [$]": self._walked("peak").found(),
+            "Equity Peak [$]": self._walked("drawdowns").peak(),
             "Commissions [$]": float(paid),
             "Return [%]": float((np.float64(ended) - begun) / begun * 100),
             "Buy & Hold Return [%]": float((closes[-1] - first) / first * 100),
@@ -420,16 +419,16 @@ def trades_table(index: pd.Index, known: TradeColumns, indicators: Sequence[Line
     """One row per closed trade of an account, with every indicator's value at entry and exit."""
     import pandas as pd
 
-    entries, exits, of_account = known.entry_bars, known.exit_bars, known.columns
-    sizes, tags = of_account["size"], of_account["tags"]
+    entries, exits, of_account = known.entry_bars, known.exit_bars, known.columns()
+    sizes, extras = of_account["size"], known.extras()
     columns: dict[str, Any] = {
         "Size": sizes.astype(int),
         "EntryBar": entries,
         "ExitBar": exits,
         "EntryPrice": of_account["entry_price"],
         "ExitPrice": of_account["exit_price"],
-        "SL": _prices(of_account["sl"]),
-        "TP": _prices(of_account["tp"]),
+        "SL": _prices(extras["sl"]),
+        "TP": _prices(extras["tp"]),
         "PnL": known.profits,
         "Commission": known.commissions,
         "ReturnPct": known.returns,
@@ -437,7 +436,7 @@ def trades_table(index: pd.Index, known: TradeColumns, indicators: Sequence[Line
         "ExitTime": index[exits],
     }
     columns["Duration"] = columns["ExitTime"] - columns["EntryTime"]
-    columns["Tag"] = np.full(len(known), None) if tags is None else tags
+    columns["Tag"] = np.full(len(known), None) if extras["tags"] is None else extras["tags"]
     for indicator in indicators if len(known) else ():
         rows = np.atleast_2d(np.asarray(indicator))
         names = indicator.name if isinstance(indicator.name, list) else [indicator.name] * len(rows)

@@ -18,21 +18,8 @@ ONE_PASS = 10_000  # bars from which on machine code pays for its call
 BARS_A_DRAWDOWN = 16  # at least, where machine code finds the drawdowns
 
 
-class Peak:
-    """The highest value."""
-
-    def __init__(self, curve: Curve, closes: np.ndarray) -> None:
-        self.highest = [np.float64(curve.ends[0])]
-
-    def see(self, first: int, piece: np.ndarray) -> None:
-        self.highest.append(piece.max())
-
-    def found(self) -> float:
-        return float(np.max(self.highest))
-
-
 class Drawdowns:
-    """Every drawdown, by machine code that writes nothing by bar."""
+    """Every drawdown, by machine code that writes nothing by bar, and the highest value."""
 
     def __init__(self, curve: Curve, closes: np.ndarray) -> None:
         from qfp.backtesting.compiled import machine
@@ -41,17 +28,22 @@ class Drawdowns:
         self.possible = self.count >= ONE_PASS and machine.is_ready()
         self.call = machine.call
         self.room = self.count // BARS_A_DRAWDOWN + 64
-        self.state = np.array([curve.ends[0], 0, 0, 0, 0])
+        self.highest: list[float] = []  # of the pieces that machine code has not seen
+        self.state = np.array([curve.ends[0], 0, math.inf, 0, 0])
         self.columns = [np.empty(self.room if self.possible else 0, dtype=kind) for kind in (np.int64, np.int64, float)]
+        self.given = (*(column.ctypes.data for column in self.columns), self.room, self.state.ctypes.data)
 
     def see(self, first: int, piece: np.ndarray) -> None:
         if self.possible:
             # The bar of the next piece is seen there, but for the last of all.
             count = len(piece) if first + len(piece) == self.count else PIECE
-            given = (piece.ctypes.data, count, first, self.count - 1)
-            columns = [column.ctypes.data for column in self.columns]
-            self.number = self.call("drawdowns", *given, *columns, self.room, self.state.ctypes.data)
+            self.number = self.call("drawdowns", piece.ctypes.data, count, first, self.count - 1, *self.given)
             self.possible = self.number >= 0
+        if not self.possible:
+            self.highest.append(piece.max())
+
+    def peak(self) -> float:
+        return float(np.max([self.state[0], *self.highest]))
 
     def found(self) -> tuple[Any, float] | None:
         """((begins, ends, depths), the deepest); None where machine code cannot tell."""
@@ -65,21 +57,34 @@ class Slope:
     """Of the account's logarithmic returns over the price's."""
 
     def __init__(self, curve: Curve, closes: np.ndarray) -> None:
+        from qfp.backtesting.compiled import machine
+
         self.closes, self.count = closes, len(closes) - 1
+        self.possible = self.count >= ONE_PASS and machine.is_ready()
+        self.call = machine.call
         self.together = self.alone = 0.0
         with np.errstate(divide="ignore", invalid="ignore"):
             ends = (curve.ends, closes[[0, -1]])
-            self.own_mean, self.mean = (np.log(np.float64(last) / first) / (self.count or 1) for first, last in ends)
+            self.means = np.array([np.log(np.float64(last) / first) / (self.count or 1) for first, last in ends])
+        self.rooms = np.empty((4, PIECE + 1 if self.possible else 0))
+        own, market, together, alone = (room.ctypes.data for room in self.rooms)
+        self.given = (own, market), (self.means.ctypes.data, together, alone)
 
     def see(self, first: int, piece: np.ndarray) -> None:
-        own, market = (np.diff(np.log(values)) for values in (piece, self.closes[first : first + len(piece)]))
-        own -= self.own_mean
-        market -= self.mean
-        self.together += float(np.multiply(own, market).sum())  # np.dot() would wake threads for it
-        self.alone += float(np.multiply(market, market).sum())
+        count, both = len(piece) - 1, (piece, self.closes[first : first + len(piece)])
+        if self.possible:
+            for values, room in zip(both, self.rooms, strict=False):
+                np.log(values, out=room[: count + 1])
+            self.call("products", *self.given[0], count, *self.given[1])
+            together, alone = self.rooms[2:, :count]
+        else:
+            own, market = (np.diff(np.log(values)) - mean for values, mean in zip(both, self.means, strict=True))
+            together, alone = own * market, market * market  # np.dot() would wake threads for it
+        self.together += float(together.sum())
+        self.alone += float(alone.sum())
 
     def found(self) -> float:
         return self.together / self.alone if self.alone and self.count >= 2 else math.nan
 
 
-WALKERS: dict[str, Any] = {"peak": Peak, "drawdowns": Drawdowns, "slope": Slope}
+WALKERS: dict[str, Any] = {"drawdowns": Drawdowns, "slope": Slope}

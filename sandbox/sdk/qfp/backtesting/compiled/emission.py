@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from qfp.backtesting.compiled.vectors import VECTORS, Vectors
 from qfp.backtesting.compiled.wide import Wide
 
 __all__ = ["LIBRARY", "PREFIX", "Cell", "Layout", "Source"]
@@ -39,7 +40,7 @@ PREFIX = "account_"  # so that no function is taken for one of the C library: re
 LIBRARY = {"fmod": 2, "pow": 2, "exp": 1, "log": 1, "sin": 1, "cos": 1, "tan": 1, "log10": 1, "log2": 1, "atan": 1}
 WORDS = {"less64": "olt", "at_most64": "ole", "equal64": "oeq", "unlike64": "une"}
 INTRINSICS = {"rint": "roundeven", "floor": "floor", "ceiling": "ceil", "root": "sqrt", "truncated": "trunc"}
-HEADER = """declare double @llvm.fabs.f64(double)
+DECLARED = """declare double @llvm.fabs.f64(double)
 declare double @llvm.copysign.f64(double, double)
 declare double @llvm.roundeven.f64(double)
 declare double @llvm.floor.f64(double)
@@ -47,8 +48,10 @@ declare double @llvm.ceil.f64(double)
 declare double @llvm.trunc.f64(double)
 declare double @llvm.sqrt.f64(double)
 declare double @llvm.fma.f64(double, double, double)
+declare double @llvm.vector.reduce.fmin.v16f64(<16 x double>)
 declare i8 @llvm.cttz.i8(i8, i1)
 declare i64 @llvm.cttz.i64(i64, i1)
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 declare ptr @qfp_realloc(ptr, i64)
 """ + "\n".join(f"declare double @qfp_{name}({', '.join(['double'] * count)})" for name, count in LIBRARY.items())
 
@@ -112,7 +115,9 @@ class Source:
             for name, (types, answer) in self.known.items()
             if name in self.called
         ]
-        return "\n".join([HEADER, *elsewhere, *self.text])
+        text = "\n".join(self.text)
+        declared = [line for line in DECLARED.splitlines() if f"{line[line.index('@') : line.index('(')]}(" in text]
+        return "\n".join([*declared, *elsewhere, text])
 
     def signature(self, name: str) -> tuple[list[str], str] | None:
         return self.own.get(name) or self.known.get(name)
@@ -445,6 +450,8 @@ class _Function:
                 for (value, kind), wanted in zip(values, types, strict=True)
             ]
             return self.value(f"call {_llvm(answer)} @{PREFIX}{name}({', '.join(given)})"), answer
+        if name in VECTORS:
+            return Vectors(self).answer(name, values), VECTORS[name]
         value, kind = values[0]
         if name == "resize":
             column = node.args[0].attr if isinstance(node.args[0], ast.Attribute) else ""

@@ -20,6 +20,7 @@ __all__ = [
     "COMPENSATED",
     "Failed",
     "absolute",
+    "all_below16",
     "at_most64",
     "bits",
     "called",
@@ -31,12 +32,16 @@ __all__ = [
     "from_bits",
     "fused",
     "is_finite",
+    "least16",
     "less64",
+    "look_ahead",
     "lowest_bit",
     "must",
+    "products8",
     "resize",
     "rint",
     "row",
+    "scaled8",
     "unlike64",
     "whole",
 ]
@@ -109,6 +114,11 @@ def from_bits(value: int) -> float:
     return float(struct.unpack("<d", struct.pack("<q", value))[0])
 
 
+def look_ahead(column: list[float], at: int) -> int:
+    """Have a processor fetch a value that will be asked for soon. Nothing else comes of it, wherever the place is."""
+    return 0
+
+
 def lowest_bit(value: int) -> int:
     """The place of the first bit that is set; there is one."""
     return (value & -value).bit_length() - 1
@@ -127,3 +137,36 @@ def _compare64(compare: Callable[[float, float], bool]) -> Callable[[int, int], 
 
 less64, at_most64 = _compare64(operator.lt), _compare64(operator.le)
 equal64, unlike64 = _compare64(operator.eq), _compare64(operator.ne)
+
+
+def all_below16(column: list[float], at: int, limit: float) -> bool:
+    """Whether 16 values from one place on are below a number."""
+    return all(value < limit for value in column[at : at + 16])
+
+
+def least16(column: list[float], at: int, start: float) -> float:
+    """The least of 16 values from one place on, none of them missing, and a number."""
+    return min(start, *column[at : at + 16])
+
+
+def scaled8(column: list[float], at: int, factor: float, less: float, more: float, out: list[float], to: int) -> int:
+    """Eight values times a factor, less a number, and another more, from one place of a column to one of another."""
+    out[to : to + 8] = [value * factor - less + more for value in column[at : at + 8]]
+    return 0
+
+
+def products8(
+    own: list[float],
+    market: list[float],
+    at: int,
+    own_mean: float,
+    mean: float,
+    together: list[float],
+    alone: list[float],
+) -> int:
+    """Eight steps of two columns, each less its mean: their products, and the second's with themselves."""
+    for here in range(at, at + 8):
+        far = market[here + 1] - market[here] - mean
+        together[here] = (own[here + 1] - own[here] - own_mean) * far
+        alone[here] = far * far
+    return 0

@@ -20,7 +20,7 @@ from qfp.backtesting.compiled.language import COMPENSATED
 __all__ = ["Kernel", "Unavailable", "call", "functions_of", "is_ready", "kernel", "load", "release"]
 
 
-PARTS = ("record.py", "kernel.py", "sifting.py", "passes.py")
+PARTS = ("record.py", "kernel.py", "sifting.py", "passes.py", "walking.py")
 
 
 class Unavailable(Exception):
@@ -49,6 +49,8 @@ class Kernel:
         self.functions = source.own | {f"moving_averages{lanes}": SIGNATURE for lanes in LANES}
         self._engine = _engine(source.llvm(), 2)
         self.addresses = {name: self._engine.get_function_address(PREFIX + name) for name in self.functions}
+        for name, address in self.addresses.items():
+            _llvmlite().add_symbol(PREFIX + name, address)
 
 
 @cache
@@ -106,25 +108,32 @@ def _address(function: Any) -> int:
     return address
 
 
+@cache
+def _host() -> dict[str, str]:
+    """The processor here."""
+    llvm = _llvmlite()
+    return {"cpu": llvm.get_host_cpu_name(), "features": llvm.get_host_cpu_features().flatten()}
+
+
 def _engine(text: str, effort: int) -> Any:
     """An engine that holds these functions. Four passes: the whole row of LLVM's takes four times as long, and what it
     makes of such code is hardly faster.
 
-    effort: 0 to 2. 0 is for what is called rarely, in a third of the time of 2; 1 takes half of that time, and what it
-    makes takes twice as long as what 2 makes.
+    effort: 0 to 2. 0 is for what is called rarely, in a quarter of the time of 2: without any pass, for any processor
+    of the kind; 1 takes half of that time, and what it makes takes twice as long as what 2 makes.
     """
     llvm = _llvmlite()
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=effort // 2, jit=True
+        **(_host() if effort else {}), opt=effort // 2, jit=True
     )
     module = llvm.parse_assembly(text)
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_sroa_pass()
     if effort:
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_sroa_pass()
         passes.add_new_gvn_pass()
         passes.add_instruction_combine_pass()
         passes.add_simplify_cfg_pass()
-    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+        passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
     return engine
@@ -138,9 +147,6 @@ def functions_of(text: str) -> list[ast.FunctionDef]:
 def load(functions: list[ast.FunctionDef], effort: int = 2) -> tuple[Any, dict[str, int]]:
     """(what keeps them in memory, address by name) of functions that may call the account's. effort: see _engine()."""
     base = kernel()
-    llvm = _llvmlite()
-    for name, address in base.addresses.items():
-        llvm.add_symbol(PREFIX + name, address)
     source = Source(base.layout, base.functions, base.constants)
     source.add(functions)
     engine = _engine(source.llvm(), effort)

@@ -1,4 +1,4 @@
-"""What takes one pass over a column? Averages and drawdowns, as machine code.
+"""What takes one pass over a column? Averages, as machine code.
 
 Written in the same small part of Python as kernel.py, and translated together with it. Each does, operation by
 operation, what pandas or NumPy do in several passes, so that the values are theirs to the last bit.
@@ -6,7 +6,7 @@ operation, what pandas or NumPy do in several passes, so that the values are the
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import absolute, bits, from_bits, must, whole
+from qfp.backtesting.compiled.language import absolute, bits, from_bits
 
 INFINITE = 1e999
 MISSING = 9221120237041090560  # the bits of the NaN that pandas writes
@@ -59,52 +59,3 @@ def moving_average(values: list[float], count: int, window: int, out: list[float
                 mean = 0.0
         out[at] = mean
     return 0
-
-
-def drawdowns(
-    equity: list[float],
-    count: int,
-    first: int,
-    last: int,
-    begins: list[int],
-    ends: list[int],
-    depths: list[float],
-    room: int,
-    state: list[float],
-) -> int:
-    """How many drawdowns there were: the bar of the peak, the bar of recovery or the last one, the deepest of each.
-
-    One piece of a curve after the other. first: the bar this one begins at; last: the last one of all. Depths are
-    fractions below the highest value so far. state: that value, its last bar, the depth since then, the deepest so
-    far, and how many. Fails where a value is missing, and where there are more than `room`.
-    """
-    peak = state[0]
-    peak_at = whole(state[1])
-    depth = state[2]
-    most = state[3]
-    found = whole(state[4])
-    for at in range(count):
-        value = equity[at]
-        if value > peak:
-            peak = value
-        under = 1.0 - value / peak
-        must(under == under)
-        if under > depth:
-            depth = under
-        if under == 0.0 or first + at == last:
-            if depth > most:
-                most = depth
-            if first + at - peak_at > 1:
-                must(found < room)
-                begins[found] = peak_at
-                ends[found] = first + at
-                depths[found] = depth
-                found = found + 1
-            peak_at = first + at
-            depth = 0.0
-    state[0] = peak
-    state[1] = float(peak_at)
-    state[2] = depth
-    state[3] = most
-    state[4] = float(found)
-    return found

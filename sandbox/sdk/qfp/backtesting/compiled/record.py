@@ -15,6 +15,7 @@ from qfp.backtesting.compiled.language import (
     is_finite,
     resize,
     row,
+    scaled8,
 )
 
 INFINITE = 1e999
@@ -248,8 +249,13 @@ def write_equity(a: Account, begin: int, end: int, equity: list[float]) -> int:
         until = a.s_bar[k + 1] if k + 1 < a.stretches else end
         if until > end:
             until = end
-        for at in range(bar, until):
+        at = bar
+        while at < until and at + 8 <= end:  # what it writes too far, the next stretch writes anew
+            scaled8(closes, at, units, cost, cash, equity, at - begin)
+            at = at + 8
+        while at < until:
             equity[at - begin] = closes[at] * units - cost + cash
+            at = at + 1
         bar = until
         k = k + 1
     if a.ruined_at >= 0:

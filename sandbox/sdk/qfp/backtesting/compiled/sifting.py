@@ -6,13 +6,14 @@ words are made at a time, and one before them for what looks back.
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import at_most64, equal64, less64, lowest_bit, unlike64
+from qfp.backtesting.compiled.language import at_most64, equal64, less64, look_ahead, lowest_bit, unlike64
 from qfp.backtesting.compiled.record import Account
 
 SHIFT, BOTH, EITHER = 4, 5, 6
 WORDS = 17  # of a step
 NOWHERE = -99
 TOLD = -2  # by its twin
+FAR = 100_000  # bars from which on a processor does not keep all prices near
 BELOW, ABOVE = 0, 1  # numbers: closes between which the account cannot be ruined
 
 
@@ -58,9 +59,29 @@ def next_bar(a: Account, bar: int, below: float, above: float) -> int:
             found = found | compared(a, 1, a.operands + 2, a.operands, 64 * word)
         found = found & (-1 << (bar & 63))
         if found != 0:
+            if a.count > FAR:
+                fetch_next(a, word, found & (found - 1))
             return 64 * word + lowest_bit(found)
         bar = 64 * (word + 1)
     return bar
+
+
+def fetch_next(a: Account, word: int, later: int) -> int:
+    """Have the prices fetched that the bar found after this one will need: an order given on a bar fills on the next.
+
+    later: the bits of this word that are left.
+    """
+    at = word + 1 - a.sifted_from
+    if later == 0 and at < a.block:
+        later = a.sifted[WORDS * (a.steps - 1) + 1 + at]
+        word = word + 1
+    if later != 0:
+        bar = 64 * word + lowest_bit(later) + 1
+        look_ahead(a.opens, bar)
+        look_ahead(a.highs, bar)
+        look_ahead(a.lows, bar)
+        look_ahead(a.closes, bar - 1)
+    return 0
 
 
 def sift(a: Account, word: int) -> int:

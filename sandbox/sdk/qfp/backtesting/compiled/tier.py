@@ -162,12 +162,12 @@ class Record:
             self[name] = getattr(rules, name)
         self["lines"], self["params"] = self.lines.ctypes.data, self.numbers.ctypes.data
         if sieve is not None:
-            self._sift(sieve)
+            self._sift(sieve, account)
 
-    def _sift(self, sieve: Sieve) -> None:
+    def _sift(self, sieve: Sieve, account: Account) -> None:
         """What next_bar() works with; its last operands are the closes and what is watched."""
         closes = self._kept[1][-1]
-        self["lowest"], self["highest"] = closes.min(), closes.max()
+        self["lowest"], self["highest"] = account.range or (closes.min(), closes.max())
         numbers = np.zeros((WATCHED + len(sieve.numbers), 64))
         operands = [(line, back, int(line >= 0), numbers[number].ctypes.data) for line, back, number in sieve.operands]
         operands += [
@@ -277,6 +277,10 @@ class CompiledAccount(Account):
             return super().curve()
         return self.write_equity(0, np.empty(len(self.closes)))
 
+    @property
+    def filled(self) -> int:
+        return super().filled if self._record is None else int(self._record["fills"])
+
     def left_over(self) -> tuple[int, int]:
         # Without objects: those know the account, and would keep it until the garbage collector comes.
         return len(self._ids["trades"]), int((self._orders["trade"][self._ids["orders"]] < 0).sum())
@@ -298,7 +302,18 @@ class CompiledAccount(Account):
 
     def closed_columns(self) -> dict[str, Any]:
         ids = self._ids["closed_trades"]
-        found: dict[str, Any] = {name: self._trades[column][ids] for name, column in CLOSED.items()}
+        return {name: self._trades[column][ids] for name, column in CLOSED.items()}
+
+    def closed_figures(self) -> tuple[np.ndarray, ...]:
+        if self._record is None:
+            return super().closed_figures()
+        count = len(self._ids["closed_trades"])
+        bars, reals = np.empty((2, count), dtype=np.int64), np.empty((3, count))
+        machine.call("closed_figures", self._record.address, bars.ctypes.data, reals.ctypes.data)
+        return (*bars, *reals)
+
+    def closed_extras(self) -> dict[str, Any]:
+        ids, found = self._ids["closed_trades"], dict[str, Any]()
         for name, price in (("sl", "stop"), ("tp", "limit")):
             orders = self._trades[name][ids]
             found[name] = np.full(len(ids), np.nan)
@@ -333,7 +348,10 @@ class CompiledAccount(Account):
         return found
 
     def _made_decisions(self, count: int | None) -> Decisions:
-        found, decided = Decisions(), np.flatnonzero(self._orders["decided"])[:count]
+        found, flags = Decisions(), self._orders["decided"]
+        seen = len(flags) if count is None else 2 * count
+        while len(decided := np.flatnonzero(flags[:seen])[:count]) != count and seen < len(flags):
+            seen *= 2
         for name, column in DECISIONS.items():
             values, kind = self._orders[column][decided], getattr(found, name).typecode
             if name == "closes":

@@ -7,6 +7,7 @@ import inspect
 import math
 import textwrap
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
@@ -169,6 +170,7 @@ def function_of(cls: type, name: str) -> FunctionType:
     return found
 
 
+@lru_cache(maxsize=16)  # a translation asks for the same ones several times; nothing changes what it is given
 def parsed(function: FunctionType) -> ast.FunctionDef:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]

@@ -1,0 +1,75 @@
+"""Which words of the machine's language take several values of a column at once, or ask for one early?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qfp.backtesting.compiled.emission import _Function
+
+__all__ = ["VECTORS", "Vectors"]
+
+# Word -> type of its answer.
+VECTORS = {"all_below16": "bool", "least16": "float", "scaled8": "int", "products8": "int", "look_ahead": "int"}
+EIGHT = "<8 x double>"
+
+
+class Vectors:
+    """Instructions on several floats at once, in a function being translated."""
+
+    def __init__(self, function: _Function) -> None:
+        self.function = function
+
+    def answer(self, name: str, values: list[tuple[str, str]]) -> str:
+        """The value of a word, of these registers and numbers."""
+        found: str = getattr(self, name)(*(value for value, _ in values))
+        return found
+
+    def place(self, column: str, at: str, more: int = 0) -> str:
+        if more:
+            at = self.function.value(f"add i64 {at}, {more}")
+        return self.function.value(f"getelementptr i64, ptr {column}, i64 {at}")
+
+    def load(self, column: str, at: str, more: int = 0, kind: str = EIGHT) -> str:
+        return self.function.value(f"load {kind}, ptr {self.place(column, at, more)}, align 8")
+
+    def store(self, value: str, column: str, at: str) -> None:
+        self.function.emit(f"store {EIGHT} {value}, ptr {self.place(column, at)}, align 8")
+
+    def copies(self, value: str, count: int = 8) -> str:
+        kind = f"<{count} x double>"
+        one = self.function.value(f"insertelement {kind} poison, double {value}, i64 0")
+        return self.function.value(f"shufflevector {kind} {one}, {kind} poison, <{count} x i32> zeroinitializer")
+
+    def of(self, word: str, left: str, right: str) -> str:
+        return self.function.value(f"{word} {EIGHT} {left}, {right}")
+
+    def all_below16(self, column: str, at: str, limit: str) -> str:
+        values = self.load(column, at, kind="<16 x double>")
+        below = self.function.value(f"fcmp olt <16 x double> {values}, {self.copies(limit, 16)}")
+        return self.function.value(f"icmp eq i16 {self.function.value(f'bitcast <16 x i1> {below} to i16')}, -1")
+
+    def least16(self, column: str, at: str, start: str) -> str:
+        values = self.load(column, at, kind="<16 x double>")
+        least = self.function.value(f"call nnan double @llvm.vector.reduce.fmin.v16f64(<16 x double> {values})")
+        less = self.function.value(f"fcmp olt double {least}, {start}")
+        return self.function.value(f"select i1 {less}, double {least}, double {start}")
+
+    def scaled8(self, column: str, at: str, factor: str, less: str, more: str, out: str, to: str) -> str:
+        scaled = self.of("fmul", self.load(column, at), self.copies(factor))
+        lessened = self.of("fsub", scaled, self.copies(less))
+        self.store(self.of("fadd", lessened, self.copies(more)), out, to)
+        return "0"
+
+    def look_ahead(self, column: str, at: str) -> str:
+        self.function.emit(f"call void @llvm.prefetch.p0(ptr {self.place(column, at)}, i32 0, i32 3, i32 1)")
+        return "0"
+
+    def products8(self, own: str, market: str, at: str, own_mean: str, mean: str, together: str, alone: str) -> str:
+        far = []
+        for column, usual in ((own, own_mean), (market, mean)):
+            step = self.of("fsub", self.load(column, at, 1), self.load(column, at))
+            far.append(self.of("fsub", step, self.copies(usual)))
+        self.store(self.of("fmul", far[0], far[1]), together, at)
+        self.store(self.of("fmul", far[1], far[1]), alone, at)
+        return "0"
