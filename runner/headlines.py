@@ -36,10 +36,10 @@ def headlines(runs: Iterable[Run]) -> dict[UUID, Headline]:
     # A backtest has megabytes; of these rows a table needs a few words.
     rows = (
         Backtest.objects.filter(run__in=[run.pk for run in runs])
-        .order_by("run", "position")
-        .distinct("run")
+        .order_by("run_id", "position")
+        .distinct("run_id")
         .values_list(
-            "run", "strategy", "verified", "verified_text", F("figures__0"), F("checks__lookahead"), named=False
+            "run_id", "strategy", "verified", "verified_text", F("figures__0"), F("checks__lookahead"), named=False
         )
     )
     found = {}

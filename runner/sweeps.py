@@ -116,9 +116,10 @@ class SweepQuestions:
         params = _values(told.get("params"))
         kept = {name: sweep.about.get(name) for name in ("target", "bars", "options", "symbol")}
         if isinstance(kept["bars"], dict):  # the windows of a walk-forward try the same combinations again
-            whole = {name: value for name, value in kept["bars"].items() if name not in WINDOW}
+            all_bars = {name: value for name, value in kept["bars"].items() if name not in WINDOW}
             # Those of walk_forward() in a program are told as a sweep over all of its bars tells these.
-            kept["bars"] = whole["bars"] if list(whole) == ["bars"] and isinstance(whole["bars"], str) else whole
+            alone = list(all_bars) == ["bars"] and isinstance(all_bars["bars"], str)
+            kept["bars"] = all_bars["bars"] if alone else all_bars
         key = self.code.fingerprint({"run_params": self.run.params, "params": params, **kept})
         number, length, blocks = told.get("number"), told.get("length"), told.get("blocks")
         whole = isinstance(length, int) and 0 < length < 2**31 and _is_blocks(blocks)
