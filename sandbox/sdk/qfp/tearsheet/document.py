@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from qfp.figures import HEAD, grouped
 from qfp.tearsheet.charts import Chart, charts
@@ -15,8 +14,7 @@ from qfp.tearsheet.tables import tables
 __all__ = ["Document", "document"]
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """about: (label, text) below the title. figures: as qfp.figures writes them, the head first.
 
     notices: what a reader has to know before any figure, each a sentence of its own below the title.
@@ -42,7 +40,7 @@ class Document:
     logo_size: tuple[int, int] = (0, 0)
     manifest: str = ""
     link: str = ""
-    language: str = field(default="en")
+    language: str = "en"
 
     @property
     def head(self) -> list[dict[str, Any]]:
