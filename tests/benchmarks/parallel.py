@@ -30,6 +30,7 @@ TARGETS = {
     "european ours, 1 core / numpy legacy, CPU": 0.1,
     "european ours, 2 cores / numpy legacy, wall": 0.1,
     "asian ours, 1 core / numpy legacy, CPU": 0.15,
+    "asian ours, 1 core / numpy single SFC64, CPU": 0.2,
     "asian ours, 2 cores / numpy legacy, wall": 0.1,
     "asian ours, 2 cores / ours, 1 core, wall": 0.7,
 }

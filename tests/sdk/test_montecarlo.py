@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import product
 from pathlib import Path
 from statistics import mean, pstdev
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from qfp import montecarlo
 from qfp.montecarlo import asian, black_scholes, european, geometric_asian
+from qfp.simulated import machine_code
 
 CASES = json.loads((Path(__file__).parent.parent / "data" / "option_references.json").read_text())
 MARKET = {"spot": 100.0, "strike": 105.0, "rate": 0.05, "volatility": 0.2, "years": 1.0, "dividend": 0.02}
@@ -112,6 +114,41 @@ def test_arithmetic_simulation_agrees_with_a_plain_loop_over_prices():
     payoffs = np.maximum((100 * np.exp(logs)).mean(axis=0) - 95, 0)
     assert got.mean_x == pytest.approx(payoffs.mean(), rel=1e-5)
     assert got.xx / 999 == pytest.approx(payoffs.var(ddof=1), rel=1e-4)
+
+
+# Runs where boxes' packages are, llvmlite among them; here there are only those of the site.
+WITH_MACHINE_CODE = """
+import math
+import numpy as np
+from qfp import montecarlo
+from qfp.simulated import walk
+
+for paths, steps, deviation in ((1000, 12, 0.1), (777, 3, 1.5), (33, 1, 4.0), (2, 40, 0.01)):
+    adds = [math.exp(-0.001 * step) for step in range(steps)]
+    one, other = (np.random.Generator(np.random.SFC64(5)) for _ in range(2))
+    sums, logs = walk(one, paths, adds, deviation)
+    z, expected, sum_of_logs = np.empty(paths, np.float32), np.zeros(paths), np.zeros(paths)
+    for step, add in enumerate(adds, 1):
+        shocks = montecarlo._normals(other, z, deviation).astype(float)
+        expected = (expected + add) * np.exp(shocks)
+        sum_of_logs += step * shocks
+    assert len(sums) == len(logs) == paths
+    np.testing.assert_allclose(sums, expected, rtol=2e-6)
+    np.testing.assert_allclose(logs, sum_of_logs, atol=2e-6 * steps * deviation)
+    assert one.random() == other.random()  # and both have drawn as many
+for price, paths in ((montecarlo.asian, 32_001), (montecarlo.european, 8_000_000)):
+    for reduced in (False, True):
+        print(price("put", 100, 105, 0.03, 0.2, 1, paths=paths, seed=7, variance_reduction=reduced).value)
+"""
+
+
+def test_machine_code_walks_the_paths_that_numpy_walks(in_box_environment):
+    assert machine_code() is None
+    printed, _ = in_box_environment(WITH_MACHINE_CODE)
+    cases = product(((asian, 32_001), (european, 8_000_000)), (False, True))
+    for line, ((price, paths), reduced) in zip(printed.splitlines(), cases, strict=True):
+        here = price("put", 100, 105, 0.03, 0.2, 1, paths=paths, seed=7, variance_reduction=reduced)
+        assert float(line) == pytest.approx(here.value, rel=1e-6)
 
 
 def test_normal_numbers_have_the_moments_of_normal_numbers():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "GROUPS", "HEAD", "NOT_DEFINED", "Definition", "count", "difference", "figures", "grouped", "percent", "ratio",
@@ -51,8 +50,7 @@ def _daily_percent(value: float, whole: bool = False) -> str:
     return f"{signed(value * 100, 2, whole)}\u00a0%"
 
 
-@dataclass(frozen=True)
-class Definition:
+class Definition(NamedTuple):
     """One figure: its name in qfp.metrics.summary(), what people call it, and what it says in a sentence.
 
     The formula is in docs/metrics.md, at the anchor named like the key.

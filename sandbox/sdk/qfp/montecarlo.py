@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from qfp.parallel import pmap
+from qfp.simulated import machine_code, walk
 
 __all__ = ["european", "asian", "black_scholes", "geometric_asian", "Estimate"]
 
 PIECE = 16_384  # paths handled together: the few arrays of this length stay in the processor's cache
 EUROPEAN_BLOCK = 16 * PIECE  # paths of one item of pmap(), which all draw from one generator
 ASIAN_BLOCK = PIECE
+LONG = 8_000_000  # normal numbers, from which on making machine code takes less time than it saves
 MAX_DEVIATION = 12.0  # volatility * sqrt(years); beyond it single precision has no number for the price
 
 _arrays = threading.local()
@@ -86,7 +88,7 @@ def european(
     Returns an Estimate. `black_scholes` gives the exact value.
     """
     option = _Option(kind, spot, strike, rate, volatility, years, dividend, 1, variance_reduction)
-    return _simulate(option, _European(option), paths, EUROPEAN_BLOCK, seed, workers, where, progress)
+    return _simulate(option, _European(option, _is_long(paths)), paths, EUROPEAN_BLOCK, seed, workers, where, progress)
 
 
 def asian(
@@ -121,7 +123,7 @@ def asian(
     if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= 100_000:
         raise ValueError(f"steps must be a whole number from 1 to 100,000, not {steps!r}")
     option = _Option(kind, spot, strike, rate, volatility, years, dividend, steps, variance_reduction)
-    return _simulate(option, _Asian(option), paths, ASIAN_BLOCK, seed, workers, where, progress)
+    return _simulate(option, _Asian(option, _is_long(paths, steps)), paths, ASIAN_BLOCK, seed, workers, where, progress)
 
 
 def black_scholes(
@@ -226,6 +228,11 @@ class _Option:
         return math.exp(-self.rate * self.years)
 
 
+def _is_long(paths: int, steps: int = 1) -> bool:
+    """Whether machine code is worth making, and is there: made here, so that workers have it from the beginning."""
+    return isinstance(paths, int) and paths * steps >= LONG and machine_code() is not None
+
+
 @dataclass(frozen=True)
 class _Moments:
     """Count, means and centred second moments of two variables; blocks are joined without losing digits."""
@@ -312,7 +319,10 @@ class _Blocks:
 
 @dataclass(frozen=True)
 class _European:
+    """long: whether machine code is worth making."""
+
     option: _Option
+    long: bool = False
 
     def moments(self, generator: Any, paths: int) -> _Moments:
         """Of the payoffs, undiscounted; with antithetic pairs, of the pairs' means and of half their differences."""
@@ -322,14 +332,11 @@ class _European:
         growth = option.spot * math.exp(option.step_drift)
         level = np.float32(option.strike / growth)
         if not option.variance_reduction:
-            z = _normals(generator, _array("z", paths), option.step_deviation)
-            np.exp(z, out=z)
-            return _Moments.of_one(_payoffs(z, level, option.sign, growth))
-        z = _normals(generator, _array("z", paths // 2), option.step_deviation)
-        mirror = _array("mirror", len(z))
-        np.exp(z, out=z)
-        np.reciprocal(z, out=mirror)
-        up = _payoffs(z, level, option.sign, growth)
+            return _Moments.of_one(_payoffs(self._ratios(generator, paths), level, option.sign, growth))
+        ratios = self._ratios(generator, paths // 2)
+        mirror = _array("mirror", len(ratios))
+        np.reciprocal(ratios, out=mirror)
+        up = _payoffs(ratios, level, option.sign, growth)
         down = _payoffs(mirror, level, option.sign, growth)
         up += down
         up *= np.float32(0.5)
@@ -337,6 +344,16 @@ class _European:
         variance_within = _dot(down, down)
         means = _Moments.of_one(up)
         return _Moments(means.count, means.mean_x, 0.0, means.xx, variance_within, 0.0)
+
+    def _ratios(self, generator: Any, paths: int) -> Any:
+        """What chance makes of the prices at expiry."""
+        import numpy as np
+
+        walked = walk(generator, paths, [1.0], self.option.step_deviation) if self.long else None
+        if walked:
+            return walked[0]
+        z = _normals(generator, _array("z", paths), self.option.step_deviation)
+        return np.exp(z, out=z)
 
     def estimate(self, total: _Moments) -> tuple[float, float, float]:
         discount = self.option.discount
@@ -350,7 +367,10 @@ class _European:
 
 @dataclass(frozen=True)
 class _Asian:
+    """long: whether machine code is worth making."""
+
     option: _Option
+    long: bool = False
 
     def moments(self, generator: Any, paths: int) -> _Moments:
         """Of the payoffs on the arithmetic and on the geometric mean, undiscounted.
@@ -362,18 +382,9 @@ class _Asian:
 
         option = self.option
         steps, drift = option.steps, option.step_drift
-        z, growth, total = _array("z", paths), _array("growth", paths), _array("total", paths)
-        logs = _array("logs", paths)
-        total.fill(0)
-        logs.fill(0)
-        for step in range(1, steps + 1):
-            _normals(generator, z, option.step_deviation)
-            np.exp(z, out=growth)
-            total += np.float32(math.exp(-drift * (step - 1)))
-            total *= growth
-            if option.variance_reduction:
-                z *= np.float32(step)  # the shock of this step is in so many of the prices
-                logs += z
+        adds = [math.exp(-drift * step) for step in range(steps)]
+        walked = walk(generator, paths, adds, option.step_deviation) if self.long else None
+        total, logs = walked or self._walked(generator, paths, adds)
         growth_of_all = option.spot / steps * math.exp(drift * steps)
         arithmetic = _payoffs(total, np.float32(option.strike / growth_of_all), option.sign, growth_of_all)
         if not option.variance_reduction:
@@ -383,6 +394,23 @@ class _Asian:
         middle = option.spot * math.exp(drift * (steps + 1) / 2)
         geometric = _payoffs(logs, np.float32(option.strike / middle), option.sign, middle)
         return _Moments.of(arithmetic, geometric)
+
+    def _walked(self, generator: Any, paths: int, adds: list[float]) -> tuple[Any, Any]:
+        """As walk() does it, where there is no machine code."""
+        import numpy as np
+
+        z, growth = _array("z", paths), _array("growth", paths)
+        total, logs = _array("total", paths), _array("logs", paths)
+        total.fill(0)
+        logs.fill(0)
+        for step, add in enumerate(adds, 1):
+            _normals(generator, z, self.option.step_deviation)
+            np.exp(z, out=growth)
+            total += np.float32(add)
+            total *= growth
+            z *= np.float32(step)  # the shock of this step is in so many of the prices
+            logs += z
+        return total, logs
 
     def estimate(self, total: _Moments) -> tuple[float, float, float]:
         option, count = self.option, total.count

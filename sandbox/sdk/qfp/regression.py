@@ -10,20 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from qfp.metrics import normal
 from qfp.metrics.series import NAN, PERIODS_PER_YEAR
-from qfp.metrics.sharpe import NORMAL
 
 __all__ = ["capm", "factor_model", "least_squares", "Regression", "Coefficient"]
 
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True)
-class Coefficient:
+class Coefficient(NamedTuple):
     """One coefficient. error: its Newey-West standard error. plain_error: the usual one. t: value / error.
 
     p: probability of one as far from 0 by chance. low, high: ends of the 95 % interval.
@@ -40,15 +39,15 @@ class Coefficient:
 
     @property
     def p(self) -> float:
-        return NAN if math.isnan(self.t) else 2 * NORMAL.cdf(-abs(self.t))
+        return NAN if math.isnan(self.t) else 2 * normal.below(-abs(self.t))
 
     @property
     def low(self) -> float:
-        return self.value - NORMAL.inv_cdf((1 + CONFIDENCE) / 2) * self.error
+        return self.value - normal.quantile((1 + CONFIDENCE) / 2) * self.error
 
     @property
     def high(self) -> float:
-        return self.value + NORMAL.inv_cdf((1 + CONFIDENCE) / 2) * self.error
+        return self.value + normal.quantile((1 + CONFIDENCE) / 2) * self.error
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from qfp.metrics import normal
 from qfp.metrics.series import NAN, NOISE, PERIODS_PER_YEAR, series, spread
 from qfp.metrics.sharpe import (
-    NORMAL,
     minimum_track_record,
     observations_needed,
     probabilistic_sharpe_ratio,
@@ -61,7 +61,7 @@ def expected_maximum(trials: float) -> float:
     if not trials > 1:
         return 0.0
     # From below: 1 - 1/N is 1 for very many.
-    best = -NORMAL.inv_cdf(1 / trials), -NORMAL.inv_cdf(1 / (trials * math.e))
+    best = -normal.quantile(1 / trials), -normal.quantile(1 / (trials * math.e))
     return max(0.0, (1 - EULER) * best[0] + EULER * best[1])
 
 
@@ -70,7 +70,7 @@ def exact_expected_maximum(trials: int) -> float:
     if trials <= 1:
         return 0.0
     at = np.linspace(-12, 12, 4_801)
-    below = np.array([NORMAL.cdf(x) for x in at])
+    below = np.array([normal.below(x) for x in at])
     density = np.exp(-(at**2) / 2) / math.sqrt(2 * math.pi)
     return float(np.sum(at * trials * density * below ** (trials - 1)) * (at[1] - at[0]))
 

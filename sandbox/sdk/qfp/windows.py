@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +19,7 @@ HALF_YEAR = 126
 FEWEST_BARS = 3
 
 
-@dataclass(frozen=True)
-class Crisis:
+class Crisis(NamedTuple):
     """start, end: ISO dates, both included."""
 
     name: str
@@ -49,8 +47,7 @@ CRISES = (
 )
 
 
-@dataclass(frozen=True)
-class Stretch:
+class Stretch(NamedTuple):
     """What an account did in a crisis. covered: whether its bars tell; if not, the figures are NaN.
 
     total_return: from the last close before the start to the last close up to the end, a fraction. benchmark: the
@@ -100,8 +97,7 @@ def _growth(closes: np.ndarray) -> float:
     return found if math.isfinite(found) else NAN
 
 
-@dataclass(frozen=True)
-class Year:
+class Year(NamedTuple):
     """months: twelve returns as fractions, NaN where there is no bar. total: of the whole year."""
 
     year: int

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +14,7 @@ DAY = np.timedelta64(1, "D")
 LONGER = ((9.5, 52, "weekly"), (45.0, 12, "monthly"), (135.0, 4, "quarterly"), (500.0, 1, "yearly"))
 
 
-@dataclass(frozen=True)
-class Frequency:
+class Frequency(NamedTuple):
     """periods_per_year: bars of a year. text: why, one sentence."""
 
     periods_per_year: float

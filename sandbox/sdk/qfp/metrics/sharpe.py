@@ -8,13 +8,11 @@ distribution); the others take the returns. Source: Bailey & Lopez de Prado (201
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import Any
 
+from qfp.metrics import normal
 from qfp.metrics.returns import sharpe_ratio
 from qfp.metrics.series import NAN, PERIODS_PER_YEAR, series, shape
-
-NORMAL = NormalDist()
 
 
 def sharpe_error(sharpe: float, observations: float, skewness: float = 0.0, kurtosis: float = 3.0) -> float:
@@ -36,7 +34,7 @@ def probability_above(
 ) -> float:
     """Probability that the true Sharpe ratio per period is above benchmark: Phi((S - S*) / standard error)."""
     error = sharpe_error(sharpe, observations, skewness, kurtosis)
-    return NORMAL.cdf((sharpe - benchmark) / error) if error > 0 else NAN
+    return normal.below((sharpe - benchmark) / error) if error > 0 else NAN
 
 
 def observations_needed(
@@ -53,7 +51,7 @@ def observations_needed(
     excess = sharpe - benchmark
     if math.isnan(sharpe) or excess <= 0:
         return NAN
-    found = 1 + _variance(sharpe, skewness, kurtosis) * (NORMAL.inv_cdf(confidence) / excess) ** 2
+    found = 1 + _variance(sharpe, skewness, kurtosis) * (normal.quantile(confidence) / excess) ** 2
     return found if math.isfinite(found) else NAN
 
 
@@ -61,7 +59,7 @@ def sharpe_lower_bound(
     sharpe: float, observations: float, skewness: float = 0.0, kurtosis: float = 3.0, confidence: float = 0.95
 ) -> float:
     """The Sharpe ratio per period that the true one is above with this confidence: S - z * standard error."""
-    return sharpe - NORMAL.inv_cdf(confidence) * sharpe_error(sharpe, observations, skewness, kurtosis)
+    return sharpe - normal.quantile(confidence) * sharpe_error(sharpe, observations, skewness, kurtosis)
 
 
 def sharpe_moments(returns: Any) -> tuple[float, int, float, float]:

@@ -6,8 +6,7 @@ The same charts are drawn as SVG in reports, by a script on the page, and read a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +31,7 @@ FORMS: dict[str, Callable[[float], str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(NamedTuple):
     """role: main, benchmark, fall, up, down: what colour it has. mode: line, area, bars or points."""
 
     name: str
@@ -43,8 +41,7 @@ class Trace:
     mode: str = "line"
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(NamedTuple):
     """title: the measure with its unit. form, x_form: how values are written, of FORMS; "date" for moments.
 
     sentence: what it shows, with first, last and extremes. rows: its table. logarithmic: whether a log axis makes

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from qfp.figures import HEAD, grouped
 from qfp.tearsheet.charts import Chart, charts
@@ -17,8 +16,7 @@ __all__ = ["STATES", "Document", "document"]
 STATES = ("green", "amber", "red")
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """about: (label, text) below the title. figures: as qfp.figures writes them, the head first.
 
     notices: what a reader has to know before any figure, each a sentence of its own below the title.
@@ -44,7 +42,7 @@ class Document:
     logo_size: tuple[int, int] = (0, 0)
     manifest: str = ""
     link: str = ""
-    language: str = field(default="en")
+    language: str = "en"
 
     @property
     def head(self) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,8 +36,7 @@ OPEN_END = 3
 COLUMNS = ("Factor", "Estimate", "HAC error", "95 % interval", "t", "p")
 
 
-@dataclass(frozen=True)
-class _Fit:
+class _Fit(NamedTuple):
     found: regression.Regression
     first: np.datetime64
     last: np.datetime64

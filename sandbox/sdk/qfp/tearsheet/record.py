@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from qfp import metrics
 __all__ = ["FactorSet", "Prices", "Record"]
 
 
-@dataclass(frozen=True)
-class Prices:
+class Prices(NamedTuple):
     """Bars of the one instrument that was traded, one value each per bar of the backtest."""
 
     symbol: str
@@ -24,8 +23,7 @@ class Prices:
     close: np.ndarray
 
 
-@dataclass(frozen=True)
-class FactorSet:
+class FactorSet(NamedTuple):
     """Returns of factors as fractions per period, with the risk-free rate: columns mkt_rf, rf and others.
 
     interval: "1mo", dated on any day of the month whose return it is, or "1d". dates: one per period, in order.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Table"]
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """rows: written cells, the first names the row. tones: gain, loss or "" for each cell. note: a sentence below."""
 
     key: str
