@@ -20,6 +20,7 @@ __all__ = ["Expected", "check_orders", "reached"]
 
 ROOM = 1e-6  # of a price: as much as bars that a program has rounded differ from ours
 MOST_PRICES = 200  # of orders of one bar and side
+BLOCK = 256  # bars
 MOST_BARS = 8  # on which prices come so close to a level that it may have been reached
 
 Levels = dict[float, float]  # units by the price without spread
@@ -46,19 +47,38 @@ def check_orders(
     return closed
 
 
-def reached(values: np.ndarray, level: float, rising: bool, start: int) -> list[int]:
-    """The first bar that reaches a level; before it also those that come so near that they may have."""
+def reached(values: np.ndarray, level: float, rising: bool, start: int, peaks: np.ndarray | None = None) -> list[int]:
+    """The first bar that reaches a level; before it also those that come so near that they may have.
+
+    peaks: of peaks_of() the same values, where many levels are looked for.
+    """
     found: list[int] = []
-    at, step, room = max(start, 0), 64, ROOM * level
-    while at < len(values) and len(found) < MOST_BARS:
-        over = (values[at : at + step] - level) * (1 if rising else -1)
+    side, room = (1 if rising else -1), ROOM * level
+    for first, end in _stretches(max(start, 0), len(values), level, side, peaks):
+        over = (values[first:end] - level) * side
         near, passed = np.flatnonzero(over >= -room), np.flatnonzero(over > room)
         until = passed[0] if len(passed) else len(over)
-        found += (near[near <= until] + at).tolist()
-        if len(passed):
+        found += (near[near <= until] + first).tolist()
+        if len(passed) or len(found) >= MOST_BARS:
             break
-        at, step = at + step, step * 4
     return found[:MOST_BARS]
+
+
+def peaks_of(values: np.ndarray, rising: bool) -> np.ndarray:
+    """The highest of each BLOCK of values, or the lowest; missing ones do not count."""
+    return (np.fmax if rising else np.fmin).reduceat(values, np.arange(0, len(values), BLOCK))
+
+
+def _stretches(start: int, count: int, level: float, side: int, peaks: np.ndarray | None) -> Iterator[tuple[int, int]]:
+    """What to look through, in order: more each time, or only the blocks that come near the level."""
+    if peaks is None:
+        step = 64
+        while start < count:
+            yield start, start + step
+            start, step = start + step, step * 4
+        return
+    for block in np.flatnonzero((peaks[start // BLOCK :] - level) * side >= -ROOM * level) + start // BLOCK:
+        yield max(start, int(block) * BLOCK), (int(block) + 1) * BLOCK
 
 
 class Expected:
@@ -75,6 +95,7 @@ class Expected:
     ) -> None:
         self.fills, self.bars, self.rules = fills, bars, rules
         self.usual = isinstance(rules, Usual)
+        self._peaks: dict[bool, np.ndarray] = {}
         # By backtesting.py's at the last open, with orders of the last bar; but a window ends like our own backtests.
         self.ends_at_close = self.usual or window_bars is not None
         self.last = len(bars.close) - 1
@@ -215,7 +236,10 @@ class Expected:
         return bool(over > ROOM * level)
 
     def _reached(self, level: float, rising: bool, start: int) -> list[int]:
-        return reached(self.bars.high if rising else self.bars.low, level, rising, start)
+        values = self.bars.high if rising else self.bars.low
+        if rising not in self._peaks:
+            self._peaks[rising] = peaks_of(values, rising)
+        return reached(values, level, rising, start, self._peaks[rising])
 
     # What was filled
 
