@@ -29,7 +29,7 @@ from qfp.sweeps.trial import BLOCKS
 from runner.alike import alike_revisions, shapes_of_project
 from runner.models import Attempt, Backtest, PastTrial, Project, Sweep, Trial
 
-__all__ = ["Code", "Trials", "of_backtest", "of_project"]
+__all__ = ["Code", "Trials", "before_forking", "of_backtest", "of_project"]
 
 MOST_ANCESTORS = 50
 SANE = 1_000.0  # annual Sharpe ratios beyond it are told, not earned: they are left out of the spread
@@ -146,6 +146,19 @@ def of_project(project: Project) -> Trials:
     before = Q(project__in=[project.pk, *forks])
     if project.owner_id is not None and PastTrial.objects.filter(owner=project.owner_id).exists():
         before |= Q(owner=project.owner_id, shape__in=shapes_of_project(project))
+    inherited, long_gone = before_forking(project)
+    where, before = where | inherited, before | long_gone
+    tried = Backtest.objects.filter(where).exclude(trial="")
+    swept = Trial.objects.filter(where)
+    further, deleted = Attempt.objects.filter(where), PastTrial.objects.filter(before)
+    keys = [swept.order_by().values("key"), *(rows.order_by().values("trial") for rows in (further, deleted))]
+    count = tried.order_by().values("trial").union(*keys).count()
+    return Trials(max(1, count), (*_of_sweeps(swept), *_of_backtests(tried)))
+
+
+def before_forking(project: Project) -> tuple[Q, Q]:
+    """Which rows of runs, and which of deleted projects, were tried in what it was forked from, until then."""
+    where, before = Q(pk__in=[]), Q(pk__in=[])
     child = project
     for _ in range(MOST_ANCESTORS):
         revision = child.forked_from
@@ -154,12 +167,7 @@ def of_project(project: Project) -> Trials:
         where |= Q(run__revision__project=revision.project_id, run__queued__lte=child.created)
         before |= Q(project=revision.project_id)
         child = revision.project
-    tried = Backtest.objects.filter(where).exclude(trial="")
-    swept = Trial.objects.filter(where)
-    further, deleted = Attempt.objects.filter(where), PastTrial.objects.filter(before)
-    keys = [swept.order_by().values("key"), *(rows.order_by().values("trial") for rows in (further, deleted))]
-    count = tried.order_by().values("trial").union(*keys).count()
-    return Trials(max(1, count), (*_of_sweeps(swept), *_of_backtests(tried)))
+    return where, before
 
 
 def _of_sweeps(rows: QuerySet[Any]) -> Iterator[Part]:
