@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
+from typing import Any
 
 from django.db.models import Min, Q, QuerySet
 
 from runner.alike import shapes_by_revision
 from runner.models import Attempt, Backtest, PastTrial, Project, Trial
 
-__all__ = ["remember"]
+__all__ = ["delete_one_by_one", "remember", "remember_for_others"]
 
 MOST_KEPT = 20_000  # of a project, its author's before those of forks; a sweep can try as many
 MOST_REVISIONS = 1_000  # many more than somebody runs to have earlier ones forgotten
 
+Tried = list[tuple[int, str, datetime]]
+
 
 def remember(project: Project) -> None:
     """Before it is deleted: for its author, by the shape of the code, and for its forks."""
-    PastTrial.objects.bulk_create(islice(_rows(project), MOST_KEPT), batch_size=1_000)
-
-
-def _rows(project: Project) -> Iterator[PastTrial]:
     tried = list(_tried(Q(run__revision__project=project)))
-    if project.owner_id is not None:
-        shapes = shapes_by_revision(project, MOST_REVISIONS)
-        for shape, trial in dict.fromkeys((shapes[by], trial) for by, trial, _ in tried if by in shapes):
-            yield PastTrial(owner_id=project.owner_id, shape=shape, trial=trial)
-    forks = list(Project.objects.filter(forked_from__project=project).exclude(pk=project.pk))
+    _keep(chain(_of_author(project, tried), _of_forks(project, _forks_of(project), tried)))
+
+
+def remember_for_others(project: Project, leaving: QuerySet[Any]) -> None:
+    """Before it is deleted with its owner: for forks of those who stay. leaving: the accounts that are deleted."""
+    tried = list(_tried(Q(run__revision__project=project)))
+    _keep(_of_forks(project, _forks_of(project).exclude(owner__in=leaving), tried))
+
+
+def delete_one_by_one(projects: QuerySet[Project]) -> int:
+    """How many were deleted. Each leaves what was tried in it to its forks, which may be among the next."""
+    deleted = 0
+    for number in list(projects.order_by("pk").values_list("pk", flat=True)):
+        # Read again: what it was forked from may just have been deleted, and it may have found an owner.
+        if (project := projects.filter(pk=number).first()) is not None:
+            project.delete()
+            deleted += 1
+    return deleted
+
+
+def _keep(rows: Iterable[PastTrial]) -> None:
+    PastTrial.objects.bulk_create(islice(rows, MOST_KEPT), batch_size=1_000)
+
+
+def _forks_of(project: Project) -> QuerySet[Project]:
+    return Project.objects.filter(forked_from__project=project).exclude(pk=project.pk)
+
+
+def _of_author(project: Project, tried: Tried) -> Iterator[PastTrial]:
+    if project.owner_id is None:
+        return
+    shapes = shapes_by_revision(project, MOST_REVISIONS)
+    for shape, trial in dict.fromkeys((shapes[by], trial) for by, trial, _ in tried if by in shapes):
+        yield PastTrial(owner_id=project.owner_id, shape=shape, trial=trial)
+
+
+def _of_forks(project: Project, forks: QuerySet[Project], tried: Tried) -> Iterator[PastTrial]:
+    """What was tried in it, and in what it was forked from itself: a fork is led there by nothing else."""
     if not forks:
         return
-    # They are cut off from what this one was forked from, too.
     older, past = Q(pk__in=[]), Q(project=project)
     for ancestor, forked in project.ancestors():
         older |= Q(run__revision__project=ancestor, run__queued__lte=forked)
