@@ -9,6 +9,7 @@ from playground import health, views
 
 _own_pages = [
     path("", views.home, name="home"),
+    path("showcase", views.showcase_state, name="showcase-state"),
     path("theme", views.choose_theme, name="choose-theme"),
     path("docs/", views.docs_page, name="docs"),
     path("docs/search", views.search_docs, name="search-docs"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.db import InterfaceError, OperationalError
@@ -10,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -20,14 +22,31 @@ from playground.context_processors import GAINS, THEMES
 from runner import showcase
 from runner.access import Viewer
 from runner.quotas import plan_of
+from runner.samples import FIRST_SAMPLE
 
 YEAR_SECONDS = 365 * 24 * 3600
 
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
-    context = {"showcase": showcase.find(), "guest_plan": Plan.objects.for_guests()}
+    found = showcase.find()
+    context = {"showcase": found, "guest_plan": Plan.objects.for_guests()}
+    if found is None:
+        context |= _waiting()
     return render(request, "playground/home.html", context)
+
+
+@never_cache
+@require_GET
+def showcase_state(request: HttpRequest) -> HttpResponse:
+    """How far the first sample's run is; the page loads itself anew once its result is there."""
+    if showcase.find() is not None:
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    return render(request, "playground/_showcase_state.html", _waiting())
+
+
+def _waiting() -> dict[str, Any]:
+    return {"coming": showcase.coming(), "sample": FIRST_SAMPLE, "sample_code": FIRST_SAMPLE.source}
 
 
 @require_POST

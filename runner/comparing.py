@@ -318,7 +318,7 @@ def _figures(one: Backtest, other: Backtest) -> list[dict[str, str]]:
         same = values[0] == values[1]
         found.append(
             {
-                "label": figure["label"],
+                **{name: figure[name] for name in ("key", "label", "help", "anchor") if name in figure},
                 "one": figure["text"],
                 "other": twin["text"],
                 "change": "same" if same else change,

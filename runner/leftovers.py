@@ -53,13 +53,19 @@ def _send_missing_jobs() -> int:
     late = Run.objects.whole().filter(status=Run.Status.QUEUED, queued__lt=timezone.now() - QUEUE_PATIENCE)
     sent = 0
     for name, waiting in late.order_by().values_list("queue").annotate(waiting=Count("pk")):
-        missing = max(0, waiting - queue(name).count)
+        missing = max(0, waiting - queue(name).count - _at_hand(name))
         for _ in range(missing):
             wake_a_worker(name)
         if missing:
             logger.warning("the queue %s had forgotten %d of %d waiting runs", name, missing, waiting)
         sent += missing
     return sent
+
+
+def _at_hand(name: str) -> int:
+    """Jobs that a worker has taken and not yet made a claim for: on a site that has just started that takes a while."""
+    running = Run.objects.filter(queue=name, status=Run.Status.RUNNING, session__isnull=True).count()
+    return max(0, queue(name).started_job_registry.count - running)
 
 
 def _send_missing_cells() -> int:

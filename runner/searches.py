@@ -156,12 +156,18 @@ def _range(param: dict[str, Any], default: float) -> tuple[float, float, float]:
     high = default + abs(default) / 2 if high is None else high
     if whole:
         low, high = math.ceil(low), math.floor(high)
-    step = param.get("step") or (1 if whole else _round_step((high - low) / (FEW - 1)))
-    step *= max(1, math.ceil((high - low) / step / (FEW - 1) - 1e-9))
+    unit = param.get("step") or (1 if whole else _round_step((high - low) / (FEW - 1)))
+    least, usual = (max(1, math.ceil((high - low) / unit / many - 1e-9)) for many in (FEW, FEW - 1))
     if not low <= default <= high:
-        return low, high, step
-    # The present value is one of those that are tried.
-    below, above = (math.floor(room / step + 1e-9) for room in (default - low, high - default))
+        return low, high, unit * usual
+    # The present value is one of those that are tried, and what is left of the range at its ends is little.
+    rooms = (default - low, high - default)
+
+    def left_out(step: float) -> float:
+        return sum(room - step * math.floor(room / step + 1e-9) for room in rooms)
+
+    step = unit * min(range(least, usual + 3), key=lambda times: (round(left_out(unit * times), 9), times))
+    below, above = (math.floor(room / step + 1e-9) for room in rooms)
     return default - below * step, default + above * step, step
 
 
@@ -267,7 +273,7 @@ def _values(each: Dimension, param: dict[str, Any]) -> Iterator[Any]:
         raise BadInput(f"{each.label}: more than {MOST_VALUES:,} values are too many; make the step larger.")
     for place in range(math.floor(steps + 1e-9) + 1):
         value = low + place * step
-        yield _checked(each, param, value if isinstance(value, int) else round(value, 12))
+        yield _checked(each, param, value if isinstance(value, int) else float(f"{value:.12g}"))
 
 
 def _number(each: Dimension, text: str, what: str) -> int | float:

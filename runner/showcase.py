@@ -25,6 +25,14 @@ class Showcase:
     run_url: str
 
 
+def coming() -> Run | None:
+    """The run that will be shown: the newest of the first sample, waiting or going; None where there is none."""
+    runs = Run.objects.in_progress().filter(
+        revision__project__owner__username=SITE_USER, revision__project__slug=FIRST_SAMPLE.slug
+    )
+    return runs.order_by("-queued").first()
+
+
 def find() -> Showcase | None:
     backtest = (
         Backtest.objects.filter(

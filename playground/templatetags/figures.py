@@ -8,10 +8,15 @@ from typing import Any
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from qfp.tearsheet.terms import TERMS
 
-from runner.figures import grouped
+from runner.figures import GROUPS, grouped
 
 register = template.Library()
+
+FIGURES = {
+    each.label: (each.help, f"/docs/metrics#{each.key}") for group in GROUPS.values() for each in group
+}  # fmt: skip
 
 
 @register.simple_tag
@@ -21,6 +26,13 @@ def gloss(figure: Mapping[str, Any]) -> SafeString:
     return format_html(
         '<a class="gloss" href="{}" data-gloss="{}">{}</a>', anchor, figure.get("help", ""), figure["label"]
     )
+
+
+@register.simple_tag
+def heading(name: str) -> SafeString | str:
+    """A heading of a table: one that not everybody knows with its definition, a figure's with that figure's."""
+    known = TERMS.get(name) or FIGURES.get(name)
+    return gloss({"label": name, "help": known[0], "anchor": known[1]}) if known else name
 
 
 @register.filter

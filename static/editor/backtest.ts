@@ -19,7 +19,8 @@ export function drawBacktest(event: EventOf<"backtest">): BacktestDrawn {
   const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest), "data-params": paramsText(event.params) }, head,
     event.verified ? "" : make("p", { class: "muted small" }, "As told by the program, not verified:"), figures);
   block.append(...(event.remarks ?? []).map((line) => make("p", { class: "backtest__remark small" }, line)));
-  if (event.trades.total === 0) block.append(noTrades(event.no_trades));
+  // What is still open is no trade yet, and no reason to ask why there is none.
+  if (event.trades.total === 0 && !event.figures.some((figure) => figure.key === "exposure" && figure.value)) block.append(noTrades(event.no_trades));
   const findings = make("section", { class: "backtest", "aria-label": `What the backtest of ${event.strategy} can claim` },
     make("p", { class: "muted small" }, [event.verified_text, event.survivorship].filter(Boolean).join(" ")), conventions);
   return { head: block, findings };
@@ -27,15 +28,18 @@ export function drawBacktest(event: EventOf<"backtest">): BacktestDrawn {
 
 /** What a backtest is called among others of its run: where several have one name, with its parameters. */
 export function tabName(block: HTMLElement, all: HTMLElement[]): string {
-  const named = (each: HTMLElement): string => find("h2", each)?.textContent ?? "";
+  const named = (each: HTMLElement): string => cut(find("h2", each)?.textContent ?? "", 32);
   const alone = all.every((each) => each === block || named(each) !== named(block));
   return [named(block), alone ? "" : block.dataset.params].filter(Boolean).join(" ");
 }
 
 /** "n1 10, n2 20"; what is long is cut, as it names and does not tell all. */
 function paramsText(params: Record<string, unknown> = {}): string {
-  const text = Object.entries(params).map(([name, value]) => `${name} ${value}`).join(", ");
-  return text.length > 48 ? `${text.slice(0, 47)}…` : text;
+  return cut(Object.entries(params).map(([name, value]) => `${name} ${value}`).join(", "), 48);
+}
+
+function cut(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
 /** Right below the curve, and in a word at the top; a second finding replaces the first. */

@@ -17,6 +17,7 @@ const PHASE_WORDS: Record<string, string> = {
   saving: "Saving the results",
 };
 
+const PRINTED_STATS = /^Sharpe Ratio\s+[-\d.n]/m;
 const STOPPING = "Stopping…";
 const BUSY = "A run is going; stop it first, or wait for it.";
 const STAYING = [STOPPING, BUSY]; // until the run ends
@@ -48,6 +49,7 @@ export class RunView {
   private readonly title = document.title;
 
   private errorLine = 0;
+  private printed = false; // whether the console has figures of backtesting.py's
   private readonly notices = need("#run-notices");
   private readonly progress = need("#run-progress");
   private readonly figures = need("#figures");
@@ -156,6 +158,7 @@ export class RunView {
       case "stdout":
       case "stderr":
         this.console.write(event.type, event.text);
+        if (PRINTED_STATS.test(event.text)) this.noteOnPrinted();
         break;
       case "display":
         this.frame.display(event.seq, event.data);
@@ -200,6 +203,7 @@ export class RunView {
     this.console.clear();
     this.curve.reset();
     this.curveOf = null;
+    this.printed = false;
     this.frame.reset();
     this.bars.clear();
     this.backtests = [];
@@ -238,8 +242,20 @@ export class RunView {
 
   private addBacktest(event: EventOf<"backtest">): void {
     this.backtests.push({ ...drawBacktest(event), event });
+    if (this.printed) this.noteOnPrinted();
     this.drawBacktests(this.backtests.length - 1 === 0 ? 0 : this.chosen());
     announce(`${event.strategy}: ${event.figures.slice(0, 3).map((figure) => `${figure.label} ${figure.text}`).join(", ")}`);
+  }
+
+  /** The table that backtesting.py prints has a Sharpe ratio of another definition: said where both are seen. */
+  private noteOnPrinted(): void {
+    this.printed = true;
+    for (const { head } of this.backtests) {
+      if (find("[data-printed]", head)) continue;
+      find(".figures", head)?.after(make("p", { class: "backtest__remark small", "data-printed": "" },
+        "The “Sharpe Ratio” in the console is that of backtesting.py: return a year over volatility, both compounded. Here it is the mean return over its deviation. ",
+        make("a", { href: "/docs/metrics#figures-of-other-libraries" }, "How they differ")));
+    }
   }
 
   /** The second finding of a backtest replaces its first. */

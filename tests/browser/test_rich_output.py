@@ -62,7 +62,7 @@ def test_hostile_output_is_inert_for_a_second_person(open_page, recorded):
     address = page.url
     frame = page.frame_locator("#output-frame")
     expect(frame.locator(".output")).to_have_count(len(events) - 1)
-    expect(frame.locator(".js-plotly-plot")).to_have_count(1)
+    expect(frame.locator(".js-plotly-plot")).to_have_count(1, timeout=20_000)
     for output in frame.locator(".output").all():
         output.hover(force=True)
         output.click(force=True)
@@ -125,7 +125,7 @@ def test_backtest_of_the_page_shows_figures_chart_and_table(signed_in):
     expect(page.locator(".backtest .figures dd").first).not_to_be_empty()
     expect(page.locator(".backtest .badge", has_text="Verified")).to_be_visible()
     frame = page.frame_locator("#curve-frame")
-    expect(frame.locator(".js-plotly-plot")).to_have_count(1)
+    expect(frame.locator(".js-plotly-plot")).to_have_count(1, timeout=20_000)
     frame.get_by_role("button", name="1Y").click()
     frame.get_by_role("button", name="Log scale").click()
     frame.get_by_text("Data table").click()

@@ -58,7 +58,9 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
     expect(page.get_by_role("heading", level=1)).to_contain_text("Walk-forward of")
     expect(page.locator("#walk .badge").first).to_have_text(FINISHED, timeout=90_000)
     expect(page.locator("#walk .badge").first).to_have_text("Succeeded")
-    expect(page.locator("#walk tbody tr")).to_have_count(6)
+    expect(page.locator("#walk [aria-labelledby=windows-title] tbody tr")).to_have_count(6)
+    expect(page.locator("#walk [data-chart]")).to_have_count(2)
+    expect(page.locator("#walk [data-chart] figcaption").first).to_contain_text("Buy and hold: first")
     phone.goto(page.url)
     assert phone.evaluate(wide) == []
     with page.expect_download() as report:

@@ -6,12 +6,14 @@ import io
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from runner.access import GUEST_COOKIE
 from runner.models import Project, Run
 from runner.samples import FIRST_SAMPLE, SAMPLES
 from runner.showcase import SITE_USER
-from tests.factories import PASSWORD, make_user
+from tests.factories import PASSWORD, make_project, make_run, make_user
+from tests.runner.reported import claim_of, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services", "engine")]
 
@@ -61,3 +63,17 @@ def test_every_sample_is_public_and_run_once_however_often_the_site_starts():
     assert Project.objects.filter(owner__username=SITE_USER, visibility="public").count() == len(SAMPLES)
     assert Run.objects.count() == len(SAMPLES)
     assert Run.objects.order_by("queued").first().project.slug == FIRST_SAMPLE.slug
+
+
+def test_a_visitor_sees_the_sample_run_until_its_result_is_there_and_what_to_do_if_none_comes(client):
+    assert "No stored result of this strategy" in client.get("/").content.decode()
+    project = make_project(make_user(SITE_USER), slug=FIRST_SAMPLE.slug, visibility="public")
+    run = make_run(project)
+    assert "This strategy runs in a moment" in client.get("/").content.decode()
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.RUNNING, started=timezone.now())
+    state = client.get("/showcase", headers={"HX-Request": "true"})
+    assert "This strategy is running now" in state.content.decode() and 'hx-get="/showcase"' in state.content.decode()
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
+    stored(run, claim_of("AAPL", 15, 5, bars=300))
+    assert client.get("/showcase")["HX-Refresh"] == "true"
+    assert "The code below made this curve" in client.get("/").content.decode()

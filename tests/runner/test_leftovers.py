@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 from rq import SimpleWorker
 from rq.cron import CronScheduler
+from rq.executions import Execution
 from rq.serializers import JSONSerializer
 
 from runner.access import hash_key
@@ -52,6 +53,18 @@ def test_a_run_the_queue_has_forgotten_is_sent_again_once():
     assert end_lost_runs()[1] == 0
     jobs = django_rq.get_queue(QUEUE).jobs
     assert [job.func_name for job in jobs] == ["runner.jobs.execute_next_run"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_a_worker_has_just_taken_is_not_sent_again():
+    waiting = django_rq.get_queue(QUEUE)
+    make_run(queued=timezone.now() - timedelta(minutes=1))
+    taken = waiting.enqueue("runner.jobs.execute_next_run", QUEUE)
+    waiting.remove(taken)
+    with waiting.connection.pipeline() as pipeline:
+        Execution.create(taken, ttl=60, pipeline=pipeline)
+        pipeline.execute()
+    assert end_lost_runs()[1] == 0
 
 
 def test_an_end_that_was_stored_but_not_announced_is_announced():

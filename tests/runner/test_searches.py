@@ -68,18 +68,20 @@ def test_bounds_beyond_all_reckoning_give_a_form_as_well():
 def test_the_form_proposes_a_few_values_within_the_bounds_of_the_program():
     fast, slow, cost, side = dimensions([FAST, SLOW, COST, SIDE])
     assert (fast.low, fast.high, fast.step) == ("10", "60", "10") and fast.tried and slow.tried
-    assert (cost.low, cost.high, cost.step) == ("0.0005", "0.0095", "0.0015") and not cost.tried
+    assert (cost.low, cost.high, cost.step) == ("0", "0.01", "0.002") and not cost.tried
+    assert (slow.low, slow.high, slow.step) == ("50", "250", "50")
     assert side.listed == "long, both"
 
 
 @pytest.mark.parametrize("value", [20, 37, 0.5, -0.3, 1e-7, 123456.789, 0.002])
 def test_the_present_value_is_one_of_those_that_are_proposed(value):
-    for bounds in (
+    bounds = {"minimum": round(value - abs(value) * 0.4, 9), "maximum": round(value + abs(value) * 3, 9)}
+    for more in (
         {},
-        {"minimum": value - abs(value) * 0.4, "maximum": value + abs(value) * 3},
-        {"step": abs(value) / 4},
+        bounds if isinstance(value, float) else {},
+        {"step": 3 if isinstance(value, int) else abs(value) / 4},
     ):
-        declared = {"name": "n", "kind": "number", "default": value, "value": value} | (bounds if value != 37 else {})
+        declared = {"name": "n", "kind": "number", "default": value, "value": value} | more
         (found,) = dimensions([declared])
         form = {"try:n": "on"} | {f"{key}:n": getattr(found, key) for key in ("low", "high", "step")}
         values = read_search([declared], form).plan()["space"]["n"]["values"]

@@ -98,7 +98,10 @@ GROUPS: dict[str, tuple[Definition, ...]] = {
         Definition("kurtosis", "Kurtosis", ratio, "How fat the tails are; 3 for a normal distribution."),
     ),
     "Reward for risk": (
-        Definition("sharpe", "Sharpe", ratio, "Mean return over its deviation, a year; risk-free rate 0."),
+        Definition(
+            "sharpe", "Sharpe", ratio,
+            "Mean return over its deviation, a year; risk-free rate 0. What backtesting.py prints is compounded.",
+        ),
         Definition(
             "sharpe_standard_error", "Standard error of Sharpe", ratio,
             "How far the Sharpe ratio may be off, with skew and fat tails.",
