@@ -40,7 +40,7 @@ __all__ = ["examine", "outlook", "send", "send_all", "send_opened", "wanted"]
 
 QUEUE = "parallel"
 
-MOST_TIMES = 24  # that a run is made again
+LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
 MOST_SECONDS = 240.0  # that all of them take
 EXAMINING = "examining"  # among the checks of a run's first backtest: since when
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
@@ -161,7 +161,7 @@ def _turns(run: Run, backtests: list[Backtest]) -> list[tuple[Backtest, str]]:
     turns = [(shown[0], way) for way in cuts.WAYS]
     turns += [(backtest, cuts.WAYS[0]) for backtest in shown[1:]]
     times = int(MOST_SECONDS / max(run.wall_seconds or 0.0, 0.1))
-    return turns[: max(len(cuts.WAYS), min(MOST_TIMES, times))]
+    return turns[: max(LEAST_TIMES, min(MOST_TIMES, times))]
 
 
 def _can_draw(backtest: Backtest) -> bool:

@@ -17,7 +17,9 @@ from runner.models import Backtest
 
 __all__ = ["WAYS", "draw", "worth_trying"]
 
-WAYS = ("opened", "closed", "gained")  # by the beginnings of trades, by their ends, by the account
+# By the beginnings of trades, by their ends, by the account, and all days alike: whoever earns most of it honestly, as
+# by holding one share with much leverage, does not hide the rest behind that.
+WAYS = ("opened", "closed", "gained", "alike")
 
 EVENLY = 0.1  # the share of draws in which all days count the same
 
@@ -36,9 +38,10 @@ def worth_trying(backtest: Backtest, way: str) -> dict[Day, float]:
         if order["bar"] in telling.filled or not telling.filled:
             side = sides[order["bar"]] = 1.0 if order["size"] > 0 else -1.0
             days.setdefault((backtest.dates[order["bar"]], side), 0.0)
+    earned: dict[int, float] = {}
     if way == "gained":
         earned = _gained(backtest, sorted(sides))
-    else:
+    elif way != "alike":
         earned = {bar: profit / backtest.cash for bar, profit in getattr(telling, way).items()}
         sides |= telling.sides
     for bar, profit in earned.items():
