@@ -340,6 +340,20 @@ def test_what_differs_by_itself_is_no_leak():
         examine(noisy, noisy.decide(None, 200), 10, 0.001)
 
 
+def test_random_numbers_that_are_the_same_twice_on_few_bars_are_no_leak():
+    """Its first decisions are equal in every second run, so only a run over all bars tells."""
+
+    class Nearly(Follower):
+        def decide(self, variation, until):
+            sides = [True, *(np.random.default_rng().random(self.count - 1) > 0.5)]
+            sides[0] = variation is None
+            return [Decision(bar, 0, "market", 1.0 if up else -1.0) for bar, up in enumerate(sides) if bar <= until]
+
+    nearly = Nearly()
+    with pytest.raises(NotRepeatable):
+        examine(nearly, nearly.decide(None, 200), 10, 0.001, telling=Telling(opened={0: 1.0}))
+
+
 def test_little_time_still_tries_the_most_telling_ones():
     slow = Follower()
     base = slow.decide(None, 200)
