@@ -26,7 +26,8 @@ from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision, first_difference
 from qfp.checking.lookahead import NotRepeatable, examine
 from qfp.checking.recording import StrategyRuns
-from qfp.checking.telling import of_backtest
+from qfp.checking.statements import suspects
+from qfp.checking.telling import Telling, largest_moves, of_backtest
 from qfp.checking.variations import other_columns
 from qfp.checking.verdict import joined
 from qfp.checking.words import amnesia_sentence, sentence
@@ -203,6 +204,120 @@ def test_orders_that_never_fill_do_not_hide_the_days_that_earn():
     assert examine(patient, patient.decide(None, 200), 1e-9, 0.01, telling=telling).bar is not None
 
 
+class Seldom(Follower):
+    """Looks `ahead` on few bars only, and never orders otherwise than it did; ends with the data where `to_end`."""
+
+    def __init__(self, bars: set[int], to_end: bool = False) -> None:
+        super().__init__()
+        self.bars, self.to_end = bars, to_end
+
+    def decide(self, variation, until):
+        values = self.values
+        if variation is not None:
+            values = values[: variation.cut + 1]
+            if variation.tail:
+                after = values[-1] + variation.tail * np.arange(1, self.count - len(values) + 1)
+                values = np.concatenate([values, after])
+        rises = [values[bar] > values[bar - 1] for bar in range(1, len(values))]
+        for bar in self.bars:
+            if bar + 1 < len(values):
+                rises[bar - 1] = values[bar + 1] > values[bar]
+        if self.to_end:
+            rises[-1] = not rises[-1]
+        return [Decision(bar, 0, "market", 1.0 if up else -1.0) for bar, up in enumerate(rises, 1) if bar <= until]
+
+
+@pytest.mark.parametrize(("bars", "moves"), [({118}, ()), ({63}, (63,))])
+def test_what_looks_ahead_at_the_end_or_after_the_largest_move_only_is_found_in_few_runs(bars, moves):
+    seldom = Seldom(bars)
+    base = seldom.decide(None, 200)
+    assert examine(seldom, base, 1e-9, 0.01, telling=Telling(moves=moves)).bar == min(bars)
+    assert examine(Seldom(set()), Seldom(set()).decide(None, 200), 10, 0.001).bar is None
+
+
+def test_what_follows_the_end_of_data_is_no_leak_and_hides_none():
+    honest, leaking = Seldom(set(), to_end=True), Seldom({118}, to_end=True)
+    seen = examine(honest, honest.decide(None, 200), 10, 0.001)
+    assert seen.bar is None and not seen.cuts_tell
+    assert examine(leaking, leaking.decide(None, 200), 1e-9, 0.01).bar == 118
+
+
+def test_the_largest_moves_are_those_with_something_after_them():
+    close = np.array([10.0, 11, 5, 5, 9, 9, 1])
+    assert largest_moves(close) == [2, 4]
+    assert largest_moves(np.column_stack([close, close * 2])) == [2, 4] and largest_moves(close[:2]) == []
+
+
+def test_instruments_are_compared_by_their_series_wherever_they_stand_and_unknown_ones_by_their_place():
+    assert programs._places(["b", "a"], ["a", "b"]) == {0: 1, 1: 0}
+    assert programs._places(["a", "c"], ["a", "b"]) == {0: 0, 1: 3}, "another share was chosen"
+    assert programs._places(["", "a"], ["b", ""]) == {0: 0, 1: 1}, "bars of the program, or of another library"
+
+
+HINDSIGHT = """
+closes = table.copy()
+n = len(closes)
+scores = {}
+for days in (2, 3):
+    scores[days] = float(closes.iloc[-1] * days)
+best = max(scores, key=scores.get)
+mean = closes.mean()
+distance = closes - mean
+marks = np.zeros(n)
+marks[int(closes.to_numpy().argmax())] = 1
+label = closes.shift(-1) > closes
+model = Model().fit(closes, label)
+ahead = closes.shift(-2)
+late = closes * 1.0
+late[-3:] = ahead[-3:]
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "expression"),
+    [
+        (range(2, 10), "mean = closes.mean()"),  # not `distance`, which it made another one
+        (range(2, 8), "scores[days] = float(closes.iloc[-1] * days)"),
+        ([2, 3, 10, 11], "marks[int(closes.to_numpy().argmax())] = 1"),
+        ([2, 12, 13], "model = Model().fit(closes, label)"),  # what is to be foretold lies ahead by itself
+        ([2, 14, 15, 16], "ahead = closes.shift(-2)"),
+    ],
+)
+def test_the_statement_that_is_named_is_the_one_that_knew(lines, expression):
+    text = HINDSIGHT.splitlines()
+    source = "\n".join(text[line - 1] for line in lines) + "\nclass S:\n    uses = [closes]\n"
+    source += "    best = best\n" if "best =" in source else ""
+    names = []
+    for end in (1.0, 40.0):
+        table = pd.Series([3.0, 5, 4, 6, 5, 7, end, end], pd.date_range("2020-01-01", periods=8), name="close")
+        model = type("Model", (), {"fit": lambda self, *args: self})
+        names.append({"table": table, "np": np, "Model": model})
+        exec(source, names[-1])
+    found = suspects(*names, pd.Timestamp("2020-01-06"), {8: 6}, source)
+    assert found["expression"] == expression
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("x = close.shift(-1)", "shift(1)"),
+        ("m = close.rolling(9, center=True).mean()", "end at the row itself"),
+        ("z = (c - c.mean()) / c.std()", "expanding()"),
+        ("m = close.rolling(9).mean() / 2", "known at the close"),
+        ("w = close.resample('W', label='left').last()", "shift its value by one period"),
+        ("f = filtfilt(b, a, close)", "filter forward"),
+        ("model.fit(X, y)", "those before the day"),
+    ],
+)
+def test_a_leak_is_said_with_what_to_do_instead(expression, words):
+    found = {"state": "leak", "date": "2020-01-03", "expression": expression, "line": 3}
+    assert sentence(found).startswith(
+        f"Look-ahead: the decision of 2020-01-03 changes when later data change: {expression} (line 3). "
+    )
+    assert words in sentence(found)
+    assert sentence({"state": "leak", "bar": 3}).endswith("when later data change.")
+
+
 def test_time_that_a_busy_machine_takes_away_is_not_counted():
     clock = Clock()
     time.sleep(0.2)
@@ -223,6 +338,20 @@ def test_what_differs_by_itself_is_no_leak():
     noisy = Follower(noise=True)
     with pytest.raises(NotRepeatable):
         examine(noisy, noisy.decide(None, 200), 10, 0.001)
+
+
+def test_random_numbers_that_are_the_same_twice_on_few_bars_are_no_leak():
+    """Its first decisions are equal in every second run, so only a run over all bars tells."""
+
+    class Nearly(Follower):
+        def decide(self, variation, until):
+            sides = [True, *(np.random.default_rng().random(self.count - 1) > 0.5)]
+            sides[0] = variation is None
+            return [Decision(bar, 0, "market", 1.0 if up else -1.0) for bar, up in enumerate(sides) if bar <= until]
+
+    nearly = Nearly()
+    with pytest.raises(NotRepeatable):
+        examine(nearly, nearly.decide(None, 200), 10, 0.001, telling=Telling(opened={0: 1.0}))
 
 
 def test_little_time_still_tries_the_most_telling_ones():

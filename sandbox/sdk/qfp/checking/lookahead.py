@@ -51,12 +51,16 @@ class Subject(Protocol):
 
 @dataclass
 class Seen:
-    """What the test has tried, and the leak if it found one."""
+    """What the test has tried, and the leak if it found one.
+
+    cuts_tell: until one changed a decision that other prices did not; it follows where data end, then.
+    """
 
     cuts: int = 0
     tails: int = 0
     bar: int | None = None
     variation: Variation | None = None
+    cuts_tell: bool = True
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -83,7 +87,7 @@ def examine(
     plan = _plan(base, subject.count, telling or Telling())
     shortest = min(plan, key=test.expected, default=None)
     for planned in plan:
-        variation = planned if test.cuts_tell or planned.tail else test.along(planned.cut)
+        variation = planned if seen.cuts_tell or planned.tail else test.along(planned.cut)
         few = seen.tried < FEW and test.passed + test.expected(variation) < FEW_SECONDS
         if not few and not test.has_time(variation, seconds) and (seen.tried or variation is not shortest):
             continue  # a shorter one may still have time
@@ -91,9 +95,9 @@ def examine(
         told(seen)
         if bar is not None:
             if not test.is_confirmed(variation):
-                test.cuts_tell = False
+                seen.cuts_tell = False
                 continue
-            test.check_repeatable(variation)
+            test.check_repeatable()
             seen.bar, seen.variation = bar, variation
             test.find_first(test.passed + max(seconds, FIRST_BAR_SECONDS))
             break
@@ -178,7 +182,6 @@ class _Test:
     clock: Clock
     run_seconds: float
     slowest: float = 0.0  # of the runs so far
-    cuts_tell: bool = True  # until one was not confirmed
 
     @property
     def passed(self) -> float:
@@ -234,12 +237,14 @@ class _Test:
         """Prices that go on as the order of this bar hopes; instead of a cut, where those say nothing."""
         return Variation(cut, -self._against(cut), 3)
 
-    def check_repeatable(self, variation: Variation) -> None:
+    def check_repeatable(self) -> None:
+        """Over all bars: on a few, random numbers may be the same twice."""
+        last = self.subject.count - 1
         try:
-            again = self.subject.decide(None, variation.cut)
+            again = self.subject.decide(None, last)
         except Exception as error:
             raise NotRepeatable(f"run again it fails: {str(error)[:200]}") from None
-        if first_difference(self.base, again, variation.cut) is not None:
+        if first_difference(self.base, again, last) is not None:
             raise NotRepeatable
 
     def is_confirmed(self, variation: Variation) -> bool:
@@ -281,7 +286,7 @@ class _Test:
     def _look_at(self, bar: int, seconds: float, against: bool = False) -> bool:
         """Whether a cut there shows the leak, or time is over."""
         tail = Variation(bar, self._against(bar), bar)
-        cut = Variation(bar) if self.cuts_tell else self.along(bar)
+        cut = Variation(bar) if self.seen.cuts_tell else self.along(bar)
         for variation in (cut, tail) if against else (cut,):
             if not self.has_time(variation, seconds):
                 return True

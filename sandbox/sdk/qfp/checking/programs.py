@@ -115,7 +115,8 @@ class _ProgramRuns:
         self.dates = sorted({date for claim in program.claims for date in claim["dates"]})
         self.count = len(self.dates)
         self.base = self._decisions(program.claims)
-        self.differences: dict[int, int] = {}  # backtest -> first bar, in its own dates
+        # Backtest -> first bar, in its own dates: where data ended, and where they went on differently.
+        self.differences: tuple[dict[int, int], dict[int, int]] = {}, {}
         self.chosen: dict[int, str] = {}
         self.suspects: dict[str, Any] = {}
         self.suspected_at_end = False  # where data ended, which tells less than where they go on
@@ -130,8 +131,7 @@ class _ProgramRuns:
         place = {date: at for at, date in enumerate(self.dates)}
         found = []
         for number, (claim, ours) in enumerate(zip(claims, self.program.claims, strict=True)):
-            names = {name: at for at, name in enumerate(_names(ours))}
-            among = {at: names.setdefault(name, len(names)) for at, name in enumerate(_names(claim))}
+            among = _places(_series(claim), _series(ours))
             for decision in of_claim(claim):
                 if (at := place.get(claim["dates"][decision.bar])) is not None:
                     instrument = among.get(decision.instrument, decision.instrument)
@@ -206,14 +206,16 @@ class _ProgramRuns:
             bar = first_difference(_of(self.base, number), _of(found, number), variation.cut)
             if bar is not None:
                 own = bisect.bisect_left(claim["dates"], self.dates[bar])
-                self.differences[number] = min(own, self.differences.get(number, own))
+                known = self.differences[bool(variation.tail)]
+                known[number] = min(own, known.get(number, own))
                 if suspected and (not self.suspects or variation.tail or self.suspected_at_end):
                     self.suspects, self.suspected_at_end = suspected, not variation.tail
 
     def finding(self, number: int, seen: lookahead.Seen) -> dict[str, Any]:
         claim = self.program.claims[number]
-        if seen.bar is not None and number in self.differences:
-            bar = self.differences[number]
+        bars = [known[number] for known in self.differences[not seen.cuts_tell :] if number in known]
+        if seen.bar is not None and bars:
+            bar = min(bars)
             return {"state": "leak", "bar": bar, "date": claim["dates"][bar], "programs": self.runs, **self.suspects}
         if number in self.chosen:
             return {"state": "chosen", "why": self.chosen[number], "programs": self.runs}
@@ -266,16 +268,26 @@ class _ProgramRuns:
         return first_difference(self.base, decided, until) is not None
 
 
-def _names(claim: dict[str, Any]) -> list[str]:
-    """Of its instruments; where the program made their bars, what it calls them may change with what is in them."""
-    return [str(each.get("series") or at) for at, each in enumerate(claim.get("instruments") or ())]
+def _series(claim: dict[str, Any]) -> list[str]:
+    """Of its instruments; "" where that is not known, as of bars that other libraries were given on other data."""
+    return [str(each.get("series") or "") for each in claim.get("instruments") or ()]
+
+
+def _places(series: list[str], like: list[str]) -> dict[int, int]:
+    """For each the place of the same one, or one of its own; its own place where it or that one is not known."""
+    known = {name: at for at, name in enumerate(like) if name}
+    places = {}
+    for at, name in enumerate(series):
+        unknown = not name or (at < len(like) and not like[at])
+        places[at] = known.get(name, at if unknown else len(like) + at)
+    return places
 
 
 def _in_order(claims: list[dict[str, Any]], like: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same backtests in another order, such as the best instrument first, are the same."""
 
     def key(claim: dict[str, Any]) -> tuple[Any, ...]:
-        return claim["strategy"], _names(claim), claim["dates"][0]
+        return claim["strategy"], _series(claim), claim["dates"][0]
 
     if len(claims) != len(like):
         return claims

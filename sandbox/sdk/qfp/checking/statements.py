@@ -45,22 +45,18 @@ def suspects(
     except SyntaxError:
         return {}
     assigned = giving(tree)
-    passed_over = None
-    for each in assigned:
-        ours, theirs = (_value(names, each, assigned) for names in (before, after))
-        if not _differs(ours, theirs, moment, heads):
-            continue
-        if is_for_fitting(each, tree):
-            passed_over = passed_over or each
-            continue
-        numbers_differ = set() if ended else _other_numbers(assigned, before, after, heads)
-        return _place(_origin(each, assigned, tree, numbers_differ), source)
+    others = [each for each in assigned if _differs(*_values(before, after, each, assigned), moment, heads)]
+    labels = [each for each in others if is_for_fitting(each, tree)]
+    others = [each for each in others if each not in labels]
+    numbers_differ = set() if ended else _other_numbers(assigned, before, after, heads)
+    if others:
+        return _place(_origin(others, assigned, tree, numbers_differ), source)
     found: ast.AST | None = None
-    if passed_over is not None:
-        used = (other for other in assigned if fits(other.statement) and passed_over.name in names_in(other.statement))
-        found = next((other.statement for other in used), passed_over.statement)
-    elif not ended:
-        found = _number(assigned, _other_numbers(assigned, before, after, heads), tree)
+    if labels:
+        used = (each for each in assigned if fits(each.statement) and labels[0].name in names_in(each.statement))
+        found = next((each.statement for each in used), labels[0].statement)
+    else:
+        found = _number(assigned, numbers_differ, tree)
     found = found or _forward_call(tree) or _taken_from_outside(tree, before)
     return _place(found, source) if found is not None else {}
 
@@ -76,13 +72,17 @@ def _place(node: ast.AST, source: str) -> dict[str, Any]:
     return {"expression": text[:200], "line": line}
 
 
-def _value(names: dict[str, Any], each: Giving, assigned: list[Giving]) -> Any:
-    value = names.get(each.name)
+def _values(before: dict[str, Any], after: dict[str, Any], each: Giving, assigned: list[Giving]) -> tuple[Any, Any]:
+    ours, theirs = before.get(each.name), after.get(each.name)
     if each.column is not None:
-        return _column(value, each.column)
+        return _column(ours, each.column), _column(theirs, each.column)
     # Columns that a later statement gives it are that statement's.
     later = {other.column for other in assigned if other.name == each.name and other.column is not None}
-    return value.drop(columns=later & set(value.columns)) if isinstance(value, pd.DataFrame) and later else value
+    return _without(ours, later), _without(theirs, later)
+
+
+def _without(value: Any, columns: set[Any]) -> Any:
+    return value.drop(columns=columns & set(value.columns)) if isinstance(value, pd.DataFrame) and columns else value
 
 
 def _column(value: Any, name: Any) -> Any:
@@ -91,15 +91,20 @@ def _column(value: Any, name: Any) -> Any:
     return value.get(name) if isinstance(value, dict) else getattr(value, str(name), None)
 
 
-def _origin(culprit: Giving, assigned: list[Giving], tree: ast.Module, numbers_differ: set[str]) -> ast.stmt:
-    """What made its values others: numbers reckoned before it, a model fitted before it, or its own statement."""
+def _origin(others: list[Giving], assigned: list[Giving], tree: ast.Module, numbers_differ: set[str]) -> ast.stmt:
+    """What made the values of the first variable others: another of them that went in later, numbers reckoned or a
+    model fitted before, or its own statement.
+    """
+    culprit = others[0]
     own = _filling(culprit, assigned).statement
     for each in behind(culprit.name, assigned, tree):
-        if each.statement.lineno <= own.lineno or each.name == culprit.name:
-            if each.name != culprit.name and each.name in numbers_differ:
-                return _filling(each, assigned).statement
+        if each.name == culprit.name:
             if fits(each.statement):
                 return each.statement
+        elif each in others:
+            return _filling(each, assigned).statement
+        elif each.statement.lineno <= own.lineno and (each.name in numbers_differ or fits(each.statement)):
+            return _filling(each, assigned).statement if each.name in numbers_differ else each.statement
     return own
 
 
@@ -203,16 +208,20 @@ def _forward_call(tree: ast.Module) -> ast.AST | None:
 
 
 def _taken_from_outside(tree: ast.Module, namespace: dict[str, Any]) -> ast.AST | None:
-    """Where a class or a function picks something from data of the program; else where it uses or reads some."""
-    found: ast.AST | None = None
-    for owner in tree.body:
-        for node in ast.walk(owner) if isinstance(owner, (ast.ClassDef, ast.FunctionDef)) else ():
-            if isinstance(node, ast.Subscript) and any(_is_data(namespace.get(name)) for name in names_in(node.value)):
-                return node
-            if found is None and isinstance(node, ast.Name) and _is_data(namespace.get(node.id)):
-                found = node
-    return found
+    """Where a class or a function picks something from data of the program; else where it uses some, or reads some."""
+    owners = [each for each in tree.body if isinstance(each, (ast.ClassDef, ast.FunctionDef))]
+    nodes = [node for owner in owners for node in ast.walk(owner)]
+    picked = (
+        node
+        for node in nodes
+        if isinstance(node, ast.Subscript) and any(_is_data(namespace.get(name)) for name in names_in(node.value))
+    )
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    used = (node for node in names if _is_data(namespace.get(node.id)))
+    read = (node for node in names if is_table(namespace.get(node.id)))
+    return next(picked, None) or next(used, None) or next(read, None)
 
 
 def _is_data(value: Any) -> bool:
-    return is_table(value) or (isinstance(value, (list, np.ndarray)) and len(value) > 1)
+    kinds = (pd.DataFrame, pd.Series, list, np.ndarray)
+    return isinstance(value, kinds) and getattr(value, "ndim", 1) > 0 and len(value) > 1
