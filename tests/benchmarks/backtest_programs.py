@@ -111,6 +111,14 @@ def single(engine: str, count: int) -> dict[str, Any]:
     return {"vectorbt": vectorbt_single, "backtrader": backtrader_single}[engine](frame, units)
 
 
+def memory_of_boxes() -> Any:
+    """How the process that boxes are forked from keeps its memory."""
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from sandbox.inside import memory
+
+    return memory
+
+
 def ready() -> None:
     """As in a box: machine code of the account is there before the program begins, and what is loaded is not looked
     through again for what can be thrown away.
@@ -325,14 +333,7 @@ def kernel_grid(frame: Any, fasts: list[int], slows: list[int]) -> dict[str, Any
 
 
 def click(engine: str) -> dict[str, Any]:
-    """theirs: measured from outside, a whole process. ours: a fork of a warm process, as a box is; its memory lies as
-    that of the process which boxes are forked from.
-    """
-    if engine == "ours":
-        sys.path.append(str(Path(__file__).resolve().parents[2]))
-        from sandbox.inside import memory
-
-        memory.gather()
+    """theirs: measured from outside, a whole process. ours: a fork of a warm process, as a box is."""
     frame = bars_of(GOOG_BARS)
     Backtest, Averages = averages(engine)
 
@@ -345,8 +346,8 @@ def click(engine: str) -> dict[str, Any]:
     run()
     gc.collect()
     gc.freeze()
-    memory.fill_gaps()
-    memory.use_huge_pages()
+    memory_of_boxes().fill_gaps()
+    memory_of_boxes().use_huge_pages()
     walls, equity = [], 0.0
     for _ in range(15):
         read, write = os.pipe()
@@ -399,6 +400,8 @@ def conventions(engine: str) -> dict[str, float]:
 def main(engine: str, job: str, number: str = "0") -> None:
     warnings.simplefilter("ignore")
     found: dict[str, Any]
+    if engine.startswith("ours"):
+        memory_of_boxes().gather()
     if job in ("single", "grid"):
         found = {"single": single, "grid": grid}[job](engine, int(number))
     else:

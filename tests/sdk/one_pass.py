@@ -1,4 +1,4 @@
-"""Are averages and drawdowns of one pass those that pandas and NumPy make in several? Prints JSON.
+"""Are averages, drawdowns and slopes of one pass those that pandas and NumPy make in several? Prints JSON.
 
 Runs in the boxes' environment.
 """
@@ -39,11 +39,18 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
 
 def main() -> None:
     compiled.warm_up()
+    random = np.random.default_rng(3)
+    found = {"averages": 0, "drawdowns": 0, "apart": []}
+    equity, closes = (np.exp(np.cumsum(random.standard_normal(20_000) * 0.01)) for _ in range(2))
+    walked = []
+    for walkers.ONE_PASS in (10_000, 30_000):  # from which number of bars on machine code adds up
+        figures = statistics.Figures(pd.RangeIndex(len(equity)), closes, equity, None, 0)  # type: ignore[arg-type]
+        walked.append(figures._walked("slope"))
+    if [one.possible for one in walked] != [True, False] or walked[0].found() != walked[1].found():
+        found["apart"].append("slope")
     walkers.ONE_PASS = 1
     walkers.BARS_A_DRAWDOWN = 4  # so that there are too many in some
     curves.PIECE = walkers.PIECE = 50
-    random = np.random.default_rng(3)
-    found = {"averages": 0, "drawdowns": 0, "apart": []}
     for number in range(300):
         values, window = awkward(random, number), int(random.integers(1, 60))
         found["averages"] += 1

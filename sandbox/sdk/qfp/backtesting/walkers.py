@@ -65,7 +65,8 @@ class Slope:
         self.together = self.alone = 0.0
         with np.errstate(divide="ignore", invalid="ignore"):
             ends = (curve.ends, closes[[0, -1]])
-            self.means = np.array([np.log(np.float64(last) / first) / (self.count or 1) for first, last in ends])
+            means = [np.log(np.float64(last) / first) / (self.count or 1) for first, last in ends]
+        self.means = np.array([*means, 0.0, 0.0])  # and two sums, by machine code
         self.rooms = np.empty((4, PIECE + 1 if self.possible else 0))
         own, market, together, alone = (room.ctypes.data for room in self.rooms)
         self.given = (own, market), (self.means.ctypes.data, together, alone)
@@ -75,10 +76,13 @@ class Slope:
         if self.possible:
             for values, room in zip(both, self.rooms, strict=False):
                 np.log(values, out=room[: count + 1])
-            self.call("products", *self.given[0], count, *self.given[1])
+            if self.call("products", *self.given[0], count, *self.given[1]):
+                self.together += float(self.means[2])
+                self.alone += float(self.means[3])
+                return
             together, alone = self.rooms[2:, :count]
         else:
-            own, market = (np.diff(np.log(values)) - mean for values, mean in zip(both, self.means, strict=True))
+            own, market = (np.diff(np.log(values)) - mean for values, mean in zip(both, self.means, strict=False))
             together, alone = own * market, market * market  # np.dot() would wake threads for it
         self.together += float(together.sum())
         self.alone += float(alone.sum())

@@ -15,8 +15,13 @@ __all__ = ["Program", "Refused", "Unavailable", "program_of", "warm_up"]
 
 
 def warm_up() -> None:
-    """Have the account's machine code ready, for this process and those forked from it; nothing where it cannot be."""
+    """Have the account's machine code ready, for this process and those forked from it; nothing where it cannot be. A
+    strategy is translated and run, too: the first one takes longer than those that follow.
+    """
+    from qfp.backtesting.compiled.example import compile_example
+
     try:
         machine.load(machine.functions_of("def nothing(a: Account) -> int:\n    return finish(a)\n"))
     except Unavailable:
-        pass
+        return
+    compile_example()

@@ -54,7 +54,6 @@ def new_order(a: Account, size: float, limit: float, stop: float, sl: float, tp:
     a.o_size[order] = size
     a.o_first_size[order] = size
     a.o_limit[order] = limit
-    a.o_first_limit[order] = limit
     a.o_stop[order] = stop
     a.o_first_stop[order] = stop
     a.o_sl[order] = sl

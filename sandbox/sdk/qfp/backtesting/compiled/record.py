@@ -91,7 +91,6 @@ class Account:
     o_decided: row[int]
     o_outcome: row[int]
     o_first_size: row[float]
-    o_first_limit: row[float]
     o_first_stop: row[float]
     waiting: int
     waits: list[int]

@@ -136,6 +136,11 @@ def program_of(strategy: Strategy, runs: int = 1) -> tuple[Program, Bound]:
     raise found
 
 
+def forget(strategy: type) -> None:
+    """Let go of the machine code of a class."""
+    _programs.pop(strategy, None)
+
+
 class Record:
     """The record of an account in memory, filled in from an Account that has not begun."""
 
@@ -455,7 +460,7 @@ DECISIONS = {
     "outcomes": "outcome",
     "closes": "trade",
     "sizes": "first_size",
-    "limits": "first_limit",
+    "limits": "limit",
     "stops": "first_stop",
     "sls": "sl",
     "tps": "tp",

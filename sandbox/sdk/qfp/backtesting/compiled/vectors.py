@@ -10,7 +10,14 @@ if TYPE_CHECKING:
 __all__ = ["VECTORS", "Vectors"]
 
 # Word -> type of its answer.
-VECTORS = {"all_below16": "bool", "least16": "float", "scaled8": "int", "products8": "int", "look_ahead": "int"}
+VECTORS = {
+    "all_below16": "bool",
+    "least16": "float",
+    "scaled8": "int",
+    "products8": "int",
+    "look_ahead": "int",
+    "sum128": "float",
+}
 EIGHT = "<8 x double>"
 
 
@@ -60,6 +67,16 @@ class Vectors:
         lessened = self.of("fsub", scaled, self.copies(less))
         self.store(self.of("fadd", lessened, self.copies(more)), out, to)
         return "0"
+
+    def sum128(self, column: str, at: str) -> str:
+        lanes = self.load(column, at)
+        for more in range(8, 128, 8):
+            lanes = self.of("fadd", lanes, self.load(column, at, more))
+        parts = [self.function.value(f"extractelement {EIGHT} {lanes}, i64 {lane}") for lane in range(8)]
+        while len(parts) > 1:
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [self.function.value(f"fadd double {one}, {other}") for one, other in pairs]
+        return parts[0]
 
     def look_ahead(self, column: str, at: str) -> str:
         self.function.emit(f"call void @llvm.prefetch.p0(ptr {self.place(column, at)}, i32 0, i32 3, i32 1)")

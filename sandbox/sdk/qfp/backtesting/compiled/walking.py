@@ -6,10 +6,11 @@ finds in several passes, to the last bit.
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import absolute, all_below16, copysign, least16, must, products8, whole
+from qfp.backtesting.compiled.language import absolute, all_below16, copysign, least16, must, products8, sum128, whole
 from qfp.backtesting.compiled.record import Account
 
 INFINITE = 1e999
+WHOLE = 8192  # bars of a piece, all but the last one
 
 
 def closed_figures(a: Account, bars: list[int], reals: list[float]) -> int:
@@ -98,7 +99,8 @@ def products(
     alone: list[float],
 ) -> int:
     """From `count` + 1 logarithms of two series: how far their steps are from the mean, multiplied with each other, and
-    the second's with themselves. means: of the steps of each.
+    the second's with themselves. means: of the steps of each. 1 where the products are added up, too, as NumPy adds up
+    8,192 of them: the sums are next to the means, and the logarithms are gone.
     """
     own_mean = means[0]
     mean = means[1]
@@ -111,4 +113,17 @@ def products(
         together[at] = (own[at + 1] - own[at] - own_mean) * far
         alone[at] = far * far
         at = at + 1
-    return 0
+    if count != WHOLE:
+        return 0
+    for k in range(WHOLE >> 7):
+        own[k] = sum128(together, 128 * k)
+        market[k] = sum128(alone, 128 * k)
+    left = WHOLE >> 7
+    while left > 1:
+        left = left >> 1
+        for k in range(left):
+            own[k] = own[2 * k] + own[2 * k + 1]
+            market[k] = market[2 * k] + market[2 * k + 1]
+    means[2] = own[0]
+    means[3] = market[0]
+    return 1
