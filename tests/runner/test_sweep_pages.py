@@ -119,7 +119,9 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     report = client.get(f"{joined.get_absolute_url()}/report.html").content.decode()
     window = walked.sweeps.order_by("pk").first()
     (row, *_) = walk_rows(walked)
-    assert row.outcome.startswith(signed(window.about["traded"][str(walked.pk)] * 100, 1)), "as it was told before the whole was there"
+    assert row.outcome.startswith(signed(window.about["traded"][str(walked.pk)] * 100, 1)), (
+        "as it was told before the whole was there"
+    )
     assert "Windows of the walk-forward" in report
     assert all(said in report for said in (row.chosen, row.outcome, " – ".join(row.train), " – ".join(row.test)))
     assert (

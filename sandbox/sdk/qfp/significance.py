@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import combinations, pairwise
+from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,6 @@ from qfp.metrics.sharpe import (
     sharpe_moments,
 )
 from qfp.resampling import block_length, drawn_blocks, drawn_positions
-from qfp.threads import at_once, threads_for
 
 __all__ = [
     "sharpe_moments", "sharpe_error", "sharpe_lower_bound", "probability_above", "observations_needed",
@@ -43,10 +42,9 @@ FEWEST_CONFIGURATIONS = 12
 TOO_LARGE = 1e100
 MOST_BLOCKS = 2_000  # of one draw
 MOST_CORRELATED = 2_000  # columns compared with each other: 32 MB of correlations
-# Splits times configurations handled at once: 16 MB of floats.
+# Splits times configurations handled at once: a table of 16 MB.
 PIECE = 2_000_000
-NEAR = 50000  # numbers of a table at a time: what a core keeps near
-A_THREADS_RATIOS = 10_000_000  # so many take longer than a thread takes to start
+NEAR = 20_000  # of them at a time: what a core keeps near
 
 
 # The best of many ------------------------------------------------------------------------------------------------
@@ -326,26 +324,23 @@ def overfitting_of_blocks(sums: np.ndarray, squares: np.ndarray, length: int) ->
     halves = _halves(blocks)
     periods, splits = length * blocks // 2, len(halves)
     logit, first, second = (np.empty(splits) for _ in range(3))
-    rows = max(1, NEAR // count)
-
-    def some(begin: int, end: int) -> None:
-        """Splits and, numbered from the other end, those with the halves exchanged."""
-        for at in range(begin, end, rows):
-            chosen = halves[at : min(at + rows, end)]
-            one = _ratios(chosen @ sums, chosen @ squares, periods)
-            other = _ratios((1 - chosen) @ sums, (1 - chosen) @ squares, periods)
-            places = np.arange(at, at + len(chosen))
+    rows, few = max(1, PIECE // count), max(1, NEAR // count)
+    for at in range(0, splits // 2, rows):
+        chosen = halves[at : min(at + rows, splits // 2)]
+        rest = 1 - chosen
+        tables = [chosen @ sums, chosen @ squares, rest @ sums, rest @ squares]
+        for begin in range(0, len(chosen), few):
+            some = [table[begin : begin + few] for table in tables]
+            one, other = _ratios(some[0], some[1], periods), _ratios(some[2], some[3], periods)
+            every = np.arange(len(one))
+            places = at + begin + every
             for inside, outside, its in ((one, other, places), (other, one, splits - 1 - places)):
-                every, best = np.arange(len(chosen)), inside.argmax(axis=1)
+                best = inside.argmax(axis=1)
                 then = outside[every, best]
                 below = np.count_nonzero(outside < then[:, None], axis=1)
                 equal = np.count_nonzero(outside == then[:, None], axis=1)
                 share = (below + (equal + 1) / 2) / (count + 1)
                 logit[its], first[its], second[its] = np.log(share / (1 - share)), inside[every, best], then
-
-    parts = threads_for(splits * count / A_THREADS_RATIOS)
-    bounds = [splits // 2 * part // parts for part in range(parts + 1)]
-    at_once([partial(some, *one) for one in pairwise(bounds)])
     logit[np.abs(logit) < NOISE] = 0.0
     known = np.isfinite(first) & np.isfinite(second)
     if not known.any():

@@ -25,7 +25,7 @@ COLUMNS: dict[str, Any] = {"float": np.float64, "int": np.int64}
 
 ONE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 LONG = 1_000_000  # calls of next() from which on it pays to compile it with more effort
-LONG_SIFTED = 20_000_000  # where most bars are left out
+LONG_SIFTED = 50_000_000  # where most bars are left out
 
 
 class Program:
