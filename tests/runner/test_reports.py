@@ -174,7 +174,7 @@ def test_a_process_that_makes_a_pdf_loads_neither_the_site_nor_what_it_does_not_
     program = (
         f"import runpy, sys; sys.argv = ['', 'ours', {str(tmp_path)!r}]\n"
         f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
-        "print(*{'django', 'pandas', 'scipy', 'matplotlib', 'pyarrow', 'numpy.ma'} & set(sys.modules))"
+        "print(*{'django', 'pandas', 'scipy', 'matplotlib', 'pyarrow', 'numpy.ma', 'statistics'} & set(sys.modules))"
     )
     roots = f"{BASE_DIR}{os.pathsep}{BASE_DIR / 'sandbox' / 'sdk'}"
     done = subprocess.run(
