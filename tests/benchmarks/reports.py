@@ -61,7 +61,7 @@ def measure() -> None:
     pythons = {"ours": Path(sys.executable), "quantstats": interpreter("quantstats", folder)}
     report = Report("reports", at_least=AT_LEAST)
     with tempfile.TemporaryDirectory() as place:
-        write_returns(Path(place))
+        write_returns(place)
         # The first round of each only warms the disk and the fonts' caches.
         rounds = [
             {name: process(python, name, Path(place)) for name, python in pythons.items()} for _ in range(ROUNDS + 1)

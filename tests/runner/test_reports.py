@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import django_rq
@@ -169,11 +170,11 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
 
 
 def test_a_process_that_makes_a_pdf_loads_neither_the_site_nor_what_it_does_not_need(tmp_path):
-    write_returns(tmp_path)
+    write_returns(str(tmp_path))
     program = (
         f"import runpy, sys; sys.argv = ['', 'ours', {str(tmp_path)!r}]\n"
         f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
-        "print(*{'django', 'pandas', 'scipy', 'matplotlib', 'pyarrow', 'numpy.ma'} & set(sys.modules))"
+        "print(*{'django', 'pandas', 'scipy', 'matplotlib', 'pyarrow', 'numpy.ma', 'statistics'} & set(sys.modules))"
     )
     roots = f"{BASE_DIR}{os.pathsep}{BASE_DIR / 'sandbox' / 'sdk'}"
     done = subprocess.run(
@@ -338,3 +339,16 @@ def test_a_program_asks_for_a_report_and_its_page_has_it_when_the_run_has_ended(
     assert report.get_absolute_url() in page
     text = written(client.get(report.get_absolute_url()).content)
     assert "Holding IBM" in text and "Bought once and kept." in text and manifest_hash(run) in text
+
+
+def test_what_is_drawn_of_a_long_series_has_the_extremes_of_every_stretch():
+    random = np.random.default_rng(3)
+    for count in (7, 400, 2_517):
+        values = np.round(random.standard_normal(count).cumsum(), 1)  # rounded: extremes stand more than once
+        values[random.random(count) < 0.01] = np.nan
+        edges = np.linspace(0, count, 60, dtype=int)
+        expected = {0, count - 1}
+        for start, stop in pairwise(edges if count > 120 else range(count + 1)):
+            stretch = values[start:stop]
+            expected |= {start + stretch.argmin(), start + stretch.argmax()}
+        assert thinned(values, 120) == sorted(expected)
