@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from runner import sessions
 from runner.ending import request_cancel
 from runner.models import Artefact, Backtest, PackageLock, Project, Revision, Run, Session
+from runner.past_trials import delete_one_by_one
 from runner.starting import rerun, wake_a_worker
 
 
@@ -60,6 +61,9 @@ class ProjectAdmin(admin.ModelAdmin):
     raw_id_fields = ["owner", "forked_from"]
     date_hierarchy = "created"
     inlines = [RevisionInline]
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Project]) -> None:
+        delete_one_by_one(queryset)
 
     @admin.display(description="owner", ordering="owner__username")
     def owner_link(self, project: Project) -> str:

@@ -15,6 +15,7 @@ from runner.ending import FINISHED_KEYS, end_without_box, publish_finished
 from runner.events import Publisher
 from runner.models import Backtest, Project, Run, Session
 from runner.outcomes import sentence
+from runner.past_trials import delete_one_by_one
 from runner.recording import Recording
 from runner.reports import making
 from runner.sessions import sweep_sessions
@@ -83,7 +84,7 @@ def _ring_missing_bells() -> None:
 def expire_guest_projects() -> int:
     """Delete guests' projects after their seven days."""
     expired = Project.objects.filter(owner__isnull=True, expires__lt=timezone.now())
-    return expired.delete()[1].get("runner.Project", 0)
+    return delete_one_by_one(expired)
 
 
 def pinned_snapshots() -> set[str]:

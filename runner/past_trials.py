@@ -5,21 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from django.db.models import Min, Q, QuerySet
 
 from runner.alike import shapes_by_revision
 from runner.models import Attempt, Backtest, PastTrial, Project, Trial
 
-__all__ = ["remember"]
+__all__ = ["delete_one_by_one", "remember", "remember_for_others"]
 
 MOST_KEPT = 20_000  # of a project, its author's before those of forks; a sweep can try as many
 MOST_REVISIONS = 1_000  # many more than somebody runs to have earlier ones forgotten
+
+Tried = tuple[int, str, datetime]  # revision, trial, when first
 
 
 def remember(project: Project) -> None:
     """Before it is deleted: for its author, by the shape of the code, and for its forks."""
     PastTrial.objects.bulk_create(islice(_rows(project), MOST_KEPT), batch_size=1_000)
+
+
+def remember_for_others(project: Project, leaving: QuerySet[Any]) -> None:
+    """Before it is deleted with its owner: for forks of those who stay. leaving: the accounts that are deleted."""
+    tried = list(_tried(Q(run__revision__project=project)))
+    rows = _rows_of_forks(project, tried, _forks_of(project).exclude(owner__in=leaving))
+    PastTrial.objects.bulk_create(islice(rows, MOST_KEPT), batch_size=1_000)
+
+
+def delete_one_by_one(projects: QuerySet[Project]) -> int:
+    """How many were deleted. Each leaves what was tried in it to its forks, which may be among the next."""
+    deleted = 0
+    for number in list(projects.order_by("pk").values_list("pk", flat=True)):
+        # Read again: what it was forked from may just have been deleted, and it may have found an owner.
+        if (project := projects.filter(pk=number).first()) is not None:
+            project.delete()
+            deleted += 1
+    return deleted
 
 
 def _rows(project: Project) -> Iterator[PastTrial]:
@@ -28,7 +49,15 @@ def _rows(project: Project) -> Iterator[PastTrial]:
         shapes = shapes_by_revision(project, MOST_REVISIONS)
         for shape, trial in dict.fromkeys((shapes[by], trial) for by, trial, _ in tried if by in shapes):
             yield PastTrial(owner_id=project.owner_id, shape=shape, trial=trial)
-    forks = list(Project.objects.filter(forked_from__project=project).exclude(pk=project.pk))
+    yield from _rows_of_forks(project, tried, _forks_of(project))
+
+
+def _forks_of(project: Project) -> QuerySet[Project]:
+    return Project.objects.filter(forked_from__project=project).exclude(pk=project.pk)
+
+
+def _rows_of_forks(project: Project, tried: list[Tried], asked: QuerySet[Project]) -> Iterator[PastTrial]:
+    forks = list(asked)
     if not forks:
         return
     # They are cut off from what this one was forked from, too.
@@ -45,7 +74,7 @@ def _rows(project: Project) -> Iterator[PastTrial]:
             yield PastTrial(project=fork, trial=trial)
 
 
-def _tried(where: Q) -> Iterator[tuple[int, str, datetime]]:
+def _tried(where: Q) -> Iterator[Tried]:
     """(revision, what was tried, when first) of runs."""
     parts: list[tuple[QuerySet, str]] = [
         (Backtest.objects.exclude(trial=""), "trial"),

@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any
 
 from allauth.account.signals import user_logged_in, user_signed_up
+from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import receiver
 
@@ -15,7 +17,7 @@ from runner import sessions
 from runner.ending import forget_stored_output
 from runner.guests import adopt_guest_projects
 from runner.models import Project, Run, Session
-from runner.past_trials import remember
+from runner.past_trials import remember, remember_for_others
 
 
 @receiver([user_signed_up, user_logged_in])
@@ -36,6 +38,10 @@ def close_session(instance: Session, **kwargs: Any) -> None:
 
 @receiver(pre_delete, sender=Project)
 def remember_trials(instance: Project, origin: Any, **kwargs: Any) -> None:
-    """Not where it goes with its owner, or among many whose time is over."""
+    """Many at once are deleted one by one where that is for their trials: what one leaves to a fork, goes with it."""
     if origin is instance:
         remember(instance)
+    elif isinstance(origin, get_user_model()):
+        remember_for_others(instance, get_user_model().objects.filter(pk=origin.pk))
+    elif isinstance(origin, QuerySet) and origin.model is get_user_model():
+        remember_for_others(instance, origin)
