@@ -186,8 +186,8 @@ def check_claim(
         elif isinstance(claimed.rules, CopiedRules):
             if packages is not None:
                 claim_copied.check_library(claimed.rules, packages)
-            account, benchmark, holdings = _replayed_copied(claimed, claimed.rules, store)
-            said = f"{VERIFIED} {claim_copied.limits(claimed.rules)}"
+            account, benchmark, holdings, ruin = _replayed_copied(claimed, claimed.rules, store)
+            said = " ".join(filter(None, (VERIFIED, ruin, claim_copied.limits(claimed.rules))))
         else:
             account, benchmark, price = _replayed(claimed, store)
         verified, verified_text = True, said
@@ -290,16 +290,25 @@ def _replayed_portfolio(
 
 def _replayed_copied(
     claimed: Claimed, rules: CopiedRules, store: Path
-) -> tuple[PortfolioReplay, np.ndarray, list[dict[str, Any]]]:
-    """The same for the fills of another library, which pays no dividends and knows no splits."""
+) -> tuple[PortfolioReplay, np.ndarray, list[dict[str, Any]], str]:
+    """The same for the fills of another library, which pays no dividends and knows no splits; and what else is to be
+    said. It may go on with less than nothing, where we do not.
+    """
     market = claim_copied.market_of(store, claimed.snapshot, claimed.instruments, claimed.stamps)
     columns = checks.columns_of(claimed.fills)
     claim_copied.check_fills(columns, claimed.orders, market, rules, claimed.names)
     claim_copied.check_cash(columns, claimed.cash, len(claimed.stamps), rules)
     account = replay_portfolio(columns, market.close, claimed.cash)
+    theirs, said = claimed.equity, ""
+    ruined = np.flatnonzero(account.equity <= 0)
+    if len(ruined) and theirs[ruined[0]] <= checks.EQUITY_TOLERANCE * claimed.cash:
+        at = int(ruined[0])
+        theirs, said = np.where(np.arange(len(theirs)) < at, theirs, 0.0), claim_copied.ruined_on(claimed.dates[at])
+        columns = tuple(column[columns[0] <= at] for column in columns)
+        account = replay_portfolio(columns, market.close, claimed.cash)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
-    checks.compare_equity(account.equity, claimed.equity, claimed.cash)
-    return account, market.equal_money(claimed.cash), _holdings(account, market)
+    checks.compare_equity(account.equity, theirs, claimed.cash)
+    return account, market.equal_money(claimed.cash), _holdings(account, market), said
 
 
 def _holdings(account: PortfolioReplay, market: Market) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from qfp.portfolio.market import Market
 from runner import claim_checks as checks
 from runner.claim_bars import NotVerified, our_market
 
-__all__ = ["check_cash", "check_fills", "check_library", "left_to_the_library", "limits", "market_of"]
+__all__ = ["check_cash", "check_fills", "check_library", "left_to_the_library", "limits", "market_of", "ruined_on"]
 
 MOST_WAITING = 1_000  # orders of one instrument and side
 LIMIT_ROOM = 1e-6
@@ -61,6 +61,14 @@ def limits(rules: CopiedRules) -> str:
     else:
         where = "Market orders filled at the prices that the rules name, all others within their bars."
     return f"{where} Which limit and stop orders were reached, and what the account could pay for, is {WORD}."
+
+
+def ruined_on(date: str) -> str:
+    """Of an account that was worth nothing or less at that close."""
+    return (
+        f"Nothing was left of the account on {date[:10]}: from there on it is worth 0, and what the library went on to "
+        "trade does not count."
+    )
 
 
 def market_of(store: Path, snapshot: str | None, instruments: list[dict[str, Any]], stamps: np.ndarray) -> Market:

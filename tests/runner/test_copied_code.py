@@ -373,3 +373,47 @@ def test_code_of_backtesting_py_itself_is_recorded_with_what_it_has_chosen(engin
     assert chosen.params["slow"] in (20, 40) and Trial.objects.filter(run=run).count() == 6
     assert chosen.checks["overfitting"]["sentence"].startswith("This run has tried 6 combinations")
     assert "overfitting" not in crossed.checks
+
+
+ALONE = """
+import backtrader as bt
+from qfp import data
+
+
+class Sells(bt.Strategy):
+    def next(self):
+        {body}
+
+
+cerebro = bt.Cerebro()
+cerebro.adddata(bt.feeds.PandasData(dataname=data.prices("GOOG", "2006-01-03", "2007-06-29")), name="GOOG")
+cerebro.addstrategy(Sells)
+cerebro.broker.setcash(2_000)
+cerebro.run()
+"""
+
+
+def checked_of(run_script: Any, tmp_path: Path, body: str) -> Any:
+    (tmp_path / "main.py").write_text(ALONE.format(body=body))
+    return check_claim(claim_of(run_script(str(tmp_path / "main.py"))[1]), STORE)
+
+
+def test_an_account_that_went_on_with_less_than_nothing_is_followed_until_nothing_was_left(
+    run_script, tmp_path
+) -> None:
+    checked = checked_of(run_script, tmp_path, "if len(self) % 9 == 2: self.sell(size=5)")
+    assert checked.verified, checked.verified_text
+    ruined = checked.equity.index(0.0)
+    assert f"Nothing was left of the account on {checked.dates[ruined][:10]}" in checked.verified_text
+    assert 9 < ruined < len(checked.equity) - 9 and not any(checked.equity[ruined:])
+    assert not checked.holdings and checked.metrics["total_return"] == -1
+
+
+def test_what_closes_a_position_and_cannot_pay_for_turning_it_has_filled_in_part(run_script, tmp_path) -> None:
+    # As many as the money pays for at the close: at a higher open it closes what is short, and opens nothing.
+    everything = "self.buy(size=self.broker.getcash() / self.data.close[0])"
+    body = f"if len(self) % 9 == 2: self.order_target_size(target=-2)\n        if len(self) % 9 == 6: {everything}"
+    checked = checked_of(run_script, tmp_path, body)
+    assert checked.verified, checked.verified_text
+    assert [order for order in checked.orders if order["outcome"] == "filled" and order["size"] > 5]
+    assert {round(fill["size"], 9) for fill in checked.fills} >= {2.0, -2.0}

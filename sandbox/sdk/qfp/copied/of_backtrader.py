@@ -154,8 +154,8 @@ class Watch:
     def _order(self, moment: float, order: Any, number: int) -> Order:
         kind = KINDS.get(order.getordername(), "market")
         outcome = OUTCOMES.get(order.getstatusname(), "waiting")
-        if outcome == "cancelled" and order.executed.size:
-            outcome = "filled"  # in part
+        if outcome in ("cancelled", "refused") and order.executed.size:
+            outcome = "filled"  # in part: one that cannot pay for what it opens has closed what it closes
         price, limit = order.created.price, order.created.pricelimit
         return Order(
             _moment(moment),
