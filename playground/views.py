@@ -41,7 +41,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def showcase_state(request: HttpRequest) -> HttpResponse:
     """How far the first sample's run is; the page loads itself anew once its result is there."""
     if showcase.find() is not None:
-        return HttpResponse(headers={"HX-Refresh": "true"})
+        return HttpResponse(status=204)
     return render(request, "playground/_showcase_state.html", _waiting())
 
 

@@ -1,6 +1,7 @@
 // What every page may use: definitions of words, closing menus, copy buttons, dismissing messages, native dialogs,
 // confirm-by-typing.
 import "./shared/gloss.js";
+import "./shared/awaiting.js";
 import "./shared/edges.js";
 import "./theme.js";
 

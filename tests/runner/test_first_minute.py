@@ -71,9 +71,11 @@ def test_a_visitor_sees_the_sample_run_until_its_result_is_there_and_what_to_do_
     run = make_run(project)
     assert "This strategy runs in a moment" in client.get("/").content.decode()
     Run.objects.filter(pk=run.pk).update(status=Run.Status.RUNNING, started=timezone.now())
-    state = client.get("/showcase", headers={"HX-Request": "true"})
-    assert "This strategy is running now" in state.content.decode() and 'hx-get="/showcase"' in state.content.decode()
+    state = client.get("/showcase")
+    assert (
+        "This strategy is running now" in state.content.decode() and 'data-await="/showcase"' in state.content.decode()
+    )
     Run.objects.filter(pk=run.pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
     stored(run, claim_of("AAPL", 15, 5, bars=300))
-    assert client.get("/showcase")["HX-Refresh"] == "true"
+    assert client.get("/showcase").status_code == 204
     assert "The code below made this curve" in client.get("/").content.decode()
