@@ -230,7 +230,8 @@ def _ordered(
     bars, numbers, sizes, prices, _ = fills
     delay = 0 if rules.fill.startswith("same") else 1
     found = np.zeros(len(bars), dtype=bool)
-    for at in np.flatnonzero(wanted).tolist():
+    # Those first that only one price explains, or others would use up what they have.
+    for at in [*np.flatnonzero(wanted & at_limit).tolist(), *np.flatnonzero(wanted & ~at_limit).tolist()]:
         long, left, price = bool(sizes[at] > 0), abs(float(sizes[at])), float(prices[at])
         live = waiting.get((int(numbers[at]), long), [])
         # The order that could explain the fewest other fills comes first.

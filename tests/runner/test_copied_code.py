@@ -417,3 +417,14 @@ def test_what_closes_a_position_and_cannot_pay_for_turning_it_has_filled_in_part
     assert checked.verified, checked.verified_text
     assert [order for order in checked.orders if order["outcome"] == "filled" and order["size"] > 5]
     assert {round(fill["size"], 9) for fill in checked.fills} >= {2.0, -2.0}
+
+
+def test_a_fill_that_only_one_limit_explains_has_it_before_others_use_it_up() -> None:
+    rules = CopiedRules(library="backtrader", library_version="1.9.78", commission=0.0)
+    orders: list[dict[str, Any]] = [
+        {"bar": 0, "instrument": 0, "size": 1.0, "kind": kind, kind: price, "outcome": "filled"}
+        for kind, price in (("limit", 9.0), ("stop", 12.0))
+    ]
+    fills = tuple(map(np.array, zip((1, 0, 1.0, 8.5, 0.0), (2, 0, 1.0, 9.0, 0.0), strict=True)))
+    found = claim_copied._ordered(fills, np.array([True, True]), np.array([False, True]), orders, rules)
+    assert found.tolist() == [True, True]
