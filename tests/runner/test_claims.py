@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qfp import starter
-from qfp.backtesting import core
+from qfp.backtesting import ledger
 from qfp.conventions import BacktestingPy, Usual
 from qfp.portfolio import orders as portfolio
 
@@ -171,16 +171,16 @@ def test_what_follows_from_no_order_is_not_verified(claim, path, value, reason):
 
 
 def test_a_reason_that_the_library_does_not_give_is_not_repeated(claim):
-    for order, reason in zip(claim["orders"], ("its first close was 173.25", core.NO_MARGIN), strict=True):
+    for order, reason in zip(claim["orders"], ("its first close was 173.25", ledger.NO_MARGIN), strict=True):
         order.update(outcome="refused", reason=reason)
     checked = check_claim(claim, STORE)
-    assert [order["reason"] for order in checked.orders] == ["other", core.NO_MARGIN]
+    assert [order["reason"] for order in checked.orders] == ["other", ledger.NO_MARGIN]
     assert "173.25" not in json.dumps(page_event(checked)["remarks"])
 
 
 def test_every_reason_of_the_library_is_known():
     named = {getattr(portfolio, name) for name in portfolio.__all__}
-    given = {reason for reason in named if isinstance(reason, str)} | {reason for _, reason in core.OUTCOMES}
+    given = {reason for reason in named if isinstance(reason, str)} | {reason for _, reason in ledger.OUTCOMES}
     assert given - {None} == REASONS
 
 

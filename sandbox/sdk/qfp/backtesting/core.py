@@ -1,14 +1,13 @@
 """What does the account do on one bar? Orders, fills, trades and cash; start reading at Account.process().
 
 Prices are flat float64 buffers and a bar is a position in them; nothing here knows of dates, strategies or pandas.
-What is booked goes into columns (Fills, Stretches), so that equity and statistics are computed afterwards over whole
+What is booked goes into the columns of ledger.py, so that equity and statistics are computed afterwards over whole
 arrays, and a bar without a waiting order and without a trade near ruin costs two comparisons.
 """
 
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Callable, Sequence
 from math import copysign, inf
 from typing import Any
@@ -16,360 +15,27 @@ from typing import Any
 import numpy as np
 
 from qfp.backtesting.curves import Curve
+from qfp.backtesting.ledger import (
+    CANCELLED,
+    FILLED,
+    OUTCOMES,
+    UNPAID,
+    UNPAID_UNIT,
+    Decisions,
+    Fills,
+    Stretches,
+)
+from qfp.backtesting.orders import Order, Trade
 from qfp.backtesting.rules import FillRules
 
-__all__ = ["Account", "Decisions", "Order", "Ruined", "Trade"]
+__all__ = ["Account", "Ruined"]
 
-NO_MARGIN = "insufficient margin"
-NO_UNIT = "insufficient margin for a single unit"
 NAN = math.nan
 CLOSED = ("size", "entry_price", "exit_price", "commission")
-# What became of an order, and why.
-WAITING, FILLED, CANCELLED, UNPAID, UNPAID_UNIT = range(5)
-OUTCOMES = (("waiting", None), ("filled", None), ("cancelled", None), ("refused", NO_MARGIN), ("refused", NO_UNIT))
 
 
 class Ruined(Exception):
     """The account is worth nothing or less; the backtest ends on this bar."""
-
-
-class Order:
-    """An order that waits. size: units, or a fraction of what can be bought; negative to sell."""
-
-    __slots__ = ("_account", "_limit", "_number", "_size", "_sl", "_stop", "_tag", "_tp", "_trade", "_waits")
-
-    def __init__(
-        self,
-        account: Account,
-        size: float,
-        limit: float | None = None,
-        stop: float | None = None,
-        sl: float | None = None,
-        tp: float | None = None,
-        tag: object = None,
-        trade: Trade | None = None,
-    ) -> None:
-        self._account, self._size, self._tag, self._trade = account, size, tag, trade
-        self._limit, self._stop, self._sl, self._tp = limit, stop, sl, tp
-        self._waits = True
-        self._number: int | None = None  # among the decisions; none where a trade brought it along
-
-    @property
-    def size(self) -> float:
-        """Units, or a fraction between 0 and 1 of what the account can buy; negative for a short order."""
-        return self._size
-
-    @property
-    def limit(self) -> float | None:
-        """The worst price it may fill at; None for a market order."""
-        return self._limit
-
-    @property
-    def stop(self) -> float | None:
-        """The price that has to be touched before it becomes a market or limit order; None once it was."""
-        return self._stop
-
-    @property
-    def sl(self) -> float | None:
-        """Stop-loss of the trade it will open."""
-        return self._sl
-
-    @property
-    def tp(self) -> float | None:
-        """Take-profit of the trade it will open."""
-        return self._tp
-
-    @property
-    def tag(self) -> object:
-        """Whatever the program gave it; the trade inherits it."""
-        return self._tag
-
-    @property
-    def is_long(self) -> bool:
-        """Whether it buys."""
-        return self._size > 0
-
-    @property
-    def is_short(self) -> bool:
-        """Whether it sells."""
-        return self._size < 0
-
-    @property
-    def is_contingent(self) -> bool:
-        """Whether it is the stop-loss or take-profit of an open trade; closing the trade cancels it."""
-        trade = self._trade
-        return trade is not None and (self is trade._sl_order or self is trade._tp_order)
-
-    def cancel(self) -> None:
-        """Withdraw it."""
-        self._account.withdraw(self)
-        self._account.decisions.came_to(self, CANCELLED)
-        trade = self._trade
-        if trade is not None:
-            if self is trade._sl_order:
-                trade._sl_order = None
-            elif self is trade._tp_order:
-                trade._tp_order = None
-
-    def __repr__(self) -> str:
-        parts: list[tuple[str, object]] = [
-            ("size", self._size),
-            ("limit", self._limit),
-            ("stop", self._stop),
-            ("sl", self._sl),
-        ]
-        parts += [("tp", self._tp), ("contingent", self.is_contingent or None), ("tag", self._tag)]
-        return f"<Order {', '.join(f'{name}={value}' for name, value in parts if value is not None)}>"
-
-
-class Trade:
-    """An open or closed trade. size: units, negative for a short one."""
-
-    __slots__ = (
-        "_account",
-        "_commission",
-        "_entry_bar",
-        "_entry_price",
-        "_exit_bar",
-        "_exit_price",
-        "_fee",
-        "_opened",
-        "_size",
-        "_sl_order",
-        "_tag",
-        "_tp_order",
-    )
-
-    def __init__(self, account: Account, size: int, price: float, bar: int, tag: object, fee: float) -> None:
-        self._account, self._size, self._tag = account, size, tag
-        self._entry_price, self._entry_bar = price, bar
-        self._exit_price: float | None = None
-        self._exit_bar: int | None = None
-        self._sl_order: Order | None = None
-        self._tp_order: Order | None = None
-        self._commission = 0.0
-        self._opened, self._fee = size, fee  # what the entry's commission was paid for, and how much
-
-    @property
-    def size(self) -> int:
-        """Units; negative for a short trade."""
-        return self._size
-
-    @property
-    def entry_price(self) -> float:
-        """Price it was opened at, spread included."""
-        return self._entry_price
-
-    @property
-    def exit_price(self) -> float | None:
-        """Price it was closed at; None while it is open."""
-        return self._exit_price
-
-    @property
-    def entry_bar(self) -> int:
-        """Number of the bar it was opened on, counted from 0."""
-        return self._entry_bar
-
-    @property
-    def exit_bar(self) -> int | None:
-        """Number of the bar it was closed on; None while it is open."""
-        return self._exit_bar
-
-    @property
-    def entry_time(self) -> Any:
-        """Date of the bar it was opened on, or its number where bars have no dates."""
-        return self._account.times[self._entry_bar]
-
-    @property
-    def exit_time(self) -> Any:
-        """Date of the bar it was closed on; None while it is open."""
-        return None if self._exit_bar is None else self._account.times[self._exit_bar]
-
-    @property
-    def tag(self) -> object:
-        """What the order that opened it was given."""
-        return self._tag
-
-    @property
-    def is_long(self) -> bool:
-        """Whether it gains when the price rises."""
-        return self._size > 0
-
-    @property
-    def is_short(self) -> bool:
-        """Whether it gains when the price falls."""
-        return self._size < 0
-
-    @property
-    def pl(self) -> float:
-        """Profit in currency; after both commissions once it is closed."""
-        price = self._account.last_price if self._exit_price is None else self._exit_price
-        return self._size * (price - self._entry_price) - self._commission
-
-    @property
-    def pl_pct(self) -> float:
-        """Profit as a fraction of the value at entry; after both commissions once it is closed."""
-        price = self._account.last_price if self._exit_price is None else self._exit_price
-        gross = copysign(1, self._size) * (price / self._entry_price - 1)
-        return gross - self._commission / (abs(self._size) * self._entry_price)
-
-    @property
-    def value(self) -> float:
-        """Units times price, without sign."""
-        price = self._account.last_price if self._exit_price is None else self._exit_price
-        return abs(self._size) * price
-
-    @property
-    def sl(self) -> float | None:
-        """Stop-loss price; set it to move it, to None to remove it."""
-        return None if self._sl_order is None else self._sl_order._stop
-
-    @sl.setter
-    def sl(self, price: float | None) -> None:
-        self._account.set_stop_loss(self, price)
-        if self._sl_order is not None:
-            self._account.decisions.add(self._account.bar, self._sl_order)
-
-    @property
-    def tp(self) -> float | None:
-        """Take-profit price; set it to move it, to None to remove it."""
-        return None if self._tp_order is None else self._tp_order._limit
-
-    @tp.setter
-    def tp(self, price: float | None) -> None:
-        self._account.set_take_profit(self, price)
-        if self._tp_order is not None:
-            self._account.decisions.add(self._account.bar, self._tp_order)
-
-    def close(self, portion: float = 1.0) -> None:
-        """Place a market order that closes this share of it, at least one unit."""
-        if not 0 < portion <= 1:
-            raise ValueError("portion is a fraction above 0 and up to 1, such as .5 for one half")
-        units = max(1, round(abs(self._size) * portion))
-        account = self._account
-        order = Order(account, copysign(units, -self._size), tag=self._tag, trade=self)
-        account.decisions.add(account.bar, order)
-        account.orders.insert(0, order)
-
-    def __repr__(self) -> str:
-        until = "" if self._exit_bar is None else self._exit_bar
-        return (
-            f"<Trade size={self._size} bars={self._entry_bar}-{until} price={self._entry_price}-"
-            f"{'' if self._exit_price is None else self._exit_price} pl={self.pl:.0f}"
-            f"{'' if self._tag is None else f' tag={self._tag}'}>"
-        )
-
-
-class Fills:
-    """Every fill in the order it was booked, in columns."""
-
-    def __init__(self) -> None:
-        self.bars = array("q")
-        self.sizes, self.prices, self.commissions = array("d"), array("d"), array("d")
-
-    def __len__(self) -> int:
-        return len(self.bars)
-
-    def add(self, bar: int, size: float, price: float, commission: float) -> None:
-        self.bars.append(bar)
-        self.sizes.append(size)
-        self.prices.append(price)
-        self.commissions.append(commission)
-
-
-class Decisions:
-    """Every order the strategy placed, as it was placed, oldest first, in columns; and what became of it.
-
-    A close of a trade counts, and so does a stop-loss or target that is moved; those that a trade brings along from its
-    order do not: they are in the order's sl and tp. Missing prices are NaN.
-    """
-
-    def __init__(self) -> None:
-        self.bars, self.outcomes, self.closes = array("q"), array("b"), array("b")
-        self.sizes, self.limits, self.stops = array("d"), array("d"), array("d")
-        self.sls, self.tps = array("d"), array("d")
-
-    def __len__(self) -> int:
-        return len(self.bars)
-
-    def add(self, bar: int, order: Order) -> None:
-        """This order was decided on this bar."""
-        order._number = len(self.bars)
-        self.bars.append(bar)
-        self.outcomes.append(WAITING)
-        self.closes.append(order._trade is not None)
-        self.sizes.append(order._size)
-        self.limits.append(order._limit or NAN)
-        self.stops.append(order._stop or NAN)
-        self.sls.append(order._sl or NAN)
-        self.tps.append(order._tp or NAN)
-
-    def came_to(self, order: Order, outcome: int) -> None:
-        """What became of an order; those that a trade brought along are not among the decisions."""
-        if order._number is not None:
-            self.outcomes[order._number] = outcome
-
-    def begin(self, bar: int) -> None:
-        """What was ordered so far, in init(), counts as decided on this bar: the next one is the first that fills."""
-        for at in range(len(self.bars)):
-            self.bars[at] = bar
-
-    def forget(self, count: int, orders: Sequence[Order]) -> None:
-        """Only the first so many were the strategy's; these orders, the latest, were not."""
-        columns: list[array[Any]] = [self.bars, self.outcomes, self.closes, *self._prices()]
-        for column in columns:
-            del column[count:]
-        for order in orders:
-            order._number = None
-
-    def _prices(self) -> tuple[array[float], ...]:
-        return self.sizes, self.limits, self.stops, self.sls, self.tps
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One dict per decision: bar, size, kind (market, limit, stop or stop-limit), outcome (filled, cancelled,
-        refused or waiting), and where they apply limit, stop, sl, tp, closes and reason. A market order that was
-        withdrawn is left out: it fills at once, so that was on the bar that gave it, and nothing was decided.
-        """
-        found = []
-        for bar, outcome, closes, size, *prices in zip(
-            self.bars, self.outcomes, self.closes, *self._prices(), strict=True
-        ):
-            named = dict(zip(("limit", "stop", "sl", "tp"), prices, strict=True))
-            given = {name: price for name, price in named.items() if price == price}
-            kind = "-".join(name for name in ("stop", "limit") if name in given) or "market"
-            word, reason = OUTCOMES[outcome]
-            if outcome == CANCELLED and kind == "market" and not closes:
-                continue
-            row: dict[str, Any] = {"bar": bar, "size": size, "kind": kind, "outcome": word}
-            row |= ({"reason": reason} if reason else {}) | given
-            found.append(row | ({"closes": True} if closes else {}))
-        return found
-
-
-class Stretches:
-    """From which bar on the account held what, in columns: cash, units and what the units cost."""
-
-    def __init__(self, cash: float) -> None:
-        self.bars, self.cash = array("q", [0]), array("d", [cash])
-        self.units, self.cost = array("d", [0.0]), array("d", [0.0])
-
-    def add(self, bar: int, cash: float, units: float, cost: float) -> None:
-        if self.bars[-1] == bar:  # more than one change within a bar: what holds at its close counts
-            self.cash[-1], self.units[-1], self.cost[-1] = cash, units, cost
-            return
-        self.bars.append(bar)
-        self.cash.append(cash)
-        self.units.append(units)
-        self.cost.append(cost)
-
-    def equity(self, closes: np.ndarray) -> np.ndarray:
-        """The account's value at every close, in the operations of Account.equity()."""
-        lengths: Any = np.diff(np.frombuffer(self.bars, dtype=np.int64), append=len(closes))
-        cash, units, cost = (np.repeat(np.frombuffer(column), lengths) for column in (self.cash, self.units, self.cost))
-        units *= closes
-        units -= cost
-        units += cash
-        return units
 
 
 class Account:

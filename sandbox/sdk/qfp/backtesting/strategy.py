@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from qfp.backtesting.core import Account, Order, Trade
+from qfp.backtesting.core import Account
 from qfp.backtesting.lines import Bars, Clock, Line
+from qfp.backtesting.orders import Order, Trade
 
 __all__ = ["Position", "Strategy"]
 

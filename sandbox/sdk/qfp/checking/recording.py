@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from qfp.backtesting import Backtest
-from qfp.backtesting.core import Order, Ruined
+from qfp.backtesting.core import Ruined
+from qfp.backtesting.orders import Order
 from qfp.backtesting.running import _adapted
 from qfp.backtesting.strategy import Strategy
 from qfp.checking.clock import Clock

@@ -13,8 +13,10 @@ import numpy as np
 from qfp.backtesting.compiled import machine
 from qfp.backtesting.compiled.sieve import WATCHED, WORDS, Sieve
 from qfp.backtesting.compiled.translation import Bound, Refused, Translation, translate
-from qfp.backtesting.core import OUTCOMES, Account, Decisions, Fills, Order, Stretches, Trade
+from qfp.backtesting.core import Account
 from qfp.backtesting.curves import PIECE, Curve
+from qfp.backtesting.ledger import OUTCOMES, Decisions, Fills, Stretches
+from qfp.backtesting.orders import Order, Trade
 from qfp.backtesting.strategy import Strategy
 from qfp.threads import at_once
 

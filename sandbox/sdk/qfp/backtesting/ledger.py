@@ -1,0 +1,134 @@
+"""What has an account done? Every decision, every fill and what it held, in columns for whole-array arithmetic."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from qfp.backtesting.orders import Order
+
+__all__ = ["OUTCOMES", "Decisions", "Fills", "Stretches"]
+
+NO_MARGIN = "insufficient margin"
+NO_UNIT = "insufficient margin for a single unit"
+NAN = math.nan
+# What became of an order, and why.
+WAITING, FILLED, CANCELLED, UNPAID, UNPAID_UNIT = range(5)
+OUTCOMES = (("waiting", None), ("filled", None), ("cancelled", None), ("refused", NO_MARGIN), ("refused", NO_UNIT))
+
+
+class Fills:
+    """Every fill in the order it was booked, in columns."""
+
+    def __init__(self) -> None:
+        self.bars = array("q")
+        self.sizes, self.prices, self.commissions = array("d"), array("d"), array("d")
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    def add(self, bar: int, size: float, price: float, commission: float) -> None:
+        self.bars.append(bar)
+        self.sizes.append(size)
+        self.prices.append(price)
+        self.commissions.append(commission)
+
+
+class Decisions:
+    """Every order the strategy placed, as it was placed, oldest first, in columns; and what became of it.
+
+    A close of a trade counts, and so does a stop-loss or target that is moved; those that a trade brings along from its
+    order do not: they are in the order's sl and tp. Missing prices are NaN.
+    """
+
+    def __init__(self) -> None:
+        self.bars, self.outcomes, self.closes = array("q"), array("b"), array("b")
+        self.sizes, self.limits, self.stops = array("d"), array("d"), array("d")
+        self.sls, self.tps = array("d"), array("d")
+
+    def __len__(self) -> int:
+        return len(self.bars)
+
+    def add(self, bar: int, order: Order) -> None:
+        """This order was decided on this bar."""
+        order._number = len(self.bars)
+        self.bars.append(bar)
+        self.outcomes.append(WAITING)
+        self.closes.append(order._trade is not None)
+        self.sizes.append(order._size)
+        self.limits.append(order._limit or NAN)
+        self.stops.append(order._stop or NAN)
+        self.sls.append(order._sl or NAN)
+        self.tps.append(order._tp or NAN)
+
+    def came_to(self, order: Order, outcome: int) -> None:
+        """What became of an order; those that a trade brought along are not among the decisions."""
+        if order._number is not None:
+            self.outcomes[order._number] = outcome
+
+    def begin(self, bar: int) -> None:
+        """What was ordered so far, in init(), counts as decided on this bar: the next one is the first that fills."""
+        for at in range(len(self.bars)):
+            self.bars[at] = bar
+
+    def forget(self, count: int, orders: Sequence[Order]) -> None:
+        """Only the first so many were the strategy's; these orders, the latest, were not."""
+        columns: list[array[Any]] = [self.bars, self.outcomes, self.closes, *self._prices()]
+        for column in columns:
+            del column[count:]
+        for order in orders:
+            order._number = None
+
+    def _prices(self) -> tuple[array[float], ...]:
+        return self.sizes, self.limits, self.stops, self.sls, self.tps
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict per decision: bar, size, kind (market, limit, stop or stop-limit), outcome (filled, cancelled,
+        refused or waiting), and where they apply limit, stop, sl, tp, closes and reason. A market order that was
+        withdrawn is left out: it fills at once, so that was on the bar that gave it, and nothing was decided.
+        """
+        found = []
+        for bar, outcome, closes, size, *prices in zip(
+            self.bars, self.outcomes, self.closes, *self._prices(), strict=True
+        ):
+            named = dict(zip(("limit", "stop", "sl", "tp"), prices, strict=True))
+            given = {name: price for name, price in named.items() if price == price}
+            kind = "-".join(name for name in ("stop", "limit") if name in given) or "market"
+            word, reason = OUTCOMES[outcome]
+            if outcome == CANCELLED and kind == "market" and not closes:
+                continue
+            row: dict[str, Any] = {"bar": bar, "size": size, "kind": kind, "outcome": word}
+            row |= ({"reason": reason} if reason else {}) | given
+            found.append(row | ({"closes": True} if closes else {}))
+        return found
+
+
+class Stretches:
+    """From which bar on the account held what, in columns: cash, units and what the units cost."""
+
+    def __init__(self, cash: float) -> None:
+        self.bars, self.cash = array("q", [0]), array("d", [cash])
+        self.units, self.cost = array("d", [0.0]), array("d", [0.0])
+
+    def add(self, bar: int, cash: float, units: float, cost: float) -> None:
+        if self.bars[-1] == bar:  # more than one change within a bar: what holds at its close counts
+            self.cash[-1], self.units[-1], self.cost[-1] = cash, units, cost
+            return
+        self.bars.append(bar)
+        self.cash.append(cash)
+        self.units.append(units)
+        self.cost.append(cost)
+
+    def equity(self, closes: np.ndarray) -> np.ndarray:
+        """The account's value at every close, in the operations of Account.equity()."""
+        lengths: Any = np.diff(np.frombuffer(self.bars, dtype=np.int64), append=len(closes))
+        cash, units, cost = (np.repeat(np.frombuffer(column), lengths) for column in (self.cash, self.units, self.cost))
+        units *= closes
+        units -= cost
+        units += cash
+        return units
