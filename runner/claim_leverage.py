@@ -19,6 +19,7 @@ from runner.claim_checks import LEVERAGE_TOLERANCE, PRICE_TOLERANCE
 __all__ = ["check_leverage"]
 
 MOST_PLACES = 16  # between the fills of a close that are tried for one that came among them
+MOST_TRIED = 300_000  # fills that are followed for that, in all: a few seconds
 
 # By bar and whether bought: units and value after none of its fills, the first, the first two, ...
 Sides = dict[tuple[int, bool], tuple[np.ndarray, np.ndarray]]
@@ -130,7 +131,7 @@ class _Book:
         self.decided: dict[int, list[_Step]] = defaultdict(list)
         self.so_far: list[_Step] = []  # triggered on the bar of the last fill
         self.opened: dict[int, float] = defaultdict(float)  # value
-        self.at = -1
+        self.at, self.tried = -1, 0
 
     def check(self, step: _Step) -> None:
         """The next fill. Raises NotVerified where the account could not pay for what it opened."""
@@ -173,6 +174,12 @@ class _Book:
             return False
         for order in (decided, sorted(decided, key=lambda each: each.closes == abs(each.size), reverse=True)):
             for place in range(min(len(order), MOST_PLACES)):
+                self.tried += len(order) + len(self.so_far)
+                if self.tried > MOST_TRIED:
+                    raise NotVerified(
+                        f"So many orders have filled together by bar {bar} that the site cannot try in which order "
+                        "they were paid for."
+                    )
                 account = self._along(self.triggered[bar - 1], (*order[:place], *self.so_far))
                 if not self._pays(account, step, bar):
                     continue

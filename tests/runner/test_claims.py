@@ -16,7 +16,7 @@ from qfp.conventions import BacktestingPy, Usual
 from qfp.portfolio import orders as portfolio
 
 from marketdata.bars import read_bars
-from runner import claim_fields
+from runner import claim_fields, claim_leverage
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.charts import equity_svg
 from runner.claim_bars import NotVerified, OurBars, our_bars
@@ -350,6 +350,25 @@ def test_beside_an_order_that_closes_little_nobody_opens_what_is_not_paid_for():
     for sizes in ((100_000.0,), (-50.0, 100_000.0)):
         with pytest.raises(NotVerified, match="to pay for it"):
             checked(*sizes)
+
+
+def test_in_which_order_fills_were_paid_for_is_not_tried_without_end(monkeypatch):
+    close = np.repeat([100.0, 97.5], [5, 15])
+    bars = OurBars(close, close * 1.02, close * 0.97, close)
+    rules = Usual(trade_on_close=True, commission=0.0, margin=0.02)
+
+    def checked(many: int) -> None:
+        # What was held is sold on bar 4 and more bought at its close, and again when prices have fallen: each of these
+        # was paid for only before those of the close.
+        fills = [(2, 4_900.0, 100.0), (4, -4_900.0, 101.0)]
+        fills += [(4, 4_500.0 / many, 100.0)] * many + [(5, 300.0 / many, 98.0)] * many
+        named = [{"bar": bar, "size": size, "price": price, "commission": 0.0} for bar, size, price in fills]
+        check_leverage(named, [], bars, 10_000.0, rules)
+
+    monkeypatch.setattr(claim_leverage, "MOST_TRIED", 5_000)
+    checked(20)
+    with pytest.raises(NotVerified, match="cannot try in which order"):
+        checked(100)
 
 
 @pytest.mark.parametrize("held", [7.0, -7.0, 0.0, 400.0])

@@ -9,9 +9,10 @@ import json
 import math
 import sys
 import warnings
+from itertools import permutations
 
 import numpy as np
-from qfp.backtesting import COMPATIBLE, USUAL, Backtest, Strategy
+from qfp.backtesting import COMPATIBLE, USUAL, Backtest, Strategy, many
 from qfp.backtesting.lib import TrailingStrategy, cross, crossover
 
 sys.path.insert(0, str(__import__("pathlib").Path(__file__).parent))
@@ -422,6 +423,22 @@ def differences(one, other):
     return found
 
 
+def value_given_twice():
+    """How often optimize() tells the figures of its best combination, of all orders of three; and whether another one
+    ends with more money.
+    """
+    test, label, values = Backtest(market(2, count=400), LongOnly), "# Trades", (3, 5, 7)
+    known = test.run_many([{"fast": fast} for fast in values], ("Equity Final [$]", label)).columns
+    usual, many.PAYS_FROM = many.PAYS_FROM, 1
+    right = 0
+    for first, *others in permutations(values):
+        ranges = {"fast": [first, first, *others]}
+        best, heatmap = test.optimize(maximize=label, return_heatmap=True, constraint=lambda one: True, **ranges)
+        right += bool(best[label] == heatmap.max() == known[label].max())
+    many.PAYS_FROM = usual
+    return [right, bool(known["Equity Final [$]"].argmax() != known[label].argmax())]
+
+
 def searches():
     """What run_many() answers by both tiers."""
     test = Backtest(market(1, count=400), LongOnly, commission=0.001)
@@ -442,6 +459,7 @@ def searches():
             for left, right in ((one, other), (two, with_state))
         ],
         "listed": listed.equals(heatmap) and listed.index.equals(heatmap.index) and listed.name == heatmap.name,
+        "twice": value_given_twice(),
         "distinct": len(set(other.columns["Equity Final [$]"])),
         "errors": [len(other.errors), len(Backtest(market(2), LongOnly).run_many([{"fast": "x"}, {"fast": 3}]).errors)],
         "best": bool(best["Equity Final [$]"] == heatmap.max() == one.columns["Equity Final [$]"][[0, 1, 3, 4]].max()),

@@ -79,6 +79,18 @@ def test_what_is_called_by_way_of_an_object_is_counted_and_what_has_no_text_is_n
     assert longest_table([len, functools.partial(len)]) == 0
 
 
+def test_a_text_is_counted_in_time_however_it_is_nested_or_chained_and_nothing_hides_behind_other_classes() -> None:
+    hidden = "".join(f"class A{at}: pass\n" for at in range(300)) + f"class Keys:\n    keys = {KEYS}\n"
+    assert written_in({"main.py": hidden}) >= LONG
+    # With a time that grew as its third power, that were many minutes.
+    chain = "".join(f"a{at} = a{at - 1}\n" for at in range(1, 5_000))
+    assert written_in({"main.py": f"a0 = {KEYS}\n{chain}known = lambda: a4999"}) >= LONG
+    nested = f"T = {'[' * 90}{', '.join(['1'] * 1_000)}{']' * 90}\n" + "known = lambda: T\n" * 20
+    assert written_in({"main.py": nested}) == 1_000
+    branches = "".join(f"elif x == {at}: pass\n" for at in range(1_200))
+    assert written_in({"main.py": f"if x: pass\n{branches}else: T = {KEYS}\nknown = lambda: T"}) >= LONG
+
+
 def test_settings_notes_and_what_the_strategy_does_not_read_are_no_table() -> None:
     source = (
         f'WINDOWS = [10, 20, 50, 100, 200]\nOTHER = {KEYS}\n"""{SPACED}"""\n\n\ndef known(x):\n    """{SPACED}"""\n'

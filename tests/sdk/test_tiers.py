@@ -33,6 +33,7 @@ def test_a_search_gives_every_combination_the_figures_of_its_own_run(cases):
     found = cases["searches"]
     assert found["tiers"] == ["compiled", "compiled"] and found["same"] == [True, True]
     assert found["listed"]
+    assert found["twice"] == [6, True]
     assert found["distinct"] >= 5 and found["errors"] == [0, 1] and found["best"]
 
 

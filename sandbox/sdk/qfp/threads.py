@@ -32,7 +32,9 @@ def at_once(calls: Sequence[Callable[[], object]]) -> None:
             here.append(call)
         else:
             started.append(thread)
-    for call in here:
-        call()
-    for thread in started:
-        thread.join()
+    try:
+        for call in here:
+            call()
+    finally:  # what they write to is there as long as they work
+        for thread in started:
+            thread.join()

@@ -68,6 +68,8 @@ def optimize(
         else:
             each = [score(one) for one in combinations]
         scores = {tuple(one.values()): value for one, value in zip(combinations, each, strict=True)}
+        if len(scores) < len(combinations):  # a value was given twice: the places are not theirs any more
+            known.runs.clear()
         index, numbers = _index(scores, values), list(scores.values())
     heatmap = pd.Series(numbers, index=index, name=backtest_label, dtype=float)
     best = 0 if heatmap.isna().all() else int(np.nanargmax(heatmap.to_numpy()))

@@ -11,6 +11,8 @@ __all__ = ["Giving", "behind", "fits", "giving", "is_for_fitting", "names_in"]
 
 # They make room for values that other statements put in.
 EMPTY = ("zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "empty_like", "list", "dict", "set")
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+CASES = (ast.ExceptHandler, ast.match_case)
 FITTING = ("fit", "fit_transform", "fit_predict", "partial_fit", "cross_val_predict", "train")
 
 
@@ -34,10 +36,13 @@ class Giving:
 def giving(tree: ast.Module) -> list[Giving]:
     """All of them, in order."""
     found: list[Giving] = []
-    waiting: list[ast.stmt] = list(tree.body)
+    waiting: list[ast.AST] = list(tree.body)
     while waiting:
         statement = waiting.pop(0)
-        if isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+        if not isinstance(statement, ast.stmt):
+            waiting[:0] = _held(statement)
+            continue
+        if isinstance(statement, DEFINITIONS):
             continue
         targets: list[ast.expr] = []
         if isinstance(statement, ast.Assign):
@@ -53,8 +58,7 @@ def giving(tree: ast.Module) -> list[Giving]:
                 elif isinstance(each, (ast.Subscript, ast.Attribute)) and isinstance(each.value, ast.Name):
                     key = each.attr if isinstance(each, ast.Attribute) else _constant(each.slice)
                     found.append(Giving(statement, each.value.id, key, part=key is None))
-        for block in ("body", "orelse", "finalbody"):
-            waiting[:0] = [each for each in getattr(statement, block, []) if isinstance(each, ast.stmt)]
+        waiting[:0] = _held(statement)
     return found
 
 
@@ -82,7 +86,7 @@ def behind(name: str, all_giving: list[Giving], tree: ast.Module) -> list[Giving
     return sorted(found, key=lambda each: order[id(each)])
 
 
-def fits(statement: ast.stmt) -> bool:
+def fits(statement: ast.AST) -> bool:
     """Whether it fits a model."""
     return any(isinstance(node, ast.Call) and _called(node) in FITTING for node in ast.walk(statement))
 
@@ -98,16 +102,20 @@ def is_for_fitting(each: Giving, tree: ast.Module) -> bool:
     return used
 
 
-def _simple(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Statements that hold no others, and definitions."""
-    waiting: list[ast.stmt] = list(tree.body)
+def _simple(tree: ast.Module) -> Iterator[ast.AST]:
+    """Statements that hold no others, definitions, and of others what stands before those, such as what `if` asks."""
+    waiting: list[ast.AST] = list(tree.body)
     while waiting:
-        statement = waiting.pop(0)
-        inner = [each for block in ("body", "orelse") for each in getattr(statement, block, [])]
-        if inner and not isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-            waiting[:0] = inner
+        node = waiting.pop(0)
+        if _held(node) and not isinstance(node, DEFINITIONS):
+            waiting[:0] = ast.iter_child_nodes(node)
         else:
-            yield statement
+            yield node
+
+
+def _held(node: ast.AST) -> list[ast.AST]:
+    """The statements inside another one, and what holds some in turn: the cases of `try` and `match`."""
+    return [each for each in ast.iter_child_nodes(node) if isinstance(each, (ast.stmt, *CASES))]
 
 
 def _told(statement: ast.stmt) -> str:

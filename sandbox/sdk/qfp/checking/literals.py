@@ -11,6 +11,7 @@ import functools
 import linecache
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ LETTERS, LETTERS_OF_TEXT = 8, 20
 LONG_WORD, LONG_TEXT = 80, LONG * LETTERS_OF_TEXT
 # So many in one piece are no name: several such words, or numbers, make a long one together.
 WORD, DIGITS = 24, 20
-MOST_PARTS = 200  # of a program
+MOST_PARTS = 200  # of a program that are looked at one by one; the others together
+MOST_NODES = 1_000_000  # that are looked through for them
 READS_ITSELF = ("__file__", "__doc__", "__main__", "main.py", "requirements.txt", "inspect", "linecache", "tokenize")
 
 
@@ -53,11 +55,13 @@ def written_in(files: Mapping[str, str]) -> int:
         handed |= {each.id for each in values if isinstance(each, ast.Name)}
     parts: list[ast.AST] = [each for each in nodes if isinstance(each, (ast.ClassDef, ast.Lambda))]
     parts += [each for each in statements if isinstance(each, ast.FunctionDef) and each.name in handed]
-    found = [_count(_with_what_they_read([part], statements)) for part in parts[:MOST_PARTS]]
+    giving, alone = _by_name(statements), min(MOST_PARTS, MOST_NODES // max(1, len(nodes)))
+    groups = [*([part] for part in parts[:alone]), parts[alone:]]
+    found = [_count(_with_what_they_read(group, giving)) for group in groups]
     if any(word in text for text in files.values() for word in READS_ITSELF):
         notes = [line.partition("#")[2] for text in files.values() for line in text.splitlines()]
-        alone = (node.value for node in nodes if isinstance(node, ast.Expr))
-        texts = [value.value for value in alone if isinstance(value, ast.Constant)]
+        values_alone = (node.value for node in nodes if isinstance(node, ast.Expr))
+        texts = [value.value for value in values_alone if isinstance(value, ast.Constant)]
         found.append(sum(_in_text(note) for note in (*notes, *texts)))
     return max(found, default=0)
 
@@ -74,17 +78,30 @@ def _read_by(part: Any) -> list[ast.AST]:
     tree = _tree(code.co_filename)
     kinds = (ast.ClassDef,) if isinstance(part, type) else (ast.FunctionDef, ast.Lambda)
     found: list[ast.AST] = [node for node in ast.walk(tree) if isinstance(node, kinds) and _is(node, part, code)]
-    return _with_what_they_read(found, list(_statements(tree, Path(code.co_filename).resolve().parent)))
+    return _with_what_they_read(found, _by_name(_statements(tree, Path(code.co_filename).resolve().parent)))
 
 
-def _with_what_they_read(found: list[ast.AST], waiting: list[ast.stmt]) -> list[ast.AST]:
-    names: set[str] = set()
-    added = found
-    while added:
-        names |= {node.id for one in added for node in ast.walk(one) if isinstance(node, ast.Name)}
-        added = [node for node in waiting if node not in found and not names.isdisjoint(_changed(node))]
-        found = found + added
+def _by_name(statements: Iterable[ast.stmt]) -> dict[str, list[ast.stmt]]:
+    """The statements that give something to a name."""
+    found: dict[str, list[ast.stmt]] = defaultdict(list)
+    for statement in statements:
+        for name in _changed(statement):
+            found[name].append(statement)
     return found
+
+
+def _with_what_they_read(parts: Iterable[ast.AST], giving: Mapping[str, list[ast.stmt]]) -> list[ast.AST]:
+    """In a time that grows as the program does, however long a chain of names it makes."""
+    found: dict[int, ast.AST] = {id(part): part for part in parts}
+    waiting, seen = list(found.values()), set[str]()
+    while waiting:
+        for node in ast.walk(waiting.pop()):
+            if isinstance(node, ast.Name) and node.id not in seen:
+                seen.add(node.id)
+                added = {id(each): each for each in giving.get(node.id, ()) if id(each) not in found}
+                found |= added
+                waiting += added.values()
+    return list(found.values())
 
 
 def _tree(path: str) -> ast.Module:
@@ -100,7 +117,9 @@ def _parsed(text: str) -> ast.Module:
 
 def _statements(tree: ast.AST, folder: Path | None) -> Iterator[ast.stmt]:
     """Those outside functions and classes, and those of the program's other files that it imports."""
-    for node in ast.iter_child_nodes(tree):
+    waiting = [*ast.iter_child_nodes(tree)][::-1]
+    while waiting:  # a thousand branches of one if are nested as deeply
+        node = waiting.pop()
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             named = [node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
             for name in named:
@@ -108,7 +127,7 @@ def _statements(tree: ast.AST, folder: Path | None) -> Iterator[ast.stmt]:
                 if folder and path and Path(path).resolve().parent == folder:
                     yield from _statements(_tree(path), None)
         elif isinstance(node, (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.ExceptHandler)):
-            yield from _statements(node, folder)
+            waiting += [*ast.iter_child_nodes(node)][::-1]
         elif isinstance(node, ast.stmt):
             yield node
 
@@ -148,9 +167,12 @@ def _count(trees: Iterable[ast.AST]) -> int:
     pieces: set[str] = set()
     for tree in trees:
         notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        counted: set[int] = set()  # tables inside others
         for node in ast.walk(tree):
-            if isinstance(node, TABLES):
-                inner = {id(each): 1 for each in ast.walk(node) if _is_value(each)}
+            if isinstance(node, TABLES) and id(node) not in counted:
+                inside = list(ast.walk(node))
+                counted |= {id(each) for each in inside if isinstance(each, TABLES)}
+                inner = {id(each): 1 for each in inside if _is_value(each)}
                 if len(inner) > 1:
                     tables |= inner
             elif isinstance(node, ast.Constant) and id(node) not in notes:

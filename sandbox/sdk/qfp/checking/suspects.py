@@ -41,7 +41,9 @@ def _number(runs: StrategyRuns, base: Recorded, variation: Variation) -> dict[st
         except Exception:  # noqa: S112  it says nothing
             continue
         for name, value in base.numbers.items():
-            if value != other.numbers.get(name, value) and (place := where_kept(runs.strategy, name)) is not None:
+            theirs = other.numbers.get(name, value)
+            both_missing = value != value and theirs != theirs
+            if value != theirs and not both_missing and (place := where_kept(runs.strategy, name)) is not None:
                 return {"expression": source_line(place), "line": place[1]}
     return {}
 
