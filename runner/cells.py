@@ -29,6 +29,7 @@ from runner.starting import JOB_SECONDS, BadInput, owner_key, queue
 logger = logging.getLogger(__name__)
 
 MAX_CELLS = 200
+JOB = "cell-"  # how the ids of their jobs begin
 
 
 def chosen(source: str, what: str, line: int) -> list[FileCell]:
@@ -157,7 +158,7 @@ def advance(session: Session) -> None:
 
 
 def job_id(run: Run) -> str:
-    return f"cell-{run.pk}"
+    return f"{JOB}{run.pk}"
 
 
 def send(run: Run) -> None:

@@ -10,7 +10,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from runner import gpu
-from runner.cells import advance, is_sent, next_cell
+from runner.cells import JOB, advance, is_sent, next_cell
 from runner.ending import FINISHED_KEYS, end_without_box, publish_finished
 from runner.events import Publisher
 from runner.models import Backtest, Project, Run, Session
@@ -63,9 +63,12 @@ def _send_missing_jobs() -> int:
 
 
 def _at_hand(name: str) -> int:
-    """Jobs that a worker has taken and not yet made a claim for: on a site that has just started that takes a while."""
+    """Jobs that a worker has taken and not yet made a claim for: on a site that has just started that takes a while.
+    First cells of sessions, whose jobs come by the same queue, are none of them.
+    """
     running = Run.objects.filter(queue=name, status=Run.Status.RUNNING, session__isnull=True).count()
-    return max(0, queue(name).started_job_registry.count - running)
+    started = queue(name).started_job_registry.get_job_ids()
+    return max(0, sum(not job.startswith(JOB) for job in started) - running)
 
 
 def _send_missing_cells() -> int:

@@ -55,16 +55,17 @@ def test_a_run_the_queue_has_forgotten_is_sent_again_once():
     assert [job.func_name for job in jobs] == ["runner.jobs.execute_next_run"]
 
 
+@pytest.mark.parametrize(("job", "name", "sent"), [("execute_next_run", None, 0), ("execute_cell", "cell-1", 1)])
 @pytest.mark.django_db(transaction=True)
-def test_a_job_that_a_worker_has_just_taken_is_not_sent_again():
+def test_a_job_that_a_worker_has_just_taken_is_not_sent_again_but_a_cell_at_work_is_none(job, name, sent):
     waiting = django_rq.get_queue(QUEUE)
     make_run(queued=timezone.now() - timedelta(minutes=1))
-    taken = waiting.enqueue("runner.jobs.execute_next_run", QUEUE)
+    taken = waiting.enqueue(f"runner.jobs.{job}", QUEUE, job_id=name)
     waiting.remove(taken)
     with waiting.connection.pipeline() as pipeline:
         Execution.create(taken, ttl=60, pipeline=pipeline)
         pipeline.execute()
-    assert end_lost_runs()[1] == 0
+    assert end_lost_runs()[1] == sent
 
 
 def test_an_end_that_was_stored_but_not_announced_is_announced():
