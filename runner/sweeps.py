@@ -12,6 +12,8 @@ from base64 import b64decode
 from functools import cached_property
 from typing import Any
 
+from django.db import transaction
+
 from runner.models import Run, Sweep, Trial
 from runner.storable import TooDeep, storable
 from runner.trials import Code
@@ -104,11 +106,14 @@ class SweepQuestions:
 
     def _keep_change(self, sweep: Sweep, change: float | None) -> None:
         """By run: one that chooses in another way tries the same combinations and then trades with others."""
-        told = sweep.about.get("traded")
-        others = {run: each for run, each in told.items() if run != str(self.run.pk)} if isinstance(told, dict) else {}
-        kept = dict(list(others.items())[-MOST_OTHER_RUNS:])
-        sweep.about = {**sweep.about, "traded": {**kept, str(self.run.pk): change}}
-        sweep.save(update_fields=["about"])
+        run = str(self.run.pk)
+        with transaction.atomic():  # others may have told of it since this one has opened it
+            about = Sweep.objects.select_for_update().get(pk=sweep.pk).about
+            told = about.get("traded")
+            others = {name: each for name, each in told.items() if name != run} if isinstance(told, dict) else {}
+            kept = dict(list(others.items())[-MOST_OTHER_RUNS:])
+            sweep.about = {**about, "traded": {**kept, run: change}}
+            sweep.save(update_fields=["about"])
 
     def _trial(self, sweep: Sweep, told: Any) -> Trial:
         if not isinstance(told, dict):

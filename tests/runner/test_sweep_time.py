@@ -68,3 +68,4 @@ def test_what_came_of_finished_windows_is_shown_before_the_whole_is_there():
     assert ([row.outcome for row in walk_rows(other)], walk_rows(run)[2].outcome) == (["50.0\u00a0%"], "–")
     questions.answer({"do": "traded", "sweep": sweep, "change": "much"})
     assert walk_rows(run)[2].outcome == "–"
+    assert [row.outcome for row in walk_rows(other)] == ["50.0\u00a0%"], "of what another run has told nothing is lost"
