@@ -38,7 +38,7 @@ def delete_one_by_one(projects: QuerySet[Project]) -> int:
     for number in list(projects.order_by("pk").values_list("pk", flat=True)):
         # Read again: what it was forked from may just have been deleted, and it may have found an owner.
         if (project := projects.filter(pk=number).first()) is not None:
-            project.delete()
+            project.remove()  # a worker may be storing something of it
             deleted += 1
     return deleted
 
