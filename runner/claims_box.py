@@ -33,6 +33,7 @@ CONFIDENT = 0.95
 UNLIKELY = 0.5
 MOST_INTEREST = 0.2  # a year, on cash
 NAMED = 3
+SYNTHETIC = "S"  # the tier of series that are made
 GUIDE = "/docs/honesty"
 SAW_THE_BAR = (
     "Its orders filled at the open of the bar that decided (cheat-on-open), with that bar's high, low and close "
@@ -200,6 +201,11 @@ def _data(backtest: Backtest, read: Sequence[str] | None) -> Line:
         return _line(
             "data", "amber", title, f"{pinned} Some of it is for its author alone, so others cannot repeat it."
         )
+    if made := [entry["symbol"] for entry in used if entry.get("tier") == SYNTHETIC]:
+        text = (
+            f"{pinned} The bars of {_named(made)} are synthetic: a model made them, and no market was ever like that."
+        )
+        return _line("data", "amber", title, text)
     if any(is_brought(entry) for entry in used):
         text = f"{pinned} Some of its bars are a file that somebody brought along, and nobody else has checked it."
         return _line("data", "amber", title, text)

@@ -28,6 +28,7 @@ from marketdata.store import SnapshotMissing
 from runner import cuts
 from runner.examinable import is_shown, why_never
 from runner.models import Backtest, Project, Run
+from runner.overfitting import window_of
 from runner.packages import layer_of
 from runner.private import brought_series, personal_series
 from runner.repeats import repeat
@@ -262,11 +263,24 @@ def _claims(run: Run, snapshot: str) -> list[Any]:
     return [claim for claim, _ in made.claims]
 
 
+def _chose_from_all(run: Run) -> bool:
+    """Whether a sweep of the run looked for values in more than the windows of a walk-forward."""
+    return any(window_of(sweep) is None for sweep in run.sweeps.filter(trials__isnull=False).distinct())
+
+
 def _finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict[str, Any]:
     """The line of the companion, and that of the look-ahead test where the site knows more than the box said."""
     before = backtest.checks.get("lookahead", {})
     if bar is not None:
         date = backtest.dates[bar][:10]
+        if not _is_leak(before) and _chose_from_all(backtest.run):
+            sentence = (
+                f"A sweep chose the values from all of the data: where the site had changed later data, what it did on "
+                f"{date} changed with them. Run these values by themselves to have them tested for look-ahead."
+            )
+            chosen = {"state": "chosen", "bar": bar, "date": date}
+            told = {"state": "amber", "sentence": sentence}
+            return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen}}
         sentence = f"Look-ahead: the site has changed later data, and what it did on {date} changed with them."
         red = {
             "state": "red",

@@ -15,7 +15,7 @@ from django.utils import timezone
 from qfp.checking import words
 from qfp.checking.literals import LONG
 
-from runner import alike, checking, claims_box, past_trials, trials
+from runner import alike, checking, claims_box, companions, past_trials, trials
 from runner.manifests import lineage_of
 from runner.models import Backtest, Project, Trial
 from runner.sweeps import SweepQuestions
@@ -58,6 +58,36 @@ def test_there_are_nine_lines_in_their_order_and_each_leads_to_the_manual():
     lines = claims_box.lines(backtest)
     assert [line["key"] for line in lines] == KEYS
     assert all(line["text"] and line["word"] and line["link"].startswith("/docs/honesty#") for line in lines)
+
+
+def test_synthetic_bars_are_called_so(monkeypatch):
+    entry = {
+        "id": "synth/us/1d/SYN001",
+        "symbol": "SYN001",
+        "last": "2010-12-31",
+        "rights": "redistribute",
+        "tier": "S",
+    }
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: entry})
+    backtest = make_backtest(snapshot="a" * 64, instruments=[{"series": entry["id"], "object": "b" * 64}])
+    (line,) = [line for line in claims_box.lines(backtest, private=()) if line["key"] == "data"]
+    assert line["state"] == "amber" and "SYN001 are synthetic" in line["text"]
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: entry | {"tier": "A"}})
+    assert state_of(backtest, "data") == "green"
+
+
+def test_values_that_a_sweep_chose_from_all_data_are_no_leak():
+    """On other data it may choose others; the same difference without a sweep, or within windows, is one."""
+    backtest = make_backtest(dates=["2010-01-04T00:00:00Z", "2010-01-05T00:00:00Z"])
+    assert companions._finding(backtest, 1, 4, "")["lookahead"]["state"] == "red"
+    asked = SweepQuestions(backtest.run)
+    window = {"window": 1, "train": ["2009-01-01", "2009-12-31"], "test": ["2010-01-04", "2010-01-05"]}
+    for about, state in (({"target": "f", "bars": window}, "red"), ({"target": "f", "bars": "b" * 64}, "amber")):
+        sweep = asked.answer({"do": "open", "about": about})["sweep"]
+        asked.answer({"do": "add", "sweep": sweep, "trials": [{"number": 1, "params": {"n": 1}, "score": 1.0}]})
+        found = companions._finding(backtest, 1, 4, "")
+        assert (found["lookahead"]["state"], found["companion"]["state"]) == (state, state)
+    assert "2010-01-05" in found["lookahead"]["sentence"] and found["lookahead"]["found"]["state"] == "chosen"
 
 
 def test_the_links_are_headings_of_the_manual(client):
