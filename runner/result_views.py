@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from qfp.tearsheet import charts, tables
 from qfp.tearsheet.charts import KEYS, Chart, points
-from qfp.tearsheet.drawing import svg
+from qfp.tearsheet.drawing import NARROW, svg
 
 from marketdata.exporting import Download
 from runner import claims_box, companions, exports, private
@@ -29,6 +29,7 @@ from runner.reports.records import record_of
 from runner.run_views import find_run
 
 POINTS = 2_000
+NARROW_HEIGHT = 255  # a phone's charts are 4 to 3
 OWN_ENGINE = "qfp"  # others are libraries whose backtests were recorded
 # Sentences of the file's own policy aside: whatever is in a file of ours, it is kept, not opened as a page of ours.
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
@@ -80,7 +81,8 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
 
 def drawn(chart: Chart) -> dict[str, Any]:
     """A chart as runner/_chart.html takes it."""
-    return {"chart": chart, "svg": mark_safe(svg(chart)), "rows": _rows(chart)}
+    narrow = svg(chart, height=NARROW_HEIGHT, sheet=NARROW)
+    return {"chart": chart, "svg": mark_safe(svg(chart)), "narrow": mark_safe(narrow), "rows": _rows(chart)}
 
 
 def _rows(chart: Chart) -> SafeString:

@@ -100,7 +100,7 @@ class Chart {
     this.place.setAttribute("aria-label", `${this.data.title}. ${this.sentence}`);
     this.area.append(this.place);
     await Plotly.newPlot(this.place, this.traces(), own, CONFIG);
-    this.area.querySelector("svg.ts-chart")?.setAttribute("aria-hidden", "true");
+    for (const svg of this.area.querySelectorAll("svg.ts-chart")) svg.setAttribute("aria-hidden", "true");
     this.figure.dataset.ready = "";
     if (this.log) this.log.hidden = false;
     if (!dates) return;
