@@ -154,7 +154,7 @@ def _trace(chart: Chart, trace: Any, at: list[int]) -> dict[str, Any]:
         "x": np.datetime_as_string(x, unit="D" if whole_days else "s").tolist()
         if chart.x_form == "date"
         else np.round(x, 8).tolist(),
-        "y": [round(float(value), 8) for value in y],
+        "y": [None if np.isnan(value) else round(float(value), 8) for value in y],  # None: a gap in the line
     }
 
 
