@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from qfp.tearsheet import charts, tables
 from qfp.tearsheet.charts import KEYS, Chart, points
-from qfp.tearsheet.drawing import svg
+from qfp.tearsheet.drawing import NARROW, svg
 
 from marketdata.exporting import Download
 from runner import claims_box, companions, exports, private
@@ -29,6 +29,7 @@ from runner.reports.records import record_of
 from runner.run_views import find_run
 
 POINTS = 2_000
+NARROW_HEIGHT = 255  # a phone's charts are 4 to 3
 OWN_ENGINE = "qfp"  # others are libraries whose backtests were recorded
 # Sentences of the file's own policy aside: whatever is in a file of ours, it is kept, not opened as a page of ours.
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
@@ -80,7 +81,8 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
 
 def drawn(chart: Chart) -> dict[str, Any]:
     """A chart as runner/_chart.html takes it."""
-    return {"chart": chart, "svg": mark_safe(svg(chart)), "rows": _rows(chart)}
+    narrow = svg(chart, height=NARROW_HEIGHT, sheet=NARROW)
+    return {"chart": chart, "svg": mark_safe(svg(chart)), "narrow": mark_safe(narrow), "rows": _rows(chart)}
 
 
 def _rows(chart: Chart) -> SafeString:
@@ -152,7 +154,7 @@ def _trace(chart: Chart, trace: Any, at: list[int]) -> dict[str, Any]:
         "x": np.datetime_as_string(x, unit="D" if whole_days else "s").tolist()
         if chart.x_form == "date"
         else np.round(x, 8).tolist(),
-        "y": [round(float(value), 8) for value in y],
+        "y": [None if np.isnan(value) else round(float(value), 8) for value in y],  # None: a gap in the line
     }
 
 

@@ -68,6 +68,11 @@ class Chart {
     });
   }
 
+  /** Where all of a drawdown is 0, an axis of Plotly's choice would go up to 100 %. */
+  neverFell() {
+    return this.data.key === "drawdown" && this.data.traces.every((trace) => trace.y.every((value) => value === 0));
+  }
+
   async draw() {
     if (!this.data) return;
     const Plotly = await plotly(this.figure.dataset.plotly);
@@ -86,7 +91,7 @@ class Chart {
       xaxis: dates
         ? { type: "date", hoverformat: "%-d %b %Y", ...(this.range ? { range: this.range } : {}) }
         : { tickformat: TICKS[this.data.x_form], exponentformat: "B", title: { text: this.data.x_title, font: { size: 11, color: token("--text-muted") } } },
-      yaxis: { ...axis(), side: "right", type: this.log?.getAttribute("aria-pressed") === "true" ? "log" : "linear", tickformat: TICKS[this.data.form], exponentformat: "B", nticks: 6 },
+      yaxis: { ...axis(), side: "right", type: this.log?.getAttribute("aria-pressed") === "true" ? "log" : "linear", tickformat: TICKS[this.data.form], exponentformat: "B", nticks: 6, ...(this.neverFell() ? { range: [-0.1, 0] } : {}) },
     });
     if (this.place) return void (await Plotly.react(this.place, this.traces(), own, CONFIG));
     this.place = document.createElement("div");
@@ -95,7 +100,7 @@ class Chart {
     this.place.setAttribute("aria-label", `${this.data.title}. ${this.sentence}`);
     this.area.append(this.place);
     await Plotly.newPlot(this.place, this.traces(), own, CONFIG);
-    this.area.querySelector("svg.ts-chart")?.setAttribute("aria-hidden", "true");
+    for (const svg of this.area.querySelectorAll("svg.ts-chart")) svg.setAttribute("aria-hidden", "true");
     this.figure.dataset.ready = "";
     if (this.log) this.log.hidden = false;
     if (!dates) return;

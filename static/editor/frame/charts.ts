@@ -251,7 +251,7 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
       dragmode: "zoom",
       xaxis: { ...grid, range, anchor: "y2", showgrid: false, fixedrange: false, showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: token("--line-strong"), hoverformat: "%-d %b %Y" },
       yaxis: { ...grid, domain: [0.34, 1], type: logarithmic ? "log" : "linear", range: logarithmic ? [Math.log10(Math.max(low - pad, low * 0.97)), Math.log10(high * 1.03)] : [low - pad, high + pad], tickformat: "", exponentformat: "B", nticks: 6 },
-      yaxis2: { ...grid, domain: [0, 0.26], tickformat: ".0%", nticks: 4, rangemode: "tozero" },
+      yaxis2: { ...grid, domain: [0, 0.26], tickformat: ".0%", nticks: 4, rangemode: "tozero", ...(drawdown.some((fall) => fall !== 0) ? {} : { range: [-0.1, 0] }) },
       annotations: [
         { text: benchmark ? `Equity<span style="color:${token("--text-muted")}"> · ${held}</span>` : "Equity", xref: "paper", yref: "paper", x: 0.008, y: 1, xanchor: "left", yanchor: "top", showarrow: false, font: { color: gain, size: 12 } },
         { text: "Drawdown", xref: "paper", yref: "paper", x: 0.008, y: 0.005, xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: loss, size: 12 } },

@@ -111,10 +111,13 @@ def _rolling_beta(record: Record) -> Chart | None:
 
 
 def _rolling(key: str, title: str, record: Record, trace: Trace, level: float) -> Chart | None:
-    known = np.isfinite(trace.y)
-    if known.sum() < 2 or len(trace.y) != len(record.dates) - 1:
+    known = np.flatnonzero(np.isfinite(trace.y))
+    if len(known) < 2 or len(trace.y) != len(record.dates) - 1:
         return None
-    shown = Trace(trace.name, trace.x[known], trace.y[known], trace.role)
+    # What has no value between two that have one, an account that held nothing, stays: it is a gap.
+    within = slice(known[0], known[-1] + 1)
+    values = np.where(np.isfinite(trace.y[within]), trace.y[within], np.nan)
+    shown = Trace(trace.name, trace.x[within], values, trace.role)
     return _over_time(key, title, "ratio", [shown], level=level)
 
 
@@ -222,7 +225,8 @@ def _excursions(record: Record) -> Chart | None:
 
 def _over_time(key: str, title: str, form: str, traces: list[Trace], **more: Any) -> Chart:
     write, first = FORMS[form], traces[0]
-    picks = thinned(first.y, TABLE_ROWS)
+    known = np.flatnonzero(~np.isnan(first.y))
+    picks = known[thinned(first.y[known], TABLE_ROWS)]
     shared = [trace for trace in traces if len(trace.x) == len(first.x)]
     rows = [(written_date(first.x[at]), *(write(float(trace.y[at])) for trace in shared)) for at in picks]
     columns = ("Date", *(trace.name for trace in shared))
@@ -233,7 +237,7 @@ def _over_time(key: str, title: str, form: str, traces: list[Trace], **more: Any
 def _span(name: str, trace: Trace, form: str) -> str:
     """First, last and extremes in one sentence."""
     write = FORMS[form]
-    low, high = int(trace.y.argmin()), int(trace.y.argmax())
+    low, high = int(np.nanargmin(trace.y)), int(np.nanargmax(trace.y))
 
     def at(index: int) -> str:
         return f"{write(float(trace.y[index]))} on {written_date(trace.x[index])}"
@@ -264,11 +268,31 @@ KEYS = tuple(MAKERS)
 
 
 def points(chart: Chart, most: int, start: Any = None, stop: Any = None) -> Iterator[tuple[Trace, list[int]]]:
-    """Each trace with the positions that are drawn: at most `most`, those from start to stop where they are dates."""
+    """Each trace with the positions that are drawn: at most `most`, those from start to stop where they are dates.
+
+    Where values are missing, one position without a value keeps what is before apart from what is after.
+    """
     for trace in chart.traces:
         first, last = 0, len(trace.x)
         if chart.x_form == "date":
             # One point beyond each end, so that lines go on to the edge.
             first = max(0, int(np.searchsorted(trace.x, start)) - 1) if start is not None else first
             last = min(last, int(np.searchsorted(trace.x, stop, side="right")) + 1) if stop is not None else last
-        yield trace, [first + at for at in thinned(trace.y[first:last], most)]
+        yield trace, [first + at for at in _apart(trace.y[first:last], most)]
+
+
+def _apart(values: np.ndarray, most: int) -> list[int]:
+    """Thinned, with the edges of the gaps: the value before, a missing one, and the value after."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return thinned(values, most)
+    edges = np.diff(missing.astype(np.int8), prepend=0, append=0)
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    longest = np.argsort(starts - stops, kind="stable")[: max(1, most // 6)]
+    starts, stops = starts[longest], stops[longest]
+    around = np.concatenate([starts - 1, stops])
+    around = around[(around >= 0) & (around < len(values))]
+    known = np.flatnonzero(~missing)
+    picks = known[thinned(values[known], most - 3 * len(starts))]
+    found: list[int] = np.unique(np.concatenate([picks, starts, around])).tolist()
+    return found

@@ -70,8 +70,8 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
     """The drawing. alone: as a file of its own, with its colours, for where no stylesheet reaches it."""
     drawn = [(trace, trace.x[at], trace.y[at]) for trace, at in _drawn(chart, sheet)]
     log = logarithmic and chart.logarithmic
-    low = min(float(y.min()) for _, _, y in drawn)
-    high = max(float(y.max()) for _, _, y in drawn)
+    low = min(float(np.nanmin(y)) for _, _, y in drawn)
+    high = max(float(np.nanmax(y)) for _, _, y in drawn)
     if chart.level is not None:
         low, high = min(low, chart.level), max(high, chart.level)
     if any(trace.mode in ("bars", "area") for trace, _, _ in drawn):
@@ -163,7 +163,16 @@ def _shape(trace: Trace, x: list[float], y: list[float], ground: float) -> list[
         tip = -6 if trace.role == "up" else 6
         arrows = "".join(f"M{a - 4:.1f} {b - tip / 2:.1f}h8l-4 {tip}z" for a, b in zip(x, y, strict=True))
         return [f'<path class="ts-fill {role}" d="{arrows}"/>']
-    return [f'<polyline class="ts-line {role}" points="{_pairs(x, y)}"/>']
+    return [f'<polyline class="ts-line {role}" points="{_pairs(*part)}"/>' for part in _stretches(x, y)]
+
+
+def _stretches(x: list[float], y: list[float]) -> Iterator[tuple[list[float], list[float]]]:
+    """What lies between missing values."""
+    start = 0
+    for at in [*(at for at, value in enumerate(y) if math.isnan(value)), len(y)]:
+        if at > start:
+            yield x[start:at], y[start:at]
+        start = at + 1
 
 
 def _pairs(x: list[float], y: list[float]) -> str:
