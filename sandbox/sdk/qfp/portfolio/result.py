@@ -223,4 +223,5 @@ class PortfolioResult(Result):
             "order_count": run.order_count(),
             "trades": [],
             "refused_orders": self.refused_orders[:MAX_REFUSED_LISTED],
+            "no_trades": run.why_no_trades()[:300],
         }

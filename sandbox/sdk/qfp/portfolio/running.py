@@ -295,12 +295,15 @@ class PortfolioRun:
         if self.ruined_at is not None:
             lines.append(f"The account was worth nothing on {self._date(self.ruined_at)}; it ended there.")
         if not len(self.fills[0]):
-            lines.append(f"There were no trades: {self._why_no_trades(refused)}")
+            lines.append(f"There were no trades: {self.why_no_trades()}")
         return lines
 
-    def _why_no_trades(self, refused: list[tuple[int, int, str]]) -> str:
+    def why_no_trades(self) -> str:
+        """A sentence; empty text where something was filled."""
+        if len(self.fills[0]):
+            return ""
         market, bars = self.portfolio.market, len(self.portfolio.market)
-        orders = self.orders()
+        orders, refused = self.orders(), list(self.refused())
         if self.warm_up >= bars:
             return f"it warms up for {self.warm_up} bars and there are {bars}; take a longer period."
         if not orders:
