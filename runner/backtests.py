@@ -233,8 +233,14 @@ def check_claim(
         description=describe(claimed.dates, account.equity),
         verified=verified,
         verified_text=verified_text,
-        no_trades="" if claimed.fill_count else why_no_trades(claimed.orders, claimed.order_count, price),
+        no_trades="" if claimed.fill_count else _no_trades(claimed, claim, price),
     )
+
+
+def _no_trades(claimed: Claimed, claim: dict[str, Any], price: float | None) -> str:
+    """As far as the orders tell, and where they do not, as the program has told it."""
+    told = fields.name(claim.get("no_trades", ""), "no_trades", 300)
+    return why_no_trades(claimed.orders, claimed.order_count, price) or told[:1].upper() + told[1:]
 
 
 def _window_bars(params: dict[str, Any], count: int) -> int | None:

@@ -44,8 +44,8 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
         ),
     ]
     # Defaults are the program's own text, in which prices could be.
-    if params := run.all_params | backtest.params if prices else run.changed_params:
-        about.append(("Parameters", ", ".join(f"{name} = {value}" for name, value in params.items())))
+    if told := _parameters(backtest, prices):
+        about.append(("Parameters", told))
     if backtest.snapshot:
         about.append(("Data snapshot", backtest.snapshot))
     return document(
@@ -64,6 +64,18 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
         link=settings.SITE_URL + backtest.get_absolute_url(),
         **own,
     )
+
+
+def _parameters(backtest: Backtest, prices: bool) -> str:
+    """Names and values; of a walk-forward, what was chosen anew in each window has no one value."""
+    run = backtest.run
+    params = run.all_params | backtest.params if prices else run.changed_params
+    swept = list(run.search.get("space", ())) if run.search.get("walk") else []
+    told = [f"{name} = {value}" for name, value in params.items() if name not in swept]
+    if swept:
+        where = " (see the windows’ table)" if prices else ""
+        told.insert(0, f"{' and '.join(swept)} chosen in each window{where}")
+    return ", ".join(told)
 
 
 def _windows(run: Run) -> Table:

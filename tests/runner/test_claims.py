@@ -98,6 +98,13 @@ def test_an_honest_claim_is_verified_and_its_figures_are_ours(claim):
     json.dumps(event, allow_nan=False)
 
 
+def test_where_no_order_tells_why_there_are_no_trades_the_page_says_what_the_console_says(claim):
+    claim |= {"fills": [], "orders": [], "equity": [10_000.0] * BARS}
+    assert page_event(check_claim(claim, STORE))["no_trades"] == ""
+    claim["no_trades"] = "its next() never called buy() or sell()."
+    assert page_event(check_claim(claim, STORE))["no_trades"] == "Its next() never called buy() or sell()."
+
+
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [

@@ -161,3 +161,13 @@ def test_a_report_lists_the_parameters_that_were_left_at_their_defaults(results)
     about = dict(document_of(backtest, True).about)
     assert about["Parameters"] == "fast = 7, slow = 70"
     assert "Parameters" not in dict(document_of(backtest, False).about), "defaults could be prices"
+
+
+def test_a_report_of_a_walk_forward_gives_no_one_value_to_what_each_window_chose(results):
+    backtest = results[0]
+    backtest.run.declared_params = [{"name": "fast", "default": 20}, {"name": "slow", "default": 100}]
+    backtest.run.search = {"walk": {"choose": "best"}, "space": {"fast": {"values": [5]}, "slow": {"values": [9]}}}
+    backtest.params = {"windows": 6}
+    about = dict(document_of(backtest, True).about)
+    assert about["Parameters"] == "fast and slow chosen in each window (see the windows’ table), windows = 6"
+    assert dict(document_of(backtest, False).about)["Parameters"] == "fast and slow chosen in each window"

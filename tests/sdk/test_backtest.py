@@ -144,8 +144,8 @@ def test_refused_orders_are_said(in_box_environment):
     ],
 )
 def test_a_run_without_trades_explains_itself(in_box_environment, call, why):
-    text, _ = run_claim(in_box_environment, call)
-    assert "There were no trades" in text and why in text
+    text, claim = run_claim(in_box_environment, call)
+    assert "There were no trades" in text and why in text and why in claim["no_trades"]
 
 
 @pytest.mark.parametrize(

@@ -298,3 +298,19 @@ def test_nothing_fills_before_it_was_decided_or_on_a_bar_that_is_not_there():
         assert len(filled) > 50 and (decided[numbers] + delay <= filled).all()
         np.testing.assert_allclose(paid, prices[filled, numbers])
         agrees_with_its_replay(run)
+
+
+def test_shares_that_come_only_adjusted_run_as_the_first_message_says(data):
+    shares, half = ["JPM", "XOM"], {"JPM": 0.5, "XOM": 0.5}
+    years = {"start": "2020-01-02", "end": "2020-12-31"}
+    with pytest.raises(data.NoData, match=r'Write portfolio_backtest\(…, adjust="all", fill="next-close"\)'):
+        Portfolio(shares, **years)
+    run = Portfolio(shares, **years, adjust="all", fill="next-close").run(weights=half)
+    table = Portfolio(data.panel(shares, **years), fill="next-close").run(weights=half)
+    assert len(run.fills[0]) and run.equity.tolist() == table.equity.tolist()
+    with pytest.raises(ValueError, match='write fill="next-close"'):
+        Portfolio(data.panel(shares, **years))
+    with pytest.raises(TypeError, match=r"adjust= to data.prices\(\)"):
+        Portfolio(data.panel(shares, **years), adjust="all", fill="next-close")
+    with pytest.raises(ValueError, match=r'have to be a DataFrame.*not a list.*fill="next-close"'):
+        Portfolio({"JPM": [1.0, 2.0]})

@@ -219,6 +219,7 @@ class BacktestResult(Result):
             "order_count": len(decisions),
             "trades": account.trades,
             "refused_orders": self.refused_orders[:MAX_REFUSED_LISTED],
+            "no_trades": self._run.why_no_trades()[:300],
         }
 
     @cached_property

@@ -116,7 +116,7 @@ class Run:
         if self.tier_reason:
             lines.append(self.tier_reason)
         if not account.filled:
-            lines.append(f"There were no trades: {self._why_no_trades()}")
+            lines.append(f"There were no trades: {self.why_no_trades()}")
         return lines
 
     def orders(self) -> list[dict[str, Any]]:
@@ -134,8 +134,11 @@ class Run:
             note for note in self.notes() if any(word in note for word in ("refused", "finalize_trades", "later bar"))
         ]
 
-    def _why_no_trades(self) -> str:
+    def why_no_trades(self) -> str:
+        """A sentence; empty text where something was filled."""
         account, bars = self.account, len(self.frame)
+        if account.filled:
+            return ""
         if self.warm_up + 1 >= bars or (not account.placed and self._missing):
             return f"its indicators need more than the {bars} bars there are to warm up; take a longer period."
         if not account.placed:

@@ -194,7 +194,7 @@ class Market:
             self.need("open", "high", "low")
             return np.mean([self.fields[part] for part in ("open", "high", "low", "close")], axis=0)
         if name == "open":
-            self.need("open", hint='; fill="next-close" fills at the close of the next bar')
+            self.need("open", hint='; write fill="next-close", which fills at the close of the next bar')
         return self.fields[name]
 
     def need(self, *names: str, hint: str = "") -> None:
@@ -224,7 +224,10 @@ def _checked(symbol: str, frame: Any) -> Any:
     if isinstance(frame, pd.Series):
         frame = frame.to_frame("close")
     if not isinstance(frame, pd.DataFrame):
-        raise ValueError(f'the bars of {symbol} are a DataFrame, such as data.prices("{symbol}", adjust=None)')
+        raise ValueError(
+            f'the bars of {symbol} have to be a DataFrame, such as data.prices("{symbol}"), or a Series of closes, not '
+            f'a {type(frame).__name__}; what data.panel() returns can be given as it is, with fill="next-close"'
+        )
     if any(name != str(name).lower() for name in frame.columns):
         frame = frame.rename(columns={name: str(name).lower() for name in frame.columns})
     if "close" not in frame.columns:

@@ -26,6 +26,7 @@ def portfolio_backtest(
     rebalance: Any = None,
     start: Any = None,
     end: Any = None,
+    adjust: Any = None,
     cash: float = 100_000,
     fill: str = "next-open",
     commission: Commission = 0.001,
@@ -47,6 +48,7 @@ def portfolio_backtest(
     bars: a dictionary of DataFrames by symbol, each as data.prices() gives it, or a list of symbols or a universe,
       which are read as they were traded, with their splits and dividends; or a DataFrame of closes by symbol, of which
       the site knows nothing. Dates may differ; start and end cut all.
+    adjust: how symbols are read: as they were traded (None), or "all" or "split" as data.prices() has them.
     on_bar: a function called at every close with what is known then and orders to give (docs/portfolio.md). Or:
     weights: fractions of the account by symbol: a dictionary, a DataFrame with a row per date, or a function of what is
       known that returns them, or None to leave things as they are.
@@ -82,7 +84,7 @@ def portfolio_backtest(
     }
     how = {"on_bar": on_bar, "weights": weights, "rebalance": rebalance, "warm_up": warm_up, **params}
     strategy = on_bar if on_bar is not None else weights
-    frames = frames_of(bars, start, end)
+    frames = frames_of(bars, start, end, adjust)
     before = checking.begin(strategy)
     portfolio = Portfolio(frames, **settings)
     run = portfolio.run(**how)
@@ -221,4 +223,5 @@ class PortfolioResult(Result):
             "order_count": run.order_count(),
             "trades": [],
             "refused_orders": self.refused_orders[:MAX_REFUSED_LISTED],
+            "no_trades": run.why_no_trades()[:300],
         }

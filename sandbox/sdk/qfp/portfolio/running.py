@@ -39,6 +39,7 @@ class Portfolio:
         *,
         start: Any = None,
         end: Any = None,
+        adjust: Any = None,
         cash: float = 100_000,
         fill: str = "next-open",
         commission: Commission = 0.001,
@@ -84,7 +85,7 @@ class Portfolio:
         self.cash = float(cash)
         if isinstance(bars, str) and members is None:
             members = bars
-        self.market = Market.of(frames_of(bars, start, end))
+        self.market = Market.of(frames_of(bars, start, end, adjust))
         self.market.price(fill)
         self.members = _members(members, self.market)
 
@@ -294,12 +295,15 @@ class PortfolioRun:
         if self.ruined_at is not None:
             lines.append(f"The account was worth nothing on {self._date(self.ruined_at)}; it ended there.")
         if not len(self.fills[0]):
-            lines.append(f"There were no trades: {self._why_no_trades(refused)}")
+            lines.append(f"There were no trades: {self.why_no_trades()}")
         return lines
 
-    def _why_no_trades(self, refused: list[tuple[int, int, str]]) -> str:
+    def why_no_trades(self) -> str:
+        """A sentence; empty text where something was filled."""
+        if len(self.fills[0]):
+            return ""
         market, bars = self.portfolio.market, len(self.portfolio.market)
-        orders = self.orders()
+        orders, refused = self.orders(), list(self.refused())
         if self.warm_up >= bars:
             return f"it warms up for {self.warm_up} bars and there are {bars}; take a longer period."
         if not orders:
@@ -325,14 +329,21 @@ class PortfolioRun:
         return str(moment.date() if moment == moment.normalize() else moment)
 
 
-def frames_of(bars: Any, start: Any, end: Any) -> Mapping[str, Any]:
-    """Frames by symbol; symbols and universes are read from the data of this program, as they were traded."""
+def frames_of(bars: Any, start: Any, end: Any, adjust: Any = None) -> Mapping[str, Any]:
+    """Frames by symbol; symbols and universes are read from the data of this program, as they were traded unless
+    adjust says otherwise.
+    """
     import pandas as pd
 
     if isinstance(bars, pd.DataFrame):
         closes = {str(name): bars[[name]].dropna().set_axis(["close"], axis=1) for name in bars.columns}
-        return frames_of(closes, start, end)
+        return frames_of(closes, start, end, adjust)
     if isinstance(bars, Mapping):
+        if adjust is not None:
+            raise TypeError(
+                "adjust= is for symbols, which are read here; these bars have been read already: give adjust= to "
+                "data.prices() or data.panel() instead"
+            )
         if start is None and end is None:
             return bars
         return {symbol: frame.loc[start:end] for symbol, frame in bars.items()}
@@ -340,15 +351,37 @@ def frames_of(bars: Any, start: Any, end: Any) -> Mapping[str, Any]:
         from qfp import data
 
         if not isinstance(bars, str):
-            return {symbol: data.prices(symbol, start, end, adjust=None) for symbol in bars}
-        found = {}
-        for symbol in data.universe(bars):
+            return {symbol: _read(symbol, start, end, adjust) for symbol in bars}
+        found, symbols = {}, data.universe(bars)
+        for symbol in symbols:
             with suppress(data.NoData):  # not all were there at that time
-                found[symbol] = data.prices(symbol, start, end, adjust=None)
-        return found
+                found[symbol] = data.prices(symbol, start, end, adjust=adjust)
+        return found or {symbol: _read(symbol, start, end, adjust) for symbol in symbols}
     raise TypeError(
-        'bars are a dictionary such as {"IBM": data.prices("IBM", adjust=None)}, a list of symbols, a universe, or '
-        "a table of closes with a column per symbol"
+        'bars have to be a list of symbols, a dictionary such as {"IBM": data.prices("IBM", adjust=None)}, a universe, '
+        'or a table of closes with a column per symbol, as data.panel() gives it; closes alone need fill="next-close"'
+    )
+
+
+def _read(symbol: str, start: Any, end: Any, adjust: Any) -> Any:
+    """Bars of a symbol. Raises NoData with what to write where they come only adjusted."""
+    from qfp import data
+
+    try:
+        return data.prices(symbol, start, end, adjust=adjust)
+    except data.NoData:
+        adjusted = None
+        if adjust != "all":
+            with suppress(data.NoData):
+                adjusted = data.prices(symbol, start, end)
+        if adjusted is None:
+            raise
+    write, has = 'adjust="all"', ""
+    if "open" not in adjusted.columns:
+        write, has = f'{write}, fill="next-close"', ", and with closes alone"
+    raise data.NoData(
+        f"{symbol} comes only adjusted for splits and dividends{has}. Write portfolio_backtest(…, {write}), which "
+        "reads all of them adjusted."
     )
 
 
