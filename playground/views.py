@@ -21,6 +21,7 @@ from playground import docs, docs_search, specimens
 from playground.context_processors import GAINS, THEMES
 from runner import showcase
 from runner.access import Viewer
+from runner.api_access import refuse
 from runner.quotas import plan_of
 from runner.samples import FIRST_SAMPLE
 
@@ -104,6 +105,10 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """503 while the database or Redis is away, which passes; 500 for what is a mistake of ours."""
     away = isinstance(sys.exc_info()[1], (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError))
+    if request.path.startswith("/api/"):
+        if not away:
+            return refuse(500, "fault", "Something broke on our side, and it was recorded. Try again later.")
+        return refuse(503, "unavailable", "The site's database or queue does not answer. Try again in ten seconds.", 10)
     if not away:
         return HttpResponse(render_to_string("500.html"), status=500)
     return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "10"})

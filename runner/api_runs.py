@@ -13,6 +13,7 @@ from django.urls import reverse
 from runner import quotas, sandbox_state
 from runner.access import Viewer
 from runner.api_access import answer, refuse, runs
+from runner.defaults import names_of
 from runner.ending import request_cancel
 from runner.models import Project, Run
 from runner.quotas import QuotaExceeded
@@ -22,6 +23,7 @@ from runner.views import find_project
 
 __all__ = ["cancel", "start"]
 
+UNCHECKED = "Which parameters the program has is known once it has run; those that it does not have change nothing."
 BODY = 'Send nothing, or a JSON object such as {"params": {"fast": 20}}.'
 
 
@@ -34,14 +36,18 @@ def start(request: HttpRequest, user: str, slug: str) -> HttpResponseBase:
     if not state.ready:
         return refuse(503, "runs_refused", f"Runs are refused: {state.reason}", 60)
     try:
-        run = start_run(found, viewer, files=dict(found.draft), params=_params(request.body))
+        params = _params(request.body)
+        known = _known_params(found)
+        _refuse_unknown(params, known)
+        run = start_run(found, viewer, files=dict(found.draft), params=params)
     except RequestDataTooBig:
         return refuse(413, "too_long", BODY)
     except BadInput as refusal:
         return refuse(422, "bad_input", str(refusal))
     except QuotaExceeded as refusal:
         return refuse(429, "limit_reached", str(refusal))
-    response = answer(_told(run), 202)
+    unchecked = {"note": UNCHECKED} if params and known is None else {}
+    response = answer(_told(run) | unchecked, 202)
     response["Location"] = _url(run)
     return response
 
@@ -69,6 +75,25 @@ def _params(body: bytes) -> dict[str, Any]:
             raise BadInput(f"The parameter {name[:60]!r} has to be a number, a text, true or false.")
         fields[f"param:{name}"] = json.dumps(value) if isinstance(value, bool) else str(value)
     return {name: _without_nulls(params[name]) for name in params_from(fields)}
+
+
+def _known_params(project: Project) -> set[str] | None:
+    """By its text, and by its last run where that ran the same text; None where neither tells."""
+    written = names_of(project.source)
+    runs = Run.objects.whole().filter(revision__project=project, search={}, status=Run.Status.SUCCEEDED)
+    last = runs.select_related("revision").order_by("-queued").first()
+    if last is None or last.revision.source != project.source:
+        return written
+    return {param["name"] for param in last.declared_params} | (written or set())
+
+
+def _refuse_unknown(params: dict[str, Any], known: set[str] | None) -> None:
+    unknown = sorted(set(params) - known) if known is not None else []
+    if not unknown:
+        return
+    has = f"Its parameters: {', '.join(sorted(known or ()))}." if known else "It has no parameters."
+    what = f"parameter{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}"
+    raise BadInput(f"The program has no {what}. {has}")
 
 
 def _without_nulls(value: Any) -> Any:

@@ -70,7 +70,7 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
                 figure["key"]: {name: figure[name] for name in ("label", "value", "text")} for figure in found.figures
             },
             "claims_summary": claims_box.summary(lines)["text"],
-            "claims": [{name: line[name] for name in ("key", "state", "title", "text")} for line in lines],
+            "claims": [{name: line[name] for name in ("key", "state", "word", "title", "text")} for line in lines],
             "conventions": found.conventions.get("lines", []),
             "page": found.get_absolute_url(),
             "files": _files(found, shown),
@@ -112,8 +112,8 @@ export = read_only(result_views.export)
 
 
 @read_only
-def unknown(request: HttpRequest, address: str) -> HttpResponseBase:
-    """Every other address below /api/v1/."""
+def unknown(request: HttpRequest) -> HttpResponseBase:
+    """Every other address below /api/."""
     raise Http404
 
 

@@ -8,12 +8,43 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["defaults_of", "with_defaults"]
+__all__ = ["defaults_of", "names_of", "with_defaults"]
 
 
 def defaults_of(source: str) -> dict[str, Any]:
     """Default by parameter, of those that are written as a plain value."""
     return {name: ast.literal_eval(node) for name, node in _defaults(source)}
+
+
+def names_of(source: str) -> set[str] | None:
+    """All parameters of a program; None where its text alone does not tell, as with names that are put together."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    names, called = set(), set()
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call) or _called(call) != "param":
+            continue
+        called.add(call.func)
+        name = _argument(call, 0, "name")
+        if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+            return None
+        names.add(name.value)
+    hidden = any(_mentions_param(node) for node in ast.walk(tree) if node not in called)
+    return None if hidden else names
+
+
+def _mentions_param(node: ast.AST) -> bool:
+    """Under another name, or as a value: whoever calls it then does not say param()."""
+    match node:
+        case ast.alias():
+            return node.name == "param" and node.asname is not None
+        case ast.Name():
+            return node.id in ("param", "exec", "eval", "getattr") and isinstance(node.ctx, ast.Load)
+        case ast.Attribute():
+            return node.attr == "param"
+    return False
 
 
 def with_defaults(source: str, values: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -36,9 +67,7 @@ def _defaults(source: str) -> Iterator[tuple[str, ast.expr]]:
     for call in ast.walk(tree):
         if not isinstance(call, ast.Call) or _called(call) != "param":
             continue
-        keywords = {each.arg: each.value for each in call.keywords}
-        name = call.args[0] if call.args else keywords.get("name")
-        default = call.args[1] if len(call.args) > 1 else keywords.get("default")
+        name, default = _argument(call, 0, "name"), _argument(call, 1, "default")
         if (
             isinstance(name, ast.Constant)
             and isinstance(name.value, str)
@@ -46,6 +75,12 @@ def _defaults(source: str) -> Iterator[tuple[str, ast.expr]]:
             and _is_plain(default)
         ):
             yield name.value, default
+
+
+def _argument(call: ast.Call, position: int, keyword: str) -> ast.expr | None:
+    if len(call.args) > position:
+        return call.args[position]
+    return next((each.value for each in call.keywords if each.arg == keyword), None)
 
 
 def _called(call: ast.Call) -> str:

@@ -11,6 +11,7 @@ from runner.models import Project
 from runner.samples import SAMPLES
 
 MAX_REQUIREMENTS_LENGTH = 10_000
+UNCONFIRMED = "unconfirmed"
 
 
 def clean_title(title: str) -> str:
@@ -46,7 +47,9 @@ class ProjectSettingsForm(forms.ModelForm):
             raise forms.ValidationError("Sign up to share a project; until then it stays private.")
         publishes = visibility == Project.Visibility.PUBLIC and self.instance.visibility != visibility
         if publishes and not self.instance.owner.has_verified_email:
-            raise forms.ValidationError("Confirm your e-mail address before you make a project public.")
+            raise forms.ValidationError(
+                "Confirm your e-mail address before you make a project public.", code=UNCONFIRMED
+            )
         return visibility
 
 

@@ -1,6 +1,6 @@
 """Addresses of projects (/p/…, a guest's /g/…) and runs (/r/…, for programs /api/v1/runs/…)."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from runner import (
     api_runs,
@@ -87,6 +87,6 @@ urlpatterns = [
         for form in ("csv", "parquet")
         for place, view, name in ((_RUN, result_views.export, ""), (_API_RUN, api_views.export, "api-"))
     ),
-    path("api/v1/<path:address>", api_views.unknown, name="api-unknown"),
+    re_path(r"^api(?:/[\s\S]*)?$", api_views.unknown, name="api-unknown"),
     path("frame", run_views.frame, name="frame"),
 ]

@@ -26,7 +26,7 @@ from marketdata.snippets import program_for, title_of
 from runner import companions, packages, private, quotas, sandbox_state, sessions
 from runner.access import Viewer, address_hash, remember_guest
 from runner.defaults import defaults_of
-from runner.forms import NewProjectForm, ProjectSettingsForm, clean_title
+from runner.forms import UNCONFIRMED, NewProjectForm, ProjectSettingsForm, clean_title
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
 from runner.headlines import headlines
 from runner.models import ENTRY, Project, Run
@@ -307,7 +307,8 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
     )
     if not form.is_valid():
         text = " ".join(error for errors in form.errors.values() for error in errors)
-        return _refused(request, found, text)
+        unconfirmed = form.has_error("visibility", UNCONFIRMED)
+        return _refused(request, found, text, {"confirm": reverse("account_email")} if unconfirmed else {})
     # Only these: the draft may have been saved in between by the editor.
     values = dict(form.cleaned_data)
     requirements = values.pop("requirements")
@@ -346,9 +347,9 @@ def wants_json(request: HttpRequest) -> bool:
     return request.accepts("application/json") and "application/json" in request.headers.get("Accept", "")
 
 
-def _refused(request: HttpRequest, found: Project, text: str) -> HttpResponse:
+def _refused(request: HttpRequest, found: Project, text: str, more: dict[str, str] | None = None) -> HttpResponse:
     if wants_json(request):
-        return JsonResponse({"saved": False, "message": text}, status=422)
+        return JsonResponse({"saved": False, "message": text, **(more or {})}, status=422)
     messages.error(request, text)
     return SeeOther(found.edit_url)
 

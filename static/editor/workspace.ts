@@ -310,6 +310,7 @@ function watchTitle(settings: string): void {
   const title = need<HTMLInputElement>("[name=title]", form);
   const visibility = find<HTMLSelectElement>("[name=visibility]", form);
   let before = title.value;
+  let holds = visibility?.value ?? "";
   const store = async (): Promise<void> => {
     const wanted = title.value.trim();
     if (!wanted) {
@@ -318,12 +319,19 @@ function watchTitle(settings: string): void {
     }
     try {
       const answer = await post(settings, { title: wanted, ...(visibility ? { visibility: visibility.value } : {}) });
-      const body = (await answer.json()) as { title?: string; message?: string };
-      if (!answer.ok) throw new Error(body.message ?? "The name was not saved.");
+      const body = (await answer.json()) as { title?: string; visibility?: string; message?: string; confirm?: string };
+      if (!answer.ok) {
+        if (visibility) visibility.value = holds;
+        const link = body.confirm ? [" ", make("a", { href: body.confirm }, "Confirm it")] : [];
+        toast(body.message ?? "The name was not saved.", "error", ...link);
+        return;
+      }
+      holds = body.visibility ?? holds;
       document.title = document.title.replace(before, body.title ?? wanted);
       before = title.value = body.title ?? wanted;
       if (body.message) toast(body.message, "error");
     } catch (error) {
+      if (visibility) visibility.value = holds;
       toast(error instanceof TypeError ? "The name was not saved: the server cannot be reached." : (error as Error).message, "error");
     }
   };

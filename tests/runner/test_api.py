@@ -44,7 +44,8 @@ def test_every_address_of_the_interface_answers_in_json(backtest):
     for address in (api(backtest), api(backtest, "/trades.csv"), "/api/v1/nothing"):
         refused = strict.post(address)
         assert refused.status_code == 405 and refused.json()["error"]["code"] == "method_not_allowed"
-    for address in ("/api/v1/nothing", "/api/v1/runs/x/backtests/0", api(backtest, "/none")):
+    others = ("/api", "/api/", "/api/v1", "/api/v1/", "/api/v2/runs", "/api/v1//", "/api/v1/%0A")
+    for address in ("/api/v1/nothing", "/api/v1/runs/x/backtests/0", api(backtest, "/none"), *others):
         missing = strict.get(address)
         assert missing.status_code == 404 and missing.json()["error"]["code"] == "not_found"
 

@@ -16,6 +16,7 @@ from accounts.models import AccessToken
 from marketdata.redaction import Redacting
 from runner.access import GUEST_COOKIE, hash_key
 from runner.api_access import read_only
+from runner.defaults import names_of
 from runner.models import Project, Run
 from tests.factories import make_finished_run, make_project, make_user
 
@@ -127,6 +128,7 @@ def test_a_started_run_is_its_owners_with_these_parameters_and_under_the_same_li
     ada.plan.concurrent_runs = 1
     ada.plan.save()
     client.cookies["sessionid"] = "of-somebody-else"
+    Run.objects.filter(pk=hidden.pk).update(declared_params=[{"name": name} for name in PARAMS])
     started = start(client, bearer(ada, "read+run"), json.dumps({"params": PARAMS}))
     assert started.status_code == 202 and started["Location"] == f"/api/v1/runs/{started.json()['id']}"
     run = Run.objects.get(pk=started.json()["id"])
@@ -172,3 +174,29 @@ def test_no_log_line_shows_a_token():
     for line in (f"GET /x?token={secret}", f"Authorization: Bearer {secret}", f"sent {secret} twice", f"'{secret}'"):
         record = logging.LogRecord("x", logging.INFO, "x", 1, "%s", (line,), None)
         assert Redacting().filter(record) and secret[4:] not in record.getMessage(), line
+
+
+def test_a_parameter_that_the_program_does_not_have_is_refused_with_those_that_it_has(client, ada, hidden):
+    Project.objects.update(draft={"main.py": 'import qfp\nqfp.param("slow", 50)\nqfp.param("fast", 20)'})
+    refused = start(client, bearer(ada, "read+run"), '{"params": {"nope": 1, "fast": 2}}')
+    assert refused.status_code == 422 and Run.objects.count() == 1
+    assert refused.json()["error"]["message"] == "The program has no parameter nope. Its parameters: fast, slow."
+    Project.objects.update(draft={"main.py": 'import qfp\nfor name in ("a", "b"): qfp.param(name, 1)'})
+    started = start(client, bearer(ada, "read+run"), '{"params": {"a": 2}}')
+    assert started.status_code == 202 and "is known once it has run" in started.json()["note"]
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("print(1)", set()),
+        ('from qfp import *\nx = param(name="a", default=f())', {"a"}),
+        ("import qfp\nask = qfp.param\nask('a', 1)", None),
+        ("from qfp import param as ask\nask('a', 1)", None),
+        ("from qfp import param\nparam('a' + 'b', 1)", None),
+        ("exec(text)", None),
+        ("x = (", None),
+    ],
+)
+def test_parameters_are_known_from_the_text_only_where_it_names_them_all(source, names):
+    assert names_of(source) == names

@@ -93,6 +93,7 @@ def test_an_unconfirmed_address_does_not_publish(client, project):
         f"{project.base_url}/settings", {"visibility": "public"}, headers={"Accept": "application/json"}
     )
     assert response.status_code == 422 and "Confirm your e-mail address" in response.json()["message"]
+    assert response.json()["confirm"] == "/account/email"
     project.refresh_from_db()
     assert project.visibility == Project.Visibility.PRIVATE
 

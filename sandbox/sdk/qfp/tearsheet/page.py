@@ -18,7 +18,7 @@ __all__ = ["STATE_WORDS", "html"]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 STATE_WORDS = {"green": "\u2713", "amber": "!", "red": "\u2717"}
 NAMED_FIRST = ("Instruments", "Period")
-STATE_NAMES = {"green": "in order", "amber": "doubt", "red": "problem"}
+STATE_NAMES = {"green": "fine", "amber": "doubt", "red": "problem"}
 
 CSS = """
 :root{color-scheme:light;--page:#fff;--text:#14181c;--muted:#59636d;--line:#d9dde1;--link:#0b6a66;--gain:#1a5fc2;
