@@ -170,20 +170,31 @@ class Expected:
                 yield bar, self._at_limit(float(bars.open[bar]), limit, long), False
 
     def _bracket(self, order: Order, bar: int, price: float, at_close: bool, long: bool, units: float) -> None:
-        """Stop-loss and target of the trade that an order opens."""
-        for level, is_stop in ((order.get("sl"), True), (order.get("tp"), False)):
-            if not level:
+        """Stop-loss and target of the trade that an order opens. By our rules the stop comes first on the bar of the
+        entry, where no program can have moved it yet: what it certainly passed there leaves nothing for the target.
+        """
+        stop_loss, target = order.get("sl"), order.get("tp")
+        entered = bar + 1 if at_close else bar  # what fills at a close is entered on the bar after it
+        stopped = self.usual and bool(stop_loss) and entered <= self.last and self._passes(stop_loss, not long, entered)
+        for level, is_stop in ((stop_loss, True), (target, False)):
+            if not level or (stopped and not is_stop):
                 continue
             rising = long != is_stop
-            acted = False
-            if not at_close and self._reaches(level, rising, bar):
+            counts = is_stop or self._target_counts(order, bar, price)
+            if not at_close and counts and self._reaches(level, rising, bar):
                 for reference in {price, float(self.bars.open[bar])}:
                     self.closing[bar, not long][self._beyond(reference, level, rising)] += units
-                acted = self.usual and is_stop and self._passes(level, rising, bar)
-            if acted:
+            if stopped and not at_close:
                 continue
             for later in self._reached(level, rising, bar + 1):
                 self.closing[later, not long][self._beyond(float(self.bars.open[later]), level, rising)] += units
+
+    def _target_counts(self, order: Order, bar: int, price: float) -> bool:
+        """Whether a target may be reached on the bar of the entry: at a limit within the bar it may have been passed
+        before, and waits.
+        """
+        opened = float(self.bars.open[bar])
+        return not (self.usual and order.get("limit")) or abs(price - opened) <= ROOM * opened
 
     def _expect_ruin(self, ruined: int | None) -> None:
         if ruined is None:
