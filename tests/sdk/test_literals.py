@@ -24,6 +24,10 @@ WRITTEN = {
     "letters": f"T = int.from_bytes(b'{'QwErTyUi' * 60}', 'big')",
     "words": "\n".join(f"T{at} = '{'QwErTyUi' * 8}{at}'" for at in range(4)) + "\nT = T0 + T1 + T2 + T3",
     "large numbers": f"T = [{', '.join(str(7**60 + at) for at in range(5))}]",
+    "numbers of many digits": f"T = [{', '.join(hex(7**24 + at) for at in range(6))}]",
+    "names of such": "\n".join(f"T{at} = {7**24 + at}" for at in range(6)) + "\nT = T0, T1, T2, T3, T4, T5",
+    "one number of too many digits for a text": f"T = 0x{'f0' * 4_000}",
+    "unrounded measures": f"T = [{', '.join(str(1.1**at / 7) for at in range(1, 20))}]",
     "comparisons": "def T(x): return " + " or ".join(f"x == {key}" for key in KEYS),
 }
 

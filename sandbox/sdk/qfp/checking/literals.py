@@ -14,7 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = ["LONG", "longest_table", "written_in"]
 
@@ -28,6 +28,8 @@ LETTERS, LETTERS_OF_TEXT = 8, 20
 LONG_WORD, LONG_TEXT = 80, LONG * LETTERS_OF_TEXT
 # So many in one piece are no name: several such words, or numbers, make a long one together.
 WORD, DIGITS = 24, 20
+# A number of more digits is worth as many as could be written with them; a measured one was only never rounded.
+ORDINARY, HEX_DIGITS_OF_ONE, DIGITS_OF_ONE = 12, 4, 6
 MOST_PARTS = 200  # of a program that are looked at one by one; the others together
 MOST_NODES = 1_000_000  # that are looked through for them
 READS_ITSELF = ("__file__", "__doc__", "__main__", "main.py", "requirements.txt", "inspect", "linecache", "tokenize")
@@ -163,7 +165,7 @@ def _is(node: ast.AST, part: Any, code: Any) -> bool:
 def _count(trees: Iterable[ast.AST]) -> int:
     """The numbers and days in all lists, dictionaries, sets and texts of them, or the precise numbers anywhere."""
     tables: dict[int, int] = {}
-    precise: set[str] = set()
+    precise: dict[str, int] = {}
     pieces: set[str] = set()
     for tree in trees:
         notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -172,16 +174,16 @@ def _count(trees: Iterable[ast.AST]) -> int:
             if isinstance(node, TABLES) and id(node) not in counted:
                 inside = list(ast.walk(node))
                 counted |= {id(each) for each in inside if isinstance(each, TABLES)}
-                inner = {id(each): 1 for each in inside if _is_value(each)}
+                inner = {id(each): _worth(each.value) for each in inside if _is_value(each)}
                 if len(inner) > 1:
                     tables |= inner
             elif isinstance(node, ast.Constant) and id(node) not in notes:
                 if (numbers := _in_text(node.value)) > 1:
                     tables[id(node)] = numbers
                 if isinstance(node.value, (int, float)) and len(_digits(node.value)) >= PRECISE:
-                    precise.add(repr(node.value))
+                    precise[_written(node.value)] = _worth(node.value)
                 pieces.update(_pieces(node.value))
-    return max(sum(tables.values()), len(precise), sum(map(len, pieces)) // LETTERS)
+    return max(sum(tables.values()), sum(precise.values()), sum(map(len, pieces)) // LETTERS)
 
 
 def _pieces(value: Any) -> list[str]:
@@ -208,11 +210,23 @@ def _in_text(value: Any) -> int:
     return max(len(NUMBER.findall(value)), long, text)
 
 
+def _written(value: float) -> str:
+    return hex(value) if isinstance(value, int) and abs(value) >= 1 << 64 else repr(value)
+
+
 def _digits(value: float) -> str:
-    return re.sub(r"e.*|\D", "", repr(value)).strip("0")
+    written = _written(value)
+    return written[2:] if written.startswith("0x") else re.sub(r"e.*|\D", "", written).strip("0")
 
 
-def _is_value(node: ast.AST) -> bool:
+def _worth(value: Any) -> int:
+    """How many ordinary numbers could be kept in the digits of one."""
+    if not isinstance(value, (int, float)) or len(_digits(value)) <= ORDINARY:
+        return 1
+    return len(hex(value)[2:]) // HEX_DIGITS_OF_ONE if isinstance(value, int) else len(_digits(value)) // DIGITS_OF_ONE
+
+
+def _is_value(node: ast.AST) -> TypeGuard[ast.Constant]:
     if not isinstance(node, ast.Constant) or isinstance(node.value, bool):
         return False
     return isinstance(node.value, (int, float)) or (isinstance(node.value, str) and bool(NUMBER.match(node.value)))
