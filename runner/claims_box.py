@@ -181,7 +181,7 @@ def _survivorship(backtest: Backtest) -> Line:
     note = backtest.conventions.get("survivorship", "")
     if note:
         return _line("survivorship", "amber", "Survivorship", note)
-    return _line("survivorship", "green", "Survivorship", "The instruments were not chosen with hindsight.")
+    return _line("survivorship", "green", "Survivorship", "No sign that its instruments were chosen with hindsight.")
 
 
 def _data(backtest: Backtest, read: Sequence[str] | None) -> Line:

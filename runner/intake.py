@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from django.utils import timezone
 from qfp.checking.literals import written_in
 from rq.timeouts import JobTimeoutException
 
-from runner import checking, claims_box, overfitting, private, quotas, trials
+from runner import checking, claims_box, membership, overfitting, private, quotas, trials
 from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event, read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
@@ -106,6 +107,8 @@ class Intake:
         """Check the claim over our own bars; what the page shows is our calculation."""
         claim, had = event.get("claim"), packages_of(self.run)
         checked = check_claim(claim, Path(settings.STORE_DIR), self._snapshot_of(claim), had)
+        asked = membership.noted(checked.conventions, self.run.revision.files, checked.dates, checked.fills)
+        checked = replace(checked, conventions=asked)
         backtest = Backtest(
             run=self.run,
             position=len(self.backtests),

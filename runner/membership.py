@@ -1,0 +1,102 @@
+"""Does a program choose among the members of a day that was still to come? Read from its text, as far as that says it.
+
+A day that is only known when the program runs is left to the look-ahead test, which gives membership other dates.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+__all__ = ["noted"]
+
+CALL, DAY = "universe", "asof"
+MOST_TEXT = 200_000
+MOST_PARTS = 3  # year, month and day; hours do not matter
+
+
+def noted(
+    conventions: Mapping[str, Any], files: Mapping[str, str], dates: Sequence[str], fills: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The conventions of a backtest, with a sentence of survivorship where its program asks for members as of a day
+    after the first one that it traded on.
+    """
+    traded = dates[min((int(fill["bar"]) for fill in fills), default=0)][:10]
+    late = max((day for name, text in files.items() if name.endswith(".py") for day in _days(text)), default="")
+    if late <= traded:
+        return dict(conventions)
+    said = f"The program asks who belonged to a universe as of {late}, after the first day traded, {traded}."
+    before = conventions.get("survivorship", "")
+    return {**conventions, "survivorship": f"{said} {before or 'What failed may be missing from the choice.'}"}
+
+
+@lru_cache(maxsize=64)
+def _days(text: str) -> tuple[str, ...]:
+    """For which days a text asks who belonged to a universe, where they stand in it."""
+    if CALL not in text or len(text) > MOST_TEXT:
+        return ()
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    known = _constants(tree)
+    called = {CALL} | {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == CALL and alias.asname
+    }
+    given = [_given(call) for call in _calls(tree, called)]
+    return tuple(dict.fromkeys(day for each in given if each is not None and (day := _day(each, known))))
+
+
+def _calls(tree: ast.Module, called: set[str]) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in called:
+                yield node
+
+
+def _given(call: ast.Call) -> ast.expr | None:
+    named = next((word.value for word in call.keywords if word.arg == DAY), None)
+    return named if named is not None else call.args[1] if len(call.args) > 1 else None
+
+
+def _constants(tree: ast.Module) -> dict[str, ast.expr]:
+    """Names that the program gives a value once, and never another."""
+    found: dict[str, ast.expr] = {}
+    stored = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = list(zip(target.elts, node.value.elts, strict=False))
+                found |= {at.id: value for at, value in pairs if isinstance(at, ast.Name) and stored.count(at.id) == 1}
+    return found
+
+
+def _day(given: ast.expr, known: Mapping[str, ast.expr]) -> str:
+    """As 2018-12-31, whether it is a text, a name for one, or such as date(2018, 12, 31); empty where it is neither."""
+    if isinstance(given, ast.Name):
+        given = known.get(given.id, given)
+    parts: list[ast.expr] = [given]
+    if isinstance(given, ast.Call) and not given.keywords:
+        parts = given.args[:MOST_PARTS]
+    values = [part.value for part in parts if isinstance(part, ast.Constant)]
+    if len(values) < len(parts):
+        return ""
+    try:
+        match values:
+            case [str(text)]:
+                return datetime.datetime.fromisoformat(text.strip()).date().isoformat()
+            case [int(year), int(month), int(day)]:
+                return datetime.date(year, month, day).isoformat()
+    except (ValueError, OverflowError):
+        pass
+    return ""
