@@ -7,6 +7,7 @@ what (sharing.py), init() runs only so often that every indicator exists once, a
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Many", "Shared", "run_many"]
 
 NAN = float("nan")
+COMPARED = 3  # combinations, beside the first and the best, that are run interpreted as well
 A_THREADS_BARS = 2_000_000  # of all combinations: so many take longer than a thread takes to start
 TRADES = "# Trades"
 # What machine code answers for all combinations at once; the value at the end and the cash at the beginning tell it.
@@ -54,6 +56,12 @@ class Many:
     tier: str = "interpreted"
     reason: str | None = None
     runs: dict[int, Run] = field(default_factory=dict)
+
+
+def drawn(numbers: np.ndarray, combinations: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Some of these numbers, always the same ones for the same combinations."""
+    seed = f"{len(combinations)} {dict(combinations[0])} {dict(combinations[len(combinations) - 1])}"
+    return random.Random(seed).sample(numbers.tolist(), min(COMPARED, len(numbers)))
 
 
 def run_many(
@@ -348,10 +356,12 @@ class Shared:
     def _right(
         self, equity: np.ndarray, trades: np.ndarray, answered: np.ndarray, first: Prepared, found: Many
     ) -> bool:
-        """Whether the interpreted tier ends the first and the best of them the same."""
+        """Whether the interpreted tier ends the first, the best, and some more of them the same."""
         if not len(answered):
             return True
-        for number in {int(answered[0]), int(answered[np.argmax(equity[answered])])}:
+        chosen = {int(answered[0]), int(answered[np.argmax(equity[answered])])}
+        chosen |= set(drawn(answered, self.combinations))
+        for number in sorted(chosen):
             prepared = first if number == 0 else self.backtest.prepare(self.combinations[number])
             run = self.backtest.carry_out(prepared, "interpreted")
             if run.equity[-1] != equity[number] or len(run.trades) != trades[number]:

@@ -7,24 +7,35 @@ init() is a row of assignments, it is enough to run it for combinations that cov
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from qfp.backtesting.averages import averages
 from qfp.backtesting.products import Product
-from qfp.backtesting.strategy import Strategy, answers_alike
+from qfp.backtesting.purity import answers_alike
+from qfp.backtesting.strategy import Strategy
 from qfp.backtesting.test import SMA
 
 __all__ = ["Groups", "Recipe", "averages_ahead", "dependencies"]
 
 OWN = {"I", "data"}  # of Strategy; anything else of it tells more than its arguments
+# What init() may call beside I() and still be told from: these change nothing, and answer by their arguments alone.
+PLAIN = {"abs", "bool", "dict", "divmod", "enumerate", "float", "int", "len", "list", "max", "min", "pow", "range"}
+PLAIN |= {"reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip"}
+MODULES = {"math", "numpy", "pandas"}
+CHANGES = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask", "random", "seterr", "set_option"}
+# Methods of arrays and tables that make new ones.
+MAKES = {"abs", "agg", "astype", "bfill", "clip", "copy", "corr", "cumprod", "cumsum", "diff", "ewm", "expanding"}
+MAKES |= {"ffill", "fillna", "max", "mean", "median", "min", "pct_change", "quantile", "rank", "rolling", "shift"}
+MAKES |= {"std", "sum", "to_numpy", "var", "where"}
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,61 @@ class _Reader:
                     else:
                         raise _Unclear
 
+    def named(self, name: str) -> Any:
+        """What a name stands for outside init(); None where that is not known."""
+        cells = dict(zip(self.function.__code__.co_freevars, self.function.__closure__ or (), strict=True))
+        if name in cells:
+            return cells[name].cell_contents
+        return self.function.__globals__.get(name, getattr(builtins, name, None))
+
+    def known(self, node: ast.expr) -> Any:
+        """What a name, or an attribute of a module, stands for; None where that is not known."""
+        if isinstance(node, ast.Name):
+            return None if node.id in self.names or node.id == self.me else self.named(node.id)
+        if isinstance(node, ast.Attribute):
+            module = self.known(node.value)
+            return getattr(module, node.attr, None) if isinstance(module, ModuleType) else None
+        return None
+
+    def check_function(self, node: ast.expr) -> None:
+        """Raise where a function that is handed to I() may know more than its arguments."""
+        if not answers_alike(self.known(node)):
+            raise _Unclear
+
+    def check(self, call: ast.Call) -> None:
+        """Raise where a call may change what others read, or read what others change."""
+        called = call.func
+        if isinstance(called, ast.Attribute) and self.is_me(called.value) and called.attr == "I":
+            given = [*call.args[:1], *(one.value for one in call.keywords if one.arg == "func")]
+            if not given:
+                raise _Unclear
+            if not isinstance(given[0], ast.Lambda):
+                self.check_function(given[0])
+            return
+        if any(one.arg in ("out", "inplace", None) for one in call.keywords):
+            raise _Unclear
+        if isinstance(called, ast.Name) and called.id in PLAIN:
+            if self.known(called) is getattr(builtins, called.id):
+                return
+        elif isinstance(called, ast.Attribute):
+            root = called.value
+            path = {called.attr}
+            while isinstance(root, ast.Attribute):
+                path.add(root.attr)
+                root = root.value
+            module = self.known(root) if isinstance(root, ast.Name) else None
+            if isinstance(module, ModuleType):
+                if module.__name__.split(".")[0] in MODULES and not path & CHANGES:
+                    return
+            elif called.attr in MAKES:
+                return
+        else:  # from math import sqrt
+            found = self.known(called)
+            comes_from = str(getattr(found, "__module__", "")).split(".")[0]
+            if comes_from in MODULES and getattr(found, "__name__", "") not in CHANGES:
+                return
+        raise _Unclear
+
     def is_me(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and node.id == self.me
 
@@ -122,6 +188,10 @@ class _Reader:
         found: set[str] = set()
         handed_over = 0
         for part in ast.walk(node):
+            if isinstance(part, ast.NamedExpr):
+                raise _Unclear
+            if isinstance(part, ast.Call):
+                self.check(part)
             if isinstance(part, ast.Attribute) and self.is_me(part.value):
                 handed_over += 1
                 if part.attr in self.attributes:
@@ -135,6 +205,8 @@ class _Reader:
                 if part.id == self.me:
                     handed_over -= 1
                 found |= self.names.get(part.id, frozenset())
+                if part.id not in self.names and isinstance(self.named(part.id), FunctionType):
+                    self.check_function(part)
         if handed_over:  # the strategy itself, not one of its attributes
             raise _Unclear
         return frozenset(found)

@@ -14,6 +14,7 @@ import numpy as np
 from qfp.backtesting.core import Account
 from qfp.backtesting.lines import Bars, Clock, Line
 from qfp.backtesting.orders import Order, Trade
+from qfp.backtesting.purity import reads_of
 
 __all__ = ["Position", "Strategy"]
 
@@ -163,9 +164,10 @@ class Strategy(ABC):
         """What a value of this indicator depends on, where that can be told: a function of a module, columns of the
         bars, numbers and words.
         """
-        if not answers_alike(func):
+        reads = reads_of(func)
+        if reads is None:
             return None
-        parts: list[Any] = [func]
+        parts: list[Any] = [func, *reads]
         named: list[tuple[str, Any]] = [*(("", value) for value in args), *sorted(kwargs.items())]
         for word, value in named:
             if isinstance(value, Line) and self._data.holds(value):
@@ -274,11 +276,6 @@ def _formatted(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     if "{" not in name:
         return name
     return name.format(*map(_short, args), **{key: _short(value) for key, value in kwargs.items()})
-
-
-def answers_alike(func: Any) -> bool:
-    """Whether it is a function of a module: those are taken to answer by their arguments alone."""
-    return "<" not in getattr(func, "__qualname__", "<") and getattr(func, "__self__", None) is None
 
 
 def _short(value: Any) -> str:

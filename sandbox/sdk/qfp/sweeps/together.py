@@ -124,14 +124,17 @@ class Together:
                 yield rows_of((told + begin).tolist(), curves, trades[told], self.periods)
 
     def right(self, shared: Shared, scores: dict[int, float]) -> bool:
-        """Whether the first of all, and the best so far where it is among these, run interpreted come out the same.
+        """Whether the first of all, some more of those that come with it, and the best so far where it is among these,
+        run interpreted come out the same.
 
         scores: by number, the higher the better. The interpreted runs go to the end of the bars where those are not
         many, and over the first ones otherwise.
         """
+        from qfp.backtesting.many import drawn
+
         chosen = set()
         if scores and not self.compared:
-            chosen.add(min(scores))
+            chosen |= {min(scores), *drawn(np.array(sorted(scores)), shared.combinations)}
         known = {number: score for number, score in scores.items() if score > self.best}
         if known:
             best = max(known, key=known.__getitem__)

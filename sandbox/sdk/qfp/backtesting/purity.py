@@ -1,0 +1,131 @@
+"""Does a function answer by its arguments alone? Asked before one result of an indicator is used for several runs.
+
+A library's function is taken to. One of the program's own is read: it may use libraries, functions of which the same
+holds, and constants, whose values count as arguments.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+__all__ = ["answers_alike", "is_library", "reads_of"]
+
+CONSTANTS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
+# What reaches around names, or answers otherwise every time; as does what is drawn at random.
+UNTOLD = {"globals", "locals", "vars", "exec", "eval", "setattr", "delattr", "open", "input", "__import__"}
+CHANGES = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR", "IMPORT_STAR"}
+
+
+def answers_alike(func: Any) -> bool:
+    """Whether it is a function of a module that answers by its arguments, and by reads_of() it, alone."""
+    return reads_of(func) is not None
+
+
+def reads_of(func: Any) -> tuple[Any, ...] | None:
+    """Constants of modules that a function's answer depends on beside its arguments; None where more may be."""
+    if "<" in getattr(func, "__qualname__", "<") or getattr(func, "__self__", None) is not None:
+        return None
+    if is_library(getattr(func, "__module__", None)):
+        return ()
+    found: list[Any] = []
+    try:
+        _read(func, found, set())
+    except _Untold:
+        return None
+    return tuple(found)
+
+
+@lru_cache(maxsize=1000)
+def is_library(name: str | None) -> bool:
+    """Whether a module comes with Python or from a package, and is not the program's own."""
+    if name is None:
+        return True  # of numpy's ufuncs
+    top = name.split(".")[0]
+    if top in ("qfp", "backtesting") or top in sys.stdlib_module_names:
+        return True
+    file = str(getattr(sys.modules.get(top), "__file__", None) or "")
+    return "site-packages" in file or "dist-packages" in file
+
+
+class _Untold(Exception):
+    """The answer may depend on what is not known here."""
+
+
+def _read(func: Any, found: list[Any], seen: set[Any]) -> None:
+    func = getattr(func, "py_func", func)  # of numba
+    if not isinstance(func, FunctionType):
+        raise _Untold
+    if is_library(func.__module__) or func in seen:
+        return
+    seen.add(func)
+    for value in (*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values()):
+        _value(value, found, seen)
+    for cell in func.__closure__ or ():
+        try:
+            _value(cell.cell_contents, found, seen)
+        except ValueError:  # still empty
+            raise _Untold from None
+    for path in _paths(func.__code__):
+        if path is None:
+            raise _Untold
+        value = func.__globals__.get(path[0], _Untold)
+        if value is _Untold:
+            if not hasattr(builtins, path[0]):
+                raise _Untold
+            continue
+        for name in path[1:]:
+            if not isinstance(value, ModuleType) or is_library(value.__name__):
+                break
+            value = getattr(value, name, _Untold)
+        _value(value, found, seen)
+
+
+def _value(value: Any, found: list[Any], seen: set[Any]) -> None:
+    """What a name of the function stands for."""
+    if isinstance(value, CONSTANTS):
+        found.append((type(value), value))
+    elif isinstance(value, (tuple, frozenset)):
+        for one in value:
+            _value(one, found, seen)
+    elif isinstance(value, (ModuleType, type)):
+        name = value.__name__ if isinstance(value, ModuleType) else value.__module__
+        if not is_library(name) or value.__name__ == "random":
+            raise _Untold
+    elif isinstance(value, BuiltinFunctionType) or type(value).__name__ == "ufunc":
+        if isinstance(getattr(value, "__self__", None), (ModuleType, type(None))):
+            return
+        raise _Untold
+    else:
+        _read(value, found, seen)
+
+
+@lru_cache(maxsize=1000)
+def _paths(code: CodeType) -> tuple[tuple[str, ...] | None, ...]:
+    """Every name of a module that the code reads, with the attributes that are read of it; None for what it changes."""
+    return tuple(dict.fromkeys(_walk(code, frozenset(code.co_freevars))))
+
+
+def _walk(code: CodeType, outer: frozenset[str]) -> Iterator[tuple[str, ...] | None]:
+    path: list[str] = []
+    for step in dis.get_instructions(code):
+        if path and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            path.append(step.argval)
+        elif path and step.opname != "CACHE":
+            yield tuple(path)
+            path = []
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            path = [step.argval]
+        changed = step.opname in CHANGES or (step.opname in ("STORE_DEREF", "DELETE_DEREF") and step.argval in outer)
+        foreign = step.opname == "IMPORT_NAME" and not is_library(step.argval)
+        untold = path == [step.argval] and step.argval in UNTOLD
+        if changed or foreign or untold or (step.argval == "random" and not step.opname.endswith(("CONST", "FAST"))):
+            yield None
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _walk(constant, outer)

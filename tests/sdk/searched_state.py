@@ -1,0 +1,109 @@
+"""Does a search with state beside the strategy give what its single runs give? Prints the names of those that do not.
+
+Runs in the boxes' environment.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+from qfp.backtesting import Backtest, Strategy
+from qfp.backtesting.lib import crossover
+from qfp.backtesting.sharing import dependencies
+from qfp.backtesting.test import SMA
+
+sys.path.insert(0, str(Path(__file__).parent))
+from both_engines import market, mean
+
+STATE = {}
+LENGTH = 5
+
+
+def put(number):
+    STATE["n"] = number
+    return number
+
+
+def get():
+    return STATE["n"]
+
+
+def kept(values):
+    return SMA(values, STATE["n"])
+
+
+def fixed(values, number):
+    return mean(values, number + LENGTH)
+
+
+class Base(Strategy):
+    fast, slow = 10, 30
+
+    def next(self):
+        if crossover(self.a, self.b):
+            self.buy()
+        elif crossover(self.b, self.a):
+            self.position.close()
+
+
+class Update(Base):
+    settings = {}
+
+    def init(self):
+        self.done = self.settings.update(n=self.fast)
+        self.a = self.I(SMA, self.data.Close, self.settings["n"])
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+
+class Helper(Base):
+    def init(self):
+        self.x = put(self.fast)
+        self.a = self.I(SMA, self.data.Close, get())
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+
+class Append(Base):
+    box = [3]
+
+    def init(self):
+        self.q = self.box.append(self.fast)
+        self.a = self.I(SMA, self.data.Close, self.box[-1])
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+
+class Kept(Base):
+    def init(self):
+        self.n = put(self.fast)
+        self.a = self.I(kept, self.data.Close)
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+
+class Plain(Base):
+    def init(self):
+        self.a = self.I(SMA, self.data.Close, int(max(2, round(self.fast * 1.0))))
+        self.b = self.I(fixed, self.data.Close, self.slow)
+
+
+class Lambda(Base):
+    def init(self):
+        self.a = self.I(lambda x: x.s.rolling(self.fast).mean(), self.data.Close)
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+
+warnings.simplefilter("ignore")
+GRID = [{"fast": fast, "slow": slow} for fast in (3, 5, 8, 13) for slow in (20, 31, 45, 60)]
+BARS = market(7, 800)
+differ = []
+for cls in (Update, Helper, Append, Kept, Plain, Lambda):
+    single = np.array([Backtest(BARS, cls).run_once(dict(one)).equity[-1] for one in GRID])
+    assert len(set(single.tolist())) > 4
+    for tier in ("interpreted", "compiled"):
+        found = Backtest(BARS, cls).run_many(GRID, ("final_equity",), tier=tier).columns["final_equity"]
+        if not np.array_equal(found, single):
+            differ.append(f"{cls.__name__} {tier}")
+shared = [cls.__name__ for cls in (Update, Helper, Append, Kept, Plain, Lambda) if dependencies(cls) is not None]
+print(json.dumps({"differ": differ, "shared": shared}))

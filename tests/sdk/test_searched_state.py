@@ -1,0 +1,9 @@
+"""A search gives what its single runs give, also where init() keeps something outside of the strategy."""
+
+from __future__ import annotations
+
+from tests.sdk.test_equivalence import in_boxes_environment
+
+
+def test_a_search_with_state_beside_the_strategy_gives_what_single_runs_give():
+    assert in_boxes_environment("searched_state.py") == {"differ": [], "shared": ["Plain", "Lambda"]}
