@@ -93,7 +93,7 @@ def test_a_run_whose_manifest_cannot_be_made_ends_and_still_says_what_was_privat
     execution._finish({"outcome": "succeeded"})
     run = Run.objects.get(pk=execution.run.pk)
     assert run.status == Run.Status.SUCCEEDED
-    assert run.manifest["data"] == {"snapshot": None, "private": [], "series": []}
+    assert run.manifest["data"] == {"snapshot": None, "private": [], "brought": [], "series": []}
 
 
 @pytest.mark.parametrize("nested", ["-" * 100_000 + "1", "1" + "+1" * 100_000], ids=["MemoryError", "RecursionError"])

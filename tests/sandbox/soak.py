@@ -150,7 +150,9 @@ def groups(engine: Engine) -> list[Path]:
     import hashlib
 
     parent = "playground-" + hashlib.sha256(os.fsencode(engine.state.resolve())).hexdigest()[:10]
-    return [path for path in Path("/sys/fs/cgroup").glob(f"**/{parent}/*") if path.is_dir()]
+    # Unlike glob(), this does not mind groups that go meanwhile.
+    found = [Path(at) for at, _, _ in os.walk("/sys/fs/cgroup") if Path(at).parent.name == parent]
+    return [path for path in found if path.is_dir()]
 
 
 def memory_bytes(engine: Engine) -> int:
