@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DataError, IntegrityError, OperationalError, connection, connections, transaction
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from redis import RedisError
@@ -317,6 +317,7 @@ class Execution:
         }
         if not self._store(values, ended):
             return
+        self._quote_findings()
         for artefact in self.intake.artefacts.values():
             url = artefact.get_absolute_url()
             self.publisher.publish(
@@ -336,6 +337,17 @@ class Execution:
         except RedisError:
             logger.warning("run %s: the reports it asked for are sent later", self.run.pk)
         self._send_companions()
+
+    def _quote_findings(self) -> None:
+        """Only where the stored record says that the run has read nothing of one person alone, as for its readers."""
+        if not self.intake.unquoted:
+            return
+        try:
+            data = Run.objects.values_list("manifest", flat=True).get(pk=self.run.pk).get("data", {})
+            if data.get("private") == []:
+                self.intake.quote_findings(data.get("brought") or [])
+        except (Run.DoesNotExist, DatabaseError, ValueError, TypeError):
+            logger.exception("run %s: the reasons of its findings stay untold", self.run.pk)
 
     def _send_companions(self) -> None:
         if not self.intake.backtests:

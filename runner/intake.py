@@ -46,6 +46,7 @@ class Intake:
         self.attempts = 0  # beyond those
         self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
         self.params: dict[str, dict[str, Any]] = {}
+        self.unquoted: dict[int, dict[str, Any]] = {}  # findings whose text is not kept as yet, by the program's number
 
     def take(self, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -178,10 +179,29 @@ class Intake:
         band = backtest.checks.get("band") or checking.band_of(backtest)
         # What it read of its owner's own is known at its end; until then it counts as all that it could.
         quoting = not private.personal_series(self.run.snapshot)
+        if not quoting:
+            self.unquoted[number] = event
+        self._keep_checks(backtest, event, band, quoting=quoting)
+        self._show_checks(backtest, event, claims_box.lines(backtest))
+
+    def quote_findings(self, brought: list[str]) -> None:
+        """What was found is told in full, now that the run is over and has read nothing of one person alone.
+
+        brought: series that it read and that somebody brought along.
+        """
+        for number, event in self.unquoted.items():
+            backtest = self.claimed[number]
+            before = backtest.checks
+            self._keep_checks(backtest, event, before["band"], quoting=True)
+            if backtest.checks != before:
+                self._show_checks(backtest, event, claims_box.lines(backtest, private=(), brought=brought))
+
+    def _keep_checks(self, backtest: Backtest, event: dict[str, Any], band: dict[str, Any], *, quoting: bool) -> None:
         findings = checking.findings(event, quoting=quoting, written=self.written)
         backtest.checks = storable({**backtest.checks, **findings, "band": band})
         when_database_answers(run_id=self.run.pk, action=lambda: backtest.save(update_fields=["checks"]))
-        lines = claims_box.lines(backtest)
+
+    def _show_checks(self, backtest: Backtest, event: dict[str, Any], lines: list[claims_box.Line]) -> None:
         shown = {"backtest": backtest.pk, "lines": lines, "summary": claims_box.summary(lines)}
         self.publisher.publish({"type": "checks", **shown, "t": event.get("t", 0.0)})
 
