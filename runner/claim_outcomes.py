@@ -2,8 +2,8 @@
 keeps the winners.
 
 A price that is certainly reached fills, and who could certainly pay is not refused: what is near either is believed.
-A market order fills before a program can withdraw it; that another order was withdrawn is believed, too. Whether it
-would have been on another course of prices is asked by the runs that the site makes again.
+What fills on the bar after its decision fills before a program can withdraw it; that another order was withdrawn is
+believed. Whether it would have been on another course of prices is asked by the runs that the site makes again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def check_one(
                 if decided < bar < end:  # on the last one there may be no time left
                     raise _filled(order, "the order", bar, price)
         elif order["outcome"] == "cancelled" and decided < end:
-            if not (order.get("limit") or order.get("stop") or order.get("closes")):
+            if not order.get("closes") and _fills_at_once(order, expected):
                 raise _withdrawn(order, "the order")
         elif order["outcome"] == "refused" and not rules.hedging and decided + 1 < last:
             _check_refusal(order, expected, states, bars, rules, known)
@@ -68,6 +68,17 @@ def _withdrawn(order: Order, what: str) -> NotVerified:
         f"By the stated rules {what} of {order['size']:g} decided on bar {order['bar']} was filled before it could be "
         "withdrawn; the run said that it was cancelled."
     )
+
+
+def _fills_at_once(order: Order, expected: Expected) -> bool:
+    """Whether a program cannot withdraw it after the bar that gave it: the next one certainly fills it."""
+    limit, stop = order.get("limit"), order.get("stop")
+    if not (limit or stop):
+        return True
+    if limit and stop and (limit <= stop if order["size"] > 0 else limit >= stop):
+        return False  # its limit has to be reached again
+    bars = [bar for bar, _, _ in expected.places_of(_surely(order))]
+    return bool(bars) and bars[0] == int(order["bar"]) + 1
 
 
 def _surely(order: Order) -> Order:
@@ -170,8 +181,11 @@ def check_many(
 
 def _could_withdraw(order: Order, expected: ExpectedOfMany, newer: dict[int, int], rules: PortfolioRules) -> bool:
     """Where the instrument has no bar, a market order waits meanwhile; a target is withdrawn by the next one alone."""
+    if order["kind"] not in ("market", "target"):
+        place = next(expected.fills_of(_surely(order)), None)
+        return place is None or place[0] > order["bar"] + 1
     place = next(expected.fills_of(order), None)
-    if place is None or order["kind"] not in ("market", "target"):
+    if place is None:
         return True
     last = place[0] - (rules.fill != "same-close")  # bar on which it can be withdrawn
     if order["kind"] == "market":
