@@ -90,6 +90,25 @@ def test_an_order_that_would_have_filled_is_not_told_as_refused_or_waiting(
     assert doubt in text if doubt else "Replaying the fills gives" in text, text
 
 
+def test_what_could_be_paid_for_is_not_told_as_refused_where_long_and_short_are_held_at_once(
+    claim: dict[str, Any],
+) -> None:
+    hedged = copy.deepcopy(claim)
+    hedged["conventions"].update(hedging=True, finalize_trades=False)
+    for order in hedged["orders"]:
+        order["closes"] = order["size"] < 0
+    hedged["orders"][4:6] = [{**hedged["orders"][4], **REFUSED}]
+    del hedged["fills"][4:6]
+    assert "the account could pay" in check_claim(hedged, STORE).verified_text
+    hedged["orders"][4]["size"] = 1e6
+    assert "the account could pay" not in check_claim(hedged, STORE).verified_text
+    held = hedged["orders"][3]["bar"] - 1
+    hedged["orders"].insert(
+        3, {**hedged["orders"][2], **REFUSED, "bar": held, "size": -1.1 * hedged["orders"][2]["size"]}
+    )
+    assert "the account could pay" not in check_claim(hedged, STORE).verified_text, "both sides need their margin"
+
+
 def test_a_fill_on_the_bar_of_the_cut_is_compared_too(claim: dict[str, Any]) -> None:
     kept, fill = as_stored(claim), claim["fills"][6]
     other = {**claim, "fills": [each for each in claim["fills"] if each != fill]}
