@@ -264,13 +264,7 @@ class Expected:
         close; where it could also open, as many as are open on the other side, so that nobody opens what is not paid
         for beside an order that closes little. Raises NotVerified where more is closed than was opened.
         """
-        ways = [
-            (
-                self._is_at(self.opening, fill, fill["price"] / (1 + self._worse(fill["size"]))),
-                self._is_at(self.closing, fill, fill["price"]),
-            )
-            for fill in self.fills
-        ]
+        ways = self.ways()
         self._check_open(ways)
         left = {True: 0.0, False: 0.0}  # open on each side; below nothing until what opens it is listed
         found = []
@@ -283,6 +277,16 @@ class Expected:
             left[long] += units - closes
             found.append(closes)
         return found
+
+    def ways(self) -> list[tuple[bool, bool]]:
+        """Whether each fill may open something, and whether it may close something."""
+        return [
+            (
+                self._is_at(self.opening, fill, fill["price"] / (1 + self._worse(fill["size"]))),
+                self._is_at(self.closing, fill, fill["price"]),
+            )
+            for fill in self.fills
+        ]
 
     @staticmethod
     def _is_at(table: dict[tuple[int, bool], Levels], fill: dict[str, float], price: float) -> bool:

@@ -2,13 +2,14 @@
 keeps the winners.
 
 A price that is certainly reached fills, and who could certainly pay is not refused: what is near either is believed.
-A market order fills before a program can withdraw it; that another order was withdrawn is believed, too. Whether it
-would have been on another course of prices is asked by the runs that the site makes again.
+What fills on the bar after its decision fills before a program can withdraw it; that another order was withdrawn is
+believed. Whether it would have been on another course of prices is asked by the runs that the site makes again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def check_one(
     last = len(bars.close) - 1 if ruined is None else ruined
     states = _states(fills, cash, len(bars.close))
     known: dict[tuple[int, float], tuple[float, float, float]] = {}
+    both: list[_Sides] | None = None
     for order in orders:
         decided = int(order["bar"])
         end = last if window_bars is None else min(last, (decided // window_bars + 1) * window_bars - 1)
@@ -50,10 +52,12 @@ def check_one(
                 if decided < bar < end:  # on the last one there may be no time left
                     raise _filled(order, "the order", bar, price)
         elif order["outcome"] == "cancelled" and decided < end:
-            if not (order.get("limit") or order.get("stop") or order.get("closes")):
+            if not order.get("closes") and _fills_at_once(order, expected):
                 raise _withdrawn(order, "the order")
-        elif order["outcome"] == "refused" and not rules.hedging and decided + 1 < last:
-            _check_refusal(order, expected, states, bars, rules, known)
+        elif order["outcome"] == "refused" and decided + 1 < last:
+            if rules.hedging and both is None:
+                both = _both_sides(fills, Expected(fills, orders, bars, rules, ruined, window_bars), len(bars.close))
+            _check_refusal(order, expected, states, both, bars, rules, known)
 
 
 def _filled(order: Order, what: str, bar: int, price: float) -> NotVerified:
@@ -68,6 +72,17 @@ def _withdrawn(order: Order, what: str) -> NotVerified:
         f"By the stated rules {what} of {order['size']:g} decided on bar {order['bar']} was filled before it could be "
         "withdrawn; the run said that it was cancelled."
     )
+
+
+def _fills_at_once(order: Order, expected: Expected) -> bool:
+    """Whether a program cannot withdraw it after the bar that gave it: the next one certainly fills it."""
+    limit, stop = order.get("limit"), order.get("stop")
+    if not (limit or stop):
+        return True
+    if limit and stop and (limit <= stop if order["size"] > 0 else limit >= stop):
+        return False  # its limit has to be reached again
+    bars = [bar for bar, _, _ in expected.places_of(_surely(order))]
+    return bool(bars) and bars[0] == int(order["bar"]) + 1
 
 
 def _surely(order: Order) -> Order:
@@ -90,10 +105,41 @@ def _states(fills: list[dict[str, float]], cash: float, count: int) -> list[list
     return found
 
 
+@dataclass
+class _Sides:
+    """Of a bar where long and short may be open at once. held: the most units that may have been open at its end, on
+    both sides together; opened: on it.
+    """
+
+    held: float = 0.0
+    opened: float = 0.0
+    fills: list[dict[str, float]] = field(default_factory=list)
+
+
+def _both_sides(fills: list[dict[str, float]], expected: Expected, count: int) -> list[_Sides]:
+    """By bar. What may open or close counts as opening, for as much as the orders there could open."""
+    found = [_Sides() for _ in range(count)]
+    ways = expected.ways()
+    held, at = {True: 0.0, False: 0.0}, 0
+    for bar, sides in enumerate(found):
+        while at < len(fills) and fills[at]["bar"] == bar:
+            fill, (may_open, may_close) = fills[at], ways[at]
+            long, units, at = fill["size"] > 0, abs(fill["size"]), at + 1
+            opens = min(units, sum(expected.opening[bar, long].values())) if may_open else 0.0
+            opens = opens if may_close else units
+            held[long] += opens
+            held[not long] = max(0.0, held[not long] - (units - opens))
+            sides.opened += opens
+            sides.fills.append(fill)
+        sides.held = held[True] + held[False]
+    return found
+
+
 def _check_refusal(
     order: Order,
     expected: Expected,
     states: list[list[tuple[float, float]]],
+    both: list[_Sides] | None,
     bars: OurBars,
     rules: BacktestingPy,
     known: dict[tuple[int, float], tuple[float, float, float]],
@@ -106,7 +152,7 @@ def _check_refusal(
         if charged is None:
             return
         if (bar, price) not in known:
-            known[bar, price] = _free(bar, price, states, bars, rules)
+            known[bar, price] = _free(bar, price, states, both, bars, rules)
         least, most, dearest = known[bar, price]
         unit = dearest * (1 + rules.spread) + charged / size
         if size >= 1:
@@ -123,11 +169,25 @@ def _check_refusal(
 
 
 def _free(
-    bar: int, price: float, states: list[list[tuple[float, float]]], bars: OurBars, rules: BacktestingPy
+    bar: int,
+    price: float,
+    states: list[list[tuple[float, float]]],
+    both: list[_Sides] | None,
+    bars: OurBars,
+    rules: BacktestingPy,
 ) -> tuple[float, float, float]:
     """The least and the most that could be bought for around a bar, and the highest price that may have counted."""
     near = range(max(bar - 1, 0), min(bar + 2, len(states))) if rules.trade_on_close else (bar,)
     marks = {price, *(float(prices[at]) for at in near for prices in (bars.open, bars.close)), bars.close[bar - 1]}
+    if both is not None:
+        # Whatever came first: everything that was opened is held, and every fill was at the worst price of all.
+        filled = [fill for at in near for fill in both[at].fills]
+        prices = marks | {fill["price"] for fill in filled}
+        lost = sum(abs(fill["size"]) * (max(prices) - min(prices)) + fill["commission"] for fill in filled)
+        worth = [cash + held * mark for at in near for cash, held in states[at] for mark in marks]
+        most_held = both[max(near[0] - 1, 0)].held + sum(both[at].opened for at in near)
+        least = (min(worth) - lost - most_held * max(marks) * rules.margin) / rules.margin
+        return least, (max(worth) + lost) / rules.margin, max(marks)
     free = [
         (cash + held * mark - abs(held) * mark * rules.margin) / rules.margin
         for at in near
@@ -170,8 +230,11 @@ def check_many(
 
 def _could_withdraw(order: Order, expected: ExpectedOfMany, newer: dict[int, int], rules: PortfolioRules) -> bool:
     """Where the instrument has no bar, a market order waits meanwhile; a target is withdrawn by the next one alone."""
+    if order["kind"] not in ("market", "target"):
+        place = next(expected.fills_of(_surely(order)), None)
+        return place is None or place[0] > order["bar"] + 1
     place = next(expected.fills_of(order), None)
-    if place is None or order["kind"] not in ("market", "target"):
+    if place is None:
         return True
     last = place[0] - (rules.fill != "same-close")  # bar on which it can be withdrawn
     if order["kind"] == "market":

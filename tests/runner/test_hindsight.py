@@ -72,7 +72,11 @@ REFUSED = {"outcome": "refused", "reason": "insufficient margin"}
         ({"outcome": "waiting", "kind": "limit", "limit": 1e4}, "was filled at"),
         ({"outcome": "waiting", "kind": "limit", "limit": 1.0}, ""),
         ({"outcome": "cancelled"}, "before it could be withdrawn"),
-        ({"outcome": "cancelled", "kind": "limit", "limit": 1e4}, ""),
+        ({"outcome": "cancelled", "kind": "limit", "limit": 1e4}, "before it could be withdrawn"),
+        ({"outcome": "cancelled", "kind": "stop", "stop": 1.0}, "before it could be withdrawn"),
+        ({"outcome": "cancelled", "kind": "stop-limit", "stop": 1.0, "limit": 1e4}, "before it could be withdrawn"),
+        ({"outcome": "cancelled", "kind": "limit", "limit": 1.0}, ""),
+        ({"outcome": "cancelled", "kind": "stop", "stop": 1e4}, ""),
         ({**REFUSED, "size": 1e6}, ""),
     ],
 )
@@ -84,6 +88,25 @@ def test_an_order_that_would_have_filled_is_not_told_as_refused_or_waiting(
     del forged["fills"][4:6]
     text = check_claim(forged, STORE).verified_text
     assert doubt in text if doubt else "Replaying the fills gives" in text, text
+
+
+def test_what_could_be_paid_for_is_not_told_as_refused_where_long_and_short_are_held_at_once(
+    claim: dict[str, Any],
+) -> None:
+    hedged = copy.deepcopy(claim)
+    hedged["conventions"].update(hedging=True, finalize_trades=False)
+    for order in hedged["orders"]:
+        order["closes"] = order["size"] < 0
+    hedged["orders"][4:6] = [{**hedged["orders"][4], **REFUSED}]
+    del hedged["fills"][4:6]
+    assert "the account could pay" in check_claim(hedged, STORE).verified_text
+    hedged["orders"][4]["size"] = 1e6
+    assert "the account could pay" not in check_claim(hedged, STORE).verified_text
+    held = hedged["orders"][3]["bar"] - 1
+    hedged["orders"].insert(
+        3, {**hedged["orders"][2], **REFUSED, "bar": held, "size": -1.1 * hedged["orders"][2]["size"]}
+    )
+    assert "the account could pay" not in check_claim(hedged, STORE).verified_text, "both sides need their margin"
 
 
 def test_a_fill_on_the_bar_of_the_cut_is_compared_too(claim: dict[str, Any]) -> None:
@@ -102,12 +125,16 @@ def left_out(claim: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 class WithdrawnAtOnce(Strategy):
-    """A market order that is withdrawn on its own bar."""
+    """Orders that the next bar would fill, and that are withdrawn on their own bar."""
 
     def init(self) -> None:
         pass
 
     def next(self) -> None:
+        if len(self.data) == 20:
+            price = self.data.Close[-1]
+            for prices in ({"limit": price * 2}, {"stop": price / 2}, {"stop": price / 2, "limit": price * 2}):
+                self.buy(size=10, **prices).cancel()
         if len(self.data) in (10, 20):
             order = self.buy(size=10)
             if len(self.data) == 20:
@@ -121,6 +148,8 @@ def test_what_was_withdrawn_on_the_bar_that_gave_it_was_no_decision(data) -> Non
     def on_bar(ctx: Any) -> None:
         ctx.order("IBM", 10)
         ctx.order("IBM", 5).cancel()
+        ctx.order("IBM", 5, limit=ctx.price("IBM") * 2).cancel()
+        ctx.order("IBM", -5, stop=ctx.price("IBM") * 2).cancel()
 
     def aim(ctx: Any) -> None:
         ctx.target("IBM", 0.5)
@@ -136,5 +165,10 @@ def test_what_was_withdrawn_on_the_bar_that_gave_it_was_no_decision(data) -> Non
     forged = json.loads(json.dumps(many.claim))
     forged["orders"][7]["outcome"] = "cancelled"
     assert "could be withdrawn" in check_claim(left_out(forged, 7), STORE).verified_text
+    limited = copy.deepcopy(forged)
+    limited["orders"][7] |= {"kind": "limit", "limit": 1e4}
+    assert "could be withdrawn" in check_claim(limited, STORE).verified_text, "the next bar reaches it"
+    limited["orders"][7]["limit"] = 1.0
+    assert "could be withdrawn" not in check_claim(limited, STORE).verified_text
     forged["orders"][7]["kind"] = "target"
     assert "could be withdrawn" in check_claim(forged, STORE).verified_text, "no newer target"

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from qfp.backtesting.core import Account
+from qfp.backtesting.ledger import is_undone
 from qfp.backtesting.lines import PRICES, Bars, Clock, Line
 from qfp.backtesting.products import Product
 from qfp.backtesting.rules import USUAL, FillRules
@@ -126,7 +127,8 @@ class Run:
         size: units, or a fraction of what the account could buy; negative to sell. outcome: filled, refused,
         cancelled, or waiting at the end.
         """
-        return self.account.decisions.rows()
+        account = self.account
+        return [row for row in account.decisions.rows() if not is_undone(row, account.highs, account.lows)]
 
     def warnings(self) -> list[str]:
         """The notes that are worth a warning where nobody asks for notes."""

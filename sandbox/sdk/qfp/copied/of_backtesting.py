@@ -14,6 +14,7 @@ from functools import wraps
 from typing import Any
 
 from qfp import channel, checking, metrics, replay
+from qfp.backtesting.ledger import is_undone
 from qfp.conventions import BacktestingPy
 from qfp.copied import warned
 from qfp.copied.recognising import Feed, about, days_of
@@ -100,7 +101,9 @@ class _OriginalResult(Result):
         counted[: warm_up + 1] = cash  # where the library repeats the first value after them
         equity = self.account.equity if options["trade_on_close"] else counted
         self.equity = pd.Series(equity, index=frame.index, name="equity")
-        self.decided = _book_of(broker).orders(broker.orders, warm_up)
+        high, low = (frame[name].to_numpy(dtype=float) for name in ("High", "Low"))
+        decided = _book_of(broker).orders(broker.orders, warm_up)
+        self.decided = [order for order in decided if not is_undone(order, high, low)]
         self.orders = self.decided if unit == 1 else [_in_whole_units(order, unit) for order in self.decided]
         prices = {name.lower(): frame[name].to_numpy(dtype=float) / unit for name in PRICES}
         stamps = days_of(instants(frame.index).astype("datetime64[us]"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -238,12 +239,28 @@ class PortfolioRun:
         return found
 
     def _is_undone(self, decision: Order | Targets) -> bool:
-        """Whether it was a market order that was withdrawn on the bar that gave it, since it would have filled next."""
-        if not isinstance(decision, Order) or decision.outcome != o.CANCELLED or decision.kind != "market":
+        """Whether it was an order that was withdrawn on the bar that gave it, since it would have filled next."""
+        if not isinstance(decision, Order) or decision.outcome != o.CANCELLED:
             return False
         rules, market = self.portfolio.rules, self.portfolio.market
+        if decision.kind != "market":
+            return decision.bar + 1 >= len(market) or self._is_reached(decision, decision.bar + 1)
         bar = decision.bar + (rules.fill != "same-close")
         return bar >= len(market) or not np.isnan(market.price(rules.fill)[bar, decision.instrument])
+
+    def _is_reached(self, order: Order, bar: int) -> bool:
+        """Whether the first bar after it fills an order with a limit or stop."""
+        market, at, long = self.portfolio.market, order.instrument, order.size > 0
+        opened, high, low = (float(market.fields[name][bar, at]) for name in ("open", "high", "low"))
+        shares = 1.0 if market.split is None else float(market.split[bar, at])
+        reference = -math.inf if long else math.inf
+        if order.stop is not None:
+            stop = order.stop / shares
+            if not (high >= stop if long else low <= stop):
+                return False
+            reference = max(opened, stop) if long else min(opened, stop)
+        limit = (math.inf if long else -math.inf) if order.limit is None else order.limit / shares
+        return low <= limit and reference <= limit if long else high >= limit and reference >= limit
 
     def orders(self, most: int | None = None) -> list[dict[str, Any]]:
         """The decisions, one dictionary each: bar, instrument, size or weight, kind, outcome, and where they apply
