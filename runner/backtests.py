@@ -24,7 +24,7 @@ from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
-from runner import claim_copied, claim_leverage, claim_many_orders, claim_orders, claim_outcomes
+from runner import claim_copied, claim_leverage, claim_many_orders, claim_orders, claim_outcomes, claim_sizes
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
@@ -267,6 +267,7 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     first_ruined = int(ruined[0]) if len(ruined) else None
     closed = claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, first_ruined, claimed.window_bars)
     claim_leverage.check_leverage(claimed.fills, closed, bars, claimed.cash, rules)
+    claim_sizes.check_sizes(claimed.fills, claimed.orders, bars, claimed.cash, rules, claimed.window_bars)
     claim_outcomes.check_one(
         claimed.fills, claimed.orders, bars, claimed.cash, rules, first_ruined, claimed.window_bars
     )
