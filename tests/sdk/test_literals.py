@@ -35,6 +35,11 @@ WRITTEN = {
     "expressions": f"T = ({', '.join(('not x', 'n.y', 'f(x)', '()')[key % 4] for key in KEYS)})",
     "arguments": f"T = f({', '.join('UDDUD'[key % 5] for key in KEYS)})",
     "keywords": f"T = dict({', '.join(f'k{key}=x' for key in KEYS)})",
+    "names of arguments": f"T = dict({', '.join(f'k{7**50 + at:x}=x' for at in range(9))})",
+    "names of settings": "class T:\n" + "\n".join(f"    k{7**50 + at:x} = 1" for at in range(9)),
+    "small comparisons": "def T(x): return " + " or ".join(f"{at * 3} == x" for at in range(40)),
+    "branches": "def T(x):\n    if x: pass\n" + "\n".join(f"    elif x.y == {at * 3}: return 1" for at in range(40)),
+    "cases": "def T(x):\n    match x:\n" + "\n".join(f"        case {at * 3}: return 1" for at in range(40)),
     "comparisons": "def T(x): return " + " or ".join(f"x == {key}" for key in KEYS),
 }
 
@@ -48,6 +53,8 @@ SETTINGS = {
     "features": f"T = [{', '.join(f'feature_{chr(97 + at)}' for at in range(26))}]",
     "hints": "T: dict[str, tuple[float, float, float, float]] = {}\ndef known(x: tuple[int, int, int]): return T",
     "clock": "T = 1577836800000000000, 3.141592653589793, 0x7fffffff, 1_000_000_000_000_000",
+    "months": "def T(x): return " + " or ".join(f"x.month == {at}" for at in range(12)),
+    "long names": "T = dict(MovingAverageConvergenceDivergence=x, maximum_position_size_in_percent_of_equity=y)",
     "keywords": "T = dict(a=x, b=y, c=z, d=u, e=v, f=w)",
 }
 

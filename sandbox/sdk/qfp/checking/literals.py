@@ -28,7 +28,8 @@ PRECISE = 4
 LETTERS, LETTERS_OF_TEXT = 8, 20
 LONG_WORD, LONG_TEXT = 80, LONG * LETTERS_OF_TEXT
 # So many in one piece are no name: several such words, or numbers, make a long one together.
-WORD, DIGITS = 24, 20
+WORD, WORD_OF_NAME, DIGITS = 24, 16, 20
+WORDS_OF_NAME = re.compile(r"_|(?=[A-Z][a-z]{2})")
 # A number of more digits is worth as many as could be written with them; a measured one was only never rounded.
 ORDINARY, HEX_DIGITS_OF_ONE, DIGITS_OF_ONE = 12, 4, 6
 # Of a call, a choice or a name; those of settings are fewer. Of an expression so much tells it from others.
@@ -170,10 +171,14 @@ def _count(trees: Iterable[ast.AST]) -> int:
     tables: dict[int, int] = {}
     precise: dict[str, int] = {}
     pieces: set[str] = set()
+    compared: dict[Any, set[Any]] = defaultdict(set)
     for tree in trees:
         notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         counted: set[int] = set()  # tables inside others
         for node in ast.walk(tree):
+            pieces.update(_pieces_of_name(node))
+            for told, value in _compared(node):
+                compared[told].add(value)
             if _is_table(node) and id(node) not in counted:
                 inside = list(ast.walk(node))
                 counted |= {id(each) for each in inside if _is_table(each)}
@@ -187,7 +192,29 @@ def _count(trees: Iterable[ast.AST]) -> int:
                 if isinstance(node.value, (int, float)) and len(_digits(node.value)) >= PRECISE:
                     precise[_written(node.value)] = _worth(node.value)
                 pieces.update(_pieces(node.value))
-    return max(sum(tables.values()), sum(precise.values()), sum(map(len, pieces)) // LETTERS)
+    choices = sum(max(0, len(values) - MANY) for values in compared.values())
+    return max(sum(tables.values()), sum(precise.values()), sum(map(len, pieces)) // LETTERS, choices)
+
+
+def _compared(node: ast.AST) -> Iterator[tuple[Any, Any]]:
+    """What is told from a number, and the number: twelve months, but not a hundred bars."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        others = [_told(each) for each in sides if not isinstance(each, ast.Constant)]
+        yield from ((told, each.value) for told in others[:1] for each in sides if _is_value(each))
+    elif isinstance(node, ast.Match):
+        told = _told(node.subject)
+        patterns = (each for case in node.cases for each in ast.walk(case.pattern))
+        yield from ((told, each.value) for each in patterns if _is_value(each))
+
+
+def _pieces_of_name(node: ast.AST) -> list[str]:
+    """Words of a name that are too long for words; those with digits in them are shorter."""
+    name = next((said for field in ("id", "attr", "arg", "name") if (said := getattr(node, field, None))), None)
+    if not isinstance(name, str) or len(name) < WORD_OF_NAME:
+        return []
+    words = WORDS_OF_NAME.split(name)
+    return [each for each in words if len(each) >= (WORD if each.isalpha() else WORD_OF_NAME)]
 
 
 def _is_table(node: ast.AST) -> bool:
