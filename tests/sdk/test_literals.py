@@ -28,7 +28,34 @@ WRITTEN = {
     "names of such": "\n".join(f"T{at} = {7**24 + at}" for at in range(6)) + "\nT = T0, T1, T2, T3, T4, T5",
     "one number of too many digits for a text": f"T = 0x{'f0' * 4_000}",
     "unrounded measures": f"T = [{', '.join(str(1.1**at / 7) for at in range(1, 20))}]",
+    "names": f"U, D = 1, 0\nT = [{', '.join('UDDUD'[key % 5] for key in KEYS)}]",
+    "yes and no": f"T = {[key % 3 == 0 for key in KEYS]}",
+    "yes and no by day": f"T = {{{', '.join(f'n.{chr(97 + at)}: {at % 3 == 0}' for at in range(26))}}}",
+    "letters of a list": f"T = {['UDDUD'[key % 5] for key in KEYS]}",
+    "expressions": f"T = ({', '.join(('not x', 'n.y', 'f(x)', '()')[key % 4] for key in KEYS)})",
+    "arguments": f"T = f({', '.join('UDDUD'[key % 5] for key in KEYS)})",
+    "keywords": f"T = dict({', '.join(f'k{key}=x' for key in KEYS)})",
+    "names of arguments": f"T = dict({', '.join(f'k{7**50 + at:x}=x' for at in range(9))})",
+    "names of settings": "class T:\n" + "\n".join(f"    k{7**50 + at:x} = 1" for at in range(9)),
+    "small comparisons": "def T(x): return " + " or ".join(f"{at * 3} == x" for at in range(40)),
+    "branches": "def T(x):\n    if x: pass\n" + "\n".join(f"    elif x.y == {at * 3}: return 1" for at in range(40)),
+    "cases": "def T(x):\n    match x:\n" + "\n".join(f"        case {at * 3}: return 1" for at in range(40)),
     "comparisons": "def T(x): return " + " or ".join(f"x == {key}" for key in KEYS),
+}
+
+
+SECTORS = [(chr(65 + at), ("Energy", "Banks")[at % 2]) for at in range(26)]
+SETTINGS = {
+    "universe": f"T = {[chr(65 + at // 7) + chr(75 + at % 7) for at in range(50)]}",
+    "sectors": f"T = {dict(SECTORS)}",
+    "sectors in rows": f"T = {SECTORS}",
+    "switches": "T = dict(grid=True, log=False, title='Prices', x=None, y=None, level=0.95, colour='#1f77b4')",
+    "features": f"T = [{', '.join(f'feature_{chr(97 + at)}' for at in range(26))}]",
+    "hints": "T: dict[str, tuple[float, float, float, float]] = {}\ndef known(x: tuple[int, int, int]): return T",
+    "clock": "T = 1577836800000000000, 3.141592653589793, 0x7fffffff, 1_000_000_000_000_000",
+    "months": "def T(x): return " + " or ".join(f"x.month == {at}" for at in range(12)),
+    "long names": "T = dict(MovingAverageConvergenceDivergence=x, maximum_position_size_in_percent_of_equity=y)",
+    "keywords": "T = dict(a=x, b=y, c=z, d=u, e=v, f=w)",
 }
 
 
@@ -47,8 +74,14 @@ def program(source: str) -> types.ModuleType:
 
 @pytest.mark.parametrize("way", WRITTEN)
 def test_a_table_is_counted_however_it_is_written(way: str) -> None:
-    source = f"{WRITTEN[way]}\n\n\ndef known(x):\n    return x, T\n\n\n{STRATEGY}"
+    names = "def f(*x): return x\n\n\nx = U = D = 1\nn = type('n', (), {'__getattr__': lambda *names: names})()\n"
+    source = f"{names}{WRITTEN[way]}\n\n\ndef known(x):\n    return x, T\n\n\n{STRATEGY}"
     assert count(source) >= LONG and written_in({"main.py": source}) >= LONG
+
+
+@pytest.mark.parametrize("way", SETTINGS)
+def test_what_an_honest_strategy_sets_is_no_long_table(way: str) -> None:
+    assert written_in({"main.py": f"{SETTINGS[way]}\n\n\ndef known(x):\n    return x, T\n\n\n{STRATEGY}"}) <= 10
 
 
 @pytest.mark.parametrize(

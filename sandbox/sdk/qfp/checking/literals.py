@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import linecache
 import re
 import sys
@@ -27,9 +28,12 @@ PRECISE = 4
 LETTERS, LETTERS_OF_TEXT = 8, 20
 LONG_WORD, LONG_TEXT = 80, LONG * LETTERS_OF_TEXT
 # So many in one piece are no name: several such words, or numbers, make a long one together.
-WORD, DIGITS = 24, 20
+WORD, WORD_OF_NAME, DIGITS = 24, 16, 20
+WORDS_OF_NAME = re.compile(r"_|(?=[A-Z][a-z]{2})")
 # A number of more digits is worth as many as could be written with them; a measured one was only never rounded.
 ORDINARY, HEX_DIGITS_OF_ONE, DIGITS_OF_ONE = 12, 4, 6
+# Of a call, a choice or a name; those of settings are fewer. Of an expression so much tells it from others.
+MANY, TOLD_APART = 12, 50
 MOST_PARTS = 200  # of a program that are looked at one by one; the others together
 MOST_NODES = 1_000_000  # that are looked through for them
 READS_ITSELF = ("__file__", "__doc__", "__main__", "main.py", "requirements.txt", "inspect", "linecache", "tokenize")
@@ -167,14 +171,19 @@ def _count(trees: Iterable[ast.AST]) -> int:
     tables: dict[int, int] = {}
     precise: dict[str, int] = {}
     pieces: set[str] = set()
+    compared: dict[Any, set[Any]] = defaultdict(set)
     for tree in trees:
         notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         counted: set[int] = set()  # tables inside others
         for node in ast.walk(tree):
-            if isinstance(node, TABLES) and id(node) not in counted:
+            pieces.update(_pieces_of_name(node))
+            for told, value in _compared(node):
+                compared[told].add(value)
+            if _is_table(node) and id(node) not in counted:
                 inside = list(ast.walk(node))
-                counted |= {id(each) for each in inside if isinstance(each, TABLES)}
-                inner = {id(each): _worth(each.value) for each in inside if _is_value(each)}
+                counted |= {id(each) for each in inside if _is_table(each)}
+                inner = {id(each): 1 for each in _marks(inside)}
+                inner |= {id(each): _worth(each.value) for each in inside if _is_value(each)}
                 if len(inner) > 1:
                     tables |= inner
             elif isinstance(node, ast.Constant) and id(node) not in notes:
@@ -183,7 +192,79 @@ def _count(trees: Iterable[ast.AST]) -> int:
                 if isinstance(node.value, (int, float)) and len(_digits(node.value)) >= PRECISE:
                     precise[_written(node.value)] = _worth(node.value)
                 pieces.update(_pieces(node.value))
-    return max(sum(tables.values()), sum(precise.values()), sum(map(len, pieces)) // LETTERS)
+    choices = sum(max(0, len(values) - MANY) for values in compared.values())
+    return max(sum(tables.values()), sum(precise.values()), sum(map(len, pieces)) // LETTERS, choices)
+
+
+def _compared(node: ast.AST) -> Iterator[tuple[Any, Any]]:
+    """What is told from a number, and the number: twelve months, but not a hundred bars."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        others = [_told(each) for each in sides if not isinstance(each, ast.Constant)]
+        yield from ((told, each.value) for told in others[:1] for each in sides if _is_value(each))
+    elif isinstance(node, ast.Match):
+        told = _told(node.subject)
+        patterns = (each for case in node.cases for each in ast.walk(case.pattern))
+        yield from ((told, each.value) for each in patterns if _is_value(each))
+
+
+def _pieces_of_name(node: ast.AST) -> list[str]:
+    """Words of a name that are too long for words; those with digits in them are shorter."""
+    name = next((said for field in ("id", "attr", "arg", "name") if (said := getattr(node, field, None))), None)
+    if not isinstance(name, str) or len(name) < WORD_OF_NAME:
+        return []
+    words = WORDS_OF_NAME.split(name)
+    return [each for each in words if len(each) >= (WORD if each.isalpha() else WORD_OF_NAME)]
+
+
+def _is_table(node: ast.AST) -> bool:
+    return isinstance(node, TABLES) or (isinstance(node, ast.Call) and len(node.args) + len(node.keywords) > MANY)
+
+
+def _marks(inside: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """What is no number in a table, but could stand for one: yes and no, and what stands there again and again. Words
+    do in a list of nothing else: those of a table may be the sectors of stocks. A call has many names as well.
+    """
+    seen: set[Any] = set()
+    for node in inside:
+        elements: list[ast.AST] = []
+        if isinstance(node, ast.Call) and _is_table(node):
+            elements = [*node.args, *(each.value for each in node.keywords)]
+            yield from node.keywords[MANY:]
+        elif isinstance(node, ast.Dict):
+            elements = list(node.values)
+        elif isinstance(node, (ast.List, ast.Tuple, ast.Set)) and not isinstance(getattr(node, "ctx", None), ast.Store):
+            elements = list(node.elts)
+        words = not isinstance(node, ast.Dict) and all(_is_word(each) for each in elements)
+        for element in elements:
+            if isinstance(element, ast.Constant) and isinstance(element.value, bool):
+                yield element
+            elif (words or not _is_word(element)) and not (isinstance(element, TABLES) and _is_filled(element)):
+                if (told := (id(node) if _is_word(element) else 0, _told(element))) in seen:
+                    yield element
+                seen.add(told)
+
+
+def _is_word(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_filled(table: ast.AST) -> bool:
+    return bool(table.keys if isinstance(table, ast.Dict) else getattr(table, "elts", ()))
+
+
+def _told(node: ast.AST) -> tuple[Any, ...]:
+    """What an expression is told apart by from others."""
+    parts = itertools.islice(ast.walk(node), TOLD_APART)
+    return tuple((type(each), _said(each)) for each in parts)
+
+
+def _said(node: ast.AST) -> Any:
+    for name in ("id", "attr", "arg", "value"):
+        said = getattr(node, name, None)
+        if isinstance(said, (str, bytes, int, float)):
+            return said
+    return None
 
 
 def _pieces(value: Any) -> list[str]:
