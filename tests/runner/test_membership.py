@@ -5,12 +5,16 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from qfp.checking.sources import Sources
+from qfp import objects
+from qfp.checking.sources import OF_DATA, OF_PANDAS, Sources
 from qfp.checking.variations import other_stays
 
+from marketdata.store import read_manifest
 from runner import companions, membership
+from runner.varied_data import varied_snapshot
 from tests.sdk.conftest import data, starter  # noqa: F401
 
 DATES = ["2016-01-04", "2016-01-05", "2016-01-06T00:00:00Z"]
@@ -85,9 +89,12 @@ def test_a_universe_without_dates_stays_as_it_is() -> None:
     assert other_stays(static, "2017-01-02", 1, 3) == static
 
 
-def test_a_program_that_is_run_again_gets_other_members_after_the_day(data) -> None:  # noqa: F811
+def test_a_program_that_is_run_again_gets_other_members_after_the_day(data, monkeypatch) -> None:  # noqa: F811
+    for module, names in ((data, OF_DATA), (pd, OF_PANDAS)):
+        for name in names:
+            monkeypatch.setattr(module, name, getattr(module, name))  # vary() is for the rest of a process
     before, now = data.members("synth/us500"), pd.Timestamp("2017-01-02")
-    Sources(now, 1, 3)._vary_members()
+    Sources(now, 1, 3).vary()
     after = data.members("synth/us500")
 
     def soon(rows: pd.DataFrame) -> set[str]:
@@ -97,6 +104,15 @@ def test_a_program_that_is_run_again_gets_other_members_after_the_day(data) -> N
     assert data.universe("synth/us500", asof="2017-01-02") == list(
         before.symbol[(before.entered <= now) & ~(before.left < now)]
     )
+
+
+def test_the_site_varies_members_with_the_rest_of_its_data(tmp_path) -> None:
+    objects.put(tmp_path, b"a store has objects")
+    snapshot = objects.write_snapshot(tmp_path, {"series": [], "universes": [{"name": "u", "members": STAYS}]})
+    moment = np.datetime64("2017-01-02", "us")
+    with varied_snapshot(tmp_path, snapshot, moment, 1, 3, all_shares=True) as other:
+        stays = read_manifest(tmp_path, other)["universes"][0]["members"]
+    assert on(stays, "2017-01-02") == on(STAYS, "2017-01-02") and on(stays, "2017-03-01") < on(STAYS, "2017-03-01")
 
 
 def test_instruments_of_another_run_are_numbered_as_those_of_the_first() -> None:
