@@ -226,7 +226,8 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
             same = claim["strategy"] == backtest.strategy and claim["dates"][0][:10] == backtest.dates[0][:10]
             if not same or claim["params"] != backtest.params:
                 raise NotComparable("on other data it chooses other parameters")
-            theirs, filled = of_claim(claim), claim["fills"]
+            orders, filled = (_numbered(claim, backtest, claim[key]) for key in ("orders", "fills"))
+            theirs = of_claim({"orders": orders})
             dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
             until = int(np.searchsorted(dates, cut, side="right")) - 1
             found_at = (
@@ -238,6 +239,16 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
         if bars := [bar for bar in found_at if bar is not None]:
             found[backtest.position] = min(bars)
     return found
+
+
+def _numbered(claim: dict[str, Any], backtest: Backtest, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the claim with its instruments numbered as ours: a universe may have other members on other data."""
+    ours, theirs = ([each.get("series") for each in held] for held in (backtest.instruments, claim["instruments"]))
+    if ours == theirs or not all((*ours, *theirs)) or len(set(theirs)) < len(theirs):
+        return rows
+    places = {name: at for at, name in enumerate(ours)}
+    among = [places.get(name, len(ours) + at) for at, name in enumerate(theirs)]
+    return [{**row, "instrument": among[row.get("instrument") or 0]} for row in rows]
 
 
 def _is_dated_back(conventions: dict[str, Any]) -> bool:

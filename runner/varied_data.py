@@ -1,5 +1,5 @@
 """How does a program get other data without knowing it? A snapshot of its own, in which series go on differently after
-a day. It is made for one box and taken away afterwards.
+a day, and members of universes come and leave on others. It is made for one box and taken away afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from qfp import objects
-from qfp.checking.variations import other_columns
+from qfp.checking.variations import other_columns, other_stays
 
 from marketdata.store import read_manifest, snapshot_folder
 
@@ -55,10 +55,13 @@ def varied_snapshot(
                 made.add(digest)
             changed[key] = objects.put(store, content)
         series.append(changed)
-    universes = [
-        {key: value for key, value in universe.items() if key not in ("panel", "panel_dates")}
-        for universe in manifest.get("universes", [])
-    ]
+    universes = []
+    for universe in manifest.get("universes", []):
+        members = other_stays(
+            universe["members"], str(moment)[:10], tail, zlib.crc32(f"{universe['name']} {seed}".encode())
+        )
+        kept = {key: value for key, value in universe.items() if key not in ("panel", "panel_dates")}
+        universes.append({**kept, "members": members})
     varied_id = objects.write_snapshot(store, {**manifest, "series": series, "universes": universes})
     try:
         yield varied_id

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
+from typing import Any
 
-from runner import membership
+import numpy as np
+import pandas as pd
+import pytest
+from qfp import objects
+from qfp.checking.sources import OF_DATA, OF_PANDAS, Sources
+from qfp.checking.variations import other_stays
+
+from marketdata.store import read_manifest
+from runner import companions, membership
+from runner.varied_data import varied_snapshot
+from tests.sdk.conftest import data, starter  # noqa: F401
 
 DATES = ["2016-01-04", "2016-01-05", "2016-01-06T00:00:00Z"]
 
@@ -48,3 +59,64 @@ def test_what_was_said_of_the_choice_before_is_kept() -> None:
     files = {"main.py": 'data.universe("synth/us500", asof="2018-12-31")'}
     noted = membership.noted({"survivorship": "Survivorship not controlled."}, files, DATES, [])
     assert noted["survivorship"].endswith("2016-01-04. Survivorship not controlled.")
+
+
+STAYS = [
+    {"symbol": f"S{at}", "series": f"s/{at}", "entered": entered, "left": left}
+    for at, (entered, left) in enumerate(
+        [(None, "2016-05-02"), ("2016-01-04", "2017-03-01"), ("2016-01-04", None), ("2017-09-01", "2018-02-01")] * 25
+    )
+]
+
+
+def on(stays: list[dict[str, Any]], day: str) -> set[str]:
+    return {s["symbol"] for s in stays if (s["entered"] or day) <= day and (s["left"] is None or day <= s["left"])}
+
+
+@pytest.mark.parametrize("tail", [1, -1])
+def test_members_until_a_day_stay_and_who_leaves_or_comes_after_it_is_another(tail: int) -> None:
+    other = other_stays(STAYS, "2017-01-02", tail, 3)
+    for day in ("2016-01-04", "2016-05-02", "2016-05-03", "2017-01-02"):
+        assert on(other, day) == on(STAYS, day)
+    assert all(on(other, day) < on(STAYS, day) for day in ("2017-03-01", "2018-01-05", "2019-01-04"))
+    assert [stay["symbol"] for stay in other] == [stay["symbol"] for stay in STAYS], "in their order"
+    ended = other_stays(STAYS, "2017-01-02", 0, 3)
+    assert not [stay for stay in ended if stay["left"] and stay["left"] > "2017-01-02"]
+
+
+def test_a_universe_without_dates_stays_as_it_is() -> None:
+    static = [{**stay, "entered": None, "left": None} for stay in STAYS]
+    assert other_stays(static, "2017-01-02", 1, 3) == static
+
+
+def test_a_program_that_is_run_again_gets_other_members_after_the_day(data, monkeypatch) -> None:  # noqa: F811
+    for module, names in ((data, OF_DATA), (pd, OF_PANDAS)):
+        for name in names:
+            monkeypatch.setattr(module, name, getattr(module, name))  # vary() is for the rest of a process
+    before, now = data.members("synth/us500"), pd.Timestamp("2017-01-02")
+    Sources(now, 1, 3).vary()
+    after = data.members("synth/us500")
+
+    def soon(rows: pd.DataFrame) -> set[str]:
+        return set(rows.symbol[(rows.left > now) & (rows.left < now + pd.Timedelta(days=90))])
+
+    assert len(soon(after)) > len(soon(before)) + 20
+    assert data.universe("synth/us500", asof="2017-01-02") == list(
+        before.symbol[(before.entered <= now) & ~(before.left < now)]
+    )
+
+
+def test_the_site_varies_members_with_the_rest_of_its_data(tmp_path) -> None:
+    objects.put(tmp_path, b"a store has objects")
+    snapshot = objects.write_snapshot(tmp_path, {"series": [], "universes": [{"name": "u", "members": STAYS}]})
+    moment = np.datetime64("2017-01-02", "us")
+    with varied_snapshot(tmp_path, snapshot, moment, 1, 3, all_shares=True) as other:
+        stays = read_manifest(tmp_path, other)["universes"][0]["members"]
+    assert on(stays, "2017-01-02") == on(STAYS, "2017-01-02") and on(stays, "2017-03-01") < on(STAYS, "2017-03-01")
+
+
+def test_instruments_of_another_run_are_numbered_as_those_of_the_first() -> None:
+    backtest = SimpleNamespace(instruments=[{"series": name} for name in "abc"])
+    claim = {"instruments": [{"series": name} for name in "acd"]}
+    rows = [{"bar": 1, "instrument": 0}, {"bar": 1, "instrument": 1}, {"bar": 2, "instrument": 2}]
+    assert [row["instrument"] for row in companions._numbered(claim, backtest, rows)] == [0, 2, 5]

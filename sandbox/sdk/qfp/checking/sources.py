@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from qfp.checking.apart import Told
-from qfp.checking.variations import other_tail, other_values
+from qfp.checking.variations import other_stays, other_tail, other_values
 from qfp.publication import DAYS_LATER, NAMES
 
 __all__ = ["Sources", "known_at"]
@@ -39,11 +39,23 @@ class Sources:
             setattr(data, name, self._varying(getattr(data, name)))
         for name in OF_PANDAS:
             setattr(pd, name, self._varying(getattr(pd, name)))
+        self._vary_members()
         samples = sys.modules.get("backtesting.test")  # only if the program has loaded it
         for name in SAMPLES:
             frame = getattr(samples, name, None)
             if isinstance(frame, pd.DataFrame):
                 setattr(samples, name, self.frame(frame, name))
+
+    def _vary_members(self) -> None:
+        """Of all universes: who will have left or come is told by no bar. Only where the program has read any data."""
+        from qfp.data import catalogue
+
+        if not catalogue.current.cache_info().currsize:
+            return
+        universes, day = catalogue.current().universes, str(self.moment.date())
+        for name, universe in universes.items():
+            seed = zlib.crc32(f"{name} {self.seed}".encode())
+            universes[name] = {**universe, "members": other_stays(universe["members"], day, self.tail, seed)}
 
     def _varying(self, source: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(source)

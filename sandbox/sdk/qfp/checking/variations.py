@@ -5,20 +5,21 @@ A decision on a day cannot depend on what comes later, so it has to be the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Variation", "other_columns", "other_tail", "other_values", "varied"]
+__all__ = ["Variation", "other_columns", "other_stays", "other_tail", "other_values", "varied"]
 
 WORDS = {0: "the data end there", 1: "prices rise after it", -1: "prices fall after it"}
 MOST_DEVIATION = 0.05  # of a bar
 JUMP = 0.3
+LEAVING, DAYS_LEFT, DAYS_LATE = 0.3, 60, (30, 400)  # of those who stay, and when; and of those who come
 # On other days, but each as it was: a split of 1.3 every day would be no data at all.
 MOVED_ONLY = ("split", "dividend")
 
@@ -87,6 +88,33 @@ def other_columns(
             rest = other_values(values, head, random, tail)
         found[name] = _put(values, head, rest)
     return found
+
+
+def other_stays(members: Sequence[Mapping[str, Any]], day: str, tail: int, seed: int) -> list[dict[str, Any]]:
+    """The members of a universe with other dates after a day: many leave soon, and who was to come comes later. Nobody
+    is a member on a day on which there was no membership, because prices may be missing there. Where the data end
+    (tail 0), nobody is known to leave. Members none of whom has a date stay as they are.
+    """
+    stays = [dict(member) for member in members]
+    if not any(stay["entered"] or stay["left"] for stay in stays):
+        return stays
+    random = np.random.default_rng(seed)
+    for stay in stays:
+        late, leaves, soon = random.integers(*DAYS_LATE), random.random() < LEAVING, random.integers(1, DAYS_LEFT)
+        entered, left = (stay["entered"] or "")[:10], (stay["left"] or "9999-12-31")[:10]
+        if left <= day:
+            continue
+        if entered > day:
+            stay["entered"] = min(_days_after(entered, late), left)
+        if not tail:
+            stay["left"] = None
+        elif leaves:
+            stay["left"] = min(_days_after(max(day, (stay["entered"] or "")[:10]), soon), left)
+    return stays
+
+
+def _days_after(day: str, count: int) -> str:
+    return str(np.datetime64(day, "D") + count)
 
 
 def other_values(values: np.ndarray, head: int, random: np.random.Generator, tail: int) -> np.ndarray:
