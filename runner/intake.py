@@ -43,7 +43,7 @@ class Intake:
         self.data_questions = data_questions
         self.artefacts: dict[str, Artefact] = {}
         self.backtests: list[Backtest] = []
-        self.attempts = 0  # beyond those
+        self.attempts, self.said_beyond = 0, False  # beyond those, and whether that was said
         self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
         self.params: dict[str, dict[str, Any]] = {}
         self.unquoted: dict[int, dict[str, Any]] = {}  # findings whose text is not kept as yet, by the program's number
@@ -90,7 +90,7 @@ class Intake:
     def _take_backtest(self, event: dict[str, Any]) -> None:
         """Whatever a claim holds, it must not take the run with it."""
         try:
-            if len(self.backtests) >= MAX_BACKTESTS:
+            if event.get("attempt") is True or len(self.backtests) >= MAX_BACKTESTS:
                 self._count_attempt(event)
             else:
                 self._keep_backtest(event)
@@ -151,8 +151,9 @@ class Intake:
         self.publisher.publish({**shown, "backtest": backtest.pk, "url": url, "t": event.get("t", 0.0)})
 
     def _count_attempt(self, event: dict[str, Any]) -> None:
-        """One more than are recorded; what was tried counts all the same."""
-        if not self.attempts:
+        """One more than are recorded, or one that shows nothing; what was tried counts all the same."""
+        if event.get("attempt") is not True and not self.said_beyond:
+            self.said_beyond = True
             recorded = f"Only the first {MAX_BACKTESTS} backtests of a run are recorded."
             self.notice(event, f"{recorded} Up to {MAX_ATTEMPTS:,} further ones count as trials.")
         if self.attempts >= MAX_ATTEMPTS:

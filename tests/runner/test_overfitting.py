@@ -234,3 +234,10 @@ def test_backtests_beyond_those_that_are_recorded_count_as_trials():
     assert trials.of_project(project).count == 3, "recorded elsewhere, it is the same trial"
     said = [event["text"] for event in Recording(run.pk).read() if event["type"] == "notice"]
     assert sum("further ones count as trials" in text for text in said) == 1 and len(said) == 2
+    run = make_run(project)
+    intake = Intake(run, Publisher(run.pk), DataQuestions(run))
+    for fast in (3, 4):  # of Backtest itself, which shows nothing
+        intake.take({"type": "backtest", "claim": {**claim, "params": {"fast": fast}}, "number": None, "attempt": True})
+    intake.publisher.close()
+    assert run.attempts.count() == 2 and trials.of_project(project).count == 4
+    assert not [event for event in Recording(run.pk).read() if event["type"] == "notice"]

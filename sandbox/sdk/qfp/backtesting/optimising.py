@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from qfp.backtesting import attempts
 from qfp.backtesting.many import Many
 from qfp.backtesting.products import Parameters, Product
 
@@ -72,6 +73,9 @@ def optimize(
             known.runs.clear()
         index, numbers = _index(scores, values), list(scores.values())
     heatmap = pd.Series(numbers, index=index, name=backtest_label, dtype=float)
+    attempts.count(
+        backtest, (dict(zip(values, key if isinstance(key, tuple) else (key,), strict=True)) for key in index)
+    )
     best = 0 if heatmap.isna().all() else int(np.nanargmax(heatmap.to_numpy()))
     run = known.runs.get(best)
     if run is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from qfp.backtesting import attempts
 from qfp.backtesting.core import Account
 from qfp.backtesting.ledger import is_undone
 from qfp.backtesting.lines import PRICES, Bars, Clock, Line
@@ -214,7 +215,9 @@ class Backtest:
         Max. Trade Duration, Avg. Trade Duration, Profit Factor, Expectancy [%], SQN, Kelly Criterion, and with a line
         of their own _strategy, _equity_curve and _trades. Warns about refused orders and what is open at the end.
         """
-        return self.reported(self.run_once(params), 3)
+        run = self.run_once(params)
+        attempts.count(self, [params])
+        return self.reported(run, 3)
 
     def reported(self, run: Run, level: int = 4) -> Stats:
         """The figures of a run, after its warnings. level: of the frame they are the fault of."""
@@ -238,6 +241,8 @@ class Backtest:
         """
         if tier not in (None, "interpreted", "compiled"):
             raise ValueError(f'tier is "interpreted" or "compiled", not {tier!r}')
+        if attempts.asked_by_program():
+            attempts.count(self, [params])
         return self.carry_out(self.prepare(params, memo), tier, whole)
 
     def account(self) -> Account:
@@ -307,6 +312,8 @@ class Backtest:
         from qfp.backtesting.many import run_many
 
         listed = combinations if isinstance(combinations, Product) else list(combinations)
+        if attempts.asked_by_program():
+            attempts.count(self, listed)
         return run_many(self, listed, figures, tier)
 
     def compiled(self, prepared: Prepared, whole: bool = False) -> Compiled:

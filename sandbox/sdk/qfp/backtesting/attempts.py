@@ -1,0 +1,80 @@
+"""What did a program try with Backtest itself? Told to the site, where it counts as trials; nothing is shown of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from qfp import channel, checking, results
+
+if TYPE_CHECKING:
+    from qfp.backtesting.running import Backtest
+
+__all__ = ["MOST", "asked_by_program", "count"]
+
+MOST = 1_000  # of a program, or of a cell of a session; the site counts no more
+_known: dict[tuple[int, int], set[str]] = {}  # what was told, by process and cell
+
+
+def asked_by_program(depth: int = 2) -> bool:
+    """Whether the caller of the function that asks is the program, and not this library: its tests are no trials."""
+    return str(sys._getframe(depth).f_globals.get("__name__", "")).split(".")[0] != "qfp"
+
+
+def count(test: Backtest, combinations: Iterable[Mapping[str, Any]]) -> None:
+    """Tell the site of every combination that it has not heard of, as far as it counts them."""
+    heard = channel.connected and (os.getpid() == channel._owner or channel.relay is not None)
+    if not heard or not checking.active or results.taker is not None or results.instead is not None:
+        return
+    frame = test._data
+    if not isinstance(frame.index, pd.DatetimeIndex) or len(frame) < 2:
+        return
+    told = _known.setdefault((os.getpid(), checking.before), set())
+    if len(told) >= MOST:
+        return
+    about = _about(test)
+    for one in combinations:
+        params = {str(key): results.simple(value) for key, value in one.items()}
+        name = json.dumps([about, params], sort_keys=True, default=str)
+        if name in told:
+            continue
+        told.add(name)
+        channel.emit({"type": "backtest", "claim": {**about, "params": params}, "number": None, "attempt": True})
+        if len(told) >= MOST:
+            return
+
+
+def _about(test: Backtest) -> dict[str, Any]:
+    """What all combinations have in common; other closes under the same name are another trial."""
+    from qfp.backtesting.rules import COMPATIBLE
+    from qfp.backtests import conventions_of
+    from qfp.moments import dates_of
+
+    frame = test._data
+    dates = dates_of(frame.index[[0, -1]])
+    closes = hashlib.sha256(np.ascontiguousarray(frame["Close"], dtype=float).tobytes()).hexdigest()
+    charge: Any = test._commission
+    conventions = conventions_of(
+        {
+            "commission": (charge.fixed, charge.share) if hasattr(charge, "share") else charge,
+            "spread": test._spread,
+            "margin": 1 / test._leverage,
+            **dict(zip(("trade_on_close", "hedging", "exclusive_orders"), test._flags, strict=True)),
+            "finalize_trades": test._finalize,
+            "rules": "backtesting.py" if test.rules == COMPATIBLE else "qfp",
+        }
+    )
+    return {
+        "strategy": test._strategy.__name__[:120],
+        "instruments": [{"symbol": f"{str(frame.attrs.get('symbol') or '')[:40]} {closes[:12]}"}],
+        "period": {"start": dates[0], "end": dates[-1]},
+        "cash": test._cash,
+        "conventions": conventions.as_dict(),
+    }

@@ -1,0 +1,52 @@
+"""What a program tries with Backtest itself is told to the site, once each, and the library's own tests are not."""
+
+from __future__ import annotations
+
+from qfp.backtesting.attempts import MOST
+
+from runner.backtests import read_attempt
+
+PROGRAM = """
+from qfp import backtest, data
+from qfp.backtesting import Backtest, Strategy
+from qfp.backtesting.lib import crossover
+from qfp.backtesting.test import SMA
+
+class Cross(Strategy):
+    fast, slow = 5, 20
+    def init(self):
+        self.a = self.I(SMA, self.data.Close, self.fast)
+        self.b = self.I(SMA, self.data.Close, self.slow)
+    def next(self):
+        if crossover(self.a, self.b):
+            self.buy()
+        elif crossover(self.b, self.a):
+            self.position.close()
+
+bars = data.prices("IBM", "2009-01-02", "2009-12-31")
+test = Backtest(bars.rename(columns=str.capitalize), Cross, commission=0.001)
+"""
+
+
+def attempts(in_box_environment, more):
+    _, messages = in_box_environment(PROGRAM + more)
+    found = [one for one in messages if one["type"] == "backtest" and one.get("attempt")]
+    for one in found:
+        read_attempt(one["claim"])
+    return [one["claim"]["params"] for one in found]
+
+
+def test_what_is_tried_with_backtest_itself_is_told_once(in_box_environment):
+    told = attempts(
+        in_box_environment,
+        "test.optimize(fast=range(3, 6), slow=[20, 30], maximize='Return [%]')\n"
+        "test.run(fast=3, slow=20)\ntest.run(fast=9)\ntest.run_once({'fast': 8})\n"
+        "test.run_many([{'fast': 8}, {'fast': 7}])\nbacktest(Cross, bars, fast=6)\n",
+    )
+    grid = [{"fast": fast, "slow": slow} for fast in range(3, 6) for slow in (20, 30)]
+    assert told == [*grid, {"fast": 9}, {"fast": 8}, {"fast": 7}]
+
+
+def test_no_more_are_told_than_the_site_counts(in_box_environment):
+    told = attempts(in_box_environment, "test.run_many([{'fast': 3 + n, 'slow': 9} for n in range(1_100)])\n")
+    assert len(told) == MOST
