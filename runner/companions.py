@@ -226,7 +226,7 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
             same = claim["strategy"] == backtest.strategy and claim["dates"][0][:10] == backtest.dates[0][:10]
             if not same or claim["params"] != backtest.params:
                 raise NotComparable("on other data it chooses other parameters")
-            orders, filled = (_numbered(claim, backtest, claim[key]) for key in ("orders", "fills"))
+            orders, filled = (_numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
             theirs = of_claim({"orders": orders})
             dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
             until = int(np.searchsorted(dates, cut, side="right")) - 1
