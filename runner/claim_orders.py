@@ -175,7 +175,7 @@ class Expected:
         """
         stop_loss, target = order.get("sl"), order.get("tp")
         entered = bar + 1 if at_close else bar  # what fills at a close is entered on the bar after it
-        stopped = self.usual and bool(stop_loss) and entered <= self.last and self._passes(stop_loss, not long, entered)
+        stopped = bool(self.usual and stop_loss and entered <= self.last and self._passes(stop_loss, not long, entered))
         for level, is_stop in ((stop_loss, True), (target, False)):
             if not level or (stopped and not is_stop):
                 continue
