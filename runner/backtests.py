@@ -24,7 +24,15 @@ from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
-from runner import claim_copied, claim_leverage, claim_many_orders, claim_orders, claim_outcomes, claim_sizes
+from runner import (
+    claim_copied,
+    claim_leverage,
+    claim_many_orders,
+    claim_orders,
+    claim_outcomes,
+    claim_sizes,
+    claim_targets,
+)
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
 from runner.claim_fields import ClaimRefused
@@ -289,6 +297,7 @@ def _replayed_portfolio(
     account = market.replay(columns, claimed.cash, rules)
     checks.check_exposure(columns, account, market, rules)
     claim_many_orders.check_orders(columns, claimed.orders, market, rules, claimed.names)
+    claim_targets.check_targets(claimed.orders, account, market, rules, claimed.names)
     claim_outcomes.check_many(claimed.orders, account, market, claimed.cash, rules, claimed.names)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)

@@ -106,8 +106,8 @@ class _Account:
     def _lowest(self, bar: int, long: bool, price: float, paid: float) -> float:
         """The least that could be bought for, in currency, before a fill that may be one of those of an order."""
         bars, margin = self.bars, self.rules.margin
-        near = (bar - 1, bar, bar + 1) if self.rules.trade_on_close else (bar,)
-        near = tuple(each for each in near if 0 <= each < len(bars.close))
+        around = (bar - 1, bar, bar + 1) if self.rules.trade_on_close else (bar,)
+        near = [each for each in around if 0 <= each < len(bars.close)]
         if self.in_order:
             marks = {price, float(bars.open[bar])}
         else:

@@ -252,3 +252,10 @@ def test_what_would_have_been_filled_is_not_told_as_refused_or_waiting(claim, to
     claim["fill_count"] = len(claim["fills"])
     text = check_claim(claim, STORE).verified_text
     assert doubt in text if doubt else "told as" not in text and "still waits" not in text, text
+
+
+def test_a_target_that_led_to_far_less_than_it_asks_for_is_not_verified(claim):
+    first, second = claim["orders"][:2]
+    assert (first["kind"], second["kind"]) == ("target", "target")
+    first["size"], second["size"] = 0.01, 0.95
+    assert "by the stated rules to about" in check_claim(claim, STORE).verified_text
