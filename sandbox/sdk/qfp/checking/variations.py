@@ -105,11 +105,11 @@ def other_stays(members: Sequence[Mapping[str, Any]], day: str, tail: int, seed:
         if left <= day:
             continue
         if entered > day:
-            stay["entered"] = min(_days_after(entered, late), left)
+            stay["entered"] = min(_days_after(entered, int(late)), left)
         if not tail:
             stay["left"] = None
         elif leaves:
-            stay["left"] = min(_days_after(max(day, (stay["entered"] or "")[:10]), soon), left)
+            stay["left"] = min(_days_after(max(day, (stay["entered"] or "")[:10]), int(soon)), left)
     return stays
 
 
