@@ -550,7 +550,8 @@ def test_an_indicator_shared_by_combinations_is_computed_once():
         calls.append(count)
         return mean(values, count)
 
-    counted.__qualname__ = "counted"  # as if it stood in a module
+    # As if it stood in a package: a function of the program that writes to a list would be asked every time.
+    counted.__qualname__, counted.__module__ = "counted", "pandas.counted"
 
     class Shared(Averages):
         def init(self):

@@ -48,6 +48,11 @@ class _Joined:
             "earlier bars alone; what is open at the end of a window is closed there."
         ]
 
+    def why_no_trades(self) -> str:
+        """Of the first window, where there were none in any."""
+        told = [run.why_no_trades() for run in self.runs]
+        return told[0] if all(told) else ""
+
 
 def joined(
     name: str, bars: pd.DataFrame, windows: Sequence[Window], runs: Sequence[Run], options: dict[str, Any]
