@@ -94,6 +94,17 @@ class Lambda(Base):
         self.b = self.I(SMA, self.data.Close, self.slow)
 
 
+def asked_too_soon():
+    class Late(Base):
+        def init(self):
+            self.a = self.I(later, self.data.Close, self.fast)
+            self.b = self.I(SMA, self.data.Close, self.slow)
+
+    told = dependencies(Late)  # of a function that has no value yet
+    later = SMA
+    return told
+
+
 warnings.simplefilter("ignore")
 GRID = [{"fast": fast, "slow": slow} for fast in (3, 5, 8, 13) for slow in (20, 31, 45, 60)]
 BARS = market(7, 800)
@@ -106,4 +117,4 @@ for cls in (Update, Helper, Append, Kept, Plain, Lambda):
         if not np.array_equal(found, single):
             differ.append(f"{cls.__name__} {tier}")
 shared = [cls.__name__ for cls in (Update, Helper, Append, Kept, Plain, Lambda) if dependencies(cls) is not None]
-print(json.dumps({"differ": differ, "shared": shared}))
+print(json.dumps({"differ": differ, "shared": shared, "too_soon": asked_too_soon()}))

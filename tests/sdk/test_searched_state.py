@@ -6,4 +6,5 @@ from tests.sdk.test_equivalence import in_boxes_environment
 
 
 def test_a_search_with_state_beside_the_strategy_gives_what_single_runs_give():
-    assert in_boxes_environment("searched_state.py") == {"differ": [], "shared": ["Plain", "Lambda"]}
+    found = in_boxes_environment("searched_state.py")
+    assert found == {"differ": [], "shared": ["Plain", "Lambda"], "too_soon": None}

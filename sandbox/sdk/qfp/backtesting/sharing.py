@@ -120,7 +120,10 @@ class _Reader:
         """What a name stands for outside init(); None where that is not known."""
         cells = dict(zip(self.function.__code__.co_freevars, self.function.__closure__ or (), strict=True))
         if name in cells:
-            return cells[name].cell_contents
+            try:
+                return cells[name].cell_contents
+            except ValueError:  # it has no value yet
+                return None
         return self.function.__globals__.get(name, getattr(builtins, name, None))
 
     def known(self, node: ast.expr) -> Any:
