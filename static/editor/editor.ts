@@ -34,8 +34,21 @@ export interface EditorBundle {
   mount(holder: HTMLElement, options: EditorOptions): EditorHandle;
 }
 
+const WORKER_TRIES = 30;
+const WORKER_PAUSE = 1_000;
+
+/** A worker whose file cannot be had fails for good, so one of a server that just starts anew is waited for. */
+async function workerOf(url: string): Promise<Worker> {
+  for (let left = WORKER_TRIES; left; left--) {
+    const answer = await fetch(url).catch(() => null);
+    if (answer?.ok) break;
+    await new Promise((resolve) => setTimeout(resolve, WORKER_PAUSE));
+  }
+  return new Worker(url);
+}
+
 export function mount(holder: HTMLElement, options: EditorOptions): EditorHandle {
-  (globalThis as { MonacoEnvironment?: unknown }).MonacoEnvironment = { getWorker: () => new Worker(options.worker) };
+  (globalThis as { MonacoEnvironment?: unknown }).MonacoEnvironment = { getWorker: () => workerOf(options.worker) };
   const theme = applyTheme();
   const editor = monaco.editor.create(holder, {
     value: options.value,

@@ -61,3 +61,19 @@ def test_web_and_workers_killed_at_once_and_the_page_comes_back_by_itself(signed
         expect(page.locator(".console__line", has_text="line 2")).to_have_count(1, timeout=20_000)
     finally:
         _end(successor)
+
+
+def test_an_editor_whose_worker_cannot_be_had_at_first_waits_for_it(signed_in, live_site):
+    """As when the web server starts anew while a page opens; what is uncaught in a page fails its test."""
+    asked = []
+
+    def refuse_once(route):
+        asked.append(route.request.url)
+        route.abort("connectionrefused") if len(asked) == 1 else route.fallback()
+
+    user = make_user()
+    page = signed_in(user)
+    page.context.route(re.compile(r"/dist/editor\.worker.*\.js"), refuse_once)
+    page.goto(make_project(user, source=SOURCE).edit_url)
+    page.locator("body[data-ready]").wait_for()
+    eventually(page, lambda: len(page.workers) == 1 and len(asked) > 1)
