@@ -61,6 +61,8 @@ def repeat(run: Run, name: str, snapshot: str) -> Repeat:
             if event is None:
                 continue
             if event["type"] == "backtest" and len(made.claims) < MAX_BACKTESTS:
+                if event.get("attempt") is True:  # of which a run keeps nothing but the number
+                    continue
                 claim = event.get("claim")
                 if (checked := _checked(claim, snapshot, packages_of(run))) is not None:
                     made.claims.append((claim, checked))

@@ -178,7 +178,8 @@ def _backtest(raw: Message) -> Message:
     if not isinstance(claim, dict):
         raise Refused("a backtest without a claim")
     # Its content is checked where it is replayed, outside the engine. "checks" and "report" name it by this number.
-    return {"claim": claim, "number": _natural(raw.get("number"))}
+    attempt = {"attempt": True} if raw.get("attempt") is True else {}  # it counts as a trial, and shows nothing
+    return {"claim": claim, "number": _natural(raw.get("number")), **attempt}
 
 
 def _checks(raw: Message) -> Message:

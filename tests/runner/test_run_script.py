@@ -10,6 +10,8 @@ import sys
 import pytest
 from django.conf import settings
 
+from runner.models import Run
+
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine", "worker")]
 
 
@@ -49,3 +51,27 @@ def test_every_other_outcome_exits_with_1(run_script):
     assert code == 1 and lines[-1]["status"] == "failed"
     code, lines = run_script("while True: pass", "--timeout", "1")
     assert code == 1 and lines[-1]["status"] == "timed_out" and "1 s" in lines[-1]["message"]
+
+
+TRIES = """
+import pandas as pd
+from qfp.backtesting import Backtest, Strategy
+
+class Hold(Strategy):
+    days = 1
+    def init(self): pass
+    def next(self):
+        if not self.position: self.buy(size=1)
+
+prices = [100.0 + n % 7 for n in range(60)]
+bars = pd.DataFrame(dict.fromkeys(["Open", "High", "Low", "Close"], prices), pd.date_range("2020-01-01", periods=60))
+test = Backtest(bars, Hold, finalize_trades=True)
+for days in (2, 3, 3):
+    test.run(days=days)
+"""
+
+
+def test_what_a_program_tries_with_backtest_counts_and_shows_nothing(run_script):
+    code, lines = run_script(TRIES)
+    assert code == 0 and not [event for event in lines if event["type"] in ("backtest", "notice")]
+    assert Run.objects.get(pk=lines[-1]["id"]).attempts.count() == 2

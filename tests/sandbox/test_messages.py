@@ -41,6 +41,12 @@ def test_a_claim_keeps_the_number_by_which_its_findings_name_it(sent, kept):
     assert message == {"type": "backtest", "claim": {}, "number": kept}
 
 
+@pytest.mark.parametrize(("sent", "kept"), [(True, {"attempt": True}), (False, {}), (1, {}), ("yes", {})])
+def test_a_claim_that_is_only_counted_says_so(sent, kept):
+    message, _ = messages.read_message(json.dumps({"type": "backtest", "claim": {}, "attempt": sent}).encode())
+    assert message == {"type": "backtest", "claim": {}, "number": None, **kept}
+
+
 def test_what_is_nested_too_deeply_to_be_cleaned_is_refused():
     line = b'{"type":"display","data":{"application/json":' + b"[" * 900 + b'"\\u0000"' + b"]" * 900 + b"}}"
     with pytest.raises(messages.Refused, match="nested too deeply"):
