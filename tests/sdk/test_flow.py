@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from qfp.backtesting import Strategy
+from qfp.checking.advice import advice
 from qfp.checking.flow import giving, is_for_fitting
+from qfp.checking.statements import suspects
 from qfp.checking.suspects import _number
 from qfp.checking.variations import Variation
 
@@ -50,3 +52,41 @@ def test_a_number_that_is_missing_both_times_did_not_know_the_future():
     kept = [SimpleNamespace(numbers={"stop": float("nan"), "mean": mean}) for mean in (1.0, 2.0)]
     runs = SimpleNamespace(strategy=Keeping, frame=frame, recorded=lambda frame, until: kept[1])
     assert _number(runs, kept[0], Variation(9, 1))["expression"] == "self.mean = self.data.Close.mean()"
+
+
+DAYS = pd.date_range("2020-01-01", periods=50)
+AHEAD = 'df["close"].shift(-1)'
+
+
+def named(source: str) -> tuple[int, str]:
+    """The line and the text that are named for a program whose data go on differently after 30 days."""
+    other = np.arange(50.0) + np.where(np.arange(50) < 30, 0.0, 5.0)
+    before, after = ({"np": np, "df": pd.DataFrame({"close": close}, DAYS)} for close in (np.arange(50.0), other))
+    for namespace in (before, after):
+        exec(source, namespace)
+    found = suspects(before, after, DAYS[29], {}, source)
+    return found["line"], found["expression"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f'df.loc[:, "ahead"] = {AHEAD}',
+        f'df.loc[df.index[3]:, "ahead"] = {AHEAD}',
+        f"one, (two, *rest) = 1, (2, {AHEAD}, 3)",
+        'ahead = df["close"].shift(periods=-1).tolist()',
+        "a = df.close.tolist()[1:]; settings['itself'] = settings; ahead = {'b': df.close.diff(periods=-1).tolist()}",
+    ],
+)
+def test_the_statement_that_looks_ahead_is_named_however_it_gives_its_value(statement):
+    source = f"df = df.copy()\nsettings, key = {{}}, 3**900\n{statement}\n"
+    assert named(source) == (3, statement)
+
+
+def test_the_text_of_a_line_is_that_of_its_number_also_behind_a_form_feed():
+    assert named(f'df = df.copy()\n# one\x0cpage\ndf["ahead"] = {AHEAD}\n') == (3, f'df["ahead"] = {AHEAD}')
+
+
+def test_advice_on_order_is_for_dates_and_not_for_ranks():
+    assert "newest" in advice('df = df.sort_values("date", ascending=False)')
+    assert "newest" not in advice("ranks = momentum.mean().rank(ascending=False)")

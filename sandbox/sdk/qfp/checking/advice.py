@@ -29,7 +29,7 @@ KINDS = (
         "It is fitted on rows that come later: fit on those before the day, again and again",
     ),
     (
-        r"\[::-1\]|ascending\s*=\s*False",
+        r"\[::-1\]|sort_index\(.*ascending\s*=\s*False|sort_values\(.*[\"'](?i:date|time\w*|day)[\"'].*ascending\s*=\s*False",
         "Here rows run from the newest to the oldest: sort them by date before anything is reckoned",
     ),
     (

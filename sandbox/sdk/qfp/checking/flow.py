@@ -11,6 +11,7 @@ __all__ = ["Giving", "behind", "fits", "giving", "is_for_fitting", "names_in"]
 
 # They make room for values that other statements put in.
 EMPTY = ("zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "empty_like", "list", "dict", "set")
+BY_PLACE = ("loc", "at", "iloc", "iat")
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
 CASES = (ast.ExceptHandler, ast.match_case)
 FITTING = ("fit", "fit_transform", "fit_predict", "partial_fit", "cross_val_predict", "train")
@@ -51,15 +52,33 @@ def giving(tree: ast.Module) -> list[Giving]:
             targets = [statement.target]
         elif name := _told(statement):
             found.append(Giving(statement, name, part=True))
-        for target in targets:
-            for each in target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]:
-                if isinstance(each, ast.Name):
-                    found.append(Giving(statement, each.id))
-                elif isinstance(each, (ast.Subscript, ast.Attribute)) and isinstance(each.value, ast.Name):
-                    key = each.attr if isinstance(each, ast.Attribute) else _constant(each.slice)
-                    found.append(Giving(statement, each.value.id, key, part=key is None))
+        found += [each for target in targets for each in _given(statement, target)]
         waiting[:0] = _held(statement)
     return found
+
+
+def _given(statement: ast.stmt, target: ast.expr) -> Iterator[Giving]:
+    """What one target of an assignment gives something to, or several."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        for each in target.elts:
+            yield from _given(statement, each)
+    elif isinstance(target, ast.Starred):
+        yield from _given(statement, target.value)
+    elif isinstance(target, ast.Name):
+        yield Giving(statement, target.id)
+    elif isinstance(target, (ast.Subscript, ast.Attribute)):
+        owner: ast.expr = target.value
+        key = target.attr if isinstance(target, ast.Attribute) else _constant(target.slice)
+        if isinstance(owner, ast.Attribute) and owner.attr in BY_PLACE and isinstance(target, ast.Subscript):
+            owner, key = owner.value, _column_of(target.slice)
+        if isinstance(owner, ast.Name):
+            yield Giving(statement, owner.id, key, part=key is None)
+
+
+def _column_of(place: ast.expr) -> Any:
+    """Of table.loc[rows, "column"]."""
+    column = _constant(place.elts[1]) if isinstance(place, ast.Tuple) and len(place.elts) == 2 else None
+    return column if isinstance(column, str) else None
 
 
 def names_in(node: ast.AST) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import math
 import numbers
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ FORWARD = ("bfill", "backfill", "interpolate")
 WHOLE = ("mean", "std", "min", "max", "median", "quantile", "rank", "fit", "fit_transform", "optimize", "qcut", "cov")
 WINDOWS = ("rolling", "expanding", "ewm", "resample")
 MOST_ELEMENTS = 2_000  # of a list that is compared
+MOST_DEEP = 5  # tables in others that are; one may hold itself
 
 
 def suspects(
@@ -68,7 +70,8 @@ def is_table(value: Any) -> bool:
 
 def _place(node: ast.AST, source: str) -> dict[str, Any]:
     line = node.lineno  # type: ignore[attr-defined]
-    text = source.splitlines()[line - 1].strip()
+    # The parser ends lines at these only; str.splitlines() does at more.
+    text = re.split(r"\r\n|\r|\n", source)[line - 1].strip()
     return {"expression": text[:200], "line": line}
 
 
@@ -158,10 +161,10 @@ def _frames_differ(ours: Any, theirs: Any, moment: pd.Timestamp) -> bool:
     return any(changed_before(a.to_numpy(), b.to_numpy(), len(a)) for a, b in columns)
 
 
-def _number_differs(ours: Any, theirs: Any, heads: dict[int, int]) -> bool:
-    if ours is None or type(ours) is not type(theirs):
+def _number_differs(ours: Any, theirs: Any, heads: dict[int, int], deep: int = 0) -> bool:
+    if ours is None or type(ours) is not type(theirs) or deep > MOST_DEEP:
         return False
-    if isinstance(ours, (bool, str, pd.Timestamp)):
+    if isinstance(ours, (int, str, pd.Timestamp)):
         return bool(ours != theirs)
     if isinstance(ours, numbers.Real):
         both_nan = math.isnan(ours) and math.isnan(theirs)
@@ -181,7 +184,7 @@ def _number_differs(ours: Any, theirs: Any, heads: dict[int, int]) -> bool:
     if isinstance(ours, (list, tuple)) and len(ours) <= MOST_ELEMENTS and len(ours) not in heads:
         if len(ours) != len(theirs):
             return True
-        return any(_number_differs(one, other, heads) for one, other in zip(ours, theirs, strict=True))
+        return any(_number_differs(one, other, heads, deep + 1) for one, other in zip(ours, theirs, strict=True))
     return False
 
 
@@ -197,7 +200,8 @@ def _forward_call(tree: ast.Module) -> ast.AST | None:
     """A call that looks forward; else one that is usually made over everything, where that is at hand."""
     for call in _calls([tree]):
         words = {word.arg: getattr(word.value, "value", None) for word in call.keywords}
-        back = any(isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub) for value in call.args)
+        given = [*call.args, *(word.value for word in call.keywords if word.arg == "periods")]
+        back = any(isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub) for value in given)
         name = _method(call)
         if name in FORWARD or words.get("center") is True or (name in ("shift", "roll", "pct_change", "diff") and back):
             return call
