@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import datetime
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -22,13 +23,13 @@ def noted(
     conventions: Mapping[str, Any], files: Mapping[str, str], dates: Sequence[str], fills: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """The conventions of a backtest, with a sentence of survivorship where its program asks for members as of a day
-    after the first one that it traded on.
+    after the first one that it traded on, and of none before: who asks year by year asks for later ones, too.
     """
     traded = dates[min((int(fill["bar"]) for fill in fills), default=0)][:10]
-    late = max((day for name, text in files.items() if name.endswith(".py") for day in _days(text)), default="")
-    if late <= traded:
+    asked = [day for name, text in files.items() if name.endswith(".py") for day in _days(text)]
+    if min(asked, default="") <= traded:
         return dict(conventions)
-    said = f"The program asks who belonged to a universe as of {late}, after the first day traded, {traded}."
+    said = f"The program asks who belonged to a universe as of {max(asked)}, after the first day traded, {traded}."
     before = conventions.get("survivorship", "")
     return {**conventions, "survivorship": f"{said} {before or 'What failed may be missing from the choice.'}"}
 
@@ -43,22 +44,22 @@ def _days(text: str) -> tuple[str, ...]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     known = _constants(tree)
-    called = {CALL} | {
-        alias.asname
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-        if alias.name == CALL and alias.asname
-    }
+    nodes = list(ast.walk(tree))
+    imported = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
+    called = {alias.asname or CALL for alias in imported if alias.name in (CALL, "*")}
     given = [_given(call) for call in _calls(tree, called)]
     return tuple(dict.fromkeys(day for each in given if each is not None and (day := _day(each, known))))
 
 
 def _calls(tree: ast.Module, called: set[str]) -> Iterator[ast.Call]:
+    """Of a module's function, or of one that was imported from it; a program may have another of that name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if name in called:
+            if isinstance(node.func, ast.Attribute):
+                is_it = node.func.attr == CALL
+            else:
+                is_it = getattr(node.func, "id", None) in called
+            if is_it:
                 yield node
 
 
@@ -70,14 +71,15 @@ def _given(call: ast.Call) -> ast.expr | None:
 def _constants(tree: ast.Module) -> dict[str, ast.expr]:
     """Names that the program gives a value once, and never another."""
     found: dict[str, ast.expr] = {}
-    stored = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    stored = Counter(node.id for node in names if isinstance(node.ctx, ast.Store))
     for node in tree.body:
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 pairs = [(target, node.value)]
                 if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
                     pairs = list(zip(target.elts, node.value.elts, strict=False))
-                found |= {at.id: value for at, value in pairs if isinstance(at, ast.Name) and stored.count(at.id) == 1}
+                found |= {at.id: value for at, value in pairs if isinstance(at, ast.Name) and stored[at.id] == 1}
     return found
 
 

@@ -49,6 +49,8 @@ def test_members_as_of_a_day_after_the_first_one_traded_are_a_doubt(text: str) -
         'names = data.universe("synth/us500", asof=date(2018, 13, 31))',
         '# data.universe("synth/us500", asof="2018-12-31")',
         "universe(asof",
+        'def universe(symbols, start):\n    return symbols\nnames = universe(["IBM"], "2018-12-31")',
+        'old, new = data.universe("synth/us500", "2016-01-04"), data.universe("synth/us500", "2018-12-31")',
     ],
 )
 def test_members_of_a_day_until_the_first_one_traded_are_none(text: str) -> None:
