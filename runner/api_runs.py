@@ -78,11 +78,11 @@ def _params(body: bytes) -> dict[str, Any]:
 
 
 def _known_params(project: Project) -> set[str] | None:
-    """By its text, and by its last run where that ran the same text; None where neither tells."""
-    written = names_of(project.source)
+    """By its files, and by its last run where that ran the same ones; None where neither tells."""
+    written = names_of(project.draft)
     runs = Run.objects.whole().filter(revision__project=project, search={}, status=Run.Status.SUCCEEDED)
     last = runs.select_related("revision").order_by("-queued").first()
-    if last is None or last.revision.source != project.source:
+    if last is None or last.revision.files != project.draft:
         return written
     return {param["name"] for param in last.declared_params} | (written or set())
 

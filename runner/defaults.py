@@ -16,8 +16,18 @@ def defaults_of(source: str) -> dict[str, Any]:
     return {name: ast.literal_eval(node) for name, node in _defaults(source)}
 
 
-def names_of(source: str) -> set[str] | None:
+def names_of(files: Mapping[str, str]) -> set[str] | None:
     """All parameters of a program; None where its text alone does not tell, as with names that are put together."""
+    names: set[str] = set()
+    for path, text in files.items():
+        found = _names(text) if path.endswith(".py") else set()
+        if found is None:
+            return None
+        names |= found
+    return names
+
+
+def _names(source: str) -> set[str] | None:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -181,6 +181,8 @@ def test_a_parameter_that_the_program_does_not_have_is_refused_with_those_that_i
     refused = start(client, bearer(ada, "read+run"), '{"params": {"nope": 1, "fast": 2}}')
     assert refused.status_code == 422 and Run.objects.count() == 1
     assert refused.json()["error"]["message"] == "The program has no parameter nope. Its parameters: fast, slow."
+    Project.objects.update(draft={"main.py": "import rules", "rules.py": 'import qfp\nqfp.param("fast", 20)'})
+    assert start(client, bearer(ada, "read+run"), '{"params": {"fast": 2}}').status_code == 202
     Project.objects.update(draft={"main.py": 'import qfp\nfor name in ("a", "b"): qfp.param(name, 1)'})
     started = start(client, bearer(ada, "read+run"), '{"params": {"a": 2}}')
     assert started.status_code == 202 and "is known once it has run" in started.json()["note"]
@@ -199,4 +201,4 @@ def test_a_parameter_that_the_program_does_not_have_is_refused_with_those_that_i
     ],
 )
 def test_parameters_are_known_from_the_text_only_where_it_names_them_all(source, names):
-    assert names_of(source) == names
+    assert names_of({"main.py": source, "notes.md": "(", "more.py": ""}) == names
