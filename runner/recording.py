@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -72,6 +72,15 @@ class Recording:
         """The events after sequence number `after`, oldest first."""
         stop = None if limit is None else after + limit
         return [json.loads(line) for line in islice(self._lines(), after, stop)]
+
+    def read_kinds(self, kinds: Collection[str], limit: int) -> Iterator[dict[str, Any]]:
+        """Those of some kinds among the first events, oldest first. Charts and texts beside them may be long: they are
+        not parsed.
+        """
+        marks = [f'"type": "{kind}"' for kind in kinds]
+        for line in islice(self._lines(), limit):
+            if any(mark in line for mark in marks) and (event := json.loads(line))["type"] in kinds:
+                yield event
 
     def _lines(self) -> Iterator[str]:
         try:

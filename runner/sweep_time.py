@@ -18,13 +18,11 @@ def seconds_of_backtests(run: Run) -> float | None:
     """What the program took until its last backtest, without what testing them took; None where that is not known."""
     found: float | None = None
     mark = 0.0
-    for event in Recording(run.pk).read(limit=EVENTS):
+    for event in Recording(run.pk).read_kinds(("phase", "backtest", "checks"), EVENTS):
         at = float(event.get("t") or 0.0)
-        if event["type"] == "phase" and event.get("phase") == "running":
-            mark = at
-        elif event["type"] == "backtest":
+        if event["type"] == "backtest":
             found, mark = (found or 0.0) + max(0.0, at - mark), at
-        elif event["type"] == "checks":
+        elif event["type"] == "checks" or event.get("phase") == "running":
             mark = at
     return found
 

@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
 def tell(run: Run, *events: tuple[str, float]) -> None:
     publisher = Publisher(run.pk)
     publisher.publish({"type": "phase", "phase": "starting", "t": 0.0}, {"type": "phase", "phase": "running", "t": 1.0})
-    publisher.publish(*({"type": kind, "t": at} for kind, at in events))
+    charts = {"type": "display", "t": 1.5, "data": {"type": "backtest"}}
+    publisher.publish(charts, *({"type": kind, "t": at} for kind, at in events))
     publisher.close()
 
 
