@@ -64,6 +64,7 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
             "last": found.dates[-1],
             "bars": len(found.dates),
             "description": found.description,
+            "remarks": found.remarked(shown.all),
             **_standing(found),
             "verified_text": found.verified_text,
             "figures": {

@@ -136,6 +136,7 @@ class Intake:
             description=checked.description,
             verified=checked.verified,
             verified_text=checked.verified_text,
+            no_trades=storable(checked.no_trades)[:400],
         )
         backtest.trial = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
         chosen = when_database_answers(run_id=self.run.pk, action=lambda: overfitting.finding(self.run, backtest))

@@ -67,6 +67,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "project": project,
             "others": [other for other in shown.backtests(backtest.run) if other.pk != backtest.pk],
             "copied_library": backtest.engine_name if backtest.engine_name != OWN_ENGINE else "",
+            "remarks": backtest.remarked(shown.all),
             "claims": lines,
             "claims_summary": claims_box.summary(lines),
             "charts": [drawn(chart) for chart in charts(record)],

@@ -39,6 +39,7 @@ class Backtest(models.Model):
     figures = models.JSONField(default=list)
     chart = models.JSONField(default=dict)
     description = models.TextField(blank=True)
+    no_trades = models.CharField(max_length=400, blank=True, help_text="Why there are none, where that is known.")
     verified = models.BooleanField(default=False)
     verified_text = models.TextField(blank=True)
     trial = models.CharField(max_length=64, blank=True, db_index=True, help_text="SHA-256 of what was tried.")
@@ -65,6 +66,11 @@ class Backtest(models.Model):
     def remarks(self) -> list[str]:
         """Refused orders and instruments that ended, a sentence each."""
         return remarks(self.orders, self.flows, self.instruments, self.dates)
+
+    def remarked(self, prices: bool) -> list[str]:
+        """The remarks, and why there are no trades. prices: whether its reader may see those that the reason names."""
+        why = [f"The strategy made no trade. {self.no_trades}"] if prices and self.no_trades and not self.fills else []
+        return [*self.remarks, *why]
 
 
 class Attempt(models.Model):

@@ -54,7 +54,7 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
         about,
         # Scores could tell of the prices that they come from.
         first=[_windows(run)] if prices and run.search.get("walk") else [],
-        description=backtest.description,
+        description=" ".join([backtest.description, *backtest.remarked(prices)]),
         conventions=backtest.conventions.get("lines", []),
         notices=standing.notices("Figures"),
         verified_text=standing.said,
