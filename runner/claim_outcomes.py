@@ -9,6 +9,7 @@ believed. Whether it would have been on another course of prices is asked by the
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,8 +53,10 @@ def check_one(
                 if decided < bar < end:  # on the last one there may be no time left
                     raise _filled(order, "the order", bar, price)
         elif order["outcome"] == "cancelled" and decided < end:
-            if not order.get("closes") and _fills_at_once(order, expected):
-                raise _withdrawn(order, "the order")
+            if not order.get("closes"):
+                if _fills_at_once(order, expected):
+                    raise _withdrawn(order, "the order")
+                _note_when(order, (bar for bar, _, _ in expected.places_of(_surely(order))))
         elif order["outcome"] == "refused" and decided + 1 < last:
             if rules.hedging and both is None:
                 both = _both_sides(fills, Expected(fills, orders, bars, rules, ruined, window_bars), len(bars.close))
@@ -83,6 +86,12 @@ def _fills_at_once(order: Order, expected: Expected) -> bool:
         return False  # its limit has to be reached again
     bars = [bar for bar, _, _ in expected.places_of(_surely(order))]
     return bool(bars) and bars[0] == int(order["bar"]) + 1
+
+
+def _note_when(order: Order, fills_on: Iterable[int]) -> None:
+    """gone: the last bar on which it can have been withdrawn, where it would surely have filled. Companions read it."""
+    if not (order.get("limit") and order.get("stop")) and (bar := next(iter(fills_on), None)) is not None:
+        order["gone"] = bar - 1
 
 
 def _surely(order: Order) -> Order:
@@ -211,8 +220,11 @@ def check_many(
     reasons = _Reasons(expected, account, market, rules, wanted)
     newer: dict[int, int] = {}  # the bar of the next target, by instrument
     for order in reversed(orders):
-        if order["outcome"] == "cancelled" and order["size"] and not _could_withdraw(order, expected, newer, rules):
-            raise _withdrawn(order, f"the order for {names[order['instrument']]}")
+        if order["outcome"] == "cancelled" and order["size"]:
+            if not _could_withdraw(order, expected, newer, rules):
+                raise _withdrawn(order, f"the order for {names[order['instrument']]}")
+            if order["kind"] in ("limit", "stop"):
+                _note_when(order, (bar for bar, _, _ in expected.fills_of(_surely(order))))
         if order["kind"] == "target":
             newer[order["instrument"]] = order["bar"]
     for order in orders:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from django.conf import settings
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from qfp.checking.decisions import first_difference, first_other_fill, of_claim
+from qfp.checking.decisions import first_difference, first_other_fate, first_other_fill, of_claim
 from redis.exceptions import RedisError
 from rq.job import JobStatus
 
@@ -42,12 +43,24 @@ __all__ = ["examine", "outlook", "send", "send_all", "send_opened", "wanted"]
 QUEUE = "parallel"
 
 LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
-MOST_SECONDS = 240.0  # that all of them take
+MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of a file that counts as read
 EXAMINING = "examining"  # among the checks of a run's first backtest: since when
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
 TRIES = 3  # files that another run has opened meanwhile count as read
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
 MOST_AT_PUBLISHING = 20  # the others when somebody opens them
+
+
+@dataclass
+class Budget:
+    """left: how many times the program may still be run."""
+
+    left: int
+
+    @classmethod
+    def of(cls, run: Run) -> Budget:
+        times = int(MOST_SECONDS / max(run.wall_seconds or 0.0, 0.1))
+        return cls(max(LEAST_TIMES, min(MOST_TIMES, times)))
 
 
 class NotComparable(Exception):
@@ -114,15 +127,17 @@ def examine(run_id: UUID | str) -> None:
     if not _claim(backtests[0]):
         return
     leaks: dict[int, int] = {}
-    tried, doubt = 0, ""
+    tried, doubt, budget = 0, "", Budget.of(run)
     looked_at: set[int] = set()
     try:
         with layer_of(run, lambda text, done, total: None):
             try:
-                for backtest, way in _turns(run, backtests):
+                for backtest, way in _turns(backtests)[: budget.left]:
+                    if budget.left <= 0:
+                        break
                     cut, tail = _choose(backtest, way)
                     looked_at.add(backtest.position)
-                    for position, bar in _compare(run, backtests, cut, tail).items():
+                    for position, bar in _compare(run, backtests, cut, tail, budget).items():
                         leaks[position] = min(bar, leaks.get(position, bar))
                     tried += 1
             except NotComparable as reason:
@@ -151,18 +166,15 @@ def _claim(first: Backtest) -> bool:
     return bool(unchanged.update(checks={**first.checks, EXAMINING: now.isoformat()}))
 
 
-def _turns(run: Run, backtests: list[Backtest]) -> list[tuple[Backtest, str]]:
-    """Of which backtest a day is drawn each time, and in which way: the best one in all ways, then each other one once,
-    as often as there is time for. What is not verified is believed by nobody, and draws nothing.
+def _turns(backtests: list[Backtest]) -> list[tuple[Backtest, str]]:
+    """Of which backtest a day is drawn each time, and in which way: the best one in all ways, then each other one once.
+    What is not verified is believed by nobody, and draws nothing.
     """
     shown = [each for each in backtests if each.verified and _can_draw(each)]
     if not shown:
         raise NotComparable("it gives no orders")
     shown.sort(key=lambda backtest: -backtest.equity[-1] / backtest.cash)
-    turns = [(shown[0], way) for way in cuts.WAYS]
-    turns += [(backtest, cuts.WAYS[0]) for backtest in shown[1:]]
-    times = int(MOST_SECONDS / max(run.wall_seconds or 0.0, 0.1))
-    return turns[: max(LEAST_TIMES, min(MOST_TIMES, times))]
+    return [(shown[0], way) for way in cuts.WAYS] + [(backtest, cuts.WAYS[0]) for backtest in shown[1:]]
 
 
 def _can_draw(backtest: Backtest) -> bool:
@@ -176,7 +188,7 @@ def _choose(backtest: Backtest, way: str) -> tuple[np.datetime64, int]:
     return np.datetime64(date, "us"), -1 if side > 0 else 1
 
 
-def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int) -> dict[int, int]:
+def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int, budget: Budget) -> dict[int, int]:
     """The first bar that was decided otherwise, by position of the backtest, where one was."""
     named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
     every = any(word in named for word in ("synth/us", "US500", "us500", "universe"))
@@ -188,9 +200,10 @@ def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int)
         secrets.randbits(32),
         all_shares=every,
         leave=_unread(run),
+        alone={each.instruments[0].get("series") or "" for each in backtests if len(each.instruments) == 1},
     ) as other:
         _check_varied(run, other, backtests, cut)
-        claims = _claims(run, other)
+        claims = _claims(run, other, budget)
     return _differences(backtests, claims, cut)
 
 
@@ -212,7 +225,7 @@ def _check_varied(run: Run, other: str, backtests: list[Backtest], cut: np.datet
 
 
 def _check_repeatable(run: Run, backtests: list[Backtest]) -> None:
-    claims = _claims(run, run.snapshot)
+    claims = _claims(run, run.snapshot, Budget(TRIES))  # whoever is accused gets it in any case
     if _differences(backtests, claims, np.datetime64("2200-01-01", "us")):
         raise NotComparable("the same data gave other decisions: random numbers without a seed, or the time of day")
 
@@ -233,6 +246,7 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
             found_at = (
                 first_difference(of_claim({"orders": backtest.orders}), theirs, until),
                 first_other_fill(backtest.fills, filled, until - _is_dated_back(backtest.conventions)),
+                first_other_fate(backtest.orders, orders, until - _is_dated_back(backtest.conventions)),
             )
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
             raise NotComparable("on other data it hands out something else") from None
@@ -256,9 +270,10 @@ def _is_dated_back(conventions: dict[str, Any]) -> bool:
     return bool(conventions.get("trade_on_close")) or "library" in conventions
 
 
-def _claims(run: Run, snapshot: str) -> list[Any]:
+def _claims(run: Run, snapshot: str, budget: Budget) -> list[Any]:
     """What the program claims on the data of this snapshot; nothing of it is stored or shown."""
-    for _ in range(TRIES):
+    for _ in range(min(TRIES, budget.left)):
+        budget.left -= 1
         try:
             made = repeat(run, "again", snapshot)
         except SnapshotMissing:
@@ -271,7 +286,7 @@ def _claims(run: Run, snapshot: str) -> list[Any]:
         raise NotComparable("the sandbox engine went away")
     if made.outcome != Run.Status.SUCCEEDED:
         raise NotComparable("on other data it does not end well")
-    return [claim for claim, _ in made.claims]
+    return [{**claim, "orders": checked.orders} for claim, checked in made.claims]  # with what the check knows of them
 
 
 def _chose_from_all(run: Run) -> bool:

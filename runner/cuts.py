@@ -8,7 +8,7 @@ days and on purpose, so one day is drawn by what the whole account gained.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from qfp.checking.telling import of_backtest
@@ -17,9 +17,11 @@ from runner.models import Backtest
 
 __all__ = ["WAYS", "draw", "worth_trying"]
 
-# By the beginnings of trades, by their ends, by the account, and all days alike: whoever earns most of it honestly, as
-# by holding one share with much leverage, does not hide the rest behind that.
-WAYS = ("opened", "closed", "gained", "alike")
+# By the beginnings of trades, by the days on which they were held, by their ends, by the account, and all days alike:
+# whoever earns most of it honestly, as by holding one share with much leverage, does not hide the rest behind that.
+WAYS = ("opened", "held", "closed", "gained", "alike")
+
+AFTERWARDS = 3  # bars after an end, where what was told of it may follow what came next, whatever that was
 
 EVENLY = 0.1  # the share of draws in which all days count the same
 
@@ -38,7 +40,12 @@ def worth_trying(backtest: Backtest, way: str) -> dict[Day, float]:
         if order["bar"] in telling.filled or not telling.filled:
             side = sides[order["bar"]] = 1.0 if order["size"] > 0 else -1.0
             days.setdefault((backtest.dates[order["bar"]], side), 0.0)
+    if way in ("held", "closed"):
+        for day, profit in _around(backtest, telling.held, way).items():
+            days[day] = days.get(day, 0.0) + profit / backtest.cash
     earned: dict[int, float] = {}
+    if way == "held":
+        return days
     if way == "gained":
         earned = _gained(backtest, sorted(sides))
     elif way != "alike":
@@ -49,6 +56,29 @@ def worth_trying(backtest: Backtest, way: str) -> dict[Day, float]:
             day = backtest.dates[bar], float(sides[bar])
             days[day] = days.get(day, 0.0) + profit
     return days
+
+
+def _around(backtest: Backtest, held: Iterable[tuple[int, int, int, float]], way: str) -> dict[Day, float]:
+    """What trades earned, spread over the bars on which they were held, or over those from their end on, for each side:
+    a fill may have been told, or left out, with what followed it, and that has been told by then.
+    """
+    spread = np.zeros((2, len(backtest.dates) + 1))  # by side; what begins to count on a bar, less what ends
+    for entry, end, side, profit in held:
+        last = end if way == "held" else end + 1 + AFTERWARDS
+        first, last = (max(0, min(bar, len(backtest.dates))) for bar in (entry if way == "held" else end, last))
+        if first < last:
+            sides = (int(side > 0),) if way == "held" else (0, 1)
+            each = profit / (last - first) / len(sides)
+            for at in sides:
+                spread[at, first] += each
+                spread[at, last] -= each
+    sums = spread.cumsum(axis=1)[:, :-1]
+    least = 1e-9 * max(float(sums.max(initial=0.0)), 1e-12)  # sums that should be nothing miss it by less
+    return {
+        (backtest.dates[bar], side): float(sums[at, bar])
+        for at, side in ((1, 1.0), (0, -1.0))
+        for bar in np.flatnonzero(sums[at] > least).tolist()
+    }
 
 
 def _gained(backtest: Backtest, decided: list[int]) -> dict[int, float]:

@@ -1,5 +1,6 @@
 """How does a program get other data without knowing it? A snapshot of its own, in which series go on differently after
-a day, and members of universes come and leave on others. It is made for one box and taken away afterwards.
+a day, what they pay and when they split is on other days, members of universes come and leave on others, and whose bars
+were to end goes on like all others. It is made for one box and taken away afterwards.
 """
 
 from __future__ import annotations
@@ -7,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import zlib
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,22 +35,31 @@ def varied_snapshot(
     *,
     all_shares: bool,
     leave: Collection[str] = (),
+    alone: Collection[str] = (),
 ) -> Iterator[str]:
     """The id of a snapshot like this one with other rows after the moment. tail: 1 or -1, where prices go first.
 
     leave: ids of series that stay as they are and are not even opened, because a box could be watched for it meanwhile.
+    alone: those that are traded alone, and end where they ended: a program may count their bars.
     """
     manifest = read_manifest(store, snapshot, with_objects=True)
     made: set[str] = set()
+    among = {
+        entry["id"]: entry
+        for entry in manifest["series"]
+        if entry["id"] not in leave and (all_shares or not entry["id"].startswith(INVENTED_SHARES))
+    }
+    longer = _going_on(store, manifest.get("universes", []), among, moment, alone)
     series = []
     for entry in manifest["series"]:
         varied = None
-        if entry["id"] not in leave and (all_shares or not entry["id"].startswith(INVENTED_SHARES)):
-            varied = _varied(store, entry, moment, tail, zlib.crc32(f"{entry['id']} {seed}".encode()))
+        if entry["id"] in among:
+            extra, about = longer.get(entry["id"], (None, {}))
+            varied = _varied(store, entry, moment, tail, zlib.crc32(f"{entry['id']} {seed}".encode()), extra)
         if varied is None:
             series.append(entry)
             continue
-        changed = dict(entry)
+        changed = {**entry, **about}
         for key, content in varied.items():
             digest = hashlib.sha256(content).hexdigest()
             if not objects.object_path(store, digest).exists():
@@ -58,7 +69,7 @@ def varied_snapshot(
     universes = []
     for universe in manifest.get("universes", []):
         members = other_stays(
-            universe["members"], str(moment)[:10], tail, zlib.crc32(f"{universe['name']} {seed}".encode())
+            universe["members"], str(moment)[:10], tail, zlib.crc32(f"{universe['name']} {seed}".encode()), longer
         )
         kept = {key: value for key, value in universe.items() if key not in ("panel", "panel_dates")}
         universes.append({**kept, "members": members})
@@ -72,27 +83,84 @@ def varied_snapshot(
                 objects.object_path(store, digest).unlink(missing_ok=True)
 
 
-def _varied(store: Path, entry: dict[str, Any], moment: np.datetime64, tail: int, seed: int) -> dict[str, bytes] | None:
-    """Its objects anew, by their key in the entry; None where nothing comes after the moment, or nothing has a date."""
+def _going_on(
+    store: Path,
+    universes: Iterable[Mapping[str, Any]],
+    among: Mapping[str, dict[str, Any]],
+    moment: np.datetime64,
+    alone: Collection[str],
+) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+    """Members whose bars were to end after the moment and before those of others: the dates on which they go on, and
+    what their entries say then. By then nobody could know that they would end, nor read so in a notice.
+    """
+    found: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
+    for universe in universes:
+        entries = [among[each["series"]] for each in universe["members"] if each["series"] in among]
+        if not entries or not any(each.get("last") for each in entries):
+            continue
+        longest = max(entries, key=lambda entry: entry.get("last") or "")
+        living = (entry.get("notice", "") for entry in entries if entry.get("last") == longest.get("last"))
+        usual = Counter(living).most_common(1)[0][0]
+        dates = None
+        for entry in entries:
+            last, ends = entry.get("last") or "", longest["last"]
+            if entry["id"] in alone or entry["interval"] != longest["interval"] or not str(moment)[:10] < last < ends:
+                continue
+            if dates is None:
+                dates = objects.read(store, longest["object"])["date"]
+            extra = dates[dates > np.datetime64(last, "us")]
+            if len(extra):
+                about = {"last": ends, "rows": entry["rows"] + len(extra), "notice": usual}
+                found[entry["id"]] = extra, about
+    return found
+
+
+def _varied(
+    store: Path, entry: dict[str, Any], moment: np.datetime64, tail: int, seed: int, extra: np.ndarray | None = None
+) -> dict[str, bytes] | None:
+    """Its objects anew, by their key in the entry; None where nothing comes after the moment, or nothing has a date.
+
+    extra: dates on which it goes on after its end.
+    """
     columns = objects.read(store, entry["object"])
     dates = columns.pop("date", None)
     if dates is None or not len(dates) or dates[-1] <= moment or any(v.dtype.kind != "f" for v in columns.values()):
         return None
     head = int(np.searchsorted(dates, moment, side="right"))
+    if extra is not None and (extra := extra[extra > dates[-1]]).size:
+        columns = {
+            name: np.concatenate([values, np.resize(values[head:], len(extra))]) for name, values in columns.items()
+        }
+        dates = np.concatenate([dates, extra])
     later = other_columns(columns, head, tail, seed)
     found = {"object": objects.arrow_bytes(dates, later)}
     if entry.get("actions") and "close" in columns:
-        found["actions"] = _actions(store, entry["actions"], dates, columns["close"], later["close"], moment)
+        found["actions"] = _actions(store, entry["actions"], dates, columns["close"], later["close"], moment, seed)
     return found
 
 
 def _actions(
-    store: Path, digest: str, dates: np.ndarray, close: np.ndarray, later: np.ndarray, moment: np.datetime64
+    store: Path,
+    digest: str,
+    dates: np.ndarray,
+    close: np.ndarray,
+    later: np.ndarray,
+    moment: np.datetime64,
+    seed: int,
 ) -> bytes:
-    """Dividends keep their share of the price they are paid from: adjusted prices before the moment stay the same."""
+    """What comes after the moment is on other days. Splits keep their ratios, and dividends their share of the price
+    that they are paid from: adjusted prices before the moment stay the same.
+    """
     acted = dict(objects.read(store, digest))
-    when = acted.pop("date")
+    when = acted.pop("date").copy()
     before = np.searchsorted(dates, when) - 1
-    scale = np.where((when > moment) & (before >= 0), later[before] / close[before], 1.0)
+    moved = np.flatnonzero((when > moment) & (when <= dates[-1]) & (before >= 0))
+    head = int(np.searchsorted(dates, moment, side="right"))
+    first = max(1, head)
+    days = np.random.default_rng(seed).choice(len(dates) - first, size=len(moved), replace=False) + first
+    scale = np.ones(len(when))
+    scale[moved] = later[days - 1] / close[before[moved]]
+    when[moved] = dates[days]
     acted["dividend"] = acted["dividend"] * scale
-    return objects.arrow_bytes(when, acted)
+    order = np.argsort(when, kind="stable")
+    return objects.arrow_bytes(when[order], {name: values[order] for name, values in acted.items()})

@@ -38,6 +38,21 @@ def test_data_change_after_a_day_that_earned_and_not_after_one_of_many_orders_th
     assert (sold, 1) in {companions._choose(dusty, "closed") for _ in range(20)}, "and where it was sold"
 
 
+def test_days_between_a_fill_and_its_exit_and_after_it_are_drawn_for_both_sides() -> None:
+    fills = [
+        {"bar": bar, "size": size, "price": price, "commission": 0.0}
+        for bar, size, price in ((100, 1.0, 20.0), (140, -1.0, 30.0))
+    ]
+    one = backtest_of([{"bar": 90, "size": 1.0, "outcome": "filled"}], {})
+    one.fills = fills
+    held = {companions._choose(one, "held") for _ in range(300)}
+    assert {tail for _, tail in held} == {-1}, "against what was held"
+    days = {np.datetime64(DAYS[bar], "us") for bar in (90, *range(100, 140))}
+    assert {day for day, _ in held} <= days and len(held) > 20
+    after = {companions._choose(one, "closed") for _ in range(100)}
+    assert {(np.datetime64(DAYS[140], "us"), tail) for tail in (1, -1)} <= after
+
+
 def test_a_day_that_earned_most_is_drawn_most_and_others_now_and_then() -> None:
     prices = {bar: 30.0 if bar == EARNED else 20.001 for bar in range(0, 100, 5)}
     orders = [{"bar": bar, "size": 1.0, "outcome": "filled"} for bar in prices]
@@ -72,13 +87,11 @@ def test_every_backtest_of_a_run_has_a_day_of_its_own_and_unverified_ones_draw_n
 
     several = [made(0, 5.0), made(1, 90.0, verified=False), made(2, 60.0), made(3, 1.0)]
 
-    def turns(seconds: float) -> list[tuple[int, str]]:
-        return [(each.position, way) for each, way in companions._turns(SimpleNamespace(wall_seconds=seconds), several)]
-
-    best = [(2, "opened"), (2, "closed"), (2, "gained"), (2, "alike")]
-    assert turns(3.0) == [*best, (0, "opened"), (3, "opened")]
-    assert turns(45.0) == [*best, (0, "opened")]
-    assert turns(119.0) == best[:3]
+    best = [(2, "opened"), (2, "held"), (2, "closed"), (2, "gained"), (2, "alike")]
+    turns = [(each.position, way) for each, way in companions._turns(several)]
+    assert turns == [*best, (0, "opened"), (3, "opened")]
+    left = [companions.Budget.of(SimpleNamespace(wall_seconds=seconds)).left for seconds in (3.0, 45.0, 119.0)]
+    assert left == [companions.MOST_TIMES, 5, companions.LEAST_TIMES]
 
 
 def test_a_file_that_only_the_repetition_reads_keeps_it_from_being_compared(monkeypatch) -> None:
@@ -93,10 +106,12 @@ def test_a_file_that_only_the_repetition_reads_keeps_it_from_being_compared(monk
         companions, "repeat", lambda *_: Repeat(opened=opened.pop(0), outcome=Run.Status.SUCCEEDED, claims=[])
     )
     opened += [{"mine/mood@1"}, {"mine/read@1"}]
-    assert companions._claims(run, "b") == [] and not opened
+    budget = companions.Budget(9)
+    assert companions._claims(run, "b", budget) == [] and not opened
+    assert budget.left == 7, "each time counts"
     opened += [{"mine/mood@1"}] * 9
     with pytest.raises(companions.NotComparable, match="reads other files"):
-        companions._claims(run, "b")
+        companions._claims(run, "b", budget)
 
 
 def test_what_a_run_has_not_read_is_neither_varied_nor_opened(tmp_path) -> None:

@@ -13,6 +13,7 @@ from qfp import backtests
 from qfp.backtesting import Strategy
 from qfp.portfolio import Portfolio, PortfolioResult
 
+from marketdata.bars import read_bars
 from runner import companions
 from runner.backtests import check_claim
 from tests.runner.reported import STORE, claim_of
@@ -116,6 +117,48 @@ def test_a_fill_on_the_bar_of_the_cut_is_compared_too(claim: dict[str, Any]) -> 
     assert companions._differences([kept], [other], cut) == {0: fill["bar"]}
     kept.conventions = {**kept.conventions, "trade_on_close": True}
     assert companions._differences([kept], [other], cut) == {}, "dated back, and made with the bar after it"
+
+
+def test_an_order_that_was_withdrawn_by_a_day_was_so_on_every_course_of_prices_after_it(claim: dict[str, Any]) -> None:
+    """Before anything of it was filled: by then the withdrawal had been decided or not."""
+    number = next(at for at, fill in enumerate(claim["fills"]) if at % 2 == 0 and fill["bar"] > 100)
+    bought = claim["fills"][number]["bar"]
+    waits = copy.deepcopy(claim)
+    waits["orders"][number] |= {"bar": bought - 2, "kind": "limit", "limit": 1.0, "outcome": "waiting"}
+    del waits["orders"][number + 1], waits["fills"][number : number + 2]
+    decided = waits["orders"][number]["bar"]
+    gone = copy.deepcopy(waits)
+    gone["orders"][number] |= {"outcome": "cancelled", "gone": bought - 1}
+    kept = SimpleNamespace(**{**vars(check_claim(waits, STORE)), "position": 0})
+
+    def found(on: int, other: dict[str, Any]) -> dict[int, int]:
+        return companions._differences([kept], [other], np.datetime64(kept.dates[on], "us"))
+
+    assert found(bought - 1, gone) == {0: decided}
+    assert found(bought - 2, gone) == {}, "it may have been withdrawn later"
+    assert found(bought - 1, waits) == {}
+
+
+def test_the_last_bar_on_which_an_order_can_have_been_withdrawn_is_known_by_its_price(claim: dict[str, Any]) -> None:
+    bars = read_bars(STORE, claim["snapshot"], claim["instruments"][0]["series"], "split")
+    lows = bars["low"][-len(claim["dates"]) :]
+    number, bar = next(
+        (number, bar)
+        for number, order in enumerate(claim["orders"])
+        for bar in range(order["bar"] + 3, order["bar"] + 30)
+        if bar < len(lows) - 1 and lows[order["bar"] + 1 : bar].min() > 1.03 * lows[bar]
+    )
+    asked = {
+        **claim["orders"][number],
+        "size": 10.0,
+        "kind": "limit",
+        "limit": 1.02 * lows[bar],
+        "outcome": "cancelled",
+    }
+    forged = {**claim, "orders": [*claim["orders"][:number], asked, *claim["orders"][number:]]}
+    checked = check_claim(forged, STORE)
+    assert checked.verified, checked.verified_text
+    assert [order["gone"] for order in checked.orders if order["outcome"] == "cancelled"] == [bar - 1]
 
 
 def left_out(claim: dict[str, Any], number: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from qfp import objects
 from qfp.checking.sources import OF_DATA, OF_PANDAS, Sources
 from qfp.checking.variations import other_stays
+from qfp.data.frames import adjusted_columns
 
 from marketdata.store import read_manifest
 from runner import companions, membership
@@ -115,6 +117,60 @@ def test_the_site_varies_members_with_the_rest_of_its_data(tmp_path) -> None:
     with varied_snapshot(tmp_path, snapshot, moment, 1, 3, all_shares=True) as other:
         stays = read_manifest(tmp_path, other)["universes"][0]["members"]
     assert on(stays, "2017-01-02") == on(STAYS, "2017-01-02") and on(stays, "2017-03-01") < on(STAYS, "2017-03-01")
+
+
+def shares_of(store: Path, ends: dict[str, int]) -> str:
+    """A snapshot with a universe of these shares, whose bars end after so many days; all have left by then."""
+    dates = np.arange("2016-01-04", "2018-12-27", dtype="datetime64[us]", step=np.timedelta64(1, "D"))
+    paid = {"split": np.array([2.0, 1.0, 3.0]), "dividend": np.array([0.0, 0.4, 0.0])}
+    actions = objects.put(store, objects.arrow_bytes(dates[[200, 500, 600]], paid))
+    series, members = [], []
+    for name, end in ends.items():
+        close = np.random.default_rng(end).normal(50.0, 2.0, end)
+        entry = {"id": f"s/{name}", "symbol": name, "interval": "1d", "rows": end, "last": str(dates[end - 1])[:10]}
+        notice = "" if end == len(dates) else "It fails and is delisted."
+        bars = objects.put(store, objects.arrow_bytes(dates[:end], {"close": close, "open": close}))
+        series.append({**entry, "object": bars, "actions": actions if end > 600 else None, "notice": notice})
+        left = None if end == len(dates) else entry["last"]
+        members.append({"symbol": name, "series": entry["id"], "entered": "2016-01-04", "left": left})
+    return objects.write_snapshot(store, {"series": series, "universes": [{"name": "u", "members": members}]})
+
+
+def test_who_will_be_delisted_after_the_day_looks_like_any_other(tmp_path) -> None:
+    ends = {"early": 100, "soon": 500, "later": 700, "alone": 500, **{f"living{n}": 1088 for n in range(4)}}
+    snapshot = shares_of(tmp_path, ends)
+    moment = np.datetime64("2016-12-01", "us")
+    varied = {"moment": moment, "tail": 1, "seed": 3, "all_shares": True, "alone": {"s/alone"}}
+    before = {each["symbol"]: each for each in read_manifest(tmp_path, snapshot)["series"]}
+    with varied_snapshot(tmp_path, snapshot, **varied) as other:
+        manifest = read_manifest(tmp_path, other)
+        found = {each["symbol"]: each for each in manifest["series"]}
+        stays = {each["symbol"]: each["left"] for each in manifest["universes"][0]["members"]}
+        read = {name: objects.read(tmp_path, each["object"]) for name, each in found.items()}
+    for name in ("soon", "later"):
+        assert {key: found[name][key] for key in ("last", "rows", "notice")} == {
+            key: before["living0"][key] for key in ("last", "rows", "notice")
+        }
+        assert len(read[name]["close"]) == found[name]["rows"] and stays[name] != before[name]["last"]
+        assert not np.isnan(read[name]["close"]).any()
+    for name in ("early", "alone"):
+        assert all(found[name][key] == before[name][key] for key in ("last", "rows", "notice"))
+
+
+def test_splits_and_dividends_after_the_day_come_on_others_and_adjusted_prices_before_it_stay(tmp_path) -> None:
+    snapshot = shares_of(tmp_path, {"a": 1088})
+    moment = np.datetime64("2016-12-01", "us")
+    (ours,) = read_manifest(tmp_path, snapshot)["series"]
+    with varied_snapshot(tmp_path, snapshot, moment, 1, 3, all_shares=True) as other:
+        (theirs,) = read_manifest(tmp_path, other)["series"]
+        acted = [objects.read(tmp_path, each["actions"]) for each in (ours, theirs)]
+        adjusted = [adjusted_columns(tmp_path, each, "all") for each in (ours, theirs)]
+    days = [set(each["date"]) for each in acted]
+    assert len(days[1]) == 3 and days[0] & days[1] == {acted[0]["date"][0]}, "only what came before is known"
+    assert sorted(acted[1]["split"]) == sorted(acted[0]["split"])
+    known = adjusted[0]["date"] <= moment
+    for name in ("open", "close"):
+        assert np.allclose(adjusted[0][name][known], adjusted[1][name][known], rtol=1e-12)
 
 
 def test_instruments_of_another_run_are_numbered_as_those_of_the_first() -> None:

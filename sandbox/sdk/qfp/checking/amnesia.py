@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from qfp.checking.decisions import Decision, first_difference
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ FACTOR = 4.0
 DROPPED = 7  # no divisor of the usual months, weeks and fortnights
 FEWEST_BARS, MOST_BARS = 10, 40  # with orders
 FEWEST_GAPS = 4  # of different lengths between them: who counts bars has one or two
+LONGEST_COUNT, COUNTED = 1_000, 0.95  # bars after which orders come again, and the share of them that does
 ALIKE, APART = 0.8, 0.3
 PRICES = ("open", "high", "low", "close", "adj close", "dividend")
 
@@ -98,12 +101,31 @@ def follows_numbers(decide: Callable[[Any, int], Sequence[Decision]], frame: Any
     if len(bars) < FEWEST_BARS or len(gaps) < FEWEST_GAPS:
         return False
     last = bars[-1]
+    if _are_counted(base):
+        return False
     try:
         theirs = decide(frame.iloc[DROPPED:], last)
     except Exception:
         return False
     by_number = _alike(base, theirs, 0, last)
     return by_number >= ALIKE and by_number - _alike(base, theirs, DROPPED, last - DROPPED) >= APART
+
+
+def _are_counted(base: Sequence[Decision]) -> bool:
+    """Whether the orders come again and again after so many bars: who buys on every 20th and sells on every 7th bar
+    counts, and knows no history.
+    """
+    orders = {(each.bar, each.size > 0) for each in base}
+    first, last = min(orders)[0], max(orders)[0]
+    bars = np.zeros((2, last - first + 1), dtype=bool)
+    for bar, bought in orders:
+        bars[int(bought), bar - first] = True
+    for step in range(1, min(LONGEST_COUNT, (last - first) // 2) + 1):
+        earlier, later = bars[:, :-step], bars[:, step:]
+        either = int((earlier | later).sum())
+        if either >= FEWEST_BARS and int((earlier & later).sum()) >= COUNTED * either:
+            return True
+    return False
 
 
 def _alike(base: Sequence[Decision], theirs: Sequence[Decision], shift: int, last: int) -> float:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Decision", "first_difference", "first_other_fill", "of_claim"]
+__all__ = ["Decision", "first_difference", "first_other_fate", "first_other_fill", "of_claim"]
 
 # Sums over a longer and a shorter array differ in their last digits.
 TOLERANCE = 1e-6
@@ -58,6 +58,44 @@ def first_other_fill(one: Sequence[dict[str, Any]], other: Sequence[dict[str, An
     """
     ours, theirs = _fills_by_bar(one, until), _fills_by_bar(other, until)
     return min((bar for bar in ours.keys() | theirs.keys() if not _same(ours.get(bar), theirs.get(bar))), default=None)
+
+
+def first_other_fate(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], until: int) -> int | None:
+    """The first bar, up to `until`, with an order that one run had certainly withdrawn by then and the other certainly
+    had not; None when there is none.
+
+    one, other: the same orders, as claims list them. gone: of one that was withdrawn, the last bar on which that can
+    have been; where it is not told, nothing is certain.
+    """
+    ours, theirs = _fates(one, until), _fates(other, until)
+    found = [
+        key[0]
+        for key in ours.keys() & theirs.keys()
+        if len(ours[key]) == len(theirs[key])
+        and any(
+            each.count(WITHDRAWN) > len(beside) - beside.count(KEPT)
+            for each, beside in ((ours[key], theirs[key]), (theirs[key], ours[key]))
+        )
+    ]
+    return min(found, default=None)
+
+
+WITHDRAWN, KEPT, UNCERTAIN = "withdrawn", "kept", ""
+
+
+def _fates(orders: Iterable[dict[str, Any]], until: int) -> dict[tuple[Any, ...], list[str]]:
+    """Whether each order was withdrawn by a bar, those that say the same together."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for order in orders:
+        if int(order["bar"]) > until:
+            continue
+        fate = KEPT
+        if order.get("outcome") == "cancelled":
+            fate = WITHDRAWN if order.get("gone", until + 1) <= until else UNCERTAIN
+        (decided,) = of_claim({"orders": [order]})
+        key = decided[:3] + tuple(f"{value:.9g}" for value in decided[3:])
+        found.setdefault(key, []).append(fate)
+    return found
 
 
 def _fills_by_bar(fills: Iterable[dict[str, Any]], until: int) -> dict[int, list[tuple[Any, ...]]]:

@@ -23,7 +23,8 @@ MOST_LOOKED_AT = 20  # instruments
 @dataclass(frozen=True)
 class Telling:
     """opened, closed: bars that decided to begin trades with a profit, or to end them, and that profit. sides: of what
-    was decided, 1 or -1. filled: bars whose orders filled. moves: see largest_moves().
+    was decided, 1 or -1. filled: bars whose orders filled. moves: see largest_moves(). held: entry, exit, side and
+    profit of those trades.
     """
 
     opened: Mapping[int, float] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class Telling:
     sides: Mapping[int, int] = field(default_factory=dict)
     filled: frozenset[int] = frozenset()
     moves: Sequence[int] = ()
+    held: Sequence[tuple[int, int, int, float]] = ()
 
     @property
     def best(self) -> list[int]:
@@ -77,10 +79,12 @@ def of_backtest(
     opened: dict[int, float] = defaultdict(float)
     closed: dict[int, float] = defaultdict(float)
     largest: dict[int, tuple[float, int]] = {}
+    held: list[tuple[int, int, int, float]] = []
     kept = (trades.column(name).tolist() for name in ("entry_bar", "exit_bar", "instrument", "size", "profit"))
     for entry, end, instrument, size, profit in zip(*kept, strict=True):
         if profit <= 0:
             continue
+        held.append((entry, end, 1 if size > 0 else -1, profit))
         for earned, filled_on, side in ((opened, entry, size), (closed, end, -size)):
             bar = filled_on - 1
             if (bar, instrument, side > 0) not in decided and (filled_on, instrument, side > 0) in decided:
@@ -88,7 +92,7 @@ def of_backtest(
             earned[bar] += profit
             largest[bar] = max(largest.get(bar, (0.0, 1)), (profit, 1 if side > 0 else -1))
     sides = {bar: side for bar, (_, side) in largest.items()}
-    return Telling(opened, closed, sides, frozenset(filled), moves)
+    return Telling(opened, closed, sides, frozenset(filled), moves, held)
 
 
 def of_account(account: Any, moves: Sequence[int]) -> Telling:

@@ -5,7 +5,7 @@ A decision on a day cannot depend on what comes later, so it has to be the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,10 +90,13 @@ def other_columns(
     return found
 
 
-def other_stays(members: Sequence[Mapping[str, Any]], day: str, tail: int, seed: int) -> list[dict[str, Any]]:
+def other_stays(
+    members: Sequence[Mapping[str, Any]], day: str, tail: int, seed: int, going_on: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """The members of a universe with other dates after a day: many leave soon, and who was to come comes later. Nobody
-    is a member on a day on which there was no membership, because prices may be missing there. Where the data end
-    (tail 0), nobody is known to leave. Members none of whom has a date stay as they are.
+    is a member on a day on which there was no membership, because prices may be missing there, but for those series
+    that are going on. Where the data end (tail 0), nobody is known to leave. Members none of whom has a date stay as
+    they are.
     """
     stays = [dict(member) for member in members]
     if not any(stay["entered"] or stay["left"] for stay in stays):
@@ -104,6 +107,8 @@ def other_stays(members: Sequence[Mapping[str, Any]], day: str, tail: int, seed:
         entered, left = (stay["entered"] or "")[:10], (stay["left"] or "9999-12-31")[:10]
         if left <= day:
             continue
+        if stay.get("series") in going_on:
+            stay["left"], left = None, "9999-12-31"
         if entered > day:
             stay["entered"] = min(_days_after(entered, int(late)), left)
         if not tail:

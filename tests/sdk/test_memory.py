@@ -1,0 +1,45 @@
+"""Who counts bars knows no history; who has a table of them does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from qfp.checking.amnesia import follows_numbers
+from qfp.checking.decisions import Decision
+
+BARS = pd.DataFrame({"close": np.arange(1_000.0)})
+
+
+def is_doubted(orders: Callable[[int], list[tuple[int, float]]]) -> bool:
+    """orders: the bars and sides of a strategy that sees nothing but how many bars there are."""
+
+    def decided(frame: Any, last: int) -> list[Decision]:
+        return [Decision(bar, 0, "market", side) for bar, side in orders(len(frame)) if bar <= last]
+
+    return follows_numbers(decided, BARS, decided(BARS, len(BARS)))
+
+
+@pytest.mark.parametrize("every", [3, 4, 5, 9, 10, 20, 21])
+def test_who_buys_and_sells_on_every_so_many_bars_remembers_nothing(every: int) -> None:
+    def always(count: int) -> list[tuple[int, float]]:
+        return [(bar, -1.0 if bar % 7 == 6 else 1.0) for bar in range(count) if bar % 7 == 6 or bar % every == 0]
+
+    def when_held(count: int) -> list[tuple[int, float]]:
+        found: list[tuple[int, float]] = []
+        for bar, side in always(count):
+            if side != (found[-1][1] if found else -1.0):
+                found.append((bar, side))
+        return found
+
+    assert not is_doubted(always) and not is_doubted(when_held)
+
+
+@pytest.mark.parametrize("days", [15, 60, 250])
+def test_who_orders_on_bars_from_a_table_is_doubted(days: int) -> None:
+    random = np.random.default_rng(days)
+    table = sorted(zip(random.choice(900, days, replace=False), random.choice([-1.0, 1.0], days), strict=True))
+    assert is_doubted(lambda count: [(int(bar), side) for bar, side in table if bar < count])
