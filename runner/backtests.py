@@ -27,6 +27,7 @@ from runner import claim_checks as checks
 from runner import (
     claim_copied,
     claim_leverage,
+    claim_log,
     claim_many_orders,
     claim_orders,
     claim_outcomes,
@@ -102,6 +103,7 @@ class Claimed:
     flows: list[dict[str, Any]]
     orders: list[dict[str, Any]]
     order_count: int
+    log: fields.Log | None
     snapshot: str | None
     window_bars: int | None  # of a walk-forward
 
@@ -136,6 +138,7 @@ def read_claim(claim: dict[str, Any]) -> Claimed:
         flows=fields.flows(claim.get("flows"), *size),
         orders=orders,
         order_count=fields.whole(claim.get("order_count", len(orders)), "order_count", len(orders), 10**9),
+        log=fields.log(claim.get("orders"), claim.get("taken_away"), len(dates)) if len(instruments) == 1 else None,
         snapshot=fields.hash_or_none(claim.get("snapshot"), "snapshot"),
         window_bars=_window_bars(fields.mapping(claim.get("params", {}), "params"), len(dates)),
     )
@@ -279,6 +282,10 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     claim_outcomes.check_one(
         claimed.fills, claimed.orders, bars, claimed.cash, rules, first_ruined, claimed.window_bars
     )
+    if claimed.log is not None:
+        claim_log.check_log(
+            claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars
+        )
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
 

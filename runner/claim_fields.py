@@ -11,7 +11,7 @@ import re
 import unicodedata
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from qfp.conventions import COPIED_FILLS, FILLS, LIBRARIES, BacktestingPy, CopiedRules, PortfolioRules, Usual
@@ -24,6 +24,7 @@ MAX_ORDERS = 100_000
 MAX_INSTRUMENTS = 1_000
 ORDER_KINDS = ("market", "limit", "stop", "stop-limit", "target")
 OUTCOMES = ("filled", "refused", "cancelled", "waiting")
+TAKEN_AWAY = ("sl", "tp", "order")
 # Those that the library gives: others also see them of runs on private data, where no free text may be. The first two
 # are of qfp.backtesting, which takes seconds to import.
 REASONS = {
@@ -41,6 +42,22 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 Rules = BacktestingPy | PortfolioRules | CopiedRules
 # No letters but these: the rules are shown to whoever may not see what the program prints.
 _VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){0,3}((a|b|rc|\.dev|\.post)\d{1,2})?", re.ASCII)
+
+
+class TakenAway(NamedTuple):
+    """On a bar, after so many orders: a trade's stop-loss ("sl") or target ("tp"), or an "order"; of which order."""
+
+    bar: int
+    before: int
+    of: int
+    what: str
+
+
+class Log(NamedTuple):
+    """owners: by order that is about a trade, the order that opened it; otherwise None. taken_away: oldest first."""
+
+    owners: list[int | None]
+    taken_away: list[TakenAway]
 
 
 class ClaimRefused(Exception):
@@ -196,6 +213,36 @@ def orders(values: Any, bars: int, instruments: int) -> list[dict[str, Any]]:
     if any(later["bar"] < earlier["bar"] for earlier, later in pairwise(found)):
         raise ClaimRefused("The orders must be in the order of the bars that decided.")
     return found
+
+
+def log(orders: Any, taken_away: Any, bars: int) -> Log | None:
+    """How the orders hang together. Raises ClaimRefused. orders: those that orders() has read; None where a claim tells
+    nothing of it, as those of other libraries.
+    """
+    if taken_away is None:
+        return None
+    owners: list[int | None] = []
+    for at, order in enumerate(orders):
+        owner = None
+        if order.get("of") is not None:
+            owner = whole(order["of"], "What an order is of", 0, at - 1)
+            if order.get("closes") is not True or orders[owner].get("closes") is True:
+                raise ClaimRefused("What an order is of has to be an order that opened a trade.")
+        owners.append(owner)
+    found = []
+    for value in items(taken_away, "What was taken away", MAX_ORDERS):
+        bar, before, owner, what = items(value, "What was taken away", 4, 4)
+        before = whole(before, "The orders before", 1, len(orders))
+        owner = whole(owner, "What is taken away", 0, before - 1)
+        bar = whole(bar, "The bar on which something was taken away", orders[before - 1]["bar"], bars - 1)
+        if before < len(orders) and bar > orders[before]["bar"]:
+            raise ClaimRefused("What was taken away must be in the order of the bars that decided.")
+        if what not in TAKEN_AWAY or (what != "order" and orders[owner].get("closes") is True):
+            raise ClaimRefused("What is taken away is an order, or the sl or tp of a trade, by the order that opened it.")
+        found.append(TakenAway(bar, before, owner, what))
+    if any((later.bar, later.before) < (earlier.bar, earlier.before) for earlier, later in pairwise(found)):
+        raise ClaimRefused("What was taken away must be in the order of the bars that decided.")
+    return Log(owners, found)
 
 
 def instruments(value: Any, bars: int) -> list[dict[str, Any]]:

@@ -14,9 +14,11 @@ from qfp.backtesting import Strategy
 from qfp.portfolio import Portfolio, PortfolioResult
 
 
-def claim_of_one(seed: str, **fixed: Any) -> dict[str, Any]:
-    """What a program with one instrument claims. fixed: options that are not drawn."""
-    draw = random.Random(seed)
+def claim_of_one(seed: str, moving: bool = False, **fixed: Any) -> dict[str, Any]:
+    """What a program with one instrument claims. moving: it also moves and drops stops and targets on most bars, of
+    trades that are closed, too. fixed: options that are not drawn.
+    """
+    draw, moved = random.Random(seed), random.Random(f"{seed} moved")
     original, on_close = draw.random() < 0.5, draw.random() < 0.25
     on_close = fixed.get("trade_on_close", on_close)
     kinds = ["market", "limit", "stop", "stop-limit"]
@@ -43,7 +45,37 @@ def claim_of_one(seed: str, **fixed: Any) -> dict[str, Any]:
             with contextlib.suppress(ValueError):
                 (self.buy if long else self.sell)(size=draw.choice(sizes), **given)
 
+        def move(self) -> None:
+            chance, price = moved.random(), self.data.Close[-1]
+            trades = self.closed_trades[-3:] if chance > 0.9 else self.trades
+            for trade in trades:
+                with contextlib.suppress(ValueError):  # a closed one has none that could be moved
+                    self.move_of(trade, price, chance)
+            if chance < 0.1:
+                for order in self.orders[:2]:
+                    order.cancel()
+
+        def move_of(self, trade: Any, price: float, chance: float) -> None:
+            side = 1 if trade.is_long else -1
+            match moved.randrange(12):
+                case 0:
+                    trade.sl = price * (1 - side * moved.uniform(-0.004, 0.04))
+                case 1:
+                    trade.tp = price * (1 + side * moved.uniform(-0.004, 0.04))
+                case 2:
+                    trade.sl = max(trade.sl or 0, price * 0.99) if side > 0 else min(trade.sl or 1e9, price * 1.01)
+                case 3:
+                    trade.sl = None
+                case 4:
+                    trade.tp = None
+                case 5 if chance < 0.3:
+                    trade.close(moved.choice([0.2, 1.0]))
+                case 6:
+                    trade.sl, trade.tp = price * (1 - side * 0.02), price * (1 + side * 0.02)
+
         def next(self) -> None:
+            if moving:
+                self.move()
             chance, price = draw.random(), self.data.Close[-1]
             if chance < 0.15:
                 self.place()

@@ -151,7 +151,7 @@ class BacktestResult(Result):
         self.checks = {}
         frame, booked, cash = run.frame, run.account.fills, run.cash
         self.refused_orders = [{"bar": bar, "reason": reason} for bar, _, reason in run.account.refused]
-        decisions = run.orders()
+        decisions, taken_away = run.told()
         index = frame.index
         # By bar: with fills at the deciding close, a stop of the next bar may be booked before them.
         columns = zip(booked.bars, booked.sizes, booked.prices, booked.commissions, strict=True)
@@ -217,6 +217,7 @@ class BacktestResult(Result):
             "flows": [],
             "orders": decisions[:MAX_ORDERS_LISTED],
             "order_count": len(decisions),
+            "taken_away": [each for each in taken_away if each[1] <= MAX_ORDERS_LISTED][:MAX_ORDERS_LISTED],
             "trades": account.trades,
             "refused_orders": self.refused_orders[:MAX_REFUSED_LISTED],
             "no_trades": self._run.why_no_trades()[:300],

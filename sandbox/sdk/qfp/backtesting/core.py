@@ -203,7 +203,7 @@ class Account:
         """Replace the stop-loss of a trade; none for None. It is looked at before all other orders."""
         price = _price(price)
         if trade._sl_order is not None:
-            trade._sl_order.cancel()
+            trade._sl_order.take_back()
         if price:
             trade._sl_order = Order(self, -trade._size, stop=price, tag=trade._tag, trade=trade)
             self.orders.insert(0, trade._sl_order)
@@ -212,7 +212,7 @@ class Account:
         """Replace the take-profit of a trade; none for None. It is looked at after all other orders."""
         price = _price(price)
         if trade._tp_order is not None:
-            trade._tp_order.cancel()
+            trade._tp_order.take_back()
         if price:
             trade._tp_order = Order(self, -trade._size, limit=price, tag=trade._tag, trade=trade)
             self.orders.append(trade._tp_order)
@@ -351,6 +351,7 @@ class Account:
             if need:
                 sl, tp = order._sl, order._tp
                 opened = self._open(need, paid, booked, sl, tp, order._tag)
+                opened._number = -1 if order._number is None else order._number
                 if (sl or tp) and rules.entry_bar_stops:
                     # Entered at the open: the whole bar follows. Entered at a touched stop: the price goes on from
                     # there towards the target. Entered at a limit: the target may have been passed before.

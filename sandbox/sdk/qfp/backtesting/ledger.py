@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,9 @@ NO_UNIT = "insufficient margin for a single unit"
 NAN = math.nan
 # What became of an order, and why.
 WAITING, FILLED, CANCELLED, UNPAID, UNPAID_UNIT = range(5)
+# What a row of Decisions is: an order, or that a trade's stop-loss or target, or an order, was taken away.
+ORDER, NO_STOP, NO_TARGET, WITHDRAWN = range(4)
+TAKEN_AWAY = ("", "sl", "tp", "order")
 OUTCOMES = (("waiting", None), ("filled", None), ("cancelled", None), ("refused", NO_MARGIN), ("refused", NO_UNIT))
 
 
@@ -60,11 +64,13 @@ class Decisions:
     """Every order the strategy placed, as it was placed, oldest first, in columns; and what became of it.
 
     A close of a trade counts, and so does a stop-loss or target that is moved; those that a trade brings along from its
-    order do not: they are in the order's sl and tp. Missing prices are NaN.
+    order do not: they are in the order's sl and tp. Missing prices are NaN. kinds: ORDER, or what was taken away.
+    owners: the number of the order whose trade it is about, of WITHDRAWN that of the order itself, or -1.
     """
 
     def __init__(self) -> None:
         self.bars, self.outcomes, self.closes = array("q"), array("b"), array("b")
+        self.kinds, self.owners = array("b"), array("q")
         self.sizes, self.limits, self.stops = array("d"), array("d"), array("d")
         self.sls, self.tps = array("d"), array("d")
 
@@ -76,12 +82,29 @@ class Decisions:
         order._number = len(self.bars)
         self.bars.append(bar)
         self.outcomes.append(WAITING)
+        self.kinds.append(ORDER)
         self.closes.append(order._trade is not None)
+        self.owners.append(-1 if order._trade is None else order._trade.owner)
         self.sizes.append(order._size)
         self.limits.append(order._limit or NAN)
         self.stops.append(order._stop or NAN)
         self.sls.append(order._sl or NAN)
         self.tps.append(order._tp or NAN)
+
+    def take_away(self, bar: int, kind: int, owner: int) -> None:
+        """It was decided on this bar that there is no such stop-loss, target or order any more; of a closed trade that
+        leads to nothing.
+        """
+        if owner < 0:
+            return
+        self.bars.append(bar)
+        self.outcomes.append(WAITING)
+        self.kinds.append(kind)
+        self.closes.append(False)
+        self.owners.append(owner)
+        self.sizes.append(0.0)
+        for prices in self._prices()[1:]:
+            prices.append(NAN)
 
     def came_to(self, order: Order, outcome: int) -> None:
         """What became of an order; those that a trade brought along are not among the decisions."""
@@ -95,7 +118,9 @@ class Decisions:
 
     def forget(self, count: int, orders: Sequence[Order]) -> None:
         """Only the first so many were the strategy's; these orders, the latest, were not."""
-        columns: list[array[Any]] = [self.bars, self.outcomes, self.closes, *self._prices()]
+        columns: list[array[Any]] = [
+            self.bars, self.outcomes, self.closes, self.kinds, self.owners, *self._prices()
+        ]  # fmt: skip
         for column in columns:
             del column[count:]
         for order in orders:
@@ -109,10 +134,32 @@ class Decisions:
         refused or waiting), and where they apply limit, stop, sl, tp, closes and reason. A market order that was
         withdrawn is left out: it fills at once, so that was on the bar that gave it, and nothing was decided.
         """
-        found = []
-        for bar, outcome, closes, size, *prices in zip(
-            self.bars, self.outcomes, self.closes, *self._prices(), strict=True
+        return [row for _, row in self._numbered()]
+
+    def told(self, highs: Sequence[float], lows: Sequence[float]) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+        """rows() without those that is_undone() says, with `of` where they are about an open trade: the place of the
+        order that opened it. And what was taken away, [bar, rows before, of, "sl", "tp" or "order"].
+        """
+        rows, places, taken = [], {}, []
+        listed = self._numbered()
+        for number, row in listed:
+            if not is_undone(row, highs, lows):
+                places[number] = len(rows)
+                owner = self.owners[number]
+                rows.append(row if owner < 0 else {**row, "of": places[owner]})
+        numbers = list(places)
+        for number, kind in enumerate(self.kinds):
+            if kind != ORDER and self.owners[number] in places:
+                before, owner = bisect_left(numbers, number), places[self.owners[number]]
+                taken.append([self.bars[number], before, owner, TAKEN_AWAY[kind]])
+        return rows, taken
+
+    def _numbered(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, (bar, outcome, kind_of_row, closes, size, *prices) in enumerate(
+            zip(self.bars, self.outcomes, self.kinds, self.closes, *self._prices(), strict=True)
         ):
+            if kind_of_row != ORDER:
+                continue
             named = dict(zip(("limit", "stop", "sl", "tp"), prices, strict=True))
             given = {name: price for name, price in named.items() if price == price}
             kind = "-".join(name for name in ("stop", "limit") if name in given) or "market"
@@ -121,8 +168,7 @@ class Decisions:
                 continue
             row: dict[str, Any] = {"bar": bar, "size": size, "kind": kind, "outcome": word}
             row |= ({"reason": reason} if reason else {}) | given
-            found.append(row | ({"closes": True} if closes else {}))
-        return found
+            yield number, row | ({"closes": True} if closes else {})
 
 
 class Stretches:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import copysign
 from typing import TYPE_CHECKING, Any
 
-from qfp.backtesting.ledger import CANCELLED
+from qfp.backtesting.ledger import CANCELLED, NO_STOP, NO_TARGET, WITHDRAWN
 
 if TYPE_CHECKING:
     from qfp.backtesting.core import Account
@@ -82,6 +82,15 @@ class Order:
 
     def cancel(self) -> None:
         """Withdraw it."""
+        account, trade = self._account, self._trade
+        kind, owner = WITHDRAWN, -1 if self._number is None else self._number
+        if trade is not None and self.is_contingent:
+            kind, owner = (NO_STOP if self is trade._sl_order else NO_TARGET), trade.owner
+        self.take_back()
+        account.decisions.take_away(account.bar, kind, owner)
+
+    def take_back(self) -> None:
+        """The same where another one takes its place."""
         self._account.withdraw(self)
         self._account.decisions.came_to(self, CANCELLED)
         trade = self._trade
@@ -113,6 +122,7 @@ class Trade:
         "_exit_bar",
         "_exit_price",
         "_fee",
+        "_number",
         "_opened",
         "_size",
         "_sl_order",
@@ -128,6 +138,7 @@ class Trade:
         self._sl_order: Order | None = None
         self._tp_order: Order | None = None
         self._commission = 0.0
+        self._number = -1  # among the decisions, of the order that opened it
         self._opened, self._fee = size, fee  # what the entry's commission was paid for, and how much
 
     @property
@@ -206,9 +217,12 @@ class Trade:
 
     @sl.setter
     def sl(self, price: float | None) -> None:
+        before = self._sl_order
         self._account.set_stop_loss(self, price)
         if self._sl_order is not None:
             self._account.decisions.add(self._account.bar, self._sl_order)
+        elif before is not None:
+            self._account.decisions.take_away(self._account.bar, NO_STOP, self.owner)
 
     @property
     def tp(self) -> float | None:
@@ -217,9 +231,17 @@ class Trade:
 
     @tp.setter
     def tp(self, price: float | None) -> None:
+        before = self._tp_order
         self._account.set_take_profit(self, price)
         if self._tp_order is not None:
             self._account.decisions.add(self._account.bar, self._tp_order)
+        elif before is not None:
+            self._account.decisions.take_away(self._account.bar, NO_TARGET, self.owner)
+
+    @property
+    def owner(self) -> int:
+        """The number among the decisions of the order that opened it; -1 once it is closed."""
+        return self._number if self._exit_bar is None else -1
 
     def close(self, portion: float = 1.0) -> None:
         """Place a market order that closes this share of it, at least one unit."""

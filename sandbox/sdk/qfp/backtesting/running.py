@@ -15,7 +15,6 @@ import pandas as pd
 
 from qfp.backtesting import attempts
 from qfp.backtesting.core import Account
-from qfp.backtesting.ledger import is_undone
 from qfp.backtesting.lines import PRICES, Bars, Clock, Line
 from qfp.backtesting.products import Product
 from qfp.backtesting.rules import USUAL, FillRules
@@ -128,8 +127,14 @@ class Run:
         size: units, or a fraction of what the account could buy; negative to sell. outcome: filled, refused,
         cancelled, or waiting at the end.
         """
+        return self.told()[0]
+
+    def told(self) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+        """Every order, with `of` where it is about an open trade: the place of the order that opened that. And every
+        stop-loss, target and order that was taken away: [bar, orders before, of, "sl", "tp" or "order"].
+        """
         account = self.account
-        return [row for row in account.decisions.rows() if not is_undone(row, account.highs, account.lows)]
+        return account.decisions.told(account.highs, account.lows)
 
     def warnings(self) -> list[str]:
         """The notes that are worth a warning where nobody asks for notes."""

@@ -155,7 +155,7 @@ def _same_at_first(
         (
             account.decisions,
             found.first("decisions", counts[0] + 1),
-            ("bars", "sizes", "limits", "stops", "sls", "tps"),
+            ("bars", "sizes", "limits", "stops", "sls", "tps", "kinds", "owners"),
         ),
         (account.fills, found.first("fills", counts[1]), ("bars", "sizes", "prices", "commissions")),
     ]

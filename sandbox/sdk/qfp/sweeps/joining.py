@@ -38,8 +38,16 @@ class _Joined:
             fills=SimpleNamespace(**{name: values.tolist() for name, values in columns.items()}), refused=refused
         )
 
-    def orders(self) -> list[dict[str, Any]]:
-        return [{**order, "bar": order["bar"] - self.first} for run in self.runs for order in run.orders()]
+    def told(self) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+        orders: list[dict[str, Any]] = []
+        taken_away = []
+        for run in self.runs:
+            own, taken = run.told()
+            at = len(orders)
+            moved = ({**order, "bar": order["bar"] - self.first} for order in own)
+            orders += [{**order, "of": order["of"] + at} if "of" in order else order for order in moved]
+            taken_away += [[bar - self.first, before + at, of + at, what] for bar, before, of, what in taken]
+        return orders, taken_away
 
     def notes(self) -> list[str]:
         many = len(self.windows)

@@ -41,6 +41,8 @@ from qfp.backtesting.compiled.record import (
 )
 
 FILLED, CANCELLED, UNPAID, UNPAID_UNIT = 1, 2, 3, 4
+# What the program has decided: an order, one for a trade that is closed, or that something was taken away.
+DECIDED, NO_STOP, NO_TARGET, WITHDRAWN, LATE = 1, 2, 3, 4, 5
 EXACT = 9007199254740992.0  # whole numbers are exact up to here
 
 
@@ -96,7 +98,35 @@ def withdraw(a: Account, order: int) -> int:
     return 0
 
 
+def take_away(a: Account, kind: int, owner: int) -> int:
+    """Write down that there is no such stop-loss, target or order any more. owner: an order, or less than 0."""
+    if owner < 0:
+        return 0
+    row = new_order(a, 0.0, 0.0, 0.0, 0.0, 0.0, 0, -1)
+    must(row >= 0)
+    a.o_waits[row] = 0
+    a.o_decided[row] = kind
+    a.o_outcome[row] = owner
+    return 0
+
+
+def owner_of(a: Account, trade: int) -> int:
+    """The order that opened a trade; less than 0 once it is closed, as what is asked of it leads to nothing."""
+    return a.t_order[trade] if a.t_exit_bar[trade] < 0 else -1
+
+
 def cancel(a: Account, order: int) -> int:
+    kind = WITHDRAWN
+    owner = order if a.o_decided[order] != 0 else -1
+    trade = a.o_trade[order]
+    if trade >= 0 and is_contingent(a, order) != 0:
+        kind = NO_STOP if order == a.t_sl[trade] else NO_TARGET
+        owner = owner_of(a, trade)
+    must(take_back(a, order) >= 0)
+    return take_away(a, kind, owner)
+
+
+def take_back(a: Account, order: int) -> int:
     must(a.o_waits[order] != 0)
     withdraw(a, order)
     a.o_outcome[order] = CANCELLED
@@ -111,7 +141,7 @@ def cancel(a: Account, order: int) -> int:
 
 def set_stop_loss(a: Account, trade: int, price: float) -> int:
     if a.t_sl[trade] >= 0:
-        must(cancel(a, a.t_sl[trade]) >= 0)
+        must(take_back(a, a.t_sl[trade]) >= 0)
     if price != 0.0:
         order = new_order(a, -a.t_size[trade], 0.0, price, 0.0, 0.0, a.t_tag[trade], trade)
         must(order >= 0)
@@ -122,7 +152,7 @@ def set_stop_loss(a: Account, trade: int, price: float) -> int:
 
 def set_take_profit(a: Account, trade: int, price: float) -> int:
     if a.t_tp[trade] >= 0:
-        must(cancel(a, a.t_tp[trade]) >= 0)
+        must(take_back(a, a.t_tp[trade]) >= 0)
     if price != 0.0:
         order = new_order(a, -a.t_size[trade], price, 0.0, 0.0, 0.0, a.t_tag[trade], trade)
         must(order >= 0)
@@ -133,17 +163,23 @@ def set_take_profit(a: Account, trade: int, price: float) -> int:
 
 def decide_stop_loss(a: Account, trade: int, price: float) -> int:
     must(price == 0.0 or (price > 0.0 and is_finite(price)))
+    before = a.t_sl[trade]
     must(set_stop_loss(a, trade, price) >= 0)
     if a.t_sl[trade] >= 0:
-        a.o_decided[a.t_sl[trade]] = 1
+        a.o_decided[a.t_sl[trade]] = DECIDED if owner_of(a, trade) >= 0 else LATE
+    elif before >= 0:
+        return take_away(a, NO_STOP, owner_of(a, trade))
     return 0
 
 
 def decide_take_profit(a: Account, trade: int, price: float) -> int:
     must(price == 0.0 or (price > 0.0 and is_finite(price)))
+    before = a.t_tp[trade]
     must(set_take_profit(a, trade, price) >= 0)
     if a.t_tp[trade] >= 0:
-        a.o_decided[a.t_tp[trade]] = 1
+        a.o_decided[a.t_tp[trade]] = DECIDED if owner_of(a, trade) >= 0 else LATE
+    elif before >= 0:
+        return take_away(a, NO_TARGET, owner_of(a, trade))
     return 0
 
 
@@ -154,7 +190,7 @@ def close_trade(a: Account, trade: int, portion: float) -> int:
     units = units if units > 1.0 else 1.0
     order = new_order(a, copysign(units, -size), 0.0, 0.0, 0.0, 0.0, a.t_tag[trade], trade)
     must(order >= 0)
-    a.o_decided[order] = 1
+    a.o_decided[order] = DECIDED if owner_of(a, trade) >= 0 else LATE
     wait_first(a, order)
     return 0
 
@@ -197,7 +233,7 @@ def place(a: Account, size: float, limit: float, stop: float, sl: float, tp: flo
             must(close_trade(a, a.opened[k], 1.0) >= 0)
     order = new_order(a, size, limit, stop, sl, tp, tag, -1)
     must(order >= 0)
-    a.o_decided[order] = 1
+    a.o_decided[order] = DECIDED
     wait_last(a, order)
     a.placed = a.placed + 1
     return order
@@ -414,6 +450,7 @@ def fill_orders(a: Account) -> int:
             tp = a.o_tp[order]
             entry = open_trade(a, need, paid, booked, sl, tp, a.o_tag[order])
             must(entry >= 0)
+            a.t_order[entry] = order
             brackets = sl != 0.0 or tp != 0.0
             if brackets and a.entry_bar_stops != 0:
                 counts = 1 if market or price == a.opens[bar] or (stop != 0.0 and limit == 0.0) else 0
@@ -513,6 +550,7 @@ def new_trade(a: Account, size: float, price: float, bar: int, tag: int, fee: fl
     a.t_sl[trade] = -1
     a.t_tp[trade] = -1
     a.t_tag[trade] = tag
+    a.t_order[trade] = -1
     a.trades = trade + 1
     a.opened[a.open] = trade
     a.open = a.open + 1

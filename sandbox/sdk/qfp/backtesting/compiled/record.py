@@ -113,6 +113,7 @@ class Account:
     t_sl: row[int]
     t_tp: row[int]
     t_tag: row[int]
+    t_order: row[int]
     open: int
     opened: list[int]
     seen: list[int]

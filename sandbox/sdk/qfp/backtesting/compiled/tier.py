@@ -15,7 +15,17 @@ from qfp.backtesting.compiled.sieve import WATCHED, WORDS, Sieve
 from qfp.backtesting.compiled.translation import Bound, Refused, Translation, translate
 from qfp.backtesting.core import Account
 from qfp.backtesting.curves import PIECE, Curve
-from qfp.backtesting.ledger import OUTCOMES, Decisions, Fills, Stretches
+from qfp.backtesting.ledger import (
+    NO_STOP,
+    NO_TARGET,
+    ORDER,
+    OUTCOMES,
+    WAITING,
+    WITHDRAWN,
+    Decisions,
+    Fills,
+    Stretches,
+)
 from qfp.backtesting.orders import Order, Trade
 from qfp.backtesting.strategy import Strategy
 from qfp.threads import at_once
@@ -359,10 +369,19 @@ class CompiledAccount(Account):
         seen = len(flags) if count is None else 2 * count
         while len(decided := np.flatnonzero(flags[:seen])[:count]) != count and seen < len(flags):
             seen *= 2
+        kinds = np.array(KINDS)[flags[decided]]
+        numbers = np.append(np.cumsum(flags != 0) - 1, -1)  # among the decisions, by the place of an order
+        trades = self._orders["trade"][decided]
+        known = (flags[decided] == 1) & (trades >= 0)
+        owners = np.where(kinds == ORDER, -1, self._orders["outcome"][decided])
+        owners[known] = self._trades["order"][trades[known]]
+        found.kinds, found.owners = array("b", kinds.astype(np.int8).tobytes()), array("q", numbers[owners].tobytes())
         for name, column in DECISIONS.items():
             values, kind = self._orders[column][decided], getattr(found, name).typecode
             if name == "closes":
                 values = values >= 0
+            elif name == "outcomes":
+                values = np.where(kinds == ORDER, values, WAITING)
             elif kind == "d" and name != "sizes":
                 values = np.where(values == 0, np.nan, values)
             values = values.astype(np.int8) if kind == "b" else values
@@ -395,7 +414,7 @@ class CompiledAccount(Account):
                 if at in (self._trades["sl"][one["trade"]], self._trades["tp"][one["trade"]]):
                     found._size = int(found._size)  # as the trade's own
             found._waits = bool(one["waits"])
-            found._number = int(self._orders["decided"][:at].sum()) if one["decided"] else None
+            found._number = int(np.count_nonzero(self._orders["decided"][:at])) if one["decided"] else None
         return found
 
 
@@ -457,6 +476,8 @@ CLOSED = {
     "exit_price": "exit_price",
     "commission": "commission",
 }
+# By what the kernel calls DECIDED and so on.
+KINDS = (ORDER, ORDER, NO_STOP, NO_TARGET, WITHDRAWN, ORDER)
 DECISIONS = {
     "bars": "bar",
     "outcomes": "outcome",

@@ -1,0 +1,559 @@
+"""Do the fills follow from the log? What was placed, moved and taken away by bars leaves nothing open, so every order,
+stop-loss and target is followed over our bars, and every fill has to be the one that comes next.
+
+Where prices come so near to a level, or the account to a price, that bars which a program has rounded may say something
+else than ours, the claim is believed: it tells which of both it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from qfp.conventions import BacktestingPy, Usual
+
+from runner.claim_bars import NotVerified, OurBars
+from runner.claim_fields import Log, TakenAway
+from runner.claim_orders import ROOM, peaks_of, reached
+
+__all__ = ["check_log", "has_brackets"]
+
+NO, PERHAPS, YES = range(3)
+MOST_LOOKS = 3_000_000  # at an order on a bar: a few seconds
+NEAR_BARS = 4
+UNIT_ROOM = 1e-9
+NO_UNIT = "insufficient margin for a single unit"
+
+Order = dict[str, Any]
+
+
+def check_log(
+    fills: list[dict[str, float]],
+    orders: list[Order],
+    log: Log,
+    bars: OurBars,
+    cash: float,
+    rules: BacktestingPy,
+    window_bars: int | None,
+) -> None:
+    """Raises NotVerified where another fill follows from the log than the one that is told, or none, or one is missing.
+
+    window_bars: of the windows of a walk-forward, at the end of each of which every trade is closed.
+    """
+    _Followed(fills, orders, log, bars, cash, rules, window_bars).run()
+
+
+def has_brackets(orders: list[Order]) -> bool:
+    """Whether any order brings a stop-loss or target along, or moves one."""
+    return any(
+        order.get("sl") or order.get("tp") or (order.get("closes") and order["kind"] != "market") for order in orders
+    )
+
+
+@dataclass(eq=False, slots=True)
+class _Trade:
+    """row: of the order that opened it. sl, tp: what waits to close it."""
+
+    row: int
+    size: float
+    price: float
+    bar: int
+    is_open: bool = True
+    sl: _Waiting | None = None
+    tp: _Waiting | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """An order that waits. rank: where it stands among the others. touched: whether its stop was reached before, where
+    it has a limit, too. unsure: it may have been refused on a bar that came near.
+    """
+
+    order: Order
+    row: int
+    rank: int
+    trade: _Trade | None = None
+    waits: bool = True
+    touched: int = NO
+    unsure: bool = False
+    size: float = 0.0
+    limit: float = 0.0
+    stop: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.size = self.order["size"]
+        self.limit, self.stop = self.order.get("limit") or 0.0, self.order.get("stop") or 0.0
+
+
+@dataclass(eq=False, slots=True)
+class _Told:
+    """The fills, by bar, of which the next one is known."""
+
+    fills: list[dict[str, float]]
+    ends: list[int]
+    next: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, fills: list[dict[str, float]], count: int) -> _Told:
+        edges = np.searchsorted([fill["bar"] for fill in fills], np.arange(count + 1)).tolist()
+        return cls(fills, edges[1:], edges[:-1])
+
+    def peek(self, bar: int, ahead: int = 0) -> dict[str, float] | None:
+        at = self.next[bar] + ahead
+        return self.fills[at] if at < self.ends[bar] else None
+
+    def is_next(self, bar: int, size: float, price: float) -> bool:
+        fill = self.peek(bar)
+        if fill is None or abs(fill["price"] - price) > ROOM * price:
+            return False
+        return abs(fill["size"] - size) <= UNIT_ROOM * max(1.0, abs(size))
+
+    def take(self, bar: int, size: float, price: float, why: str) -> dict[str, float]:
+        fill = self.peek(bar)
+        if fill is None or not self.is_next(bar, size, price):
+            told = "nothing" if fill is None else f"{fill['size']:g} at {fill['price']:g}"
+            raise NotVerified(f"{why}, so that {size:g} filled at {price:g} on bar {bar}; the run told {told}.")
+        self.next[bar] += 1
+        return fill
+
+    def check_all_of(self, bar: int) -> None:
+        fill = self.peek(bar)
+        if fill is not None:
+            raise NotVerified(
+                f"A fill of {fill['size']:g} at {fill['price']:g} on bar {bar} follows from no order: by what was "
+                "placed, moved and taken away none filled then and at that price."
+            )
+
+
+class _Followed:
+    """The account, bar by bar, as qfp.backtesting has it."""
+
+    def __init__(
+        self,
+        fills: list[dict[str, float]],
+        orders: list[Order],
+        log: Log,
+        bars: OurBars,
+        cash: float,
+        rules: BacktestingPy,
+        window_bars: int | None,
+    ) -> None:
+        self.orders, self.log, self.bars, self.rules, self.cash = orders, log, bars, rules, cash
+        self.usual = isinstance(rules, Usual)
+        self.opens, self.highs, self.lows, self.closes = (
+            column.tolist() for column in (bars.open, bars.high, bars.low, bars.close)
+        )
+        self.last = len(self.closes) - 1
+        self.window_bars = window_bars
+        self.told = _Told.of(fills, len(self.closes))
+        self.trades: dict[int, _Trade] = {}  # open ones, oldest first, by the row that opened them
+        self.placed: dict[int, _Waiting] = {}
+        self.due: dict[int, list[_Waiting]] = {}  # what is looked at on a bar
+        self.created: list[_Waiting] = []  # stops and targets, in this pass over the orders
+        self.units = self.cost = self.gross = 0.0
+        self.first_rank = self.last_rank = 0
+        self.ruined = False
+        self.looks = 0
+        self._peaks = {rising: peaks_of(bars.high if rising else bars.low, rising) for rising in (True, False)}
+
+    def run(self) -> None:
+        late = 2 if self.rules.trade_on_close else 1
+        row = taken = 0
+        for bar in range(self.last + 1):
+            if bar >= late:
+                self.told.check_all_of(bar - late)
+            if bar in self.due:
+                self._process(bar, self.due.pop(bar))
+            self._check_ruin(bar)
+            if self.ruined:
+                break
+            row, taken = self._decide(bar, row, taken)
+            ends = bar == self.last or (self.window_bars and (bar + 1) % self.window_bars == 0)
+            if ends and self.rules.finalize_trades:
+                self._end(bar)
+        for bar in range(self.last + 1):
+            self.told.check_all_of(bar)
+
+    # What was decided
+
+    def _decide(self, bar: int, row: int, taken: int) -> tuple[int, int]:
+        """In the order in which it was told."""
+        orders, taken_away = self.orders, self.log.taken_away
+        while True:
+            if taken < len(taken_away) and taken_away[taken].bar == bar and taken_away[taken].before <= row:
+                self._take_away(taken_away[taken])
+                taken += 1
+            elif row < len(orders) and orders[row]["bar"] == bar:
+                self._place(row, bar)
+                row += 1
+            else:
+                return row, taken
+
+    def _place(self, row: int, bar: int) -> None:
+        order, owner = self.orders[row], self.log.owners[row]
+        if not order.get("closes"):
+            if order["size"]:
+                self.placed[row] = self._wait(order, row, bar + 1)
+            return
+        if owner is None:
+            if order["outcome"] == "filled":
+                raise NotVerified(f"It does not say what the order of {order['size']:g} on bar {bar} has closed.")
+            return  # its trade was closed before
+        trade = self.trades.get(owner)
+        if trade is None or (order["size"] > 0) == (trade.size > 0):
+            raise NotVerified(f"An order of {order['size']:g} on bar {bar} is of a trade that it cannot close.")
+        if order.get("stop"):
+            self._drop(trade.sl)
+            trade.sl = self._wait(order, row, bar + 1, trade, first=True)
+        elif order.get("limit"):
+            self._drop(trade.tp)
+            trade.tp = self._wait(order, row, bar + 1, trade)
+        else:
+            self.placed[row] = self._wait(order, row, bar + 1, trade, first=True)
+
+    def _take_away(self, taken: TakenAway) -> None:
+        if taken.what == "order":
+            waiting = self.placed.get(taken.of)
+            if waiting is not None and not waiting.waits and not waiting.unsure:
+                raise NotVerified(f"An order was taken away on bar {taken.bar} that did not wait any more.")
+            self._drop(waiting)
+            return
+        trade = self.trades.get(taken.of)
+        waiting = None if trade is None else trade.sl if taken.what == "sl" else trade.tp
+        if trade is None or waiting is None:
+            raise NotVerified(f"On bar {taken.bar} a stop or target was taken away where there was none.")
+        self._drop(waiting)
+        if taken.what == "sl":
+            trade.sl = None
+        else:
+            trade.tp = None
+
+    @staticmethod
+    def _drop(waiting: _Waiting | None) -> None:
+        if waiting is not None:
+            waiting.waits = False
+
+    def _wait(
+        self, order: Order, row: int, bar: int | None, trade: _Trade | None = None, first: bool = False
+    ) -> _Waiting:
+        """Before all others, or behind them. bar: from which on it is looked at."""
+        if first:
+            self.first_rank -= 1
+        else:
+            self.last_rank += 1
+        waiting = _Waiting(order, row, self.first_rank if first else self.last_rank, trade)
+        if bar is not None:
+            self.due.setdefault(bar, []).append(waiting)
+        return waiting
+
+    # One bar
+
+    def _process(self, bar: int, looked: list[_Waiting]) -> None:
+        again = YES
+        while again:
+            self.created = []
+            looked = sorted((each for each in looked if each.waits), key=lambda each: each.rank)
+            again = self._pass_over(bar, looked, again)
+            looked += self.created
+        for each in looked:
+            if each.waits:
+                following = None if bar == self.last else self._next_bar(each, bar + 1)
+                self.due.setdefault(self.last + 1 if following is None else following, []).append(each)
+
+    def _pass_over(self, bar: int, looked: Sequence[_Waiting], sure: int) -> int:
+        """Whether, by the rules of backtesting.py, all are looked at again. sure: whether this pass takes place."""
+        again = NO
+        entered: list[tuple[_Trade, float, int]] = []
+        self.looks += len(looked)
+        if self.looks > MOST_LOOKS:
+            raise NotVerified("So many orders wait for so long that the site cannot follow them.")
+        for each in looked:
+            if not each.waits:
+                continue
+            for price, at_close, certain in self._places(each, bar):
+                certain = min(certain, sure)
+                if each.trade is not None:
+                    if self._exit(each, each.trade, price, bar - at_close, certain):
+                        break
+                    continue
+                done, opened = self._enter(each, price, bar, at_close, certain)
+                if opened is not None and (opened.sl or opened.tp):
+                    market = not (each.limit or each.stop)
+                    if self.usual:
+                        entered.append((opened, self.opens[bar] if market else price, self._counts(each, price, bar)))
+                    else:
+                        again = max(again, YES if market else self._target_only(each, bar))
+                if done:
+                    break
+        for opened, reference, counts in reversed(entered):
+            self._act_on_entry_bar(opened, reference, counts, bar)
+        return again
+
+    def _places(self, each: _Waiting, bar: int) -> list[tuple[float, bool, int]]:
+        """(price, whether at the close before, how certain), where it may fill on a bar."""
+        long, limit, stop, opened = each.size > 0, each.limit, each.stop, self.opens[bar]
+        better, beyond = (min, max) if long else (max, min)
+        if not limit and not stop:
+            at_close = self.rules.trade_on_close
+            return [(self.closes[bar - 1] if at_close else opened, at_close, YES)]
+        limited = self._reaches(limit, not long, bar) if limit else YES
+        if not stop or each.touched == YES:
+            return [(better(opened, limit), False, limited)] if limited else []
+        touched = self._reaches(stop, long, bar)
+        if not limit:
+            late = self.rules.trade_on_close and not self.usual and each.trade is None
+            return [(beyond(self.closes[bar - 1] if late else opened, stop), False, touched)] if touched else []
+        found = []
+        before, each.touched = each.touched, max(each.touched, touched)
+        if touched and limited and not ((limit <= stop) if long else (limit >= stop)):
+            reference = beyond(opened, stop) if self.usual else stop
+            found.append((better(reference, limit), False, min(touched, limited) if before == NO else PERHAPS))
+        if before and limited:
+            found.append((better(opened, limit), False, PERHAPS))
+        return found
+
+    def _exit(self, each: _Waiting, trade: _Trade, price: float, booked: int, certain: int) -> bool:
+        """Whether it is done with."""
+        if not trade.is_open:
+            each.waits = False
+            return True
+        bracket = each is trade.sl or each is trade.tp
+        size = -trade.size if bracket else math.copysign(min(abs(trade.size), abs(each.size)), each.size)
+        if certain != YES and not self.told.is_next(booked, size, price):
+            return False
+        what = "stop" if each is trade.sl else "target"
+        why = (
+            f"The {what} of {each.stop or each.limit:g} of what was opened on bar {trade.bar} was reached first"
+            if bracket
+            else f"What was opened on bar {trade.bar} was to be closed"
+        )
+        each.waits = False
+        self._reduce(trade, price, size, booked, why)
+        return True
+
+    def _enter(
+        self, each: _Waiting, price: float, bar: int, at_close: bool, certain: int
+    ) -> tuple[bool, _Trade | None]:
+        """Whether it is done with, and what it has opened."""
+        rules, size, order = self.rules, each.size, each.order
+        long, share, booked = size > 0, abs(size), bar - at_close
+        paid = price * (1 + math.copysign(rules.spread, size))
+        refused = order["outcome"] == "refused"
+        if certain != YES and (
+            order["outcome"] not in ("filled", "refused") or not self._may_be_next(booked, long, price, paid)
+        ):
+            each.unsure = refused
+            return False, None
+        if order["outcome"] not in ("filled", "refused"):
+            raise NotVerified(
+                f"The order of {size:g} decided on bar {order['bar']} was reached on bar {bar} while it waited; the "
+                "run said that it did not fill."
+            )
+        charged = rules.commission_for(size, price)
+        unit = paid + (charged or 0.0) / share
+        mark = (self.closes[bar - 1] if at_close else self.opens[bar]) if self.usual else self.closes[bar]
+        why = f"The order of {size:g} decided on bar {order['bar']} was reached"
+        need = share
+        if share < 1:
+            least, exact, most = self._affordable(mark, unit, share)
+            if refused and order.get("reason") == NO_UNIT:
+                if least >= 1 and charged is not None and not each.unsure:
+                    raise self._payable(order)
+                each.waits = False
+                return True, None
+            told = self._told_units(long, price, paid, booked)
+            # What a function of the program charges is not known.
+            need = told if (0 if charged is None else least) <= told <= most else exact
+        if not rules.hedging:
+            need = self._net(need, long, price, booked, why)
+        least, exact, most = self._affordable(mark, unit, 1.0)
+        each.waits = False
+        if refused:
+            if need < least and charged is not None and not each.unsure:
+                raise self._payable(order)
+            return True, None
+        if need and need > most * (1 + UNIT_ROOM) and charged is not None:
+            raise NotVerified(f"{why} on bar {bar}, and the account could not pay for {need:g} units.")
+        if not need:
+            return True, None
+        need = need if long else -need
+        fill = self.told.take(booked, need, paid, why)
+        trade = _Trade(each.row, need, fill["price"], booked)
+        self.trades[each.row] = trade
+        self.cash -= fill["commission"]
+        self._count(need, fill["price"], abs(need))
+        if order.get("tp"):
+            trade.tp = self._bracket(trade, "limit", order["tp"])
+        if order.get("sl"):
+            trade.sl = self._bracket(trade, "stop", order["sl"])
+        return True, trade
+
+    def _bracket(self, trade: _Trade, word: str, price: float) -> _Waiting:
+        found = self._wait({"size": -trade.size, word: price}, -1, None, trade, first=word == "stop")
+        self.created.append(found)
+        return found
+
+    def _net(self, need: float, long: bool, price: float, booked: int, why: str) -> float:
+        """What is left of an order after it has closed what is open on the other side."""
+        closing, left = [], need
+        for other in self.trades.values():
+            if (other.size > 0) == long or not left:
+                break  # all are on one side
+            closing.append(other)
+            left -= min(left, abs(other.size))
+        for other in closing:
+            part = min(need, abs(other.size))
+            self._reduce(other, price, part if long else -part, booked, why)
+            need -= part
+        return need
+
+    def _payable(self, order: Order) -> NotVerified:
+        return NotVerified(
+            f"An order of {order['size']:g} decided on bar {order['bar']} was told as refused, and the account could "
+            "pay for it."
+        )
+
+    def _affordable(self, mark: float, unit: float, share: float) -> tuple[float, float, float]:
+        """How many units a share of the account buys: at least, by our bars, and at most."""
+        leverage = 1 / self.rules.margin
+        worth = self.cash + self.units * mark - self.cost
+        free = max(0.0, worth - self.gross * mark / leverage) * leverage
+        room = 2 * ROOM * (abs(self.cash) + self.gross * mark + abs(self.cost)) * leverage
+        by = share / unit
+        if share == 1.0:
+            return (free - room) * by * (1 - ROOM), free * by, (free + room) * by * (1 + ROOM)
+        return (
+            float(math.floor(max(0.0, free - room) * by * (1 - ROOM))),
+            float(math.floor(free * by)),
+            float(math.floor((free + room) * by * (1 + ROOM))),
+        )
+
+    def _told_units(self, long: bool, price: float, paid: float, booked: int) -> float:
+        """How many units an order for a fraction has filled by the next fills: what it closes, and what it opens."""
+        units, ahead = 0.0, 0
+        others = [] if self.rules.hedging else self.trades.values()
+        for other in others:
+            if (other.size > 0) == long:
+                break
+            fill = self.told.peek(booked, ahead)
+            if fill is None or (fill["size"] > 0) != long or abs(fill["price"] - price) > ROOM * price:
+                return units
+            units, ahead = units + abs(fill["size"]), ahead + 1
+            if abs(fill["size"]) < abs(other.size):
+                return units
+        fill = self.told.peek(booked, ahead)
+        opens = fill is not None and (fill["size"] > 0) == long and abs(fill["price"] - paid) <= ROOM * paid
+        return units + (abs(fill["size"]) if fill is not None and opens else 0.0)
+
+    def _may_be_next(self, bar: int, long: bool, price: float, paid: float) -> bool:
+        fill = self.told.peek(bar)
+        if fill is None or (fill["size"] > 0) != long:
+            return False
+        return min(abs(fill["price"] - price), abs(fill["price"] - paid)) <= ROOM * price
+
+    # The bar of the entry
+
+    def _counts(self, each: _Waiting, price: float, bar: int) -> int:
+        """Whether a target counts on the bar of the entry: at a limit within it, it may have been passed before."""
+        opened = self.opens[bar]
+        if not each.limit:
+            return YES
+        if any(level and abs(level - opened) <= ROOM * opened for level in (each.limit, each.stop)):
+            return PERHAPS
+        return YES if price == opened else NO
+
+    def _act_on_entry_bar(self, trade: _Trade, reference: float, counts: int, bar: int) -> None:
+        """The stop first, which is worse for the trader."""
+        if not trade.is_open:
+            return
+        long, size = trade.size > 0, -trade.size
+        for waiting, word, rising, at_most in ((trade.sl, "stop", not long, YES), (trade.tp, "target", long, counts)):
+            if waiting is None:
+                continue
+            level = waiting.stop or waiting.limit
+            price = max(reference, level) if rising else min(reference, level)
+            certain = min(at_most, self._reaches(level, rising, bar))
+            if certain == YES or (certain and self.told.is_next(bar, size, price)):
+                why = f"The {word} of {level:g} of what was opened on bar {trade.bar} was reached first"
+                self._reduce(trade, price, size, bar, why)
+                return
+
+    def _target_only(self, each: _Waiting, bar: int) -> int:
+        """Whether a stop order opened a trade whose target, and not its stop, lies within the same bar."""
+        stop_loss, target = each.order.get("sl"), each.order.get("tp")
+        if not each.stop or each.limit or not target:
+            return NO
+        long = each.size > 0
+        stopped = self._reaches(stop_loss, not long, bar) if stop_loss else NO
+        return min(self._reaches(target, long, bar), YES - stopped)
+
+    # What is open
+
+    def _reduce(self, trade: _Trade, price: float, size: float, bar: int, why: str) -> None:
+        fill = self.told.take(bar, size, price, why)
+        self.cash += -size * (fill["price"] - trade.price) - fill["commission"]
+        trade.size += size
+        if abs(trade.size) <= UNIT_ROOM:
+            trade.size, trade.is_open = 0.0, False
+            del self.trades[trade.row]
+            self._drop(trade.sl)
+            self._drop(trade.tp)
+        self._count(size, trade.price, -abs(size))
+
+    def _count(self, size: float, entry: float, more: float) -> None:
+        """size: by which what was entered at this price has changed. more: units, on whichever side."""
+        self.units += size
+        self.cost += size * entry
+        self.gross += more
+        if not self.trades:
+            self.units = self.cost = self.gross = 0.0
+
+    def _check_ruin(self, bar: int) -> None:
+        close = self.closes[bar]
+        worth = self.cash + self.units * close - self.cost
+        room = ROOM * (abs(self.cash) + self.gross * close + abs(self.cost))
+        if worth > room:
+            return
+        trades = list(self.trades.values())
+        if worth >= -room and trades and not self.told.is_next(bar, -trades[0].size, close):
+            return
+        self.ruined = True
+        for trade in trades if self.usual else trades[::2]:  # every second one goes missing
+            self._reduce(trade, close, -trade.size, bar, "Nothing was left of the account")
+
+    def _end(self, bar: int) -> None:
+        """Of the data, or of a window: what is open is closed."""
+        if self.usual or self.window_bars:
+            for trade in list(self.trades.values()):
+                self._reduce(trade, self.closes[bar], -trade.size, bar, "What was open at the end was closed")
+            self.due.clear()
+            self.placed.clear()
+            return
+        looked = self.due.pop(bar + 1, [])
+        for trade in reversed(self.trades.values()):
+            looked.append(self._wait({"size": -trade.size}, -1, None, trade, first=True))
+        self._process(bar, looked)
+        self._check_ruin(bar)
+
+    # Levels
+
+    def _reaches(self, level: float, rising: bool, bar: int) -> int:
+        over = self.highs[bar] - level if rising else level - self.lows[bar]
+        room = ROOM * level
+        return YES if over > room else PERHAPS if over >= -room else NO
+
+    def _next_bar(self, each: _Waiting, start: int) -> int | None:
+        """The next bar on which it may be reached."""
+        if each.touched == PERHAPS:
+            return start
+        long = each.size > 0
+        level, rising = (each.stop, long) if each.stop and each.touched == NO else (each.limit, not long)
+        for bar in range(start, min(start + NEAR_BARS, self.last + 1)):
+            if self._reaches(level, rising, bar):
+                return bar
+        values = self.bars.high if rising else self.bars.low
+        found = reached(values, level, rising, start + NEAR_BARS, self._peaks[rising])
+        return found[0] if found else None
