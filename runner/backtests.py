@@ -26,13 +26,12 @@ from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
 from runner import (
     claim_copied,
+    claim_followed,
     claim_leverage,
     claim_log,
-    claim_many_orders,
     claim_orders,
     claim_outcomes,
     claim_sizes,
-    claim_targets,
 )
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
@@ -283,9 +282,7 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
         claimed.fills, claimed.orders, bars, claimed.cash, rules, first_ruined, claimed.window_bars
     )
     if claimed.log is not None:
-        claim_log.check_log(
-            claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars
-        )
+        claim_log.check_log(claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
 
@@ -300,12 +297,8 @@ def _replayed_portfolio(
     except ValueError:
         raise NotVerified("Not every series has the prices that the stated rules fill at.") from None
     columns = checks.columns_of(claimed.fills)
-    checks.check_portfolio_fills(columns, claimed.orders, market, rules, claimed.names)
     account = market.replay(columns, claimed.cash, rules)
-    checks.check_exposure(columns, account, market, rules)
-    claim_many_orders.check_orders(columns, claimed.orders, market, rules, claimed.names)
-    claim_targets.check_targets(claimed.orders, account, market, rules, claimed.names)
-    claim_outcomes.check_many(claimed.orders, account, market, claimed.cash, rules, claimed.names)
+    claim_followed.check_followed(columns, claimed.orders, market, claimed.cash, rules, claimed.names)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, market.equal_money(claimed.cash), _holdings(account, market)

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules
-from qfp.portfolio.market import Market
-from qfp.replay import PortfolioReplay
 
 from runner.claim_bars import NotVerified, OurBars
 
@@ -45,43 +43,6 @@ def columns_of(fills: list[dict[str, float]]) -> Columns:
     return tuple(np.array([fill.get(name, 0) for fill in fills], dtype=kind) for name, kind in kinds.items())
 
 
-def check_portfolio_fills(
-    fills: Columns, orders: list[dict[str, Any]] | None, market: Market, rules: PortfolioRules, names: list[str]
-) -> None:
-    """Every fill on a bar there is, after it was decided, at the price that the rules name or within the bar for limit
-    and stop orders, and charged what the rules say. orders: None where not all of them are known.
-    """
-    bars, numbers, sizes, prices, _ = fills
-    if not len(bars):
-        return
-    stated = market.price(rules.fill)[bars, numbers]
-    missing = np.flatnonzero(np.isnan(stated))
-    if len(missing):
-        at = missing[0]
-        raise NotVerified(f"{names[numbers[at]]} was filled on bar {bars[at]}, on which it has no bar.")
-    worse = np.copysign(rules.worse, sizes)
-    room = PRICE_TOLERANCE * stated
-    as_stated = np.abs(prices - stated * (1 + worse)) <= room
-    resting, first = resting_of(orders, len(names))
-    high, low = (market.fields.get(name, market.close)[bars, numbers] for name in ("high", "low"))
-    # Costs make what is bought dearer and what is sold cheaper, and nothing the other way round.
-    above, below = np.maximum(worse, 0.0), np.minimum(worse, 0.0)
-    within = (prices >= low * (1 + below) - room) & (prices <= high * (1 + above) + room)
-    allowed = as_stated | (within & resting[numbers])
-    if not allowed.all():
-        at = int(np.flatnonzero(~allowed)[0])
-        what = f"A fill of {names[numbers[at]]} at {prices[at]:g} on bar {bars[at]}"
-        if within[at]:
-            raise NotVerified(f"{what} is not at the price of the stated rules, {stated[at] * (1 + worse[at]):g}.")
-        raise NotVerified(f"{what} lies outside that bar's range of {low[at]:g} to {high[at]:g}.")
-    check_decided_before(fills, first, 0 if rules.fill == "same-close" else 1, names)
-    if rules.commission is not None:
-        check_commissions(fills, rules)
-    unsplit = np.ones(len(names), dtype=bool) if market.split is None else (market.split == 1).all(axis=0)
-    if not rules.fractional and np.any((sizes != np.round(sizes)) & unsplit[numbers]):
-        raise NotVerified("It holds parts of a share, which the stated rules exclude.")
-
-
 def check_decided_before(fills: Columns, first: np.ndarray | None, delay: int, names: list[str]) -> None:
     """Nothing was filled sooner than `delay` bars after the first decision for its instrument, as far as known."""
     if first is None:
@@ -113,34 +74,6 @@ def resting_of(orders: list[dict[str, Any]] | None, count: int) -> tuple[np.ndar
         if order["kind"] not in ("market", "target"):
             resting[order["instrument"]] = True
     return resting, first
-
-
-def check_exposure(fills: Columns, account: PortfolioReplay, market: Market, rules: PortfolioRules) -> None:
-    """After the fills of a bar no more is held than the rules allow: at the prices that the rules name, also with that
-    of one of its fills, or at the closes.
-    """
-    bars = np.unique(fills[0])
-    units = account.units
-    if not rules.short and units.min(initial=0.0) < -EQUITY_TOLERANCE * max(1.0, float(np.abs(units).max(initial=0.0))):
-        raise NotVerified("It sold more than it held, which the stated rules exclude.")
-    before = np.vstack([np.zeros_like(units[:1]), units[:-1]])
-    for bar in bars.tolist():
-        if not (np.abs(units[bar]) > np.abs(before[bar])).any():
-            continue
-        fair = np.where(np.isnan(market.price(rules.fill)[bar]), market.marks[bar], market.price(rules.fill)[bar])
-        shares = []
-        within = [fair, market.marks[bar]]
-        for at in np.flatnonzero(fills[0] == bar).tolist():  # a limit or stop order is paid for at its own price
-            within.append(fair.copy())
-            within[-1][fills[1][at]] = fills[3][at]
-        for values in within:
-            worth = units[bar] * values
-            equity = float(account.cash[bar] + worth.sum())
-            shares.append(float(np.abs(worth).sum()) / equity if equity > 0 else np.inf)
-        if min(shares) > rules.leverage * (1 + LEVERAGE_TOLERANCE):
-            raise NotVerified(
-                f"On bar {bar} it held {min(shares):.3g} times the account; the stated rules allow {rules.leverage:g}."
-            )
 
 
 def compare_flows(ours: list[dict[str, Any]], claimed: list[dict[str, Any]], cash: float, names: list[str]) -> None:

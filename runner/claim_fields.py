@@ -204,8 +204,16 @@ def orders(values: Any, bars: int, instruments: int) -> list[dict[str, Any]]:
         for name in ("limit", "stop", "sl", "tp"):
             if value.get(name) is not None:
                 order[name] = number(value[name], f"An order's {name}", 0, 1e12)
-        if value.get("closes") is True:
-            order["closes"] = True
+        for name in ("closes", "together"):
+            if value.get(name) is True:
+                order[name] = True
+        before = found[-1] if found else order
+        if order.get("together") and not (
+            found and order["kind"] == before["kind"] == "target" and order["bar"] == before["bar"]
+        ):
+            raise ClaimRefused("Targets that were decided together are of one bar.")
+        if value.get("withdrawn") is not None:
+            order["withdrawn"] = whole(value["withdrawn"], "The bar of a withdrawal", order["bar"], bars - 1)
         if value.get("reason") is not None:
             reason = text(value["reason"], "An order's reason")
             order["reason"] = reason if reason in REASONS else OTHER_REASON
@@ -238,7 +246,9 @@ def log(orders: Any, taken_away: Any, bars: int) -> Log | None:
         if before < len(orders) and bar > orders[before]["bar"]:
             raise ClaimRefused("What was taken away must be in the order of the bars that decided.")
         if what not in TAKEN_AWAY or (what != "order" and orders[owner].get("closes") is True):
-            raise ClaimRefused("What is taken away is an order, or the sl or tp of a trade, by the order that opened it.")
+            raise ClaimRefused(
+                "What is taken away is an order, or the sl or tp of a trade, by the order that opened it."
+            )
         found.append(TakenAway(bar, before, owner, what))
     if any((later.bar, later.before) < (earlier.bar, earlier.before) for earlier, later in pairwise(found)):
         raise ClaimRefused("What was taken away must be in the order of the bars that decided.")

@@ -8,22 +8,16 @@ believed. Whether it would have been on another course of prices is asked by the
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from qfp.conventions import BacktestingPy, PortfolioRules
-from qfp.portfolio import orders as portfolio
-from qfp.portfolio.market import Market
-from qfp.replay import PortfolioReplay
+from qfp.conventions import BacktestingPy
 
 from runner.claim_bars import NotVerified, OurBars
-from runner.claim_many_orders import Expected as ExpectedOfMany
 from runner.claim_orders import ROOM, Expected
 
-__all__ = ["check_many", "check_one"]
+__all__ = ["check_one"]
 
 SURELY = 1.02  # of what it costs
 
@@ -204,108 +198,3 @@ def _free(
         for mark in marks
     ]
     return min(free), max(free), max(marks)
-
-
-def check_many(
-    orders: list[Order], account: PortfolioReplay, market: Market, cash: float, rules: PortfolioRules, names: list[str]
-) -> None:
-    """The same for orders of several instruments, whose refusals have a reason by the rules."""
-    if account.equity.min() <= ROOM * cash:
-        return  # what waits when nothing is left waits for ever
-    expected = ExpectedOfMany(market, rules)
-    wanted: dict[int, float] = defaultdict(float)
-    for order in orders:
-        if order["kind"] == "target":
-            wanted[order["bar"]] += abs(order["size"])
-    reasons = _Reasons(expected, account, market, rules, wanted)
-    newer: dict[int, int] = {}  # the bar of the next target, by instrument
-    for order in reversed(orders):
-        if order["outcome"] == "cancelled" and order["size"]:
-            if not _could_withdraw(order, expected, newer, rules):
-                raise _withdrawn(order, f"the order for {names[order['instrument']]}")
-            if order["kind"] in ("limit", "stop"):
-                _note_when(order, (bar for bar, _, _ in expected.fills_of(_surely(order))))
-        if order["kind"] == "target":
-            newer[order["instrument"]] = order["bar"]
-    for order in orders:
-        name = names[order["instrument"]]
-        if order["outcome"] == "waiting" and order["size"]:
-            for bar, price, _ in expected.fills_of(_surely(order)):
-                if bar > order["bar"]:
-                    raise _filled(order, f"the order for {name}", bar, price)
-        elif order["outcome"] == "refused" and not reasons.hold(order):
-            raise NotVerified(
-                f"The order for {name} decided on bar {order['bar']} was told as refused, and by the stated rules "
-                "there was no reason for it."
-            )
-
-
-def _could_withdraw(order: Order, expected: ExpectedOfMany, newer: dict[int, int], rules: PortfolioRules) -> bool:
-    """Where the instrument has no bar, a market order waits meanwhile; a target is withdrawn by the next one alone."""
-    if order["kind"] not in ("market", "target"):
-        place = next(expected.fills_of(_surely(order)), None)
-        return place is None or place[0] > order["bar"] + 1
-    place = next(expected.fills_of(order), None)
-    if place is None:
-        return True
-    last = place[0] - (rules.fill != "same-close")  # bar on which it can be withdrawn
-    if order["kind"] == "market":
-        return last > order["bar"]
-    return newer.get(order["instrument"], last + 1) <= last
-
-
-class _Reasons:
-    """Can an order have been refused for the reason that is told?"""
-
-    def __init__(
-        self,
-        expected: ExpectedOfMany,
-        account: PortfolioReplay,
-        market: Market,
-        rules: PortfolioRules,
-        wanted: dict[int, float],
-    ) -> None:
-        self.expected, self.account, self.market, self.rules, self.wanted = expected, account, market, rules, wanted
-
-    def hold(self, order: Order) -> bool:
-        rules, bar, number, size = self.rules, order["bar"], order["instrument"], order["size"]
-        match order.get("reason"):
-            case portfolio.NO_SHORT:
-                return not rules.short and size < 0
-            case portfolio.TOO_MUCH:
-                return self.wanted[bar] > rules.leverage and order["kind"] == "target"
-            case portfolio.TOO_SMALL:
-                return not rules.fractional and order["kind"] == "target"
-            case portfolio.NOT_WHOLE:
-                return not rules.fractional and size != round(size)
-            case portfolio.BAD_SIZE:
-                return not size
-            case portfolio.HALTED:
-                return rules.halted == "refuse" and bool(np.isnan(self.expected.prices[bar:, number]).any())
-            case portfolio.NO_PRICE:
-                return bool(self.market.marks[bar, number] == 0)
-            case portfolio.ENDED:
-                return bool(self.market.ended[number] < len(self.market.close))
-            case portfolio.NO_MONEY:
-                return order["kind"] == "target" or not self._could_pay(order)
-        return False
-
-    def _could_pay(self, order: Order) -> bool:
-        """Whether it is certain, whatever was filled on its bar before."""
-        places = list(self.expected.fills_of(order))
-        return bool(places) and all(self._surely(bar, price, units) for bar, price, units in places)
-
-    def _surely(self, bar: int, price: float, units: float) -> bool:
-        near = slice(max(bar - 1, 0), bar + 1)
-        held = np.abs(self.account.units[near]).max(axis=0)
-        prices = np.nan_to_num(np.array([self.market.marks[near].max(axis=0), self.expected.fields["high"][bar]])).max(
-            0
-        )
-        worth = float(held @ prices)
-        swing = float(held @ (prices - np.nan_to_num(self.market.marks[near]).min(axis=0)))
-        moved = abs(units) * price * (1 + abs(self.rules.worse))
-        charged = self.rules.commission_for(units, price)
-        if charged is None:
-            return False
-        equity = float(self.account.equity[near].min()) - swing - charged
-        return (worth + moved) * SURELY < self.rules.leverage * equity

@@ -125,7 +125,7 @@ def claim_of_many(seed: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "cash": draw.choice([2_000, 10_000, 100_000]),
         "fill": draw.choice(["next-open", "next-close", "next-average", "same-close"]),
-        "commission": draw.choice([0.0, 0.001, (5, 0.001)]),
+        "commission": draw.choice([0.0, 0.001, (5, 0.001), lambda size, price: 1 + abs(size * price) * 0.0005]),
         "spread": draw.choice([0, 0.001]),
         "slippage": draw.choice([0, 0.001]),
         "fractional": draw.random() < 0.5,
@@ -143,6 +143,10 @@ def claim_of_many(seed: str) -> dict[str, Any]:
                 ctx.target(each, draw.uniform(-0.5 if short else 0, 1.2) / len(names))
         elif chance < 0.2:
             ctx.target(name, draw.uniform(0, 1.2))
+        elif chance < 0.23:
+            ctx.target_weights({name: draw.uniform(0, 1.1)})
+        elif chance < 0.25:
+            ctx.close(name)
         elif chance < 0.4 and ctx.price(name) == ctx.price(name):
             kind = draw.choice(["market", "limit", "stop", "stop-limit"])
             given = {each: ctx.price(name) * draw.uniform(0.98, 1.02) for each in ("limit", "stop") if each in kind}
@@ -150,8 +154,14 @@ def claim_of_many(seed: str) -> dict[str, Any]:
         elif chance < 0.45 and waiting:
             waiting.pop(draw.randrange(len(waiting))).cancel()
 
+    def weights(ctx: Any) -> dict[str, float]:
+        return {each: draw.choice([0, draw.uniform(-0.5 if short else 0, 0.9) / len(names)]) for each in names}
+
+    drawn: dict[str, Any] = {"on_bar": on_bar}
+    if draw.random() < 0.3:
+        drawn = {"weights": weights, "rebalance": draw.choice(["weekly", "monthly"])}
     with _quietly():
-        return _sent(PortfolioResult("Drawn", Portfolio(frames, **options).run(on_bar), {}))
+        return _sent(PortfolioResult("Drawn", Portfolio(frames, **options).run(**drawn), {}))
 
 
 @contextlib.contextmanager

@@ -206,12 +206,14 @@ def test_what_was_withdrawn_on_the_bar_that_gave_it_was_no_decision(data) -> Non
         assert checked.verified, checked.verified_text
         assert {order["outcome"] for order in checked.orders} <= {"filled", "waiting"} and checked.fills
     forged = json.loads(json.dumps(many.claim))
-    forged["orders"][7]["outcome"] = "cancelled"
-    assert "could be withdrawn" in check_claim(left_out(forged, 7), STORE).verified_text
+    order = forged["orders"][7]
+    order |= {"outcome": "cancelled", "withdrawn": order["bar"] + 1}
+    filled = "should have been filled"
+    assert filled in check_claim(left_out(forged, 7), STORE).verified_text
     limited = copy.deepcopy(forged)
     limited["orders"][7] |= {"kind": "limit", "limit": 1e4}
-    assert "could be withdrawn" in check_claim(limited, STORE).verified_text, "the next bar reaches it"
+    assert filled in check_claim(limited, STORE).verified_text, "the next bar reaches it"
     limited["orders"][7]["limit"] = 1.0
-    assert "could be withdrawn" not in check_claim(limited, STORE).verified_text
-    forged["orders"][7]["kind"] = "target"
-    assert "could be withdrawn" in check_claim(forged, STORE).verified_text, "no newer target"
+    assert filled not in check_claim(limited, STORE).verified_text
+    forged["orders"][7] |= {"kind": "target", "size": 0.1}
+    assert filled in check_claim(forged, STORE).verified_text, "no newer target"

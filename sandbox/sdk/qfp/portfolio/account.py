@@ -123,13 +123,17 @@ class Account:
         """Cash plus what is held, at the last closes there were."""
         return float(self.cash + self.units @ self.market.marks[self.bar])
 
+    def today(self) -> int:
+        """The number of the bar."""
+        return self.bar
+
     def place(self, instrument: int, size: Any, limit: float | None = None, stop: float | None = None) -> Order:
         """An order for units. What is impossible from the start is refused at once, with its reason."""
         try:
             units = float(size)
         except (TypeError, ValueError):
             units = np.nan
-        order = Order(self.bar, instrument, units if np.isfinite(units) else 0.0, limit, stop)
+        order = Order(self.bar, instrument, units if np.isfinite(units) else 0.0, limit, stop, today=self.today)
         self.decisions.append(order)
         if not np.isfinite(units) or units == 0:
             order.refuse(o.BAD_SIZE)
@@ -143,7 +147,7 @@ class Account:
 
     def aim(self, weights: np.ndarray) -> Targets:
         """Target weights: NaN where nothing is decided."""
-        targets = Targets.of(self.bar, weights, self._weights)
+        targets = Targets.of(self.bar, weights, self._weights, self.units)
         self.decisions.append(targets)
         decided = ~np.isnan(weights)
         for older in self.targets:
@@ -368,16 +372,19 @@ class Account:
             after = self._value_after(value, held, weights, prices)
         if after <= 0:
             return ~everything, o.NO_MONEY
-        aims = weights * after / prices
+        aims = self._aims(at, weights * after / prices)
         reached = everything
         if not self.rules.fractional:
-            aims = np.trunc(aims + np.copysign(DUST, aims))
             reached = ~((aims == 0) & (weights != 0) & (held == 0))
         sizes = aims - self.units[at]
         traded = np.abs(sizes) * prices > DUST * value
         if traded.any():
             self._book(bar, at[traded], aims[traded], sizes[traded], prices[traded])
         return reached, o.TOO_SMALL
+
+    def _aims(self, at: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Whole shares, unless parts of them may be held. at: the instruments."""
+        return units if self.rules.fractional else np.trunc(units + np.copysign(DUST, units))
 
     def _value_after(self, value: float, held: np.ndarray, weights: np.ndarray, prices: np.ndarray) -> float:
         if self.commission is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,8 @@ class Order:
     reason: str = ""
     touched: bool = False
     shares: float = 1.0  # what one share of the day of the decision is by now, through splits
+    today: Callable[[], int] | None = None
+    withdrawn: int | None = None  # the bar on which it was
 
     @property
     def units(self) -> float:
@@ -50,6 +52,7 @@ class Order:
         """Withdraw it, if it still waits."""
         if self.outcome == WAITING:
             self.outcome = CANCELLED
+            self.withdrawn = self.bar if self.today is None else self.today()
 
     def refuse(self, reason: str) -> None:
         self.outcome, self.reason = REFUSED, reason
@@ -66,7 +69,7 @@ class Order:
 class Targets:
     """Shares of the account's value that were decided on a bar: one per instrument, NaN where nothing was decided.
 
-    shown: which of them are listed: those other than 0, and those that were other than 0 before.
+    shown: which of them are listed: those other than 0, those that were other than 0 before, and what is held.
     """
 
     bar: int
@@ -76,10 +79,14 @@ class Targets:
     reasons: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, bar: int, weights: np.ndarray, before: np.ndarray) -> Targets:
-        """`before` are the weights decided last; they are brought up to date."""
+    def of(cls, bar: int, weights: np.ndarray, before: np.ndarray, held: np.ndarray | None = None) -> Targets:
+        """`before` are the weights decided last; they are brought up to date. held: units, where orders for units may
+        have been given, too.
+        """
         decided = ~np.isnan(weights)
         shown = decided & ((weights != 0) | (before != 0))
+        if held is not None:
+            shown |= decided & (held != 0)
         before[decided] = weights[decided]
         outcomes = np.where(decided, WAITING, CANCELLED).astype(np.int8)
         return cls(bar, weights, shown, outcomes)
@@ -110,9 +117,11 @@ def listed(decisions: list[Order | Targets]) -> Iterator[dict[str, Any]]:
                 entry["stop"] = decision.stop
             if decision.reason:
                 entry["reason"] = decision.reason
+            if decision.withdrawn is not None:
+                entry["withdrawn"] = decision.withdrawn
             yield entry
             continue
-        for number in np.flatnonzero(decision.shown).tolist():
+        for at, number in enumerate(np.flatnonzero(decision.shown).tolist()):
             entry = {
                 "bar": decision.bar,
                 "instrument": number,
@@ -122,4 +131,6 @@ def listed(decisions: list[Order | Targets]) -> Iterator[dict[str, Any]]:
             }
             if number in decision.reasons:
                 entry["reason"] = decision.reasons[number]
+            if at:
+                entry["together"] = True  # with the one before
             yield entry
