@@ -129,13 +129,17 @@ def check_exposure(fills: Columns, account: PortfolioReplay, market: Market, rul
             continue
         fair = np.where(np.isnan(market.price(rules.fill)[bar]), market.marks[bar], market.price(rules.fill)[bar])
         shares = []
+        # What closes something may come last, and is charged although less is left to pay it with.
+        own = fills[0] == bar
+        closing = own & (np.sign(fills[2]) != np.sign(units[bar][fills[1]]))
+        spared = float(fills[4][closing].sum())
         within = [fair, market.marks[bar]]
-        for at in np.flatnonzero(fills[0] == bar).tolist():  # a limit or stop order is paid for at its own price
+        for at in np.flatnonzero(own).tolist():  # a limit or stop order is paid for at its own price
             within.append(fair.copy())
             within[-1][fills[1][at]] = fills[3][at]
         for values in within:
             worth = units[bar] * values
-            equity = float(account.cash[bar] + worth.sum())
+            equity = float(account.cash[bar] + worth.sum()) + spared
             shares.append(float(np.abs(worth).sum()) / equity if equity > 0 else np.inf)
         if min(shares) > rules.leverage * (1 + LEVERAGE_TOLERANCE):
             raise NotVerified(

@@ -32,10 +32,18 @@ def check_targets(
     expected = Expected(market, rules)
     targets: dict[int, dict[int, float]] = defaultdict(dict)  # weights by bar and instrument
     others: set[tuple[int, int]] = set()
+    # A target may count what trading it would be charged before it turns out to be less than a share.
+    fixed = rules.commission_for(0.0, 0.0)
+    each = float(np.max(account.commissions, initial=0.0)) if fixed is None else fixed
+    charged: dict[int, float] = defaultdict(float)
     for order in orders:
-        if order["outcome"] != "filled":
+        if order["outcome"] not in ("filled", "refused"):
             continue
         for bar, _, _ in expected.fills_of(order):
+            if order["kind"] == "target":
+                charged[bar] += each
+            if order["outcome"] == "refused":
+                continue
             if order["kind"] == "target":
                 targets[bar][order["instrument"]] = order["size"]
             else:
@@ -44,7 +52,7 @@ def check_targets(
         fair = np.where(np.isnan(expected.prices[bar]), market.marks[bar], expected.prices[bar])
         held = account.units[bar]
         worth = np.nan_to_num(held * fair)
-        value = min(float(account.cash[bar] + worth.sum()), float(account.equity[bar]))
+        value = min(float(account.cash[bar] + worth.sum()), float(account.equity[bar])) - charged[bar]
         stuck = float(np.abs(worth).sum()) - sum(abs(float(worth[number])) for number in weights)
         wanted = sum(abs(weight) for weight in weights.values()) * value
         if value <= 0 or wanted <= 0:
