@@ -1,11 +1,9 @@
-"""From a file in somebody's hands to a dataset that code reads: pages, boxes, quotas, sharing, hostile files."""
+"""From a file in somebody's hands to a dataset that code reads: pages, boxes, quotas, sharing."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +13,6 @@ from urllib.parse import urlencode
 import django_rq
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import rq
 from django.conf import settings
@@ -26,12 +23,12 @@ from qfp import objects
 from rq.serializers import JSONSerializer
 
 from marketdata import datasets, store, uploads
-from marketdata.boxed_reading import NotRead, Reading, arrow_object, checked_found
 from marketdata.datasets import Refusal
 from marketdata.exporting import safe_cell
 from marketdata.models import Dataset, DatasetVersion, Series, Upload
 from tests.factories import make_user
-from tests.marketdata.workbooks import bomb, dated, workbook
+from tests.marketdata.uploading import client_of, keep, send
+from tests.marketdata.workbooks import dated, workbook
 
 FIXTURES = Path(__file__).resolve().parent.parent / "data" / "uploads"
 CSV = b"Date,Close,Note\n2024-01-02,1.5,=1+1\n2024-01-03,2.5,fine\n2024-01-04,,-3\n"
@@ -47,31 +44,6 @@ def alice():
 @pytest.fixture
 def bob():
     return make_user("bob")
-
-
-def client_of(user: Any) -> Client:
-    client = Client()
-    client.force_login(user, backend="accounts.backends.AccountBackend")
-    return client
-
-
-def send(user: Any, content: bytes, filename: str = "prices.csv", name: str = "") -> Upload:
-    """Received, and looked at in a box as a worker would do it."""
-    upload = uploads.begin(user, name=name, filename=filename, size=len(content))
-    for start in range(0, len(content), uploads.PIECE_BYTES):
-        upload = uploads.append(upload, start, content[start : start + uploads.PIECE_BYTES])
-    uploads.process(upload.pk)
-    upload.refresh_from_db()
-    return upload
-
-
-def keep(upload: Upload, **choices: Any) -> DatasetVersion:
-    assert uploads.choose(upload, {**upload.reading, **choices}, confirm=True)
-    uploads.process(upload.pk)
-    upload.refresh_from_db()
-    assert upload.status == Upload.Status.DONE, upload.problem or upload.found
-    assert upload.version is not None
-    return upload.version
 
 
 @pytest.fixture
@@ -271,105 +243,6 @@ def test_plan_limits_datasets_versions_and_bytes(alice, dataset):
     alice.plan.dataset_mb, alice.plan.max_datasets = 0, 0
     with pytest.raises(Refusal, match="no uploads"):
         uploads.begin(alice, name="gold", filename="a.csv", size=5)
-
-
-# Hostile files
-
-
-def parquet_bomb() -> bytes:
-    zeros = pa.chunked_array([pa.array(np.zeros(1_000_000, np.int8))] * 150)
-    content = io.BytesIO()
-    pq.write_table(pa.table({"date": zeros, "close": zeros}), content)
-    return content.getvalue()
-
-
-DOCTYPE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><worksheet>&a;</worksheet>'
-
-
-@pytest.mark.parametrize(
-    ("make", "filename", "reason"),
-    [
-        (bomb, "bomb.xlsx", "fold when it is unpacked"),
-        (parquet_bomb, "bomb.parquet", "150,000,000 rows; 5,000,000 is the limit"),
-        (lambda: workbook([], sheet=DOCTYPE), "xxe.xlsx", "declares XML entities"),
-        (lambda: workbook([["a"]], {"xl/vbaProject.bin": "x"}), "macro.xlsx", "holds macros"),
-        (lambda: workbook([["a"]], {"xl/externalLinks/externalLink1.xml": "<x/>"}), "link.xlsx", "other files"),
-        (lambda: b"PAR1" + b"\x00" * 20 + b"\xff\xff\xff\x7fPAR1", "footer.parquet", "footer cannot be read"),
-        (lambda: b"\x80\x04cos\nsystem\n(S'id'\ntR.", "pickle.csv", "pickle"),
-        (lambda: b",".join(b"c%d" % n for n in range(1_000_000)), "wide.csv", "200 is the limit"),
-        (lambda: b"date,close\n" + b"1,2\n" * 5_000_001, "rows.csv", "5,000,000 is the limit"),
-        (lambda: b"\xd0\xcf\x11\xe0" + b"\0" * 600, "secret.xlsx", "password"),
-    ],
-)
-def test_hostile_file_is_refused_with_the_reason_and_its_bytes_go(alice, engine, make, filename, reason):
-    content = make()
-    upload = send(alice, content, filename)
-    assert (upload.status, reason in upload.problem) == (Upload.Status.REFUSED, True), upload.problem
-    assert not uploads.path_of(upload).exists()
-
-
-def test_bombs_are_small_and_refused_within_the_processor_time_of_two_seconds(alice, engine):
-    # Processor time of the box, not of a machine that may be busy with other tests.
-    seen: list[float] = []
-    for content, filename in ((bomb(), "bomb.xlsx"), (parquet_bomb(), "bomb.parquet")):
-        assert len(content) < {"bomb.xlsx": 15_000, "bomb.parquet": 1_100_000}[filename]
-        upload = uploads.begin(alice, name="", filename=filename, size=len(content))
-        for start in range(0, len(content), uploads.PIECE_BYTES):
-            upload = uploads.append(upload, start, content[start : start + uploads.PIECE_BYTES])
-        began = time.process_time()
-        uploads.process(upload.pk)
-        seen.append(time.process_time() - began)
-        assert Upload.objects.get(pk=upload.pk).status == Upload.Status.REFUSED
-    assert max(seen) < 0.5  # this process only moved bytes
-
-
-def test_what_a_box_says_is_cut_to_what_pages_and_rows_expect():
-    with pytest.raises(NotRead, match="no answer"):
-        checked_found(b"[1, 2")
-    with pytest.raises(NotRead, match="no answer"):
-        checked_found(b'{"a": "' + b"x" * 3_000_000 + b'"}')
-    with pytest.raises(NotRead, match="because"):
-        checked_found(b'{"refused": "because"}')
-    found = checked_found(
-        json.dumps(
-            {
-                "rows": -1,
-                "questions": "no",
-                "remarks": [{"level": "<b>", "text": "a\0b" * 1000, "rows": [1, "2", None], "count": 10**20}],
-                "columns": [{"name": ["x"], "holds": {}}] * 500,
-                "preview": {"rows": [[1e308, None]] * 99},
-                "choices": {"names": [3, {}]},
-                "surprise": "x" * 1000,
-            }
-        ).encode()
-    )
-    assert "surprise" not in found
-    assert (found["rows"], found["questions"], len(found["columns"])) == (0, [], 200)
-    assert len(found["remarks"][0]["text"]) == 400
-    assert found["remarks"][0] | {"text": ""} == {"level": "note", "kind": "", "text": "", "rows": [1], "count": 0}
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        {},
-        {"0.numbers": b"\0" * 16, "1.numbers": b"\0" * 8},
-        {"0.numbers": np.array([2, 1], "<i8").tobytes(), "1.numbers": b"\0" * 16},
-        {"0.numbers": b"\0" * 16, "1.numbers": np.array([np.inf, 1], "<f8").tobytes()},
-    ],
-)
-def test_columns_that_are_not_as_announced_are_not_stored(files):
-    with pytest.raises(NotRead, match="not what was announced"):
-        arrow_object(Reading({"rows": 2, "columns": [{"name": "close", "holds": "number"}]}, files))
-
-
-def test_texts_that_are_not_as_announced_are_not_stored():
-    found = {"rows": 2, "columns": [{"name": "note", "holds": "text"}]}
-    dates = np.array([1, 2], "<i8").tobytes()
-    for ends, body in (([1, 5], b"ab"), ([2, 1], b"a"), ([1, 2], b"\xff\xfe")):
-        files = {"0.numbers": dates, "1.ends": np.array(ends, "<i4").tobytes(), "1.text": body}
-        with pytest.raises(NotRead):
-            arrow_object(Reading(found, files))
 
 
 # Who may

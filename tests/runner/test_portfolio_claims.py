@@ -15,8 +15,7 @@ SYMBOLS = ["IBM", "AAPL", "BRK.A"]
 
 
 @pytest.fixture(scope="module")
-def honest():
-    """IBM and Apple by the month over a split of 2005, with a limit order for a third share, as the box says it."""
+def frames():
     from qfp import data, starter
     from qfp.data import catalogue
 
@@ -28,6 +27,12 @@ def honest():
         frames["LATE"] = data.prices("MSFT", "2005-04-01", "2005-10-31", adjust=None)
     for cache in (catalogue.current, catalogue.folder):
         cache.cache_clear()
+    return frames
+
+
+@pytest.fixture(scope="module")
+def honest(frames):
+    """IBM and Apple by the month over a split of 2005, with a limit order for a third share, as the box says it."""
 
     def on_bar(ctx):
         if ctx.bar % 21 == 0:
@@ -61,6 +66,36 @@ def test_an_honest_claim_is_verified_with_its_splits_dividends_and_late_instrume
     assert sum(row[4] for row in event["holdings"]["rows"]) == pytest.approx(1, abs=0.25)
     assert event["conventions"][0] == "Decided on a bar's close; filled at the open of the next bar."
     json.dumps(event, allow_nan=False)
+
+
+def targets_less_than_a_share_beside_another(ctx):
+    if ctx.bar == 70:
+        ctx.order("LATE", 1)
+    if ctx.bar == 90:
+        ctx.target_weights({"LATE": 0.6, "IBM": 0.001, "AAPL": 0.001})
+
+
+def closed_on_the_bar_that_opens_to_the_limit(ctx):
+    if ctx.bar == 70:
+        ctx.order("LATE", 1)
+    if ctx.bar == 90:
+        ctx.order("LATE", -1)
+        ctx.order("IBM", 4, limit=ctx.price("IBM") * 1.05)
+
+
+@pytest.mark.parametrize(
+    ("on_bar", "options"),
+    [
+        (targets_less_than_a_share_beside_another, {"cash": 240}),
+        (closed_on_the_bar_that_opens_to_the_limit, {"cash": 200, "fill": "next-close", "leverage": 3}),
+    ],
+)
+def test_what_is_charged_weighs_much_in_a_small_account(frames, on_bar, options):
+    run = Portfolio(frames, commission=(40, 0.0), **options).run(on_bar)
+    claim = json.loads(json.dumps(PortfolioResult("Small", run, {}).claim, allow_nan=False))
+    assert claim["fills"]
+    checked = check_claim(claim, STORE)
+    assert checked.verified, checked.verified_text
 
 
 def test_the_head_of_a_result_says_what_was_refused_and_what_ended(claim):

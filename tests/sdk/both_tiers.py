@@ -16,7 +16,8 @@ from qfp.backtesting import COMPATIBLE, USUAL, Backtest, Strategy, many
 from qfp.backtesting.lib import TrailingStrategy, cross, crossover
 
 sys.path.insert(0, str(__import__("pathlib").Path(__file__).parent))
-from both_engines import SETTINGS, bands, highest, lowest, market, mean, rsi
+from both_engines import SETTINGS, market
+from engines_strategies import bands, highest, lowest, mean, rsi
 
 STRATEGIES: dict[str, type[Strategy]] = {}
 LIMIT = 1.5

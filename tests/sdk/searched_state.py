@@ -17,7 +17,8 @@ from qfp.backtesting.sharing import dependencies
 from qfp.backtesting.test import SMA
 
 sys.path.insert(0, str(Path(__file__).parent))
-from both_engines import market, mean
+from both_engines import market
+from engines_strategies import mean
 
 STATE = {}
 LENGTH = 5

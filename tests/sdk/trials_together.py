@@ -16,7 +16,8 @@ from qfp.sweeps.evaluation import of_strategy
 from qfp.sweeps.space import Space
 
 sys.path.insert(0, str(__import__("pathlib").Path(__file__).parent))
-from both_engines import market, mean
+from both_engines import market
+from engines_strategies import mean
 
 
 class Dip(Strategy):
