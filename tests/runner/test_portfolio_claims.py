@@ -9,7 +9,7 @@ import pytest
 from qfp.portfolio import Portfolio, PortfolioResult
 
 from runner.backtests import ClaimRefused, check_claim, page_event
-from tests.sdk.conftest import STORE
+from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
 SYMBOLS = ["IBM", "AAPL", "BRK.A"]
 
@@ -61,6 +61,19 @@ def test_an_honest_claim_is_verified_with_its_splits_dividends_and_late_instrume
     assert sum(row[4] for row in event["holdings"]["rows"]) == pytest.approx(1, abs=0.25)
     assert event["conventions"][0] == "Decided on a bar's close; filled at the open of the next bar."
     json.dumps(event, allow_nan=False)
+
+
+def test_an_account_that_is_ruined_is_verified_with_what_it_lost_and_earns_nothing_afterwards(data):  # noqa: F811
+    frames = {"AAPL": data.prices("AAPL", "2004-06-01", "2005-06-30", adjust=None)}
+    rules = {"short": True, "leverage": 2.0, "interest": 0.02, "borrow": 0.03, "cash": 100_000}
+    run = Portfolio(frames, **rules).run(lambda ctx: ctx.bar == 0 and ctx.target_weights({"AAPL": -1.5}))
+    assert run.ruined_at is not None and 20 < run.ruined_at < 200
+    claim = json.loads(json.dumps(PortfolioResult("Short", run, {}).claim, allow_nan=False))
+    checked = check_claim(claim, STORE, claim["snapshot"])
+    assert checked.verified, checked.verified_text
+    (trade,) = checked.trades
+    assert trade["exit_bar"] == run.ruined_at and trade["profit"] < -90_000
+    assert checked.metrics["win_rate"] == 0 and max(flow["bar"] for flow in checked.flows) <= run.ruined_at
 
 
 def test_the_head_of_a_result_says_what_was_refused_and_what_ended(claim):

@@ -21,10 +21,12 @@ def frame(draw: np.random.Generator, actions: bool = False) -> pd.DataFrame:
     bars = pd.DataFrame({"Open": opened, "Close": close}, index=pd.bdate_range("2020-01-01", periods=BARS))
     bars["High"], bars["Low"] = bars.max(axis=1) * 1.01, bars.min(axis=1) * 0.99
     if actions:
+        bars.iloc[30:] /= 2
         bars["split"], bars["dividend"] = 1.0, 0.0
         bars.iloc[30, bars.columns.get_loc("split")] = 2.0
         bars.iloc[20::25, bars.columns.get_loc("dividend")] = 0.4
-        bars = bars[draw.random(BARS) < 0.95].rename(columns=str.lower)
+        kept = (draw.random(BARS) < 0.95) | (bars["split"] != 1)
+        bars = bars[kept].rename(columns=str.lower)
     return bars
 
 
