@@ -76,6 +76,38 @@ def test_an_account_that_is_ruined_is_verified_with_what_it_lost_and_earns_nothi
     assert checked.metrics["win_rate"] == 0 and max(flow["bar"] for flow in checked.flows) <= run.ruined_at
 
 
+def sold_later(ctx):
+    if ctx.bar == 0:
+        ctx.order("IBM", 100)
+    elif ctx.bar == 20:
+        ctx.target_weights({"AAPL": 0.5})
+
+
+def waiting_meanwhile(ctx):
+    if ctx.bar % 10 == 5:
+        ctx.order("IBM", 10, limit=ctx.price("IBM") * 0.98)
+        ctx.target_weights({"AAPL": 0.5})
+    elif ctx.bar % 10 == 6:
+        ctx.target_weights({"MSFT": 0.5})
+
+
+def ordered_beside(ctx):
+    if ctx.bar % 10 == 5:
+        ctx.target_weights({"AAPL": 0.5})
+        ctx.order("IBM", 10, limit=ctx.price("IBM") * 0.995)
+
+
+@pytest.mark.parametrize("on_bar", [sold_later, waiting_meanwhile, ordered_beside])
+@pytest.mark.parametrize("fill", ["next-open", "next-close", "same-close"])
+def test_what_an_order_bought_and_target_weights_sell_follows_from_a_listed_decision(data, on_bar, fill):  # noqa: F811
+    frames = {name: data.prices(name, "2008-01-02", "2008-06-30", adjust=None) for name in ("IBM", "AAPL", "MSFT")}
+    run = Portfolio(frames, cash=100_000, fill=fill).run(on_bar)
+    claim = json.loads(json.dumps(PortfolioResult("Both", run, {}).claim, allow_nan=False))
+    assert any(order["kind"] == "target" and order["size"] == 0 for order in claim["orders"])
+    checked = check_claim(claim, STORE, claim["snapshot"])
+    assert checked.verified, checked.verified_text
+
+
 def test_the_head_of_a_result_says_what_was_refused_and_what_ended(claim):
     event = page_event(check_claim(claim, STORE))
     assert event["remarks"] == []
