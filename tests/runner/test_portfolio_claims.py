@@ -9,7 +9,7 @@ import pytest
 from qfp.portfolio import Portfolio, PortfolioResult
 
 from runner.backtests import ClaimRefused, check_claim, page_event
-from tests.sdk.conftest import STORE
+from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
 SYMBOLS = ["IBM", "AAPL", "BRK.A"]
 
@@ -95,6 +95,51 @@ def test_what_is_charged_weighs_much_in_a_small_account(frames, on_bar, options)
     claim = json.loads(json.dumps(PortfolioResult("Small", run, {}).claim, allow_nan=False))
     assert claim["fills"]
     checked = check_claim(claim, STORE)
+    assert checked.verified, checked.verified_text
+
+
+def test_an_account_that_is_ruined_is_verified_with_what_it_lost_and_earns_nothing_afterwards(data):  # noqa: F811
+    frames = {"AAPL": data.prices("AAPL", "2004-06-01", "2005-06-30", adjust=None)}
+    rules = {"short": True, "leverage": 2.0, "interest": 0.02, "borrow": 0.03, "cash": 100_000}
+    run = Portfolio(frames, **rules).run(lambda ctx: ctx.bar == 0 and ctx.target_weights({"AAPL": -1.5}))
+    assert run.ruined_at is not None and 20 < run.ruined_at < 200
+    claim = json.loads(json.dumps(PortfolioResult("Short", run, {}).claim, allow_nan=False))
+    checked = check_claim(claim, STORE, claim["snapshot"])
+    assert checked.verified, checked.verified_text
+    (trade,) = checked.trades
+    assert trade["exit_bar"] == run.ruined_at and trade["profit"] < -90_000
+    assert checked.metrics["win_rate"] == 0 and max(flow["bar"] for flow in checked.flows) <= run.ruined_at
+
+
+def sold_later(ctx):
+    if ctx.bar == 0:
+        ctx.order("IBM", 100)
+    elif ctx.bar == 20:
+        ctx.target_weights({"AAPL": 0.5})
+
+
+def waiting_meanwhile(ctx):
+    if ctx.bar % 10 == 5:
+        ctx.order("IBM", 10, limit=ctx.price("IBM") * 0.98)
+        ctx.target_weights({"AAPL": 0.5})
+    elif ctx.bar % 10 == 6:
+        ctx.target_weights({"MSFT": 0.5})
+
+
+def ordered_beside(ctx):
+    if ctx.bar % 10 == 5:
+        ctx.target_weights({"AAPL": 0.5})
+        ctx.order("IBM", 10, limit=ctx.price("IBM") * 0.995)
+
+
+@pytest.mark.parametrize("on_bar", [sold_later, waiting_meanwhile, ordered_beside])
+@pytest.mark.parametrize("fill", ["next-open", "next-close", "same-close"])
+def test_what_an_order_bought_and_target_weights_sell_follows_from_a_listed_decision(data, on_bar, fill):  # noqa: F811
+    frames = {name: data.prices(name, "2008-01-02", "2008-06-30", adjust=None) for name in ("IBM", "AAPL", "MSFT")}
+    run = Portfolio(frames, cash=100_000, fill=fill).run(on_bar)
+    claim = json.loads(json.dumps(PortfolioResult("Both", run, {}).claim, allow_nan=False))
+    assert any(order["kind"] == "target" and order["size"] == 0 for order in claim["orders"])
+    checked = check_claim(claim, STORE, claim["snapshot"])
     assert checked.verified, checked.verified_text
 
 

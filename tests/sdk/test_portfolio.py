@@ -259,12 +259,19 @@ def test_cash_a_halted_position_ties_up_is_not_spent_twice():
 
 def test_leverage_is_a_limit_on_long_and_short_together_and_an_account_can_be_ruined():
     frames = {"A": bars([10.0, 10, 10, 30, 30]), "B": bars([10.0, 10, 10, 10, 10])}
-    pair = {"A": -1.0, "B": 1.0}
-    run = Portfolio(frames, cash=CASH, short=True, commission=0).run(weights=pair)
+    pair_of_shares = {"A": -1.0, "B": 1.0}
+    run = Portfolio(frames, cash=CASH, short=True, commission=0).run(weights=pair_of_shares)
     assert "more than the account may hold" in run.notes()[0]
-    run = Portfolio(frames, cash=CASH, short=True, leverage=2, commission=0).run(weights=pair)
+    run = Portfolio(frames, cash=CASH, short=True, leverage=2, commission=0).run(weights=pair_of_shares)
     assert run.equity.tolist() == [10_000, 10_000, 10_000, 0, 0] and run.ruined_at == 3
     assert "worth nothing on 2020-01-06" in " ".join(run.notes())
+    agrees_with_its_replay(run)
+    # What it held is lost at that close and in the list of trades; nothing is paid to an account that has ended.
+    assert [(t["instrument"], t["exit_bar"], t["profit"]) for t in run.replay.trades] == [(0, 3, -20_000), (1, 3, 0)]
+    frames = {"A": frames["A"].assign(dividend=[0, 0, 0, 0, 1.0]), "B": frames["B"]}
+    rules = {"short": True, "leverage": 2, "commission": 0, "interest": 0.02, "borrow": 0.02}
+    run = Portfolio(frames, cash=CASH, **rules).run(weights=pair_of_shares)
+    assert run.ruined_at == 3 and {flow["kind"] for flow in run.flows} == {"interest", "borrow"}
     agrees_with_its_replay(run)
 
 
@@ -291,11 +298,16 @@ def test_nothing_fills_before_it_was_decided_or_on_a_bar_that_is_not_there():
                 ctx.order(symbol, float(random.integers(-50, 50)), limit=random.choice([None, 9.0]))
 
         run = portfolio.run(on_bar)
-        decided = np.full(500, 99)
-        for order in reversed(run.orders()):
-            decided[order["instrument"]] = order["bar"]
         filled, numbers, _, paid, _ = run.fills
-        assert len(filled) > 50 and (decided[numbers] + delay <= filled).all()
+        decided: dict[int, list[int]] = {}
+        for order in run.orders():
+            if order["outcome"] == "filled":
+                decided.setdefault(order["instrument"], []).append(order["bar"])
+        # Each fill has an order of its own that was given early enough: so it is for both in the order of time.
+        assert len(filled) > 50 and set(decided) >= set(numbers.tolist())
+        for number, bars_ in decided.items():
+            own = np.sort(filled[numbers == number])
+            assert len(own) <= len(bars_) and (np.sort(bars_)[: len(own)] + delay <= own).all(), number
         np.testing.assert_allclose(paid, prices[filled, numbers])
         agrees_with_its_replay(run)
 

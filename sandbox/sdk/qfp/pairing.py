@@ -62,12 +62,15 @@ class Trades(Sequence[dict[str, Any]]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def pair(fills: Sequence[np.ndarray], flows: Sequence[dict[str, Any]]) -> Trades:
+def pair(
+    fills: Sequence[np.ndarray], flows: Sequence[dict[str, Any]], lost: Sequence[tuple[int, int, float, float]] = ()
+) -> Trades:
     """The round trips of these fills, in the order of their exits.
 
     fills: columns of bar, instrument, size, price and commission, in the order of the bars. flows: of which splits
-    change what is held, and payments for an instrument that has ended are exits. Sizes and entry prices are those of
-    the day of the exit.
+    change what is held, and payments for an instrument that has ended are exits. lost: what an account held when it was
+    worth nothing, (bar, instrument, units, price), exits after the fills of their bar. Sizes and entry prices are those
+    of the day of the exit.
     """
     bars, numbers, sizes, prices, commissions = (np.asarray(column) for column in fills)
     splits: dict[int, list[tuple[int, float]]] = {}
@@ -82,7 +85,12 @@ def pair(fills: Sequence[np.ndarray], flows: Sequence[dict[str, Any]]) -> Trades
         bars, numbers = np.concatenate([when, bars]), np.concatenate([which, numbers])
         sizes, prices = np.concatenate([held, sizes]), np.concatenate([paid, prices])
         commissions = np.concatenate([np.zeros(len(ends)), commissions])
-    order = np.lexsort((bars, numbers))  # stable: on one bar payments come before fills
+    if lost:
+        when, which, held, paid = (np.array(column) for column in zip(*lost, strict=True))
+        bars, numbers = np.concatenate([bars, when]), np.concatenate([numbers, which])
+        sizes, prices = np.concatenate([sizes, -held]), np.concatenate([prices, paid])
+        commissions = np.concatenate([commissions, np.zeros(len(lost))])
+    order = np.lexsort((bars, numbers))  # stable: on one bar payments come before fills, and what is lost after them
     bars, numbers, sizes, prices, commissions = (c[order] for c in (bars, numbers, sizes, prices, commissions))
     edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
     parts: list[tuple[np.ndarray, ...]] = []

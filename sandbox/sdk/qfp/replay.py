@@ -103,7 +103,8 @@ def replay_portfolio(
     splits, dividends: of the same shape, on ex-dates, or None. ended: the bar at which each instrument is paid out at
     its last close, or None where none is. years: from the bar before to each bar, for interest and borrow, which are
     fractions a year. with_trades: whether round trips are paired, which takes longer than the rest.
-    Before the fills of a bar come interest, fees, splits, dividends and payments for what has ended.
+    Before the fills of a bar come interest, fees, splits, dividends and payments for what has ended. An account that is
+    worth nothing at a close ends there: what it held is lost at that close.
     Raises ValueError when a fill lies outside the bars or the fills are out of order.
     """
     closes = np.asarray(closes, dtype=np.float64)
@@ -174,11 +175,18 @@ def replay_portfolio(
     traded = np.bincount(bars, np.abs(sizes) * prices, count) if len(bars) else np.zeros(count)
     positions = np.einsum("ij,ij->i", np.abs(held), marks)
     ruined = np.flatnonzero(equity <= 0)
+    lost: list[tuple[int, int, float, float]] = []
+    last = count
     if len(ruined) and cash > 0:
-        at = ruined[0]
-        equity[at:] = positions[at:] = traded[at + 1 :] = at_close[at:] = 0.0
-        held[at:] = 0.0
-    trades = pair((bars, numbers, sizes, prices, commissions), flows) if with_trades else ()
+        last = int(ruined[0])
+        # What it held is gone at its closes: trades like any other, or the largest losses would be in no figure.
+        lost = [(last, n, float(held[last, n]), float(marks[last, n])) for n in np.flatnonzero(held[last]).tolist()]
+        flows = [each for each in flows if each["bar"] <= last]
+        equity[last:] = positions[last:] = traded[last + 1 :] = at_close[last:] = 0.0
+        held[last:] = 0.0
+    until = np.searchsorted(bars, last, side="right")
+    columns = [column[:until] for column in (bars, numbers, sizes, prices, commissions)]
+    trades = pair(columns, flows, lost) if with_trades else ()
     return PortfolioReplay(equity, positions, traded, np.asarray(commissions), trades, held, at_close, flows)
 
 

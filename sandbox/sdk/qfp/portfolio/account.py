@@ -147,7 +147,11 @@ class Account:
 
     def aim(self, weights: np.ndarray) -> Targets:
         """Target weights: NaN where nothing is decided."""
-        targets = Targets.of(self.bar, weights, self._weights, self.units)
+        # What an order bought is sold as well, and so is what one given before buys before this fills.
+        others = self.units != 0
+        others[[order.instrument for order in self.orders]] = True
+        targets = Targets.of(self.bar, weights, self._weights, others)
+        targets.outcomes[~targets.shown] = o.CANCELLED  # nothing to sell, also not what is bought later
         self.decisions.append(targets)
         decided = ~np.isnan(weights)
         for older in self.targets:

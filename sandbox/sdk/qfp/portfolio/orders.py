@@ -69,7 +69,8 @@ class Order:
 class Targets:
     """Shares of the account's value that were decided on a bar: one per instrument, NaN where nothing was decided.
 
-    shown: which of them are listed: those other than 0, those that were other than 0 before, and what is held.
+    shown: which of them are listed: those other than 0, and those of 0 where there may be something to sell: what was
+    other than 0 before, is held, or is ordered.
     """
 
     bar: int
@@ -79,14 +80,12 @@ class Targets:
     reasons: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, bar: int, weights: np.ndarray, before: np.ndarray, held: np.ndarray | None = None) -> Targets:
-        """`before` are the weights decided last; they are brought up to date. held: units, where orders for units may
-        have been given, too.
-        """
+    def of(cls, bar: int, weights: np.ndarray, before: np.ndarray, others: np.ndarray | None = None) -> Targets:
+        """`before` are the weights decided last; they are brought up to date. others: what orders have to do with."""
         decided = ~np.isnan(weights)
         shown = decided & ((weights != 0) | (before != 0))
-        if held is not None:
-            shown |= decided & (held != 0)
+        if others is not None:
+            shown |= decided & others
         before[decided] = weights[decided]
         outcomes = np.where(decided, WAITING, CANCELLED).astype(np.int8)
         return cls(bar, weights, shown, outcomes)
