@@ -56,7 +56,7 @@ def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0,
     written: how many numbers the site has counted in the text of its strategies, whatever the box says of them, and
       place: where most of them stand.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for key, states, say in (("lookahead", LOOKAHEAD, sentence), ("amnesia", AMNESIA, amnesia_sentence)):
         told = dict(message.get(key) or {})
         if not quoting:
