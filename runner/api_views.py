@@ -10,7 +10,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 
-from runner import claims_box, exports, private, result_views
+from runner import claims_box, exports, private, result_views, trials
 from runner.access import Viewer, address_hash
 from runner.api_access import answer, read_only, refuse
 from runner.models import Backtest, Report
@@ -27,6 +27,8 @@ def run(request: HttpRequest, run: Any) -> HttpResponseBase:
     found = find_run(request, run)
     shown = private.shown_to(found, Viewer.of(request))
     shown.hide(found)
+    backtests = shown.backtests(found)
+    tried = trials.of_project(found.project) if backtests else None
     return answer(
         {
             "id": str(found.pk),
@@ -41,8 +43,13 @@ def run(request: HttpRequest, run: Any) -> HttpResponseBase:
             "note": shown.note,
             "page": found.get_absolute_url(),
             "backtests": [
-                {"position": each.position, "strategy": each.strategy, **_standing(each), "url": _url(each)}
-                for each in shown.backtests(found)
+                {
+                    "position": each.position,
+                    "strategy": each.strategy,
+                    **_standing(each, claims_box.lines(each, tried)),
+                    "url": _url(each),
+                }
+                for each in backtests
             ],
         }
     )
@@ -65,13 +72,13 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
             "bars": len(found.dates),
             "description": found.description,
             "remarks": found.remarked(shown.all),
-            **_standing(found),
+            **_standing(found, lines),
             "verified_text": found.verified_text,
             "figures": {
                 figure["key"]: {name: figure[name] for name in ("label", "value", "text")} for figure in found.figures
             },
             "claims_summary": claims_box.summary(lines)["text"],
-            "claims": [{name: line[name] for name in ("key", "state", "word", "title", "text")} for line in lines],
+            "claims": _told(lines),
             "conventions": found.conventions.get("lines", []),
             "page": found.get_absolute_url(),
             "files": _files(found, shown),
@@ -79,10 +86,21 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
     )
 
 
-def _standing(backtest: Backtest) -> dict[str, Any]:
-    """How far its figures may be believed; the reasons are null where there is nothing to say."""
+def _standing(backtest: Backtest, lines: list[claims_box.Line]) -> dict[str, Any]:
+    """How far its figures may be believed; the reasons are null where there is nothing to say. doubts: what the page
+    says beside that they were verified, doubts and problems alike.
+    """
     standing = backtest.standing
-    return {"verified": standing.verified, "reason": standing.reason or None, "look_ahead": standing.leak or None}
+    return {
+        "verified": standing.verified,
+        "reason": standing.reason or None,
+        "look_ahead": standing.leak or None,
+        "doubts": _told([line for line in lines if line["state"] != "green"]),
+    }
+
+
+def _told(lines: list[claims_box.Line]) -> list[dict[str, str]]:
+    return [{name: line[name] for name in ("key", "state", "word", "title", "text")} for line in lines]
 
 
 def _files(backtest: Backtest, shown: private.Shown) -> dict[str, str]:

@@ -283,6 +283,7 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     )
     if claimed.log is not None:
         claim_log.check_log(claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars)
+        claim_outcomes.note_withdrawals(claimed.orders, claimed.log)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
 

@@ -49,13 +49,14 @@ NOT_KEPT = "the reason is not kept: it could quote data, and this run could read
 UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line", "count")
 
 
-def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0) -> dict[str, Any]:
+def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0, place: str = "") -> dict[str, Any]:
     """{"lookahead", "amnesia"}: each with state (green, amber, red), a sentence and the finding itself.
 
     quoting: False where the run could read data that not everybody may see: then no text of the program's is kept.
-    written: how many numbers the site has counted in the text of its strategies, whatever the box says of them.
+    written: how many numbers the site has counted in the text of its strategies, whatever the box says of them, and
+      place: where most of them stand.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for key, states, say in (("lookahead", LOOKAHEAD, sentence), ("amnesia", AMNESIA, amnesia_sentence)):
         told = dict(message.get(key) or {})
         if not quoting:
@@ -68,8 +69,11 @@ def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0)
         if key == "amnesia" and told.get("state") == "remembers":
             state = "amber" if told.get("what") in DOUBTS else "red"
         found[key] = {"state": state, "sentence": say(told), "evidence": "box", "found": told}
+    told = found["amnesia"]["found"]
+    if told.get("what") == "table" and place:
+        found["amnesia"]["sentence"] = amnesia_sentence(told | {"place": place})
     if written >= LONG and found["amnesia"]["state"] == "green":
-        told = {"state": "remembers", "what": "table", "count": written}
+        told = {"state": "remembers", "what": "table", "count": written, "place": place}
         found["amnesia"] = {"state": "amber", "sentence": amnesia_sentence(told), "evidence": "site", "found": told}
     return found
 

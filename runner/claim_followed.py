@@ -50,7 +50,7 @@ def check_followed(
 ) -> None:
     """Raises NotVerified where other fills, or another outcome of an order, follow from the orders by the rules.
 
-    fills, orders: as claimed, in the order of their bars. Of an order that was withdrawn, `gone` is set to its bar.
+    fills, orders: as claimed, in the order of their bars.
     """
     decided = _Decided(orders, market, cash, rules, fills)
     walk(decided.account, decided.on, 0)
@@ -99,7 +99,6 @@ class _Decided:
         if row["outcome"] == "cancelled":
             if "withdrawn" not in row:
                 raise NotVerified("It does not say when its orders were withdrawn.")
-            row["gone"] = row["withdrawn"]
             self._withdrawn[row["withdrawn"]].append(order)
 
     # What came of it

@@ -3,7 +3,8 @@ keeps the winners.
 
 A price that is certainly reached fills, and who could certainly pay is not refused: what is near either is believed.
 What fills on the bar after its decision fills before a program can withdraw it; that another order was withdrawn is
-believed. Whether it would have been on another course of prices is asked by the runs that the site makes again.
+believed where no log says when. Whether it would have been on another course of prices is asked by the runs that the
+site makes again.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 from qfp.conventions import BacktestingPy
 
 from runner.claim_bars import NotVerified, OurBars
+from runner.claim_fields import Log
 from runner.claim_orders import ROOM, Expected
 
-__all__ = ["check_one"]
+__all__ = ["check_one", "note_withdrawals"]
 
 SURELY = 1.02  # of what it costs
 
@@ -86,6 +88,13 @@ def _note_when(order: Order, fills_on: Iterable[int]) -> None:
     """gone: the last bar on which it can have been withdrawn, where it would surely have filled. Companions read it."""
     if not (order.get("limit") and order.get("stop")) and (bar := next(iter(fills_on), None)) is not None:
         order["gone"] = bar - 1
+
+
+def note_withdrawals(orders: list[Order], log: Log) -> None:
+    """withdrawn: the bar on which that was decided, by a log that the fills follow from. Companions read it."""
+    for taken in log.taken_away:
+        if taken.what == "order" and orders[taken.of]["outcome"] == "cancelled":
+            orders[taken.of]["withdrawn"] = taken.bar
 
 
 def _surely(order: Order) -> Order:

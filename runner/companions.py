@@ -257,7 +257,13 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
 
 def _numbered(claim: dict[str, Any], backtest: Backtest, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of the claim with its instruments numbered as ours: a universe may have other members on other data."""
-    ours, theirs = ([each.get("series") for each in held] for held in (backtest.instruments, claim["instruments"]))
+    ours = [each.get("series") for each in backtest.instruments]
+    theirs = [each.get("series") for each in claim["instruments"]]
+    if all(ours) and not all(theirs):  # another library has put the bars together, which are known by their name then
+        by_name = {each["symbol"]: each["series"] for each in backtest.instruments}
+        theirs = [each.get("series") or by_name.get(each["symbol"]) for each in claim["instruments"]]
+        if not all(theirs):
+            raise NotComparable("on other data it cannot be told whether it trades the same instruments")
     if ours == theirs or not all((*ours, *theirs)) or len(set(theirs)) < len(theirs):
         return rows
     places = {name: at for at, name in enumerate(ours)}

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError
 from django.utils import timezone
-from qfp.checking.literals import written_in
+from qfp.checking.literals import LONG, place_in, written_in
 from rq.timeouts import JobTimeoutException
 
 from runner import checking, claims_box, membership, overfitting, private, quotas, trials
@@ -199,7 +199,7 @@ class Intake:
                 self._show_checks(backtest, event, claims_box.lines(backtest, private=(), brought=brought))
 
     def _keep_checks(self, backtest: Backtest, event: dict[str, Any], band: dict[str, Any], *, quoting: bool) -> None:
-        findings = checking.findings(event, quoting=quoting, written=self.written)
+        findings = checking.findings(event, quoting=quoting, written=self.written, place=self.place)
         backtest.checks = storable({**backtest.checks, **findings, "band": band})
         when_database_answers(run_id=self.run.pk, action=lambda: backtest.save(update_fields=["checks"]))
 
@@ -211,6 +211,11 @@ class Intake:
     def written(self) -> int:
         """Numbers and days in the text of the program's strategies."""
         return written_in(self.run.revision.files)
+
+    @cached_property
+    def place(self) -> str:
+        """Where most of them stand."""
+        return place_in(self.run.revision.files) if self.written >= LONG else ""
 
     def _take_report(self, event: dict[str, Any]) -> None:
         """Remember what the program asks for; it is made once the run has ended."""

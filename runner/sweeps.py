@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +28,7 @@ MOST_NAMES = 50
 MOST_TEXT = 200
 MOST_FIGURES = 20
 MOST_ABOUT_BYTES = 200_000
-MOST_OTHER_RUNS = 20  # whose word about a window is kept beside that of the last
+MOST_OTHER_RUNS = 20  # latest ones of other programs, whose word about a window is kept beside that of the last
 WINDOW = ("window", "train", "test")  # of the bars of a sweep: where it looked
 BLOCK_BYTES = 2 * 16 * 8
 LARGEST = 1e100  # of what is told: its squares and sums are still numbers
@@ -111,7 +112,7 @@ class SweepQuestions:
             about = Sweep.objects.select_for_update().get(pk=sweep.pk).about
             told = about.get("traded")
             others = {name: each for name, each in told.items() if name != run} if isinstance(told, dict) else {}
-            kept = dict(list(others.items())[-MOST_OTHER_RUNS:])
+            kept = {name: others[name] for name in _most_telling(others)}
             sweep.about = {**about, "traded": {**kept, run: change}}
             sweep.save(update_fields=["about"])
 
@@ -143,6 +144,17 @@ class SweepQuestions:
             blocks=blocks if whole else "",
             length=length if whole else 0,
         )
+
+
+def _most_telling(runs: Collection[str]) -> list[str]:
+    """The latest run of each program, the latest first: earlier ones of the same program chose in the same way."""
+    if len(runs) <= MOST_OTHER_RUNS:
+        return list(runs)
+    found: dict[str, str] = {}
+    rows = Run.objects.filter(pk__in=runs).order_by("-queued").values_list("pk", "revision__sha256")
+    for name, program in rows:
+        found.setdefault(program, str(name))
+    return list(found.values())[:MOST_OTHER_RUNS]
 
 
 def _values(told: Any) -> dict[str, Any]:

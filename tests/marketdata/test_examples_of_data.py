@@ -85,7 +85,8 @@ def run(source: str, folder: Path, place: Path) -> str:
 
 
 LOOKED_AT = """
-assert {"open", "close"} <= set(bars.columns) and len(gold) == len(first) > 0 and (first["price"] != gold["price"]).all()
+assert {"open", "close"} <= set(bars.columns) and len(gold) == len(first) > 0
+assert (first["price"] != gold["price"]).all()
 assert closes.shape[1] == 2 and len(gdp) > 100 and list(factors.columns) == ["Mkt-RF", "SMB", "HML", "RF"]
 assert len(names) == 500 and len(everybody) > 500 and {"entered", "left"} <= set(stays.columns)
 """

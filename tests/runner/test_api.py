@@ -52,8 +52,11 @@ def test_every_address_of_the_interface_answers_in_json(backtest):
 
 def test_what_is_private_is_not_found_and_refusals_are_json(client, backtest):
     listed = client.get(f"/api/v1/runs/{backtest.run_id}").json()
-    assert listed["backtests"] == [{"position": 0, "strategy": "Hold40Rest20", **VERIFIED, "url": api(backtest)}]
     told = client.get(api(backtest))
+    doubts = [claim for claim in told.json()["claims"] if claim["state"] != "green"]
+    assert {"lookahead", "amnesia"} <= {claim["key"] for claim in doubts}, "beside verified: true"
+    one = {"position": 0, "strategy": "Hold40Rest20", **VERIFIED, "doubts": doubts, "url": api(backtest)}
+    assert listed["backtests"] == [one] and told.json()["doubts"] == doubts
     assert told["Cache-Control"].startswith("max-age=0") and len(told.json()["claims"]) == 9
     refused = client.post(api(backtest))
     assert (

@@ -267,14 +267,64 @@ def test_what_an_author_tries_with_other_names_or_idle_lines_in_another_project_
 @pytest.mark.parametrize(
     "code",
     [
-        "try:\n    a()\nexcept ValueError as mine:\n    print(mine)\n",
+        "try:\n    a()\nexcept ValueError as mine:\n    hold(mine)\n",
         "def f():\n    global mine\n    mine = 1\n",
-        "match a:\n    case [1, *mine] | {2: _, **mine} | mine:\n        print(mine)\n",
+        "match a:\n    case [1, *mine] | {2: _, **mine} | mine:\n        hold(mine)\n",
     ],
 )
 def test_names_of_every_kind_make_no_other_program(code):
     assert alike._structure(code) == alike._structure(code.replace("mine", "other"))
-    assert alike._structure(code) != alike._structure(code.replace("print", "repr").replace("global", "nonlocal"))
+    assert alike._structure(code) != alike._structure(code.replace("hold", "sell").replace("global", "nonlocal"))
+
+
+LOOP = """
+class A(Strategy):
+    def next(self):
+        if self.fast > self.slow and self.count:
+            self.buy(size=self.share)
+        else:
+            self.position.close()
+backtest(A, bars, cash=1, commission=2)
+"""
+IDLE = {
+    "and True": LOOP.replace("self.count:", "self.count and True:"),
+    "or False": LOOP.replace("self.count:", "(self.count or 1 > 2):"),
+    "print": LOOP.replace(
+        "            self.buy", "            print('', self.fast, len(self.data))\n            self.buy"
+    ),
+    "log": LOOP.replace("            self.buy", "            logging.info('bought')\n            self.buy"),
+    "turned around": LOOP.replace("self.fast > self.slow", "self.slow < self.fast"),
+    "adds nothing": LOOP.replace("size=self.share", "size=self.share * 1 + 0"),
+    "returns nothing": LOOP.replace("backtest(", "        return None\nbacktest(", 1),
+    "a function nobody calls": f"def idle(x):\n    return f(x)\n{LOOP}",
+    "keywords": LOOP.replace("cash=1, commission=2", "commission=2, cash=1"),
+    "unused": LOOP.replace("        if self.fast", "        idle = len(self.data)\n        if self.fast"),
+    "never": LOOP.replace("        if self.fast", "        while 1 > 2:\n            f()\n        if self.fast"),
+}
+OTHER = {
+    "or": LOOP.replace(" and ", " or "),
+    "sides": LOOP.replace("self.fast > self.slow", "self.fast < self.slow"),
+    "sells": LOOP.replace("self.buy", "self.sell"),
+    "asks for less": LOOP.replace(" and self.count", ""),
+    "minus": LOOP.replace("size=self.share", "size=1 - self.share"),
+    "acts": LOOP.replace("self.count:", "self.count and self.buy():"),
+    "prints what it buys": LOOP.replace(
+        "            self.buy(", "            print(self.sell())\n            self.buy("
+    ),
+    "always": LOOP.replace("self.count:", "self.count or True:"),
+}
+
+
+@pytest.mark.parametrize("way", IDLE)
+def test_what_changes_nothing_makes_no_other_program(way):
+    assert alike._structure(IDLE[way]) == alike._structure(LOOP)
+
+
+def test_what_trades_otherwise_is_another_program():
+    shapes = [alike._structure(LOOP), *map(alike._structure, OTHER.values())]
+    assert len(set(shapes)) == len(shapes)
+    called = {"main.py": "from table import idle\nidle(1)\n", "table.py": "def idle(x):\n    return f(x)\n"}
+    assert alike._shape(called) != alike._shape({**called, "table.py": "def idle(x):\n    return g(x)\n"})
 
 
 def test_deleting_a_project_takes_none_of_its_trials_away():

@@ -155,10 +155,21 @@ def test_the_last_bar_on_which_an_order_can_have_been_withdrawn_is_known_by_its_
         "limit": 1.02 * lows[bar],
         "outcome": "cancelled",
     }
-    forged = {**claim, "orders": [*claim["orders"][:number], asked, *claim["orders"][number:]]}
+    forged = {**claim, "orders": [*claim["orders"][: number + 1], asked, *claim["orders"][number + 1 :]]}
     checked = check_claim(forged, STORE)
     assert checked.verified, checked.verified_text
     assert [order["gone"] for order in checked.orders if order["outcome"] == "cancelled"] == [bar - 1]
+    decided = asked["bar"]
+    logged = check_claim({**forged, "taken_away": [[decided + 1, number + 2, number + 1, "order"]]}, STORE)
+    assert logged.verified, logged.verified_text
+    (withdrawn,) = [order for order in logged.orders if order["outcome"] == "cancelled"]
+    assert withdrawn["withdrawn"] == decided + 1
+    kept = SimpleNamespace(**{**vars(logged), "position": 0})
+    for on, found in ((decided + 1, {0: decided}), (decided, {}), (decided + 2, {})):
+        day = np.datetime64(kept.dates[on], "us")
+        orders = [order | {"withdrawn": decided + 2} if order is withdrawn else order for order in logged.orders]
+        later = {**forged, "orders": orders}
+        assert companions._differences([kept], [later], day) == found, "known to the bar"
 
 
 def left_out(claim: dict[str, Any], number: int) -> dict[str, Any]:

@@ -178,3 +178,13 @@ def test_instruments_of_another_run_are_numbered_as_those_of_the_first() -> None
     claim = {"instruments": [{"series": name} for name in "acd"]}
     rows = [{"bar": 1, "instrument": 0}, {"bar": 1, "instrument": 1}, {"bar": 2, "instrument": 2}]
     assert [row["instrument"] for row in companions._numbered(claim, backtest, rows)] == [0, 2, 5]
+
+
+def test_instruments_that_another_library_names_are_compared_by_their_names_or_said_to_be_unknown() -> None:
+    backtest = SimpleNamespace(instruments=[{"series": f"s/{name}", "symbol": name} for name in "ab"])
+    rows = [{"bar": 1, "instrument": 0}, {"bar": 2, "instrument": 1}]
+    turned = {"instruments": [{"series": None, "symbol": "b"}, {"series": "s/c", "symbol": "c"}]}
+    assert [row["instrument"] for row in companions._numbered(turned, backtest, rows)] == [1, 3]
+    unknown = {"instruments": [{"series": "s/a", "symbol": "a"}, {"series": None, "symbol": "feed1"}]}
+    with pytest.raises(companions.NotComparable, match="the same instruments"):
+        companions._numbered(unknown, backtest, rows)

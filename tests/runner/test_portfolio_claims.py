@@ -16,15 +16,16 @@ SYMBOLS = ["IBM", "AAPL", "BRK.A"]
 
 @pytest.fixture(scope="module")
 def frames():
-    from qfp import data, starter
+    from qfp import data as series
+    from qfp import starter as bundled
     from qfp.data import catalogue
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QFP_DATA", str(starter.build(STORE).folder))
+        patch.setenv("QFP_DATA", str(bundled.build(STORE).folder))
         for cache in (catalogue.current, catalogue.folder):
             cache.cache_clear()
-        frames = {symbol: data.prices(symbol, "2005-01-03", "2005-10-31", adjust=None) for symbol in SYMBOLS[:2]}
-        frames["LATE"] = data.prices("MSFT", "2005-04-01", "2005-10-31", adjust=None)
+        frames = {symbol: series.prices(symbol, "2005-01-03", "2005-10-31", adjust=None) for symbol in SYMBOLS[:2]}
+        frames["LATE"] = series.prices("MSFT", "2005-04-01", "2005-10-31", adjust=None)
     for cache in (catalogue.current, catalogue.folder):
         cache.cache_clear()
     return frames

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
 
+from runner import sweeps
 from runner.events import Publisher
 from runner.models import Backtest, Run
 from runner.sweep_results import walk_rows
@@ -70,3 +73,11 @@ def test_what_came_of_finished_windows_is_shown_before_the_whole_is_there():
     questions.answer({"do": "traded", "sweep": sweep, "change": "much"})
     assert walk_rows(run)[2].outcome == "–"
     assert [row.outcome for row in walk_rows(other)] == ["50.0\u00a0%"], "of what another run has told nothing is lost"
+
+
+def test_of_many_runs_the_latest_of_each_program_is_kept(monkeypatch):
+    monkeypatch.setattr(sweeps, "MOST_OTHER_RUNS", 2)
+    first = make_finished_run(make_project(source="print(1)"))
+    runs = [first, make_finished_run(first.project), make_finished_run(first.project)]
+    other = make_finished_run(make_project(source="print(2)"), queued=first.queued - timedelta(days=1))
+    assert sweeps._most_telling([str(run.pk) for run in (*runs, other)]) == [str(runs[-1].pk), str(other.pk)]

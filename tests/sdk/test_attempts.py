@@ -50,3 +50,28 @@ def test_what_is_tried_with_backtest_itself_is_told_once(in_box_environment):
 def test_no_more_are_told_than_the_site_counts(in_box_environment):
     told = attempts(in_box_environment, "test.run_many([{'fast': 3 + n, 'slow': 9} for n in range(1_100)])\n")
     assert len(told) == MOST
+
+
+PORTFOLIO = """
+from qfp import data
+from qfp.portfolio import Portfolio, portfolio_backtest
+
+bars = {name: data.prices(name, "2009-01-02", "2009-12-31", adjust=None) for name in ("IBM", "AAPL")}
+account = Portfolio(bars)
+
+def hold(every):
+    def on_bar(ctx, share=0.5):
+        if ctx.bar % every == 0:
+            ctx.target("IBM", share)
+    return on_bar
+"""
+
+
+def test_what_is_tried_with_portfolio_itself_is_told_as_well(in_box_environment):
+    told = attempts(
+        in_box_environment,
+        PORTFOLIO + "for every in (5, 10, 20, 20):\n    account.run(hold(every))\naccount.run(hold(5), share=0.3)\n"
+        "account.run(weights={'IBM': 0.4})\nportfolio_backtest(bars, hold(5))\n",
+    )
+    assert [len(params) for params in told] == [1, 1, 1, 2, 1] and told[3]["share"] == 0.3
+    assert len({params["equity"] for params in told}) == 5

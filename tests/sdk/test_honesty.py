@@ -32,6 +32,7 @@ from qfp.checking.variations import other_columns
 from qfp.checking.verdict import joined
 from qfp.checking.words import amnesia_sentence, sentence
 from qfp.conventions import BacktestingPy, Usual
+from qfp.data import catalogue
 from qfp.replay import replay
 
 from runner.checking import findings
@@ -252,6 +253,20 @@ def test_instruments_are_compared_by_their_series_wherever_they_stand_and_unknow
     assert programs._places(["b", "a"], ["a", "b"]) == {0: 1, 1: 0}
     assert programs._places(["a", "c"], ["a", "b"]) == {0: 0, 1: 3}, "another share was chosen"
     assert programs._places(["", "a"], ["b", ""]) == {0: 0, 1: 1}, "bars of the program, or of another library"
+
+
+def test_shares_that_another_library_has_chosen_are_told_apart_by_their_names(monkeypatch):
+    entries = {name: {"id": f"s/{name}", "symbol": name} for name in ("a", "b", "c")}
+    monkeypatch.setattr(catalogue, "current", lambda: SimpleNamespace(by_name={**entries, "alias": entries["b"]}))
+    ours = {"instruments": [{"series": "s/a", "symbol": "A"}, {"series": "s/b", "symbol": "B"}]}
+
+    def places(*names: str) -> dict[int, int]:
+        claim = {"instruments": [{"series": None, "symbol": name} for name in names]}
+        return programs._places(programs._recognised(claim, ours), programs._series(ours))
+
+    assert places("B", "A") == {0: 1, 1: 0} and places("A", "alias") == {0: 0, 1: 1}
+    assert places("A", "C") == {0: 0, 1: 3}, "another share was chosen"
+    assert places("feed", "data1") == {0: 0, 1: 1}, "names that say nothing"
 
 
 HINDSIGHT = """

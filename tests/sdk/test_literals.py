@@ -7,7 +7,7 @@ import linecache
 import types
 
 import pytest
-from qfp.checking.literals import LONG, longest_table, written_in
+from qfp.checking.literals import LONG, longest_table, place_in, written_in
 
 KEYS = [9_652_936 + 7_919 * number for number in range(60)]
 SPACED = " ".join(map(str, KEYS))
@@ -43,6 +43,38 @@ WRITTEN = {
     "comparisons": "def T(x): return " + " or ".join(f"x == {key}" for key in KEYS),
 }
 
+# Sixty days in seventy letters, and in numbers and names as small.
+LETTERS = "".join(chr(65 + 7 * at % 58) if 65 + 7 * at % 58 not in (91, 92) else "z" for at in range(70))
+FEW = [7 * at % 97 for at in range(40)]
+PACKED = {
+    "letters by number": f"T = '{LETTERS}'\ndef known(x): return ord(T[x % 70]) == x",
+    "letters found": f"T = '{LETTERS}'\ndef known(x): return T.find(chr(x))",
+    "letters walked": f"T = [ord(c) for c in '{LETTERS}']\ndef known(x): return x in T",
+    "letters of a class": f"class N:\n    t = b'{LETTERS}'\ndef known(x): return N.t[x]",
+    "letters of an argument": f"def known(x, t='{LETTERS}'): return t[x] == 'a'",
+    "letters put together": f"T = ''\nT = T + '{LETTERS[:18]}'\nT += f'{LETTERS[18:36]}'\ndef known(x): return T[x:]",
+    "letters left out": f"T = '{LETTERS}'\ndef known(x): return len(T.replace(chr(x), ''))",
+    "words of two letters": f"T = '{' '.join(LETTERS[at : at + 2] for at in range(0, 60, 2))}'.split()\nknown = T.pop",
+    "words again and again": f"T = '{' '.join('x' * (at % 5 + 1) for at in FEW)}'.split()\nknown = T.index",
+    "gaps": f"T = '{'x'.join(' ' * (at % 9 + 1) for at in FEW)}'\ndef known(x): return T",
+    "members": "class T(Enum):\n" + "".join(f"    a{at} = {at}\n" for at in FEW) + "def known(x): return x in T",
+    "attributes": "class T:\n"
+    + "".join(f"    a{at} = x\n" for at in FEW)
+    + "def known(x): return getattr(T, f'a{x}', 0)",
+    "methods": "class T:\n"
+    + "".join(f"    def a{at}(self): pass\n" for at in FEW)
+    + "def known(x): return x in vars(T)",
+    "attributes given": "".join(f"T.a{at} = 1\n" for at in FEW) + "class T: pass\ndef known(x): return x in dir(T)",
+    "keys given": "T = {}\n" + "".join(f"T[{at}] = 1\n" for at in FEW) + "def known(x): return x in T",
+    "shifts": f"T = {' | '.join(f'1 << {at}' for at in FEW)}\ndef known(x): return T >> x & 1",
+    "shifts by and by": "T = 0\n" + "".join(f"T |= 1 << {at}\n" for at in FEW) + "def known(x): return T >> x & 1",
+    "one number": f"T = {int.from_bytes(LETTERS[:45].encode(), 'big')}\ndef known(x): return T >> x & 1",
+    "calls": "T = set()\n" + "".join(f"T.add({at})\n" for at in FEW) + "def known(x): return x in T",
+    "calls for nothing": "def a(): T.append(1)\ndef b(): T.append(0)\nT = []\n"
+    + "a()\nb()\nb()\n" * 30
+    + "known = T.index",
+}
+
 
 SECTORS = [(chr(65 + at), ("Energy", "Banks")[at % 2]) for at in range(26)]
 SETTINGS = {
@@ -56,6 +88,12 @@ SETTINGS = {
     "months": "def T(x): return " + " or ".join(f"x.month == {at}" for at in range(12)),
     "long names": "T = dict(MovingAverageConvergenceDivergence=x, maximum_position_size_in_percent_of_equity=y)",
     "keywords": "T = dict(a=x, b=y, c=z, d=u, e=v, f=w)",
+    "a setting for each month": f"T = {{{', '.join(f'{at}: {at % 3 == 0}' for at in range(1, 13))}}}",
+    "a seed": "T = [270488290742183427104859393746812]",
+    "shares by name": f"T = '{' '.join(f'{chr(65 + at)}{chr(70 + at)}C' for at in range(20))}'.split()",
+    "a text that is shown": "T = 'Buys what has fallen, and sells what has risen.'\nprint(T, len(T), T.upper(), T[:9])",
+    "settings that a loop reads": "class T:\n    fast, slow = 1, 2\nprint([getattr(T, name) for name in dir(T)])",
+    "a chain of sums": "T = 60 * 60 * 24 * 365 / 252 + 1 - 2 * 3 / 4",
 }
 
 
@@ -79,9 +117,21 @@ def test_a_table_is_counted_however_it_is_written(way: str) -> None:
     assert count(source) >= LONG and written_in({"main.py": source}) >= LONG
 
 
+@pytest.mark.parametrize("way", PACKED)
+def test_what_is_packed_into_little_text_is_counted_by_what_it_is_used_for(way: str) -> None:
+    assert written_in({"main.py": f"{PACKED[way]}\n\n\n{STRATEGY}"}) >= LONG
+
+
+def test_the_doubt_says_where_most_of_it_stands() -> None:
+    source = f"import x\nW = [1, 2, 3]\nclass K:\n    fast = 10\n    keys = {KEYS}\n    slow = [4, 5]\n"
+    assert (
+        place_in({"main.py": source, "other.py": "x = 1"}) == "main.py, line 5" and place_in({"main.py": "x = 1"}) == ""
+    )
+
+
 @pytest.mark.parametrize("way", SETTINGS)
 def test_what_an_honest_strategy_sets_is_no_long_table(way: str) -> None:
-    assert written_in({"main.py": f"{SETTINGS[way]}\n\n\ndef known(x):\n    return x, T\n\n\n{STRATEGY}"}) <= 10
+    assert written_in({"main.py": f"{SETTINGS[way]}\n\n\ndef known(x):\n    return x, T\n\n\n{STRATEGY}"}) <= 12
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What did a program try with Backtest itself? Told to the site, where it counts as trials; nothing is shown of it."""
+"""What did a program try with Backtest or Portfolio itself? The site counts it as trials and shows nothing of it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from qfp import channel, checking, results
 
 if TYPE_CHECKING:
     from qfp.backtesting.running import Backtest
+    from qfp.portfolio.running import Portfolio
 
-__all__ = ["MOST", "asked_by_program", "count"]
+__all__ = ["MOST", "asked_by_program", "count", "count_portfolio"]
 
 MOST = 1_000  # of a program, or of a cell of a session; the site counts no more
 _known: dict[tuple[int, int], set[str]] = {}  # what was told, by process and cell
@@ -30,16 +31,30 @@ def asked_by_program(depth: int = 2) -> bool:
 
 def count(test: Backtest, combinations: Iterable[Mapping[str, Any]]) -> None:
     """Tell the site of every combination that it has not heard of, as far as it counts them."""
-    heard = channel.connected and (os.getpid() == channel._owner or channel.relay is not None)
-    if not heard or not checking.active or results.taker is not None or results.instead is not None:
-        return
     frame = test._data
-    if not isinstance(frame.index, pd.DatetimeIndex) or len(frame) < 2:
+    if not _is_heard() or not isinstance(frame.index, pd.DatetimeIndex) or len(frame) < 2:
         return
-    told = _known.setdefault((os.getpid(), checking.before), set())
-    if len(told) >= MOST:
-        return
-    about = _about(test)
+    if len(told := _told()) < MOST:
+        _tell(told, _about(test), combinations)
+
+
+def count_portfolio(portfolio: Portfolio, strategy: Any, params: Mapping[str, Any], equity: np.ndarray) -> None:
+    """The same for one run of a portfolio. What its function reads beside its parameters shows in its equity alone."""
+    if _is_heard() and len(portfolio.market.index) >= 2 and len(told := _told()) < MOST:
+        given = {**params, "equity": hashlib.sha256(np.ascontiguousarray(equity, dtype=float).tobytes()).hexdigest()}
+        _tell(told, _about_portfolio(portfolio, strategy), [given])
+
+
+def _is_heard() -> bool:
+    heard = channel.connected and (os.getpid() == channel._owner or channel.relay is not None)
+    return heard and checking.active and results.taker is None and results.instead is None
+
+
+def _told() -> set[str]:
+    return _known.setdefault((os.getpid(), checking.before), set())
+
+
+def _tell(told: set[str], about: dict[str, Any], combinations: Iterable[Mapping[str, Any]]) -> None:
     for one in combinations:
         params = {str(key): results.simple(value) for key, value in one.items()}
         name = json.dumps([about, params], sort_keys=True, default=str)
@@ -49,6 +64,21 @@ def count(test: Backtest, combinations: Iterable[Mapping[str, Any]]) -> None:
         channel.emit({"type": "backtest", "claim": {**about, "params": params}, "number": None, "attempt": True})
         if len(told) >= MOST:
             return
+
+
+def _about_portfolio(portfolio: Portfolio, strategy: Any) -> dict[str, Any]:
+    from qfp.moments import dates_of
+
+    market = portfolio.market
+    dates = dates_of(market.index[[0, -1]])
+    closes = hashlib.sha256(np.ascontiguousarray(market.close, dtype=float).tobytes()).hexdigest()
+    return {
+        "strategy": str(getattr(strategy, "__name__", "weights"))[:120],
+        "instruments": [{"symbol": f"{' '.join(market.symbols)[:40]} {closes[:12]}"}],
+        "period": {"start": dates[0], "end": dates[-1]},
+        "cash": portfolio.cash,
+        "conventions": portfolio.rules.as_dict(),
+    }
 
 
 def _about(test: Backtest) -> dict[str, Any]:

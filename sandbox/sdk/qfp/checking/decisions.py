@@ -64,8 +64,8 @@ def first_other_fate(one: Sequence[dict[str, Any]], other: Sequence[dict[str, An
     """The first bar, up to `until`, with an order that one run had certainly withdrawn by then and the other certainly
     had not; None when there is none.
 
-    one, other: the same orders, as claims list them. gone: of one that was withdrawn, the last bar on which that can
-    have been; where it is not told, nothing is certain.
+    one, other: the same orders, as claims list them. withdrawn: the bar on which that was decided, where it is known;
+    gone: the last one on which it can have been. Where neither is told, nothing is certain.
     """
     ours, theirs = _fates(one, until), _fates(other, until)
     found = [
@@ -91,7 +91,8 @@ def _fates(orders: Iterable[dict[str, Any]], until: int) -> dict[tuple[Any, ...]
             continue
         fate = KEPT
         if order.get("outcome") == "cancelled":
-            fate = WITHDRAWN if order.get("gone", until + 1) <= until else UNCERTAIN
+            by_then = order.get("withdrawn", order.get("gone", until + 1)) <= until
+            fate = WITHDRAWN if by_then else KEPT if "withdrawn" in order else UNCERTAIN
         (decided,) = of_claim({"orders": [order]})
         key = decided[:3] + tuple(f"{value:.9g}" for value in decided[3:])
         found.setdefault(key, []).append(fate)

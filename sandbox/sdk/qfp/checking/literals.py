@@ -13,11 +13,13 @@ import linecache
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-__all__ = ["LONG", "longest_table", "written_in"]
+from qfp.checking.packing import called, packed
+
+__all__ = ["LONG", "longest_table", "place_in", "written_in"]
 
 LONG = 20
 NUMBER = re.compile(r"\d[\d.:-]*")
@@ -62,14 +64,28 @@ def written_in(files: Mapping[str, str]) -> int:
     parts: list[ast.AST] = [each for each in nodes if isinstance(each, (ast.ClassDef, ast.Lambda))]
     parts += [each for each in statements if isinstance(each, ast.FunctionDef) and each.name in handed]
     giving, alone = _by_name(statements), min(MOST_PARTS, MOST_NODES // max(1, len(nodes)))
+    found = [called(nodes)]
     groups = [*([part] for part in parts[:alone]), parts[alone:]]
-    found = [_count(_with_what_they_read(group, giving)) for group in groups]
+    found += [_count(_with_what_they_read(group, giving)) for group in groups]
     if any(word in text for text in files.values() for word in READS_ITSELF):
         notes = [line.partition("#")[2] for text in files.values() for line in text.splitlines()]
         values_alone = (node.value for node in nodes if isinstance(node, ast.Expr))
         texts = [value.value for value in values_alone if isinstance(value, ast.Constant)]
         found.append(sum(_in_text(note) for note in (*notes, *texts)))
     return max(found, default=0)
+
+
+def place_in(files: Mapping[str, str]) -> str:
+    """Where most of what written_in() counts stands, such as "main.py, line 12"; "" where it is in no one place."""
+    most, place = 1, ""
+    for path, text in files.items():
+        for statement in _parsed(text).body if path.endswith(".py") else ():
+            if (count := _count([statement])) > most:
+                inner = statement.body if isinstance(statement, ast.ClassDef) else []
+                counts = [(_count([each]), each.lineno) for each in inner]
+                line = next((line for number, line in sorted(counts)[::-1] if 2 * number >= count), statement.lineno)
+                most, place = count, f"{path}, line {line}"
+    return place
 
 
 def _read_by(part: Any) -> list[ast.AST]:
@@ -172,6 +188,7 @@ def _count(trees: Iterable[ast.AST]) -> int:
     precise: dict[str, int] = {}
     pieces: set[str] = set()
     compared: dict[Any, set[Any]] = defaultdict(set)
+    trees = list(trees)
     for tree in trees:
         notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         counted: set[int] = set()  # tables inside others
@@ -183,7 +200,10 @@ def _count(trees: Iterable[ast.AST]) -> int:
                 inside = list(ast.walk(node))
                 counted |= {id(each) for each in inside if _is_table(each)}
                 inner = {id(each): 1 for each in _marks(inside)}
-                inner |= {id(each): _worth(each.value) for each in inside if _is_value(each)}
+                counted_off = {id(key) for each in inside if isinstance(each, ast.Dict) for key in _in_a_row(each.keys)}
+                inner |= {
+                    id(each): _worth(each.value) for each in inside if _is_value(each) and id(each) not in counted_off
+                }
                 if len(inner) > 1:
                     tables |= inner
             elif isinstance(node, ast.Constant) and id(node) not in notes:
@@ -193,7 +213,19 @@ def _count(trees: Iterable[ast.AST]) -> int:
                     precise[_written(node.value)] = _worth(node.value)
                 pieces.update(_pieces(node.value))
     choices = sum(max(0, len(values) - MANY) for values in compared.values())
-    return max(sum(tables.values()), sum(precise.values()), sum(map(len, pieces)) // LETTERS, choices)
+    letters = sum(map(len, pieces)) // LETTERS
+    return max(sum(tables.values()), sum(precise.values()), letters, choices, packed(trees))
+
+
+def _in_a_row(keys: Sequence[ast.expr | None]) -> list[ast.expr]:
+    """Keys that only count, such as the months: they say no more than the places of a list."""
+    known = [key for key in keys if isinstance(key, ast.Constant) and type(key.value) is int]
+    values = [key.value for key in known if isinstance(key.value, int)]
+    return (
+        [*known]
+        if bool(values) and len(values) == len(keys) and values == list(range(values[0], values[0] + len(values)))
+        else []
+    )
 
 
 def _compared(node: ast.AST) -> Iterator[tuple[Any, Any]]:

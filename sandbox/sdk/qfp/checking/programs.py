@@ -131,7 +131,7 @@ class _ProgramRuns:
         place = {date: at for at, date in enumerate(self.dates)}
         found = []
         for number, (claim, ours) in enumerate(zip(claims, self.program.claims, strict=True)):
-            among = _places(_series(claim), _series(ours))
+            among = _places(_recognised(claim, ours), _series(ours))
             for decision in of_claim(claim):
                 if (at := place.get(claim["dates"][decision.bar])) is not None:
                     instrument = among.get(decision.instrument, decision.instrument)
@@ -272,6 +272,22 @@ class _ProgramRuns:
 def _series(claim: dict[str, Any]) -> list[str]:
     """Of its instruments; "" where that is not known, as of bars that other libraries were given on other data."""
     return [str(each.get("series") or "") for each in claim.get("instruments") or ()]
+
+
+def _recognised(claim: dict[str, Any], like: dict[str, Any]) -> list[str]:
+    """The same, and by their names where bars of another library are no series that the site has any more: they are
+    varied, and a share that was chosen instead of another one has another name.
+    """
+    from qfp.data import catalogue
+
+    known = {str(each["symbol"]).casefold(): str(each["series"]) for each in like["instruments"] if each.get("series")}
+    found = _series(claim)
+    for at, each in enumerate(claim.get("instruments") or ()):
+        name = str(each.get("symbol") or "").casefold()
+        if not found[at] and known:
+            entry = catalogue.current().by_name.get(name, {"symbol": name, "id": ""})
+            found[at] = known.get(name) or known.get(entry["symbol"].casefold()) or entry["id"]
+    return found
 
 
 def _places(series: list[str], like: list[str]) -> dict[int, int]:

@@ -75,8 +75,9 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
             )
         case "remembers" if found.get("what") == "table":
             return (
-                f"Its code holds {found.get('count', 'many')} numbers or days, in tables or texts. What happened can "
-                "be written down so; settings and models that were trained before can, too."
+                f"Its code holds {found.get('count', 'many')} numbers or days, in tables, texts or names"
+                f"{_place(found)}. What happened can be written down so; "
+                "settings and models that were trained before can, too."
             )
         case "remembers" if found.get("what") == "names":
             return f"It decides otherwise when the instruments have other names, first on {_when(found)}."
@@ -89,6 +90,10 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
 
 def _when(found: dict[str, Any]) -> str:
     return found.get("date") or f"bar {found.get('bar', '?')}"
+
+
+def _place(found: dict[str, Any]) -> str:
+    return f" ({found['place']})" if found.get("place") else ""
 
 
 def _within(found: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from qfp.backtesting import attempts
 from qfp.conventions import FILLS, PortfolioRules, _parts
 from qfp.moments import instants
 from qfp.portfolio import orders as o
@@ -105,7 +106,19 @@ class Portfolio:
         """
         if (on_bar is None) == (weights is None):
             raise TypeError("give either on_bar=, a function called at every close, or weights=")
-        warm_up = int(warm_up)
+        run = self._run(on_bar, weights, rebalance, int(warm_up), params)
+        if attempts.asked_by_program():
+            attempts.count_portfolio(self, weights if on_bar is None else on_bar, params, run.equity)
+        return run
+
+    def _run(
+        self,
+        on_bar: Callable[..., Any] | None,
+        weights: Any,
+        rebalance: Any,
+        warm_up: int,
+        params: dict[str, Any],
+    ) -> PortfolioRun:
         if on_bar is not None:
             if not callable(on_bar):
                 raise TypeError("on_bar is a function that takes one argument, what is known at the close of a bar")
