@@ -15,13 +15,15 @@ import numpy as np
 
 from qfp.figures import signed
 from qfp.tearsheet.charts import Chart, Trace, points
+from qfp.tearsheet.hours import NEVER, Closed
 
-__all__ = ["COLOURS", "NARROW", "STYLE", "coloured", "svg"]
+__all__ = ["COLOURS", "NARROW", "STYLE", "coloured", "date_ticks", "svg"]
 
 HEIGHT = 220
 LEFT, TOP, BOTTOM = 10, 24, 24
 MARKS = 400
-DAY = np.timedelta64(1, "D")
+DAY = 86_400
+MOST_DAYS = 60  # that days are named for; beyond, months are
 SIGNS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 
 
@@ -89,8 +91,10 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
     shortest, longest = _x_range(chart, drawn)
     right, bottom = sheet.right, height - BOTTOM
 
+    edges = chart.closed.open_time([shortest, longest])
+
     def across(value: Any) -> Any:
-        return LEFT + (right - LEFT) * (value - shortest) / ((longest - shortest) or 1)
+        return LEFT + (right - LEFT) * (chart.closed.open_time(value) - edges[0]) / ((edges[1] - edges[0]) or 1)
 
     def up(value: Any) -> Any:
         if log:
@@ -163,7 +167,13 @@ def _shape(trace: Trace, x: list[float], y: list[float], ground: float) -> list[
         tip = -6 if trace.role == "up" else 6
         arrows = "".join(f"M{a - 4:.1f} {b - tip / 2:.1f}h8l-4 {tip}z" for a, b in zip(x, y, strict=True))
         return [f'<path class="ts-fill {role}" d="{arrows}"/>']
-    return [f'<polyline class="ts-line {role}" points="{_pairs(*part)}"/>' for part in _stretches(x, y)]
+    parts = (_steps(*part) if trace.mode == "steps" else part for part in _stretches(x, y))
+    return [f'<polyline class="ts-line {role}" points="{_pairs(*part)}"/>' for part in parts]
+
+
+def _steps(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
+    """Each value until the next."""
+    return [each for each in x for _ in range(2)][1:], [each for each in y for _ in range(2)][:-1]
 
 
 def _stretches(x: list[float], y: list[float]) -> Iterator[tuple[list[float], list[float]]]:
@@ -228,7 +238,9 @@ def _x_axis(
     chart: Chart, sheet: Sheet, low: float, high: float, across: Callable[[float], float], bottom: float
 ) -> Iterator[str]:
     dates = chart.x_form == "date"
-    marks = _date_ticks(low, high, sheet.dates) if dates else _number_ticks(chart, low, high, sheet.numbers)
+    marks = (
+        date_ticks(low, high, sheet.dates, chart.closed) if dates else _number_ticks(chart, low, high, sheet.numbers)
+    )
     for value, text in marks:
         x = across(value)
         anchor = "start" if x < LEFT + 16 else "middle"
@@ -244,8 +256,21 @@ def _number_ticks(chart: Chart, low: float, high: float, most: int) -> list[tupl
     return [(tick, _tick_text(tick, chart.x_form, ticks)) for tick in ticks]
 
 
-def _date_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
-    """Years, months, days or hours, whichever gives a handful."""
+def date_ticks(low: float, high: float, most: int, closed: Closed = NEVER) -> list[tuple[float, str]]:
+    """(seconds since 1970, text) of years, months, days or hours, whichever gives a handful.
+
+    Where hours are left out: of days on which there was a market.
+    """
+    if closed:
+        begun = [low, *closed.within(low, high).stops.tolist()]
+        days = {str(np.datetime64(int(each), "s"))[:10]: each for each in reversed(begun)}
+        if 2 < len(days) <= MOST_DAYS:
+            return [(days[day], day[5:]) for day in sorted(days)[:: math.ceil(len(days) / most)]]
+    found = _even_ticks(low, high, most)
+    return [(moment, text) for moment, text in found if moment % DAY == 0 or not closed.holds(moment)]
+
+
+def _even_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     first, last = np.datetime64(int(low), "s"), np.datetime64(int(high), "s")
     choices: list[tuple[str, int, Callable[[Any], str]]] = [
         *(("h", step, lambda moment: f"{str(moment)[11:16]}") for step in (1, 3, 6)),
