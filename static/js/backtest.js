@@ -1,4 +1,5 @@
 // The charts of one backtest: drawn once they come into view; zooming fetches the points of that stretch.
+import { dayTicks } from "./shared/days.js";
 import { axis, CONFIG, layout, onColours, plotly, token } from "./shared/plot.js";
 
 const ROLES = { main: "--gain", up: "--gain", fall: "--loss", down: "--loss", benchmark: "--line-strong" };
@@ -68,6 +69,14 @@ class Chart {
     });
   }
 
+  /** The first and the last moment that is seen. */
+  ends() {
+    const moments = this.data.traces.flatMap((trace) => [trace.x[0], trace.x.at(-1)]).sort();
+    const [from, to] = this.range ?? [];
+    const inside = (moment) => String(moment).replace(" ", "T");
+    return [from && inside(from) > moments[0] ? inside(from) : moments[0], to && inside(to) < moments.at(-1) ? inside(to) : moments.at(-1)];
+  }
+
   /** Where all of a drawdown is 0, an axis of Plotly's choice would go up to 100 %. */
   neverFell() {
     return this.data.key === "drawdown" && this.data.traces.every((trace) => trace.y.every((value) => value === 0));
@@ -96,6 +105,7 @@ class Chart {
           tickangle: 0,
           // Hours without bars are left out: a line across them would show prices that nobody knew.
           rangebreaks: this.data.closed,
+          ...(timed ? dayTicks(this.data.closed, ...this.ends(), this.area.clientWidth) : {}),
           hoverformat: months ? "%b %Y" : timed ? "%-d %b %Y %H:%M UTC" : "%-d %b %Y",
           // Of a few months an axis of Plotly's choice would name the hours.
           ...(months && this.data.traces[0].x.length < 4 ? { dtick: "M1", tickformat: "%b %Y" } : {}),

@@ -237,11 +237,7 @@ def _tick_text(value: float, form: str, ticks: list[float]) -> str:
 def _x_axis(
     chart: Chart, sheet: Sheet, low: float, high: float, across: Callable[[float], float], bottom: float
 ) -> Iterator[str]:
-    dates = chart.x_form == "date"
-    marks = (
-        date_ticks(low, high, sheet.dates, chart.closed) if dates else _number_ticks(chart, low, high, sheet.numbers)
-    )
-    for value, text in marks:
+    for value, text in _x_marks(chart, sheet, low, high):
         x = across(value)
         anchor = "start" if x < LEFT + 16 else "middle"
         yield f'<line class="ts-grid" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom:.1f}" y2="{bottom + 4:.1f}"/>'
@@ -249,6 +245,15 @@ def _x_axis(
     if chart.x_title:
         title = _escaped(chart.x_title.lower())
         yield f'<text class="ts-text" x="{sheet.right}" y="13" text-anchor="end">across: {title}</text>'
+
+
+def _x_marks(chart: Chart, sheet: Sheet, low: float, high: float) -> list[tuple[float, str]]:
+    if chart.x_form != "date":
+        return _number_ticks(chart, low, high, sheet.numbers)
+    first = chart.traces[0]
+    if first.mode == "bars" and len(first.x) <= sheet.dates:  # one for each month: days between them say nothing
+        return [(float(_as_numbers(each)), str(each)[:7]) for each in first.x]
+    return date_ticks(low, high, sheet.dates, chart.closed)
 
 
 def _number_ticks(chart: Chart, low: float, high: float, most: int) -> list[tuple[float, str]]:
@@ -265,7 +270,10 @@ def date_ticks(low: float, high: float, most: int, closed: Closed = NEVER) -> li
         begun = [low, *closed.within(low, high).stops.tolist()]
         days = {str(np.datetime64(int(each), "s"))[:10]: each for each in reversed(begun)}
         if 2 < len(days) <= MOST_DAYS:
-            return [(days[day], day[5:]) for day in sorted(days)[:: math.ceil(len(days) / most)]]
+            found = [(days[day], day[5:]) for day in sorted(days)[:: math.ceil(len(days) / most)]]
+            # A first day of a few bars would stand in the text of the next.
+            steps = np.diff(closed.open_time([moment for moment, _ in found]))
+            return found[1:] if len(steps) > 1 and steps[0] < 0.7 * steps[1] else found
     found = _even_ticks(low, high, most)
     return [(moment, text) for moment, text in found if moment % DAY == 0 or not closed.holds(moment)]
 
