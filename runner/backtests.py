@@ -283,9 +283,7 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
         claimed.fills, claimed.orders, bars, claimed.cash, rules, first_ruined, claimed.window_bars
     )
     if claimed.log is not None:
-        claim_log.check_log(
-            claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars
-        )
+        claim_log.check_log(claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
 

@@ -238,7 +238,9 @@ def log(orders: Any, taken_away: Any, bars: int) -> Log | None:
         if before < len(orders) and bar > orders[before]["bar"]:
             raise ClaimRefused("What was taken away must be in the order of the bars that decided.")
         if what not in TAKEN_AWAY or (what != "order" and orders[owner].get("closes") is True):
-            raise ClaimRefused("What is taken away is an order, or the sl or tp of a trade, by the order that opened it.")
+            raise ClaimRefused(
+                "What is taken away is an order, or the sl or tp of a trade, by the order that opened it."
+            )
         found.append(TakenAway(bar, before, owner, what))
     if any((later.bar, later.before) < (earlier.bar, earlier.before) for earlier, later in pairwise(found)):
         raise ClaimRefused("What was taken away must be in the order of the bars that decided.")

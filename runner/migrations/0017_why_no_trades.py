@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runner', '0016_past_trials'),
+        ("runner", "0016_past_trials"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='backtest',
-            name='no_trades',
-            field=models.CharField(blank=True, help_text='Why there are none, where that is known.', max_length=400),
+            model_name="backtest",
+            name="no_trades",
+            field=models.CharField(blank=True, help_text="Why there are none, where that is known.", max_length=400),
         ),
     ]

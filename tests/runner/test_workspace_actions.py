@@ -127,7 +127,8 @@ def test_deleting_a_project_deletes_its_runs_and_their_files(client, project, dj
 
 def test_a_waiting_run_is_cancelled_at_once(client, project):
     run = make_run(project)
-    client.post(f"/r/{run.pk}/cancel")
+    # From the page of a sweep one comes back to it.
+    assert client.post(f"/r/{run.pk}/cancel", {"back": "sweep"})["Location"] == f"/r/{run.pk}/sweep"
     run.refresh_from_db()
     assert run.status == Run.Status.CANCELLED and run.finished
     events = client.get(f"/r/{run.pk}/events").json()
