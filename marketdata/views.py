@@ -16,6 +16,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
+from qfp.tearsheet.hours import breaks, closed_hours
 
 from marketdata import browsing, charts, figures, provider_access, store, universes
 from marketdata.browsing import Entry, View, view_of
@@ -222,6 +223,7 @@ def bars(request: HttpRequest, name: str) -> HttpResponse:
         "dates": figures.shown_dates(points["date"], entry),
         "columns": {n: figures.numbers(points[n]) for n in points if n not in ("date", "bars_per_point")},
         "marks": figures.marks_of(shown),
+        "closed": breaks(closed_hours(shown["date"])),
         "bars": len(shown["date"]),
         "bars_per_point": points["bars_per_point"],
         "sentence": figures.sentence(shown, entry, window.adjust),

@@ -39,7 +39,7 @@ from runner.claim_fields import ClaimRefused
 from runner.figures import chart, describe, figures
 from runner.remarks import remarks, why_no_trades
 from runner.snapshot_series import entries
-from runner.verdicts import NOT_VERIFIED
+from runner.verdicts import NOT_VERIFIED, made_up
 
 __all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "read_attempt", "survivorship_note"]
 
@@ -442,6 +442,7 @@ def page_event(checked: CheckedBacktest) -> dict[str, Any]:
         },
         "conventions": checked.conventions["lines"],
         "survivorship": checked.conventions.get("survivorship", ""),
+        "synthetic": made_up(checked.instruments),
         "description": checked.description,
         "no_trades": checked.no_trades,
         "remarks": remarks(checked.orders, checked.flows, checked.instruments, checked.dates),

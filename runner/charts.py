@@ -6,31 +6,45 @@ Colours come from the page (CSS classes and custom properties); only numbers and
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from qfp.tearsheet.drawing import date_ticks
+from qfp.tearsheet.hours import NEVER, Closed
 
 from marketdata.charts import round_ticks, short_number
-from runner.figures import thinned
+from runner.figures import moments, thinned
 from runner.models import Backtest
 
 LEFT, RIGHT, TOP, GAP, BOTTOM = 8, 64, 12, 34, 26
 DRAWDOWN_SHARE = 0.28
+MOST_DATES = 8
 
 
 def equity_svg(
-    dates: Sequence[str], equity: Sequence[float], width: int = 960, height: int = 360, title: str = ""
+    dates: Sequence[str],
+    equity: Sequence[float],
+    width: int = 960,
+    height: int = 360,
+    title: str = "",
+    closed: Closed = NEVER,
 ) -> SafeString:
     """An SVG of equity (upper part) over drawdown (lower part), sharing the time axis.
 
     dates: ISO dates, oldest first. equity: account value per date, in currency, same length, two or more values.
-    Empty text when there are fewer.
+    closed: hours that the time axis leaves out. Empty text where there are fewer values, or what is no date.
     """
     points = [(date, float(value)) for date, value in zip(dates, equity, strict=True) if math.isfinite(float(value))]
     if len(points) < 2:
         return mark_safe("")
+    try:
+        seconds = moments([date for date, _ in points]).astype("datetime64[s]").astype(float)
+    except ValueError:
+        return mark_safe("")
+    across = closed.open_time(seconds).tolist()
     values = [value for _, value in points]
     below, peak = [], -math.inf
     for value in values:
@@ -48,8 +62,8 @@ def equity_svg(
     low, high = min(low, ticks[0]), max(high, ticks[-1])
     deepest = min(below) or -0.01
 
-    def x(index: int) -> float:
-        return LEFT + plot_width * index / (len(points) - 1)
+    def x(open_time: float) -> float:
+        return LEFT + plot_width * (open_time - across[0]) / ((across[-1] - across[0]) or 1)
 
     def y(value: float) -> float:
         return TOP + upper_height * (1 - (value - low) / ((high - low) or 1))
@@ -57,18 +71,22 @@ def equity_svg(
     def y_below(value: float) -> float:
         return lower_top + lower_height * (value / deepest)
 
-    line = " ".join(f"{x(i):.1f},{y(value):.1f}" for i, value in enumerate(values))
-    depth = " ".join(f"{x(i):.1f},{y_below(value):.1f}" for i, value in enumerate(below))
+    line = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in zip(across, values, strict=True))
+    depth = " ".join(f"{x(at):.1f},{y_below(value):.1f}" for at, value in zip(across, below, strict=True))
     right = LEFT + plot_width
     grid = format_html_join(
         "",
         '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text class="tick" x="{3}" y="{4}">{5}</text>',
         ((LEFT, right, f"{y(t):.1f}", right + 8, f"{y(t) + 4:.1f}", short_number(t)) for t in ticks),
     )
-    years = format_html_join(
+    ticks_across = date_ticks(seconds[0], seconds[-1], MOST_DATES, closed)
+    when = format_html_join(
         "",
-        '<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>',
-        ((f"{x(i):.1f}", height - 8, year) for i, year in _years([date for date, _ in points])),
+        '<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>',
+        (
+            (f"{at:.1f}", height - 8, "start" if at < LEFT + 24 else "middle", text)
+            for at, text in ((x(float(closed.open_time(moment))), text) for moment, text in ticks_across)
+        ),
     )
     sentence = title or _sentence(points, min(below))
     return format_html(
@@ -78,7 +96,7 @@ def equity_svg(
         '<polygon class="drawdown" points="{left},{zero} {depth} {right},{zero}"/>'
         '<text class="tick" x="{label}" y="{zero_label}">0 %</text>'
         '<text class="tick" x="{label}" y="{deep_label}">{deep} %</text>'
-        '<polyline class="equity" fill="none" points="{line}"/>{years}</svg>',
+        '<polyline class="equity" fill="none" points="{line}"/>{when}</svg>',
         w=width,
         h=height,
         title=sentence,
@@ -92,7 +110,7 @@ def equity_svg(
         deep_label=f"{lower_top + lower_height:.1f}",
         deep=f"\u2212{-100 * deepest:.0f}",
         line=line,
-        years=years,
+        when=when,
     )
 
 
@@ -100,7 +118,18 @@ def equity_curve(backtest: Backtest, points: int) -> SafeString:
     """The stored curve of a backtest with at most so many points, its deepest fall among them."""
     dates, equity = backtest.chart.get("dates", []), backtest.chart.get("equity", [])
     picks = thinned(np.asarray(equity), points)
-    return equity_svg([dates[i] for i in picks], [equity[i] for i in picks], 720, 400, backtest.description)
+    shown = [dates[i] for i in picks], [equity[i] for i in picks]
+    return equity_svg(*shown, 720, 400, backtest.description, _closed(backtest.chart.get("closed", [])))
+
+
+def _closed(stored: Sequence[Mapping[str, Any]]) -> Closed:
+    """From what runner.figures.chart() keeps."""
+    pairs = sorted(
+        (start, start + each["dvalue"] / 1000)
+        for each in stored
+        for start in np.array(each["values"], dtype="datetime64[s]").astype(float).tolist()
+    )
+    return Closed(*np.array(pairs).T) if pairs else NEVER
 
 
 def _sentence(points: Sequence[tuple[str, float]], deepest: float) -> str:
@@ -109,10 +138,3 @@ def _sentence(points: Sequence[tuple[str, float]], deepest: float) -> str:
         f"Equity went from {start:,.0f} on {first[:10]} to {end:,.0f} on {last[:10]}; "
         f"the worst fall was {-100 * deepest:.1f} %."
     )
-
-
-def _years(dates: Sequence[str], most: int = 8) -> list[tuple[int, str]]:
-    """(index, label) of the first bar of some years, evenly thinned."""
-    starts = [(index, dates[index][:4]) for index in range(1, len(dates)) if dates[index][:4] != dates[index - 1][:4]]
-    every = max(1, math.ceil(len(starts) / most))
-    return starts[::every]

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 from marketdata.exporting import safe_cell
@@ -16,6 +17,7 @@ __all__ = ["KINDS", "csv_pieces", "parquet_pieces"]
 
 ROWS_AT_ONCE = 5_000
 PIECE_BYTES = 1 << 20
+DAY = len("2020-01-31")  # a longer date has a time
 
 Row = dict[str, Any]
 
@@ -59,11 +61,11 @@ def _orders(backtest: Backtest) -> Iterator[Row]:
 TRADE_NUMBERS = ("size", "entry_price", "exit_price", "commission", "profit", "return_fraction")
 KINDS: dict[str, Callable[[Backtest], Iterator[Row]]] = {"trades": _trades, "orders": _orders, "fills": _fills}
 # The columns are named by hand: a file without rows has them, too.
-NUMBER, TEXT, FLAG = "number", "text", "flag"
+NUMBER, TEXT, FLAG, MOMENT = "number", "text", "flag", "moment"
 COLUMNS: dict[str, dict[str, str]] = {
-    "trades": {"entry_date": TEXT, "exit_date": TEXT, "instrument": TEXT, **dict.fromkeys(TRADE_NUMBERS, NUMBER)},
+    "trades": {"entry_date": MOMENT, "exit_date": MOMENT, "instrument": TEXT, **dict.fromkeys(TRADE_NUMBERS, NUMBER)},
     "orders": {
-        "date": TEXT,
+        "date": MOMENT,
         "instrument": TEXT,
         "kind": TEXT,
         **dict.fromkeys(("size", "limit", "stop", "sl", "tp"), NUMBER),
@@ -71,7 +73,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "outcome": TEXT,
         "reason": TEXT,
     },
-    "fills": {"date": TEXT, "instrument": TEXT, **dict.fromkeys(("size", "price", "commission"), NUMBER)},
+    "fills": {"date": MOMENT, "instrument": TEXT, **dict.fromkeys(("size", "price", "commission"), NUMBER)},
 }
 
 
@@ -90,20 +92,22 @@ def _parts(backtest: Backtest, kind: str) -> Iterator[list[Row]]:
 
 
 def csv_pieces(backtest: Backtest, kind: str) -> Iterator[bytes]:
-    """Some thousand rows at a time: ISO dates, a point for decimals, all digits, empty for missing. Of a backtest that
-    was not verified the first line is a comment that says so.
+    """Some thousand rows at a time: ISO dates, moments with the Z of UTC, a point for decimals, all digits, empty for
+    missing. Of a backtest that was not verified the first line is a comment that says so.
     """
     columns = COLUMNS[kind]
     if told := backtest.standing.told(kind.capitalize()):
         yield f"# {_one_cell(told)}\r\n".encode()
     yield _written([list(columns)])
     for part in _parts(backtest, kind):
-        yield _written([[_cell(row[name]) for name in columns] for row in part])
+        yield _written([[_cell(row[name], type_) for name, type_ in columns.items()] for row in part])
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, type_: str) -> str:
     if value is None:
         return ""
+    if type_ == MOMENT:
+        return str(value) if len(str(value)) <= DAY else f"{str(value).removesuffix('Z')}Z"
     if isinstance(value, bool):
         return "true" if value else "false"
     return repr(value) if isinstance(value, (int, float)) else safe_cell(value)
@@ -125,13 +129,22 @@ def parquet_pieces(backtest: Backtest, kind: str) -> Iterator[bytes]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {NUMBER: pa.float64(), TEXT: pa.string(), FLAG: pa.bool_()}
+    timed = any(len(date) > DAY for date in backtest.dates)
+    types = {
+        NUMBER: pa.float64(),
+        TEXT: pa.string(),
+        FLAG: pa.bool_(),
+        MOMENT: pa.timestamp("us", "UTC" if timed else None),
+    }
+    moments = [name for name, type_ in COLUMNS[kind].items() if type_ == MOMENT]
     schema = pa.schema([(name, types[type_]) for name, type_ in COLUMNS[kind].items()])
     standing = backtest.standing
     said = {"verified": str(standing.verified).lower(), "note": standing.told(kind.capitalize()) or standing.said}
     written = _Pieces()
     with pq.ParquetWriter(written, schema.with_metadata(said)) as writer:
         for part in _parts(backtest, kind):
+            for row in part:
+                row.update({name: datetime.fromisoformat(row[name].removesuffix("Z")) for name in moments})
             writer.write_table(pa.Table.from_pylist(part, schema=schema))
             if written.waiting >= PIECE_BYTES:
                 yield written.take()

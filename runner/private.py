@@ -24,7 +24,7 @@ from runner.models import Backtest, Project, Run
 
 # What a program cannot write its data into, or, as for backtests, what is drawn of it without prices.
 FOR_ALL = {"phase", "package", "backtest", "checks", "finished"}
-LINES_FOR_ALL = ("dates", "equity", "drawdown")
+LINES_FOR_ALL = ("dates", "equity", "drawdown", "closed")
 UPLOADS = "mine/"  # how the ids of series begin that the reader has brought along
 NAMED = 3
 STRATEGY = "Backtest"  # for the name that the program gave it

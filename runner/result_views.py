@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from html import escape
 from typing import Any
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from qfp.tearsheet import charts, tables
 from qfp.tearsheet.charts import KEYS, Chart, points
 from qfp.tearsheet.drawing import NARROW, svg
+from qfp.tearsheet.hours import breaks
 
 from marketdata.exporting import Download
 from runner import claims_box, companions, exports, private
@@ -131,6 +133,7 @@ def chart_points(request: HttpRequest, run: Any, position: int, key: str) -> Jso
         "level": chart.level,
         "logarithmic": chart.logarithmic,
         "sentence": chart.sentence,
+        "closed": breaks(chart.closed.within(*_seconds(start, stop))),
         "traces": traces,
     }
     return JsonResponse(body, json_dumps_params={"ensure_ascii": False, "separators": (",", ":")})
@@ -142,6 +145,12 @@ def _moment(text: str) -> np.datetime64 | None:
     if not re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", text):
         raise ValueError(text)
     return np.datetime64(text.replace(" ", "T"), "us")
+
+
+def _seconds(start: np.datetime64 | None, stop: np.datetime64 | None) -> tuple[float, float]:
+    """A stretch as seconds since 1970, open where it has no end."""
+    first, last = (None if at is None else float(at.astype("datetime64[s]").astype(float)) for at in (start, stop))
+    return -math.inf if first is None else first, math.inf if last is None else last
 
 
 def _trace(chart: Chart, trace: Any, at: list[int]) -> dict[str, Any]:

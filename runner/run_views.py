@@ -8,6 +8,7 @@ import redis
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -168,7 +169,8 @@ def cancel(request: HttpRequest, run: Any) -> HttpResponse:
         return render(request, "runner/_run_status.html", context)
     if wants_json(request):
         return JsonResponse({"status": found.status})
-    return SeeOther(found)
+    # Who stops a sweep on its page goes on from there.
+    return SeeOther(reverse("runner:sweep", args=[found.pk]) if request.POST.get("back") == "sweep" else found)
 
 
 @never_cache

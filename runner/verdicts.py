@@ -6,12 +6,15 @@ one that was not verified from Standing.told().
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["ALARMING", "ANSWERS", "NOT_VERIFIED", "Standing", "standing_of"]
+__all__ = ["ALARMING", "ANSWERS", "NOT_VERIFIED", "Standing", "made_up", "standing_of"]
 
 NOT_VERIFIED = "Not verified."  # how the text of a backtest begins that is not
+
+SYNTHETIC = "synth/"  # how the ids of series begin that a model made
 
 ANSWERS = {
     "exact": "Exact",
@@ -64,3 +67,12 @@ def standing_of(backtest: Checked) -> Standing:
         reason="" if backtest.verified else said.removeprefix(NOT_VERIFIED).strip(),
         leak=found.get("sentence", "It uses the future.") if found.get("state") == "red" else "",
     )
+
+
+def made_up(instruments: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence where some of the bars were made by a model; "" otherwise."""
+    names = [each["symbol"] for each in instruments if str(each.get("series", "")).startswith(SYNTHETIC)]
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"A model made the bars of {', '.join(names[:3])}{more}; no market was ever like that."

@@ -8,15 +8,11 @@ from typing import Any
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from qfp.tearsheet.terms import TERMS
+from qfp.tearsheet.terms import definition
 
-from runner.figures import GROUPS, grouped
+from runner.figures import grouped
 
 register = template.Library()
-
-FIGURES = {
-    each.label: (each.help, f"/docs/metrics#{each.key}") for group in GROUPS.values() for each in group
-}  # fmt: skip
 
 
 @register.simple_tag
@@ -31,7 +27,7 @@ def gloss(figure: Mapping[str, Any]) -> SafeString:
 @register.simple_tag
 def heading(name: str) -> SafeString | str:
     """A heading of a table: one that not everybody knows with its definition, a figure's with that figure's."""
-    known = TERMS.get(name) or FIGURES.get(name)
+    known = definition(name)
     return gloss({"label": name, "help": known[0], "anchor": known[1]}) if known else name
 
 

@@ -149,10 +149,16 @@ def ago(value: datetime | None) -> str:
 
 @register.filter
 def figure_tone(value: object, key: str = "") -> str:
-    """The colour class of a key figure: returns and falls have one, ratios and counts have none."""
+    """The colour class of a key figure: returns and falls have one, ratios and counts have none.
+
+    What is written as 0.0 % has none either.
+    """
+    found = as_number(value)
+    if found is None or abs(found) < 0.0005:
+        return ""
     if "return" in key or key in ("cagr", "alpha"):
         return gain_or_loss(value)
-    return "loss" if "drawdown" in key and "longest" not in key and as_number(value) else ""
+    return "loss" if "drawdown" in key and "longest" not in key else ""
 
 
 @register.filter

@@ -10,7 +10,7 @@ from django.utils import timezone
 from runner.models.projects import Project
 from runner.models.runs import Run
 from runner.remarks import remarks
-from runner.verdicts import Standing, standing_of
+from runner.verdicts import Standing, made_up, standing_of
 
 
 class Backtest(models.Model):
@@ -61,6 +61,11 @@ class Backtest(models.Model):
     def standing(self) -> Standing:
         """Whether it was verified, and whether it was found to use the future."""
         return standing_of(self)
+
+    @property
+    def synthetic(self) -> str:
+        """That a model made its bars, in a sentence; "" where none did."""
+        return made_up(self.instruments)
 
     @property
     def remarks(self) -> list[str]:

@@ -166,7 +166,10 @@ class Project(models.Model):
                     raise
 
     def save_draft(self, source: str, version: int) -> bool:
-        """Store the editor's text if nobody has stored another one since `version`; False when somebody has."""
+        """Store the editor's text if nobody has stored another one since `version`; False when somebody has.
+
+        The same text is no other one: the run or the last word of a page left behind has stored it a moment before.
+        """
         now = timezone.now()
         values = {
             "draft": {**self.draft, ENTRY: source},
@@ -176,7 +179,7 @@ class Project(models.Model):
         }
         if not Project.objects.filter(pk=self.pk, draft_version=version).update(**values):
             self._look_again(list(values))
-            return False
+            return self.source == source
         for name, value in values.items():
             setattr(self, name, value)
         return True

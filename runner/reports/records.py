@@ -19,6 +19,7 @@ from marketdata.store import SnapshotMissing
 from runner import claim_copied, claim_fields
 from runner.claim_bars import NotVerified, our_bars, our_market
 from runner.claim_checks import columns_of
+from runner.figures import moments
 from runner.models import Backtest
 from runner.private import STRATEGY
 from runner.snapshot_series import entries
@@ -40,7 +41,7 @@ def _record(pk: int, prices: bool) -> Record:
     backtest = Backtest.objects.get(pk=pk)
     record = Record(
         strategy=backtest.strategy if prices else STRATEGY,
-        dates=moments(backtest),
+        dates=moments(backtest.dates),
         equity=np.array(backtest.equity, dtype=float),
         symbols=tuple(instrument["symbol"] for instrument in backtest.instruments),
         figures=backtest.figures,
@@ -73,10 +74,6 @@ def _factors(snapshot: str) -> list[FactorSet]:
             if entry["kind"] == "factors" and entry.get("rights") != "personal"
         ]
     )
-
-
-def moments(backtest: Backtest) -> np.ndarray:
-    return np.array([text.replace("Z", "") for text in backtest.dates], dtype="datetime64[us]")
 
 
 def _replayed(backtest: Backtest, stamps: np.ndarray) -> dict[str, Any]:

@@ -15,7 +15,8 @@ export function drawBacktest(event: EventOf<"backtest">): BacktestDrawn {
     figureTable(event.figures),
     make("ul", {}, ...event.conventions.map((line) => make("li", {}, line))));
   const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
-  const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, chosen);
+  const made = event.synthetic ? make("span", { class: "badge badge--plain badge--warn", title: event.synthetic }, icon("triangle-alert"), "Synthetic data") : "";
+  const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, chosen, made);
   const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest), "data-params": paramsText(event.params) }, head,
     event.verified ? "" : make("p", { class: "muted small" }, "As told by the program, not verified:"), figures);
   block.append(...(event.remarks ?? []).map((line) => make("p", { class: "backtest__remark small" }, line)));
@@ -107,7 +108,8 @@ function sentenceless(text: string): string {
 }
 
 function toneOf(key: string, value: number | null): string {
-  if (value === null || value === 0) return "";
+  // What is written as 0.0 % is no loss to the eye.
+  if (value === null || Math.abs(value) < 0.0005) return "";
   if (key.includes("drawdown") && !key.includes("longest")) return "loss";
   if (key.includes("return") || key === "cagr" || key === "alpha") return value > 0 ? "gain" : "loss";
   return "";

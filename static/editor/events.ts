@@ -34,12 +34,15 @@ export interface BacktestShown {
   verified: boolean;
   verified_text: string;
   figures: Figure[];
-  chart: { dates: string[]; equity: number[]; drawdown: number[]; benchmark?: number[] };
+  /** closed: hours without bars, as Plotly's axes leave them out. */
+  chart: { dates: string[]; equity: number[]; drawdown: number[]; benchmark?: number[]; closed?: { values: string[]; dvalue: number }[] };
   trades: ColumnTable;
   instruments?: string[];
   holdings?: ColumnTable;
   conventions: string[];
   survivorship?: string;
+  /** That a model made its bars, in a sentence. */
+  synthetic?: string;
   description: string;
   remarks?: string[];
   no_trades?: string;

@@ -5,6 +5,8 @@ import type { SourceBox } from "./source";
 
 const DEBOUNCE_MS = 1_000;
 const RETRY_MS = 5_000;
+// How long another action waits for a save that is on its way; a server so slow is asked all the same.
+const PATIENCE_MS = 5_000;
 
 interface Kept { source: string; version: number; changes: number }
 interface DraftAnswer { saved: boolean; version: number; saved_at?: string; source?: string; message?: string }
@@ -13,6 +15,7 @@ export class DraftSaver {
   private saved: string;
   private timer = 0;
   private sending = false;
+  private underway: Promise<unknown> = Promise.resolve();
   private conflict = false;
   private changes = 0;
   private readonly key: string;
@@ -51,11 +54,29 @@ export class DraftSaver {
     else this.settled(new Date());
   }
 
+  /** A request that stores the text as part of another action. Of two at once one would be refused as outdated. */
+  async alone<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+    clearTimeout(this.timer);
+    if (this.sending) await Promise.race([this.underway, new Promise((done) => setTimeout(done, PATIENCE_MS))]);
+    clearTimeout(this.timer);
+    this.sending = true;
+    const whole = work().finally(() => {
+      this.sending = false;
+      if (this.isDirty && !this.conflict) this.later(DEBOUNCE_MS);
+    });
+    this.underway = whole.catch(() => undefined);
+    return whole;
+  }
+
   async flush(): Promise<void> {
     clearTimeout(this.timer);
     if (this.sending || this.conflict || !this.isDirty) return;
-    const source = this.source.text;
     this.sending = true;
+    await (this.underway = this.send(this.source.text));
+    if (this.isDirty && !this.conflict && this.state?.dataset.state === "saved") this.later(DEBOUNCE_MS);
+  }
+
+  private async send(source: string): Promise<void> {
     this.show("Saving…", "saving");
     try {
       const answer = await post(this.urls.draft, { source, version: String(this.version) });
@@ -80,7 +101,6 @@ export class DraftSaver {
     } finally {
       this.sending = false;
     }
-    if (this.isDirty && !this.conflict && this.state?.dataset.state === "saved") this.later(DEBOUNCE_MS);
   }
 
   /** Make a revision of the text as it is. */
@@ -89,7 +109,7 @@ export class DraftSaver {
     const source = this.source.text;
     this.show("Saving…", "saving");
     try {
-      const answer = await post(this.urls.save, name ? { source, name } : { source });
+      const answer = await this.alone(() => post(this.urls.save, name ? { source, name } : { source }));
       const body = (await answer.json()) as { revision?: number; unchanged?: boolean; version?: number; message?: string };
       if (!answer.ok || !body.revision) throw new Error(body.message ?? "");
       this.saved = source;
@@ -171,7 +191,7 @@ export class DraftSaver {
     // Browsers refuse bodies over 64 KiB on requests that outlive the page.
     if (source.length < 20_000 && !this.sending) {
       this.sending = true;
-      void post(this.urls.draft, { source, version: String(this.version) }, {}, true)
+      this.underway = post(this.urls.draft, { source, version: String(this.version) }, {}, true)
         .then(async (answer) => {
           const body = (await answer.json()) as DraftAnswer;
           if (!answer.ok || !body.saved) return;

@@ -23,6 +23,7 @@ export interface SessionObserver {
   params(): Record<string, string>;
   param(param: Param): void;
   stored(source: string, version: number | null): void;
+  alone<Answer>(work: () => Promise<Answer>): Promise<Answer>;
   goToLine(line: number): void;
   began(): void;
 }
@@ -164,7 +165,7 @@ export class SessionView {
 
   private async send({ what, line, source, params }: Wish): Promise<boolean> {
     try {
-      const answer = await post(`${this.url}/cells`, { source, what, line, ...params });
+      const answer = await this.observer.alone(() => post(`${this.url}/cells`, { source, what, line, ...params }));
       const body = (await answer.json()) as { message: string; version: number; cells: CellRun[] };
       this.observer.stored(source, body.version ?? null);
       if (!answer.ok) {

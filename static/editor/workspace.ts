@@ -122,10 +122,14 @@ async function run(answer?: HTMLButtonElement): Promise<void> {
   const values = params?.values() ?? {};
   const chosen = answer?.name ? { [answer.name]: answer.value } : {};
   try {
-    const reply = await post(form.action, { source: text, ...values, ...chosen }, { "HX-Request": "true", Accept: "text/html" });
+    const send = async (): Promise<[Response, string]> => {
+      const answered = await post(form.action, { source: text, ...values, ...chosen }, { "HX-Request": "true", Accept: "text/html" });
+      return [answered, await answered.text()];
+    };
+    const [reply, page] = await (saver ? saver.alone(send) : send());
     if (reply.status !== 200 && reply.status !== 422) throw new Error(`The server answered ${reply.status}.`);
     // A fragment of our own server, parsed without running anything in it.
-    const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").querySelector<HTMLElement>("#run-panel");
+    const fresh = new DOMParser().parseFromString(page, "text/html").querySelector<HTMLElement>("#run-panel");
     if (!fresh) throw new Error("The server's answer was not understood.");
     // Installing wrote a line of requirements; what was typed meanwhile is not overwritten.
     const kept = jsonScript<string>("kept-source", fresh) ?? text;
@@ -223,6 +227,7 @@ function watchMode(url: string): void {
     params: () => params?.values() ?? {},
     param: (param) => params?.declare(param),
     stored: (text, version) => saver?.storedElsewhere(text, version),
+    alone: (work) => (saver ? saver.alone(work) : work()),
     began: () => { if (tabs.isNarrow) tabs.show("result"); },
     goToLine,
   });

@@ -1,8 +1,9 @@
 // The charts of one backtest: drawn once they come into view; zooming fetches the points of that stretch.
+import { dayTicks } from "./shared/days.js";
 import { axis, CONFIG, layout, onColours, plotly, token } from "./shared/plot.js";
 
 const ROLES = { main: "--gain", up: "--gain", fall: "--loss", down: "--loss", benchmark: "--line-strong" };
-const TICKS = { currency: "", percent: ".0%", ratio: ".2~f", price: ",~f", count: "" };
+const TICKS = { currency: "", percent: ",.2~%", ratio: ".2~f", price: ",~f", count: "" };
 const HOVERS = { currency: ",.2f", percent: ".2%", ratio: ".3f", price: ",.4f", count: ",d" };
 
 const drawn = [];
@@ -63,9 +64,17 @@ class Chart {
       const base = { x: trace.x, y: trace.y, name: trace.name, hovertemplate: `${across}%{y:${HOVERS[this.data.form]}}` };
       if (trace.mode === "bars") return { ...base, type: "bar", marker: { color: colour, line: { width: 0 } } };
       if (trace.mode === "points") return { ...base, type: "scatter", mode: "markers", marker: { color: colour, size: 8, symbol: trace.role === "down" ? "triangle-down" : "triangle-up" } };
-      const line = { ...base, type: "scatter", mode: "lines", line: { color: colour, width: trace.role === "benchmark" ? 1.25 : 1.75 } };
+      const line = { ...base, type: "scatter", mode: "lines", line: { color: colour, width: trace.role === "benchmark" ? 1.25 : 1.75, shape: trace.mode === "steps" ? "hv" : "linear" } };
       return trace.mode === "area" ? { ...line, fill: "tozeroy", fillcolor: translucent(colour, 0.22) } : line;
     });
+  }
+
+  /** The first and the last moment that is seen. */
+  ends() {
+    const moments = this.data.traces.flatMap((trace) => [trace.x[0], trace.x.at(-1)]).sort();
+    const [from, to] = this.range ?? [];
+    const inside = (moment) => String(moment).replace(" ", "T");
+    return [from && inside(from) > moments[0] ? inside(from) : moments[0], to && inside(to) < moments.at(-1) ? inside(to) : moments.at(-1)];
   }
 
   /** Where all of a drawdown is 0, an axis of Plotly's choice would go up to 100 %. */
@@ -79,17 +88,29 @@ class Chart {
     const dates = this.data.x_form === "date";
     const several = this.data.traces.length > 1;
     const level = this.data.level;
+    const months = this.data.traces.every((trace) => trace.mode === "bars");
+    const timed = this.data.traces.some((trace) => String(trace.x[0]).length > 10);
     const own = layout({
       height: undefined,
       autosize: true,
-      margin: { l: 8, r: 62, t: several ? 28 : 10, b: dates ? 26 : 40 },
+      margin: { l: 8, r: 62, t: several ? 28 : 10, b: dates && !timed && !months ? 26 : 40 },
       showlegend: several,
       legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", font: { size: 11 }, itemclick: false, itemdoubleclick: false },
       hovermode: dates ? "x unified" : "closest",
       bargap: 0.15,
       shapes: level === null ? [] : [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: level, y1: level, line: { color: token("--line-strong"), width: 1, dash: "dash" } }],
       xaxis: dates
-        ? { type: "date", hoverformat: "%-d %b %Y", ...(this.range ? { range: this.range } : {}) }
+        ? {
+          type: "date",
+          tickangle: 0,
+          // Hours without bars are left out: a line across them would show prices that nobody knew.
+          rangebreaks: this.data.closed,
+          ...(timed ? dayTicks(this.data.closed, ...this.ends(), this.area.clientWidth) : {}),
+          hoverformat: months ? "%b %Y" : timed ? "%-d %b %Y %H:%M UTC" : "%-d %b %Y",
+          // Of a few months an axis of Plotly's choice would name the hours.
+          ...(months && this.data.traces[0].x.length < 4 ? { dtick: "M1", tickformat: "%b %Y" } : {}),
+          ...(this.range ? { range: this.range } : {}),
+        }
         : { tickformat: TICKS[this.data.x_form], exponentformat: "B", title: { text: this.data.x_title, font: { size: 11, color: token("--text-muted") } } },
       yaxis: { ...axis(), side: "right", type: this.log?.getAttribute("aria-pressed") === "true" ? "log" : "linear", tickformat: TICKS[this.data.form], exponentformat: "B", nticks: 6, ...(this.neverFell() ? { range: [-0.1, 0] } : {}) },
     });

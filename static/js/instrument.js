@@ -102,7 +102,8 @@ async function draw() {
     showlegend: named || marks.length > 0,
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
     bargap: 0,
-    xaxis: { type: "date", rangeslider: { visible: false }, anchor: volume ? "y2" : "y", hoverformat: daily ? "%-d %b %Y" : "%-d %b %Y %H:%M UTC", range: [dates[0], dates[dates.length - 1]] },
+    // Hours without bars are left out: a line across them would show prices that nobody knew.
+    xaxis: { type: "date", rangebreaks: data.closed, rangeslider: { visible: false }, anchor: volume ? "y2" : "y", hoverformat: daily ? "%-d %b %Y" : "%-d %b %Y %H:%M UTC", range: [dates[0], dates[dates.length - 1]] },
     yaxis: { ...axis(), side: "right", domain: [bottom, 1], type: shown.log ? "log" : "linear", tickformat: small(columns) ? ".2~f" : "", exponentformat: "B", nticks: 7 },
     yaxis2: { ...axis(), side: "right", domain: [0, 0.2], exponentformat: "B", nticks: 3, visible: Boolean(volume) },
     yaxis3: { ...axis(), domain: volume ? [0.22, 0.28] : [0, 0.07], range: [0, 1], visible: false, showgrid: false },

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -267,6 +268,8 @@ def test_trades_orders_and_fills_leave_as_csv_and_parquet_alike(client, run, cla
             for name, value in other.items():
                 if isinstance(value, float):
                     assert float(row[name]) == value
+                if name.endswith("date"):
+                    assert value == datetime.fromisoformat(row[name])
     orders = body(client.get(f"{where}/orders.csv")).decode()
     assert "'=cmd" in orders and ",=cmd" not in orders
 

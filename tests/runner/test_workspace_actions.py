@@ -67,6 +67,14 @@ def test_a_draft_changed_elsewhere_is_not_overwritten(client, project):
     assert project.source == "first"
 
 
+def test_a_draft_that_another_request_of_the_same_page_has_stored_is_stored(client, project):
+    assert client.post(f"{project.base_url}/save", {"source": "mine"}, headers={"Accept": "application/json"}).json()
+    late = client.post(f"{project.base_url}/draft", {"source": "mine", "version": 1})
+    assert late.status_code == 200 and late.json()["saved"]
+    project.refresh_from_db()
+    assert (project.source, project.draft_version) == ("mine", late.json()["version"])
+
+
 @pytest.mark.parametrize("source", ["x\x00y", "x" * 600_000])
 def test_text_that_cannot_be_kept_is_refused_with_a_sentence(client, project, source):
     response = client.post(f"{project.base_url}/draft", {"source": source, "version": 1})
@@ -119,7 +127,8 @@ def test_deleting_a_project_deletes_its_runs_and_their_files(client, project, dj
 
 def test_a_waiting_run_is_cancelled_at_once(client, project):
     run = make_run(project)
-    client.post(f"/r/{run.pk}/cancel")
+    # From the page of a sweep one comes back to it.
+    assert client.post(f"/r/{run.pk}/cancel", {"back": "sweep"})["Location"] == f"/r/{run.pk}/sweep"
     run.refresh_from_db()
     assert run.status == Run.Status.CANCELLED and run.finished
     events = client.get(f"/r/{run.pk}/events").json()

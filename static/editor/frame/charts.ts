@@ -3,6 +3,8 @@
 import { cleanBokeh, cleanFigure } from "./clean";
 import { addressOf, load } from "./libraries";
 import { tableOf } from "./tables";
+// @ts-expect-error a plain script, which pages without a bundle share
+import { dayTicks } from "../../js/shared/days.js";
 import type { BacktestShown, ColumnTable } from "../events";
 
 interface PlotlyLibrary {
@@ -169,10 +171,11 @@ function prepareBokeh(): void {
 const RANGES: [string, number | "ytd" | null][] = [["1M", 1], ["6M", 6], ["YTD", "ytd"], ["1Y", 12], ["3Y", 36], ["All", null]];
 
 export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown): Promise<void> {
-  const { dates, equity, drawdown, benchmark } = backtest.chart;
+  const { dates, equity, drawdown, benchmark, closed } = backtest.chart;
   const held = backtest.figures.find((figure) => figure.key === "buy_and_hold")?.label ?? "Buy and hold";
   if (dates.length < 2) return;
   const days = dates.map((date) => date.slice(0, date.length > 10 && !/T00:00/.test(date) ? 16 : 10));
+  const timed = days.some((day) => day.length > 10);
   const figure = document.createElement("figure");
   figure.className = "backtest";
   const title = element("h3", "backtest__title", `${backtest.strategy}: equity and drawdown`);
@@ -240,7 +243,7 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
     const grid = { gridcolor: token("--line"), zeroline: false, linecolor: token("--line-strong"), tickfont: { family: "JetBrains Mono, monospace", size: 11, color: token("--text-muted") }, fixedrange: true };
     const layout = {
       height: 420,
-      margin: { l: 64, r: 12, t: 8, b: 28 },
+      margin: { l: 64, r: 12, t: 8, b: timed ? 40 : 28 },
       paper_bgcolor: token("--surface-0"),
       plot_bgcolor: token("--surface-0"),
       font: { family: "Inter, system-ui, sans-serif", size: 12, color: token("--text") },
@@ -249,7 +252,7 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
       hoverlabel: { bgcolor: token("--surface-1"), bordercolor: token("--line-strong"), font: { family: "JetBrains Mono, monospace", size: 12, color: token("--text") } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: token("--text-muted"), activecolor: token("--text") },
       dragmode: "zoom",
-      xaxis: { ...grid, range, anchor: "y2", showgrid: false, fixedrange: false, showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: token("--line-strong"), hoverformat: "%-d %b %Y" },
+      xaxis: { ...grid, range, anchor: "y2", showgrid: false, fixedrange: false, showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: token("--line-strong"), rangebreaks: closed ?? [], ...(closed ? dayTicks(closed, range[0], range[1], chart.clientWidth) : {}), hoverformat: timed ? "%-d %b %Y %H:%M UTC" : "%-d %b %Y" },
       yaxis: { ...grid, domain: [0.34, 1], type: logarithmic ? "log" : "linear", range: logarithmic ? [Math.log10(Math.max(low - pad, low * 0.97)), Math.log10(high * 1.03)] : [low - pad, high + pad], tickformat: "", exponentformat: "B", nticks: 6 },
       yaxis2: { ...grid, domain: [0, 0.26], tickformat: ".0%", nticks: 4, rangemode: "tozero", ...(drawdown.some((fall) => fall !== 0) ? {} : { range: [-0.1, 0] }) },
       annotations: [

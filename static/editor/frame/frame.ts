@@ -127,7 +127,7 @@ function shadow(holder: HTMLElement, markup: string, kind = "html"): void {
 
 function plain(text: string, kind = ""): HTMLElement {
   const block = document.createElement("pre");
-  block.className = `plain ${kind}`.trim();
+  block.className = `plain ${kind} ${text.trim().includes("\n") ? "" : "plain--line"}`.trim();
   block.textContent = text;
   return block;
 }

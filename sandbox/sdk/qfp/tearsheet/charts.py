@@ -13,6 +13,7 @@ import numpy as np
 from qfp import metrics, windows
 from qfp.figures import count, percent, ratio, signed
 from qfp.metrics.series import median, quantile
+from qfp.tearsheet.hours import NEVER, Closed
 from qfp.tearsheet.record import Record
 from qfp.tearsheet.thinning import thinned
 
@@ -32,7 +33,10 @@ FORMS: dict[str, Callable[[float], str]] = {
 
 
 class Trace(NamedTuple):
-    """role: main, benchmark, fall, up, down: what colour it has. mode: line, area, bars or points."""
+    """role: main, benchmark, fall, up, down: what colour it has. mode: line, steps, area, bars or points.
+
+    A line of steps keeps each value until the next: what was held between two bars was held all the while.
+    """
 
     name: str
     x: np.ndarray
@@ -45,7 +49,7 @@ class Chart(NamedTuple):
     """title: the measure with its unit. form, x_form: how values are written, of FORMS; "date" for moments.
 
     sentence: what it shows, with first, last and extremes. rows: its table. logarithmic: whether a log axis makes
-    sense. level: where a reference line is drawn.
+    sense. level: where a reference line is drawn. closed: hours that an axis of moments leaves out.
     """
 
     key: str
@@ -59,6 +63,7 @@ class Chart(NamedTuple):
     x_title: str = ""
     logarithmic: bool = False
     level: float | None = None
+    closed: Closed = NEVER
 
 
 def written_date(moment: Any) -> str:
@@ -70,7 +75,15 @@ def written_date(moment: Any) -> str:
 def charts(record: Record, only: str | None = None) -> list[Chart]:
     """All that this record has the numbers for, in order; or the one with this key."""
     makers = MAKERS.items() if only is None else [(only, MAKERS[only])] if only in MAKERS else []
-    return [chart for _, make in makers if (chart := make(record)) is not None]
+    found = [chart for _, make in makers if (chart := make(record)) is not None]
+    return [_in_open_hours(chart, record) for chart in found]
+
+
+def _in_open_hours(chart: Chart, record: Record) -> Chart:
+    """Bars stand for months, and their width is time; all else over time has a point for each bar of the market."""
+    if not record.closed or chart.x_form != "date" or any(trace.mode == "bars" for trace in chart.traces):
+        return chart
+    return chart._replace(closed=record.closed, sentence=f"{chart.sentence} Hours without bars are left out.")
 
 
 # One each ---------------------------------------------------------------------------------------------------
@@ -149,9 +162,9 @@ def _distribution(record: Record) -> Chart | None:
 def _exposure(record: Record) -> Chart | None:
     if record.net is None or record.gross is None:
         return None
-    traces = [Trace("Net", record.dates, record.net)]
+    traces = [Trace("Net", record.dates, record.net, mode="steps")]
     if not np.allclose(record.net, record.gross):
-        traces.append(Trace("Gross", record.dates, record.gross, "benchmark"))
+        traces.append(Trace("Gross", record.dates, record.gross, "benchmark", "steps"))
     return _over_time("exposure", "Exposure: value held over the account's value", "percent", traces, level=0.0)
 
 

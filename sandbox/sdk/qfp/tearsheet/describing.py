@@ -19,14 +19,22 @@ def describe(dates: list[str], equity: np.ndarray) -> str:
     if equity[-1] == equity[0]:
         went = f"stayed at {first}" if (equity == equity[0]).all() else f"ended at {last}, where it began,"
     details = metrics.drawdown_details(equity)
-    sentence = f"Equity {went} between {_month(dates[0])} and {_month(dates[-1])}"
+    written = _day if _month(dates[0]) == _month(dates[-1]) else _month
+    begun, ended = written(dates[0]), written(dates[-1])
+    sentence = f"Equity {went} " + (f"on {begun}" if begun == ended else f"between {begun} and {ended}")
     peak, trough, depth = details["start"], details["trough"], details["depth"]
     if peak is None or trough is None or depth is None:
         return f"{sentence}; it never fell."
-    since, until = _month(dates[int(peak)]), _month(dates[int(trough)])
+    since, until = written(dates[int(peak)]), written(dates[int(trough)])
     when = since if since == until else f"{since} to {until}"
     return f"{sentence}; worst fall {signed(-100 * depth, 1)} %, {when}."
 
 
 def _month(text: str) -> str:
     return datetime.fromisoformat(text).strftime("%b %Y")
+
+
+def _day(text: str) -> str:
+    """Within one month its name alone would say nothing."""
+    moment = datetime.fromisoformat(text)
+    return f"{moment.day} {moment:%b %Y}"

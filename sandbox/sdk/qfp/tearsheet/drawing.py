@@ -15,13 +15,15 @@ import numpy as np
 
 from qfp.figures import signed
 from qfp.tearsheet.charts import Chart, Trace, points
+from qfp.tearsheet.hours import NEVER, Closed
 
-__all__ = ["COLOURS", "NARROW", "STYLE", "coloured", "svg"]
+__all__ = ["COLOURS", "NARROW", "STYLE", "coloured", "date_ticks", "svg"]
 
 HEIGHT = 220
 LEFT, TOP, BOTTOM = 10, 24, 24
 MARKS = 400
-DAY = np.timedelta64(1, "D")
+DAY = 86_400
+MOST_DAYS = 60  # that days are named for; beyond, months are
 SIGNS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 
 
@@ -89,8 +91,10 @@ def svg(chart: Chart, alone: bool = False, logarithmic: bool = False, height: in
     shortest, longest = _x_range(chart, drawn)
     right, bottom = sheet.right, height - BOTTOM
 
+    edges = chart.closed.open_time([shortest, longest])
+
     def across(value: Any) -> Any:
-        return LEFT + (right - LEFT) * (value - shortest) / ((longest - shortest) or 1)
+        return LEFT + (right - LEFT) * (chart.closed.open_time(value) - edges[0]) / ((edges[1] - edges[0]) or 1)
 
     def up(value: Any) -> Any:
         if log:
@@ -163,7 +167,13 @@ def _shape(trace: Trace, x: list[float], y: list[float], ground: float) -> list[
         tip = -6 if trace.role == "up" else 6
         arrows = "".join(f"M{a - 4:.1f} {b - tip / 2:.1f}h8l-4 {tip}z" for a, b in zip(x, y, strict=True))
         return [f'<path class="ts-fill {role}" d="{arrows}"/>']
-    return [f'<polyline class="ts-line {role}" points="{_pairs(*part)}"/>' for part in _stretches(x, y)]
+    parts = (_steps(*part) if trace.mode == "steps" else part for part in _stretches(x, y))
+    return [f'<polyline class="ts-line {role}" points="{_pairs(*part)}"/>' for part in parts]
+
+
+def _steps(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
+    """Each value until the next."""
+    return [each for each in x for _ in range(2)][1:], [each for each in y for _ in range(2)][:-1]
 
 
 def _stretches(x: list[float], y: list[float]) -> Iterator[tuple[list[float], list[float]]]:
@@ -227,9 +237,7 @@ def _tick_text(value: float, form: str, ticks: list[float]) -> str:
 def _x_axis(
     chart: Chart, sheet: Sheet, low: float, high: float, across: Callable[[float], float], bottom: float
 ) -> Iterator[str]:
-    dates = chart.x_form == "date"
-    marks = _date_ticks(low, high, sheet.dates) if dates else _number_ticks(chart, low, high, sheet.numbers)
-    for value, text in marks:
+    for value, text in _x_marks(chart, sheet, low, high):
         x = across(value)
         anchor = "start" if x < LEFT + 16 else "middle"
         yield f'<line class="ts-grid" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom:.1f}" y2="{bottom + 4:.1f}"/>'
@@ -239,13 +247,38 @@ def _x_axis(
         yield f'<text class="ts-text" x="{sheet.right}" y="13" text-anchor="end">across: {title}</text>'
 
 
+def _x_marks(chart: Chart, sheet: Sheet, low: float, high: float) -> list[tuple[float, str]]:
+    if chart.x_form != "date":
+        return _number_ticks(chart, low, high, sheet.numbers)
+    first = chart.traces[0]
+    if first.mode == "bars" and len(first.x) <= sheet.dates:  # one for each month: days between them say nothing
+        return [(float(_as_numbers(each)), str(each)[:7]) for each in first.x]
+    return date_ticks(low, high, sheet.dates, chart.closed)
+
+
 def _number_ticks(chart: Chart, low: float, high: float, most: int) -> list[tuple[float, str]]:
     ticks = [tick for tick in _round_ticks(low, high, most) if low <= tick <= high]
     return [(tick, _tick_text(tick, chart.x_form, ticks)) for tick in ticks]
 
 
-def _date_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
-    """Years, months, days or hours, whichever gives a handful."""
+def date_ticks(low: float, high: float, most: int, closed: Closed = NEVER) -> list[tuple[float, str]]:
+    """(seconds since 1970, text) of years, months, days or hours, whichever gives a handful.
+
+    Where hours are left out: of days on which there was a market.
+    """
+    if closed:
+        begun = [low, *closed.within(low, high).stops.tolist()]
+        days = {str(np.datetime64(int(each), "s"))[:10]: each for each in reversed(begun)}
+        if 2 < len(days) <= MOST_DAYS:
+            found = [(days[day], day[5:]) for day in sorted(days)[:: math.ceil(len(days) / most)]]
+            # A first day of a few bars would stand in the text of the next.
+            steps = np.diff(closed.open_time([moment for moment, _ in found]))
+            return found[1:] if len(steps) > 1 and steps[0] < 0.7 * steps[1] else found
+    found = _even_ticks(low, high, most)
+    return [(moment, text) for moment, text in found if moment % DAY == 0 or not closed.holds(moment)]
+
+
+def _even_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     first, last = np.datetime64(int(low), "s"), np.datetime64(int(high), "s")
     choices: list[tuple[str, int, Callable[[Any], str]]] = [
         *(("h", step, lambda moment: f"{str(moment)[11:16]}") for step in (1, 3, 6)),

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from qfp.figures import GROUPS
 from qfp.tearsheet.charts import Chart
 from qfp.tearsheet.document import Document
 from qfp.tearsheet.drawing import NARROW, STYLE, coloured, svg
 from qfp.tearsheet.table import Table
+from qfp.tearsheet.terms import definition
 
 __all__ = ["STATE_WORDS", "html"]
 
@@ -158,7 +160,7 @@ def _figure(chart: Chart) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    head = "".join(f'<th scope="col">{_heading(name)}</th>' for name in table.columns)
     rows = []
     for row, tones in zip(table.rows, table.tones, strict=True):
         first, *rest = row
@@ -166,7 +168,7 @@ def _table(table: Table) -> str:
             f"<td{f' class={tone}' if tone else ''}>{escape(cell)}</td>"
             for cell, tone in zip(rest, tones[1:], strict=True)
         )
-        rows.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row">{_heading(first)}</th>{cells}</tr>')
     none = f'<tr><td colspan="{len(table.columns)}">None.</td></tr>'
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return (
@@ -195,16 +197,36 @@ def _term(figure: Mapping[str, Any]) -> str:
     return f'<a class="term" href="#term-{escape(figure["key"])}" title="{help_}">{escape(figure["label"])}</a>'
 
 
+def _heading(name: str) -> str:
+    """The heading of a column or row of a table, as a figure's name."""
+    known = definition(name)
+    return _term({"key": _key(name), "help": known[0], "label": name}) if known else escape(name)
+
+
+def _key(name: str) -> str:
+    """Where its definition stands: that of a figure once, wherever its name is."""
+    figures = (each.key for group in GROUPS.values() for each in group if each.label == name)
+    return next(figures, None) or "-".join(
+        "".join(letter if letter.isalnum() else " " for letter in name.lower()).split()
+    )
+
+
 def _full(figure: Mapping[str, Any]) -> str:
     """All digits of what is written shorter."""
     return f' title="{escape(figure["full"])}"' if figure.get("full") else ""
 
 
 def _terms(document: Document) -> str:
+    meant = {
+        figure["key"]: (figure["label"], figure.get("help", "")) for _, members in document.groups for figure in members
+    }
+    for table in document.tables:
+        for name in (*table.columns, *(row[0] for row in table.rows)):
+            if known := definition(name):
+                meant.setdefault(_key(name), (name, known[0]))
     pairs = "".join(
-        f'<dt id="term-{escape(figure["key"])}">{escape(figure["label"])}</dt><dd>{escape(figure.get("help", ""))}</dd>'
-        for _, members in document.groups
-        for figure in members
+        f'<dt id="term-{escape(key)}">{escape(label)}</dt><dd>{escape(help_)}</dd>'
+        for key, (label, help_) in meant.items()
     )
     return f'<dl class="terms">{pairs}</dl>'
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qfp import metrics
+from qfp.tearsheet.hours import Closed, closed_hours
 
 __all__ = ["FactorSet", "Prices", "Record"]
 
@@ -72,6 +73,10 @@ class Record:
     @cached_property
     def periods_per_year(self) -> float:
         return metrics.periods_per_year(self.dates)
+
+    @cached_property
+    def closed(self) -> Closed:
+        return closed_hours(self.dates)
 
     @cached_property
     def whole_days(self) -> bool:

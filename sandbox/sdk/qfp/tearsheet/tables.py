@@ -39,7 +39,7 @@ def _band(record: Record) -> Table | None:
         name = fill.capitalize() + (" (cannot be had)" if fill == "same close" else "")
         returns, sharpes = ([_known(cell[key]) for cell in members] for key in ("total_return", "sharpe"))
         rows.append((name, *(_percent(value) for value in returns), *(_number(value) for value in sharpes)))
-        tones.append(("", *(_tone(value) for value in returns), *(_tone(value) for value in sharpes)))
+        tones.append(("", *(_tone(value) for value in returns), *(_tone(value, 0.005) for value in sharpes)))
     base = next(cell["fill"] for cell in cells if cell["base"])
     note = (
         f"The result itself is {base} at the stated costs (1×); 0× is without any, 2× twice those. Every order keeps "
@@ -140,7 +140,7 @@ def _trades(record: Record) -> Table | None:
                 _percent(fraction),
             )
         )
-        tones.append(("",) * (len(rows[-1]) - 2) + (_tone(profit), _tone(fraction)))
+        tones.append(("",) * (len(rows[-1]) - 2) + (_tone(profit, 0.005), _tone(fraction)))
     columns = ("Entry", "Exit", *(("Instrument",) if len(record.symbols) > 1 else ()), "Size", "Entry price",
                "Exit price", "Profit", "Return")  # fmt: skip
     total = len(record.trades)
@@ -156,5 +156,6 @@ def _number(value: float) -> str:
     return ratio(value) if math.isfinite(value) else MISSING
 
 
-def _tone(value: float) -> str:
-    return "gain" if value > 0 else "loss" if value < 0 else ""
+def _tone(value: float, least: float = 0.0005) -> str:
+    """The colour of what is written as a percentage, or else is at least so large: 0.0 % has none."""
+    return "gain" if value >= least else "loss" if value <= -least else ""
