@@ -51,9 +51,3 @@ def test_what_is_nested_too_deeply_to_be_cleaned_is_refused():
     line = b'{"type":"display","data":{"application/json":' + b"[" * 900 + b'"\\u0000"' + b"]" * 900 + b"}}"
     with pytest.raises(messages.Refused, match="nested too deeply"):
         messages.read_message(line)
-
-
-def test_what_a_program_only_tried_stays_an_attempt():
-    """Else the site looks for a result in it, and tells the program that it cannot be shown."""
-    message, _ = messages.read_message(b'{"type": "backtest", "claim": {}, "number": null, "attempt": true}')
-    assert message == {"type": "backtest", "claim": {}, "number": None, "attempt": True}
