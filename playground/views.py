@@ -86,7 +86,13 @@ def docs_page(request: HttpRequest, page: str = "index") -> HttpResponse:
 @require_GET
 def search_docs(request: HttpRequest) -> HttpResponse:
     question = " ".join(request.GET.get("q", "").replace("\0", " ").split())[:200]
-    context = {"question": question, "found": docs_search.search(question), "most": docs_search.MOST_FOUND}
+    found = docs_search.search(question)
+    context = {
+        "question": question,
+        "found": found,
+        "most": docs_search.MOST_FOUND,
+        "nearest": docs_search.nearest(question) if question and not found else None,
+    }
     return render(request, "playground/docs_search.html", {**context, "sections": docs.navigation()})
 
 

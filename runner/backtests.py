@@ -430,6 +430,7 @@ def page_event(checked: CheckedBacktest) -> dict[str, Any]:
     event = {
         "type": "backtest",
         "strategy": checked.strategy,
+        "library": checked.engine_name,
         "params": checked.params,
         "verified": checked.verified,
         "verified_text": checked.verified_text,

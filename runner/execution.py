@@ -22,7 +22,7 @@ from django.utils import timezone
 from redis import RedisError
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, companions, gpu, private, repeats, sessions
+from runner import cells, companions, gpu, hints, private, repeats, sessions
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
 from runner.ending import forget_stored_output, publish_finished
@@ -318,6 +318,8 @@ class Execution:
         if not self._store(values, ended):
             return
         self._quote_findings()
+        if status == Run.Status.SUCCEEDED:
+            self._hint(ended)
         for artefact in self.intake.artefacts.values():
             url = artefact.get_absolute_url()
             self.publisher.publish(
@@ -337,6 +339,12 @@ class Execution:
         except RedisError:
             logger.warning("run %s: the reports it asked for are sent later", self.run.pk)
         self._send_companions()
+
+    def _hint(self, ended: dict[str, Any]) -> None:
+        """What a program that made no backtest could have had."""
+        whole = self.run.session_id is None and not self.run.search
+        if whole and not self.intake.backtests and (text := hints.hint(self.run)):
+            self.intake.notice(ended, text)
 
     def _quote_findings(self) -> None:
         """Only where the stored record says that the run has read nothing of one person alone, as for its readers."""

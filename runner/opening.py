@@ -12,7 +12,7 @@ from django.shortcuts import resolve_url
 from runner import quotas, sandbox_state
 from runner.access import Viewer, address_hash, hash_key, new_guest_key, remember_guest
 from runner.guests import guest_project_of
-from runner.models import Project
+from runner.models import Project, Revision
 from runner.quotas import QuotaExceeded
 from runner.starting import start_run
 
@@ -26,8 +26,19 @@ class SeeOther(HttpResponseRedirect):
         super().__init__(resolve_url(to))
 
 
-def open_copy(request: HttpRequest, title: str, source: str, slug: str, *, back: str, run: bool) -> HttpResponse:
+def open_copy(
+    request: HttpRequest,
+    title: str,
+    source: str,
+    slug: str,
+    *,
+    back: str,
+    run: bool,
+    forked_from: Revision | None = None,
+) -> HttpResponse:
     """Make the project, start it if asked, and go to its editor; back with the reason where a limit forbids it.
+
+    forked_from: a revision of another project; all of its files come along.
 
     A guest's project and its first run are made together or not at all, so that the limit of runs from one address is
     also one of projects.
@@ -43,6 +54,9 @@ def open_copy(request: HttpRequest, title: str, source: str, slug: str, *, back:
                 made = Project.make(viewer.user, title, source, slug=slug)
             else:
                 made = guest_project_of(viewer.guest_hash, title, source, slug)
+            if forked_from is not None:
+                made.draft, made.forked_from = forked_from.files, forked_from
+                made.save(update_fields=["draft", "forked_from"])
             if run and sandbox_state.current(quotas.plan_of(viewer).queue).ready:
                 start_run(made, viewer, files=made.draft, address_hash=address_hash(request))
     except QuotaExceeded as refusal:

@@ -1,9 +1,10 @@
-"""Pages about runs as records: whether one comes out the same again, and what differs between two."""
+"""Pages about runs as records: whether one comes out the same again, which to compare it with, and what differs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 import redis
 from django.contrib import messages
@@ -16,10 +17,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from runner import comparing, private, verdicts, verifying
 from runner.access import Viewer
-from runner.models import Run
+from runner.differing import differing
+from runner.headlines import headlines
+from runner.models import Project, Run
 from runner.run_views import find_run
 
 RECENT = 20
+MOST_TICKED = 50
 
 
 @never_cache
@@ -70,9 +74,45 @@ def _same_owners(run: Run) -> Iterable[Run]:
 
 
 def _others(run: Run, viewer: Viewer) -> list[Run]:
-    """Runs of the same project with backtests, to be compared with."""
-    runs = Run.objects.visible_to(viewer).whole().filter(revision__project=run.project, backtests__isnull=False)
+    """Runs of the same project that have ended, to be compared with."""
+    runs = Run.objects.visible_to(viewer).whole().filter(revision__project=run.project, finished__isnull=False)
     return list(runs.exclude(pk=run.pk).numbered().select_related("revision").distinct().order_by("-queued")[:RECENT])
+
+
+@never_cache
+@require_GET
+def choose_compared(request: HttpRequest, run: Any) -> HttpResponse:
+    """The other runs of its project, with what tells them apart."""
+    viewer = Viewer.of(request)
+    found = find_run(request, run)
+    private.shown_to(found, viewer).hide(found)
+    others = _others(found, viewer)
+    for each in others:
+        private.shown_to(each, viewer).hide(each)
+    mine = Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists()
+    context = {"run": found, "project": found.project, "others": others, "differing": differing([found, *others])}
+    # Whoever may not see everything of a run finds its figures on its page.
+    return render(
+        request, "runner/compare_choose.html", context | {"headlines": headlines(others) if mine and others else {}}
+    )
+
+
+@never_cache
+@require_GET
+def compare_two(request: HttpRequest) -> HttpResponse:
+    """Two that were ticked in a list, the older one first."""
+    try:
+        chosen = list(dict.fromkeys(UUID(each) for each in request.GET.getlist("run")[:MOST_TICKED]))
+    except ValueError:
+        raise Http404("No such run.") from None
+    if len(chosen) == 1:
+        return redirect("runner:choose-compared", chosen[0])
+    if len(chosen) != 2:
+        messages.error(request, "Tick two runs, then press Compare.")
+        project = find_run(request, chosen[0]).project if chosen else None
+        return redirect(project.base_url if project is not None else "runner:dashboard")
+    one, other = sorted((find_run(request, each) for each in chosen), key=lambda each: each.queued)
+    return redirect("runner:compare", one.pk, other.pk)
 
 
 @never_cache

@@ -18,6 +18,7 @@ from marketdata.store import SnapshotMissing, current_snapshot_id
 from runner import companions, packages, private, quotas, sandbox_state, trials
 from runner.access import Viewer, address_hash
 from runner.claiming import place_in_queue
+from runner.differing import differing
 from runner.ending import request_cancel
 from runner.events import send_control
 from runner.gpu import GpuUnavailable
@@ -222,7 +223,8 @@ def send_input(request: HttpRequest, run: Any) -> HttpResponse:
 def run_list(request: HttpRequest, **where: str) -> HttpResponse:
     found = find_project(Project.objects.editable_by(Viewer.of(request)), **where)
     runs = recent_runs(found)
-    return render(request, "runner/_runs.html", {"project": found, "runs": runs, "headlines": headlines(runs)})
+    context = {"project": found, "runs": runs, "headlines": headlines(runs), "differing": differing(runs)}
+    return render(request, "runner/_runs.html", context)
 
 
 @never_cache

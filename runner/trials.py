@@ -1,7 +1,8 @@
 """How many things were tried before this result? Different backtests along a project's lineage, counted for its author.
 
 A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period
-and conventions that gave a result; the same one run twice is one. A fork begins with what had been tried before it
+and conventions that gave a result; the same one run twice is one, also in a live session, and whether a parameter has
+its default or is given that value. A fork begins with what had been tried before it
 was made, and what an author tries in a fork of their own, or with the same code but for literals and names in another
 project, counts, too, even after that has been deleted. Every combination that a sweep tried is one, whatever became
 of its run and in however many windows of a walk-forward it was tried, and so is what a run tried in backtests beyond
@@ -27,7 +28,8 @@ from qfp.significance import expected_maximum
 from qfp.sweeps.trial import BLOCKS
 
 from runner.alike import alike_revisions, shapes_of_project
-from runner.models import MOST_ANCESTORS, Attempt, Backtest, PastTrial, Project, Sweep, Trial
+from runner.defaults import defaults_of
+from runner.models import ENTRY, MOST_ANCESTORS, Attempt, Backtest, PastTrial, Project, Sweep, Trial
 
 __all__ = ["Code", "Trials", "of_backtest", "of_project"]
 
@@ -102,13 +104,22 @@ class Code:
 
     def __init__(self, files: dict[str, str]) -> None:
         code = {path: _without_comments(text) for path, text in sorted(files.items()) if path.endswith(".py")}
+        self._defaults = defaults_of(files.get(ENTRY, ""))
         self._begun = hashlib.sha256(f"[{json.dumps(code, sort_keys=True)}, ".encode())
 
     def fingerprint(self, values: dict[str, Any]) -> str:
         """The name of a trial: SHA-256 of its code and of the values that it was made with."""
+        # A form sends every parameter, the first run none: what the code says itself is the same trial either way.
+        given = values.get("run_params") or {}
+        chosen = {name: value for name, value in given.items() if not self._is_default(name, value)}
+        values = {**values, "run_params": chosen}
         digest = self._begun.copy()
         digest.update(f"{json.dumps(values, sort_keys=True, default=str)}]".encode())
         return digest.hexdigest()
+
+    def _is_default(self, name: str, value: Any) -> bool:
+        default = self._defaults.get(name)
+        return name in self._defaults and value == default and isinstance(value, bool) == isinstance(default, bool)
 
 
 def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str, Any]) -> str:

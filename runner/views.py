@@ -23,9 +23,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from marketdata.browsing import view_of
 from marketdata.comparing import MOST_SERIES
 from marketdata.snippets import program_for, title_of
-from runner import companions, packages, private, quotas, sandbox_state, sessions
+from runner import companions, packages, private, quotas, sandbox_state, sessions, sharing
 from runner.access import Viewer, address_hash, remember_guest
 from runner.defaults import defaults_of
+from runner.differing import differing
 from runner.forms import UNCONFIRMED, NewProjectForm, ProjectSettingsForm, clean_title
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
 from runner.headlines import headlines
@@ -90,6 +91,7 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "run": runs[0] if runs else None,
         "runs": runs,
         "headlines": headlines(runs),
+        "differing": differing(runs),
         # Asked for by an answer to Run without JavaScript.
         "offer_on_page": packages.offered(project, project.draft) if "offer" in request.GET else [],
         "params": chosen_params(last_declaring, project.source),
@@ -128,8 +130,8 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
     found = find_project(Project.objects.visible_to(viewer), user=user, slug=slug)
     can_edit = Project.objects.editable_by(viewer).filter(pk=found.pk).exists()
     runs = recent_runs(found)
-    finished_well = Run.objects.whole().filter(revision__project=found, status=Run.Status.SUCCEEDED)
-    last_run = finished_well.select_related("revision__project__owner", "lock").order_by("-finished").first()
+    last_run = sharing.last_success(found)
+    changed = last_run is not None and last_run.revision.source != found.source
     backtests = private.shown_to(last_run, viewer).backtests(last_run) if last_run else []
     return render(
         request,
@@ -139,9 +141,10 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
             # What others read is what was run, not what is being typed.
             "source": found.source if can_edit else last_run.revision.source if last_run else "",
             "last_run": last_run,
-            "changed": can_edit and last_run is not None and last_run.revision.source != found.source,
+            "changed": changed,
             "runs": runs if can_edit else [],
             "headlines": headlines(runs) if can_edit else {},
+            "differing": differing(runs) if can_edit else {},
             "can_edit": can_edit,
             "packages": packages.shown(
                 found.draft if can_edit else last_run.revision.files if last_run else {},
@@ -193,6 +196,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             ],
             "runs": runs,
             "headlines": headlines([*runs, *last_runs.values()]),
+            "differing": differing(runs),
             "usage": quotas.usage_of(viewer, ""),
             "samples": SAMPLES,
         },
@@ -309,8 +313,11 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
         text = " ".join(error for errors in form.errors.values() for error in errors)
         unconfirmed = form.has_error("visibility", UNCONFIRMED)
         return _refused(request, found, text, {"confirm": reverse("account_email")} if unconfirmed else {})
-    # Only these: the draft may have been saved in between by the editor.
     values = dict(form.cleaned_data)
+    before = Project.objects.get(pk=found.pk)  # the form has written what was asked for into the other
+    if sharing.is_wider(before, values["visibility"]) and "confirmed" not in request.POST:
+        return _ask_before_sharing(request, before, form)
+    # Only these: the draft may have been saved in between by the editor.
     requirements = values.pop("requirements")
     Project.objects.filter(pk=found.pk).update(updated=timezone.now(), **values)
     if requirements != found.draft.get(packages.FIELD, ""):
@@ -321,6 +328,18 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
     if trouble:
         messages.warning(request, trouble)
     return SeeOther(found.edit_url)
+
+
+def _ask_before_sharing(request: HttpRequest, project: Project, form: ProjectSettingsForm) -> HttpResponse:
+    """What would become visible, in a page or for a dialog of the editor; nothing is changed as yet."""
+    wanted = Project.Visibility(form.cleaned_data["visibility"])
+    public = wanted == Project.Visibility.PUBLIC
+    heading = f"Make “{project.title}” public?" if public else f"Share “{project.title}” with anyone who has the link?"
+    lines = sharing.what_others_see(project, wanted)
+    if wants_json(request):
+        return JsonResponse({"saved": False, "share": {"heading": heading, "lines": lines}})
+    context = {"project": project, "heading": heading, "lines": lines, "fields": list(form.cleaned_data.items())}
+    return render(request, "runner/project_share.html", context)
 
 
 def _examine(project: Project) -> str:

@@ -10,7 +10,6 @@ from uuid import UUID
 from django import template
 
 from runner import claims_box as boxes
-from runner.headlines import Headline
 from runner.models import Backtest, Run
 from runner.trials import Trials
 
@@ -18,8 +17,8 @@ register = template.Library()
 
 
 @register.filter
-def of_run(found: Mapping[UUID, Headline], run: Run | None) -> Headline | None:
-    """`{% with headline=headlines|of_run:run %}`."""
+def of_run(found: Mapping[UUID, Any], run: Run | None) -> Any:
+    """`{% with headline=headlines|of_run:run %}`; None where there is nothing of that run."""
     return found.get(run.pk) if run is not None else None
 
 

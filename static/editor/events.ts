@@ -30,6 +30,7 @@ export interface BacktestShown {
   backtest: number;
   url?: string;
   strategy: string;
+  library?: string;
   params?: Record<string, unknown>;
   verified: boolean;
   verified_text: string;

@@ -18,6 +18,9 @@ const PHASE_WORDS: Record<string, string> = {
 };
 
 const PRINTED_STATS = /^Sharpe Ratio\s+[-\d.n]/m;
+const PRINTED_SHARPE = /sharpe/i;
+const OF_BACKTESTING = "The table in the console is by the definitions of backtesting.py: its Sharpe Ratio and Volatility (Ann.) are compounded, its Exposure Time leaves out trades that are open at the end.";
+const OF_BACKTRADER = "A Sharpe ratio that an analyser of backtrader prints is of returns of calendar years, less 1 % each, unless the program says otherwise; the one here is of all bars, with nothing taken off.";
 const STOPPING = "Stopping…";
 const BUSY = "A run is going; stop it first, or wait for it.";
 const STAYING = [STOPPING, BUSY]; // until the run ends
@@ -49,7 +52,7 @@ export class RunView {
   private readonly title = document.title;
 
   private errorLine = 0;
-  private printed = false; // whether the console has figures of backtesting.py's
+  private readonly printed = { stats: false, sharpe: false }; // the table of backtesting.py's, and the word
   private readonly notices = need("#run-notices");
   private readonly progress = need("#run-progress");
   private readonly figures = need("#figures");
@@ -158,7 +161,9 @@ export class RunView {
       case "stdout":
       case "stderr":
         this.console.write(event.type, event.text);
-        if (PRINTED_STATS.test(event.text)) this.noteOnPrinted();
+        this.printed.stats ||= PRINTED_STATS.test(event.text);
+        this.printed.sharpe ||= PRINTED_SHARPE.test(event.text);
+        if (this.printed.sharpe) this.noteOnPrinted();
         break;
       case "display":
         this.frame.display(event.seq, event.data);
@@ -203,7 +208,7 @@ export class RunView {
     this.console.clear();
     this.curve.reset();
     this.curveOf = null;
-    this.printed = false;
+    this.printed.stats = this.printed.sharpe = false;
     this.frame.reset();
     this.bars.clear();
     this.backtests = [];
@@ -242,18 +247,17 @@ export class RunView {
 
   private addBacktest(event: EventOf<"backtest">): void {
     this.backtests.push({ ...drawBacktest(event), event });
-    if (this.printed) this.noteOnPrinted();
+    this.noteOnPrinted();
     this.drawBacktests(this.backtests.length - 1 === 0 ? 0 : this.chosen());
     announce(`${event.strategy}: ${event.figures.slice(0, 3).map((figure) => `${figure.label} ${figure.text}`).join(", ")}`);
   }
 
-  /** The table that backtesting.py prints has a Sharpe ratio of another definition: said where both are seen. */
+  /** What a library prints by other definitions is explained where both are seen. */
   private noteOnPrinted(): void {
-    this.printed = true;
-    for (const { head } of this.backtests) {
-      if (find("[data-printed]", head)) continue;
-      find(".figures", head)?.after(make("p", { class: "backtest__remark small", "data-printed": "" },
-        "The “Sharpe Ratio” in the console is that of backtesting.py: return a year over volatility, both compounded. Here it is the mean return over its deviation. ",
+    for (const { head, event } of this.backtests) {
+      const text = event.library === "backtrader" ? this.printed.sharpe && OF_BACKTRADER : this.printed.stats && OF_BACKTESTING;
+      if (!text || find("[data-printed]", head)) continue;
+      find(".figures", head)?.after(make("p", { class: "backtest__remark small", "data-printed": "" }, text, " ",
         make("a", { href: "/docs/metrics#figures-of-other-libraries" }, "How they differ")));
     }
   }

@@ -9,6 +9,7 @@ import { ParamPanel } from "./params";
 import { RunView } from "./results";
 import { DraftSaver } from "./save";
 import { SessionView } from "./session";
+import { askToShare, type Sharing } from "./sharing";
 import { SourceBox } from "./source";
 
 const root = need("#workspace");
@@ -316,15 +317,21 @@ function watchTitle(settings: string): void {
   const visibility = find<HTMLSelectElement>("[name=visibility]", form);
   let before = title.value;
   let holds = visibility?.value ?? "";
-  const store = async (): Promise<void> => {
+  const store = async (confirmed = false): Promise<void> => {
     const wanted = title.value.trim();
     if (!wanted) {
       title.value = before;
       return;
     }
     try {
-      const answer = await post(settings, { title: wanted, ...(visibility ? { visibility: visibility.value } : {}) });
-      const body = (await answer.json()) as { title?: string; visibility?: string; message?: string; confirm?: string };
+      const values = { title: wanted, ...(visibility ? { visibility: visibility.value } : {}), ...(confirmed ? { confirmed: "yes" } : {}) };
+      const answer = await post(settings, values);
+      const body = (await answer.json()) as { title?: string; visibility?: string; message?: string; confirm?: string; share?: Sharing };
+      if (body.share) {
+        if (await askToShare(body.share)) await store(true);
+        else if (visibility) visibility.value = holds;
+        return;
+      }
       if (!answer.ok) {
         if (visibility) visibility.value = holds;
         const link = body.confirm ? [" ", make("a", { href: body.confirm }, "Confirm it")] : [];

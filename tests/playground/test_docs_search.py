@@ -40,3 +40,26 @@ def test_the_page_shows_what_was_found_and_says_when_nothing_was(client):
     page = client.get(address, {"q": "<script>\0 zyxwvut"}).content.decode()
     assert "No section has all of these words" in page and "<q>&lt;script&gt; zyxwvut</q>" in page
     assert client.get(address).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("question", "meant"), [("volatilty", "volatility"), ("slipage comission", "slippage commission"), ("zyxwvut", "")]
+)
+def test_a_question_that_finds_nothing_is_told_what_it_may_have_meant(client, question, meant):
+    found = docs_search.nearest(question)
+    assert found.question == meant
+    assert bool(found.sections) == bool(meant)
+    page = client.get(reverse("playground:search-docs"), {"q": question}).content.decode()
+    assert ("Did you mean" in page) == bool(meant) and ("What comes nearest" in page) == bool(meant)
+
+
+def test_sections_with_some_of_the_words_come_near():
+    found = docs_search.nearest("sharpe zyxwvut")
+    assert found.question == "" and any("Sharpe" in section.heading for section in found.sections)
+
+
+def test_an_excerpt_has_its_formulas():
+    first = search("total return")[0]
+    assert first.section.formulas, "the table of metrics"
+    found = next(each for each in search("standard error skewness kurtosis") if "How sure" in each.section.heading)
+    assert "<math" in found.excerpt and docs_search.FORMULAS.search(found.excerpt) is None

@@ -74,6 +74,27 @@ def test_what_is_being_typed_is_nobody_elses_to_read(client_for, alice):
     assert "secret_draft" not in page and "shown" in page
 
 
+@pytest.mark.parametrize("who", ["visitor", "bob"])
+def test_others_are_told_which_revision_they_see_and_can_open_a_copy_of_it(client_for, alice, who):
+    project = make_project(alice, source="shown = 1", visibility=PUBLIC)
+    client = client_for(who)
+    assert "Open a copy" not in client.get(project.base_url).content.decode(), "nothing has run yet"
+    assert client.post(f"{project.base_url}/copy").status_code == 404
+    revision = make_finished_run(project).revision
+    assert "changed it since" not in client.get(project.base_url).content.decode()
+    Project.objects.filter(pk=project.pk).update(draft={"main.py": "secret_draft = 2"})
+    page = client.get(project.base_url).content.decode()
+    assert "revision 1" in page and "Its author has changed it since" in page and "Open a copy" in page
+    answer = client.post(f"{project.base_url}/copy")
+    copy = Project.objects.exclude(pk=project.pk).get()
+    assert answer.status_code == 303 and answer["Location"] == copy.edit_url
+    assert copy.source == "shown = 1" and copy.forked_from == revision and copy.owner != alice
+    Project.objects.filter(pk=project.pk).update(visibility=PRIVATE)
+    assert client.post(f"{project.base_url}/copy").status_code == 404
+    Project.objects.filter(pk=project.pk).update(visibility=PUBLIC)
+    assert "Others still see revision 1" in client_for("alice").get(project.base_url).content.decode()
+
+
 def test_a_public_project_opens_read_only_for_others(client_for, alice):
     project = make_project(alice, visibility=PUBLIC)
     response = client_for("bob").get(project.edit_url)

@@ -219,7 +219,7 @@ def test_all_runs_that_others_see_are_examined_not_the_last_one_alone(client, pu
     client.force_login(owner)
     client.post(where, {"title": "Mine", "visibility": "private"})
     assert name not in queue.job_ids
-    client.post(where, {"title": "Mine", "visibility": "unlisted"})
+    client.post(where, {"title": "Mine", "visibility": "unlisted", "confirmed": "yes"})
     assert [each for each in queue.job_ids if each.startswith("examine-")] == [name]
 
     queue.remove(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
@@ -241,3 +242,13 @@ def test_backtests_beyond_those_that_are_recorded_count_as_trials():
     intake.publisher.close()
     assert run.attempts.count() == 2 and trials.of_project(project).count == 4
     assert not [event for event in Recording(run.pk).read() if event["type"] == "notice"]
+
+
+def test_a_parameter_that_is_given_its_default_is_the_same_trial_as_one_that_is_not_given():
+    """A page sends every value of its form, with a run and with a cell of a live session; a first run has none."""
+    code = trials.Code({"main.py": 'from qfp import param\nfast = param("fast", 10)\nturbo = param("turbo", True)\n'})
+    kept = {"strategy": "Cross", "params": {}}
+    plain = code.fingerprint({"run_params": {}, **kept})
+    assert code.fingerprint({"run_params": {"fast": 10, "turbo": True}, **kept}) == plain
+    others: list[dict[str, Any]] = [{"fast": 11}, {"fast": 10, "turbo": False}, {"turbo": 1}, {"other": 10}]
+    assert len({plain, *(code.fingerprint({"run_params": given, **kept}) for given in others)}) == 5

@@ -108,9 +108,30 @@ def test_an_unconfirmed_address_does_not_publish(client, project):
 
 def test_title_and_visibility_change(client, project):
     project.owner.emailaddress_set.create(email=project.owner.email, verified=True, primary=True)
-    client.post(f"{project.base_url}/settings", {"title": "  New\tname ", "visibility": "public"})
+    asked = {"title": "  New\tname ", "visibility": "public"}
+    client.post(f"{project.base_url}/settings", {**asked, "confirmed": "yes"})
     project.refresh_from_db()
     assert (project.title, project.visibility) == ("New name", Project.Visibility.PUBLIC)
+
+
+def test_sharing_asks_first_and_says_what_becomes_visible(client, project):
+    make_finished_run(project, manifest={"data": {"private": ["mine/prices"]}})
+    make_finished_run(project, manifest={"data": {"private": []}})
+    where, asked = f"{project.base_url}/settings", {"title": "Kept secret", "visibility": "unlisted"}
+    page = client.post(where, asked).content.decode()
+    told = client.post(where, asked, headers={"Accept": "application/json"}).json()
+    project.refresh_from_db()
+    assert project.visibility == Project.Visibility.PRIVATE and project.title != "Kept secret", "nothing is changed"
+    lines = " ".join(told["share"]["lines"])
+    for part in (project.title, "revision 1", "All 2 runs", "1 of them read data that are yours alone"):
+        assert part in lines, part
+    assert 'name="confirmed"' in page and "Whoever has its address" in page and "Explore" not in lines
+    client.post(where, {**asked, "confirmed": "yes"})
+    project.refresh_from_db()
+    assert project.visibility == Project.Visibility.UNLISTED
+    client.post(where, {"title": "Less", "visibility": "private"})
+    project.refresh_from_db()
+    assert project.visibility == Project.Visibility.PRIVATE, "what shows less to others needs no question"
 
 
 def test_deleting_a_project_deletes_its_runs_and_their_files(client, project, django_capture_on_commit_callbacks):

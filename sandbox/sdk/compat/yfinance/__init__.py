@@ -3,6 +3,7 @@
 download(), Ticker.history(), actions, dividends and splits have the index, columns and values of yfinance; the bars
 are those of qfp.data, and what the snapshot lacks is fetched outside of the box. A period such as "1y" ends with the
 last bar of the series, not today, so that a run can be made again. What is not offered says what to use instead.
+The first series that is read says where it comes from.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from qfp import data
+from qfp import channel, data
 from qfp.data import catalogue
 
 __all__ = ["Ticker", "Tickers", "download"]
@@ -29,6 +30,9 @@ _INSTEAD = {
     "options": 'data.series("SPX_chain") has a chain of options',
     "option_chain": 'data.series("SPX_chain") has a chain of options',
 }
+
+
+_told = False  # where prices come from here; once is enough
 
 
 class NotOffered(AttributeError):
@@ -160,6 +164,7 @@ class Ticker:
                 f"{self.ticker} has nothing in these days: here it goes from {there}."
                 f"{catalogue.reaching(catalogue.find(self.ticker, interval=_INTERVALS[interval]), start, end)}"
             )
+        _tell(self.ticker, _INTERVALS[interval], period, start, end, frame)
         ratio = frame["Adj Close"] / frame["Close"]
         if auto_adjust or back_adjust:
             frame[PRICES[:3]] = frame[PRICES[:3]].mul(ratio, axis=0)
@@ -256,6 +261,23 @@ def _bars(symbol: str, interval: str, start: Any, end: Any) -> pd.DataFrame:
         frame.index = frame.index.as_unit("s").tz_convert(zone)
         frame.index.name = "Datetime"
     return frame
+
+
+def _tell(ticker: str, interval: str, period: str | None, start: Any, end: Any, frame: pd.DataFrame) -> None:
+    """Say what was asked of yfinance and what is given instead, of the first series of a program."""
+    global _told
+    if _told:
+        return
+    _told = True
+    entry = catalogue.find(ticker, interval=interval)
+    span = period or " to ".join("the last" if day is None else str(day)[:10] for day in (start or "the first", end))
+    source = f" ({entry['source']})" if entry.get("source") else ""
+    text = (
+        f"yfinance is this site's own here: it reads the data of the site. Asked for {ticker}, {interval}, {span}; "
+        f"given {entry['id']}{source}, {frame.index[0]:%Y-%m-%d} to {frame.index[-1]:%Y-%m-%d}, {len(frame):,} bars, "
+        f"of snapshot {catalogue.current().snapshot[:12]}. Other series of this program likewise."
+    )
+    channel.emit({"type": "notice", "text": text})
 
 
 def _within(frame: pd.DataFrame, period: str | None, start: Any, end: Any) -> pd.DataFrame:

@@ -140,7 +140,9 @@ class Decisions:
         """rows() without those that is_undone() says, with `of` where they are about an open trade: the place of the
         order that opened it. And what was taken away, [bar, rows before, of, "sl", "tp" or "order"].
         """
-        rows, places, taken = [], {}, []
+        rows: list[dict[str, Any]] = []
+        places: dict[int, int] = {}
+        taken: list[list[Any]] = []
         listed = self._numbered()
         for number, row in listed:
             if not is_undone(row, highs, lows):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qfp.backtesting.lines import PRICES, Line
+from qfp.backtesting.lines import PRICES, Line, capitalised
 from qfp.backtesting.running import Backtest, Stats
 from qfp.backtesting.statistics import Figures, TradeColumns, equity_table
 from qfp.backtesting.strategy import Strategy, _short, prepared
@@ -298,7 +298,7 @@ class FractionalBacktest(Backtest):
         if not 0 < fractional_unit <= 1:
             raise ValueError("fractional_unit is a fraction above 0 and up to 1")
         self._unit = fractional_unit
-        scaled = data.copy(deep=False)
+        scaled = capitalised(data).copy(deep=False)
         for name in PRICES:
             if name in scaled.columns:
                 scaled[name] = scaled[name] * fractional_unit

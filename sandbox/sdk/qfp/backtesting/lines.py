@@ -17,12 +17,22 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Bars", "Clock", "Line"]
+__all__ = ["Bars", "Clock", "Line", "capitalised"]
 
 # A NumPy array object begins, after Python's own header, with its data pointer, its number of dimensions and a pointer
 # to its lengths (documented as PyArrayObject, unchanged since NumPy 1.0).
 _LENGTHS = object.__basicsize__ + 2 * ctypes.sizeof(ctypes.c_void_p)
 PRICES = ("Open", "High", "Low", "Close")
+
+
+def capitalised(bars: Any) -> Any:
+    """Bars whose prices are in columns with small letters, as qfp.data gives them, under the names that a Backtest
+    reads, in a new frame; anything else as it is.
+    """
+    columns = getattr(bars, "columns", ())
+    if all(name in columns for name in PRICES) or not all(name.lower() in columns for name in PRICES):
+        return bars
+    return bars.rename(columns={name.lower(): name for name in (*PRICES, "Volume")})
 
 
 def _length_of(array: np.ndarray) -> ctypes.c_ssize_t:

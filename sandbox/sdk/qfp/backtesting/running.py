@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from numbers import Number
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from qfp import pointing
 from qfp.backtesting import attempts
 from qfp.backtesting.core import Account
-from qfp.backtesting.lines import PRICES, Bars, Clock, Line
+from qfp.backtesting.lines import PRICES, Bars, Clock, Line, capitalised
 from qfp.backtesting.products import Product
 from qfp.backtesting.rules import USUAL, FillRules
 from qfp.backtesting.sharing import averages_ahead
@@ -222,12 +222,12 @@ class Backtest:
         """
         run = self.run_once(params)
         attempts.count(self, [params])
-        return self.reported(run, 3)
+        return self.reported(run)
 
-    def reported(self, run: Run, level: int = 4) -> Stats:
-        """The figures of a run, after its warnings. level: of the frame they are the fault of."""
+    def reported(self, run: Run) -> Stats:
+        """The figures of a run, after its warnings."""
         for note in run.warnings():
-            warnings.warn(note, stacklevel=level)
+            pointing.warn(note)
         self._results = self.report(run)
         return self._results
 
@@ -429,6 +429,7 @@ def _checked_bars(data: pd.DataFrame, cash: float) -> tuple[pd.DataFrame, list[n
     """
     if not isinstance(data, pd.DataFrame):
         raise TypeError("data is a DataFrame with the columns Open, High, Low, Close and, if wanted, Volume")
+    data = capitalised(data)
     missing = [name for name in PRICES if name not in data.columns]
     if missing:
         raise ValueError(f"data has no column {' and no '.join(missing)}; it needs {', '.join(PRICES)}")
@@ -451,20 +452,16 @@ def _checked_bars(data: pd.DataFrame, cash: float) -> tuple[pd.DataFrame, list[n
         raise ValueError("some prices are missing (NaN); drop those rows first, for example with data.dropna()")
     highest = float(prices[-1].max())
     if highest > cash:
-        warnings.warn(
+        pointing.warn(
             "Some prices are above the cash the account begins with, so not even one unit can be bought there. "
-            "Raise cash, or use FractionalBacktest.",
-            stacklevel=4,
+            "Raise cash, or use FractionalBacktest."
         )
     if not _in_order(data.index):
-        warnings.warn("The index of the bars is not in order; they are sorted.", stacklevel=4)
+        pointing.warn("The index of the bars is not in order; they are sorted.")
         data = data.sort_index()
         prices = _flat(data)
     if not isinstance(data.index, pd.DatetimeIndex):
-        warnings.warn(
-            "The index is not datetime: bars are counted, and yearly figures are left out.",
-            stacklevel=4,
-        )
+        pointing.warn("The index is not datetime: bars are counted, and yearly figures are left out.")
     return data, prices, (lowest[-1], highest)
 
 

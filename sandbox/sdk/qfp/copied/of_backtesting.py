@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from qfp import channel, checking, metrics, replay
+from qfp import channel, checking, metrics, pointing, replay
 from qfp.backtesting.ledger import is_undone
+from qfp.backtesting.lines import capitalised
 from qfp.conventions import BacktestingPy
 from qfp.copied import warned
 from qfp.copied.recognising import Feed, about, days_of
@@ -187,7 +188,7 @@ def _fills(broker: Any, unit: float) -> list[dict[str, float]]:
 def listen(module: Any) -> None:
     """module: backtesting.backtesting, just imported."""
     test, broker, trade, order = module.Backtest, module._Broker, module.Trade, module.Order
-    run, optimize = test.run, test.optimize
+    run, optimize, make = test.run, test.optimize, test.__init__
     opening = broker._open_trade
     new_order, close, cancel = broker.new_order, trade.close, order.cancel
 
@@ -237,16 +238,25 @@ def listen(module: Any) -> None:
 
         return done
 
+    @wraps(make)
+    def made(self: Any, data: Any, *rest: Any, **named: Any) -> None:
+        with pointing.at_programs_line(module):
+            make(self, capitalised(data), *rest, **named)  # those of qfp.data would be refused
+
+    def run_here(self: Any, params: dict[str, Any]) -> Any:
+        with pointing.at_programs_line(module):
+            return run(self, **params)
+
     @wraps(run)
     def run_recorded(self: Any, **params: Any) -> Any:
         if _quiet or not _is_heard():
-            return run(self, **params)
+            return run_here(self, params)
         if not is_room():
-            stats = run(self, **params)
+            stats = run_here(self, params)
             _count(self, stats)
             return stats
         before = checking.begin(self._strategy)
-        stats = run(self, **params)
+        stats = run_here(self, params)
         _record(self, stats, before)
         return stats
 
@@ -254,7 +264,7 @@ def listen(module: Any) -> None:
     def optimize_recorded(self: Any, *, return_heatmap: bool = False, **named: Any) -> Any:
         if not _is_heard():
             return optimize(self, return_heatmap=return_heatmap, **named)
-        with _quietly(), warned.once():
+        with _quietly(), pointing.at_programs_line(module), warned.once():
             found = optimize(self, return_heatmap=True, **named)
         stats, heatmap, *rest = found
         objective = named.get("maximize", "SQN")
@@ -274,7 +284,7 @@ def listen(module: Any) -> None:
     for name in ("_open_trade", "_reduce_trade", "_close_trade"):
         setattr(broker, name, filling(getattr(broker, name)))
     broker.new_order, trade.close, order.cancel = ordered, closed, cancelled
-    test.run, test.optimize = run_recorded, optimize_recorded
+    test.__init__, test.run, test.optimize = made, run_recorded, optimize_recorded
 
 
 def _is_heard() -> bool:

@@ -1,0 +1,59 @@
+"""What becomes visible when a project is shared? Said before it is, and what others see of it is named on its page."""
+
+from __future__ import annotations
+
+from runner.models import Project, Revision, Run
+
+__all__ = ["is_wider", "last_success", "shown_revision", "what_others_see"]
+
+REACH = [Project.Visibility.PRIVATE, Project.Visibility.UNLISTED, Project.Visibility.PUBLIC]
+
+
+def is_wider(project: Project, visibility: str) -> bool:
+    """Whether more people would see it than do now."""
+    return REACH.index(Project.Visibility(visibility)) > REACH.index(Project.Visibility(project.visibility))
+
+
+def last_success(project: Project) -> Run | None:
+    """What others are shown: not what is being typed, and not what failed."""
+    runs = Run.objects.whole().filter(revision__project=project, status=Run.Status.SUCCEEDED)
+    return runs.select_related("revision__project__owner", "lock").order_by("-finished").first()
+
+
+def shown_revision(project: Project) -> Revision | None:
+    run = last_success(project)
+    return run.revision if run is not None else None
+
+
+def what_others_see(project: Project, visibility: str) -> list[str]:
+    """Sentences for whoever is about to share it that far."""
+    who = "Everybody" if visibility == Project.Visibility.PUBLIC else "Whoever has its address"
+    said = [f"{who} sees its title, “{project.title}”, and your name, {project.owner.get_full_name()}."]
+    revision = shown_revision(project)
+    if revision is None:
+        said.append("No run has succeeded yet, so no code is shown. The code of the next one that does will be.")
+    else:
+        said.append(
+            f"The code is that of its last run that succeeded, revision {revision.number}. What you write from now on "
+            "is seen once it has run. Others may copy it."
+        )
+    runs = Run.objects.whole().filter(revision__project=project)
+    if number := runs.count():
+        one = number == 1
+        said.append(
+            f"{'Its run opens' if one else f'All {number:,} runs open'} for whoever has the address of one: code as it "
+            "was then, parameters, output, files, backtests and trades."
+        )
+    if own := runs.filter(manifest__data__private__0__isnull=False).count():
+        said.append(
+            f"{own:,} of them read data that are yours alone. Of those others see code and figures, and neither output "
+            "nor files nor trades."
+        )
+    else:
+        said.append(
+            "Data that are yours alone stay yours: of runs that read such, others see code and figures, and neither "
+            "output nor files nor trades."
+        )
+    if visibility == Project.Visibility.PUBLIC:
+        said.append("It is listed under Explore and on your profile, and search engines may find it.")
+    return said

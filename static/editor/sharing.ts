@@ -1,0 +1,17 @@
+// Is what becomes visible known to whoever shares a project? Asked in a dialog; the server says what there is.
+
+import { make, need } from "./page";
+
+export interface Sharing { heading: string; lines: string[] }
+
+/** Whether it is to be shared. Closing the dialog in any other way than by its button leaves everything as it is. */
+export function askToShare(asked: Sharing): Promise<boolean> {
+  const dialog = need<HTMLDialogElement>("#share-dialog");
+  need("h2", dialog).textContent = asked.heading;
+  need("ul", dialog).replaceChildren(...asked.lines.map((line) => make("li", {}, line)));
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => resolve(dialog.returnValue === "share");
+  });
+}
