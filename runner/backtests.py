@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from qfp import metrics
-from qfp.conventions import CopiedRules, PortfolioRules
+from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
 from qfp.significance import bootstrap_interval
@@ -224,7 +224,11 @@ def check_claim(
         start=_aware(claimed.stamps[0]),
         end=_aware(claimed.stamps[-1]),
         cash=claimed.cash,
-        conventions=claimed.rules.as_dict() | survivorship_note(store, claimed.snapshot, claimed.instruments),
+        conventions={
+            **claimed.rules.as_dict(),
+            **survivorship_note(store, claimed.snapshot, claimed.instruments),
+            **_unlogged(claimed),
+        },
         engine_name=fields.text(engine.get("name"), "engine name", 60),
         engine_version=fields.text(engine.get("version"), "engine version", 30),
         snapshot=claimed.snapshot,
@@ -245,6 +249,13 @@ def check_claim(
         verified_text=verified_text,
         no_trades="" if claimed.fill_count else _no_trades(claimed, claim, price),
     )
+
+
+def _unlogged(claimed: Claimed) -> dict[str, Any]:
+    """{"unlogged": a sentence} where backtesting.py itself has run: it tells nothing of stops that were dropped."""
+    theirs = isinstance(claimed.rules, BacktestingPy) and not isinstance(claimed.rules, Usual)
+    unlogged = theirs and claimed.log is None and claim_log.has_brackets(claimed.orders)
+    return {"unlogged": claim_log.UNLOGGED} if unlogged else {}
 
 
 def _no_trades(claimed: Claimed, claim: dict[str, Any], price: float | None) -> str:
@@ -283,6 +294,8 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     )
     if claimed.log is not None:
         claim_log.check_log(claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars)
+    elif isinstance(rules, Usual):
+        raise NotVerified("By these rules a run tells what was moved and taken away, and it told nothing of it.")
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
 

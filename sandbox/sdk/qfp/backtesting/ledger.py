@@ -140,9 +140,10 @@ class Decisions:
         """rows() without those that is_undone() says, with `of` where they are about an open trade: the place of the
         order that opened it. And what was taken away, [bar, rows before, of, "sl", "tp" or "order"].
         """
-        rows, places, taken = [], {}, []
-        listed = self._numbered()
-        for number, row in listed:
+        rows: list[dict[str, Any]] = []
+        places: dict[int, int] = {}
+        taken: list[list[Any]] = []
+        for number, row in self._numbered():
             if not is_undone(row, highs, lows):
                 places[number] = len(rows)
                 owner = self.owners[number]
