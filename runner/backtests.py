@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from qfp import metrics
-from qfp.conventions import CopiedRules, PortfolioRules
+from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
 from qfp.significance import bootstrap_interval
@@ -34,7 +34,7 @@ from runner import (
     claim_sizes,
 )
 from runner import claim_fields as fields
-from runner.claim_bars import MAX_CELLS, NotVerified, our_bars, our_market
+from runner.claim_bars import MAX_CELLS, NotVerified, OurBars, our_bars, our_market
 from runner.claim_fields import ClaimRefused
 from runner.figures import chart, describe, figures
 from runner.remarks import remarks, why_no_trades
@@ -224,7 +224,11 @@ def check_claim(
         start=_aware(claimed.stamps[0]),
         end=_aware(claimed.stamps[-1]),
         cash=claimed.cash,
-        conventions=claimed.rules.as_dict() | survivorship_note(store, claimed.snapshot, claimed.instruments),
+        conventions={
+            **claimed.rules.as_dict(),
+            **survivorship_note(store, claimed.snapshot, claimed.instruments),
+            **_unlogged(claimed),
+        },
         engine_name=fields.text(engine.get("name"), "engine name", 60),
         engine_version=fields.text(engine.get("version"), "engine version", 30),
         snapshot=claimed.snapshot,
@@ -245,6 +249,13 @@ def check_claim(
         verified_text=verified_text,
         no_trades="" if claimed.fill_count else _no_trades(claimed, claim, price),
     )
+
+
+def _unlogged(claimed: Claimed) -> dict[str, Any]:
+    """{"unlogged": a sentence} where backtesting.py itself has run: it tells nothing of what was moved or dropped."""
+    theirs = isinstance(claimed.rules, BacktestingPy) and not isinstance(claimed.rules, Usual)
+    unlogged = theirs and claimed.log is None and bool(claimed.orders)
+    return {"unlogged": claim_log.UNLOGGED} if unlogged else {}
 
 
 def _no_trades(claimed: Claimed, claim: dict[str, Any], price: float | None) -> str:
@@ -273,19 +284,26 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
         raise NotVerified("The series has missing prices in this period.")
     checks.check_fills(claimed.fills, bars, rules)
     account = replay(claimed.fills, bars.close, claimed.cash)
-    ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
-    first_ruined = int(ruined[0]) if len(ruined) else None
-    closed = claim_orders.check_orders(claimed.fills, claimed.orders, bars, rules, first_ruined, claimed.window_bars)
-    claim_leverage.check_leverage(claimed.fills, closed, bars, claimed.cash, rules)
-    claim_sizes.check_sizes(claimed.fills, claimed.orders, bars, claimed.cash, rules, claimed.window_bars)
-    claim_outcomes.check_one(
-        claimed.fills, claimed.orders, bars, claimed.cash, rules, first_ruined, claimed.window_bars
-    )
     if claimed.log is not None:
         claim_log.check_log(claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars)
         claim_outcomes.note_withdrawals(claimed.orders, claimed.log)
+    elif isinstance(rules, Usual):
+        raise NotVerified("By these rules a run tells what was moved and taken away, and it told nothing of it.")
+    else:
+        _check_unlogged(claimed, rules, bars, account)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
+
+
+def _check_unlogged(claimed: Claimed, rules: BacktestingPy, bars: OurBars, account: Replay) -> None:
+    """What can be said without a log, which backtesting.py itself does not give. Raises NotVerified."""
+    ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
+    first_ruined = int(ruined[0]) if len(ruined) else None
+    told = claimed.fills, claimed.orders
+    closed = claim_orders.check_orders(*told, bars, rules, first_ruined, claimed.window_bars)
+    claim_leverage.check_leverage(claimed.fills, closed, bars, claimed.cash, rules)
+    claim_sizes.check_sizes(*told, bars, claimed.cash, rules, claimed.window_bars)
+    claim_outcomes.check_one(*told, bars, claimed.cash, rules, first_ruined, claimed.window_bars)
 
 
 def _replayed_portfolio(

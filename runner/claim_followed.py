@@ -20,15 +20,13 @@ from qfp.portfolio.running import walk
 
 from runner.claim_bars import NotVerified
 from runner.claim_checks import Columns
+from runner.claim_dues import Dues
 
 __all__ = ["check_followed"]
 
 ROOM = 1e-6  # of a size or price
 # Weights are booked for all dates at once in a box, with other last digits: parts of the account, and of nothing.
 ROUNDING = 1e-8
-# What a refused order would have been charged is not known: at most so many times as much as one that was filled.
-DEARER = 2.0
-
 SIZE, PRICE, COMMISSION = 2, 3, 4  # columns of fills
 NOTHING = {"filled", "cancelled"}
 NO_FILL = (2**62, 0)  # after all others
@@ -179,21 +177,14 @@ class _Account(Account):
             return
         for bar, *fill in zip(*(column.tolist() for column in fills), strict=True):
             self._told[bar].append(Fill(*fill))
-        paid, worth = np.abs(fills[COMMISSION]), np.abs(fills[SIZE]) * fills[PRICE]
-        self._usual = float(paid.mean()) if len(paid) else 0.0, float(paid.sum() / max(worth.sum(), 1e-300))
+        told = (fill._asdict() for fills_of_bar in self._told.values() for fill in fills_of_bar)
+        self._dues = Dues.of(told)
 
     def _as_told(self, size: float, price: float) -> float:
         for fill in self._told[self.bar]:
             if abs(fill.size - size) <= ROOM * abs(size) and abs(fill.price - price) <= ROOM * price:
                 return fill.commission
-        return self._at_most(abs(size) * price)
-
-    def _at_most(self, worth: float) -> float:
-        """What a trade worth so much may have been charged, that is not told. All of what was charged counts, so that
-        nobody makes it look dear with a dear trade of next to nothing.
-        """
-        amount, rate = self._usual
-        return DEARER * (amount + rate * worth)
+        return self._dues.at_most(abs(size) * price)
 
     def _rebalance(self, bar: int, at: np.ndarray, weights: np.ndarray, prices: np.ndarray) -> tuple[np.ndarray, str]:
         self._open = 0.0  # in currency, by how much what is held may be another
@@ -213,7 +204,7 @@ class _Account(Account):
         for fill in self._first.values():
             fair = fill.price / (1 + math.copysign(worse, fill.size))
             costs += fill.commission + abs(fill.size) * fair * worse
-        dearest = sum(map(self._at_most, moved.tolist())) + worse * float(moved.sum())
+        dearest = sum(map(self._dues.at_most, moved.tolist())) + worse * float(moved.sum())
         self._open = max(self._open, self.rules.leverage * (abs(costs) + dearest) + ROOM * value)
         return value - costs
 

@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
 from qfp.conventions import BacktestingPy, Usual
 
 from runner.claim_bars import NotVerified, OurBars
+from runner.claim_dues import Dues
 from runner.claim_fields import Log, TakenAway
 from runner.claim_orders import ROOM, peaks_of, reached
+from runner.claim_told import NO, PERHAPS, UNIT_ROOM, YES, Order, Told, Trade, Waiting
 
-__all__ = ["check_log", "has_brackets"]
+__all__ = ["UNLOGGED", "check_log"]
 
-NO, PERHAPS, YES = range(3)
-MOST_LOOKS = 3_000_000  # at an order on a bar: a few seconds
-NEAR_BARS = 4
-UNIT_ROOM = 1e-9
+MOST_LOOKS = 2_000_000  # at an order on a bar: a few seconds
+SEARCH = 5  # looks that a search for the next bar counts as
+SOON = 3  # bars on which a new level is looked at before the next one that may reach it is searched: most are moved
+UNLOGGED = "What was refused or withdrawn, moved or dropped before it was reached, is the word of the library."
 NO_UNIT = "insufficient margin for a single unit"
-
-Order = dict[str, Any]
 
 
 def check_log(
@@ -44,88 +41,6 @@ def check_log(
     window_bars: of the windows of a walk-forward, at the end of each of which every trade is closed.
     """
     _Followed(fills, orders, log, bars, cash, rules, window_bars).run()
-
-
-def has_brackets(orders: list[Order]) -> bool:
-    """Whether any order brings a stop-loss or target along, or moves one."""
-    return any(
-        order.get("sl") or order.get("tp") or (order.get("closes") and order["kind"] != "market") for order in orders
-    )
-
-
-@dataclass(eq=False, slots=True)
-class _Trade:
-    """row: of the order that opened it. sl, tp: what waits to close it."""
-
-    row: int
-    size: float
-    price: float
-    bar: int
-    is_open: bool = True
-    sl: _Waiting | None = None
-    tp: _Waiting | None = None
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    """An order that waits. rank: where it stands among the others. touched: whether its stop was reached before, where
-    it has a limit, too. unsure: it may have been refused on a bar that came near.
-    """
-
-    order: Order
-    row: int
-    rank: int
-    trade: _Trade | None = None
-    waits: bool = True
-    touched: int = NO
-    unsure: bool = False
-    size: float = 0.0
-    limit: float = 0.0
-    stop: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.size = self.order["size"]
-        self.limit, self.stop = self.order.get("limit") or 0.0, self.order.get("stop") or 0.0
-
-
-@dataclass(eq=False, slots=True)
-class _Told:
-    """The fills, by bar, of which the next one is known."""
-
-    fills: list[dict[str, float]]
-    ends: list[int]
-    next: list[int] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, fills: list[dict[str, float]], count: int) -> _Told:
-        edges = np.searchsorted([fill["bar"] for fill in fills], np.arange(count + 1)).tolist()
-        return cls(fills, edges[1:], edges[:-1])
-
-    def peek(self, bar: int, ahead: int = 0) -> dict[str, float] | None:
-        at = self.next[bar] + ahead
-        return self.fills[at] if at < self.ends[bar] else None
-
-    def is_next(self, bar: int, size: float, price: float) -> bool:
-        fill = self.peek(bar)
-        if fill is None or abs(fill["price"] - price) > ROOM * price:
-            return False
-        return abs(fill["size"] - size) <= UNIT_ROOM * max(1.0, abs(size))
-
-    def take(self, bar: int, size: float, price: float, why: str) -> dict[str, float]:
-        fill = self.peek(bar)
-        if fill is None or not self.is_next(bar, size, price):
-            told = "nothing" if fill is None else f"{fill['size']:g} at {fill['price']:g}"
-            raise NotVerified(f"{why}, so that {size:g} filled at {price:g} on bar {bar}; the run told {told}.")
-        self.next[bar] += 1
-        return fill
-
-    def check_all_of(self, bar: int) -> None:
-        fill = self.peek(bar)
-        if fill is not None:
-            raise NotVerified(
-                f"A fill of {fill['size']:g} at {fill['price']:g} on bar {bar} follows from no order: by what was "
-                "placed, moved and taken away none filled then and at that price."
-            )
 
 
 class _Followed:
@@ -148,11 +63,12 @@ class _Followed:
         )
         self.last = len(self.closes) - 1
         self.window_bars = window_bars
-        self.told = _Told.of(fills, len(self.closes))
-        self.trades: dict[int, _Trade] = {}  # open ones, oldest first, by the row that opened them
-        self.placed: dict[int, _Waiting] = {}
-        self.due: dict[int, list[_Waiting]] = {}  # what is looked at on a bar
-        self.created: list[_Waiting] = []  # stops and targets, in this pass over the orders
+        self.told = Told.of(fills, len(self.closes))
+        self.dues = Dues.of(fills)
+        self.trades: dict[int, Trade] = {}  # open ones, oldest first, by the row that opened them
+        self.placed: dict[int, Waiting] = {}
+        self.due: dict[int, list[Waiting]] = {}  # what is looked at on a bar
+        self.created: list[Waiting] = []  # stops and targets, in this pass over the orders
         self.units = self.cost = self.gross = 0.0
         self.first_rank = self.last_rank = 0
         self.ruined = False
@@ -232,26 +148,26 @@ class _Followed:
             trade.tp = None
 
     @staticmethod
-    def _drop(waiting: _Waiting | None) -> None:
+    def _drop(waiting: Waiting | None) -> None:
         if waiting is not None:
             waiting.waits = False
 
     def _wait(
-        self, order: Order, row: int, bar: int | None, trade: _Trade | None = None, first: bool = False
-    ) -> _Waiting:
-        """Before all others, or behind them. bar: from which on it is looked at."""
+        self, order: Order, row: int, bar: int | None, trade: Trade | None = None, first: bool = False
+    ) -> Waiting:
+        """Before all others, or behind them. bar: on which it is looked at first."""
         if first:
             self.first_rank -= 1
         else:
             self.last_rank += 1
-        waiting = _Waiting(order, row, self.first_rank if first else self.last_rank, trade)
+        waiting = Waiting(order, row, self.first_rank if first else self.last_rank, trade, bar or 0)
         if bar is not None:
             self.due.setdefault(bar, []).append(waiting)
         return waiting
 
     # One bar
 
-    def _process(self, bar: int, looked: list[_Waiting]) -> None:
+    def _process(self, bar: int, looked: list[Waiting]) -> None:
         again = YES
         while again:
             self.created = []
@@ -263,10 +179,10 @@ class _Followed:
                 following = None if bar == self.last else self._next_bar(each, bar + 1)
                 self.due.setdefault(self.last + 1 if following is None else following, []).append(each)
 
-    def _pass_over(self, bar: int, looked: Sequence[_Waiting], sure: int) -> int:
+    def _pass_over(self, bar: int, looked: Sequence[Waiting], sure: int) -> int:
         """Whether, by the rules of backtesting.py, all are looked at again. sure: whether this pass takes place."""
         again = NO
-        entered: list[tuple[_Trade, float, int]] = []
+        entered: list[tuple[Trade, float, int]] = []
         self.looks += len(looked)
         if self.looks > MOST_LOOKS:
             raise NotVerified("So many orders wait for so long that the site cannot follow them.")
@@ -292,7 +208,7 @@ class _Followed:
             self._act_on_entry_bar(opened, reference, counts, bar)
         return again
 
-    def _places(self, each: _Waiting, bar: int) -> list[tuple[float, bool, int]]:
+    def _places(self, each: Waiting, bar: int) -> list[tuple[float, bool, int]]:
         """(price, whether at the close before, how certain), where it may fill on a bar."""
         long, limit, stop, opened = each.size > 0, each.limit, each.stop, self.opens[bar]
         better, beyond = (min, max) if long else (max, min)
@@ -315,7 +231,7 @@ class _Followed:
             found.append((better(opened, limit), False, PERHAPS))
         return found
 
-    def _exit(self, each: _Waiting, trade: _Trade, price: float, booked: int, certain: int) -> bool:
+    def _exit(self, each: Waiting, trade: Trade, price: float, booked: int, certain: int) -> bool:
         """Whether it is done with."""
         if not trade.is_open:
             each.waits = False
@@ -334,9 +250,7 @@ class _Followed:
         self._reduce(trade, price, size, booked, why)
         return True
 
-    def _enter(
-        self, each: _Waiting, price: float, bar: int, at_close: bool, certain: int
-    ) -> tuple[bool, _Trade | None]:
+    def _enter(self, each: Waiting, price: float, bar: int, at_close: bool, certain: int) -> tuple[bool, Trade | None]:
         """Whether it is done with, and what it has opened."""
         rules, size, order = self.rules, each.size, each.order
         long, share, booked = size > 0, abs(size), bar - at_close
@@ -353,35 +267,36 @@ class _Followed:
                 "run said that it did not fill."
             )
         charged = rules.commission_for(size, price)
-        unit = paid + (charged or 0.0) / share
+        # What a function of the program charges is not known, but for what it has charged elsewhere.
+        dear = self.dues.at_most(share * price) if charged is None else charged
+        unit, cheap = paid + dear / share, paid + (dear if charged is not None else 0.0) / share
         mark = (self.closes[bar - 1] if at_close else self.opens[bar]) if self.usual else self.closes[bar]
         why = f"The order of {size:g} decided on bar {order['bar']} was reached"
         need = share
         if share < 1:
-            least, exact, most = self._affordable(mark, unit, share)
+            least, exact, most = *self._affordable(mark, unit, share)[:2], self._affordable(mark, cheap, share)[2]
             if refused and order.get("reason") == NO_UNIT:
-                if least >= 1 and charged is not None and not each.unsure:
+                if least >= 1 and not each.unsure:
                     raise self._payable(order)
                 each.waits = False
                 return True, None
             told = self._told_units(long, price, paid, booked)
-            # What a function of the program charges is not known.
-            need = told if (0 if charged is None else least) <= told <= most else exact
+            need = told if least <= told <= most else exact
         if not rules.hedging:
             need = self._net(need, long, price, booked, why)
-        least, exact, most = self._affordable(mark, unit, 1.0)
+        least, most = self._affordable(mark, unit, 1.0)[0], self._affordable(mark, cheap, 1.0)[2]
         each.waits = False
         if refused:
-            if need < least and charged is not None and not each.unsure:
+            if need < least and not each.unsure:
                 raise self._payable(order)
             return True, None
-        if need and need > most * (1 + UNIT_ROOM) and charged is not None:
+        if need and need > most * (1 + UNIT_ROOM):
             raise NotVerified(f"{why} on bar {bar}, and the account could not pay for {need:g} units.")
         if not need:
             return True, None
         need = need if long else -need
         fill = self.told.take(booked, need, paid, why)
-        trade = _Trade(each.row, need, fill["price"], booked)
+        trade = Trade(each.row, need, fill["price"], booked)
         self.trades[each.row] = trade
         self.cash -= fill["commission"]
         self._count(need, fill["price"], abs(need))
@@ -391,7 +306,7 @@ class _Followed:
             trade.sl = self._bracket(trade, "stop", order["sl"])
         return True, trade
 
-    def _bracket(self, trade: _Trade, word: str, price: float) -> _Waiting:
+    def _bracket(self, trade: Trade, word: str, price: float) -> Waiting:
         found = self._wait({"size": -trade.size, word: price}, -1, None, trade, first=word == "stop")
         self.created.append(found)
         return found
@@ -456,7 +371,7 @@ class _Followed:
 
     # The bar of the entry
 
-    def _counts(self, each: _Waiting, price: float, bar: int) -> int:
+    def _counts(self, each: Waiting, price: float, bar: int) -> int:
         """Whether a target counts on the bar of the entry: at a limit within it, it may have been passed before."""
         opened = self.opens[bar]
         if not each.limit:
@@ -465,7 +380,7 @@ class _Followed:
             return PERHAPS
         return YES if price == opened else NO
 
-    def _act_on_entry_bar(self, trade: _Trade, reference: float, counts: int, bar: int) -> None:
+    def _act_on_entry_bar(self, trade: Trade, reference: float, counts: int, bar: int) -> None:
         """The stop first, which is worse for the trader."""
         if not trade.is_open:
             return
@@ -481,7 +396,7 @@ class _Followed:
                 self._reduce(trade, price, size, bar, why)
                 return
 
-    def _target_only(self, each: _Waiting, bar: int) -> int:
+    def _target_only(self, each: Waiting, bar: int) -> int:
         """Whether a stop order opened a trade whose target, and not its stop, lies within the same bar."""
         stop_loss, target = each.order.get("sl"), each.order.get("tp")
         if not each.stop or each.limit or not target:
@@ -492,7 +407,7 @@ class _Followed:
 
     # What is open
 
-    def _reduce(self, trade: _Trade, price: float, size: float, bar: int, why: str) -> None:
+    def _reduce(self, trade: Trade, price: float, size: float, bar: int, why: str) -> None:
         fill = self.told.take(bar, size, price, why)
         self.cash += -size * (fill["price"] - trade.price) - fill["commission"]
         trade.size += size
@@ -545,15 +460,15 @@ class _Followed:
         room = ROOM * level
         return YES if over > room else PERHAPS if over >= -room else NO
 
-    def _next_bar(self, each: _Waiting, start: int) -> int | None:
+    def _next_bar(self, each: Waiting, start: int) -> int | None:
         """The next bar on which it may be reached."""
-        if each.touched == PERHAPS:
+        if each.touched == PERHAPS or start < each.bar + SOON:
             return start
         long = each.size > 0
         level, rising = (each.stop, long) if each.stop and each.touched == NO else (each.limit, not long)
-        for bar in range(start, min(start + NEAR_BARS, self.last + 1)):
-            if self._reaches(level, rising, bar):
-                return bar
+        if start <= self.last and self._reaches(level, rising, start):
+            return start
+        self.looks += SEARCH
         values = self.bars.high if rising else self.bars.low
-        found = reached(values, level, rising, start + NEAR_BARS, self._peaks[rising])
+        found = reached(values, level, rising, start, self._peaks[rising])
         return found[0] if found else None

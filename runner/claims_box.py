@@ -272,7 +272,7 @@ def _verified(backtest: Backtest) -> Line:
         return _line("verified", "red", "Verified", backtest.standing.said)
     companion = backtest.checks.get("companion", {})
     again, answer = _made_again(backtest.run.verification)
-    theirs = claim_copied.left_to_the_library(backtest.conventions)
+    theirs = claim_copied.left_to_the_library(backtest.conventions) or backtest.conventions.get("unlogged", "")
     replayed = "The site has replayed its fills over its own bars: the same equity."
     said = [replayed, theirs, companion.get("sentence", ""), again]
     doubted = theirs or answer in verdicts.ALARMING or companion.get("state", "green") != "green"

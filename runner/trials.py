@@ -123,7 +123,8 @@ class Code:
 
 
 def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str, Any]) -> str:
-    conventions = {key: value for key, value in backtest.conventions.items() if key not in ("lines", "survivorship")}
+    said = ("lines", "survivorship", "unlogged")
+    conventions = {key: value for key, value in backtest.conventions.items() if key not in said}
     return Code(files).fingerprint(
         {
             "run_params": run_params,

@@ -100,7 +100,7 @@ def claim_of_one(seed: str, moving: bool = False, **fixed: Any) -> dict[str, Any
     bars = data.prices(draw.choice(["IBM", "GOOG", "AAPL", "MSFT"]), f"{year}-01-03", f"{year + 1}-06-30")
     options: dict[str, Any] = {
         "cash": draw.choice([1_000, 10_000, 100_000]),
-        "commission": draw.choice([0.0, 0.001, 0.002, (5, 0.001), (1, 0.0)]),
+        "commission": draw.choice([0.0, 0.001, 0.002, (5, 0.001), (1, 0.0), by_the_share]),
         "spread": draw.choice([0, 0, 0.0005, 0.002]),
         "margin": draw.choice([1, 1, 0.5, 0.1]),
         "trade_on_close": on_close,
@@ -111,6 +111,10 @@ def claim_of_one(seed: str, moving: bool = False, **fixed: Any) -> dict[str, Any
     }
     with _quietly():
         return _sent(backtests.backtest(Drawn, bars, **options, **({"rules": "backtesting.py"} if original else {})))
+
+
+def by_the_share(size: float, price: float) -> float:
+    return max(1.0, abs(size) * 0.01)
 
 
 def claim_of_many(seed: str) -> dict[str, Any]:
@@ -125,7 +129,7 @@ def claim_of_many(seed: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "cash": draw.choice([2_000, 10_000, 100_000]),
         "fill": draw.choice(["next-open", "next-close", "next-average", "same-close"]),
-        "commission": draw.choice([0.0, 0.001, (5, 0.001), lambda size, price: 1 + abs(size * price) * 0.0005]),
+        "commission": draw.choice([0.0, 0.001, (5, 0.001), by_the_share]),
         "spread": draw.choice([0, 0.001]),
         "slippage": draw.choice([0, 0.001]),
         "fractional": draw.random() < 0.5,

@@ -438,7 +438,7 @@ def test_more_prices_than_can_be_compared_are_refused_before_any_fill_is_held_ag
 
 
 def test_a_claim_by_the_second_version_of_the_rules_is_verified_too(claim):
-    claim["conventions"] = Usual().as_dict()
+    claim |= {"conventions": Usual().as_dict(), "taken_away": []}
     checked = check_claim(claim, STORE)
     assert checked.verified and checked.conventions["lines"] == Usual().lines()
     assert Usual().lines() != BacktestingPy().lines()

@@ -389,7 +389,10 @@ def fuzz(seed):
                 self.position.close(0.5 if self.pick[0, -1] < 0.5 else 1.0)
             elif what == 13:
                 for trade in self.trades:
-                    trade.tp = None
+                    if self.pick[3, -1] < 0.5:
+                        trade.sl = None
+                    else:
+                        trade.tp = None
 
     Fuzz.__name__ = Fuzz.__qualname__ = f"Fuzz{seed:02d}"
     return Fuzz

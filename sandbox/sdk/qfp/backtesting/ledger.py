@@ -143,8 +143,7 @@ class Decisions:
         rows: list[dict[str, Any]] = []
         places: dict[int, int] = {}
         taken: list[list[Any]] = []
-        listed = self._numbered()
-        for number, row in listed:
+        for number, row in self._numbered():
             if not is_undone(row, highs, lows):
                 places[number] = len(rows)
                 owner = self.owners[number]

@@ -1,0 +1,210 @@
+"""What was placed, moved and taken away leaves one account: nobody tells a target where the stop was reached first."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from qfp.backtesting import Strategy
+from qfp.conventions import BacktestingPy, Usual
+
+from runner import claim_fields
+from runner.backtests import check_claim
+from runner.claim_bars import NotVerified, OurBars
+from runner.claim_fields import ClaimRefused
+from runner.claim_log import check_log
+from tests.runner import random_programs
+from tests.sdk.conftest import STORE, data, starter  # noqa: F401
+
+OURS = [Usual(finalize_trades=False), BacktestingPy(finalize_trades=False)]
+BOUGHT = {"bar": 4, "size": 10.0, "kind": "market", "outcome": "filled", "sl": 95.0, "tp": 105.0}
+FLAT = np.full(14, 100.0)
+
+
+def bars(**others: dict[int, float]) -> OurBars:
+    """100 on every bar but these."""
+    columns = {name: FLAT.copy() for name in ("open", "high", "low", "close")}
+    for name, values in others.items():
+        for bar, price in values.items():
+            columns[name][bar] = price
+    return OurBars(**columns)
+
+
+BOTH = bars(high={8: 106.0}, low={8: 94.0})  # stop and target on bar 8, which is not that of the entry
+
+
+def follow(
+    ours: OurBars,
+    rules: BacktestingPy,
+    fills: list[tuple[int, float, float]],
+    orders: list[dict[str, Any]],
+    taken_away: list[list[Any]] = [],  # noqa: B006
+) -> None:
+    named = [{"bar": bar, "size": size, "price": price, "commission": 0.0} for bar, size, price in fills]
+    read = claim_fields.orders(orders, len(FLAT), 1)
+    log = claim_fields.log(orders, taken_away, len(FLAT))
+    assert log is not None
+    check_log(named, read, log, ours, 10_000.0, rules, None)
+
+
+def closing(bar: int, **more: Any) -> dict[str, Any]:
+    return {"bar": bar, "size": -10.0, "kind": "market", "outcome": "filled", "closes": True, "of": 0, **more}
+
+
+@pytest.mark.parametrize("rules", OURS)
+def test_a_target_explains_nothing_where_the_stop_was_reached_too(rules):
+    entry = (5, 10.0, 100.0)
+    follow(BOTH, rules, [entry, (8, -10.0, 95.0)], [BOUGHT])
+    for told in ([entry, (8, -10.0, 105.0)], [entry], [entry, (9, -10.0, 95.0)]):
+        with pytest.raises(NotVerified, match="The stop of 95 of what was opened on bar 5 was reached first"):
+            follow(BOTH, rules, told, [BOUGHT])
+    # So near that our bars may be the ones that differ: both is believed.
+    near = bars(high={8: 106.0}, low={8: 95.0})
+    for price in (95.0, 105.0):
+        follow(near, rules, [entry, (8, -10.0, price)], [BOUGHT])
+
+
+@pytest.mark.parametrize("rules", OURS)
+def test_a_stop_that_was_dropped_or_moved_before_leaves_the_target(rules):
+    told, moved = [(5, 10.0, 100.0), (8, -10.0, 105.0)], {"kind": "stop", "stop": 90.0, "outcome": "cancelled"}
+    follow(BOTH, rules, told, [BOUGHT], [[7, 1, 0, "sl"]])
+    follow(BOTH, rules, told, [BOUGHT, closing(7, **moved)])
+    # What the bar's own close decides comes too late for it.
+    for orders, taken_away in (([BOUGHT], [[8, 1, 0, "sl"]]), ([BOUGHT, closing(8, **moved)], [])):
+        with pytest.raises(NotVerified, match="The stop of 95"):
+            follow(BOTH, rules, told, orders, taken_away)
+    # Dropped and set again, in this order: it counts; the other way round it does not.
+    again = closing(7, **moved | {"stop": 96.0, "outcome": "filled"})
+    follow(BOTH, rules, [told[0], (8, -10.0, 96.0)], [BOUGHT, again], [[7, 1, 0, "sl"]])
+    follow(BOTH, rules, told, [BOUGHT, again], [[7, 2, 0, "sl"]])
+
+
+@pytest.mark.parametrize("rules", OURS)
+def test_what_was_reached_is_filled_and_at_the_open_beyond_it(rules):
+    entry = (5, 10.0, 100.0)
+    gap = bars(open={8: 90.0}, low={8: 90.0})
+    follow(gap, rules, [entry, (8, -10.0, 90.0)], [BOUGHT])
+    with pytest.raises(NotVerified, match="10 filled at 90 on bar 8; the run told -10 at 95"):
+        follow(gap, rules, [entry, (8, -10.0, 95.0)], [BOUGHT])
+    rise = bars(high={8: 106.0, 9: 108.0})
+    follow(rise, rules, [entry, (8, -10.0, 105.0)], [BOUGHT])
+    with pytest.raises(NotVerified, match="The target of 105"):
+        follow(rise, rules, [entry], [BOUGHT])
+    follow(rise, rules, [entry, (9, -10.0, 107.0)], [BOUGHT, closing(7, kind="limit", limit=107.0)])
+
+
+@pytest.mark.parametrize("rules", OURS)
+def test_a_stop_or_limit_order_is_withdrawn_before_it_is_reached_or_not_at_all(rules):
+    waits = {"bar": 4, "size": 10.0, "kind": "limit", "limit": 95.0, "outcome": "cancelled"}
+    follow(BOTH, rules, [], [waits], [[7, 1, 0, "order"]])
+    for taken_away in ([[8, 1, 0, "order"]], []):
+        with pytest.raises(NotVerified, match="was reached on bar 8 while it waited"):
+            follow(BOTH, rules, [], [waits], taken_away)
+
+
+def test_with_long_and_short_at_once_the_log_says_what_a_fill_closes():
+    """Sold for a fraction beside an order that closes: as it was told, the fraction was filled with next to nothing."""
+    rules, flat = Usual(commission=0.0, hedging=True, finalize_trades=False), bars()
+    held = {"bar": 1, "size": 40.0, "kind": "market", "outcome": "filled"}
+    orders = [held, closing(4, size=-40.0), {"bar": 4, "size": -0.5, "kind": "market", "outcome": "filled"}]
+    follow(flat, rules, [(2, 40.0, 100.0), (5, -40.0, 100.0), (5, -50.0, 100.0)], orders)
+    for sizes in ((-40.0, -1.0), (-1.0, -40.0), (-90.0,), (-40.0,)):
+        with pytest.raises(NotVerified):
+            follow(flat, rules, [(2, 40.0, 100.0), *((5, size, 100.0) for size in sizes)], orders)
+
+
+@pytest.mark.parametrize("rules", OURS)
+def test_of_trades_that_are_not_open_nothing_is_moved_or_closed(rules):
+    gone = [(5, 10.0, 100.0), (8, -10.0, 95.0)]
+    for orders, taken_away in (
+        ([BOUGHT, closing(9, outcome="waiting")], []),
+        ([BOUGHT], [[9, 1, 0, "sl"]]),
+        ([BOUGHT, closing(7, size=10.0)], []),
+    ):
+        with pytest.raises(NotVerified, match=r"cannot close|where there was none"):
+            follow(BOTH, rules, gone, orders, taken_away)
+    with pytest.raises(NotVerified, match="does not say what the order"):
+        follow(bars(), rules, [(5, 10.0, 100.0), (8, -10.0, 100.0)], [BOUGHT, closing(7, of=None)])
+
+
+@pytest.mark.parametrize("of", [1, -1, 0.0, float("nan"), True, "0", 10**30, [0]])
+def test_an_order_is_of_an_earlier_one_that_opened_something(of):
+    with pytest.raises(ClaimRefused):
+        claim_fields.log([BOUGHT, closing(7, of=of)], [], len(FLAT))
+    with pytest.raises(ClaimRefused):
+        claim_fields.log([BOUGHT, closing(7), closing(8, of=1)], [], len(FLAT))
+    with pytest.raises(ClaimRefused):
+        claim_fields.log([BOUGHT, {**BOUGHT, "bar": 5, "of": 0}], [], len(FLAT))
+
+
+@pytest.mark.parametrize(
+    "taken_away",
+    [
+        {}, "sl", [[7, 1, 0]], [7], [[7, 1, 0, "sl", 0]], [[7, 1, 0, "stop"]], [[7, 1, 0, ["sl"]]], [[7, 0, 0, "sl"]],
+        [[7, 1, 1, "sl"]], [[7, 3, 0, "sl"]], [[7, 1, -1, "sl"]], [[3, 1, 0, "sl"]], [[10, 1, 0, "sl"]],
+        [[14, 2, 0, "sl"]], [[float("nan"), 1, 0, "sl"]], [[7, float("inf"), 0, "sl"]], [[7, True, 0, "sl"]],
+        [[10, 2, 1, "tp"]], [[7, 1, 0, "sl"], [6, 1, 0, "tp"]], [[10, 2, 0, "sl"], [8, 1, 0, "tp"]],
+        [[7, 1, 0, "sl"]] * 100_001,
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_what_makes_no_sense_as_a_log_is_refused(taken_away):
+    with pytest.raises(ClaimRefused):
+        claim_fields.log([BOUGHT, closing(9)], taken_away, len(FLAT))
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_programs_that_move_and_drop_stops_are_verified(data, number) -> None:  # noqa: F811
+    checked = check_claim(random_programs.claim_of_one(f"moving {number}", moving=True), STORE)
+    assert checked.verified, checked.verified_text
+
+
+class Guarded(Strategy):
+    """Drops its stop on some bars, and moves its target on others."""
+
+    def init(self) -> None:
+        pass
+
+    def next(self) -> None:
+        price = self.data.Close[-1]
+        if not self.position:
+            self.buy(size=50, sl=price * 0.97, tp=price * 1.03)
+        for trade in self.trades:
+            if len(self.data) % 11 == 0:
+                trade.sl = None
+            elif len(self.data) % 13 == 0:
+                trade.tp = price * 1.02
+
+
+def test_what_is_told_of_moved_and_dropped_stops_decides_by_both_tiers(data) -> None:  # noqa: F811
+    from qfp import backtests
+    from qfp.backtesting import Backtest
+
+    frame = data.prices("IBM", "2005-01-03", "2006-06-30")
+    test = Backtest(backtests.as_ohlc(frame), Guarded, cash=10_000, commission=0.001)
+    told = [test.run_once({}, tier=tier).told() for tier in ("interpreted", "compiled")]
+    assert told[0] == told[1] and {what for *_, what in told[0][1]} == {"sl"}
+    honest = json.loads(json.dumps(backtests.backtest(Guarded, frame).claim))
+    assert check_claim(honest, STORE).verified
+    # Each drop matters to some trade; without the first that does, another account follows.
+    doubted = [
+        check_claim({**honest, "taken_away": honest["taken_away"][:at] + honest["taken_away"][at + 1 :]}, STORE)
+        for at in range(8)
+    ]
+    assert any("The stop of" in each.verified_text for each in doubted if not each.verified)
+
+
+def test_without_a_log_nothing_is_left_to_belief_by_our_rules_and_stops_are_a_doubt_by_the_library_s(data) -> None:  # noqa: F811
+    from qfp import backtests
+
+    frame = data.prices("IBM", "2005-01-03", "2005-12-30")
+    for rules, verified in (("qfp", False), ("backtesting.py", True)):
+        claim = json.loads(json.dumps(backtests.backtest(Guarded, frame, rules=rules).claim))
+        assert check_claim(claim, STORE).verified and "unlogged" not in check_claim(claim, STORE).conventions
+        del claim["taken_away"]
+        checked = check_claim(claim, STORE)
+        assert checked.verified is verified, checked.verified_text
+        assert ("unlogged" in checked.conventions) is verified
+        assert verified or "it told nothing of it" in checked.verified_text
