@@ -1,4 +1,4 @@
-# make run | test | bench | lint | format | setup. Needs python3 (3.11 or newer) and nothing else.
+# make run | test | test-whole | bench | lint | format | setup. Needs python3 (3.11 or newer) and nothing else.
 # Variables such as PORT, DATABASE_URL and DATA_DIR are listed in docs/self-hosting.md; every one is optional.
 
 SHELL := /bin/bash
@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 /usr/bin/python3 python3.14 python3.13 python
   $$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 SITE = .venv/bin/python
 
-.PHONY: run setup setup-tests test test-cgroup2 bench lint format
+.PHONY: run setup setup-tests test test-whole test-cgroup2 bench lint format
 .DEFAULT_GOAL := run
 
 run: setup
@@ -23,6 +23,11 @@ setup-tests:
 # Three processes share the files, because many tests wait for boxes; ARGS="tests/runner -k flood" runs some, in one.
 test: setup-tests
 	@exec $(SITE) -m pytest $(or $(ARGS),-n 3)
+
+# Of some long lists make test takes a sample; this takes all of them: every honest program, a hundred reports, SAMBO.
+test-whole: setup-tests
+	@HONESTY_EVERY=1 SURFACE_RUNS=100 SLOW_SEARCHES=1 exec $(SITE) -m pytest \
+	  tests/sdk/test_honesty.py tests/sdk/test_sweeps.py tests/runner/test_reports.py
 
 bench: setup-tests
 	@exec $(SITE) -m tests.benchmarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -34,6 +35,14 @@ def test_charts_draw_zoom_and_are_told_and_files_are_made_that_need_no_network(
         )
     equity = charts.first
     assert "first 100" in equity.locator("figcaption").inner_text()
+
+    # Pointing at it tells the date and the value.
+    plot = equity.locator(".nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    plot.hover(position={"x": 150, "y": 60})
+    told = equity.locator(".hoverlayer")
+    expect(told).to_contain_text(re.compile(r"\d{4}"))
+    expect(told).to_contain_text("Equity")
 
     # Dragging fetches that stretch, and one press brings all back.
     equity.scroll_into_view_if_needed()

@@ -7,6 +7,7 @@ import io
 import pytest
 from django.core.management import call_command
 
+from accounts.models import Plan
 from runner import template_runs
 from runner.models import Backtest, Run
 from runner.samples import SAMPLES
@@ -20,5 +21,10 @@ def test_every_template_runs_and_meets_its_reference_values():
     pictures = {card.sample.slug: card.picture for card in template_runs.shown()}
     assert len(pictures) == len(SAMPLES) and all(picture.startswith("<svg") for picture in pictures.values())
     assert Backtest.objects.count() >= 5 and not Backtest.objects.filter(verified=False).exists()
-    # A visitor's first look: each within the limits of the plan of guests (TL-01: 15 seconds).
-    assert max(run.cpu_seconds for run in Run.objects.all()) < 10
+    # A visitor's first look: each within the limits of the plan of guests, 15 seconds of an idle machine at most.
+    runs, guests = Run.objects.all(), Plan.objects.for_guests()
+    assert max(run.cpu_seconds for run in runs) < guests.cpu_seconds
+    assert max(run.peak_memory_bytes for run in runs) < 0.9 * guests.memory_mb * 1_000_000
+    # The three strategies that a newcomer tries first, each with their checks of honesty.
+    quick = {run.project.slug: run.cpu_seconds for run in runs}
+    assert all(quick[slug] < 6 for slug in ("momentum", "mean-reversion", "pairs-trading")), quick

@@ -37,7 +37,6 @@ from qfp.replay import replay
 
 from runner.checking import findings
 from tests.sdk.conftest import SDK
-from tests.sdk.honesty_programs import load
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "data" / "honesty"
 PAGE = Path(settings.BASE_DIR) / "docs" / "honesty.md"
@@ -59,7 +58,7 @@ FIRST_BARS = {
     "principal_component_of_everything": 4,
     "figures_before_their_publication": 61,
 }
-# Every so many of these are run, because each takes a third of a second; HONESTY_EVERY=1 runs all.
+# Of the programs as people write them every so many are run, for each takes a second; `make test-whole` runs all.
 EVERY = int(os.environ.get("HONESTY_EVERY", "4"))
 
 
@@ -100,8 +99,8 @@ def test_leaks_are_found_with_their_first_bar_and_the_line_that_leaks(judged):
 
 
 def test_honest_programs_raise_no_alarm(judged):
-    assert len(load(str(PROGRAMS / "honest.py"))) >= 60
-    found = judged("honest.py", EVERY)
+    found = judged("honest.py")
+    assert len(found) >= 60
     states = {(name, each["lookahead"]["state"]) for name, findings in found.items() for each in findings}
     assert {state for _, state in states} <= {"clean", "partly"}, states
     remembering = [name for name, findings in found.items() if findings[0]["amnesia"]["state"] == "remembers"]
