@@ -1,6 +1,6 @@
 """What can this result claim? Nine lines, each green, amber or red, in plain words; the same wherever it is shown.
 
-Page, report, API and embed take them from here. An author can change what they say by changing the work, in no other
+Page, report and API take them from here. An author can change what they say by changing the work, in no other
 way.
 """
 

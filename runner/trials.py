@@ -110,9 +110,9 @@ class Code:
     def fingerprint(self, values: dict[str, Any]) -> str:
         """The name of a trial: SHA-256 of its code and of the values that it was made with."""
         # A form sends every parameter, the first run none: what the code says itself is the same trial either way.
-        given = values.get("run_params") or {}
-        chosen = {name: value for name, value in given.items() if not self._is_default(name, value)}
-        values = {**values, "run_params": chosen}
+        if given := values.get("run_params"):
+            chosen = {name: value for name, value in given.items() if not self._is_default(name, value)}
+            values = {**values, "run_params": chosen}
         digest = self._begun.copy()
         digest.update(f"{json.dumps(values, sort_keys=True, default=str)}]".encode())
         return digest.hexdigest()
