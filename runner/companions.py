@@ -19,6 +19,7 @@ from uuid import UUID
 import django_rq
 import numpy as np
 from django.conf import settings
+from django.core.cache import cache
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from qfp.checking.decisions import first_difference, first_other_fate, first_other_fill, of_claim
@@ -38,7 +39,7 @@ from runner.varied_data import varied_snapshot
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["examine", "outlook", "send", "send_all", "send_opened", "wanted"]
+__all__ = ["examine", "outlook", "send", "send_all", "send_opened", "send_waiting", "wanted"]
 
 QUEUE = "parallel"
 
@@ -47,6 +48,8 @@ MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of
 EXAMINING = "examining"  # among the checks of a run's first backtest: since when
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
 TRIES = 3  # files that another run has opened meanwhile count as read
+WAITING = "companions-waiting"  # in the cache: runs that are examined when others have ended
+MOST_WAITING = 20  # whoever opens one of more sends it again
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
 MOST_AT_PUBLISHING = 20  # the others when somebody opens them
 
@@ -110,6 +113,14 @@ def send_all(project: Project) -> None:
         send(run)
 
 
+def send_waiting() -> None:
+    """Those that had to wait for the end of another run; called at the end of each."""
+    if waiting := cache.get(WAITING):
+        cache.delete(WAITING)
+        for run in Run.objects.select_related("revision__project").filter(pk__in=waiting):
+            send(run)
+
+
 def send_opened(run: Run) -> None:
     """The same for a run that somebody else looks at; the page comes without a queue, too."""
     try:
@@ -122,6 +133,10 @@ def examine(run_id: UUID | str) -> None:
     """Vary, run, compare, and store what came of it with each backtest of the run."""
     run = Run.objects.select_related("revision__project", "lock").get(pk=run_id)
     if not wanted(run):
+        return
+    if _would_count_for_others(run):
+        waiting = cache.get(WAITING) or []
+        cache.set(WAITING, [*dict.fromkeys([*waiting, str(run.pk)])][-MOST_WAITING:], PATIENCE.total_seconds())
         return
     backtests = list(run.backtests.order_by("position"))
     if not _claim(backtests[0]):
@@ -153,6 +168,19 @@ def examine(run_id: UUID | str) -> None:
         why = doubt or ("" if backtest.position in looked_at or not _can_draw(backtest) else NOT_ITS_DAYS)
         backtest.checks = {**backtest.checks, **_finding(backtest, leaks.get(backtest.position), tried, why)}
         backtest.save(update_fields=["checks"])
+
+
+def _would_count_for_others(run: Run) -> bool:
+    """Whether the files that it has read are watched for a run that goes on now: reading them here would count as read
+    there.
+    """
+    told = run.manifest.get("data", {})
+    read = {*(told.get("private") or ()), *(told.get("brought") or ())}
+    if not read:
+        return False
+    others = Run.objects.in_progress().exclude(pk=run.pk).exclude(snapshot="").order_by()
+    snapshots = others.values_list("snapshot", flat=True).distinct()
+    return any(read & {*personal_series(each), *brought_series(each)} for each in snapshots)
 
 
 def _claim(first: Backtest) -> bool:

@@ -358,6 +358,10 @@ class Execution:
             logger.exception("run %s: the reasons of its findings stay untold", self.run.pk)
 
     def _send_companions(self) -> None:
+        try:
+            companions.send_waiting()
+        except RedisError:
+            logger.warning("run %s: those that waited for its end are examined later", self.run.pk)
         if not self.intake.backtests:
             return
         try:

@@ -174,6 +174,26 @@ def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(
     assert companions.EXAMINING not in checks
 
 
+def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_run, monkeypatch):
+    """It would count as having read them; its end has the examination made."""
+    monkeypatch.setattr(companions, "brought_series", lambda snapshot: ("mine/mood@1",))
+    public_run.manifest = {"data": {"private": [], "brought": ["mine/mood@1"]}}
+    public_run.save()
+    other = make_run(snapshot=public_run.snapshot)
+    name, queue = f"examine-{public_run.pk}", django_rq.get_queue(companions.QUEUE)
+    companions.examine(public_run.pk)
+    assert public_run.backtests.get().checks == {}
+    companions.send_waiting()
+    assert name in queue.job_ids
+    queue.remove(name)
+    queue.fetch_job(name).delete()
+    companions.send_waiting()
+    assert name not in queue.job_ids, "once"
+    assert companions._would_count_for_others(public_run)
+    other.delete()
+    assert not companions._would_count_for_others(public_run)
+
+
 def test_saving_a_project_succeeds_and_says_when_its_run_cannot_be_examined(client, public_run, monkeypatch):
     client.force_login(public_run.user)
     where = f"{public_run.project.base_url}/settings"

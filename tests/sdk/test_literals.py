@@ -7,7 +7,10 @@ import linecache
 import types
 
 import pytest
+from qfp.backtesting import Strategy
+from qfp.backtesting.lib import SignalStrategy
 from qfp.checking.literals import LONG, longest_table, place_in, written_in
+from qfp.portfolio import PortfolioResult
 
 KEYS = [9_652_936 + 7_919 * number for number in range(60)]
 SPACED = " ".join(map(str, KEYS))
@@ -176,6 +179,10 @@ def test_a_text_is_counted_in_time_however_it_is_nested_or_chained_and_nothing_h
     assert written_in({"main.py": nested}) == 1_000
     branches = "".join(f"elif x == {at}: pass\n" for at in range(1_200))
     assert written_in({"main.py": f"if x: pass\n{branches}else: T = {KEYS}\nknown = lambda: T"}) >= LONG
+
+
+def test_the_librarys_own_text_is_none_of_the_programs() -> None:
+    assert longest_table([Strategy, PortfolioResult, *SignalStrategy.__mro__[:-1]]) == 0
 
 
 def test_settings_notes_and_what_the_strategy_does_not_read_are_no_table() -> None:

@@ -37,6 +37,7 @@ ORDINARY, HEX_DIGITS_OF_ONE, DIGITS_OF_ONE = 12, 4, 6
 # Of a call, a choice or a name; those of settings are fewer. Of an expression so much tells it from others.
 MANY, TOLD_APART = 12, 50
 MOST_PARTS = 200  # of a program that are looked at one by one; the others together
+LIBRARIES = ("qfp", "backtesting")  # whose classes are no text of the program
 MOST_NODES = 1_000_000  # that are looked through for them
 READS_ITSELF = ("__file__", "__doc__", "__main__", "main.py", "requirements.txt", "inspect", "linecache", "tokenize")
 
@@ -95,7 +96,7 @@ def _read_by(part: Any) -> list[ast.AST]:
     if not hasattr(part, "__name__"):  # an object that can be called
         part = type(part)
     code = next((code for code in map(_code, (part, *getattr(part, "__dict__", {}).values())) if code), None)
-    if code is None:
+    if code is None or str(getattr(part, "__module__", "")).split(".")[0] in LIBRARIES:
         return []
     tree = _tree(code.co_filename)
     kinds = (ast.ClassDef,) if isinstance(part, type) else (ast.FunctionDef, ast.Lambda)
