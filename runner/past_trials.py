@@ -48,7 +48,8 @@ def _keep(rows: Iterable[PastTrial]) -> None:
 
 
 def _forks_of(project: Project) -> QuerySet[Project]:
-    return Project.objects.filter(forked_from__project=project).exclude(pk=project.pk)
+    found = Project.objects.filter(forked_from__project=project).exclude(pk=project.pk)
+    return found.defer("draft")  # thousands of programs, of which nothing is read
 
 
 def _of_author(project: Project, tried: Tried) -> Iterator[PastTrial]:

@@ -12,7 +12,7 @@ around which it puts the walls itself, and then the zygote puts the program's pr
 (sandbox/inside/isolate.py). Either way that process is its child, and is there before there is anything to run, so that
 a box can wait, complete, for the moment somebody presses Run.
 
-It never follows a link, opens a FIFO or imports anything from a directory the program can write.
+It never imports anything from a directory the program can write.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import resource
 import select
 import signal
 import socket
-import stat
 import struct
 import sys
 import time
@@ -34,6 +33,12 @@ from collections.abc import Callable
 from functools import cache
 from types import FrameType
 from typing import Any, NoReturn
+
+# The program cannot write there, and nothing of it is loaded as yet.
+sys.path.insert(0, "/opt/inside")
+from qfp_inside import artefacts
+
+sys.path.remove("/opt/inside")
 
 WORKDIR = "/box"
 CHANNEL_FD = 1024  # above every descriptor a program counts through
@@ -45,12 +50,6 @@ REAP_MILLISECONDS = 20  # orphans that have ended count as processes until then
 HEADER = struct.Struct(">Ic")
 FRAME = struct.Struct(">I")  # of the inbox
 PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 4, 15, 22, 2
-
-ARTEFACT_ENTRIES = 20_000  # directory entries looked at before we stop
-ARTEFACT_DEPTH = 16
-ARTEFACT_SECONDS = 4.0
-ARTEFACT_SKIPPED_NAMED = 50
-SKIPPED_DIRECTORIES = {"__pycache__"}
 
 
 class Control:
@@ -182,7 +181,7 @@ def start(control: Control, walls) -> None:
         left = end_everything()
         control.count(last=True)
         control.send(watch.report(left))
-        collect_artefacts(control, job)
+        artefacts.collect(WORKDIR, job, control.send, control.send_bytes)
         control.send({"type": "done"})
         control.finish()
     except Exception as error:  # or the engine is gone: leaving ends every process of this pid namespace
@@ -455,101 +454,6 @@ def end_everything() -> int:
             ended += 1
         except ChildProcessError:
             return ended
-
-
-def collect_artefacts(control: Control, job: dict) -> None:
-    """Send the regular files of the working directory, within the limits; say which were left out and why."""
-    budget = job["artefacts"]["bytes"]
-    places = job["artefacts"]["count"]
-    skipped: list[dict] = []
-    sources = job["files"]
-    for path, directory, name, info in walk_regular_files():
-        if path in sources and is_unchanged(directory, name, info, sources[path]):
-            continue
-        if info.st_size > budget or places <= 0:
-            why = "count" if places <= 0 else "size"
-            if len(skipped) < ARTEFACT_SKIPPED_NAMED:
-                skipped.append({"name": path, "why": why, "size": info.st_size})
-            continue
-        descriptor = open_regular(directory, name)
-        if descriptor is None:
-            continue
-        try:
-            control.send({"type": "artefact", "name": path, "size": info.st_size})
-            remaining = info.st_size
-            while remaining:
-                data = os.read(descriptor, min(remaining, 1 << 18))
-                if not data:
-                    break
-                control.send_bytes(data)
-                remaining -= len(data)
-        finally:
-            os.close(descriptor)
-        budget -= info.st_size
-        places -= 1
-    control.send({"type": "skipped", "files": skipped})
-
-
-def walk_regular_files():
-    """Yield (path, directory descriptor, name, lstat) of regular files: opened by directory, links never followed."""
-    deadline = time.monotonic() + ARTEFACT_SECONDS
-    entries = 0
-    root = os.open(WORKDIR, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    stack: list[tuple[int, str, int]] = [(root, "", 0)]
-    while stack:
-        directory, prefix, depth = stack.pop()
-        try:
-            names = []
-            with os.scandir(directory) as listing:
-                for entry in listing:
-                    entries += 1
-                    if entries > ARTEFACT_ENTRIES or time.monotonic() > deadline:
-                        return
-                    names.append(entry.name)
-            for name in sorted(names):
-                if not is_plain_name(name):
-                    continue
-                path = prefix + name
-                try:
-                    info = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    if stat.S_ISREG(info.st_mode):
-                        yield path, directory, name, info
-                    elif stat.S_ISDIR(info.st_mode) and depth < ARTEFACT_DEPTH and name not in SKIPPED_DIRECTORIES:
-                        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-                        stack.append((os.open(name, flags, dir_fd=directory), path + "/", depth + 1))
-                except OSError:
-                    continue  # unreadable by its own mode, or too many directories: not an artefact
-        finally:
-            os.close(directory)
-
-
-def is_plain_name(name: str) -> bool:
-    """Hidden files stay in the box, and so do names that would not survive a page or a download."""
-    return not name.startswith(".") and name.isprintable() and len(name) <= 120
-
-
-def open_regular(directory: int, name: str) -> int | None:
-    try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-    except OSError:
-        return None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def is_unchanged(directory: int, name: str, info: os.stat_result, text: str) -> bool:
-    content = text.encode("utf-8", "replace")
-    if info.st_size != len(content):
-        return False
-    descriptor = open_regular(directory, name)
-    if descriptor is None:
-        return True
-    try:
-        return os.read(descriptor, len(content) + 1) == content
-    finally:
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

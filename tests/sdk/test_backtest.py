@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
+from qfp.results import simple
 
 from runner.backtests import check_claim
 from runner.samples import SAMPLES
@@ -230,3 +233,14 @@ def test_every_public_name_has_a_docstring():
 def test_the_claim_is_plain_json(in_box_environment):
     _, claim = run_claim(in_box_environment, "backtest(BuyOnce, bars)")
     json.dumps(claim, allow_nan=False)
+
+
+def test_parameters_of_any_kind_are_said_in_words_that_are_the_same_in_every_run():
+    class Given:
+        pass
+
+    for value in (np.arange(3.0), pd.Series([1, 2]), pd.DataFrame({"a": [1]}), Given(), [Given], len, lambda: 0):
+        said = simple(value)
+        assert isinstance(said, str) and said and " at 0x" not in said, said
+    plain = [np.float64(2), np.array(2), np.int64(2), 2, True, None, "two"]
+    assert [simple(value) for value in plain] == [2.0, 2, 2, 2, True, None, "two"]

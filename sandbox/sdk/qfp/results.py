@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import zlib
 from abc import ABC, abstractmethod
@@ -22,6 +23,7 @@ __all__ = ["Result", "digest", "head_figures", "simple"]
 
 # Of a claim: what was tried. Of backtests beyond those that the site records it is told no more, so that they count.
 ATTEMPTED = ("strategy", "params", "instruments", "period", "cash", "conventions")
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function or an object: another one in every run
 
 # While a program is tried with other values: takes each result, which is then neither shown nor handed over.
 taker: Callable[[Result], None] | None = None
@@ -129,8 +131,11 @@ class Result(ABC):
 
 def simple(value: Any) -> Any:
     """A parameter as JSON holds it; anything but numbers and text in the words Python has for it."""
-    value = value.item() if hasattr(value, "item") else value
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)[:200]
+    if hasattr(value, "item") and not getattr(value, "ndim", 0):
+        value = value.item()
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    return ADDRESS.sub("", str(value))[:200]
 
 
 def digest(closes: np.ndarray) -> int:

@@ -150,8 +150,8 @@ class Ticker:
         """Bars with the exchange's time in their index. `end` is not included. Raises the errors of qfp.data."""
         if interval not in _INTERVALS:
             raise ValueError(
-                f"Bars of {interval!r} are not available here; make them from daily ones, such as "
-                'history(interval="1d").resample("W").last().'
+                f"Bars of {interval!r} are not available here; make them from daily ones, such as those of weeks by "
+                'history(interval="1d").resample("W").agg(OHLCV_AGG), with OHLCV_AGG from qfp.backtesting.lib.'
             )
         for name, asked in (("prepost", prepost), ("repair", repair)):
             if asked:
