@@ -73,8 +73,8 @@ class Chart {
   ends() {
     const moments = this.data.traces.flatMap((trace) => [trace.x[0], trace.x.at(-1)]).sort();
     const [from, to] = this.range ?? [];
-    const inside = (moment) => String(moment).replace(" ", "T");
-    return [from && inside(from) > moments[0] ? inside(from) : moments[0], to && inside(to) < moments.at(-1) ? inside(to) : moments.at(-1)];
+    const same = (moment) => moment?.replace(" ", "T") ?? "";
+    return [same(from) > moments[0] ? same(from) : moments[0], to && same(to) < moments.at(-1) ? same(to) : moments.at(-1)];
   }
 
   /** Where all of a drawdown is 0, an axis of Plotly's choice would go up to 100 %. */

@@ -1,4 +1,5 @@
 // The chart of one series: zoom fetches finer bars; adjustment and range change without a page load.
+import { dayTicks } from "./shared/days.js";
 import { axis, CONFIG, holder, layout, onColours, plotly, token } from "./shared/plot.js";
 
 const chart = document.querySelector("#chart");
@@ -103,12 +104,14 @@ async function draw() {
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
     bargap: 0,
     // Hours without bars are left out: a line across them would show prices that nobody knew.
-    xaxis: { type: "date", rangebreaks: data.closed, rangeslider: { visible: false }, anchor: volume ? "y2" : "y", hoverformat: daily ? "%-d %b %Y" : "%-d %b %Y %H:%M UTC", range: [dates[0], dates[dates.length - 1]] },
+    xaxis: { type: "date", rangebreaks: data.closed, tickangle: 0, ...(daily ? {} : dayTicks(data.closed, dates[0], dates[dates.length - 1], area.clientWidth)), rangeslider: { visible: false }, anchor: volume ? "y2" : "y", hoverformat: daily ? "%-d %b %Y" : "%-d %b %Y %H:%M UTC", range: [dates[0], dates[dates.length - 1]] },
     yaxis: { ...axis(), side: "right", domain: [bottom, 1], type: shown.log ? "log" : "linear", tickformat: small(columns) ? ".2~f" : "", exponentformat: "B", nticks: 7 },
     yaxis2: { ...axis(), side: "right", domain: [0, 0.2], exponentformat: "B", nticks: 3, visible: Boolean(volume) },
     yaxis3: { ...axis(), domain: volume ? [0.22, 0.28] : [0, 0.07], range: [0, 1], visible: false, showgrid: false },
   });
   if (own.showlegend) own.margin = { ...own.margin, t: 44 };
+  // The names of hours have a second line for their day.
+  if (!daily) own.margin = { ...own.margin, b: 40 };
   if (!place) {
     place = holder(area, sentence.textContent);
     await Plotly.newPlot(place, traces, own, CONFIG);

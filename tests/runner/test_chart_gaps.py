@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 from qfp.tearsheet import Record
 from qfp.tearsheet.charts import Chart, charts, points
 from qfp.tearsheet.drawing import svg
 
+from runner.charts import equity_svg
+from runner.figures import chart
 from runner.result_views import _trace, drawn
+from runner.verdicts import made_up
 
 
 def rolling_sharpe() -> Chart:
@@ -43,3 +47,35 @@ def test_the_points_sent_keep_the_gap_its_edges_and_the_extremes():
     # Zoomed into the gap there is nothing to see, and nothing breaks.
     ((trace, at),) = points(chart, 60, np.datetime64("2011-12-01"), np.datetime64("2012-01-01"))
     assert np.isnan(trace.y[at]).all()
+
+
+def test_the_curve_of_minutes_names_the_nights_that_its_axis_leaves_out():
+    minutes = [
+        f"2020-01-0{day}T{hour:02}:{minute:02}:00Z"
+        for day in (2, 3, 6)
+        for hour in range(14, 21)
+        for minute in range(60)
+    ]
+    kept = chart(minutes, np.linspace(100, 110, len(minutes)), None)
+    night, weekend = 17 * 3_600_000, 65 * 3_600_000
+    assert {each["dvalue"]: each["values"] for each in kept["closed"]} == {
+        night: ["2020-01-02T21:00:00"], weekend: ["2020-01-03T21:00:00"]
+    }  # fmt: skip
+    days = [str(day) for day in np.arange("2020-01-01", "2020-03-01", dtype="datetime64[D]")]
+    assert "closed" not in chart(days, np.linspace(100, 110, len(days)), None)
+
+
+def test_years_below_a_small_curve_stand_evenly_however_its_points_do():
+    days = np.arange("2010-01-01", "2020-01-01", dtype="datetime64[D]")
+    # All the points of the extremes fall into one year.
+    picks = [*range(300), *range(300, len(days), 200), len(days) - 1]
+    drawing = equity_svg([str(days[at]) for at in picks], [100.0 + at for at in picks])
+    years = [float(x) for x, _ in re.findall(r'<text class="tick" x="([\d.]+)"[^>]*>(20\d\d)<', drawing)]
+    steps = np.diff(years)
+    assert len(years) >= 4 and max(steps) - min(steps) < 2
+
+
+def test_bars_that_a_model_made_are_called_so():
+    assert made_up([{"symbol": "AAPL", "series": "starter/us/AAPL"}]) == ""
+    names = [{"symbol": f"SYN00{number}", "series": f"synth/us/1d/SYN00{number}"} for number in range(1, 6)]
+    assert made_up(names) == "A model made the bars of SYN001, SYN002, SYN003 and 2 more; no market was ever like that."

@@ -26,5 +26,5 @@ export function dayTicks(closed, first, last, width) {
 /** A day alone is one of UTC already.
  * @param {string} text */
 function inUtc(text) {
-  return Date.parse(text.length > 10 ? `${text}Z` : text);
+  return Date.parse(text.length > 10 ? `${text.replace(" ", "T")}Z` : text);
 }
