@@ -177,14 +177,24 @@ class _Account(Account):
             return
         for bar, *fill in zip(*(column.tolist() for column in fills), strict=True):
             self._told[bar].append(Fill(*fill))
-        told = (fill._asdict() for fills_of_bar in self._told.values() for fill in fills_of_bar)
+        told = [fill._asdict() for fills_of_bar in self._told.values() for fill in fills_of_bar]
         self._dues = Dues.of(told)
+        self._dues_of: dict[int, Dues] = {
+            number: Dues.of(fill for fill in told if fill["instrument"] == number)
+            for number in {fill["instrument"] for fill in told}
+        }
+        self._number = 0  # of the instrument whose order is looked at
+
+    def _fill_order(self, order: Order, bar: int, price: float, worse: float) -> None:
+        self._number = order.instrument
+        super()._fill_order(order, bar, price, worse)
 
     def _as_told(self, size: float, price: float) -> float:
         for fill in self._told[self.bar]:
             if abs(fill.size - size) <= ROOM * abs(size) and abs(fill.price - price) <= ROOM * price:
                 return fill.commission
-        return self._dues.at_most(abs(size) * price)
+        # By the share it is a larger part of a low price than of a high one.
+        return self._dues_of.get(self._number, self._dues).at_most(abs(size) * price)
 
     def _rebalance(self, bar: int, at: np.ndarray, weights: np.ndarray, prices: np.ndarray) -> tuple[np.ndarray, str]:
         self._open = 0.0  # in currency, by how much what is held may be another
