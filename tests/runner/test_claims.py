@@ -439,6 +439,8 @@ def test_more_prices_than_can_be_compared_are_refused_before_any_fill_is_held_ag
 
 def test_a_claim_by_the_second_version_of_the_rules_is_verified_too(claim):
     claim |= {"conventions": Usual().as_dict(), "taken_away": []}
+    for at, order in enumerate(claim["orders"]):
+        order |= {"of": at - 1} if order.get("closes") else {}
     checked = check_claim(claim, STORE)
     assert checked.verified and checked.conventions["lines"] == Usual().lines()
     assert Usual().lines() != BacktestingPy().lines()
