@@ -18,8 +18,8 @@ TEMPLATES = Path(__file__).parents[2] / "templates" / "runner"
 DOCS = Path(__file__).parents[2] / "docs"
 # What stands in tables of results and says no more than what is in a row, or is no figure of a result.
 PLAIN = {"Changed", "Figure", "First", "In the last run", "Last run", "Name", "Parameter", "Parameters", "Peak memory",
-         "Project", "Reason", "Run", "Run time", "Second", "Second less first", "Started", "Status", "Title", "Values", "What",
-         "When", "Who sees it", "to", "Asked for as", "Shape", "Type", "Value"}  # fmt: skip
+         "Project", "Reason", "Run", "Run time", "Second", "Second less first", "Started", "Status", "Title", "Values",
+         "What", "When", "Who sees it", "to", "Asked for as", "Shape", "Type", "Value"}  # fmt: skip
 
 
 def full_record() -> Record:
