@@ -91,17 +91,20 @@ def remembers(
     return Remembered(dates, prices)
 
 
-def follows_numbers(decide: Callable[[Any, int], Sequence[Decision]], frame: Any, base: Sequence[Decision]) -> bool:
+def follows_numbers(
+    decide: Callable[[Any, int], Sequence[Decision]], frame: Any, base: Sequence[Decision], *, may_count: bool = True
+) -> bool:
     """Whether the strategy orders on the same numbers of bars when it starts some bars later.
 
-    decide: gives the decisions over other bars up to one. A start that fails says nothing.
+    decide: gives the decisions over other bars up to one. A start that fails says nothing. may_count: whether who gives
+    orders again and again after so many bars counts them; otherwise its code holds a table that may say when.
     """
     bars = sorted({decision.bar for decision in base if decision.bar < len(frame) - DROPPED})[:MOST_BARS]
     gaps = {later - earlier for earlier, later in pairwise(bars)}
     if len(bars) < FEWEST_BARS or len(gaps) < FEWEST_GAPS:
         return False
     last = bars[-1]
-    if _are_counted(base):
+    if may_count and _are_counted(base):
         return False
     try:
         theirs = decide(frame.iloc[DROPPED:], last)

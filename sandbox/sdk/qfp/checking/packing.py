@@ -104,6 +104,8 @@ def _text(node: ast.AST | None) -> str:
             return value.decode("latin-1")
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             return _text(left) + _text(right)
+        case ast.BinOp(left=text, op=ast.Mult()):
+            return _text(text)  # again and again, it says no more
         case ast.JoinedStr(values=parts):
             return "".join(map(_text, parts))
         case ast.Call(func=ast.Attribute(attr="encode"), args=[]):

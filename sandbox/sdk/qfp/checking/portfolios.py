@@ -177,11 +177,12 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
 def _by_numbers(runs: PortfolioRuns, memory: _Memory, share: float) -> dict[str, Any]:
     """What knows neither dates nor names may still know the numbers of bars, or hold a table of them."""
     parts = [part for part in runs.strategy.values() if callable(part)]
-    if share >= RUNS_FOR_NUMBERS and memory.follows_numbers():
+    count = longest_table(parts)
+    if share >= RUNS_FOR_NUMBERS and memory.follows_numbers(may_count=count < LONG):
         if uses_tables(parts, []):
             return {"state": "untested", "why": "its orders are looked up in a table by the number of the bar"}
         return {"state": "remembers", "what": "numbers"}
-    if (count := longest_table(parts)) >= LONG:
+    if count >= LONG:
         return {"state": "remembers", "what": "table", "count": count}
     return memory.clean()
 
@@ -213,7 +214,7 @@ class _Memory:
         decided = self.runs.decided(frames, self.among, cash=self.runs.settings["cash"] * factor)
         return first_difference(self.base, decided, self.until - 1, factor)
 
-    def follows_numbers(self) -> bool:
+    def follows_numbers(self, may_count: bool) -> bool:
         """Whether it orders on the same numbers of bars when all instruments begin some bars later."""
 
         def decide(dates: Any, _: int) -> list[Decision]:
@@ -223,7 +224,8 @@ class _Memory:
             return self.runs.decided(began, self.among)
 
         known = [decision for decision in self.base if decision.bar < self.until]
-        return amnesia.follows_numbers(decide, self.runs.index[: self.until].to_frame(), known)
+        dates = self.runs.index[: self.until].to_frame()
+        return amnesia.follows_numbers(decide, dates, known, may_count=may_count)
 
     def clean(self) -> dict[str, Any]:
         return {"state": "clean", **({"bars": self.until} if self.until < self.runs.count else {})}

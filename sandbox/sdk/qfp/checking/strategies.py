@@ -204,13 +204,14 @@ class _Look:
             return {"state": "remembers", "what": "dates", **first}
         if found.prices is not None:
             return {"state": "remembers", "what": "prices", "date": moment(self.frame.index, found.prices)}
-        if amnesia.follows_numbers(self.decide_over, self.frame, base.decisions):
+        count = longest_table(self.runs.strategy.__mro__[:-1])
+        if amnesia.follows_numbers(self.decide_over, self.frame, base.decisions, may_count=count < LONG):
             if self.uses_tables(base):
                 return {"state": "untested", "why": "its orders are looked up in a table by the number of the bar"}
             if self.random_used or self.draws(base):
                 return {"state": "untested", "why": "its orders follow random numbers with a seed, whatever the bars"}
             return {"state": "remembers", "what": "numbers"}
-        if (count := longest_table(self.runs.strategy.__mro__[:-1])) >= LONG:
+        if count >= LONG:
             return {"state": "remembers", "what": "table", "count": count}
         return {"state": "clean", **self.within}
 
