@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.backtest_programs import GOOG_BARS
+from tests.benchmarks.backtest_programs import GOOG_BARS, grid_of
 from tests.benchmarks.competitors import interpreter
 from tests.benchmarks.report import Report
 
@@ -32,8 +32,8 @@ CONVENTIONS = {
     "close of the next bar": 5_766_408.54,
     "open of the next bar, 95 % at the close": 5_913_680.13,
 }
-# Compiles for 20 to 40 seconds of CPU in every process.
-ONCE = ("vectorbt",)
+# The first compiles for 20 to 40 seconds of CPU in every process, the second tries hundreds of combinations.
+ONCE = ("vectorbt", "theirs optimize")
 # bars -> (rounds, engines). backtrader takes minutes for a million bars.
 SINGLE = {
     GOOG_BARS: (4, ("ours", "ours interpreted", "theirs", "vectorbt", "backtrader", "kernel")),
@@ -49,6 +49,12 @@ AT_LEAST = {
     "10,000 combinations, again, CPU vectorbt / ours": 100.0,
     "2,148 bars, first, CPU theirs / ours interpreted": 5.0,
 }
+# CPU and wall beside each other: a run uses one thread, a search by us or backtesting.py's optimize() all cores.
+WHENS = [
+    (f"{when} {kind}", f"{when}, {word}")
+    for when in ("first", "again")
+    for kind, word in (("cpu", "CPU"), ("wall", "wall"))
+]
 AT_MOST = {"1,000,000 bars, first, CPU ours": 200.0}
 
 
@@ -64,7 +70,7 @@ class Bench:
 
     def process(self, engine: str, job: str, number: int = 0) -> dict[str, Any]:
         """What a program printed, and the wall time of its whole process."""
-        python = self.boxes if engine in (*OURS, "theirs") else interpreter(engine, self.folder)
+        python = self.boxes if engine in OURS or engine.startswith("theirs") else interpreter(engine, self.folder)
         begun = time.perf_counter()
         done = subprocess.run(
             [str(python), "-W", "ignore", str(PROGRAMS), engine, job, str(number)],
@@ -97,17 +103,18 @@ def agree(found: dict[str, list[dict[str, Any]]], what: str) -> None:
 def tell(report: Report, name: str, found: dict[str, list[dict[str, Any]]], scale: dict[str, float]) -> None:
     """Times of every engine and their ratios. scale: by how much an engine's times stand for more work."""
     for engine, rounds in found.items():
-        for key, text in (("first cpu", "first, CPU"), ("again cpu", "again, CPU"), ("first wall", "first, wall")):
+        for key, text in WHENS:
             if key in rounds[0]:
                 value = statistics.median(one[key] for one in rounds) * scale.get(engine, 1.0)
                 report.add(f"{name}, {text} {engine}", value * 1000, "ms", len(rounds))
         report.add(f"{name}, memory {engine}", max(one["memory"] for one in rounds), "MiB", len(rounds))
     for ours in ("ours", "ours interpreted"):
         for engine in sorted(found.keys() - {"ours", "ours interpreted"}) if ours in found else ():
-            for when in ("first", "again"):
-                their = [one.get(f"{when} cpu", one["first cpu"]) * scale.get(engine, 1.0) for one in found[engine]]
-                ratios = [other / one[f"{when} cpu"] for other, one in zip(their, found[ours], strict=False)]
-                report.add(f"{name}, {when}, CPU {engine} / {ours}", statistics.median(ratios), "x", len(ratios))
+            for key, text in WHENS:
+                kind = key.partition(" ")[2]  # where they run once, that stands for both
+                their = [one.get(key, one[f"first {kind}"]) * scale.get(engine, 1.0) for one in found[engine]]
+                ratios = [other / one[key] for other, one in zip(their, found[ours], strict=False)]
+                report.add(f"{name}, {text} {engine} / {ours}", statistics.median(ratios), "x", len(ratios))
 
 
 def conventions(report: Report, bench: Bench) -> None:
@@ -137,13 +144,22 @@ def single_runs(report: Report, bench: Bench) -> None:
 
 def grids(report: Report, bench: Bench) -> None:
     for count, rounds in GRIDS.items():
-        found = bench.rounds(("ours", "theirs", "vectorbt", "kernel"), "grid", count, rounds)
+        found = bench.rounds(("ours", "theirs", "theirs optimize", "vectorbt", "kernel"), "grid", count, rounds)
         for one in found["theirs"]:  # tries some of them, which have to be equal one by one
             places = range(0, count, max(1, count // 25))
             if [found["ours"][0]["every"][place] for place in places] != one["every"]:
                 raise SystemExit(f"The engines disagree on {count} combinations")
+        fasts, slows = grid_of(count)
+        for fast, slow, equity in found["theirs optimize"][0]["every"]:
+            if found["ours"][0]["every"][fasts.index(fast) * len(slows) + slows.index(slow)] != equity:
+                raise SystemExit(f"The engines disagree on the averages of {fast} and {slow} bars")
         agree({engine: found[engine] for engine in ("ours", "vectorbt", "kernel")}, f"{count} combinations")
-        tell(report, f"{count:,} combinations", found, {"theirs": count / found["theirs"][0]["of"]})
+        tell(
+            report,
+            f"{count:,} combinations",
+            found,
+            {one: count / found[one][0]["of"] for one in ("theirs", "theirs optimize")},
+        )
 
 
 # Benchmarks of other parts take their place here: functions of the report and the bench.

@@ -32,6 +32,7 @@ __all__ = ["Many", "Shared", "run_many"]
 
 NAN = float("nan")
 COMPARED = 3  # combinations, beside the first and the best, that are run interpreted as well
+NEAR = 16  # columns of some thousand bars
 A_THREADS_BARS = 2_000_000  # of all combinations: so many take longer than a thread takes to start
 TRADES = "# Trades"
 # What machine code answers for all combinations at once; the value at the end and the cash at the beginning tell it.
@@ -316,7 +317,15 @@ class Shared:
         threads = threads_for(len(starts) * len(self.backtest._data) / A_THREADS_BARS)
         while len(self.records) < threads:
             self.records.append(self.program.record_of_many(self.backtest.account(), self.backtest._finalize))
-        return self.program.many(self.records[:threads], self.places[part], self.numbers[part], starts, curves)
+        records, places, numbers = self.records[:threads], self.places[part], self.numbers[part]
+        if curves is not None or not self.series:
+            return self.program.many(records, places, numbers, starts, curves)
+        # Some indicators of each kind at a time with each other: a processor keeps those near, but not all of them.
+        order = np.lexsort([codes[part] // NEAR for _, codes in self.series])
+        found = self.program.many(records, places[order], numbers[order], starts[order])
+        equity, trades = np.empty_like(found[0]), np.empty_like(found[1])
+        equity[order], trades[order] = found
+        return equity, trades
 
     def run(self, number: int) -> Run:
         """The whole run of one of those that machine code can tell."""

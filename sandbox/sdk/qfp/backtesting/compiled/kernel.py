@@ -34,6 +34,7 @@ from qfp.backtesting.compiled.record import (
     is_contingent,
     margin_available,
     room_for_order,
+    room_for_terms,
     room_for_trade,
     trade_sl,
     trade_tp,
@@ -43,6 +44,7 @@ from qfp.backtesting.compiled.record import (
 FILLED, CANCELLED, UNPAID, UNPAID_UNIT = 1, 2, 3, 4
 # What the program has decided: an order, one for a trade that is closed, or that something was taken away.
 DECIDED, NO_STOP, NO_TARGET, WITHDRAWN, LATE = 1, 2, 3, 4, 5
+WAITS, KIND, OUTCOME = 1, 14, 4  # o_state: a bit, the bits of what was decided, how far up the outcome is
 EXACT = 9007199254740992.0  # whole numbers are exact up to here
 
 
@@ -54,19 +56,33 @@ def new_order(a: Account, size: float, limit: float, stop: float, sl: float, tp:
     order = a.orders
     a.o_bar[order] = a.bar
     a.o_size[order] = size
-    a.o_first_size[order] = size
-    a.o_limit[order] = limit
-    a.o_stop[order] = stop
-    a.o_first_stop[order] = stop
-    a.o_sl[order] = sl
-    a.o_tp[order] = tp
-    a.o_tag[order] = tag
     a.o_trade[order] = trade
-    a.o_waits[order] = 1
-    a.o_decided[order] = 0
-    a.o_outcome[order] = 0
+    a.o_state[order] = WAITS
+    a.o_terms[order] = -1
+    if limit != 0.0 or stop != 0.0 or sl != 0.0 or tp != 0.0 or tag != 0:
+        must(room_for_terms(a) >= 0)
+        terms = a.terms
+        a.o_terms[order] = terms
+        a.m_first_size[terms] = size
+        a.m_limit[terms] = limit
+        a.m_stop[terms] = stop
+        a.m_first_stop[terms] = stop
+        a.m_sl[terms] = sl
+        a.m_tp[terms] = tp
+        a.m_tag[terms] = tag
+        a.terms = terms + 1
     a.orders = order + 1
     return order
+
+
+def decided(a: Account, order: int, kind: int) -> int:
+    a.o_state[order] = a.o_state[order] | kind << 1
+    return 0
+
+
+def came_to(a: Account, order: int, outcome: int) -> int:
+    a.o_state[order] = (a.o_state[order] & (WAITS | KIND)) | outcome << OUTCOME
+    return 0
 
 
 def wait_first(a: Account, order: int) -> int:
@@ -94,7 +110,7 @@ def withdraw(a: Account, order: int) -> int:
         a.waits[at] = a.waits[at + 1]
         at = at + 1
     a.waiting = last
-    a.o_waits[order] = 0
+    a.o_state[order] = a.o_state[order] & -2  # it waits no longer
     return 0
 
 
@@ -104,9 +120,7 @@ def take_away(a: Account, kind: int, owner: int) -> int:
         return 0
     row = new_order(a, 0.0, 0.0, 0.0, 0.0, 0.0, 0, -1)
     must(row >= 0)
-    a.o_waits[row] = 0
-    a.o_decided[row] = kind
-    a.o_outcome[row] = owner
+    a.o_state[row] = kind << 1 | owner << OUTCOME
     return 0
 
 
@@ -117,7 +131,7 @@ def owner_of(a: Account, trade: int) -> int:
 
 def cancel(a: Account, order: int) -> int:
     kind = WITHDRAWN
-    owner = order if a.o_decided[order] != 0 else -1
+    owner = order if a.o_state[order] & KIND != 0 else -1
     trade = a.o_trade[order]
     if trade >= 0 and is_contingent(a, order) != 0:
         kind = NO_STOP if order == a.t_sl[trade] else NO_TARGET
@@ -127,9 +141,9 @@ def cancel(a: Account, order: int) -> int:
 
 
 def take_back(a: Account, order: int) -> int:
-    must(a.o_waits[order] != 0)
+    must(a.o_state[order] & WAITS != 0)
     withdraw(a, order)
-    a.o_outcome[order] = CANCELLED
+    came_to(a, order, CANCELLED)
     trade = a.o_trade[order]
     if trade >= 0:
         if order == a.t_sl[trade]:
@@ -166,7 +180,7 @@ def decide_stop_loss(a: Account, trade: int, price: float) -> int:
     before = a.t_sl[trade]
     must(set_stop_loss(a, trade, price) >= 0)
     if a.t_sl[trade] >= 0:
-        a.o_decided[a.t_sl[trade]] = DECIDED if owner_of(a, trade) >= 0 else LATE
+        decided(a, a.t_sl[trade], DECIDED if owner_of(a, trade) >= 0 else LATE)
     elif before >= 0:
         return take_away(a, NO_STOP, owner_of(a, trade))
     return 0
@@ -177,7 +191,7 @@ def decide_take_profit(a: Account, trade: int, price: float) -> int:
     before = a.t_tp[trade]
     must(set_take_profit(a, trade, price) >= 0)
     if a.t_tp[trade] >= 0:
-        a.o_decided[a.t_tp[trade]] = DECIDED if owner_of(a, trade) >= 0 else LATE
+        decided(a, a.t_tp[trade], DECIDED if owner_of(a, trade) >= 0 else LATE)
     elif before >= 0:
         return take_away(a, NO_TARGET, owner_of(a, trade))
     return 0
@@ -190,7 +204,7 @@ def close_trade(a: Account, trade: int, portion: float) -> int:
     units = units if units > 1.0 else 1.0
     order = new_order(a, copysign(units, -size), 0.0, 0.0, 0.0, 0.0, a.t_tag[trade], trade)
     must(order >= 0)
-    a.o_decided[order] = DECIDED if owner_of(a, trade) >= 0 else LATE
+    decided(a, order, DECIDED if owner_of(a, trade) >= 0 else LATE)
     wait_first(a, order)
     return 0
 
@@ -233,7 +247,7 @@ def place(a: Account, size: float, limit: float, stop: float, sl: float, tp: flo
             must(close_trade(a, a.opened[k], 1.0) >= 0)
     order = new_order(a, size, limit, stop, sl, tp, tag, -1)
     must(order >= 0)
-    a.o_decided[order] = DECIDED
+    decided(a, order, DECIDED)
     wait_last(a, order)
     a.placed = a.placed + 1
     return order
@@ -301,7 +315,7 @@ def finish(a: Account) -> int:
             at = a.open - 1
             while at >= 0:
                 must(close_trade(a, a.opened[at], 1.0) >= 0)
-                a.o_decided[a.orders - 1] = 0  # the end of the run decided it
+                a.o_state[a.orders - 1] = WAITS  # the end of the run decided it
                 at = at - 1
             must(process(a) >= 0)
         elif a.open > 0:
@@ -362,11 +376,15 @@ def fill_orders(a: Account) -> int:
         a.walk[k] = a.waits[k]
     for k in range(count):
         order = a.walk[k]
-        if a.o_waits[order] == 0:
+        if a.o_state[order] & WAITS == 0:
             continue
         size = a.o_size[order]
-        stop = a.o_stop[order]
-        limit = a.o_limit[order]
+        terms = a.o_terms[order]
+        stop = 0.0
+        limit = 0.0
+        if terms >= 0:
+            stop = a.m_stop[terms]
+            limit = a.m_limit[terms]
         trade = a.o_trade[order]
         long = size > 0.0
         at_close = False
@@ -374,7 +392,7 @@ def fill_orders(a: Account) -> int:
         if stop != 0.0:
             if (high < stop) if long else (low > stop):
                 continue
-            a.o_stop[order] = 0.0
+            a.m_stop[terms] = 0.0
         if limit != 0.0:
             if (low > limit) if long else (high < limit):
                 continue
@@ -444,11 +462,16 @@ def fill_orders(a: Account) -> int:
             must(refuse(a, order, UNPAID) >= 0)
             continue
         withdraw(a, order)
-        a.o_outcome[order] = FILLED
+        came_to(a, order, FILLED)
         if need != 0.0:
-            sl = a.o_sl[order]
-            tp = a.o_tp[order]
-            entry = open_trade(a, need, paid, booked, sl, tp, a.o_tag[order])
+            sl = 0.0
+            tp = 0.0
+            tag = 0
+            if terms >= 0:
+                sl = a.m_sl[terms]
+                tp = a.m_tp[terms]
+                tag = a.m_tag[terms]
+            entry = open_trade(a, need, paid, booked, sl, tp, tag)
             must(entry >= 0)
             a.t_order[entry] = order
             brackets = sl != 0.0 or tp != 0.0
@@ -514,9 +537,9 @@ def fill_exit(a: Account, order: int, trade: int, price: float, bar: int, stop: 
         outcome = FILLED
         must(reduce_trade(a, trade, price, size, bar) >= 0)
         if order == sl_order:
-            a.o_stop[sl_order] = stop
-    a.o_outcome[order] = outcome
-    if a.o_waits[order] != 0:
+            a.m_stop[a.o_terms[sl_order]] = stop
+    came_to(a, order, outcome)
+    if a.o_state[order] & WAITS != 0:
         withdraw(a, order)
     return 0
 
@@ -531,12 +554,12 @@ def refuse(a: Account, order: int, reason: int) -> int:
     a.r_size[at] = a.o_size[order]
     a.r_reason[at] = reason
     a.refused = at + 1
-    a.o_outcome[order] = reason
+    came_to(a, order, reason)
     withdraw(a, order)
     return 0
 
 
-def new_trade(a: Account, size: float, price: float, bar: int, tag: int, fee: float) -> int:
+def new_trade(a: Account, size: float, price: float, bar: int, tag: int) -> int:
     must(room_for_trade(a) >= 0)
     trade = a.trades
     a.t_bar[trade] = bar
@@ -546,7 +569,6 @@ def new_trade(a: Account, size: float, price: float, bar: int, tag: int, fee: fl
     a.t_exit_price[trade] = 0.0
     a.t_commission[trade] = 0.0
     a.t_opened[trade] = size
-    a.t_fee[trade] = fee
     a.t_sl[trade] = -1
     a.t_tp[trade] = -1
     a.t_tag[trade] = tag
@@ -559,11 +581,11 @@ def new_trade(a: Account, size: float, price: float, bar: int, tag: int, fee: fl
 
 def open_trade(a: Account, size: float, price: float, bar: int, sl: float, tp: float, tag: int) -> int:
     fee = commission(a, size, price)
-    trade = new_trade(a, size, price, bar, tag, fee)
+    trade = new_trade(a, size, price, bar, tag)
     must(trade >= 0)
     must(count_open(a) >= 0)
     a.cash = a.cash - fee
-    must(add_fill(a, bar, size, price, fee) >= 0)
+    must(add_fill(a, trade) >= 0)
     if tp != 0.0:
         must(set_take_profit(a, trade, tp) >= 0)
     if sl != 0.0:
@@ -575,7 +597,7 @@ def reduce_trade(a: Account, trade: int, price: float, size: float, bar: int) ->
     left = a.t_size[trade] + size
     if left == 0.0:
         return close_at(a, trade, price, bar)
-    part = new_trade(a, -size, a.t_price[trade], a.t_bar[trade], a.t_tag[trade], a.t_fee[trade])
+    part = new_trade(a, -size, a.t_price[trade], a.t_bar[trade], a.t_tag[trade])
     must(part >= 0)
     a.t_opened[part] = a.t_opened[trade]
     a.t_size[trade] = left
@@ -596,27 +618,25 @@ def close_at(a: Account, trade: int, price: float, bar: int) -> int:
         at = at + 1
     a.open = last
     must(count_open(a) >= 0)
-    if a.t_sl[trade] >= 0 and a.o_waits[a.t_sl[trade]] != 0:
+    if a.t_sl[trade] >= 0 and a.o_state[a.t_sl[trade]] & WAITS != 0:
         withdraw(a, a.t_sl[trade])
-        a.o_outcome[a.t_sl[trade]] = CANCELLED
-    if a.t_tp[trade] >= 0 and a.o_waits[a.t_tp[trade]] != 0:
+        came_to(a, a.t_sl[trade], CANCELLED)
+    if a.t_tp[trade] >= 0 and a.o_state[a.t_tp[trade]] & WAITS != 0:
         withdraw(a, a.t_tp[trade])
-        a.o_outcome[a.t_tp[trade]] = CANCELLED
+        came_to(a, a.t_tp[trade], CANCELLED)
     size = a.t_size[trade]
     fee = commission(a, size, price)
     a.t_exit_price[trade] = price
     a.t_exit_bar[trade] = bar
     a.cash = a.cash + (size * (price - a.t_price[trade]) - fee)
-    entry_fee = a.t_fee[trade]
-    if size != a.t_opened[trade]:
-        entry_fee = commission(a, size, a.t_price[trade])
-        if a.shared_entry_fee:
-            share = size / a.t_opened[trade]
-            entry_fee = entry_fee - a.fee_fixed + a.fee_fixed * share
+    entry_fee = commission(a, size, a.t_price[trade])
+    if size != a.t_opened[trade] and a.shared_entry_fee:
+        share = size / a.t_opened[trade]
+        entry_fee = entry_fee - a.fee_fixed + a.fee_fixed * share
     a.t_commission[trade] = fee + entry_fee
     a.closed_ids[a.closed] = trade
     a.closed = a.closed + 1
-    return add_fill(a, bar, -size, price, fee)
+    return add_fill(a, -1 - trade)
 
 
 # Many runs ----------------------------------------------------------------------------------------------------------

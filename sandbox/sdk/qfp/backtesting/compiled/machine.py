@@ -47,7 +47,7 @@ class Kernel:
         source.add(functions_of(text))
         source.text.append(averages())
         self.functions = source.own | {f"moving_averages{lanes}": SIGNATURE for lanes in LANES}
-        self._engine = _engine(source.llvm(), 2)
+        self._engine = _engine(source.llvm(), 3)
         self.addresses = {name: self._engine.get_function_address(PREFIX + name) for name in self.functions}
         for name, address in self.addresses.items():
             _llvmlite().add_symbol(PREFIX + name, address)
@@ -119,20 +119,24 @@ def _engine(text: str, effort: int) -> Any:
     """An engine that holds these functions. Four passes: the whole row of LLVM's takes four times as long, and what it
     makes of such code is hardly faster.
 
-    effort: 0 to 2. 0 is for what is called rarely, in a quarter of the time of 2: without any pass, for any processor
-    of the kind; 1 takes half of that time, and what it makes takes twice as long as what 2 makes.
+    effort: 0 to 3. 0 is for what is called rarely, in a quarter of the time of 2: without any pass, for any processor
+    of the kind; 1 takes half of that time, and what it makes takes twice as long as what 2 makes. 3 is for the
+    account's functions: small ones become part of those that call them.
     """
     llvm = _llvmlite()
     machine = llvm.Target.from_default_triple().create_target_machine(
-        **(_host() if effort else {}), opt=effort // 2, jit=True
+        **(_host() if effort else {}), opt=min(effort // 2, 1), jit=True
     )
     module = llvm.parse_assembly(text)
     if effort:
         passes = llvm.create_new_module_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_new_gvn_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
+        for inlined in (False, True)[: 2 if effort == 3 else 1]:
+            if inlined:
+                passes.add_always_inliner_pass()
+            passes.add_sroa_pass()
+            passes.add_new_gvn_pass()
+            passes.add_instruction_combine_pass()
+            passes.add_simplify_cfg_pass()
         passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()

@@ -26,7 +26,10 @@ class Account:
     """The record. The first block is set by the caller, the second grows, the rest is where the account stands.
 
     A row[...] is a place in every row of the table declared before it: what belongs together lies together, as a
-    processor likes it.
+    processor likes it. Memory that is touched for the first time takes longer than the work on it, so rows are short:
+    what an order at the market has not is in a table of its own, the terms, where o_terms is -1 for none; whether an
+    order waits, was decided by the strategy and what became of it is one number, o_state; and a fill is a trade's
+    number where it opened it, or -1 less the number where it closed it: the trade knows the rest.
     """
 
     opens: list[float]
@@ -81,17 +84,19 @@ class Account:
     order_rows: list[int]
     o_bar: row[int]
     o_size: row[float]
-    o_limit: row[float]
-    o_stop: row[float]
-    o_sl: row[float]
-    o_tp: row[float]
-    o_tag: row[int]
     o_trade: row[int]
-    o_waits: row[int]
-    o_decided: row[int]
-    o_outcome: row[int]
-    o_first_size: row[float]
-    o_first_stop: row[float]
+    o_state: row[int]
+    o_terms: row[int]
+    terms: int
+    terms_room: int
+    terms_rows: list[int]
+    m_first_size: row[float]
+    m_limit: row[float]
+    m_stop: row[float]
+    m_first_stop: row[float]
+    m_sl: row[float]
+    m_tp: row[float]
+    m_tag: row[int]
     waiting: int
     waits: list[int]
     walk: list[int]
@@ -109,7 +114,6 @@ class Account:
     t_exit_price: row[float]
     t_commission: row[float]
     t_opened: row[float]
-    t_fee: row[float]
     t_sl: row[int]
     t_tp: row[int]
     t_tag: row[int]
@@ -121,11 +125,7 @@ class Account:
     closed_ids: list[int]
     fills: int
     fill_room: int
-    fill_rows: list[int]
-    f_bar: row[int]
-    f_size: row[float]
-    f_price: row[float]
-    f_commission: row[float]
+    fill_of: list[int]
     stretches: int
     stretch_room: int
     stretch_rows: list[int]
@@ -156,7 +156,7 @@ class Account:
 
 def begin(a: Account) -> int:
     """As after Account.__init__(): nothing placed, the cash of the beginning. Columns keep their room."""
-    a.orders = a.waiting = a.trades = a.open = a.closed = a.fills = a.stretches = a.refused = 0
+    a.orders = a.terms = a.waiting = a.trades = a.open = a.closed = a.fills = a.stretches = a.refused = 0
     a.cash = a.first_cash
     a.units = a.cost = 0.0
     a.danger_below = -INFINITE
@@ -182,6 +182,15 @@ def room_for_order(a: Account) -> int:
     return 0
 
 
+def room_for_terms(a: Account) -> int:
+    if a.terms < a.terms_room:
+        return 0
+    room = a.first_room if a.terms_room == 0 else 2 * a.terms_room
+    a.terms_rows = resize(a.terms_rows, room)
+    a.terms_room = room
+    return 0
+
+
 def room_for_trade(a: Account) -> int:
     if a.trades < a.trade_room:
         return 0
@@ -194,17 +203,13 @@ def room_for_trade(a: Account) -> int:
     return 0
 
 
-def add_fill(a: Account, bar: int, size: float, price: float, commission: float) -> int:
+def add_fill(a: Account, fill: int) -> int:
     if a.fills == a.fill_room:
         room = a.first_room if a.fill_room == 0 else 2 * a.fill_room
-        a.fill_rows = resize(a.fill_rows, room)
+        a.fill_of = resize(a.fill_of, room)
         a.fill_room = room
-    at = a.fills
-    a.f_bar[at] = bar
-    a.f_size[at] = size
-    a.f_price[at] = price
-    a.f_commission[at] = commission
-    a.fills = at + 1
+    a.fill_of[a.fills] = fill
+    a.fills = a.fills + 1
     return 0
 
 
@@ -336,14 +341,28 @@ def trade_value(a: Account, trade: int) -> float:
     return absolute(a.t_size[trade]) * trade_last_price(a, trade)
 
 
+def order_limit(a: Account, order: int) -> float:
+    return 0.0 if a.o_terms[order] < 0 else a.m_limit[a.o_terms[order]]
+
+
+def order_stop(a: Account, order: int) -> float:
+    return 0.0 if a.o_terms[order] < 0 else a.m_stop[a.o_terms[order]]
+
+
+def order_sl(a: Account, order: int) -> float:
+    return 0.0 if a.o_terms[order] < 0 else a.m_sl[a.o_terms[order]]
+
+
+def order_tp(a: Account, order: int) -> float:
+    return 0.0 if a.o_terms[order] < 0 else a.m_tp[a.o_terms[order]]
+
+
 def trade_sl(a: Account, trade: int) -> float:
-    order = a.t_sl[trade]
-    return 0.0 if order < 0 else a.o_stop[order]
+    return 0.0 if a.t_sl[trade] < 0 else order_stop(a, a.t_sl[trade])
 
 
 def trade_tp(a: Account, trade: int) -> float:
-    order = a.t_tp[trade]
-    return 0.0 if order < 0 else a.o_limit[order]
+    return 0.0 if a.t_tp[trade] < 0 else order_limit(a, a.t_tp[trade])
 
 
 def is_contingent(a: Account, order: int) -> int:

@@ -272,6 +272,7 @@ class CompiledAccount(Account):
         self.ruined_at = None if record["ruined_at"] < 0 else record["ruined_at"]
         self._record: Record | None = record
         self._orders = record.table("o_", record["orders"])
+        self._terms = record.table("m_", record["terms"])
         self._trades = record.table("t_", record["trades"])
         self._ids = {
             "orders": record.column("waits", record["waiting"]),
@@ -286,7 +287,7 @@ class CompiledAccount(Account):
     def __getstate__(self) -> dict[str, Any]:
         for name in LATER:
             getattr(self, name)
-        tables = {name: _copied(getattr(self, name)) for name in ("_orders", "_trades", "_ids")}
+        tables = {name: _copied(getattr(self, name)) for name in ("_orders", "_terms", "_trades", "_ids")}
         return {**super().__getstate__(), **tables, "_record": None}
 
     def curve(self) -> np.ndarray:
@@ -315,7 +316,7 @@ class CompiledAccount(Account):
         """The first decisions, or fills."""
         if table in vars(self):
             return getattr(self, table)
-        return self._made_decisions(count) if table == "decisions" else self._made_table(table, count)
+        return self._made_decisions(count) if table == "decisions" else self._made(table, count)
 
     def closed_columns(self) -> dict[str, Any]:
         ids = self._ids["closed_trades"]
@@ -334,10 +335,16 @@ class CompiledAccount(Account):
         for name, price in (("sl", "stop"), ("tp", "limit")):
             orders = self._trades[name][ids]
             found[name] = np.full(len(ids), np.nan)
-            if len(self._orders[price]):
-                known = np.where(orders >= 0, self._orders[price][orders], 0.0)
-                found[name][known != 0] = known[known != 0]
+            known = self._term(price, orders[orders >= 0])
+            found[name][orders >= 0] = np.where(known == 0, np.nan, known)
         found["tags"] = [self._tags[tag] for tag in self._trades["tag"][ids]] if len(self._tags) > 1 else None
+        return found
+
+    def _term(self, name: str, orders: np.ndarray) -> np.ndarray:
+        """What some orders have in this column of the terms; 0 where they have none."""
+        terms, column = self._orders["terms"][orders], self._terms[name]
+        found = np.zeros(len(terms), dtype=column.dtype)
+        found[terms >= 0] = column[terms[terms >= 0]]
         return found
 
     def __getattr__(self, name: str) -> Any:
@@ -346,46 +353,63 @@ class CompiledAccount(Account):
         found: Any
         if name == "decisions":
             found = self._made_decisions(None)
-        elif name in TABLES:
-            found = self._made_table(name, None)
+        elif name in MADE:
+            found = self._made(name, None)
         else:
             one = self._order if name == "orders" else self._trade
             found = [one(at) for at in self._ids[name].tolist()]
         vars(self)[name] = found
         return found
 
-    def _made_table(self, name: str, count: int | None) -> Any:
-        """The whole table, or its first rows."""
-        made, number, columns = TABLES[name]
-        found = made()
+    def _made(self, name: str, count: int | None) -> Any:
+        """Fills or stretches; all, or the first of them."""
         assert self._record is not None
-        for column, place in columns.items():
-            values = self._record.column(place, self._record[number])[:count]
+        if name == "fills":
+            found: Any = Fills()
+            columns = self._fills(self._record.column("fill_of", self._record["fills"])[:count])
+        else:
+            found = Stretches(0.0)
+            columns = [self._record.column(place, self._record["stretches"])[:count] for place in STRETCH]
+        for column, values in zip(MADE[name], columns, strict=True):
             setattr(found, column, array(getattr(found, column).typecode, values.tobytes()))
         return found
 
+    def _fills(self, of: np.ndarray) -> list[np.ndarray]:
+        """Bars, sizes, prices and commissions of fills, from the trades that they opened or closed."""
+        opens, trades = of >= 0, self._trades
+        at = np.where(opens, of, -1 - of)
+        bars = np.where(opens, trades["bar"][at], trades["exit_bar"][at])
+        sizes = np.where(opens, trades["opened"][at], -trades["size"][at])
+        prices = np.where(opens, trades["price"][at], trades["exit_price"][at])
+        return [bars, sizes, prices, self.commission(sizes, prices)]  # type: ignore[list-item, arg-type]
+
     def _made_decisions(self, count: int | None) -> Decisions:
-        found, flags = Decisions(), self._orders["decided"]
+        found, flags = Decisions(), self._orders["state"]
         seen = len(flags) if count is None else 2 * count
-        while len(decided := np.flatnonzero(flags[:seen])[:count]) != count and seen < len(flags):
+        while len(decided := np.flatnonzero(flags[:seen] & KIND)[:count]) != count and seen < len(flags):
             seen *= 2
-        kinds = np.array(KINDS)[flags[decided]]
-        numbers = np.append(np.cumsum(flags != 0) - 1, -1)  # among the decisions, by the place of an order
-        trades = self._orders["trade"][decided]
-        known = (flags[decided] == 1) & (trades >= 0)
-        owners = np.where(kinds == ORDER, -1, self._orders["outcome"][decided])
+        state, trades = flags[decided], self._orders["trade"][decided]
+        number = (state & KIND) >> 1
+        kinds, outcomes = np.array(KINDS)[number], state >> OUTCOME
+        numbers = np.append(np.cumsum(flags[:seen] & KIND != 0) - 1, -1)  # among the decisions, by an order's place
+        known = (number == 1) & (trades >= 0)
+        owners = np.where(kinds == ORDER, -1, outcomes)
         owners[known] = self._trades["order"][trades[known]]
-        found.kinds, found.owners = array("b", kinds.astype(np.int8).tobytes()), array("q", numbers[owners].tobytes())
-        for name, column in DECISIONS.items():
-            values, kind = self._orders[column][decided], getattr(found, name).typecode
-            if name == "closes":
-                values = values >= 0
-            elif name == "outcomes":
-                values = np.where(kinds == ORDER, values, WAITING)
-            elif kind == "d" and name != "sizes":
-                values = np.where(values == 0, np.nan, values)
-            values = values.astype(np.int8) if kind == "b" else values
-            setattr(found, name, array(kind, values.tobytes()))
+        sizes, has_terms = self._orders["size"][decided], self._orders["terms"][decided] >= 0
+        sizes[has_terms] = self._term("first_size", decided[has_terms])
+        columns = {
+            "bars": self._orders["bar"][decided],
+            "outcomes": np.where(kinds == ORDER, outcomes, WAITING).astype(np.int8),
+            "kinds": kinds.astype(np.int8),
+            "closes": (trades >= 0).astype(np.int8),
+            "owners": numbers[owners],
+            "sizes": sizes,
+        }
+        for name, column in TERMS.items():
+            values = self._term(column, decided)
+            columns[name] = np.where(values == 0, np.nan, values)
+        for name, values in columns.items():
+            setattr(found, name, array(getattr(found, name).typecode, values.tobytes()))
         return found
 
     def _trade(self, at: int) -> Trade:
@@ -393,7 +417,8 @@ class CompiledAccount(Account):
         if found is None:
             one = {name: column[at].item() for name, column in self._trades.items()}
             tag = self._tags[one["tag"]]
-            found = Trade(self, int(one["size"]), one["price"], one["bar"], tag, one["fee"])
+            fee = self.commission(one["opened"], one["price"])
+            found = Trade(self, int(one["size"]), one["price"], one["bar"], tag, fee)
             self._objects[Trade, at] = found
             found._opened, found._commission = int(one["opened"]), one["commission"]
             if one["exit_bar"] >= 0:
@@ -406,15 +431,17 @@ class CompiledAccount(Account):
         found = self._objects.get((Order, at))
         if found is None:
             one = {name: column[at].item() for name, column in self._orders.items()}
-            limit, stop, sl, tp = (one[name] or None for name in ("limit", "stop", "sl", "tp"))
-            found = Order(self, one["size"], limit, stop, sl, tp, self._tags[one["tag"]])
+            terms = {name: self._term(name, np.array([at])).item() for name in ("limit", "stop", "sl", "tp", "tag")}
+            limit, stop, sl, tp = (terms[name] or None for name in ("limit", "stop", "sl", "tp"))
+            found = Order(self, one["size"], limit, stop, sl, tp, self._tags[terms["tag"]])
             self._objects[Order, at] = found
             if one["trade"] >= 0:
                 found._trade = self._trade(one["trade"])
                 if at in (self._trades["sl"][one["trade"]], self._trades["tp"][one["trade"]]):
                     found._size = int(found._size)  # as the trade's own
-            found._waits = bool(one["waits"])
-            found._number = int(np.count_nonzero(self._orders["decided"][:at])) if one["decided"] else None
+            found._waits = bool(one["state"] & WAITS)
+            before = self._orders["state"][:at] & KIND
+            found._number = int(np.count_nonzero(before)) if one["state"] & KIND else None
         return found
 
 
@@ -455,18 +482,8 @@ def _copied(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 # What an account makes of its record when somebody asks for it.
 LATER = ("orders", "trades", "closed_trades", "fills", "stretches", "decisions")
-TABLES: dict[str, tuple[Any, str, dict[str, str]]] = {
-    "fills": (
-        Fills,
-        "fills",
-        {"bars": "f_bar", "sizes": "f_size", "prices": "f_price", "commissions": "f_commission"},
-    ),
-    "stretches": (
-        lambda: Stretches(0.0),
-        "stretches",
-        {"bars": "s_bar", "cash": "s_cash", "units": "s_units", "cost": "s_cost"},
-    ),
-}
+WAITS, KIND, OUTCOME = 1, 14, 4  # of an order's state; as in kernel.py
+MADE = {"fills": ("bars", "sizes", "prices", "commissions"), "stretches": ("bars", "cash", "units", "cost")}
 STRETCH = ("s_bar", "s_cash", "s_units", "s_cost")
 CLOSED = {
     "entry_bar": "bar",
@@ -478,13 +495,4 @@ CLOSED = {
 }
 # By what the kernel calls DECIDED and so on.
 KINDS = (ORDER, ORDER, NO_STOP, NO_TARGET, WITHDRAWN, ORDER)
-DECISIONS = {
-    "bars": "bar",
-    "outcomes": "outcome",
-    "closes": "trade",
-    "sizes": "first_size",
-    "limits": "limit",
-    "stops": "first_stop",
-    "sls": "sl",
-    "tps": "tp",
-}
+TERMS = {"limits": "limit", "stops": "first_stop", "sls": "sl", "tps": "tp"}  # of decisions
