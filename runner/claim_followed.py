@@ -28,7 +28,6 @@ ROOM = 1e-6  # of a size or price
 # Weights are booked for all dates at once in a box, with other last digits: parts of the account, and of nothing.
 ROUNDING = 1e-8
 SIZE, PRICE, COMMISSION = 2, 3, 4  # columns of fills
-NOTHING = {"filled", "cancelled"}
 NO_FILL = (2**62, 0)  # after all others
 
 Row = dict[str, Any]
@@ -146,8 +145,8 @@ class _Decided:
                 outcome, reason = int(decision.outcomes[number]), decision.reasons.get(number, "")
             else:
                 outcome, reason = decision.outcome, decision.reason
-            if isinstance(decision, Targets) and not row["size"] and {row["outcome"], o.OUTCOMES[outcome]} <= NOTHING:
-                continue  # of what was not held: a newer one like it is not told
+            if isinstance(decision, Targets) and not row["size"]:
+                continue  # it may wait for what is sold by then, and a newer one like it is not told
             if row["outcome"] != o.OUTCOMES[outcome] or (reason and row.get("reason") != reason):
                 told, ours = _said(row["outcome"], row.get("reason")), _said(o.OUTCOMES[outcome], reason)
                 raise NotVerified(
@@ -183,11 +182,14 @@ class _Account(Account):
             number: Dues.of(fill for fill in told if fill["instrument"] == number)
             for number in {fill["instrument"] for fill in told}
         }
+        self._given: dict[int, list[tuple[int, float]]] = defaultdict(list)  # fills of orders: instrument and size
         self._number = 0  # of the instrument whose order is looked at
 
     def _fill_order(self, order: Order, bar: int, price: float, worse: float) -> None:
         self._number = order.instrument
         super()._fill_order(order, bar, price, worse)
+        if order.outcome == o.FILLED and self.commission is not None:
+            self._given[bar].append((order.instrument, order.units))
 
     def _as_told(self, size: float, price: float) -> float:
         for fill in self._told[self.bar]:
@@ -201,6 +203,8 @@ class _Account(Account):
         self._first: dict[int, Fill] = {}  # of each instrument at the price of the rules: targets before other orders
         fair = dict(zip(at.tolist(), prices.tolist(), strict=True))
         for fill in self._told[bar]:
+            if (fill.instrument, fill.size) in self._given[bar]:
+                continue
             price = fair.get(fill.instrument, np.nan) * (1 + math.copysign(self.rules.worse, fill.size))
             if abs(fill.price - price) <= ROOM * price:
                 self._first.setdefault(fill.instrument, fill)
@@ -216,6 +220,8 @@ class _Account(Account):
             costs += fill.commission + abs(fill.size) * fair * worse
         dearest = sum(map(self._dues.at_most, moved.tolist())) + worse * float(moved.sum())
         self._open = max(self._open, self.rules.leverage * (abs(costs) + dearest) + ROOM * value)
+        if not self._first and value <= dearest:
+            return value - dearest  # nothing was done, as there was nothing left to do it with
         return value - costs
 
     def _aims(self, at: np.ndarray, units: np.ndarray) -> np.ndarray:
