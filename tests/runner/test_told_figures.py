@@ -125,7 +125,7 @@ def test_the_same_code_with_other_numbers_in_another_project_of_the_author_count
     other = make_project(project.owner, source="a = 2.5\n\n\nprint(a)  # better\n")
     make_backtest(other)
     assert trials.of_project(other).count == 4
-    different = make_project(project.owner, source="a = 1\nassert a + a\n")
+    different = make_project(project.owner, source="a = 1\nraise ValueError(a + a)\n")
     make_backtest(different)
     assert trials.of_project(different).count == 1
     stranger = make_project(source="a = 2\nprint(a)\n")

@@ -89,4 +89,4 @@ def test_the_end_of_a_window_closes_what_is_open_and_no_more(data) -> None:  # n
     turned["fills"].insert(at + 1, back)
     assert "What was open at the end was closed" in check_claim(turned, STORE).verified_text
     del kept["fills"][at]
-    assert "After the end of a window" in check_claim(kept, STORE).verified_text
+    assert "What was open at the end was closed" in check_claim(kept, STORE).verified_text
