@@ -140,13 +140,18 @@ def asked_too_soon():
 warnings.simplefilter("ignore")
 GRID = [{"fast": fast, "slow": slow} for fast in (3, 5, 8, 13) for slow in (20, 31, 45, 60)]
 BARS = market(7, 800)
+EVERY = (Update, Helper, Append, Kept, Environment, Depth, Plain, Lambda)
 differ = []
-for cls in (Update, Helper, Append, Kept, Environment, Depth, Plain, Lambda):
+for cls in EVERY:
     single = np.array([Backtest(BARS, cls).run_once(dict(one)).equity[-1] for one in GRID])
     assert len(set(single.tolist())) > 4
     for tier in ("interpreted", "compiled"):
         found = Backtest(BARS, cls).run_many(GRID, ("final_equity",), tier=tier).columns["final_equity"]
         if not np.array_equal(found, single):
             differ.append(f"{cls.__name__} {tier}")
-shared = [cls.__name__ for cls in (Update, Helper, Append, Kept, Environment, Depth, Plain, Lambda) if dependencies(cls) is not None]
+shared = [
+    cls.__name__
+    for cls in (Update, Helper, Append, Kept, Environment, Depth, Plain, Lambda)
+    if dependencies(cls) is not None
+]
 print(json.dumps({"differ": differ, "shared": shared, "too_soon": asked_too_soon()}))

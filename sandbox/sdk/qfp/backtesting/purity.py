@@ -141,12 +141,11 @@ def _walk(code: CodeType, outer: frozenset[str]) -> Iterator[tuple[str, ...] | N
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             path = [step.argval]
         changed = step.opname in CHANGES or (step.opname in ("STORE_DEREF", "DELETE_DEREF") and step.argval in outer)
-        foreign = step.opname == "IMPORT_NAME" and (
-            not is_library(step.argval) or step.argval.split(".")[0] in OUTSIDE
-        )
+        foreign = step.opname == "IMPORT_NAME" and (not is_library(step.argval) or step.argval.split(".")[0] in OUTSIDE)
         kept = step.opname in REACHES and step.argval in KEPT
         untold = path == [step.argval] and step.argval in UNTOLD
-        if changed or foreign or untold or kept or (step.argval == "random" and not step.opname.endswith(("CONST", "FAST"))):
+        drawn = step.argval == "random" and not step.opname.endswith(("CONST", "FAST"))
+        if changed or foreign or untold or kept or drawn:
             yield None
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
