@@ -40,13 +40,14 @@ WORDS = (
     "remembers",
     "dates",
     "boundary",
+    "days",
     "names",
     "prices",
     "numbers",
     "table",
 )
 NOT_KEPT = "the reason is not kept: it could quote data, and this run could read data that one person alone may see"
-UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line", "count")
+UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line", "count", "named")
 
 
 def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0, place: str = "") -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Boxes:
         self.units: devices.Units | None = None  # of a device, one for each box
         self.zygote: Zygote | None = None
         self.ready: ReadyBoxes | None = None
-        self._openings = Openings()
+        self._openings: Openings | None = None
         self._metrics = metrics
         self._cold: Launcher | None = None  # None as long as no box can be made at all
         self._counter = 0
@@ -68,6 +68,7 @@ class Boxes:
             for directory in (options.store, options.layers):
                 directory.mkdir(parents=True, exist_ok=True)
             self.identities = Identities()
+            self._openings = Openings(self.identities.numbers)
             device = self._find_device()
             self.staging = replace(prepare(options.env, options.store, options.layers, options.state), device=device)
             self._cold = Cold(nsjail, self.staging)
@@ -199,11 +200,13 @@ class Boxes:
         def watched(*arguments: Any) -> Box:
             box = make(*arguments)
             box.opening = opening
+            if opening is not None and self.identities.distinct:
+                opening.uids.add(box.walls.identity.uid)
             return box
 
         unit = self.units.take() if self.units is not None else None
         try:
-            if self.options.backend == "nsjail":  # elsewhere files may be opened by another kernel
+            if self._openings is not None:  # elsewhere files may be opened by another kernel
                 snapshot = self.options.store / "snapshots" / (request.snapshot or "")
                 opening = self._openings.watch(snapshot, request.watched)
             return await self._run_on(unit, request, send, may_send, begin, starts, watched)

@@ -39,6 +39,11 @@ class Identities:
         # Not at the first: engines on other machines of a cluster begin elsewhere.
         self._next = random.randrange(BLOCK - 1)
 
+    @property
+    def numbers(self) -> range | None:
+        """All that boxes can have, where each has its own."""
+        return range(self.first, self.first + BLOCK) if self.distinct else None
+
     def take(self) -> Identity:
         if not self.distinct:
             return Identity(os.getuid(), os.getgid())

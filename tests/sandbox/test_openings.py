@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,38 @@ def test_more_openings_than_the_kernel_keeps_make_all_unknown_and_later_watches_
     later = watching.watch(tmp_path, ["1", "2"])
     os.close(os.open(tmp_path / "objects" / "2.arrow", os.O_RDONLY))
     assert later.names() == ["2"]
+
+
+def opened_as(uid: int, path: Path) -> subprocess.Popen[bytes]:
+    """A process that has opened the file, and lives until its input ends."""
+    command = ["/bin/sh", "-c", 'exec 3<"$0"; echo; read end', str(path)]
+    process = subprocess.Popen(command, user=uid, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline()
+    return process
+
+
+def test_only_the_box_that_opened_a_file_is_said_to_have_read_it():
+    watching = Openings(range(1_879_500_000, 1_879_500_010))
+    if not watching.by_process:
+        pytest.skip("the kernel tells processes to a privileged engine only")
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        (folder / "objects").mkdir()
+        for name in "abcd":
+            (folder / "objects" / f"{name}.arrow").write_text(name)
+        one, other = (watching.watch(folder, "abcd") for _ in range(2))
+        one.uids.add(1_879_500_001)
+        other.uids.add(1_879_500_002)
+        (folder / "objects" / "a.arrow").read_bytes()  # the site itself
+        with opened_as(1_879_500_002, folder / "objects" / "a.arrow"):
+            assert (one.names(), other.names()) == ([], ["a"])
+        with opened_as(1_879_500_001, folder / "objects" / "a.arrow"):
+            assert one.names() == ["a"], "the first of others has not used the watch up"
+        with opened_as(1_879_500_009, folder / "objects" / "b.arrow"):  # a box that is not known
+            assert (one.names(), other.names()) == (["a", "b"], ["a", "b"])
+        opened_as(1_879_500_002, folder / "objects" / "c.arrow").communicate()
+        assert (one.names(), other.names()) == (["a", "b", "c"],) * 2, "nobody can say who it was"
+        one.end()
+        other.end()
+        assert not watching._watched and not watching._living and not watching._paths

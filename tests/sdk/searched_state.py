@@ -6,6 +6,7 @@ Runs in the boxes' environment.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -37,8 +38,26 @@ def kept(values):
     return SMA(values, STATE["n"])
 
 
+def named(values, number):
+    os.environ["QN"] = str(number)
+    return SMA(values, number)
+
+
+def by_name(values, number):
+    return SMA(values, number + int(os.environ.get("QN", "0")))
+
+
+def deeper(values, number):
+    sys.setrecursionlimit(1000 + number)
+    return SMA(values, number)
+
+
+def by_depth(values, number):
+    return SMA(values, number + sys.getrecursionlimit() - 1000)
+
+
 def fixed(values, number):
-    return mean(values, number + LENGTH)
+    return mean(values, number + LENGTH) + np.linalg.norm(np.r_[0.0, 0.0])
 
 
 class Base(Strategy):
@@ -83,6 +102,18 @@ class Kept(Base):
         self.b = self.I(SMA, self.data.Close, self.slow)
 
 
+class Environment(Base):
+    def init(self):
+        self.a = self.I(named, self.data.Close, self.fast)
+        self.b = self.I(by_name, self.data.Close, self.slow)
+
+
+class Depth(Base):
+    def init(self):
+        self.a = self.I(deeper, self.data.Close, self.fast)
+        self.b = self.I(by_depth, self.data.Close, self.slow)
+
+
 class Plain(Base):
     def init(self):
         self.a = self.I(SMA, self.data.Close, int(max(2, round(self.fast * 1.0))))
@@ -109,13 +140,18 @@ def asked_too_soon():
 warnings.simplefilter("ignore")
 GRID = [{"fast": fast, "slow": slow} for fast in (3, 5, 8, 13) for slow in (20, 31, 45, 60)]
 BARS = market(7, 800)
+EVERY = (Update, Helper, Append, Kept, Environment, Depth, Plain, Lambda)
 differ = []
-for cls in (Update, Helper, Append, Kept, Plain, Lambda):
+for cls in EVERY:
     single = np.array([Backtest(BARS, cls).run_once(dict(one)).equity[-1] for one in GRID])
     assert len(set(single.tolist())) > 4
     for tier in ("interpreted", "compiled"):
         found = Backtest(BARS, cls).run_many(GRID, ("final_equity",), tier=tier).columns["final_equity"]
         if not np.array_equal(found, single):
             differ.append(f"{cls.__name__} {tier}")
-shared = [cls.__name__ for cls in (Update, Helper, Append, Kept, Plain, Lambda) if dependencies(cls) is not None]
+shared = [
+    cls.__name__
+    for cls in (Update, Helper, Append, Kept, Environment, Depth, Plain, Lambda)
+    if dependencies(cls) is not None
+]
 print(json.dumps({"differ": differ, "shared": shared, "too_soon": asked_too_soon()}))

@@ -133,10 +133,14 @@ def test_where_other_data_vary_and_the_traded_bars_do_not_nothing_is_called_clea
 def test_a_memory_of_dates_and_names_is_flagged(judged):
     for name, (found,) in {**judged("remembering.py"), **judged("portfolios.py")}.items():
         what = name.partition(":")[0]
-        if what in ("dates", "boundary", "names", "prices", "numbers", "table"):
+        if what in ("dates", "boundary", "days", "names", "prices", "numbers", "table"):
             assert (found["amnesia"]["state"], found["amnesia"].get("what")) == ("remembers", what), name
         elif what == "clean":
             assert found["lookahead"]["state"] == "clean" and found["amnesia"]["state"] != "remembers", name
+        elif what in ("named", "same"):
+            assert (found["amnesia"]["state"], found["amnesia"].get("named", False)) == ("clean", what == "named"), name
+        elif what == "doubted":
+            assert "table by date" in found["amnesia"]["why"], name
         elif name != "leak: winner_of_the_whole_period":  # one share wins to every cut
             assert found["lookahead"]["state"] == "leak", name
 

@@ -113,3 +113,36 @@ def from_a_list(ctx):
 
 
 portfolio_backtest(bars, from_a_list)
+
+
+# %% named: fixed_weights
+portfolio_backtest(bars, weights={"AAPL": 0.3, "IBM": 0.3, "MSFT": 0.3}, rebalance="monthly")
+
+
+# %% named: names_by_hand
+def by_hand(seen):
+    prices = seen.closes(20)
+    up = prices.iloc[-1] > prices.mean()
+    return {"IBM": 0.4 if up["IBM"] else 0.1, "MSFT": 0.4 if up["MSFT"] else 0.1}
+
+
+portfolio_backtest(bars, weights=by_hand, rebalance="weekly")
+
+
+# %% same: members_of_the_site
+def members(seen):
+    return {name: 0.9 / len(seen.members) for name in seen.members[:8]}
+
+
+portfolio_backtest(
+    data.universe("synth/us500", asof="2016-01-04")[:12],
+    weights=members,
+    rebalance="monthly",
+    members="synth/us500",
+    start="2016-01-04",
+    end="2016-12-30",
+)
+
+# %% doubted: members_of_the_author
+rows = pd.DataFrame({"symbol": NAMES, "series": NAMES, "entered": pd.NaT, "left": pd.NaT})
+portfolio_backtest(bars, weights=lambda seen: {name: 0.3 for name in seen.members}, members=rows)

@@ -123,3 +123,23 @@ class Fixed(Strategy):
 
 
 backtest(Fixed, bars)
+
+
+# %% days: out_around_a_few_meetings
+MEETINGS = ["2009-01-28", "2009-03-18", "2009-04-29", "2009-06-24", "2009-08-12", "2009-09-23", "2009-11-04"]
+
+
+class Quiet(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        day = self.data.index[-1]
+        near = any(0 <= (pd.Timestamp(meeting) - day).days <= 2 for meeting in MEETINGS)
+        if near and self.position:
+            self.position.close()
+        elif not near and not self.position:
+            self.buy(size=0.9)
+
+
+backtest(Quiet, bars)

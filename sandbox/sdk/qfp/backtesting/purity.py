@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import dis
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, MutableSequence, MutableSet
 from functools import lru_cache
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
@@ -19,6 +19,17 @@ __all__ = ["answers_alike", "is_library", "reads_of"]
 CONSTANTS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
 # What reaches around names, or answers otherwise every time; as does what is drawn at random.
 UNTOLD = {"globals", "locals", "vars", "exec", "eval", "setattr", "delattr", "open", "input", "__import__"}
+# Libraries that are asked for what lies outside, or keep it: files, the system, the time, other processes.
+OUTSIDE = {"os", "sys", "posix", "pathlib", "shutil", "tempfile", "io", "time", "gc", "ctypes", "inspect", "importlib"}
+OUTSIDE |= {"builtins", "locale", "threading", "multiprocessing", "subprocess", "contextvars", "atexit", "signal"}
+OUTSIDE |= {"pickle", "shelve", "dbm", "sqlite3", "secrets", "uuid", "weakref", "warnings", "logging"}
+# Of any object: settings of libraries, files, the time, and what holds the attributes of others.
+KEPT = {"seterr", "geterr", "seterrcall", "geterrcall", "setbufsize", "getbufsize", "getcontext", "setcontext"}
+KEPT |= {"set_printoptions", "get_printoptions", "set_option", "get_option", "reset_option", "localcontext", "options"}
+KEPT |= {"save", "savez", "savez_compressed", "savetxt", "tofile", "to_csv", "to_parquet", "to_pickle", "to_json"}
+KEPT |= {"load", "loadtxt", "genfromtxt", "fromfile", "memmap", "read_csv", "read_parquet", "read_pickle", "read_json"}
+KEPT |= {"now", "today", "utcnow", "__dict__", "__globals__", "__defaults__", "__kwdefaults__", "__code__"}
+REACHES = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL", "LOAD_NAME", "IMPORT_FROM"}
 CHANGES = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR", "IMPORT_STAR"}
 
 
@@ -79,11 +90,20 @@ def _read(func: Any, found: list[Any], seen: set[Any]) -> None:
             if not hasattr(builtins, path[0]):
                 raise _Untold
             continue
-        for name in path[1:]:
-            if not isinstance(value, ModuleType) or is_library(value.__name__):
-                break
-            value = getattr(value, name, _Untold)
+        rest = list(path[1:])
+        while rest and isinstance(value, ModuleType) and not is_library(value.__name__):
+            value = getattr(value, rest.pop(0), _Untold)
         _value(value, found, seen)
+        for name in rest:  # of a library: what it keeps may be changed in place
+            value = getattr(value, name, None)
+            if isinstance(value, (MutableMapping, MutableSequence, MutableSet)) or _is_outside(value):
+                raise _Untold
+
+
+def _is_outside(value: Any) -> bool:
+    """Whether it is one of the libraries that reach what lies outside, or something of theirs."""
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return isinstance(name, str) and name.split(".")[0] in OUTSIDE - {"builtins"}
 
 
 def _value(value: Any, found: list[Any], seen: set[Any]) -> None:
@@ -95,12 +115,11 @@ def _value(value: Any, found: list[Any], seen: set[Any]) -> None:
             _value(one, found, seen)
     elif isinstance(value, (ModuleType, type)):
         name = value.__name__ if isinstance(value, ModuleType) else value.__module__
-        if not is_library(name) or value.__name__ == "random":
+        if not is_library(name) or value.__name__ == "random" or _is_outside(value):
             raise _Untold
     elif isinstance(value, BuiltinFunctionType) or type(value).__name__ == "ufunc":
-        if isinstance(getattr(value, "__self__", None), (ModuleType, type(None))):
-            return
-        raise _Untold
+        if _is_outside(value) or not isinstance(getattr(value, "__self__", None), (ModuleType, type(None))):
+            raise _Untold
     else:
         _read(value, found, seen)
 
@@ -122,9 +141,11 @@ def _walk(code: CodeType, outer: frozenset[str]) -> Iterator[tuple[str, ...] | N
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             path = [step.argval]
         changed = step.opname in CHANGES or (step.opname in ("STORE_DEREF", "DELETE_DEREF") and step.argval in outer)
-        foreign = step.opname == "IMPORT_NAME" and not is_library(step.argval)
+        foreign = step.opname == "IMPORT_NAME" and (not is_library(step.argval) or step.argval.split(".")[0] in OUTSIDE)
+        kept = step.opname in REACHES and step.argval in KEPT
         untold = path == [step.argval] and step.argval in UNTOLD
-        if changed or foreign or untold or (step.argval == "random" and not step.opname.endswith(("CONST", "FAST"))):
+        drawn = step.argval == "random" and not step.opname.endswith(("CONST", "FAST"))
+        if changed or foreign or untold or kept or drawn:
             yield None
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -1,13 +1,15 @@
-"""Is the one date that a strategy names a boundary, such as the last day of training, or what it remembers of history?
+"""Are the dates that a strategy names a boundary or days that were published, or what it remembers of history?
 
-Nobody can tell for certain. But two dates or a table of them are a memory, and so is a date after which prices do not
-matter; a single day that stands in the code of a rule may be an honest boundary, and is told as a doubt.
+Nobody can tell for certain. A single day that stands in the code of a rule may be the last day of training, a few may
+be those of meetings that were known long before: both are told as a doubt. A day after which prices do not matter, many
+days, and days without which much of the gain is gone are a memory.
 """
 
 from __future__ import annotations
 
 import datetime
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -15,11 +17,13 @@ from typing import Any
 
 from qfp.checking.decisions import Decision
 
-__all__ = ["boundary"]
+__all__ = ["boundary", "published"]
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d([ T].*)?")
 MONTH = re.compile(r"\d{4}(-\d\d)?")
 YEARS = range(1900, 2100)
+FEW = 12  # days: as many meetings as a year has
+MOST = 0.7  # of the gain: so much is left without them
 
 
 def boundary(
@@ -38,6 +42,21 @@ def boundary(
     with suppress(Exception):
         return days[0][:10] if _sides(base) != _sides(on_other_prices()) else None
     return None
+
+
+def published(parts: Iterable[Any], grown: float, without: float) -> int | None:
+    """How many days a strategy names, if they are a few that its gain does not hang on.
+
+    parts: as of boundary(). grown: what its account became, as a multiple. without: where the days were others.
+    """
+    seen: set[Any] = set()
+    named = {date for part in parts for date in _dates_of(part, seen)}
+    if not 2 <= len(named) <= FEW or not all(DAY.fullmatch(date) for date in named):
+        return None
+    if not (grown > 0 and without > 0):
+        return None
+    gain = math.log(grown)
+    return len(named) if math.log(without) >= min(gain, MOST * gain) else None
 
 
 def _sides(decisions: Sequence[Decision]) -> set[Any]:

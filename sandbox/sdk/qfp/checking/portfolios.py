@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qfp import checking
 from qfp.checking import amnesia, apart, lookahead, strategies
-from qfp.checking.boundary import boundary
+from qfp.checking.boundary import boundary, published
 from qfp.checking.decisions import Decision, first_difference, of_claim
 from qfp.checking.literals import LONG, longest_table
 from qfp.checking.lookahead import NotRepeatable
@@ -35,6 +35,7 @@ __all__ = ["PortfolioRuns", "look_at_portfolio"]
 
 MEMORY_SHARE = 0.6  # of the time of the look, for the test of memory
 LEAST_BARS = 60
+OWN, BROUGHT = "own", "mine/"  # series that somebody brought along
 RUNS_FOR_NUMBERS = 2  # so many there has to be time for
 
 
@@ -53,6 +54,7 @@ class PortfolioRuns:
     before: Before
     claim: Mapping[str, Any]
     tails_are_whole: bool = field(default=True, init=False)
+    final: float = field(default=0.0, init=False)  # what the account was worth at the end of the last run
 
     @property
     def count(self) -> int:
@@ -84,6 +86,7 @@ class PortfolioRuns:
 
         self.before.restore()
         run = Portfolio(frames, **{**self.settings, **settings}).run(**self.strategy)
+        self.final = float(run.equity[-1])
         if among is None:
             places = {symbol: at for at, symbol in enumerate(self.frames)}
             among = [places[symbol] for symbol in frames]
@@ -143,27 +146,39 @@ def _findings(runs: PortfolioRuns, before: Before, run_seconds: float, seconds: 
 def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str, Any]:
     """share: of a run, that there is time for; the test ends on that bar."""
     table = hasattr(runs.strategy.get("weights"), "index") or isinstance(runs.strategy.get("rebalance"), (list, tuple))
-    if table or runs.settings.get("members") is not None:
+    members = runs.settings.get("members")
+    if table or not (members is None or _is_of_the_site(members)):
         return {"state": "untested", "why": "its weights, dates or members are a table by date"}
     memory = _Memory(runs, base, runs.count if share >= 1 else max(LEAST_BARS, int(share * runs.count)))
     if memory.untested:
         return memory.untested
-    # All at once, in one run; which of them it was is only asked where something differs.
+    # All at once, in one run, or but for names; which of them it was is only asked where something differs.
     with suppress(Exception):
         if memory.differs("all") is None:
             return _by_numbers(runs, memory, share)
-    for what in ("dates", "names", "prices"):
+    named, whats = False, ["dates", "names", "prices"]
+    with suppress(Exception):  # who names instruments fails with other names, and is soon told apart
+        if memory.differs("moved") is None:
+            whats = ["names"]
+    for what in whats:
         try:
             bar = memory.differs(what)
         except Exception as error:
+            if what == "names":  # it says itself which instruments it means
+                named = True
+                continue
             why = f"with other {what} it fails: {type(error).__name__}: {str(error)[:150]}"
             return {"state": "untested", "why": why}
         if bar is not None:
             if what != "names" and uses_tables([runs.strategy.get("on_bar"), runs.strategy.get("weights")], []):
                 return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
             if what == "dates":
+                parts = list(runs.strategy.values())
+                if (days := published(parts, memory.grown(None), memory.grown(what))) is not None:
+                    at = {"bar": bar, "date": moment(runs.index, bar)}
+                    return {"state": "remembers", "what": "days", "count": days, **at}
                 day = boundary(
-                    list(runs.strategy.values()),
+                    parts,
                     [decision for decision in base if decision.bar < memory.until],
                     lambda: runs.decide(Variation(0, 1), runs.count),
                 )
@@ -171,7 +186,20 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
                     at = {"bar": bar, "date": moment(runs.index, bar)}
                     return {"state": "remembers", "what": "boundary", "day": day, **at}
             return {"state": "remembers", "what": what, "bar": bar, "date": moment(runs.index, bar)}
-    return _by_numbers(runs, memory, share)
+    found = _by_numbers(runs, memory, share)
+    return found | {"named": True} if named and found["state"] == "clean" else found
+
+
+def _is_of_the_site(members: Any) -> bool:
+    """Whether it is the name of a universe that nobody brought along."""
+    from qfp.data import catalogue
+
+    known = catalogue.current()
+    universe = known.universes.get(members.strip().casefold()) if isinstance(members, str) else None
+    if universe is None:
+        return False
+    entries = [known.by_id.get(each["series"], {}) for each in universe["members"]]
+    return not any(entry.get("rights") == OWN or entry.get("id", "").startswith(BROUGHT) for entry in entries)
 
 
 def _by_numbers(runs: PortfolioRuns, memory: _Memory, share: float) -> dict[str, Any]:
@@ -205,14 +233,42 @@ class _Memory:
 
     def differs(self, what: str) -> int | None:
         """The first bar that is decided otherwise with other ones of these. Raises what the program raises."""
-        frames = self.moved if what in ("dates", "all") else self.frames
-        factor = amnesia.FACTOR if what in ("prices", "all") else 1.0
+        frames = self.moved if what in ("dates", "moved", "all") else self.frames
+        factor = amnesia.FACTOR if what in ("prices", "moved", "all") else 1.0
         if factor != 1:
             frames = {name: amnesia.with_other_prices(frame) for name, frame in frames.items()}
+        names = {name: name for name in frames}
         if what in ("names", "all"):
-            frames = {f"I{at:03}": frame for at, frame in enumerate(frames.values())}
-        decided = self.runs.decided(frames, self.among, cash=self.runs.settings["cash"] * factor)
+            names = {name: f"I{at:03}" for at, name in enumerate(frames)}
+            frames = {names[name]: frame for name, frame in frames.items()}
+        settings = {"cash": self.runs.settings["cash"] * factor}
+        if (members := self.runs.settings.get("members")) is not None:
+            settings["members"] = self._members(members, names, moved=what in ("dates", "moved", "all"))
+        decided = self.runs.decided(frames, self.among, **settings)
         return first_difference(self.base, decided, self.until - 1, factor)
+
+    def _members(self, universe: str, names: Mapping[str, str], *, moved: bool) -> Any:
+        """The rows of a universe under these names, on the dates of the bars."""
+        from qfp import data
+
+        rows = data.members(universe)
+        known = [
+            next((names[each] for each in (row.symbol, row.series) if each in names), "") for row in rows.itertuples()
+        ]
+        rows = rows.assign(symbol=known, series=known)[[bool(name) for name in known]]
+        if moved:
+            symbol = next(iter(self.frames))
+            by = self.moved[symbol].index[0] - self.frames[symbol].index[0]
+            rows = rows.assign(entered=rows["entered"] + by, left=rows["left"] + by)
+        return rows
+
+    def grown(self, what: str | None) -> float:
+        """What the account becomes, as a multiple, with other ones of these."""
+        if what is None:
+            self.runs.decided(self.frames, self.among)
+        else:
+            self.differs(what)
+        return self.runs.final / float(self.runs.settings["cash"])
 
     def follows_numbers(self, may_count: bool) -> bool:
         """Whether it orders on the same numbers of bars when all instruments begin some bars later."""

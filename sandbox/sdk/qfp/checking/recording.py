@@ -43,6 +43,7 @@ class Recorded:
         self.indicators: list[tuple[Any, tuple[str, int]]] = []
         self.strategy: Strategy | None = None
         self.numbers: dict[str, Any] = {}  # that the strategy kept when init() had ended
+        self.final = 0.0  # what the account was worth on the last close
 
 
 class StrategyRuns:
@@ -94,6 +95,7 @@ def _recording(strategy: type[Strategy], recorded: Recorded) -> type[Strategy]:
             recorded.until = min(recorded.until, bar - 1)
         if bar > recorded.until:
             raise Ruined
+        recorded.final = account.equity()
         before = list(account.orders)
         strategy.next(self)
         if account.orders != before:

@@ -20,7 +20,7 @@ import numpy as np
 
 from qfp import checking
 from qfp.checking import amnesia, apart, lookahead
-from qfp.checking.boundary import boundary
+from qfp.checking.boundary import boundary, published
 from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision
 from qfp.checking.literals import LONG, longest_table
@@ -182,10 +182,12 @@ class _Look:
 
     def amnesia(self, base: Recorded) -> dict[str, Any]:
         cash = self.runs.options.get("cash", 10_000)
+        last: list[Recorded] = []
 
         def decide(frame: pd.DataFrame, factor: float) -> list[Decision]:
             self.before.restore()
-            return self.runs.recorded(frame, self.count - 1, options={"cash": cash * factor}).decisions
+            last[:] = [self.runs.recorded(frame, self.count - 1, options={"cash": cash * factor})]
+            return last[0].decisions
 
         found = amnesia.remembers(decide, self.frame, base.decisions, self.count)
         if found.untested:
@@ -194,8 +196,11 @@ class _Look:
             return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
         if found.dates is not None:
             first = {"date": moment(self.frame.index, found.dates), "bar": found.dates}
+            parts = [*(each for owner in self.runs.strategy.__mro__ for each in vars(owner).values()), self.runs.params]
+            if (days := published(parts, base.final / cash, last[0].final / cash)) is not None:
+                return {"state": "remembers", "what": "days", "count": days, **first}
             day = boundary(
-                [*(each for owner in self.runs.strategy.__mro__ for each in vars(owner).values()), self.runs.params],
+                parts,
                 base.decisions,
                 lambda: decide(varied(self.frame, Variation(0, 1)), 1.0),
             )

@@ -8,7 +8,7 @@ from qfp.checking.advice import advice
 
 __all__ = ["DOUBTS", "QUOTES_NOTHING", "amnesia_sentence", "sentence"]
 
-DOUBTS = ("prices", "boundary", "numbers", "table")  # what may be remembered honestly
+DOUBTS = ("prices", "boundary", "days", "numbers", "table")  # what may be remembered honestly
 # Reasons that the tests give in words of their own, without anything of the program or its data.
 QUOTES_NOTHING = frozenset(
     {
@@ -59,7 +59,8 @@ def sentence(found: dict[str, Any]) -> str:
 def amnesia_sentence(found: dict[str, Any]) -> str:
     match found.get("state"):
         case "clean":
-            return f"It decides the same with other dates and on another level of prices{_within(found)}."
+            names = " Names were not changed: the program names its instruments." if found.get("named") else ""
+            return f"It decides the same with other dates and on another level of prices{_within(found)}.{names}"
         case "remembers" if found.get("what") == "dates":
             return f"It decides otherwise when the same prices have other dates, first on {_when(found)}."
         case "remembers" if found.get("what") == "boundary":
@@ -67,6 +68,11 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
             return (
                 f"It names one date{day}, and decides otherwise when the same prices have other dates. As the end of "
                 "training that is no memory of history; as a day to buy or sell it is."
+            )
+        case "remembers" if found.get("what") == "days":
+            return (
+                f"It names {found.get('count', 'a few')} days, and decides otherwise when the same prices have other "
+                "dates. Days of meetings or reports are known before; others are a memory of history."
             )
         case "remembers" if found.get("what") == "numbers":
             return (
