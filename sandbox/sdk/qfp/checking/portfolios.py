@@ -257,8 +257,10 @@ class _Memory:
         ]
         rows = rows.assign(symbol=known, series=known)[[bool(name) for name in known]]
         if moved:
-            symbol = next(iter(self.frames))
-            by = self.moved[symbol].index[0] - self.frames[symbol].index[0]
+            symbol, frame = next(iter(self.frames.items()))
+            other = self.moved[symbol]
+            assert other is not None  # where the dates cannot be moved nothing is compared
+            by = other.index[0] - frame.index[0]
             rows = rows.assign(entered=rows["entered"] + by, left=rows["left"] + by)
         return rows
 
