@@ -196,7 +196,7 @@ class _Account(Account):
             if abs(fill.size - size) <= ROOM * abs(size) and abs(fill.price - price) <= ROOM * price:
                 return fill.commission
         # By the share it is a larger part of a low price than of a high one.
-        return self._dues_of.get(self._number, self._dues).at_most(abs(size) * price)
+        return self._dues_of.get(self._number, self._dues).at_most(abs(size) * price, size > 0)
 
     def _rebalance(self, bar: int, at: np.ndarray, weights: np.ndarray, prices: np.ndarray) -> tuple[np.ndarray, str]:
         self._open = 0.0  # in currency, by how much what is held may be another
@@ -218,7 +218,8 @@ class _Account(Account):
         for fill in self._first.values():
             fair = fill.price / (1 + math.copysign(worse, fill.size))
             costs += fill.commission + abs(fill.size) * fair * worse
-        dearest = sum(map(self._dues.at_most, moved.tolist())) + worse * float(moved.sum())
+        buys = (weights * value > held).tolist()
+        dearest = sum(map(self._dues.at_most, moved.tolist(), buys)) + worse * float(moved.sum())
         self._open = max(self._open, self.rules.leverage * (abs(costs) + dearest) + ROOM * value)
         if not self._first and value <= dearest:
             return value - dearest  # nothing was done, as there was nothing left to do it with

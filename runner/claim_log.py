@@ -1,8 +1,8 @@
 """Do the fills follow from the log? What was placed, moved and taken away by bars leaves nothing open, so every order,
 stop-loss and target is followed over our bars, and every fill has to be the one that comes next.
 
-Where prices come so near to a level, or the account to a price, that bars which a program has rounded may say something
-else than ours, the claim is believed: it tells which of both it was.
+A level is reached or not, by our bars to the last digit: who places orders on levels that prices just meet would choose
+otherwise, with what came after in sight. Only what the account can pay for is known to a billionth part.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from runner.claim_bars import NotVerified, OurBars
 from runner.claim_dues import Dues
 from runner.claim_fields import Log, TakenAway
 from runner.claim_orders import ROOM, peaks_of, reached
-from runner.claim_told import NO, PERHAPS, UNIT_ROOM, YES, Order, Told, Trade, Waiting
+from runner.claim_told import UNIT_ROOM, Order, Told, Trade, Waiting
 
 __all__ = ["UNLOGGED", "check_log"]
 
 MOST_LOOKS = 2_000_000  # at an order on a bar: a few seconds
 SEARCH = 5  # looks that a search for the next bar counts as
 SOON = 3  # bars on which a new level is looked at before the next one that may reach it is searched: most are moved
+MONEY = 1e-9  # of the account: sums in another order have other last digits
 UNLOGGED = "What was refused or withdrawn, moved or dropped before it was reached, is the word of the library."
 NO_UNIT = "insufficient margin for a single unit"
 
@@ -133,7 +134,7 @@ class _Followed:
     def _take_away(self, taken: TakenAway) -> None:
         if taken.what == "order":
             waiting = self.placed.get(taken.of)
-            if waiting is not None and not waiting.waits and not waiting.unsure:
+            if waiting is not None and not waiting.waits:
                 raise NotVerified(f"An order was taken away on bar {taken.bar} that did not wait any more.")
             self._drop(waiting)
             return
@@ -168,132 +169,121 @@ class _Followed:
     # One bar
 
     def _process(self, bar: int, looked: list[Waiting]) -> None:
-        again = YES
+        again = True
         while again:
             self.created = []
             looked = sorted((each for each in looked if each.waits), key=lambda each: each.rank)
-            again = self._pass_over(bar, looked, again)
+            again = self._pass_over(bar, looked)
             looked += self.created
         for each in looked:
             if each.waits:
                 following = None if bar == self.last else self._next_bar(each, bar + 1)
                 self.due.setdefault(self.last + 1 if following is None else following, []).append(each)
 
-    def _pass_over(self, bar: int, looked: Sequence[Waiting], sure: int) -> int:
-        """Whether, by the rules of backtesting.py, all are looked at again. sure: whether this pass takes place."""
-        again = NO
-        entered: list[tuple[Trade, float, int]] = []
+    def _pass_over(self, bar: int, looked: Sequence[Waiting]) -> bool:
+        """Whether, by the rules of backtesting.py, all are looked at again."""
+        again = False
+        entered: list[tuple[Trade, float, bool]] = []
         self.looks += len(looked)
         if self.looks > MOST_LOOKS:
             raise NotVerified("So many orders wait for so long that the site cannot follow them.")
         for each in looked:
             if not each.waits:
                 continue
-            for price, at_close, certain in self._places(each, bar):
-                certain = min(certain, sure)
-                if each.trade is not None:
-                    if self._exit(each, each.trade, price, bar - at_close, certain):
-                        break
-                    continue
-                done, opened = self._enter(each, price, bar, at_close, certain)
-                if opened is not None and (opened.sl or opened.tp):
-                    market = not (each.limit or each.stop)
-                    if self.usual:
-                        entered.append((opened, self.opens[bar] if market else price, self._counts(each, price, bar)))
-                    else:
-                        again = max(again, YES if market else self._target_only(each, bar))
-                if done:
-                    break
+            place = self._place_of(each, bar)
+            if place is None:
+                continue
+            price, at_close = place
+            if each.trade is not None:
+                self._exit(each, each.trade, price, bar - at_close)
+                continue
+            opened = self._enter(each, price, bar, at_close)
+            if opened is not None and (opened.sl or opened.tp):
+                market = not (each.limit or each.stop)
+                if self.usual:
+                    # At a limit within the bar its target may have been passed before.
+                    counts = not each.limit or price == self.opens[bar]
+                    entered.append((opened, self.opens[bar] if market else price, counts))
+                else:
+                    again = again or market or self._target_only(each, bar)
         for opened, reference, counts in reversed(entered):
             self._act_on_entry_bar(opened, reference, counts, bar)
         return again
 
-    def _places(self, each: Waiting, bar: int) -> list[tuple[float, bool, int]]:
-        """(price, whether at the close before, how certain), where it may fill on a bar."""
+    def _place_of(self, each: Waiting, bar: int) -> tuple[float, bool] | None:
+        """The price at which it fills on a bar, and whether that is at the close before."""
         long, limit, stop, opened = each.size > 0, each.limit, each.stop, self.opens[bar]
         better, beyond = (min, max) if long else (max, min)
         if not limit and not stop:
             at_close = self.rules.trade_on_close
-            return [(self.closes[bar - 1] if at_close else opened, at_close, YES)]
-        limited = self._reaches(limit, not long, bar) if limit else YES
-        if not stop or each.touched == YES:
-            return [(better(opened, limit), False, limited)] if limited else []
-        touched = self._reaches(stop, long, bar)
+            return self.closes[bar - 1] if at_close else opened, at_close
+        limited = not limit or self._reaches(limit, not long, bar)
+        if not stop or each.touched:
+            return (better(opened, limit), False) if limited else None
+        if not self._reaches(stop, long, bar):
+            return None
         if not limit:
             late = self.rules.trade_on_close and not self.usual and each.trade is None
-            return [(beyond(self.closes[bar - 1] if late else opened, stop), False, touched)] if touched else []
-        found = []
-        before, each.touched = each.touched, max(each.touched, touched)
-        if touched and limited and not ((limit <= stop) if long else (limit >= stop)):
-            reference = beyond(opened, stop) if self.usual else stop
-            found.append((better(reference, limit), False, min(touched, limited) if before == NO else PERHAPS))
-        if before and limited:
-            found.append((better(opened, limit), False, PERHAPS))
-        return found
+            return beyond(self.closes[bar - 1] if late else opened, stop), False
+        each.touched = True
+        # A limit on the near side of the stop was passed before the stop was touched.
+        if not limited or ((limit <= stop) if long else (limit >= stop)):
+            return None
+        return better(beyond(opened, stop) if self.usual else stop, limit), False
 
-    def _exit(self, each: Waiting, trade: Trade, price: float, booked: int, certain: int) -> bool:
-        """Whether it is done with."""
+    def _exit(self, each: Waiting, trade: Trade, price: float, booked: int) -> None:
+        each.waits = False
         if not trade.is_open:
-            each.waits = False
-            return True
+            return
         bracket = each is trade.sl or each is trade.tp
         size = -trade.size if bracket else math.copysign(min(abs(trade.size), abs(each.size)), each.size)
-        if certain != YES and not self.told.is_next(booked, size, price):
-            return False
         what = "stop" if each is trade.sl else "target"
         why = (
             f"The {what} of {each.stop or each.limit:g} of what was opened on bar {trade.bar} was reached first"
             if bracket
             else f"What was opened on bar {trade.bar} was to be closed"
         )
-        each.waits = False
         self._reduce(trade, price, size, booked, why)
-        return True
 
-    def _enter(self, each: Waiting, price: float, bar: int, at_close: bool, certain: int) -> tuple[bool, Trade | None]:
-        """Whether it is done with, and what it has opened."""
+    def _enter(self, each: Waiting, price: float, bar: int, at_close: bool) -> Trade | None:
+        """What it has opened."""
         rules, size, order = self.rules, each.size, each.order
         long, share, booked = size > 0, abs(size), bar - at_close
         paid = price * (1 + math.copysign(rules.spread, size))
         refused = order["outcome"] == "refused"
-        if certain != YES and (
-            order["outcome"] not in ("filled", "refused") or not self._may_be_next(booked, long, price, paid)
-        ):
-            each.unsure = refused
-            return False, None
         if order["outcome"] not in ("filled", "refused"):
             raise NotVerified(
                 f"The order of {size:g} decided on bar {order['bar']} was reached on bar {bar} while it waited; the "
                 "run said that it did not fill."
             )
+        each.waits = False
         charged = rules.commission_for(size, price)
         # What a function of the program charges is not known, but for what it has charged elsewhere.
-        dear = self.dues.at_most(share * price) if charged is None else charged
-        unit, cheap = paid + dear / share, paid + (dear if charged is not None else 0.0) / share
+        dear = self.dues.at_most(share * price, long) if charged is None else charged
+        least_charged = self.dues.at_least(share * price) if charged is None else charged
+        unit, cheap = paid + dear / share, paid + least_charged / share
         mark = (self.closes[bar - 1] if at_close else self.opens[bar]) if self.usual else self.closes[bar]
         why = f"The order of {size:g} decided on bar {order['bar']} was reached"
         need = share
         if share < 1:
             least, exact, most = *self._affordable(mark, unit, share)[:2], self._affordable(mark, cheap, share)[2]
             if refused and order.get("reason") == NO_UNIT:
-                if least >= 1 and not each.unsure:
+                if least >= 1:
                     raise self._payable(order)
-                each.waits = False
-                return True, None
+                return None
             told = self._told_units(long, price, paid, booked)
             need = told if least <= told <= most else exact
         if not rules.hedging:
             need = self._net(need, long, price, booked, why)
         least, most = self._affordable(mark, unit, 1.0)[0], self._affordable(mark, cheap, 1.0)[2]
-        each.waits = False
         if refused:
-            if need < least and not each.unsure:
+            if need < least:
                 raise self._payable(order)
-            return True, None
+            return None
         if need and need > most * (1 + UNIT_ROOM):
             raise NotVerified(f"{why} on bar {bar}, and the account could not pay for {need:g} units.")
         if not need:
-            return True, None
+            return None
         need = need if long else -need
         fill = self.told.take(booked, need, paid, why)
         trade = Trade(each.row, need, fill["price"], booked)
@@ -304,7 +294,7 @@ class _Followed:
             trade.tp = self._bracket(trade, "limit", order["tp"])
         if order.get("sl"):
             trade.sl = self._bracket(trade, "stop", order["sl"])
-        return True, trade
+        return trade
 
     def _bracket(self, trade: Trade, word: str, price: float) -> Waiting:
         found = self._wait({"size": -trade.size, word: price}, -1, None, trade, first=word == "stop")
@@ -336,14 +326,14 @@ class _Followed:
         leverage = 1 / self.rules.margin
         worth = self.cash + self.units * mark - self.cost
         free = max(0.0, worth - self.gross * mark / leverage) * leverage
-        room = 2 * ROOM * (abs(self.cash) + self.gross * mark + abs(self.cost)) * leverage
+        room = MONEY * (abs(self.cash) + self.gross * mark + abs(self.cost)) * leverage
         by = share / unit
         if share == 1.0:
-            return (free - room) * by * (1 - ROOM), free * by, (free + room) * by * (1 + ROOM)
+            return (free - room) * by * (1 - MONEY), free * by, (free + room) * by * (1 + MONEY)
         return (
-            float(math.floor(max(0.0, free - room) * by * (1 - ROOM))),
+            float(math.floor(max(0.0, free - room) * by * (1 - MONEY))),
             float(math.floor(free * by)),
-            float(math.floor((free + room) * by * (1 + ROOM))),
+            float(math.floor((free + room) * by * (1 + MONEY))),
         )
 
     def _told_units(self, long: bool, price: float, paid: float, booked: int) -> float:
@@ -363,47 +353,30 @@ class _Followed:
         opens = fill is not None and (fill["size"] > 0) == long and abs(fill["price"] - paid) <= ROOM * paid
         return units + (abs(fill["size"]) if fill is not None and opens else 0.0)
 
-    def _may_be_next(self, bar: int, long: bool, price: float, paid: float) -> bool:
-        fill = self.told.peek(bar)
-        if fill is None or (fill["size"] > 0) != long:
-            return False
-        return min(abs(fill["price"] - price), abs(fill["price"] - paid)) <= ROOM * price
-
     # The bar of the entry
 
-    def _counts(self, each: Waiting, price: float, bar: int) -> int:
-        """Whether a target counts on the bar of the entry: at a limit within it, it may have been passed before."""
-        opened = self.opens[bar]
-        if not each.limit:
-            return YES
-        if any(level and abs(level - opened) <= ROOM * opened for level in (each.limit, each.stop)):
-            return PERHAPS
-        return YES if price == opened else NO
-
-    def _act_on_entry_bar(self, trade: Trade, reference: float, counts: int, bar: int) -> None:
-        """The stop first, which is worse for the trader."""
+    def _act_on_entry_bar(self, trade: Trade, reference: float, counts: bool, bar: int) -> None:
+        """The stop first, which is worse for the trader. counts: whether its target does."""
         if not trade.is_open:
             return
         long, size = trade.size > 0, -trade.size
-        for waiting, word, rising, at_most in ((trade.sl, "stop", not long, YES), (trade.tp, "target", long, counts)):
+        for waiting, word, rising in ((trade.sl, "stop", not long), (trade.tp if counts else None, "target", long)):
             if waiting is None:
                 continue
             level = waiting.stop or waiting.limit
             price = max(reference, level) if rising else min(reference, level)
-            certain = min(at_most, self._reaches(level, rising, bar))
-            if certain == YES or (certain and self.told.is_next(bar, size, price)):
+            if self._reaches(level, rising, bar):
                 why = f"The {word} of {level:g} of what was opened on bar {trade.bar} was reached first"
                 self._reduce(trade, price, size, bar, why)
                 return
 
-    def _target_only(self, each: Waiting, bar: int) -> int:
+    def _target_only(self, each: Waiting, bar: int) -> bool:
         """Whether a stop order opened a trade whose target, and not its stop, lies within the same bar."""
         stop_loss, target = each.order.get("sl"), each.order.get("tp")
         if not each.stop or each.limit or not target:
-            return NO
+            return False
         long = each.size > 0
-        stopped = self._reaches(stop_loss, not long, bar) if stop_loss else NO
-        return min(self._reaches(target, long, bar), YES - stopped)
+        return self._reaches(target, long, bar) and not (stop_loss and self._reaches(stop_loss, not long, bar))
 
     # What is open
 
@@ -429,7 +402,7 @@ class _Followed:
     def _check_ruin(self, bar: int) -> None:
         close = self.closes[bar]
         worth = self.cash + self.units * close - self.cost
-        room = ROOM * (abs(self.cash) + self.gross * close + abs(self.cost))
+        room = MONEY * (abs(self.cash) + self.gross * close + abs(self.cost))
         if worth > room:
             return
         trades = list(self.trades.values())
@@ -455,17 +428,15 @@ class _Followed:
 
     # Levels
 
-    def _reaches(self, level: float, rising: bool, bar: int) -> int:
-        over = self.highs[bar] - level if rising else level - self.lows[bar]
-        room = ROOM * level
-        return YES if over > room else PERHAPS if over >= -room else NO
+    def _reaches(self, level: float, rising: bool, bar: int) -> bool:
+        return self.highs[bar] >= level if rising else self.lows[bar] <= level
 
     def _next_bar(self, each: Waiting, start: int) -> int | None:
         """The next bar on which it may be reached."""
-        if each.touched == PERHAPS or start < each.bar + SOON:
+        if start < each.bar + SOON:
             return start
         long = each.size > 0
-        level, rising = (each.stop, long) if each.stop and each.touched == NO else (each.limit, not long)
+        level, rising = (each.stop, long) if each.stop and not each.touched else (each.limit, not long)
         if start <= self.last and self._reaches(level, rising, start):
             return start
         self.looks += SEARCH

@@ -10,9 +10,8 @@ import numpy as np
 from runner.claim_bars import NotVerified
 from runner.claim_orders import ROOM
 
-__all__ = ["NO", "PERHAPS", "UNIT_ROOM", "YES", "Order", "Told", "Trade", "Waiting"]
+__all__ = ["UNIT_ROOM", "Order", "Told", "Trade", "Waiting"]
 
-NO, PERHAPS, YES = range(3)
 UNIT_ROOM = 1e-9
 
 Order = dict[str, Any]
@@ -34,7 +33,7 @@ class Trade:
 @dataclass(eq=False, slots=True)
 class Waiting:
     """An order that waits. rank: where it stands among the others. touched: whether its stop was reached before, where
-    it has a limit, too. bar: from which on it is looked at. unsure: it may have been refused on a bar that came near.
+    it has a limit, too. bar: from which on it is looked at.
     """
 
     order: Order
@@ -43,8 +42,7 @@ class Waiting:
     trade: Trade | None = None
     bar: int = 0
     waits: bool = True
-    touched: int = NO
-    unsure: bool = False
+    touched: bool = False
     size: float = 0.0
     limit: float = 0.0
     stop: float = 0.0
