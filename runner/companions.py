@@ -22,7 +22,13 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from qfp.checking.decisions import first_difference, first_other_fate, first_other_fill, of_claim
+from qfp.checking.decisions import (
+    first_difference,
+    first_other_fate,
+    first_other_fill,
+    of_claim,
+    otherwise_at_open,
+)
 from redis.exceptions import RedisError
 from rq.job import JobStatus
 
@@ -152,7 +158,7 @@ def examine(run_id: UUID | str) -> None:
                         break
                     cut, tail = _choose(backtest, way)
                     looked_at.add(backtest.position)
-                    for position, bar in _compare(run, backtests, cut, tail, budget).items():
+                    for position, bar in _compare(run, backtests, cut, tail, budget, way == cuts.INSIDE).items():
                         leaks[position] = min(bar, leaks.get(position, bar))
                     tried += 1
             except NotComparable as reason:
@@ -202,7 +208,8 @@ def _turns(backtests: list[Backtest]) -> list[tuple[Backtest, str]]:
     if not shown:
         raise NotComparable("it gives no orders")
     shown.sort(key=lambda backtest: -backtest.equity[-1] / backtest.cash)
-    return [(shown[0], way) for way in cuts.WAYS] + [(backtest, cuts.WAYS[0]) for backtest in shown[1:]]
+    ways = [way for way in cuts.WAYS if way != cuts.INSIDE or cuts.worth_trying(shown[0], way)]
+    return [(shown[0], way) for way in ways] + [(backtest, cuts.WAYS[0]) for backtest in shown[1:]]
 
 
 def _can_draw(backtest: Backtest) -> bool:
@@ -216,8 +223,12 @@ def _choose(backtest: Backtest, way: str) -> tuple[np.datetime64, int]:
     return np.datetime64(date, "us"), -1 if side > 0 else 1
 
 
-def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int, budget: Budget) -> dict[int, int]:
-    """The first bar that was decided otherwise, by position of the backtest, where one was."""
+def _compare(
+    run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int, budget: Budget, inside: bool = False
+) -> dict[int, int]:
+    """The first bar that was decided otherwise, by position of the backtest, where one was. inside: the bar after the
+    cut keeps its open.
+    """
     named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
     every = any(word in named for word in ("synth/us", "US500", "us500", "universe"))
     with varied_snapshot(
@@ -229,10 +240,11 @@ def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int,
         all_shares=every,
         leave=_unread(run),
         alone={each.instruments[0].get("series") or "" for each in backtests if len(each.instruments) == 1},
+        opening=inside,
     ) as other:
         _check_varied(run, other, backtests, cut)
         claims = _claims(run, other, budget)
-    return _differences(backtests, claims, cut)
+    return _differences(backtests, claims, cut, inside)
 
 
 def _unread(run: Run) -> set[str]:
@@ -258,7 +270,9 @@ def _check_repeatable(run: Run, backtests: list[Backtest]) -> None:
         raise NotComparable("the same data gave other decisions: random numbers without a seed, or the time of day")
 
 
-def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime64) -> dict[int, int]:
+def _differences(
+    backtests: list[Backtest], claims: list[Any], cut: np.datetime64, inside: bool = False
+) -> dict[int, int]:
     if len(claims) != len(backtests):
         raise NotComparable("on other data it makes other backtests")
     found = {}
@@ -275,12 +289,20 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
                 first_difference(of_claim({"orders": backtest.orders}), theirs, until),
                 first_other_fill(backtest.fills, filled, until - _is_dated_back(backtest.conventions)),
                 first_other_fate(backtest.orders, orders, until - _is_dated_back(backtest.conventions)),
+                _at_open(backtest, orders, filled, until + 1) if inside else None,
             )
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
             raise NotComparable("on other data it hands out something else") from None
         if bars := [bar for bar in found_at if bar is not None]:
             found[backtest.position] = min(bars)
     return found
+
+
+def _at_open(backtest: Backtest, orders: list[dict[str, Any]], fills: list[dict[str, Any]], bar: int) -> int | None:
+    """The bar that has the same open, if that filled other orders."""
+    if not 0 < bar < len(backtest.dates) or not cuts.fills_at_open(backtest.conventions) or backtest.equity[bar] <= 0:
+        return None
+    return bar if otherwise_at_open(backtest.orders, orders, backtest.fills, fills, bar) else None
 
 
 def _numbered(claim: dict[str, Any], backtest: Backtest, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

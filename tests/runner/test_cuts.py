@@ -10,7 +10,7 @@ import pytest
 from qfp import objects
 
 from marketdata.store import read_manifest
-from runner import companions
+from runner import companions, cuts
 from runner.models import Run
 from runner.repeats import Repeat
 from runner.varied_data import varied_snapshot
@@ -26,7 +26,9 @@ def backtest_of(orders: list[dict[str, Any]], prices: dict[int, float]) -> Any:
         for bar, price in prices.items()
         for after, size, at in ((1, 1.0, 20.0), (2, -1.0, price))
     ]
-    return SimpleNamespace(dates=DAYS, orders=orders, fills=fills, flows=[], cash=1e3, equity=[1e3] * len(DAYS))
+    return SimpleNamespace(
+        dates=DAYS, orders=orders, fills=fills, flows=[], cash=1e3, equity=[1e3] * len(DAYS), conventions={}
+    )
 
 
 def test_data_change_after_a_day_that_earned_and_not_after_one_of_many_orders_that_never_filled() -> None:
@@ -51,6 +53,22 @@ def test_days_between_a_fill_and_its_exit_and_after_it_are_drawn_for_both_sides(
     assert {day for day, _ in held} <= days and len(held) > 20
     after = {companions._choose(one, "closed") for _ in range(100)}
     assert {(np.datetime64(DAYS[140], "us"), tail) for tail in (1, -1)} <= after
+
+
+def test_data_change_right_after_the_opens_that_filled_what_earned() -> None:
+    one = backtest_of([{"bar": EARNED, "size": 1.0, "outcome": "filled"}], {EARNED: 30.0})
+    assert [way for _, way in companions._turns([one_of(one)])] == list(cuts.WAYS[:-1])
+    one.conventions = {"id": "next-open", "version": 2}
+    assert [way for _, way in companions._turns([one_of(one)])] == list(cuts.WAYS)
+    chosen = {companions._choose(one, cuts.INSIDE) for _ in range(60)}
+    bought, sold = (np.datetime64(DAYS[EARNED + after], "us") for after in (0, 1))
+    assert chosen == {(bought, -1), (sold, 1)}, "against what was done there"
+    one.orders[0]["limit"] = 20.0
+    assert not cuts.worth_trying(one, cuts.INSIDE), "a limit fills within a bar"
+
+
+def one_of(backtest: Any) -> Any:
+    return SimpleNamespace(**{**vars(backtest), "position": 0, "verified": True})
 
 
 def test_a_day_that_earned_most_is_drawn_most_and_others_now_and_then() -> None:
