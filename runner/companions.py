@@ -9,7 +9,7 @@ to change. Whose orders are the same and who leaves out with hindsight those tha
 from __future__ import annotations
 
 import logging
-import secrets
+import random
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +35,7 @@ from rq.job import JobStatus
 from marketdata.store import SnapshotMissing
 from runner import cuts
 from runner.examinable import is_shown, why_never
+from runner.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.models import Backtest, Project, Run
 from runner.overfitting import window_of
 from runner.packages import layer_of
@@ -147,18 +148,24 @@ def examine(run_id: UUID | str) -> None:
     backtests = list(run.backtests.order_by("position"))
     if not _claim(backtests[0]):
         return
+    same = {each.position: sameness(run, each) for each in backtests}
+    known = ((each.position, known_bar(same[each.position], each)) for each in backtests)
+    before = {position: bar for position, bar in known if bar is not None}
     leaks: dict[int, int] = {}
     tried, doubt, budget = 0, "", Budget.of(run)
-    looked_at: set[int] = set()
+    looked_at = set(before)
     try:
         with layer_of(run, lambda text, done, total: None):
             try:
-                for backtest, way in _turns(backtests)[: budget.left]:
+                turns = [turn for turn in _turns(backtests) if turn[0].position not in before]
+                for backtest, way in turns[: budget.left]:
                     if budget.left <= 0:
                         break
-                    cut, tail = _choose(backtest, way)
+                    chance = chance_of(run, backtest, way)
+                    cut, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
-                    for position, bar in _compare(run, backtests, cut, tail, budget, way == cuts.INSIDE).items():
+                    found = _compare(run, backtests, cut, tail, budget, chance.getrandbits(32), way == cuts.INSIDE)
+                    for position, bar in found.items():
                         leaks[position] = min(bar, leaks.get(position, bar))
                     tried += 1
             except NotComparable as reason:
@@ -172,8 +179,19 @@ def examine(run_id: UUID | str) -> None:
         leaks, doubt = {}, "a fault of ours"
     for backtest in backtests:
         why = doubt or ("" if backtest.position in looked_at or not _can_draw(backtest) else NOT_ITS_DAYS)
-        backtest.checks = {**backtest.checks, **_finding(backtest, leaks.get(backtest.position), tried, why)}
-        backtest.save(update_fields=["checks"])
+        first = before.get(backtest.position, leaks.get(backtest.position))
+        _note(backtest, same[backtest.position], first, tried, why)
+        if first is not None and backtest.position not in before and backtest.checks["companion"]["state"] == "red":
+            remember(same[backtest.position], first)
+            for copy in same_as(same[backtest.position], backtest):
+                _note(copy, same[backtest.position], first, tried, "")
+
+
+def _note(backtest: Backtest, same: str, bar: int | None, tried: int, doubt: str) -> None:
+    found = _finding(backtest, bar, tried, doubt)
+    found["companion"]["same"] = same
+    backtest.checks = {**backtest.checks, **found}
+    backtest.save(update_fields=["checks"])
 
 
 def _would_count_for_others(run: Run) -> bool:
@@ -216,18 +234,18 @@ def _can_draw(backtest: Backtest) -> bool:
     return any(day < backtest.dates[-1] for day, _ in cuts.worth_trying(backtest, cuts.WAYS[0]))
 
 
-def _choose(backtest: Backtest, way: str) -> tuple[np.datetime64, int]:
+def _choose(backtest: Backtest, way: str, chance: random.Random) -> tuple[np.datetime64, int]:
     """After which day data become others, and where prices go: against what was decided on it. way: of cuts.WAYS."""
     days = cuts.worth_trying(backtest, way)
-    date, side = cuts.draw({day: earned for day, earned in days.items() if day[0] < backtest.dates[-1]})
+    date, side = cuts.draw({day: earned for day, earned in days.items() if day[0] < backtest.dates[-1]}, chance)
     return np.datetime64(date, "us"), -1 if side > 0 else 1
 
 
 def _compare(
-    run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int, budget: Budget, inside: bool = False
+    run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int, budget: Budget, seed: int, inside: bool
 ) -> dict[int, int]:
-    """The first bar that was decided otherwise, by position of the backtest, where one was. inside: the bar after the
-    cut keeps its open.
+    """The first bar that was decided otherwise, by position of the backtest, where one was. seed: of what comes after
+    the cut. inside: the bar after it keeps its open.
     """
     named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
     every = any(word in named for word in ("synth/us", "US500", "us500", "universe"))
@@ -236,7 +254,7 @@ def _compare(
         run.snapshot,
         cut,
         tail,
-        secrets.randbits(32),
+        seed,
         all_shares=every,
         leave=_unread(run),
         alone={each.instruments[0].get("series") or "" for each in backtests if len(each.instruments) == 1},

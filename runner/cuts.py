@@ -7,7 +7,7 @@ days and on purpose, so one day is drawn by what the whole account gained.
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -123,9 +123,8 @@ def _gained(backtest: Backtest, decided: list[int]) -> dict[int, float]:
     return dict(zip(decided, sums.tolist(), strict=True))
 
 
-def draw(days: Mapping[Day, float]) -> Day:
+def draw(days: Mapping[Day, float], chance: random.Random) -> Day:
     """One of them at random."""
-    chance = secrets.SystemRandom()
     among = sorted(days)
     weights = [days[day] for day in among]
     weighted = sum(weights) > 0 and chance.random() >= EVENLY
