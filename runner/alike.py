@@ -14,7 +14,7 @@ from typing import Any
 
 from runner.models import Project, Revision
 
-__all__ = ["alike_revisions", "shapes_by_revision", "shapes_of_project"]
+__all__ = ["alike_revisions", "shape_of", "shapes_by_revision", "shapes_of_project"]
 
 MOST_OWN = 50  # latest revisions of the project
 MOST_OTHERS = 100  # latest revisions of its owner's other projects
@@ -74,14 +74,15 @@ def _shapes_of(digests: set[str]) -> dict[str, str]:
     missing = digests - found.keys()
     if missing:
         rows = Revision.objects.filter(sha256__in=missing).order_by("sha256").distinct("sha256")
-        found |= {digest: _shape(files) for digest, files in rows.values_list("sha256", "files")}
+        found |= {digest: shape_of(files) for digest, files in rows.values_list("sha256", "files")}
         if len(_shapes) > MOST_KEPT:
             _shapes.clear()
         _shapes.update({digest: found[digest] for digest in missing})
     return found
 
 
-def _shape(files: dict[str, str]) -> str:
+def shape_of(files: dict[str, str]) -> str:
+    """SHA-256 of the code without literals and names."""
     texts = [text for path, text in files.items() if path.endswith(".py") and text.strip()]
     structures = sorted(_structure(text, len(texts) == 1) for text in texts)
     return hashlib.sha256("\0".join(structures).encode("utf-8", "replace")).hexdigest()

@@ -9,7 +9,7 @@ to change. Whose orders are the same and who leaves out with hindsight those tha
 from __future__ import annotations
 
 import logging
-import secrets
+import random
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,13 +22,20 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from qfp.checking.decisions import first_difference, first_other_fate, first_other_fill, of_claim
+from qfp.checking.decisions import (
+    first_difference,
+    first_other_fate,
+    first_other_fill,
+    of_claim,
+    otherwise_at_open,
+)
 from redis.exceptions import RedisError
 from rq.job import JobStatus
 
 from marketdata.store import SnapshotMissing
 from runner import cuts
 from runner.examinable import is_shown, why_never
+from runner.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.models import Backtest, Project, Run
 from runner.overfitting import window_of
 from runner.packages import layer_of
@@ -141,18 +148,24 @@ def examine(run_id: UUID | str) -> None:
     backtests = list(run.backtests.order_by("position"))
     if not _claim(backtests[0]):
         return
+    same = {each.position: sameness(run, each) for each in backtests}
+    known = ((each.position, known_bar(same[each.position], each)) for each in backtests)
+    before = {position: bar for position, bar in known if bar is not None}
     leaks: dict[int, int] = {}
     tried, doubt, budget = 0, "", Budget.of(run)
-    looked_at: set[int] = set()
+    looked_at = set(before)
     try:
         with layer_of(run, lambda text, done, total: None):
             try:
-                for backtest, way in _turns(backtests)[: budget.left]:
+                turns = [turn for turn in _turns(backtests) if turn[0].position not in before]
+                for backtest, way in turns[: budget.left]:
                     if budget.left <= 0:
                         break
-                    cut, tail = _choose(backtest, way)
+                    chance = chance_of(run, backtest, way)
+                    cut, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
-                    for position, bar in _compare(run, backtests, cut, tail, budget).items():
+                    found = _compare(run, backtests, cut, tail, budget, chance.getrandbits(32), way == cuts.INSIDE)
+                    for position, bar in found.items():
                         leaks[position] = min(bar, leaks.get(position, bar))
                     tried += 1
             except NotComparable as reason:
@@ -166,8 +179,19 @@ def examine(run_id: UUID | str) -> None:
         leaks, doubt = {}, "a fault of ours"
     for backtest in backtests:
         why = doubt or ("" if backtest.position in looked_at or not _can_draw(backtest) else NOT_ITS_DAYS)
-        backtest.checks = {**backtest.checks, **_finding(backtest, leaks.get(backtest.position), tried, why)}
-        backtest.save(update_fields=["checks"])
+        first = before.get(backtest.position, leaks.get(backtest.position))
+        _note(backtest, same[backtest.position], first, tried, why)
+        if first is not None and backtest.position not in before and backtest.checks["companion"]["state"] == "red":
+            remember(same[backtest.position], first)
+            for copy in same_as(same[backtest.position], backtest):
+                _note(copy, same[backtest.position], first, tried, "")
+
+
+def _note(backtest: Backtest, same: str, bar: int | None, tried: int, doubt: str) -> None:
+    found = _finding(backtest, bar, tried, doubt)
+    found["companion"]["same"] = same
+    backtest.checks = {**backtest.checks, **found}
+    backtest.save(update_fields=["checks"])
 
 
 def _would_count_for_others(run: Run) -> bool:
@@ -202,22 +226,27 @@ def _turns(backtests: list[Backtest]) -> list[tuple[Backtest, str]]:
     if not shown:
         raise NotComparable("it gives no orders")
     shown.sort(key=lambda backtest: -backtest.equity[-1] / backtest.cash)
-    return [(shown[0], way) for way in cuts.WAYS] + [(backtest, cuts.WAYS[0]) for backtest in shown[1:]]
+    ways = [way for way in cuts.WAYS if way != cuts.INSIDE or cuts.worth_trying(shown[0], way)]
+    return [(shown[0], way) for way in ways] + [(backtest, cuts.WAYS[0]) for backtest in shown[1:]]
 
 
 def _can_draw(backtest: Backtest) -> bool:
     return any(day < backtest.dates[-1] for day, _ in cuts.worth_trying(backtest, cuts.WAYS[0]))
 
 
-def _choose(backtest: Backtest, way: str) -> tuple[np.datetime64, int]:
+def _choose(backtest: Backtest, way: str, chance: random.Random) -> tuple[np.datetime64, int]:
     """After which day data become others, and where prices go: against what was decided on it. way: of cuts.WAYS."""
     days = cuts.worth_trying(backtest, way)
-    date, side = cuts.draw({day: earned for day, earned in days.items() if day[0] < backtest.dates[-1]})
+    date, side = cuts.draw({day: earned for day, earned in days.items() if day[0] < backtest.dates[-1]}, chance)
     return np.datetime64(date, "us"), -1 if side > 0 else 1
 
 
-def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int, budget: Budget) -> dict[int, int]:
-    """The first bar that was decided otherwise, by position of the backtest, where one was."""
+def _compare(
+    run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int, budget: Budget, seed: int, inside: bool
+) -> dict[int, int]:
+    """The first bar that was decided otherwise, by position of the backtest, where one was. seed: of what comes after
+    the cut. inside: the bar after it keeps its open.
+    """
     named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
     every = any(word in named for word in ("synth/us", "US500", "us500", "universe"))
     with varied_snapshot(
@@ -225,14 +254,15 @@ def _compare(run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int,
         run.snapshot,
         cut,
         tail,
-        secrets.randbits(32),
+        seed,
         all_shares=every,
         leave=_unread(run),
         alone={each.instruments[0].get("series") or "" for each in backtests if len(each.instruments) == 1},
+        opening=inside,
     ) as other:
         _check_varied(run, other, backtests, cut)
         claims = _claims(run, other, budget)
-    return _differences(backtests, claims, cut)
+    return _differences(backtests, claims, cut, inside)
 
 
 def _unread(run: Run) -> set[str]:
@@ -258,7 +288,9 @@ def _check_repeatable(run: Run, backtests: list[Backtest]) -> None:
         raise NotComparable("the same data gave other decisions: random numbers without a seed, or the time of day")
 
 
-def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime64) -> dict[int, int]:
+def _differences(
+    backtests: list[Backtest], claims: list[Any], cut: np.datetime64, inside: bool = False
+) -> dict[int, int]:
     if len(claims) != len(backtests):
         raise NotComparable("on other data it makes other backtests")
     found = {}
@@ -275,12 +307,20 @@ def _differences(backtests: list[Backtest], claims: list[Any], cut: np.datetime6
                 first_difference(of_claim({"orders": backtest.orders}), theirs, until),
                 first_other_fill(backtest.fills, filled, until - _is_dated_back(backtest.conventions)),
                 first_other_fate(backtest.orders, orders, until - _is_dated_back(backtest.conventions)),
+                _at_open(backtest, orders, filled, until + 1) if inside else None,
             )
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
             raise NotComparable("on other data it hands out something else") from None
         if bars := [bar for bar in found_at if bar is not None]:
             found[backtest.position] = min(bars)
     return found
+
+
+def _at_open(backtest: Backtest, orders: list[dict[str, Any]], fills: list[dict[str, Any]], bar: int) -> int | None:
+    """The bar that has the same open, if that filled other orders."""
+    if not 0 < bar < len(backtest.dates) or not cuts.fills_at_open(backtest.conventions) or backtest.equity[bar] <= 0:
+        return None
+    return bar if otherwise_at_open(backtest.orders, orders, backtest.fills, fills, bar) else None
 
 
 def _numbered(claim: dict[str, Any], backtest: Backtest, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

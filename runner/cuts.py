@@ -7,19 +7,25 @@ days and on purpose, so one day is drawn by what the whole account gained.
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from qfp.checking.decisions import is_at_market
 from qfp.checking.telling import of_backtest
+from qfp.conventions import Usual
 
 from runner.models import Backtest
 
-__all__ = ["WAYS", "draw", "worth_trying"]
+__all__ = ["INSIDE", "WAYS", "draw", "fills_at_open", "worth_trying"]
+
+INSIDE = "inside"
 
 # By the beginnings of trades, by the days on which they were held, by their ends, by the account, and all days alike:
 # whoever earns most of it honestly, as by holding one share with much leverage, does not hide the rest behind that.
-WAYS = ("opened", "held", "closed", "gained", "alike")
+# Last by fills at an open, right after which data become others: who chose among them knew the rest of their bar.
+WAYS = ("opened", "held", "closed", "gained", "alike", INSIDE)
 
 AFTERWARDS = 3  # bars after an end, where what was told of it may follow what came next, whatever that was
 
@@ -35,6 +41,8 @@ def worth_trying(backtest: Backtest, way: str) -> dict[Day, float]:
     """
     days: dict[Day, float] = {}
     telling = of_backtest(backtest.orders, backtest.fills, backtest.flows)
+    if way == INSIDE:
+        return _inside(backtest, telling.held) if fills_at_open(backtest.conventions) else {}
     sides: dict[int, float] = {}  # of what was decided, by bar
     for order in backtest.orders:
         if order["bar"] in telling.filled or not telling.filled:
@@ -81,6 +89,29 @@ def _around(backtest: Backtest, held: Iterable[tuple[int, int, int, float]], way
     }
 
 
+def fills_at_open(conventions: Mapping[str, Any]) -> bool:
+    """Whether an order at the market is filled, or refused, by what is known at an open."""
+    if "library" in conventions:
+        return False
+    own = conventions.get("id") == "next-open" and conventions.get("version") == Usual.version
+    return own or conventions.get("id") == "portfolio-next-open"
+
+
+def _inside(backtest: Backtest, held: Iterable[tuple[int, int, int, float]]) -> dict[Day, float]:
+    """What trades earned, by the days before their first and their last fill; nothing where stops and limits filled,
+    because those decide within a bar what can be filled at its open.
+    """
+    days: dict[Day, float] = {}
+    if any(order.get("outcome") == "filled" and not is_at_market(order) for order in backtest.orders):
+        return days
+    for entry, end, side, profit in held:
+        for bar, against in ((entry, side), (end, -side)):
+            if 0 < bar < len(backtest.dates) - 1 and backtest.equity[bar] > 0:
+                day = backtest.dates[bar - 1], float(against)
+                days[day] = days.get(day, 0.0) + profit / backtest.cash
+    return days
+
+
 def _gained(backtest: Backtest, decided: list[int]) -> dict[int, float]:
     """By how much the account grew on bars after a decision, until the next one."""
     if not decided:
@@ -92,9 +123,8 @@ def _gained(backtest: Backtest, decided: list[int]) -> dict[int, float]:
     return dict(zip(decided, sums.tolist(), strict=True))
 
 
-def draw(days: Mapping[Day, float]) -> Day:
+def draw(days: Mapping[Day, float], chance: random.Random) -> Day:
     """One of them at random."""
-    chance = secrets.SystemRandom()
     among = sorted(days)
     weights = [days[day] for day in among]
     weighted = sum(weights) > 0 and chance.random() >= EVENLY

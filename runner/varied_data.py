@@ -22,6 +22,7 @@ from marketdata.store import read_manifest, snapshot_folder
 
 __all__ = ["varied_snapshot"]
 
+PRICES = {"open", "high", "low", "close"}
 INVENTED_SHARES = "synth/us/"  # five hundred of them, varied only where a program can mean them
 
 
@@ -36,11 +37,13 @@ def varied_snapshot(
     all_shares: bool,
     leave: Collection[str] = (),
     alone: Collection[str] = (),
+    opening: bool = False,
 ) -> Iterator[str]:
     """The id of a snapshot like this one with other rows after the moment. tail: 1 or -1, where prices go first.
 
     leave: ids of series that stay as they are and are not even opened, because a box could be watched for it meanwhile.
     alone: those that are traded alone, and end where they ended: a program may count their bars.
+    opening: the first bar after the moment keeps its open, and what is paid or split on its day: it is known by then.
     """
     manifest = read_manifest(store, snapshot, with_objects=True)
     made: set[str] = set()
@@ -55,7 +58,7 @@ def varied_snapshot(
         varied = None
         if entry["id"] in among:
             extra, about = longer.get(entry["id"], (None, {}))
-            varied = _varied(store, entry, moment, tail, zlib.crc32(f"{entry['id']} {seed}".encode()), extra)
+            varied = _varied(store, entry, moment, tail, zlib.crc32(f"{entry['id']} {seed}".encode()), extra, opening)
         if varied is None:
             series.append(entry)
             continue
@@ -116,7 +119,13 @@ def _going_on(
 
 
 def _varied(
-    store: Path, entry: dict[str, Any], moment: np.datetime64, tail: int, seed: int, extra: np.ndarray | None = None
+    store: Path,
+    entry: dict[str, Any],
+    moment: np.datetime64,
+    tail: int,
+    seed: int,
+    extra: np.ndarray | None = None,
+    opening: bool = False,
 ) -> dict[str, bytes] | None:
     """Its objects anew, by their key in the entry; None where nothing comes after the moment, or nothing has a date.
 
@@ -133,9 +142,29 @@ def _varied(
         }
         dates = np.concatenate([dates, extra])
     later = other_columns(columns, head, tail, seed)
+    if opening and "open" in columns:
+        later = _from_the_open(columns, later, head)
+        moment = dates[head]
     found = {"object": objects.arrow_bytes(dates, later)}
     if entry.get("actions") and "close" in columns:
         found["actions"] = _actions(store, entry["actions"], dates, columns["close"], later["close"], moment, seed)
+    return found
+
+
+def _from_the_open(
+    columns: Mapping[str, np.ndarray], later: Mapping[str, np.ndarray], head: int
+) -> dict[str, np.ndarray]:
+    """The other course of prices, begun at the open that there was."""
+    known = float(columns["open"][head])
+    began = float(later["open"][head])
+    found = dict(later)
+    if known > 0 and began > 0:
+        for name in PRICES & found.keys():
+            moved = found[name].copy()
+            moved[head:] = (moved[head:] * (known / began)).astype(moved.dtype, copy=False)
+            found[name] = moved
+    found["open"] = found["open"].copy()
+    found["open"][head] = columns["open"][head]
     return found
 
 

@@ -108,6 +108,17 @@ class PastTrial(models.Model):
         return self.trial[:8]
 
 
+class FoundLeak(models.Model):
+    """A backtest that was found to use the future: it did so in every copy of the program, also when it is gone."""
+
+    same = models.CharField(max_length=64, unique=True, help_text="SHA-256 of its code, series, orders and fills.")
+    bar = models.PositiveIntegerField(help_text="The first one that was decided otherwise.")
+    found = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.same[:8]} on bar {self.bar}"
+
+
 class Report(models.Model):
     """A report of a backtest that somebody asked for, with notes and a logo of their own, made in the background."""
 

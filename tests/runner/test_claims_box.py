@@ -324,7 +324,7 @@ def test_what_trades_otherwise_is_another_program():
     shapes = [alike._structure(LOOP), *map(alike._structure, OTHER.values())]
     assert len(set(shapes)) == len(shapes)
     called = {"main.py": "from table import idle\nidle(1)\n", "table.py": "def idle(x):\n    return f(x)\n"}
-    assert alike._shape(called) != alike._shape({**called, "table.py": "def idle(x):\n    return g(x)\n"})
+    assert alike.shape_of(called) != alike.shape_of({**called, "table.py": "def idle(x):\n    return g(x)\n"})
 
 
 def test_deleting_a_project_takes_none_of_its_trials_away():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 from qfp import objects
 
 from marketdata.store import read_manifest
-from runner import companions
+from runner import companions, cuts
 from runner.models import Run
 from runner.repeats import Repeat
 from runner.varied_data import varied_snapshot
 
 DAYS = [str(day) for day in np.arange("2001-01-01", "2001-12-27", dtype="datetime64[D]")]
 EARNED = 40
+CHANCE = random.Random(1)
 
 
 def backtest_of(orders: list[dict[str, Any]], prices: dict[int, float]) -> Any:
@@ -26,16 +28,18 @@ def backtest_of(orders: list[dict[str, Any]], prices: dict[int, float]) -> Any:
         for bar, price in prices.items()
         for after, size, at in ((1, 1.0, 20.0), (2, -1.0, price))
     ]
-    return SimpleNamespace(dates=DAYS, orders=orders, fills=fills, flows=[], cash=1e3, equity=[1e3] * len(DAYS))
+    return SimpleNamespace(
+        dates=DAYS, orders=orders, fills=fills, flows=[], cash=1e3, equity=[1e3] * len(DAYS), conventions={}
+    )
 
 
 def test_data_change_after_a_day_that_earned_and_not_after_one_of_many_orders_that_never_filled() -> None:
     orders = [{"bar": bar, "size": 1.0, "outcome": "cancelled"} for bar in range(len(DAYS))]
     orders[EARNED]["outcome"] = "filled"
     dusty = backtest_of(orders, {EARNED: 30.0})
-    assert companions._choose(dusty, "opened") == (np.datetime64(DAYS[EARNED], "us"), -1)
+    assert companions._choose(dusty, "opened", CHANCE) == (np.datetime64(DAYS[EARNED], "us"), -1)
     sold = np.datetime64(DAYS[EARNED + 1], "us")
-    assert (sold, 1) in {companions._choose(dusty, "closed") for _ in range(20)}, "and where it was sold"
+    assert (sold, 1) in {companions._choose(dusty, "closed", CHANCE) for _ in range(20)}, "and where it was sold"
 
 
 def test_days_between_a_fill_and_its_exit_and_after_it_are_drawn_for_both_sides() -> None:
@@ -45,18 +49,34 @@ def test_days_between_a_fill_and_its_exit_and_after_it_are_drawn_for_both_sides(
     ]
     one = backtest_of([{"bar": 90, "size": 1.0, "outcome": "filled"}], {})
     one.fills = fills
-    held = {companions._choose(one, "held") for _ in range(300)}
+    held = {companions._choose(one, "held", CHANCE) for _ in range(300)}
     assert {tail for _, tail in held} == {-1}, "against what was held"
     days = {np.datetime64(DAYS[bar], "us") for bar in (90, *range(100, 140))}
     assert {day for day, _ in held} <= days and len(held) > 20
-    after = {companions._choose(one, "closed") for _ in range(100)}
+    after = {companions._choose(one, "closed", CHANCE) for _ in range(100)}
     assert {(np.datetime64(DAYS[140], "us"), tail) for tail in (1, -1)} <= after
+
+
+def test_data_change_right_after_the_opens_that_filled_what_earned() -> None:
+    one = backtest_of([{"bar": EARNED, "size": 1.0, "outcome": "filled"}], {EARNED: 30.0})
+    assert [way for _, way in companions._turns([one_of(one)])] == list(cuts.WAYS[:-1])
+    one.conventions = {"id": "next-open", "version": 2}
+    assert [way for _, way in companions._turns([one_of(one)])] == list(cuts.WAYS)
+    chosen = {companions._choose(one, cuts.INSIDE, CHANCE) for _ in range(60)}
+    bought, sold = (np.datetime64(DAYS[EARNED + after], "us") for after in (0, 1))
+    assert chosen == {(bought, -1), (sold, 1)}, "against what was done there"
+    one.orders[0]["limit"] = 20.0
+    assert not cuts.worth_trying(one, cuts.INSIDE), "a limit fills within a bar"
+
+
+def one_of(backtest: Any) -> Any:
+    return SimpleNamespace(**{**vars(backtest), "position": 0, "verified": True})
 
 
 def test_a_day_that_earned_most_is_drawn_most_and_others_now_and_then() -> None:
     prices = {bar: 30.0 if bar == EARNED else 20.001 for bar in range(0, 100, 5)}
     orders = [{"bar": bar, "size": 1.0, "outcome": "filled"} for bar in prices]
-    drawn = [companions._choose(backtest_of(orders, prices), "opened")[0] for _ in range(400)]
+    drawn = [companions._choose(backtest_of(orders, prices), "opened", CHANCE)[0] for _ in range(400)]
     assert 280 < sum(day == np.datetime64(DAYS[EARNED], "us") for day in drawn) < 400
 
 
@@ -73,7 +93,7 @@ def test_what_one_trade_earns_and_another_loses_on_purpose_hides_no_day() -> Non
     days = {np.datetime64(DAYS[bar], "us") for bar in bought}
 
     def share(way: str) -> float:
-        return sum(companions._choose(hiding, way)[0] in days for _ in range(100)) / 100
+        return sum(companions._choose(hiding, way, CHANCE)[0] in days for _ in range(100)) / 100
 
     assert share("opened") < 0.5 < 0.7 < share("alike")
     assert share("gained") > 0.9

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from qfp import backtests
 from qfp.backtesting import Strategy
+from qfp.checking.decisions import first_other_fate
+from qfp.checking.variations import other_columns
 from qfp.portfolio import Portfolio, PortfolioResult
 
 from marketdata.bars import read_bars
-from runner import companions
+from runner import companions, cuts
 from runner.backtests import check_claim
+from runner.varied_data import _from_the_open
 from tests.runner.reported import STORE, claim_of
 from tests.sdk.conftest import data, starter  # noqa: F401
 
@@ -117,6 +120,81 @@ def test_a_fill_on_the_bar_of_the_cut_is_compared_too(claim: dict[str, Any]) -> 
     assert companions._differences([kept], [other], cut) == {0: fill["bar"]}
     kept.conventions = {**kept.conventions, "trade_on_close": True}
     assert companions._differences([kept], [other], cut) == {}, "dated back, and made with the bar after it"
+
+
+def test_who_is_filled_at_an_open_does_not_hang_on_the_rest_of_its_bar(claim: dict[str, Any]) -> None:
+    kept = as_stored(claim)
+    kept.conventions = {"id": "next-open", "version": 2}
+    bar = claim["fills"][6]["bar"]
+    day = np.datetime64(kept.dates[bar - 1], "us")
+    assert companions._differences([kept], [claim], day, inside=True) == {}
+    for told in (REFUSED, {"outcome": "cancelled"}):
+        other = copy.deepcopy(claim)
+        other["orders"][6] |= told
+        del other["fills"][6]
+        assert companions._differences([kept], [other], day) == {}, "after the cut"
+        assert companions._differences([kept], [other], day, inside=True) == {0: bar}
+        left_out = SimpleNamespace(**{**vars(kept), "orders": other["orders"], "fills": other["fills"]})
+        assert companions._differences([left_out], [claim], day, inside=True) == {0: bar}
+    limited = copy.deepcopy(claim)
+    limited["orders"][0] |= {"kind": "limit", "limit": 1e4}
+    del limited["fills"][6]
+    kept.orders = limited["orders"]
+    assert companions._differences([kept], [limited], day, inside=True) == {}, "a limit may have filled within the bar"
+
+
+def test_an_order_that_was_refused_by_a_day_was_so_on_every_course_of_prices_after_it() -> None:
+    filled = {"bar": 5, "size": 1.0, "kind": "market", "outcome": "filled"}
+    refused = {**filled, **REFUSED}
+    assert first_other_fate([refused], [filled], 6) == first_other_fate([filled], [refused], 6) == 5
+    assert first_other_fate([refused], [filled], 5) is None, "the next bar refuses"
+    assert first_other_fate([{**refused, "limit": 9.0}], [{**filled, "limit": 9.0}], 6) is None, "any later bar may"
+
+
+class AllIn(Strategy):
+    """Fractions of the account, on both sides, beside what is open."""
+
+    def init(self) -> None:
+        pass
+
+    def next(self) -> None:
+        if len(self.data) % 7 == 0:
+            self.buy(size=0.6)
+        elif len(self.data) % 11 == 0:
+            self.sell(size=0.5)
+        elif len(self.data) % 5 == 0:
+            self.buy(size=70)
+        elif len(self.data) % 13 == 0:
+            self.position.close()
+
+
+def test_honest_programs_fill_the_same_at_an_open_whatever_follows_it(data) -> None:  # noqa: F811
+    bars = data.prices("IBM", "2008-01-02", "2009-06-30")
+    columns = {name: bars[name].to_numpy() for name in bars.columns}
+
+    def weights(past: Any) -> dict[str, float]:
+        return {"IBM": 0.2 + past.date.day % 5 / 10}
+
+    def of_one(frame: Any) -> Any:
+        return backtests.backtest(AllIn, frame, commission=0.002)
+
+    def of_many(frame: Any) -> Any:
+        run = Portfolio({"IBM": frame}, cash=1e5).run(weights=weights, rebalance="weekly")
+        return PortfolioResult("Weekly", run, {})
+
+    for made in (of_one, of_many):
+        claimed = json.loads(json.dumps(made(bars).claim))
+        kept = as_stored(claimed)
+        assert any(order["outcome"] == "refused" for order in kept.orders) or made is of_many
+        assert cuts.fills_at_open(kept.conventions)
+        for bar in sorted({fill["bar"] for fill in kept.fills})[5:60:9]:
+            later = _from_the_open(columns, other_columns(columns, bar, (-1) ** bar, bar), bar)
+            assert later["open"][bar] == columns["open"][bar] and later["close"][bar] != columns["close"][bar]
+            assert (later["low"] <= later["open"]).all() and (later["open"] <= later["high"]).all()
+            other = json.loads(json.dumps(made(bars.assign(**later)).claim))
+            day = np.datetime64(kept.dates[bar - 1], "us")
+            assert companions._differences([kept], [other], day, inside=True) == {}
+            assert companions._differences([kept], [other], np.datetime64(kept.dates[-1], "us")) != {}
 
 
 def test_an_order_that_was_withdrawn_by_a_day_was_so_on_every_course_of_prices_after_it(claim: dict[str, Any]) -> None:

@@ -121,7 +121,7 @@ def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run
     (backtest,) = run.backtests.all()
     assert backtest.checks["companion"]["state"] == "green", backtest.checks["companion"]
     assert backtest.checks["lookahead"]["evidence"] == "site"
-    assert "made it again 5 times" in claims_box.lines(backtest)[-1]["text"]
+    assert "made it again 6 times" in claims_box.lines(backtest)[-1]["text"]
 
 
 def test_the_tests_never_cost_a_run_its_own_end(engine):
@@ -172,6 +172,41 @@ def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(
     checks = public_run.backtests.get().checks
     assert checks["companion"]["state"] == checks["lookahead"]["state"] == "red"
     assert companions.EXAMINING not in checks
+
+
+def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(public_run, monkeypatch):
+    """Those that were let pass before, and those that come later, also when the first is gone."""
+    claim = claim_of("IBM", 40, 20, bars=300)
+    files = {"main.py": "import qfp\ndef f(a): return a * 2\nqfp.backtest(f(3))"}
+    renamed = {"main.py": "import qfp\ndef g(b): return b * 5  # mine\nprint('')\nqfp.backtest(g(7))"}
+    other = {"main.py": "import qfp\ndef f(a): return a / 2\nqfp.backtest(f(3))"}
+    runs = [public_run]
+    for _ in range(3):
+        runs.append(make_finished_run(make_project(visibility="public"), snapshot=claim["snapshot"]))
+        stored(runs[-1], claim)
+    for run, text in zip(runs, (files, renamed, other, renamed), strict=True):
+        run.revision.files = text
+        run.revision.save()
+    drawn = []
+
+    def compare(run, backtests, cut, tail, budget, seed, inside):
+        drawn.append((cut, tail, seed))
+        return {0: 5} if run.pk == runs[1].pk else {}
+
+    monkeypatch.setattr(companions, "_compare", compare)
+    monkeypatch.setattr(companions, "_check_repeatable", lambda *_: None)
+    states = lambda: [run.backtests.get().checks.get("companion", {}).get("state") for run in runs]  # noqa: E731
+    companions.examine(runs[0].pk)
+    companions.examine(runs[2].pk)
+    assert states() == ["green", None, "green", None]
+    ways = len(drawn) // 2
+    companions.examine(runs[1].pk)
+    assert drawn[2 * ways :] == drawn[:ways] != drawn[ways : 2 * ways], "a copy has the same draws"
+    assert states() == ["red", "red", "green", None]
+    runs[1].backtests.all().delete()
+    companions.examine(runs[3].pk)
+    checks = runs[3].backtests.get().checks
+    assert checks["companion"]["state"] == checks["lookahead"]["state"] == "red" and len(drawn) == 3 * ways
 
 
 def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_run, monkeypatch):

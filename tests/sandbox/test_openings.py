@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.host import openings
 from sandbox.host.openings import Openings
+from tests.sandbox.conftest import make_request
 
 
 @pytest.fixture
@@ -106,3 +110,32 @@ def test_only_the_box_that_opened_a_file_is_said_to_have_read_it():
         one.end()
         other.end()
         assert not watching._watched and not watching._living and not watching._paths
+
+
+def test_a_box_is_told_what_it_opened_itself_while_another_opens_the_same_file(engine):
+    """In boxes, whose processes are known by the user ids that they have outside."""
+    digest = "ab" * 32
+    folder = engine.store / "snapshots" / ("cd" * 32)
+    (folder / "objects").mkdir(parents=True)
+    (folder / "objects" / f"{digest}.arrow").write_text("rows")
+    for made in (engine.store, engine.store / "snapshots", folder, folder / "objects"):
+        made.chmod(0o755)
+    (folder / "manifest.json").write_text("{}")
+
+    def started(source: str) -> Any:
+        request = make_request(source, snapshot="cd" * 32)
+        return engine.client.start(dataclasses.replace(request, watched=[digest]))
+
+    def ended(events: Iterator[Any]) -> Any:
+        return next(event for event in events if event and event["type"] == "ended")
+
+    with started("input()\n") as one:
+        events = one.events()
+        assert any(event and event["type"] == "input" for event in events)
+        with started(f"open('/data/objects/{digest}.arrow').read(); input()\n") as other:
+            theirs = other.events()
+            assert any(event and event["type"] == "input" for event in theirs)
+            other.send_input("")
+            assert ended(theirs)["opened"] == [digest]
+        one.send_input("")
+        assert ended(events)["opened"] in ([], [digest] if os.geteuid() else [])

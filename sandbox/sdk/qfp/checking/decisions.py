@@ -11,7 +11,15 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Decision", "first_difference", "first_other_fate", "first_other_fill", "of_claim"]
+__all__ = [
+    "Decision",
+    "first_difference",
+    "first_other_fate",
+    "first_other_fill",
+    "is_at_market",
+    "otherwise_at_open",
+    "of_claim",
+]
 
 # Sums over a longer and a shorter array differ in their last digits.
 TOLERANCE = 1e-6
@@ -61,11 +69,12 @@ def first_other_fill(one: Sequence[dict[str, Any]], other: Sequence[dict[str, An
 
 
 def first_other_fate(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], until: int) -> int | None:
-    """The first bar, up to `until`, with an order that one run had certainly withdrawn by then and the other certainly
-    had not; None when there is none.
+    """The first bar, up to `until`, with an order that one run had certainly withdrawn or refused by then and the other
+    certainly had not; None when there is none.
 
     one, other: the same orders, as claims list them. withdrawn: the bar on which that was decided, where it is known;
-    gone: the last one on which it can have been. Where neither is told, nothing is certain.
+    gone: the last one on which it can have been. Where neither is told, nothing is certain. An order at the market that
+    the account cannot pay is refused on the next bar.
     """
     ours, theirs = _fates(one, until), _fates(other, until)
     found = [
@@ -73,14 +82,78 @@ def first_other_fate(one: Sequence[dict[str, Any]], other: Sequence[dict[str, An
         for key in ours.keys() & theirs.keys()
         if len(ours[key]) == len(theirs[key])
         and any(
-            each.count(WITHDRAWN) > len(beside) - beside.count(KEPT)
+            each.count(fate) > len(beside) - beside.count(KEPT)
+            for fate in (WITHDRAWN, REFUSED)
             for each, beside in ((ours[key], theirs[key]), (theirs[key], ours[key]))
         )
     ]
     return min(found, default=None)
 
 
-WITHDRAWN, KEPT, UNCERTAIN = "withdrawn", "kept", ""
+WITHDRAWN, REFUSED, KEPT, UNCERTAIN = "withdrawn", "refused", "kept", ""
+UNPAID = ("insufficient margin", "insufficient margin for a single unit")
+
+
+def otherwise_at_open(
+    one: Sequence[dict[str, Any]],
+    other: Sequence[dict[str, Any]],
+    fills: Sequence[dict[str, Any]],
+    other_fills: Sequence[dict[str, Any]],
+    bar: int,
+) -> bool:
+    """Whether two runs, whose data part within a bar, did not fill the same orders at its open.
+
+    one, other: their orders. Where stops, limits and targets act, what happens within the bar decides who is filled at
+    its open, and nothing is said.
+    """
+    for order in (*one, *other):
+        if int(order["bar"]) < bar and not is_at_market(order) and order.get("outcome") == "filled":
+            return False
+    prices = {(int(fill.get("instrument") or 0), float(fill["price"])) for fill in fills if int(fill["bar"]) == bar}
+    at_open = [
+        fill
+        for fill in other_fills
+        if int(fill["bar"]) == bar
+        and any(at == int(fill.get("instrument") or 0) and _close(price, float(fill["price"])) for at, price in prices)
+    ]
+    if first_other_fill([fill for fill in fills if int(fill["bar"]) == bar], at_open, bar) is not None:
+        return True
+    ours, theirs = _at_next_open(one, fills, bar), _at_next_open(other, other_fills, bar)
+    return any(
+        len(ours[key]) == len(theirs[key])
+        and any(
+            each.count(REFUSED) > len(beside) - beside.count(KEPT)
+            for each, beside in ((ours[key], theirs[key]), (theirs[key], ours[key]))
+        )
+        for key in ours.keys() & theirs.keys()
+    )
+
+
+def is_at_market(order: dict[str, Any]) -> bool:
+    return not any(order.get(name) for name in ("limit", "stop", "sl", "tp"))
+
+
+def _at_next_open(
+    orders: Iterable[dict[str, Any]], fills: Iterable[dict[str, Any]], bar: int
+) -> dict[tuple[Any, ...], list[str]]:
+    """What became of the orders at the market that were to be filled at the open of a bar."""
+    from qfp.portfolio.orders import ENDED, HALTED, NO_PRICE
+
+    ends = (ENDED, HALTED, NO_PRICE)  # an instrument may have other bars where its data go on otherwise
+    filled = {(int(fill.get("instrument") or 0), float(fill["size"]) > 0) for fill in fills if int(fill["bar"]) == bar}
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for order in orders:
+        if int(order["bar"]) != bar - 1 or not is_at_market(order):
+            continue
+        (decided,) = of_claim({"orders": [order]})
+        fate = UNCERTAIN
+        outcome = order.get("outcome")
+        if outcome == "filled" and (decided.instrument, decided.size > 0) in filled:
+            fate = KEPT
+        elif outcome == "cancelled" or (outcome == "refused" and order.get("reason") not in ends):
+            fate = REFUSED
+        found.setdefault((decided.instrument, decided.kind, f"{decided.size:.9g}"), []).append(fate)
+    return found
 
 
 def _fates(orders: Iterable[dict[str, Any]], until: int) -> dict[tuple[Any, ...], list[str]]:
@@ -93,6 +166,8 @@ def _fates(orders: Iterable[dict[str, Any]], until: int) -> dict[tuple[Any, ...]
         if order.get("outcome") == "cancelled":
             by_then = order.get("withdrawn", order.get("gone", until + 1)) <= until
             fate = WITHDRAWN if by_then else KEPT if "withdrawn" in order else UNCERTAIN
+        elif order.get("outcome") == "refused" and order.get("reason") in UNPAID and is_at_market(order):
+            fate = REFUSED if int(order["bar"]) < until else KEPT
         (decided,) = of_claim({"orders": [order]})
         key = decided[:3] + tuple(f"{value:.9g}" for value in decided[3:])
         found.setdefault(key, []).append(fate)
