@@ -283,20 +283,34 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     if np.isnan(bars.close).any():
         raise NotVerified("The series has missing prices in this period.")
     checks.check_fills(claimed.fills, bars, rules)
-    account = replay(claimed.fills, bars.close, claimed.cash)
     if claimed.log is not None:
         claim_log.check_log(claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars)
         claim_outcomes.note_withdrawals(claimed.orders, claimed.log)
     elif isinstance(rules, Usual):
         raise NotVerified("By these rules a run tells what was moved and taken away, and it told nothing of it.")
     else:
-        _check_unlogged(claimed, rules, bars, account)
+        _check_unlogged(claimed, rules, bars)
+    account = replay(claimed.fills, bars.close, claimed.cash)
+    _check_splits(claimed, bars, account)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
 
 
-def _check_unlogged(claimed: Claimed, rules: BacktestingPy, bars: OurBars, account: Replay) -> None:
+def _check_splits(claimed: Claimed, bars: OurBars, account: Replay) -> None:
+    """Raises NotVerified where something was held over a split that neither the prices nor the account know of."""
+    if bars.split is None:
+        return
+    for bar in np.flatnonzero(bars.split[1:] != 1).tolist():
+        if account.positions[bar]:
+            raise NotVerified(
+                f"{claimed.names[0]} was split on {claimed.dates[bar + 1]} while it was held, and its prices are not "
+                'adjusted for that: read them with adjust="split" or adjust="all".'
+            )
+
+
+def _check_unlogged(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> None:
     """What can be said without a log, which backtesting.py itself does not give. Raises NotVerified."""
+    account = replay(claimed.fills, bars.close, claimed.cash)
     ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
     first_ruined = int(ruined[0]) if len(ruined) else None
     told = claimed.fills, claimed.orders
@@ -315,9 +329,9 @@ def _replayed_portfolio(
         market.price(rules.fill)
     except ValueError:
         raise NotVerified("Not every series has the prices that the stated rules fill at.") from None
-    columns = checks.columns_of(claimed.fills)
-    account = market.replay(columns, claimed.cash, rules)
-    claim_followed.check_followed(columns, claimed.orders, market, claimed.cash, rules, claimed.names)
+    told = checks.columns_of(claimed.fills)
+    ours = claim_followed.followed(told, claimed.orders, market, claimed.cash, rules, claimed.names)
+    account = market.replay(ours, claimed.cash, rules)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     return account, market.equal_money(claimed.cash), _holdings(account, market)

@@ -30,6 +30,7 @@ class OurBars:
     high: np.ndarray
     low: np.ndarray
     close: np.ndarray
+    split: np.ndarray | None = None  # shares for one, on the bars of a split that the prices are not adjusted for
 
 
 def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stamps: np.ndarray) -> OurBars:
@@ -42,7 +43,9 @@ def our_bars(store: Path, snapshot: str | None, instrument: dict[str, Any], stam
     last = first + len(stamps)
     if last > len(dates) or not np.array_equal(dates[first:last], stamps):
         raise NotVerified("The dates are not an unbroken stretch of the series: bars were added, dropped or resampled.")
-    return OurBars(*(columns[name][first:last] for name in PRICES))
+    split = columns["split"][first:last] if instrument["adjust"] is None else None
+    opened, high, low, close = (columns[name][first:last] for name in PRICES)
+    return OurBars(opened, high, low, close, split)
 
 
 def our_market(

@@ -11,7 +11,7 @@ from runner.claim_bars import NotVerified, OurBars
 
 # Box and host add the same numbers in another order.
 EQUITY_TOLERANCE = 1e-6
-PRICE_TOLERANCE = 1e-6
+PRICE_TOLERANCE = 1e-9
 # Commission leaves cash with the fill, and other fills of the bar may come first.
 LEVERAGE_TOLERANCE = 0.01
 

@@ -22,7 +22,7 @@ from runner.claim_bars import NotVerified
 from runner.claim_checks import Columns
 from runner.claim_dues import Dues
 
-__all__ = ["check_followed"]
+__all__ = ["followed"]
 
 ROOM = 1e-6  # of a size or price
 # Weights are booked for all dates at once in a box, with other last digits: parts of the account, and of nothing.
@@ -42,10 +42,11 @@ class Fill(NamedTuple):
     commission: float
 
 
-def check_followed(
+def followed(
     fills: Columns, orders: list[Row], market: Market, cash: float, rules: PortfolioRules, names: list[str]
-) -> None:
-    """Raises NotVerified where other fills, or another outcome of an order, follow from the orders by the rules.
+) -> Columns:
+    """The fills that follow from the orders by the rules. Raises NotVerified where the claim tells others, or another
+    outcome of an order.
 
     fills, orders: as claimed, in the order of their bars.
     """
@@ -53,6 +54,9 @@ def check_followed(
     walk(decided.account, decided.on, 0)
     decided.compare_fills(fills, names)
     decided.compare_outcomes(names)
+    ours = decided.account.fills.columns()
+    order = np.argsort(ours[0], kind="stable")
+    return tuple(column[order] for column in ours)
 
 
 class _Decided:

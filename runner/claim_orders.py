@@ -18,7 +18,7 @@ from runner.claim_bars import NotVerified, OurBars
 
 __all__ = ["Expected", "check_orders", "reached"]
 
-ROOM = 1e-6  # of a price: as much as bars that a program has rounded differ from ours
+ROOM = 1e-9  # of a price: other last digits
 MOST_PRICES = 200  # of orders of one bar and side
 BLOCK = 256  # bars
 MOST_BARS = 8  # on which prices come so close to a level that it may have been reached

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qfp.backtesting import Strategy
+from qfp.backtesting import Backtest, Strategy
 from qfp.conventions import BacktestingPy, Usual
 
 from runner import claim_fields
 from runner.backtests import check_claim
 from runner.claim_bars import NotVerified, OurBars
+from runner.claim_dues import Dues
 from runner.claim_fields import ClaimRefused
 from runner.claim_log import check_log
 from tests.runner import random_programs
@@ -60,10 +61,12 @@ def test_a_target_explains_nothing_where_the_stop_was_reached_too(rules):
     for told in ([entry, (8, -10.0, 105.0)], [entry], [entry, (9, -10.0, 95.0)]):
         with pytest.raises(NotVerified, match="The stop of 95 of what was opened on bar 5 was reached first"):
             follow(BOTH, rules, told, [BOUGHT])
-    # So near that our bars may be the ones that differ: both is believed.
-    near = bars(high={8: 106.0}, low={8: 95.0})
-    for price in (95.0, 105.0):
-        follow(near, rules, [entry, (8, -10.0, price)], [BOUGHT])
+    # To the last digit: who places levels where prices just meet them would choose with what came after in sight.
+    just, missed = bars(high={8: 106.0}, low={8: 95.0}), bars(high={8: 106.0}, low={8: np.nextafter(95.0, 96.0)})
+    follow(just, rules, [entry, (8, -10.0, 95.0)], [BOUGHT])
+    follow(missed, rules, [entry, (8, -10.0, 105.0)], [BOUGHT])
+    with pytest.raises(NotVerified, match="The stop of 95"):
+        follow(just, rules, [entry, (8, -10.0, 105.0)], [BOUGHT])
 
 
 @pytest.mark.parametrize("rules", OURS)
@@ -102,6 +105,79 @@ def test_a_stop_or_limit_order_is_withdrawn_before_it_is_reached_or_not_at_all(r
     for taken_away in ([[8, 1, 0, "order"]], []):
         with pytest.raises(NotVerified, match="was reached on bar 8 while it waited"):
             follow(BOTH, rules, [], [waits], taken_away)
+
+
+def test_whether_a_limit_at_the_open_lets_its_target_count_is_not_for_the_claim_to_say():
+    """Filled at the open, the whole bar comes after it; within the bar, the target may have been passed before."""
+    rules, bought = OURS[0], {"bar": 4, "size": 10.0, "kind": "limit", "limit": 100.0, "outcome": "filled", "tp": 105.0}
+    rise = bars(high={5: 106.0}, close={5: 104.0})
+    follow(rise, rules, [(5, 10.0, 100.0), (5, -10.0, 105.0)], [bought])
+    with pytest.raises(NotVerified, match="The target of 105"):
+        follow(rise, rules, [(5, 10.0, 100.0)], [bought])
+
+
+def test_what_a_function_charges_is_neither_made_dear_by_one_fill_nor_by_what_it_pays_back():
+    fills = [{"size": 10.0, "price": 100.0, "commission": 0.0}] * 9
+    dear = Dues.of([*fills, {"size": 10.0, "price": 100.0, "commission": 1_000.0}])
+    assert dear.at_most(1_000.0, long=True) == pytest.approx(250.0) and dear.buying == 0.0
+    there = {"size": 10.0, "price": 100.0, "commission": 200.0}
+    assert Dues.of([there, {**there, "size": -10.0, "commission": -200.0}]).rate == 0.0
+    paid = Dues.of([{**there, "commission": -2.0}])
+    assert paid.at_most(1_000.0, long=True) == 0.0 and paid.at_least(1_000.0) < -2.0
+
+
+class Replaced(Strategy):
+    """Each order takes the place of the one before it, on its bar."""
+
+    def init(self) -> None:
+        pass
+
+    def next(self) -> None:
+        price = self.data.Close[-1]
+        self.buy(size=5, limit=price * 0.999).cancel()
+        self.buy(size=5, stop=price * 1.01)
+        if len(self.data) % 2:
+            self.sell(size=5, stop=price * 0.99)
+
+
+def test_what_is_listed_of_a_bar_does_not_depend_on_the_next_one(data) -> None:  # noqa: F811
+    frame = data.prices("IBM", "2005-01-03", "2005-03-31").rename(columns=str.title)
+    other = frame.copy()
+    other.iloc[31:, :4] *= 1.1
+    listed = []
+    for each in (frame, other):
+        run = Backtest(each, Replaced, exclusive_orders=True).run_once({})
+        listed.append([(row["bar"], row["kind"], row["size"]) for row in run.orders() if row["bar"] <= 30])
+    assert listed[0] == listed[1] and all(kind != "limit" for _, kind, _ in listed[0])
+
+
+def test_prices_a_ten_millionth_better_are_another_account(data) -> None:  # noqa: F811
+    from qfp import backtests
+
+    claim = backtests.backtest(Guarded, data.prices("IBM", "2005-01-03", "2006-06-30"), margin=0.01, cash=10_000).claim
+    claim = json.loads(json.dumps(claim))
+    assert check_claim(claim, STORE).verified
+    for fill in claim["fills"]:
+        fill["price"] *= 1 - 9e-7 if fill["size"] > 0 else 1 + 9e-7
+    assert not check_claim(claim, STORE).verified
+
+
+class Held(Strategy):
+    def init(self) -> None:
+        pass
+
+    def next(self) -> None:
+        if not self.position:
+            self.sell(size=10)
+
+
+def test_what_is_held_over_a_split_that_nobody_books_is_not_verified(data) -> None:  # noqa: F811
+    from qfp import backtests
+
+    for adjust, said in ((None, "AAPL was split on 2005-02-28 while it was held"), ("split", "Verified")):
+        frame = data.prices("AAPL", "2005-01-03", "2005-06-30", adjust=adjust)
+        claim = json.loads(json.dumps(backtests.backtest(Held, frame, cash=100_000).claim))
+        assert said in check_claim(claim, STORE).verified_text
 
 
 def test_with_long_and_short_at_once_the_log_says_what_a_fill_closes():

@@ -131,23 +131,22 @@ class Decisions:
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict per decision: bar, size, kind (market, limit, stop or stop-limit), outcome (filled, cancelled,
-        refused or waiting), and where they apply limit, stop, sl, tp, closes and reason. A market order that was
-        withdrawn is left out: it fills at once, so that was on the bar that gave it, and nothing was decided.
+        refused or waiting), and where they apply limit, stop, sl, tp, closes and reason. An order that was withdrawn
+        on the bar that gave it is left out: nothing was decided.
         """
         return [row for _, row in self._numbered()]
 
-    def told(self, highs: Sequence[float], lows: Sequence[float]) -> tuple[list[dict[str, Any]], list[list[Any]]]:
-        """rows() without those that is_undone() says, with `of` where they are about an open trade: the place of the
-        order that opened it. And what was taken away, [bar, rows before, of, "sl", "tp" or "order"].
+    def told(self) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+        """rows(), with `of` where they are about an open trade: the place of the order that opened it. And what was
+        taken away, [bar, rows before, of, "sl", "tp" or "order"].
         """
         rows: list[dict[str, Any]] = []
         places: dict[int, int] = {}
         taken: list[list[Any]] = []
         for number, row in self._numbered():
-            if not is_undone(row, highs, lows):
-                places[number] = len(rows)
-                owner = self.owners[number]
-                rows.append(row if owner < 0 else {**row, "of": places[owner]})
+            places[number] = len(rows)
+            owner = self.owners[number]
+            rows.append(row if owner < 0 else {**row, "of": places[owner]})
         numbers = list(places)
         for number, kind in enumerate(self.kinds):
             if kind != ORDER and self.owners[number] in places:
@@ -155,18 +154,22 @@ class Decisions:
                 taken.append([self.bars[number], before, owner, TAKEN_AWAY[kind]])
         return rows, taken
 
+    def _undone(self) -> set[int]:
+        """The numbers of orders that were withdrawn on the bar that gave them."""
+        withdrawn = (number for number, kind in enumerate(self.kinds) if kind == WITHDRAWN)
+        return {self.owners[number] for number in withdrawn if self.bars[number] == self.bars[self.owners[number]]}
+
     def _numbered(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        undone = self._undone()
         for number, (bar, outcome, kind_of_row, closes, size, *prices) in enumerate(
             zip(self.bars, self.outcomes, self.kinds, self.closes, *self._prices(), strict=True)
         ):
-            if kind_of_row != ORDER:
+            if kind_of_row != ORDER or number in undone:
                 continue
             named = dict(zip(("limit", "stop", "sl", "tp"), prices, strict=True))
             given = {name: price for name, price in named.items() if price == price}
             kind = "-".join(name for name in ("stop", "limit") if name in given) or "market"
             word, reason = OUTCOMES[outcome]
-            if outcome == CANCELLED and kind == "market" and not closes:
-                continue
             row: dict[str, Any] = {"bar": bar, "size": size, "kind": kind, "outcome": word}
             row |= ({"reason": reason} if reason else {}) | given
             yield number, row | ({"closes": True} if closes else {})

@@ -134,7 +134,7 @@ class Run:
         stop-loss, target and order that was taken away: [bar, orders before, of, "sl", "tp" or "order"].
         """
         account = self.account
-        return account.decisions.told(account.highs, account.lows)
+        return account.decisions.told()
 
     def warnings(self) -> list[str]:
         """The notes that are worth a warning where nobody asks for notes."""

@@ -10,7 +10,7 @@ import numpy as np
 
 __all__ = [
     "BAD_SIZE", "CANCELLED", "ENDED", "FILLED", "HALTED", "NOT_WHOLE", "NO_MONEY", "NO_PRICE", "NO_SHORT",
-    "REFUSED", "TOO_MUCH", "TOO_SMALL", "WAITING", "Order", "Targets", "listed",
+    "REFUSED", "TOO_MUCH", "TOO_SMALL", "WAITING", "Order", "Targets", "is_undone", "listed",
 ]  # fmt: skip
 
 WAITING, FILLED, REFUSED, CANCELLED = range(4)
@@ -97,6 +97,11 @@ class Targets:
         if len(numbers):
             self.outcomes[numbers] = REFUSED
             self.reasons.update(dict.fromkeys(numbers.tolist(), reason))
+
+
+def is_undone(decision: Order | Targets) -> bool:
+    """Whether it was an order that was withdrawn on the bar that gave it: nothing was decided."""
+    return isinstance(decision, Order) and decision.withdrawn == decision.bar
 
 
 def listed(decisions: list[Order | Targets]) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from qfp.portfolio import orders as o
 from qfp.portfolio.account import Account
 from qfp.portfolio.context import Context, Members
 from qfp.portfolio.market import Market
-from qfp.portfolio.orders import Order, Targets
+from qfp.portfolio.orders import Order, Targets, is_undone
 from qfp.portfolio.schedule import decided
 from qfp.portfolio.vectorised import Booked, book
 from qfp.replay import PortfolioReplay
@@ -239,7 +238,7 @@ class PortfolioRun:
     def decisions(self) -> list[Order | Targets]:
         """What was decided, oldest first."""
         if self._account is not None:
-            return [decision for decision in self._account.decisions if not self._is_undone(decision)]
+            return [decision for decision in self._account.decisions if not is_undone(decision)]
         assert self._rows is not None and self._weights is not None
         last = len(self.portfolio.market) - (self.portfolio.rules.fill != "same-close")
         before = np.zeros(self._weights.shape[1])
@@ -250,30 +249,6 @@ class PortfolioRun:
                 targets.outcomes[:] = o.FILLED
             found.append(targets)
         return found
-
-    def _is_undone(self, decision: Order | Targets) -> bool:
-        """Whether it was an order that was withdrawn on the bar that gave it, since it would have filled next."""
-        if not isinstance(decision, Order) or decision.outcome != o.CANCELLED:
-            return False
-        rules, market = self.portfolio.rules, self.portfolio.market
-        if decision.kind != "market":
-            return decision.bar + 1 >= len(market) or self._is_reached(decision, decision.bar + 1)
-        bar = decision.bar + (rules.fill != "same-close")
-        return bar >= len(market) or not np.isnan(market.price(rules.fill)[bar, decision.instrument])
-
-    def _is_reached(self, order: Order, bar: int) -> bool:
-        """Whether the first bar after it fills an order with a limit or stop."""
-        market, at, long = self.portfolio.market, order.instrument, order.size > 0
-        opened, high, low = (float(market.fields[name][bar, at]) for name in ("open", "high", "low"))
-        shares = 1.0 if market.split is None else float(market.split[bar, at])
-        reference = -math.inf if long else math.inf
-        if order.stop is not None:
-            stop = order.stop / shares
-            if not (high >= stop if long else low <= stop):
-                return False
-            reference = max(opened, stop) if long else min(opened, stop)
-        limit = (math.inf if long else -math.inf) if order.limit is None else order.limit / shares
-        return low <= limit and reference <= limit if long else high >= limit and reference >= limit
 
     def orders(self, most: int | None = None) -> list[dict[str, Any]]:
         """The decisions, one dictionary each: bar, instrument, size or weight, kind, outcome, and where they apply
