@@ -297,7 +297,7 @@ def _checked(each: Dimension, param: dict[str, Any], value: Any) -> Any:
     if not each.is_number:
         return str(value)[:200]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadInput(f"{each.label}: {value} is not a number.")
+        raise BadInput(f"{each.label}: {value} is not a number; commas stand between several.")
     if abs(value) > LARGEST:
         raise BadInput(f"{each.label}: numbers go up to {LARGEST:g}.")
     if isinstance(param.get("default"), int):

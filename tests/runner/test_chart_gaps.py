@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
+import pytest
 from qfp.tearsheet import Record
-from qfp.tearsheet.charts import Chart, charts, points
+from qfp.tearsheet.charts import LEAST_SEEN, Chart, Trace, charts, points
 from qfp.tearsheet.drawing import svg
 
 from runner.charts import equity_svg
@@ -47,6 +49,24 @@ def test_the_points_sent_keep_the_gap_its_edges_and_the_extremes():
     # Zoomed into the gap there is nothing to see, and nothing breaks.
     ((trace, at),) = points(chart, 60, np.datetime64("2011-12-01"), np.datetime64("2012-01-01"))
     assert np.isnan(trace.y[at]).all()
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 60, 480])
+@pytest.mark.parametrize("width", [25, 600])
+def test_no_gap_that_can_be_seen_is_drawn_through_however_many_there_are(most, width):
+    values = np.random.default_rng(3).normal(size=6_000)
+    values[np.arange(6_000) // width % 2 == 1] = np.nan
+    trace = Trace("Invented", np.arange(6_000), values)
+    ((_, at),) = points(rolling_sharpe()._replace(traces=(trace,), x_form="number"), most)
+    assert len(at) <= most and at == sorted(set(at))
+    through = [
+        (before, after)
+        for before, after in pairwise(at)
+        if not np.isnan(values[[before, after]]).any() and np.isnan(values[before:after]).any()
+    ]
+    assert not through or width * max(most, LEAST_SEEN) <= 6_000
+    if most == 480:
+        assert {int(np.nanargmin(values)), int(np.nanargmax(values))} <= set(at)
 
 
 def test_the_curve_of_minutes_names_the_nights_that_its_axis_leaves_out():

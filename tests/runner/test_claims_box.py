@@ -1,26 +1,21 @@
-"""What a backtest says of itself: nine lines in an order that nobody can change, and trials along the lineage."""
+"""What a backtest says of itself: nine lines in an order that nobody can change, and what each is drawn from."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-import qfp
 from django.template import engines
-from django.utils import timezone
 from qfp.checking import words
 from qfp.checking.literals import LONG
 
-from runner import alike, checking, claims_box, companions, past_trials, trials
+from runner import checking, claims_box, companions, trials
 from runner.manifests import lineage_of
-from runner.models import Backtest, Project, Trial
+from runner.models import Backtest, Project
 from runner.sweeps import SweepQuestions
-from tests.factories import make_finished_run, make_project, make_run, make_user
-from tests.sdk.test_sweeps import Dip, bars
+from tests.factories import make_finished_run, make_project
 
 pytestmark = pytest.mark.django_db
 
@@ -212,240 +207,6 @@ def test_a_file_of_the_authors_that_was_read_is_said_and_doubts_the_look_ahead_t
     monkeypatch.setattr(claims_box, "personal_series", lambda snapshot: ("mine/mood@1",))
     monkeypatch.setattr(claims_box, "brought_series", lambda snapshot: ("mine/mood@1",))
     assert {line["key"]: line for line in claims_box.lines(backtest)}["data"]["state"] == "amber", "it may have read it"
-
-
-def test_the_same_trial_twice_is_one_and_a_fork_begins_with_what_was_tried_before_it():
-    author, other = make_user(), make_user()
-    origin = make_project(author)
-    for trial in ("a", "a", "b"):
-        make_backtest(origin, trial * 64)
-    assert trials.of_project(origin).count == 2
-    run = origin.revisions.last()
-    fork = make_project(other)
-    fork.forked_from, fork.created = run, timezone.now()
-    fork.save()
-    make_backtest(fork, "c" * 64)
-    assert trials.of_project(fork).count == 3
-    later = make_backtest(origin, "d" * 64)
-    type(later.run).objects.filter(pk=later.run_id).update(queued=timezone.now() + timedelta(hours=1))
-    assert trials.of_project(fork).count == 3 and trials.of_project(origin).count == 3
-    own = make_project(author)
-    own.forked_from = run
-    own.save()
-    make_backtest(own, "e" * 64)
-    assert trials.of_project(origin).count == 4
-
-
-CODE = "import numpy as np\nclass A:\n    fast = 10\n    def next(self):\n        self.x = np.mean(self.fast)\n"
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        CODE.replace("        self.x", "        pass\n        self.x"),
-        CODE.replace("self.x", "self.y").replace("fast", "slow").replace("class A", "class B"),
-        CODE.replace("class A:\n", "class A:\n    'Better.'\n").replace("fast = 10", "fast: int = 20"),
-        "import os\n" + CODE.replace("np", "numpy"),
-        CODE.replace("        self.x", "        idle = self.fast + 1\n        self.fast\n        self.x"),
-        CODE.replace(
-            "        self.x",
-            "        if self.fast:\n            pass\n        elif 0:\n            f()\n        self.x",
-        ),
-    ],
-)
-def test_what_an_author_tries_with_other_names_or_idle_lines_in_another_project_counts(other):
-    author = make_user()
-    first, second = make_project(author, CODE), make_project(author, other)
-    make_backtest(first, "a" * 64)
-    make_backtest(second, "b" * 64)
-    assert trials.of_project(second).count == 2
-    different = make_project(author, CODE.replace("np.mean", "np.max"))
-    make_backtest(different, "c" * 64)
-    assert trials.of_project(different).count == 1
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "try:\n    a()\nexcept ValueError as mine:\n    hold(mine)\n",
-        "def f():\n    global mine\n    mine = 1\n",
-        "match a:\n    case [1, *mine] | {2: _, **mine} | mine:\n        hold(mine)\n",
-    ],
-)
-def test_names_of_every_kind_make_no_other_program(code):
-    assert alike._structure(code) == alike._structure(code.replace("mine", "other"))
-    assert alike._structure(code) != alike._structure(code.replace("hold", "sell").replace("global", "nonlocal"))
-
-
-LOOP = """
-class A(Strategy):
-    def next(self):
-        if self.fast > self.slow and self.count:
-            self.buy(size=self.share)
-        else:
-            self.position.close()
-backtest(A, bars, cash=1, commission=2)
-"""
-IDLE = {
-    "and True": LOOP.replace("self.count:", "self.count and True:"),
-    "or False": LOOP.replace("self.count:", "(self.count or 1 > 2):"),
-    "print": LOOP.replace(
-        "            self.buy", "            print('', self.fast, len(self.data))\n            self.buy"
-    ),
-    "log": LOOP.replace("            self.buy", "            logging.info('bought')\n            self.buy"),
-    "turned around": LOOP.replace("self.fast > self.slow", "self.slow < self.fast"),
-    "adds nothing": LOOP.replace("size=self.share", "size=self.share * 1 + 0"),
-    "returns nothing": LOOP.replace("backtest(", "        return None\nbacktest(", 1),
-    "a function nobody calls": f"def idle(x):\n    return f(x)\n{LOOP}",
-    "keywords": LOOP.replace("cash=1, commission=2", "commission=2, cash=1"),
-    "unused": LOOP.replace("        if self.fast", "        idle = len(self.data)\n        if self.fast"),
-    "never": LOOP.replace("        if self.fast", "        while 1 > 2:\n            f()\n        if self.fast"),
-}
-OTHER = {
-    "or": LOOP.replace(" and ", " or "),
-    "sides": LOOP.replace("self.fast > self.slow", "self.fast < self.slow"),
-    "sells": LOOP.replace("self.buy", "self.sell"),
-    "asks for less": LOOP.replace(" and self.count", ""),
-    "minus": LOOP.replace("size=self.share", "size=1 - self.share"),
-    "acts": LOOP.replace("self.count:", "self.count and self.buy():"),
-    "prints what it buys": LOOP.replace(
-        "            self.buy(", "            print(self.sell())\n            self.buy("
-    ),
-    "always": LOOP.replace("self.count:", "self.count or True:"),
-}
-
-
-@pytest.mark.parametrize("way", IDLE)
-def test_what_changes_nothing_makes_no_other_program(way):
-    assert alike._structure(IDLE[way]) == alike._structure(LOOP)
-
-
-def test_what_trades_otherwise_is_another_program():
-    shapes = [alike._structure(LOOP), *map(alike._structure, OTHER.values())]
-    assert len(set(shapes)) == len(shapes)
-    called = {"main.py": "from table import idle\nidle(1)\n", "table.py": "def idle(x):\n    return f(x)\n"}
-    assert alike.shape_of(called) != alike.shape_of({**called, "table.py": "def idle(x):\n    return g(x)\n"})
-
-
-def test_deleting_a_project_takes_none_of_its_trials_away():
-    author = make_user()
-    first, second = make_project(author, CODE), make_project(author, CODE.replace("10", "20"))
-    for trial in "abcd":
-        make_backtest(first, trial * 64)
-    make_backtest(second, "e" * 64)
-    fork = make_project(author, "print(2)", forked_from=first.revisions.last())
-    make_backtest(fork, "f" * 64)
-    stranger = make_project(make_user(), CODE)
-    make_backtest(stranger, "e" * 64)
-    first.remove()
-    second.refresh_from_db()
-    fork.refresh_from_db()
-    assert trials.of_project(second).count == 5
-    assert trials.of_project(fork).count == 5  # four of what it was forked from, and its own
-    assert trials.of_project(stranger).count == 1
-    author.delete()
-
-
-def test_a_fork_of_a_deleted_fork_still_counts_what_was_tried_before_either():
-    first = make_project()
-    make_backtest(first, "a" * 64)
-    middle = make_project(forked_from=first.revisions.last())
-    make_backtest(middle, "b" * 64)
-    last = make_project(forked_from=middle.revisions.last())
-    make_backtest(first, "c" * 64)
-    assert trials.of_project(last).count == 2
-    middle.remove()
-    last.refresh_from_db()
-    assert trials.of_project(last).count == 2
-
-
-def test_where_too_much_was_tried_forks_crowd_out_nothing_of_the_author(monkeypatch):
-    monkeypatch.setattr(past_trials, "MOST_KEPT", 3)
-    author = make_user()
-    first, again = make_project(author, CODE), make_project(author, CODE.replace("10", "20"))
-    for trial in "abc":
-        make_backtest(first, trial * 64)
-    make_backtest(again, "d" * 64)
-    fork = make_project(author, "print(2)", forked_from=first.revisions.last())
-    first.remove()
-    Project.objects.get(pk=fork.pk).remove()
-    assert trials.of_project(again).count == 4
-
-
-def test_later_revisions_have_no_trial_forgotten_when_a_project_is_deleted(monkeypatch):
-    monkeypatch.setattr(alike, "MOST_OWN", 1)
-    author = make_user()
-    first, second = make_project(author, CODE), make_project(author, CODE.replace("10", "20"))
-    for trial in "abc":
-        make_backtest(first, trial * 64)
-    first.draft = {"main.py": "print(9)"}
-    make_backtest(first, "d" * 64)
-    make_backtest(second, "e" * 64)
-    first.remove()
-    second.refresh_from_db()
-    assert trials.of_project(second).count == 4
-
-
-def test_more_trials_make_the_same_sharpe_ratio_worth_less():
-    project = make_project()
-    backtest = make_backtest(project, drift=0.0007)
-    before = state_of(backtest, "trials")
-    for number in range(40):
-        make_backtest(project, f"{number:064x}", metrics={"sharpe": float(number % 7) / 2})
-    order = claims_box.STATES
-    assert order.index(state_of(backtest, "trials")) > order.index(before)
-
-
-def test_comments_and_blank_lines_are_no_trial_and_a_parameter_is():
-    code = trials.Code({"main.py": "a = 1\nb = a"})
-    plain = code.fingerprint({"fast": 10})
-    # Names are stored, so they stay what they are: of the list of code and values as JSON.
-    text = '[{"main.py": "a = 1\\nb = a"}, {"fast": 10}]'
-    assert plain == hashlib.sha256(text.encode()).hexdigest()
-    other = trials.Code({"main.py": "# better\n\na = 1  # one\n\n\nb = a\n"})
-    assert other.fingerprint({"fast": 10}) == plain
-    assert code.fingerprint({"fast": 11}) != plain
-    assert trials.Code({"main.py": "a = 2\nb = a"}).fingerprint({"fast": 10}) != plain
-
-
-def test_numbers_too_large_for_a_float_are_no_parameters_and_no_figures():
-    sweeps = SweepQuestions(make_run())
-    sweep = sweeps.answer({"do": "open", "about": {"target": "f"}})["sweep"]
-
-    def told(**trial):
-        return sweeps.answer({"do": "add", "sweep": sweep, "trials": [{"number": 1, **trial}]})
-
-    assert "finite number" in told(params={"a": 10**400})["error"]
-    assert told(params={"a": 1}, score=10**400, figures={"sharpe": 10**400}) == {}
-    kept = Trial.objects.get()
-    assert kept.score is None and kept.figures == {"sharpe": None}
-
-
-def test_the_windows_of_a_programs_own_walk_forward_count_each_combination_once(tmp_path):
-    frame, space = bars(120), {"days": (3, 5)}
-    asked = {"workers": 1, "show": False}
-    qfp.walk_forward(Dip, frame, space, train=80, test=40, record=tmp_path / "window", **asked)
-    qfp.sweep(Dip, frame, space, record=tmp_path / "whole", **asked)
-    qfp.sweep(Dip, frame.iloc[:90], space, record=tmp_path / "other", **asked)
-    window, whole, other = (
-        json.loads((tmp_path / name).read_text().splitlines()[0])["sweep"] for name in ("window", "whole", "other")
-    )
-    later = {**window, "bars": {**window["bars"], "window": [40, 80, 80, 120]}}
-    project = make_project()
-    for about, count in ((window, 2), (later, 2), (whole, 2), (other, 4)):
-        questions = SweepQuestions(make_finished_run(project))
-        sweep = questions.answer({"do": "open", "about": about})["sweep"]
-        told = [{"number": at, "params": {"days": days}} for at, days in enumerate(space["days"])]
-        assert questions.answer({"do": "add", "sweep": sweep, "trials": told}) == {}
-        assert trials.of_project(project).count == count
-    assert project.sweeps.count() == 4
-
-
-def test_trials_that_were_counted_already_are_not_counted_again(django_assert_num_queries):
-    backtest = make_backtest()
-    with django_assert_num_queries(0):
-        lines = claims_box.lines(backtest, trials.Trials(7))
-    assert "7 different trials" in next(line["text"] for line in lines if line["key"] == "trials")
 
 
 def test_a_manifest_names_what_it_was_forked_from_only_where_everybody_may_see_that():

@@ -102,6 +102,22 @@ class Kept(Base):
         self.b = self.I(SMA, self.data.Close, self.slow)
 
 
+class Written(Base):
+    box = np.zeros(1)
+
+    def init(self):
+        self.n = np.add(self.fast, 0.0, self.box)
+        self.a = self.I(SMA, self.data.Close, int(self.box[0]))
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+
+class Summed(Written):
+    def init(self):
+        self.n = np.array([[self.fast * 1.0]]).sum(0, None, self.box)
+        self.a = self.I(SMA, self.data.Close, int(self.box[0]))
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+
 class Environment(Base):
     def init(self):
         self.a = self.I(named, self.data.Close, self.fast)
@@ -140,7 +156,7 @@ def asked_too_soon():
 warnings.simplefilter("ignore")
 GRID = [{"fast": fast, "slow": slow} for fast in (3, 5, 8, 13) for slow in (20, 31, 45, 60)]
 BARS = market(7, 800)
-EVERY = (Update, Helper, Append, Kept, Environment, Depth, Plain, Lambda)
+EVERY = (Update, Helper, Append, Kept, Written, Summed, Environment, Depth, Plain, Lambda)
 differ = []
 for cls in EVERY:
     single = np.array([Backtest(BARS, cls).run_once(dict(one)).equity[-1] for one in GRID])
@@ -149,9 +165,5 @@ for cls in EVERY:
         found = Backtest(BARS, cls).run_many(GRID, ("final_equity",), tier=tier).columns["final_equity"]
         if not np.array_equal(found, single):
             differ.append(f"{cls.__name__} {tier}")
-shared = [
-    cls.__name__
-    for cls in (Update, Helper, Append, Kept, Environment, Depth, Plain, Lambda)
-    if dependencies(cls) is not None
-]
+shared = [cls.__name__ for cls in EVERY if dependencies(cls) is not None]
 print(json.dumps({"differ": differ, "shared": shared, "too_soon": asked_too_soon()}))

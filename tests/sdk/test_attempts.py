@@ -52,6 +52,13 @@ def test_no_more_are_told_than_the_site_counts(in_box_environment):
     assert len(told) == MOST
 
 
+def test_of_earlier_cells_of_a_session_nothing_is_kept(in_box_environment):
+    """The site takes each for a run of its own, and counts what was tried twice once."""
+    cells = "from qfp import checking\nfor cell in range(3):\n    checking.forget()\n    test.run(fast=7)\n"
+    kept = "from qfp.backtesting import attempts\nassert sum(map(len, attempts._known.values())) == 1\n"
+    assert attempts(in_box_environment, cells + kept) == [{"fast": 7}] * 3
+
+
 PORTFOLIO = """
 from qfp import data
 from qfp.portfolio import Portfolio, portfolio_backtest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -133,13 +135,18 @@ STRATEGIES = [
     (timed, MONTHLY, {**PARTS, "halted": "refuse"}, "halts"),
     (best_of_two, WEEKLY, {**PARTS, "commission": lambda size, price: 0.002 * abs(size) * price}, "halts"),
 ]
-BY_ARRAYS = []
 
 
-@pytest.mark.parametrize(("weights", "when", "rules", "kind"), STRATEGIES)
-def test_orders_bar_by_bar_and_target_weights_end_with_the_same_trades_and_equity(weights, when, rules, kind):
-    portfolio = Portfolio(FRAMES[kind], **rules)
-    by_weights = portfolio.run(weights=weights, **when)
+@cache
+def by_target_weights(number):
+    weights, when, rules, kind = STRATEGIES[number]
+    return Portfolio(FRAMES[kind], **rules).run(weights=weights, **when)
+
+
+@pytest.mark.parametrize("number", range(len(STRATEGIES)), ids=lambda number: STRATEGIES[number][0].__name__)
+def test_orders_bar_by_bar_and_target_weights_end_with_the_same_trades_and_equity(number):
+    weights, when, rules, kind = STRATEGIES[number]
+    by_weights = by_target_weights(number)
 
     def on_bar(ctx):
         period = {
@@ -153,7 +160,7 @@ def test_orders_bar_by_bar_and_target_weights_end_with_the_same_trades_and_equit
             if (found := weights(ctx)) is not None:
                 ctx.target_weights(found)
 
-    by_bars = portfolio.run(on_bar)
+    by_bars = Portfolio(FRAMES[kind], **rules).run(on_bar)
     np.testing.assert_allclose(by_weights.equity, by_bars.equity, rtol=1e-9)
     assert len(by_weights.fills[0]) > 5
     for ours, theirs in zip(by_weights.fills, by_bars.fills, strict=True):
@@ -161,11 +168,11 @@ def test_orders_bar_by_bar_and_target_weights_end_with_the_same_trades_and_equit
     assert by_weights.orders() == by_bars.orders()
     assert len(by_weights.replay.trades) == len(by_bars.replay.trades)
     np.testing.assert_allclose(by_weights.replay.equity, by_bars.equity, rtol=1e-9)
-    BY_ARRAYS.append(by_weights._booked is not None)
 
 
 def test_both_ways_of_booking_weights_were_compared():
-    assert BY_ARRAYS.count(True) >= 8 and BY_ARRAYS.count(False) >= 5
+    by_arrays = [by_target_weights(number)._booked is not None for number in range(len(STRATEGIES))]
+    assert by_arrays.count(True) >= 8 and by_arrays.count(False) >= 5
 
 
 def test_a_table_of_weights_is_booked_like_the_function_that_made_it():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "asked_by_program", "count", "count_portfolio"]
 
 MOST = 1_000  # of a program, or of a cell of a session; the site counts no more
-_known: dict[tuple[int, int], set[str]] = {}  # what was told, by process and cell
+_known: dict[tuple[int, int], set[bytes]] = {}  # SHA-256 of what was told, by process and cell: of the present ones
 
 
 def asked_by_program(depth: int = 2) -> bool:
@@ -50,14 +50,17 @@ def _is_heard() -> bool:
     return heard and checking.active and results.taker is None and results.instead is None
 
 
-def _told() -> set[str]:
-    return _known.setdefault((os.getpid(), checking.before), set())
+def _told() -> set[bytes]:
+    now = os.getpid(), checking.cell
+    if now not in _known:
+        _known.clear()  # of an earlier cell, or of the process that this one was forked from
+    return _known.setdefault(now, set())
 
 
-def _tell(told: set[str], about: dict[str, Any], combinations: Iterable[Mapping[str, Any]]) -> None:
+def _tell(told: set[bytes], about: dict[str, Any], combinations: Iterable[Mapping[str, Any]]) -> None:
     for one in combinations:
         params = {str(key): results.simple(value) for key, value in one.items()}
-        name = json.dumps([about, params], sort_keys=True, default=str)
+        name = hashlib.sha256(json.dumps([about, params], sort_keys=True, default=str).encode()).digest()
         if name in told:
             continue
         told.add(name)

@@ -31,11 +31,15 @@ OWN = {"I", "data"}  # of Strategy; anything else of it tells more than its argu
 PLAIN = {"abs", "bool", "dict", "divmod", "enumerate", "float", "int", "len", "list", "max", "min", "pow", "range"}
 PLAIN |= {"reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip"}
 MODULES = {"math", "numpy", "pandas"}
-CHANGES = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask", "random", "seterr", "set_option"}
+CHANGES = {"at", "copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask", "random", "seterr"}
+CHANGES |= {"set_option"}
 # Methods of arrays and tables that make new ones.
 MAKES = {"abs", "agg", "astype", "bfill", "clip", "copy", "corr", "cumprod", "cumsum", "diff", "ewm", "expanding"}
 MAKES |= {"ffill", "fillna", "max", "mean", "median", "min", "pct_change", "quantile", "rank", "rolling", "shift"}
 MAKES |= {"std", "sum", "to_numpy", "var", "where"}
+# Of methods that can write into what they are given: how many arguments come before that.
+BEFORE_OUT = {"accumulate": 3, "clip": 2, "cumprod": 2, "cumsum": 2, "max": 1, "mean": 2, "min": 1, "reduce": 3}
+BEFORE_OUT |= {"reduceat": 4, "std": 2, "sum": 2, "var": 2}
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,9 @@ class _Reader:
             return
         if any(one.arg in ("out", "inplace", None) for one in call.keywords):
             raise _Unclear
+        before = self.before_out(called)
+        if before is not None and (len(call.args) > before or any(isinstance(one, ast.Starred) for one in call.args)):
+            raise _Unclear
         if isinstance(called, ast.Name) and called.id in PLAIN:
             if self.known(called) is getattr(builtins, called.id):
                 return
@@ -173,6 +180,19 @@ class _Reader:
             if comes_from in MODULES and getattr(found, "__name__", "") not in CHANGES:
                 return
         raise _Unclear
+
+    def before_out(self, called: ast.expr) -> int | None:
+        """How many arguments come before the one that is written into; None where there is none such."""
+        found = self.known(called)
+        if isinstance(found, np.ufunc):
+            return found.nin
+        if found is None:
+            return BEFORE_OUT.get(called.attr) if isinstance(called, ast.Attribute) else None
+        try:
+            names = list(inspect.signature(found).parameters)
+        except (TypeError, ValueError):
+            return None
+        return names.index("out") if "out" in names else None
 
     def is_me(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and node.id == self.me

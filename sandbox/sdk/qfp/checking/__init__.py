@@ -24,6 +24,7 @@ MOST_BACKTESTS = 20  # of a program; the site keeps no more
 active = True  # False in a copy of the program that is itself a test
 backtests = 0  # that this program has handed over; in a session, this cell
 before = 0  # that earlier cells of the session have
+cell = 0  # of the session, by number
 seconds = 0.0  # that tests have taken so far
 whole_program = False  # whether examine_program() will be called
 # When the program is ended, by time.monotonic() and by processor time; None where nobody ends it.
@@ -48,9 +49,9 @@ def spare() -> float | None:
 
 def forget() -> None:
     """A cell of a session begins: the site counts its backtests anew."""
-    global backtests, before
+    global backtests, before, cell
     before += backtests
-    backtests = 0
+    backtests, cell = 0, cell + 1
     _looked_at.clear()
     moves.clear()
 

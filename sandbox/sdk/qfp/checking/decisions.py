@@ -40,6 +40,8 @@ def of_claim(claim: dict[str, Any]) -> list[Decision]:
     """The decisions of a claimed backtest, by bar."""
     found = []
     for order in claim.get("orders") or ():
+        if order.get("withdrawn") == order["bar"]:
+            continue  # nothing was decided
         kind = ("close " if order.get("closes") else "") + str(order.get("kind") or "market")
         limit, stop = _price(order.get("limit")), _price(order.get("stop"))
         if order.get("sl") or order.get("tp"):  # with a stop-loss or target it is another order

@@ -22,6 +22,8 @@ __all__ = ["FORMS", "KEYS", "Chart", "Trace", "charts", "written_date"]
 TABLE_ROWS = 120
 # Rolling figures look back half a year of bars, and have at least this many.
 SHORTEST_WINDOW = 20
+# A gap of more than one part of so many of a chart's width is seen, however few points are drawn.
+LEAST_SEEN = 100
 
 FORMS: dict[str, Callable[[float], str]] = {
     "currency": count,
@@ -295,17 +297,28 @@ def points(chart: Chart, most: int, start: Any = None, stop: Any = None) -> Iter
 
 
 def _apart(values: np.ndarray, most: int) -> list[int]:
-    """Thinned, with the edges of the gaps: the value before, a missing one, and the value after."""
+    """Thinned, with the gaps that can be seen. The longest have their edges: the value before, a missing one, and the
+    value after; where the line would go on over another one, there is a missing one.
+    """
     missing = np.isnan(values)
     if not missing.any():
         return thinned(values, most)
+    known = np.flatnonzero(~missing)
+    if not len(known):
+        return [0]
     edges = np.diff(missing.astype(np.int8), prepend=0, append=0)
     starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    longest = np.argsort(starts - stops, kind="stable")[: max(1, most // 6)]
-    starts, stops = starts[longest], stops[longest]
-    around = np.concatenate([starts - 1, stops])
+    order = np.argsort(starts - stops, kind="stable")
+    longest, others = order[: most // 6], order[most // 6 :]
+    # Narrower than the distance of two points is too narrow to be seen.
+    others = others[(stops - starts)[others] * max(most, LEAST_SEEN) > len(values)]
+    around = np.concatenate([starts[longest] - 1, stops[longest]])
     around = around[(around >= 0) & (around < len(values))]
-    known = np.flatnonzero(~missing)
-    picks = known[thinned(values[known], most - 3 * len(starts))]
-    found: list[int] = np.unique(np.concatenate([picks, starts, around])).tolist()
+    room = most - 3 * len(longest)
+    picks = known[thinned(values[known], max(1, room - len(others), (room - len(longest)) // 2))]
+    drawn = np.unique(np.concatenate([picks, starts[longest], around]))
+    after = np.searchsorted(drawn, starts[others])
+    between, which = np.unique(after, return_index=True)  # one for each two neighbours
+    breaks = starts[others][which[(between > 0) & (between < len(drawn))]]
+    found: list[int] = np.unique(np.concatenate([drawn, breaks])).tolist()
     return found

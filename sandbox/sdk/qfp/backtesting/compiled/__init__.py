@@ -1,7 +1,7 @@
 """How does next() run as machine code? The compiled tier of qfp.backtesting.
 
-kernel.py is the account, in the small language of language.py; translation.py brings a strategy's next() into the same
-language; machine.py makes both executable; tier.py runs them.
+kernel.py is the account, with orders.py, fills.py and trades.py, in the small language of language.py; translation.py
+brings a strategy's next() into the same language; machine.py makes both executable; tier.py runs them.
 """
 
 from __future__ import annotations

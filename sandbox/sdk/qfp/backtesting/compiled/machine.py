@@ -1,6 +1,6 @@
 """How does typed Python become machine code? Functions in the words of language.py go through LLVM into memory.
 
-emission.py turns functions into LLVM's text, load() makes that executable. The account's functions (kernel.py) are
+emission.py turns functions into LLVM's text, load() makes that executable. The account's functions (PARTS) are
 translated once per process, or inherited ready-made through a fork; a strategy's come on top and are linked to them.
 Needs llvmlite; Unavailable says where that is missing, or a system does not let memory become executable.
 """
@@ -20,7 +20,7 @@ from qfp.backtesting.compiled.language import COMPENSATED
 __all__ = ["Kernel", "Unavailable", "call", "functions_of", "is_ready", "kernel", "load", "release"]
 
 
-PARTS = ("record.py", "kernel.py", "sifting.py", "passes.py", "walking.py")
+PARTS = ("record.py", "orders.py", "kernel.py", "fills.py", "trades.py", "sifting.py", "passes.py", "walking.py")
 
 
 class Unavailable(Exception):

@@ -482,7 +482,7 @@ def _copied(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 # What an account makes of its record when somebody asks for it.
 LATER = ("orders", "trades", "closed_trades", "fills", "stretches", "decisions")
-WAITS, KIND, OUTCOME = 1, 14, 4  # of an order's state; as in kernel.py
+WAITS, KIND, OUTCOME = 1, 14, 4  # of an order's state; as in orders.py
 MADE = {"fills": ("bars", "sizes", "prices", "commissions"), "stretches": ("bars", "cash", "units", "cost")}
 STRETCH = ("s_bar", "s_cash", "s_units", "s_cost")
 CLOSED = {
@@ -493,6 +493,6 @@ CLOSED = {
     "exit_price": "exit_price",
     "commission": "commission",
 }
-# By what the kernel calls DECIDED and so on.
+# By what orders.py calls DECIDED and so on.
 KINDS = (ORDER, ORDER, NO_STOP, NO_TARGET, WITHDRAWN, ORDER)
 TERMS = {"limits": "limit", "stops": "first_stop", "sls": "sl", "tps": "tp"}  # of decisions
