@@ -60,10 +60,12 @@ def test_a_target_explains_nothing_where_the_stop_was_reached_too(rules):
     for told in ([entry, (8, -10.0, 105.0)], [entry], [entry, (9, -10.0, 95.0)]):
         with pytest.raises(NotVerified, match="The stop of 95 of what was opened on bar 5 was reached first"):
             follow(BOTH, rules, told, [BOUGHT])
-    # So near that our bars may be the ones that differ: both is believed.
-    near = bars(high={8: 106.0}, low={8: 95.0})
-    for price in (95.0, 105.0):
+    # To the last digit.
+    for low, price, other in ((95.0, 95.0, 105.0), (np.nextafter(95.0, 96.0), 105.0, 95.0)):
+        near = bars(high={8: 106.0}, low={8: low})
         follow(near, rules, [entry, (8, -10.0, price)], [BOUGHT])
+        with pytest.raises(NotVerified, match="was reached first"):
+            follow(near, rules, [entry, (8, -10.0, other)], [BOUGHT])
 
 
 @pytest.mark.parametrize("rules", OURS)
