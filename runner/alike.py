@@ -131,7 +131,7 @@ class _Busy(ast.NodeTransformer):
         return self._expression(node) if isinstance(node, ast.expr) else self._statement(node)
 
     def _statement(self, node: ast.AST) -> Any:
-        read = self.own.read
+        read = self.own.read | self.own.reached  # a class is read by its attributes
         match node:
             case ast.Pass() | ast.Import() | ast.ImportFrom() | ast.Assert():
                 return None

@@ -280,7 +280,7 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
         raise NotVerified("By the stated rules only one instrument can be traded.")
     checks.compare_flows([], claimed.flows, claimed.cash, claimed.names)
     bars = our_bars(store, claimed.snapshot, claimed.instruments[0], claimed.stamps)
-    if np.isnan(bars.close).any():
+    if any(np.isnan(column).any() for column in (bars.open, bars.high, bars.low, bars.close)):
         raise NotVerified("The series has missing prices in this period.")
     checks.check_fills(claimed.fills, bars, rules)
     if claimed.log is not None:

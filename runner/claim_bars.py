@@ -113,7 +113,9 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     """Dates, prices, splits and dividends of the series that an instrument names, at these dates at least."""
     if not entries or instrument["object"] is None:
-        raise NotVerified("Its bars came from the program, not from a snapshot, so the site cannot replay them; those of data.prices() it can.")
+        raise NotVerified(
+            "Its bars came from the program, not from a snapshot, so the site cannot replay them; those of data.prices() it can."
+        )
     entry = entries.get(instrument["object"])
     if entry is None:
         raise NotVerified("The claimed series is not part of this run's data snapshot.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules
+from qfp.conventions import BacktestingPy, CopiedRules
 
 from runner.claim_bars import NotVerified, OurBars
 
@@ -43,10 +43,8 @@ def columns_of(fills: list[dict[str, float]]) -> Columns:
     return tuple(np.array([fill.get(name, 0) for fill in fills], dtype=kind) for name, kind in kinds.items())
 
 
-def check_decided_before(fills: Columns, first: np.ndarray | None, delay: int, names: list[str]) -> None:
-    """Nothing was filled sooner than `delay` bars after the first decision for its instrument, as far as known."""
-    if first is None:
-        return
+def check_decided_before(fills: Columns, first: np.ndarray, delay: int, names: list[str]) -> None:
+    """Nothing was filled sooner than `delay` bars after the first decision for its instrument."""
     bars, numbers = fills[:2]
     early = np.flatnonzero(bars < first[numbers] + delay)
     if len(early):
@@ -54,7 +52,7 @@ def check_decided_before(fills: Columns, first: np.ndarray | None, delay: int, n
         raise NotVerified(f"{names[numbers[at]]} was filled on bar {bars[at]}, before anything was decided for it.")
 
 
-def check_commissions(fills: Columns, rules: PortfolioRules | CopiedRules) -> None:
+def check_commissions(fills: Columns, rules: CopiedRules) -> None:
     """Every fill was charged what the rules say."""
     _, _, sizes, prices, commissions = fills
     charged = np.array([rules.commission_for(*fill) for fill in zip(sizes.tolist(), prices.tolist(), strict=True)])
@@ -64,16 +62,12 @@ def check_commissions(fills: Columns, rules: PortfolioRules | CopiedRules) -> No
         raise NotVerified(f"A fill was charged {commissions[at]:g}; by the stated rules it is {charged[at]:g}.")
 
 
-def resting_of(orders: list[dict[str, Any]] | None, count: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """For which instruments limit or stop orders were given, and the bar of the first decision for each."""
-    if orders is None:
-        return np.ones(count, dtype=bool), None
-    resting, first = np.zeros(count, dtype=bool), np.full(count, np.iinfo(np.int64).max // 2)
+def first_decisions(orders: list[dict[str, Any]], count: int) -> np.ndarray:
+    """The bar of the first decision for each of so many instruments."""
+    first = np.full(count, np.iinfo(np.int64).max // 2)
     for order in reversed(orders):
         first[order["instrument"]] = order["bar"]
-        if order["kind"] not in ("market", "target"):
-            resting[order["instrument"]] = True
-    return resting, first
+    return first
 
 
 def compare_flows(ours: list[dict[str, Any]], claimed: list[dict[str, Any]], cash: float, names: list[str]) -> None:

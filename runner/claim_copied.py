@@ -82,12 +82,9 @@ def market_of(store: Path, snapshot: str | None, instruments: list[dict[str, Any
 
 
 def check_fills(
-    fills: checks.Columns, orders: list[dict[str, Any]] | None, market: Market, rules: CopiedRules, names: list[str]
+    fills: checks.Columns, orders: list[dict[str, Any]], market: Market, rules: CopiedRules, names: list[str]
 ) -> None:
-    """Every fill on a bar there is, after it was decided, at a price that the rules name, and charged what they say.
-
-    orders: None where not all of them are known.
-    """
+    """Every fill on a bar there is, after it was decided, at a price that the rules name, and charged what they say."""
     bars, numbers, sizes, prices, _ = fills
     if not len(bars):
         return
@@ -116,14 +113,13 @@ def check_fills(
         after = np.minimum(bars + 1, len(market.close) - 1)
         worst = np.where(signs > 0, market.fields["high"][after, numbers], market.fields["low"][after, numbers])
         allowed |= (np.abs(prices - worst) <= room) & ((close * (1 + signs * share) - worst) * signs >= -room)
-    _, first = checks.resting_of(orders, len(names))
     # Slippage makes what is bought dearer and what is sold cheaper, and nothing the other way round.
     inside = (prices >= low + np.minimum(worse, 0.0) - room) & (prices <= high + np.maximum(worse, 0.0) + room)
     # By its rules a stop fills at the open or beyond it, so what is cheaper had a limit, at that price.
     cheaper = (opened - prices) * signs > room
     if rules.library != "backtrader" or rules.slippage is None:
         cheaper[:] = False
-    allowed |= inside & _ordered(fills, ~allowed & inside, cheaper, orders or [], rules)
+    allowed |= inside & _ordered(fills, ~allowed & inside, cheaper, orders, rules)
     if not allowed.all():
         at = int(np.flatnonzero(~allowed)[0])
         what = f"A fill of {names[numbers[at]]} at {prices[at]:g} on bar {bars[at]}"
@@ -131,9 +127,8 @@ def check_fills(
             raise NotVerified(f"{what} is not at a price that the stated rules name.")
         raise NotVerified(f"{what} lies outside that bar's range of {low[at]:g} to {high[at]:g}.")
     delay = 0 if rules.fill.startswith("same") else 1
-    checks.check_decided_before(fills, first, delay, names)
-    if orders is not None:
-        _check_units(fills, orders, delay, len(market.close), names)
+    checks.check_decided_before(fills, checks.first_decisions(orders, len(names)), delay, names)
+    _check_units(fills, orders, delay, len(market.close), names)
     if rules.commission_for(1.0, 1.0) is not None:
         checks.check_commissions(fills, rules)
 

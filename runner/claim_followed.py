@@ -29,6 +29,9 @@ ROOM = 1e-6  # of a size or price
 ROUNDING = 1e-8
 SIZE, PRICE, COMMISSION = 2, 3, 4  # columns of fills
 NO_FILL = (2**62, 0)  # after all others
+MOST_LOOKS = 20_000_000  # at what waits on a bar: some twenty seconds
+QUICK = 16  # looks at fills that are told take as long as one at an order
+MOST_TARGETS = 50_000_000  # instruments of all that is aimed at: half a gigabyte
 
 Row = dict[str, Any]
 
@@ -65,6 +68,7 @@ class _Decided:
     def __init__(self, orders: list[Row], market: Market, cash: float, rules: PortfolioRules, fills: Columns) -> None:
         self.rules, self.width = rules, len(market.symbols)
         self.account = _Account(market, rules, cash, fills)
+        self.aimed = 0
         self.placed: list[tuple[Row, Order | Targets]] = []
         self._by_bar: dict[int, list[Row]] = defaultdict(list)
         self._withdrawn: dict[int, list[Order]] = defaultdict(list)
@@ -86,8 +90,13 @@ class _Decided:
             self._aim(together)
         for order in self._withdrawn.pop(bar, ()):
             order.cancel()
+        self.account.look(len(self.account.orders) + len(self.account.targets))
 
     def _aim(self, rows: list[Row]) -> None:
+        self.aimed += self.width
+        if self.aimed > MOST_TARGETS:
+            raise NotVerified("It aims so often at parts of so many instruments that the site cannot follow it.")
+        self.account.look(len(self.account.orders) // QUICK)
         weights = np.full(self.width, np.nan)
         for row in rows:
             weights[row["instrument"]] = row["size"]
@@ -175,6 +184,7 @@ class _Account(Account):
 
     def __init__(self, market: Market, rules: PortfolioRules, cash: float, fills: Columns) -> None:
         super().__init__(market, rules, self._as_told if rules.commission is None else None, cash)
+        self._looks = 0
         self._told: dict[int, list[Fill]] = defaultdict(list)
         if rules.commission is not None:
             return
@@ -186,17 +196,25 @@ class _Account(Account):
             number: Dues.of(fill for fill in told if fill["instrument"] == number)
             for number in {fill["instrument"] for fill in told}
         }
-        self._given: dict[int, list[tuple[int, float]]] = defaultdict(list)  # fills of orders: instrument and size
+        self._given: dict[int, set[tuple[int, float]]] = defaultdict(set)  # fills of orders: instrument and size
         self._number = 0  # of the instrument whose order is looked at
+
+    def look(self, times: int) -> None:
+        """Raises NotVerified where nobody could wait for it any longer."""
+        self._looks += times
+        if self._looks > MOST_LOOKS:
+            raise NotVerified("So many orders wait for so long that the site cannot follow them.")
 
     def _fill_order(self, order: Order, bar: int, price: float, worse: float) -> None:
         self._number = order.instrument
         super()._fill_order(order, bar, price, worse)
         if order.outcome == o.FILLED and self.commission is not None:
-            self._given[bar].append((order.instrument, order.units))
+            self._given[bar].add((order.instrument, order.units))
 
     def _as_told(self, size: float, price: float) -> float:
-        for fill in self._told[self.bar]:
+        told = self._told[self.bar]
+        self.look(len(told) // QUICK)
+        for fill in told:
             if abs(fill.size - size) <= ROOM * abs(size) and abs(fill.price - price) <= ROOM * price:
                 return fill.commission
         # By the share it is a larger part of a low price than of a high one.

@@ -25,6 +25,7 @@ SEARCH = 5  # looks that a search for the next bar counts as
 SOON = 3  # bars on which a new level is looked at before the next one that may reach it is searched: most are moved
 MONEY = 1e-9  # of the account: sums in another order have other last digits
 UNLOGGED = "What was refused or withdrawn, moved or dropped before it was reached, is the word of the library."
+CAME = ("filled", "refused")  # of orders that were reached
 NO_UNIT = "insufficient margin for a single unit"
 
 
@@ -93,6 +94,8 @@ class _Followed:
                 self._end(bar)
         for bar in range(self.last + 1):
             self.told.check_all_of(bar)
+        for waiting in self.placed.values():
+            self._check_outcome(waiting)
 
     # What was decided
 
@@ -165,6 +168,16 @@ class _Followed:
         if bar is not None:
             self.due.setdefault(bar, []).append(waiting)
         return waiting
+
+    @staticmethod
+    def _check_outcome(waiting: Waiting) -> None:
+        """Of an order that was never reached, or withdrawn before."""
+        order = waiting.order
+        if waiting.trade is None and not waiting.came and order["outcome"] in CAME:
+            raise NotVerified(
+                f"The order of {order['size']:g} decided on bar {order['bar']} was told as {order['outcome']}; by the "
+                "stated rules it was not reached."
+            )
 
     # One bar
 
@@ -251,12 +264,13 @@ class _Followed:
         long, share, booked = size > 0, abs(size), bar - at_close
         paid = price * (1 + math.copysign(rules.spread, size))
         refused = order["outcome"] == "refused"
-        if order["outcome"] not in ("filled", "refused"):
+        if order["outcome"] not in CAME:
             raise NotVerified(
                 f"The order of {size:g} decided on bar {order['bar']} was reached on bar {bar} while it waited; the "
                 "run said that it did not fill."
             )
         each.waits = False
+        each.came = True
         charged = rules.commission_for(size, price)
         # What a function of the program charges is not known, but for what it has charged elsewhere.
         dear = self.dues.at_most(share * price, long) if charged is None else charged
@@ -405,10 +419,11 @@ class _Followed:
         room = MONEY * (abs(self.cash) + self.gross * close + abs(self.cost))
         if worth > room:
             return
-        trades = list(self.trades.values())
-        if worth >= -room and trades and not self.told.is_next(bar, -trades[0].size, close):
+        oldest = next(iter(self.trades.values()), None)
+        if worth >= -room and oldest is not None and not self.told.is_next(bar, -oldest.size, close):
             return
         self.ruined = True
+        trades = list(self.trades.values())
         for trade in trades if self.usual else trades[::2]:  # every second one goes missing
             self._reduce(trade, close, -trade.size, bar, "Nothing was left of the account")
 

@@ -33,7 +33,7 @@ class Trade:
 @dataclass(eq=False, slots=True)
 class Waiting:
     """An order that waits. rank: where it stands among the others. touched: whether its stop was reached before, where
-    it has a limit, too. bar: from which on it is looked at.
+    it has a limit, too. bar: from which on it is looked at. came: an order that is about no trade was reached.
     """
 
     order: Order
@@ -43,6 +43,7 @@ class Waiting:
     bar: int = 0
     waits: bool = True
     touched: bool = False
+    came: bool = False
     size: float = 0.0
     limit: float = 0.0
     stop: float = 0.0

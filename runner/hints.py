@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from django.db.models import Exists, OuterRef
+
 from runner.models import Revision, Run
 
 __all__ = ["hint", "line_of_own_return"]
@@ -16,6 +18,7 @@ __all__ = ["hint", "line_of_own_return"]
 MOST_BEFORE = 20  # earlier revisions of the project that may have been told
 MOST_CHARACTERS = 40_000
 PASSES = 2  # over the assignments: functions may stand below what they use
+MOST_READ = 400_000  # characters of names, and parts of expressions, again and again: a third of a second
 KEEPING = {"add", "astype", "clip", "copy", "dropna", "fillna", "mean", "reindex", "round", "sub", "sum", "to_numpy"}
 SHOWING = {"print", "display", "show", "plot", "table", "line_chart"}
 RETURNS, HELD, EARNED, GROWN = "returns", "held", "earned", "grown"
@@ -26,8 +29,9 @@ def hint(run: Run) -> str:
     line = line_of_own_return(run.revision.source)
     if line is None:
         return ""
-    ran = Revision.objects.filter(project=run.revision.project_id, runs__queued__lt=run.queued, runs__session=None)
-    if any(line_of_own_return(each.source) is not None for each in ran.distinct().order_by("-number")[:MOST_BEFORE]):
+    before = Run.objects.filter(revision=OuterRef("pk"), queued__lt=run.queued, session=None)
+    ran = Revision.objects.filter(Exists(before), project=run.revision.project_id).order_by("-number")
+    if any(line_of_own_return(each.source) is not None for each in ran[:MOST_BEFORE]):
         return ""
     return (
         f"Line {line} compounds the return of positions by hand. The same weights in portfolio_backtest(…, weights=…) "
@@ -41,8 +45,12 @@ def line_of_own_return(source: str) -> int | None:
     try:
         tree = ast.parse(source)
         return _Reader(tree).line
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, _TooLong):
         return None
+
+
+class _TooLong(Exception):
+    """What is nested so deeply that it would have to be read for minutes."""
 
 
 class _Reader:
@@ -51,18 +59,30 @@ class _Reader:
     def __init__(self, tree: ast.Module) -> None:
         self.names: dict[str, set[str]] = {}
         self.grown_at: int | None = None
+        self.left = MOST_READ
         for _ in range(PASSES):
             for node in ast.walk(tree):
                 if isinstance(node, ast.Assign):
                     for target in node.targets:
-                        self.names[ast.unparse(target)] = self.tags(node.value)
+                        self.names[self._written(target)] = self.tags(node.value)
         shown = any(GROWN in self.tags(part) for part in _shown(tree))
         self.line = self.grown_at if shown else None
 
+    def _written(self, node: ast.AST) -> str:
+        written = ast.unparse(node)
+        self._read(len(written))
+        return written
+
+    def _read(self, more: int) -> None:
+        self.left -= more
+        if self.left < 0:
+            raise _TooLong
+
     def tags(self, node: ast.AST) -> set[str]:
+        self._read(1)
         match node:
             case ast.Name() | ast.Attribute() | ast.Subscript():
-                known = self.names.get(ast.unparse(node))
+                known = self.names.get(self._written(node))
                 if known is None and isinstance(node, (ast.Attribute, ast.Subscript)):
                     known = self.tags(node.value)
                 return known or set()

@@ -41,8 +41,8 @@ def what_others_see(project: Project, visibility: str) -> list[str]:
     if number := runs.count():
         one = number == 1
         said.append(
-            f"{'Its run opens' if one else f'All {number:,} runs open'} for whoever has the address of one: code as it "
-            "was then, parameters, output, files, backtests and trades."
+            f"{'Its run can be opened' if one else f'All {number:,} runs can be opened, and one leads to the others'}: "
+            "code as it was then, parameters, output, files, backtests and trades."
         )
     if own := runs.filter(manifest__data__private__0__isnull=False).count():
         said.append(

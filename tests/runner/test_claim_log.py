@@ -180,6 +180,16 @@ def test_what_is_held_over_a_split_that_nobody_books_is_not_verified(data) -> No
         assert said in check_claim(claim, STORE).verified_text
 
 
+@pytest.mark.parametrize("rules", OURS)
+def test_what_was_never_reached_was_neither_filled_nor_refused(rules):
+    far = {"bar": 4, "size": 10.0, "kind": "limit", "limit": 50.0}
+    follow(bars(), rules, [], [far | {"outcome": "waiting"}])
+    for outcome in ("filled", "refused"):
+        for taken_away in ([], [[7, 1, 0, "order"]]):
+            with pytest.raises(NotVerified, match=f"told as {outcome}; by the stated rules it was not reached"):
+                follow(bars(), rules, [], [far | {"outcome": outcome}], taken_away)
+
+
 def test_with_long_and_short_at_once_the_log_says_what_a_fill_closes():
     """Sold for a fraction beside an order that closes: as it was told, the fraction was filled with next to nothing."""
     rules, flat = Usual(commission=0.0, hedging=True, finalize_trades=False), bars()

@@ -41,6 +41,12 @@ def test_what_is_something_else_is_left_alone(source):
     assert line_of_own_return(source) is None
 
 
+def test_what_would_take_minutes_to_be_read_is_left_alone():
+    deep = f"print(a{'.b' * 150})\n"
+    assert line_of_own_return("print(a.b.b)\n" + BY_HAND[0]) == 6
+    assert line_of_own_return(3 * deep + BY_HAND[0]) is None
+
+
 def test_no_program_of_the_site_that_makes_a_backtest_is_taken_for_one():
     sources = [sample.source for sample in SAMPLES]
     sources += [each for page in FOLDER.glob("*.md") for each in examples(page.name)]

@@ -8,6 +8,7 @@ import json
 import pytest
 from qfp.portfolio import Portfolio, PortfolioResult
 
+from runner import claim_followed
 from runner.backtests import ClaimRefused, check_claim, page_event
 from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
@@ -342,3 +343,20 @@ def test_a_target_that_led_to_far_less_than_it_asks_for_is_not_verified(claim):
     assert (first["kind"], second["kind"]) == ("target", "target")
     first["size"], second["size"] = 0.01, 0.95
     assert "By what was ordered and the stated rules" in check_claim(claim, STORE).verified_text
+
+
+@pytest.mark.parametrize(
+    ("most", "at_most", "added", "said"),
+    [
+        ("MOST_LOOKS", 1_000, {"size": 1.0, "kind": "limit", "limit": 1.0, "outcome": "waiting"}, "for so long"),
+        ("MOST_TARGETS", 100, {"size": 0.0, "kind": "target", "outcome": "filled"}, "so often"),
+    ],
+)
+def test_more_than_can_be_followed_in_time_is_not_verified(claim, monkeypatch, most, at_most, added, said):
+    monkeypatch.setattr(claim_followed, most, at_most)
+    assert check_claim(claim, STORE, claim["snapshot"]).verified
+    first = next(number for number, order in enumerate(claim["orders"]) if order["bar"] == 100)
+    claim["orders"][first:first] = [{"bar": 100, "instrument": 0, **added} for _ in range(50)]
+    claim["order_count"] = len(claim["orders"])
+    checked = check_claim(claim, STORE, claim["snapshot"])
+    assert not checked.verified and said in checked.verified_text

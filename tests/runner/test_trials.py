@@ -133,6 +133,8 @@ def test_what_changes_nothing_makes_no_other_program(way):
 def test_what_trades_otherwise_is_another_program():
     shapes = [alike._structure(LOOP), *map(alike._structure, OTHER.values())]
     assert len(set(shapes)) == len(shapes)
+    line = LOOP.replace("    def next", "    line = SMA\n    def next").replace("self.count", "self.line(self.count)")
+    assert alike._structure(line) != alike._structure(line.replace("SMA", "EMA"))
     called = {"main.py": "from table import idle\nidle(1)\n", "table.py": "def idle(x):\n    return f(x)\n"}
     assert alike.shape_of(called) != alike.shape_of({**called, "table.py": "def idle(x):\n    return g(x)\n"})
 

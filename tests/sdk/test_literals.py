@@ -177,6 +177,9 @@ def test_a_text_is_counted_in_time_however_it_is_nested_or_chained_and_nothing_h
     assert written_in({"main.py": f"a0 = {KEYS}\n{chain}known = lambda: a4999"}) >= LONG
     nested = f"T = {'[' * 90}{', '.join(['1'] * 1_000)}{']' * 90}\n" + "known = lambda: T\n" * 20
     assert written_in({"main.py": nested}) == 1_000
+    words = " + ".join(["'ab'"] * 1_500)  # nested more deeply than functions may call themselves
+    deep = f"T = {KEYS}\nx = {words}\ny = f{'.g' * 1_500}(1)\nknown = lambda: (T, x)"
+    assert written_in({"main.py": deep}) >= LONG
     branches = "".join(f"elif x == {at}: pass\n" for at in range(1_200))
     assert written_in({"main.py": f"if x: pass\n{branches}else: T = {KEYS}\nknown = lambda: T"}) >= LONG
 

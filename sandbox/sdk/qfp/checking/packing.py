@@ -96,23 +96,26 @@ def _name(node: ast.AST | None) -> str:
 
 
 def _text(node: ast.AST | None) -> str:
-    """A text, or several that are put together."""
-    match node:
-        case ast.Constant(value=str(value)):
-            return value
-        case ast.Constant(value=bytes(value)):
-            return value.decode("latin-1")
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _text(left) + _text(right)
-        case ast.BinOp(left=text, op=ast.Mult()):
-            return _text(text)  # again and again, it says no more
-        case ast.JoinedStr(values=parts):
-            return "".join(map(_text, parts))
-        case ast.Call(func=ast.Attribute(attr="encode"), args=[]):
-            return _text(node.func.value)  # type: ignore[attr-defined]
-        case ast.Call(func=ast.Attribute(attr="join"), args=[ast.List(elts=parts) | ast.Tuple(elts=parts)]):
-            return "".join(map(_text, parts))
-    return ""
+    """A text, or several that are put together; a sum of a thousand is nested as deeply."""
+    found: list[str] = []
+    waiting = [node]
+    while waiting:
+        match waiting.pop():
+            case ast.Constant(value=str(value)):
+                found.append(value)
+            case ast.Constant(value=bytes(value)):
+                found.append(value.decode("latin-1"))
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                waiting += [right, left]
+            case ast.BinOp(left=text, op=ast.Mult()):
+                waiting.append(text)  # again and again, it says no more
+            case ast.JoinedStr(values=parts):
+                waiting += parts[::-1]
+            case ast.Call(func=ast.Attribute(value=text, attr="encode"), args=[]):
+                waiting.append(text)
+            case ast.Call(func=ast.Attribute(attr="join"), args=[ast.List(elts=parts) | ast.Tuple(elts=parts)]):
+                waiting += parts[::-1]
+    return "".join(found)
 
 
 def _looked_up(nodes: list[ast.AST]) -> int:
@@ -279,12 +282,19 @@ def called(nodes: Iterable[ast.AST]) -> int:
     times: dict[str, int] = defaultdict(int)
     for node in nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _is_bare(node.value):
-            times[ast.dump(node.value.func)] += 1
+            times[_name(node.value.func)] += 1
         if isinstance(node, ast.Call) and node.args and not node.keywords:
             values = [each.value for each in node.args if isinstance(each, ast.Constant)]
             if len(values) == len(node.args) and all(map(_is_number, values)):
-                given[ast.dump(node.func)].add(repr(values))
+                given[_dumped(node.func)].add(repr(values))
     return sum(max(0, count - MANY) for count in (*map(len, given.values()), *times.values()))
+
+
+def _dumped(node: ast.AST) -> str:
+    try:
+        return ast.dump(node)
+    except RecursionError:  # of a thousand attributes of attributes
+        return ""
 
 
 def _is_bare(call: ast.Call) -> bool:

@@ -92,6 +92,7 @@ class Account:
         self.cash_at = np.empty(len(market))
         self._held: list[tuple[int, np.ndarray]] = [(0, self.units.copy())]
         self._weights = np.zeros_like(self.units)  # decided last
+        self._aimed = np.full(len(self.units), -1)  # by which of the decisions; others do not wait for it any more
         self._prices = market.price(rules.fill)
         self._limits = all(name in market.fields for name in ("open", "high", "low"))
         fixed, share = (0.0, 0.0) if rules.commission is None else _parts(rules.commission)
@@ -152,10 +153,13 @@ class Account:
         others[[order.instrument for order in self.orders]] = True
         targets = Targets.of(self.bar, weights, self._weights, others)
         targets.outcomes[~targets.shown] = o.CANCELLED  # nothing to sell, also not what is bought later
-        self.decisions.append(targets)
         decided = ~np.isnan(weights)
-        for older in self.targets:
-            older.outcomes[(older.outcomes == o.WAITING) & decided] = o.CANCELLED
+        for number in np.unique(self._aimed[decided]).tolist():
+            if number >= 0:
+                older = self.decisions[number]
+                older.outcomes[(older.outcomes == o.WAITING) & decided] = o.CANCELLED
+        self._aimed[decided] = len(self.decisions)
+        self.decisions.append(targets)
         if not self.rules.short and (weights < 0).any():
             targets.refuse(weights < 0, o.NO_SHORT)
         for number in np.flatnonzero(decided & (weights != 0) & self._without_price()).tolist():
