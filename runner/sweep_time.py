@@ -9,8 +9,9 @@ from qfp.sweeps.stretches import windows_of
 from runner.models import Run
 from runner.recording import Recording
 
-__all__ = ["seconds_of_backtests", "seconds_of_sweep", "walk_ahead"]
+__all__ = ["seconds_by_sweep", "seconds_of_backtests", "seconds_of_sweep", "walk_ahead"]
 
+FEWEST = 10  # trials of a sweep that say what one takes: it also begins and ends
 EVENTS = 2_000  # of a recording that are looked through
 
 
@@ -27,8 +28,23 @@ def seconds_of_backtests(run: Run) -> float | None:
     return found
 
 
+def seconds_by_sweep(last: Run | None, count: int | None) -> float | None:
+    """Of so many combinations, going by what those of the latest sweep of the same program took; None without one."""
+    if last is None or count is None:
+        return None
+    sweeps = Run.objects.whole().filter(revision__project=last.revision.project_id, status=Run.Status.SUCCEEDED)
+    swept = sweeps.exclude(search={}).exclude(search__has_key="walk").select_related("revision").order_by("-queued")
+    before = swept.first()
+    if before is None or before.revision.files != last.revision.files:
+        return None
+    made, took = before.trials.count(), seconds_of_backtests(before)
+    return max(1.0, count * took / made) if took and made >= FEWEST else None
+
+
 def seconds_of_sweep(last: Run | None, count: int | None, cores: float) -> float | None:
-    """Of so many combinations, going by the last run of the program."""
+    """Of so many combinations at most, going by the last run of the program: a sweep reads the data and loads the
+    libraries once, and a single run does so, too.
+    """
     if last is None or count is None:
         return None
     once = seconds_of_backtests(last) or last.cpu_seconds

@@ -39,7 +39,7 @@ from runner.searches import METHODS, OBJECTIVES, Search, dimensions, read_search
 from runner.starting import BadInput, run_again, start_run
 from runner.sweep_choice import neighbours_in_words
 from runner.sweep_results import FEW, SweepResults, params_text, score_text, value_text, walk_rows
-from runner.sweep_time import seconds_of_sweep, walk_ahead
+from runner.sweep_time import seconds_by_sweep, seconds_of_sweep, walk_ahead
 from runner.views import chosen_params, find_project, keep_draft, keep_files
 
 TRIALS_SHOWN = 100
@@ -82,6 +82,7 @@ def sweep_form(request: HttpRequest, **where: str) -> HttpResponse:
                 refusal = str(error)
     plan = quotas.plan_of(viewer)
     files = found.draft
+    by_sweep = seconds_by_sweep(last, search.number_of_trials)
     context = {
         "project": found,
         "last": last,
@@ -93,7 +94,8 @@ def sweep_form(request: HttpRequest, **where: str) -> HttpResponse:
             for key, (name, does, needed) in METHODS.items()
         ],
         "objectives": OBJECTIVES,
-        "seconds": seconds_of_sweep(last, search.number_of_trials, plan.cores),
+        "seconds": by_sweep or seconds_of_sweep(last, search.number_of_trials, plan.cores),
+        "by_sweep": by_sweep is not None,
         "plan": plan,
         "limits": quotas.limits_in_words(plan),
     }

@@ -11,7 +11,7 @@ from runner import sweeps
 from runner.events import Publisher
 from runner.models import Backtest, Run
 from runner.sweep_results import walk_rows
-from runner.sweep_time import seconds_of_backtests, seconds_of_sweep, walk_ahead
+from runner.sweep_time import seconds_by_sweep, seconds_of_backtests, seconds_of_sweep, walk_ahead
 from runner.sweeps import SweepQuestions
 from tests.factories import make_finished_run, make_project
 from tests.runner.test_overfitting import swept
@@ -34,6 +34,20 @@ def test_a_sweep_is_reckoned_by_the_backtests_of_the_last_run_without_their_test
     assert seconds_of_backtests(run) == pytest.approx(2.0)
     assert seconds_of_sweep(run, 100, 2.0) == pytest.approx(100)
     assert seconds_of_sweep(None, 100, 1.0) is seconds_of_sweep(run, None, 1.0) is None
+
+
+def test_once_the_program_was_swept_its_trials_tell_how_long_the_next_sweep_takes():
+    project = make_project()
+    last = make_finished_run(project)
+    tell(last, ("backtest", 3.4), ("checks", 8.0))
+    assert seconds_by_sweep(last, 600) is None, "nothing was swept"
+    run = swept(project, 0.01)
+    made = run.trials.count()
+    tell(run, ("backtest", 1.0 + made * 0.2), ("checks", 200.0))
+    assert made >= 10 and seconds_by_sweep(last, 600) == pytest.approx(120)
+    assert seconds_of_sweep(last, 600, 2.0) == pytest.approx(720), "what a first run takes is the most"
+    project.draft = {"main.py": "print(9)"}
+    assert seconds_by_sweep(make_finished_run(project), 600) is None, "of another program"
 
 
 def test_the_form_of_a_walk_forward_says_how_many_trials_that_is_and_how_long_it_takes(client):
