@@ -75,8 +75,9 @@ def test_a_log_of_the_library_from_which_something_is_left_out_is_found(pairs) -
     assert any(not each.verified for each in dropped)
 
 
-def test_of_a_release_that_fills_otherwise_no_log_is_told_and_its_word_is_a_doubt(starter) -> None:  # noqa: F811
-    ((theirs, _),) = claims(starter.folder, "1", "1", "0.6.1")
+@pytest.mark.parametrize("how", [("0.6.1",), ("0.6.6", "rounded")])
+def test_of_a_release_that_fills_otherwise_and_of_rounded_bars_no_log_is_told_which_is_a_doubt(starter, how) -> None:  # noqa: F811
+    ((theirs, _),) = claims(starter.folder, "1", "1", *how)
     assert theirs["taken_away"] is None and theirs["orders"] and theirs["fills"]
     checked = check_claim(theirs, STORE)
     assert checked.verified, checked.verified_text

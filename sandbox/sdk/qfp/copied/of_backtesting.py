@@ -89,7 +89,8 @@ class _OriginalResult(Result):
             "flows": [],
             "orders": self.orders[:MAX_ORDERS_LISTED],
             "order_count": len(self.orders),
-            "taken_away": _kept(taken_away) if unit == 1 else None,
+            # The site asks to the last digit which levels were reached; bars that were rounded may say something else.
+            "taken_away": _kept(taken_away) if unit == 1 and found.get("exact") else None,
             "trades": [],
             "refused_orders": [],
         }
