@@ -34,16 +34,16 @@ def what_others_see(project: Project, visibility: str) -> list[str]:
         said.append("No run has succeeded yet, so no code is shown. The code of the next one that does will be.")
     else:
         said.append(
-            f"The code is the newest that has run without an error, revision {revision.number}. What you write from now "
-            "on is seen once it has run. Others may copy it."
+            f"The code is the newest that has run without an error, revision {revision.number}. What you write from "
+            "now on is seen once it has run. Others may copy it."
         )
     runs = Run.objects.whole().filter(revision__project=project)
     if number := runs.count():
         one = number == 1
         said.append(
             f"{'Its run opens' if one else f'All {number:,} runs open'} for whoever has the address of one: code as it "
-            "was then, parameters, output, files, backtests and trades. The site shows others the address of the latest "
-            "run of the code above, and of no other."
+            "was then, parameters, output, files, backtests and trades. The site shows others the address of the "
+            "latest run of the code above, and of no other."
         )
     if own := runs.filter(manifest__data__private__0__isnull=False).count():
         said.append(
