@@ -42,8 +42,8 @@ def what_others_see(project: Project, visibility: str) -> list[str]:
         one = number == 1
         said.append(
             f"{'Its run opens' if one else f'All {number:,} runs open'} for whoever has the address of one: code as it "
-            "was then, parameters, output, files, backtests and trades. The site shows others the address of the "
-            "latest run of the code above, and of no other."
+            "was then, parameters, output, files, backtests and trades. The site tells others the address of the "
+            "run that its page shows, and of no other."
         )
     if own := runs.filter(manifest__data__private__0__isnull=False).count():
         said.append(
