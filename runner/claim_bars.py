@@ -114,8 +114,8 @@ def _columns(
     """Dates, prices, splits and dividends of the series that an instrument names, at these dates at least."""
     if not entries or instrument["object"] is None:
         raise NotVerified(
-            "Its bars came from the program, not from a snapshot, so the site cannot replay them; those of data.prices() "
-            "it can."
+            "Its bars came from the program, not from a snapshot, so the site cannot replay them; those of "
+            "data.prices() it can."
         )
     entry = entries.get(instrument["object"])
     if entry is None:

@@ -25,11 +25,17 @@ def differing(runs: Iterable[Run]) -> dict[UUID, dict[str, Any]]:
     for group in by_project.values():
         values: dict[str, set[str]] = defaultdict(set)
         for run in group:
-            for name, value in run.all_params.items():
+            for name, value in _kept(run).items():
                 values[name].add(repr(value))
         for run in group:
             changed = run.changed_params
-            told = {name: value for name, value in run.all_params.items() if name in changed or len(values[name]) > 1}
+            told = {name: value for name, value in _kept(run).items() if name in changed or len(values[name]) > 1}
             if told:
                 found[run.pk] = dict(list(told.items())[:MOST_SHOWN])
     return found
+
+
+def _kept(run: Run) -> dict[str, Any]:
+    """Its parameters, less those that it varied: the figure of a sweep belongs to values that it chose."""
+    varied = run.search.get("space", {})
+    return {name: value for name, value in run.all_params.items() if name not in varied}

@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from runner import comparing, private, verdicts, verifying
+from runner import comparing, private, sharing, verdicts, verifying
 from runner.access import Viewer
 from runner.differing import differing
 from runner.headlines import headlines
@@ -74,8 +74,15 @@ def _same_owners(run: Run) -> Iterable[Run]:
 
 
 def _others(run: Run, viewer: Viewer) -> list[Run]:
-    """Runs of the same project that have ended, to be compared with."""
+    """Runs of the same project that have ended, to be compared with.
+
+    Whoever is not its owner is told of the run that the project's page shows, and of no other: those from before it was
+    shared, with code that is in it no more, open only for whoever was given their addresses.
+    """
     runs = Run.objects.visible_to(viewer).whole().filter(revision__project=run.project, finished__isnull=False)
+    if not Project.objects.editable_by(viewer).filter(pk=run.project.pk).exists():
+        shown = sharing.last_success(run.project)
+        runs = runs.filter(pk=shown.pk) if shown is not None else runs.none()
     return list(runs.exclude(pk=run.pk).numbered().select_related("revision").distinct().order_by("-queued")[:RECENT])
 
 
@@ -90,7 +97,13 @@ def choose_compared(request: HttpRequest, run: Any) -> HttpResponse:
     for each in others:
         private.shown_to(each, viewer).hide(each)
     mine = Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists()
-    context = {"run": found, "project": found.project, "others": others, "differing": differing([found, *others])}
+    context = {
+        "run": found,
+        "project": found.project,
+        "others": others,
+        "mine": mine,
+        "differing": differing([found, *others]),
+    }
     # Whoever may not see everything of a run finds its figures on its page.
     return render(
         request, "runner/compare_choose.html", context | {"headlines": headlines(others) if mine and others else {}}

@@ -16,8 +16,8 @@ def is_wider(project: Project, visibility: str) -> bool:
 
 def last_success(project: Project) -> Run | None:
     """What others are shown: not what is being typed, and not what failed."""
-    runs = Run.objects.whole().filter(revision__project=project, status=Run.Status.SUCCEEDED)
-    return runs.select_related("revision__project__owner", "lock").order_by("-finished").first()
+    runs = Run.objects.filter(revision__project=project).shown_first()
+    return runs.select_related("revision__project__owner", "lock").first()
 
 
 def shown_revision(project: Project) -> Revision | None:
@@ -34,15 +34,16 @@ def what_others_see(project: Project, visibility: str) -> list[str]:
         said.append("No run has succeeded yet, so no code is shown. The code of the next one that does will be.")
     else:
         said.append(
-            f"The code is that of its last run that succeeded, revision {revision.number}. What you write from now on "
-            "is seen once it has run. Others may copy it."
+            f"The code is the newest that has run without an error, revision {revision.number}. What you write from "
+            "now on is seen once it has run. Others may copy it."
         )
     runs = Run.objects.whole().filter(revision__project=project)
     if number := runs.count():
         one = number == 1
         said.append(
-            f"{'Its run can be opened' if one else f'All {number:,} runs can be opened, and one leads to the others'}: "
-            "code as it was then, parameters, output, files, backtests and trades."
+            f"{'Its run opens' if one else f'All {number:,} runs open'} for whoever has the address of one: code as it "
+            "was then, parameters, output, files, backtests and trades. The site tells others the address of the "
+            "run that its page shows, and of no other."
         )
     if own := runs.filter(manifest__data__private__0__isnull=False).count():
         said.append(

@@ -36,6 +36,12 @@ class RunQuerySet(models.QuerySet):
         """Runs of whole programs: what a project shows as its result."""
         return self.filter(session__isnull=True)
 
+    def shown_first(self) -> RunQuerySet:
+        """Of those that succeeded, what others are shown of a project comes first: its newest code that has run, as it
+        last ran. A run of older code may end later, such as a walk-forward from an earlier sweep.
+        """
+        return self.whole().filter(status=Run.Status.SUCCEEDED).order_by("-revision__number", "-finished")
+
     def editable_by(self, viewer: Viewer) -> RunQuerySet:
         return self.filter(revision__project__in=Project.objects.editable_by(viewer).values("pk"))
 

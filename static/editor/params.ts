@@ -90,12 +90,14 @@ export class ParamPanel {
     const name = `param:${param.name}`;
     const form = "run-form";
     if (param.kind === "number") {
-      const bounds = { min: param.minimum, max: param.maximum, step: param.step ?? "any", value: String(value ?? "") };
+      // A sweep may find a value between the declared steps: those are for the slider and the arrow keys alone.
+      const bounds = { min: param.minimum, max: param.maximum, step: "any", value: String(value ?? "") };
       const box = make("input", { id, name, form, type: "number", class: "param__box", "data-value": true, inputmode: "decimal", ...bounds });
       field.append(label);
+      let distance = param.step ?? null;
       if (typeof param.minimum === "number" && typeof param.maximum === "number") {
         const step = param.step ?? (Number.isInteger(param.minimum) && Number.isInteger(param.maximum) && Number.isInteger(Number(value)) ? 1 : (param.maximum - param.minimum) / 100);
-        box.step = String(param.step ?? (step === 1 ? 1 : "any"));
+        distance = step;
         // The slider carries no name: the box is what is sent. Its maximum must be set before its value.
         const slider = make("input", { type: "range", class: "param__slider", min: param.minimum, max: param.maximum, step, "aria-label": `${param.label || param.name}, slider` });
         slider.value = String(value ?? "");
@@ -105,6 +107,12 @@ export class ParamPanel {
       }
       box.addEventListener("input", this.changed);
       box.addEventListener("change", () => { if (box.value === "") box.value = String(param.default ?? ""); });
+      box.addEventListener("keydown", (event) => {
+        if (distance === null || box.value === "" || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
+        event.preventDefault();
+        box.value = String(nextPlace(Number(box.value), event.key === "ArrowUp", distance, param));
+        box.dispatchEvent(new Event("input"));
+      });
       field.append(box);
     } else if (param.kind === "choice") {
       const select = make("select", { id, name, form, class: "param__box", "data-value": true });
@@ -126,6 +134,14 @@ export class ParamPanel {
     }
     return field;
   }
+}
+
+/** The next of the declared places above or below a value that may lie between two of them. */
+function nextPlace(value: number, up: boolean, step: number, { minimum, maximum }: Param): number {
+  const low = minimum ?? 0;
+  const steps = Number(((value - low) / step).toFixed(6));
+  const next = Number((low + (up ? Math.floor(steps) + 1 : Math.ceil(steps) - 1) * step).toFixed(9));
+  return Math.max(minimum ?? next, Math.min(maximum ?? next, next));
 }
 
 function shapeOf(param: Param): string {

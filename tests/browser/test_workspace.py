@@ -107,7 +107,17 @@ def test_parameter_becomes_a_slider_and_its_value_is_passed(signed_in):
     page, project = open_editor(signed_in, source)
     page.keyboard.press("Control+Enter")
     expect(page.locator(".console__line", has_text="window 60")).to_have_count(1)
-    page.get_by_role("spinbutton", name="window").fill("20")
+    box = page.get_by_role("spinbutton", name="window")
+    # A sweep may choose a value between the steps. The keys go from it to the next of them, the slider shows that.
+    for key, value in (("ArrowUp", "180"), ("ArrowDown", "170")):
+        box.fill("175")
+        assert box.evaluate("box => box.form.id === 'run-form' && box.form.checkValidity()")
+        expect(page.get_by_role("slider", name="window")).to_have_value("180")
+        box.press(key)
+        expect(box).to_have_value(value)
+    box.fill("205")
+    assert not box.evaluate("box => box.checkValidity()")
+    box.fill("20")
     expect(page.locator("#stale")).to_contain_text("A parameter has changed")
     page.keyboard.press("Control+Enter")
     expect(page.locator(".console__line", has_text="window 20")).to_have_count(1)

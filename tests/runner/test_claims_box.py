@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.template import engines
-from qfp.checking import words
+from qfp.checking import apart, words
 from qfp.checking.literals import LONG
 
 from runner import checking, claims_box, companions, trials
@@ -140,6 +140,15 @@ def test_the_reason_that_is_not_kept_is_told_in_words_that_are_true_for_everybod
     # Each is one that the tests give.
     said_there = "".join(file.read_text() for file in Path(words.__file__).parent.glob("[!w]*.py"))
     assert all(f'"{why}"' in said_there for why in words.QUOTES_NOTHING)
+
+
+def test_whoever_reads_that_time_ran_out_is_told_what_to_do():
+    why = apart.why_failed(apart.TOOK_TOO_LONG)
+    message = {"lookahead": {"state": "partly", "cuts": 2, "why": why}, "amnesia": {"state": "untested", "why": why}}
+    found = checking.findings(message, quoting=False)
+    again = "time ran out, as when the site is busy. Run it again for the whole test."
+    assert found["lookahead"]["sentence"] == f"No look-ahead found in the strategy (2 cuts); {again}"
+    assert found["amnesia"]["sentence"] == f"Memory of history could not be tested: {again}"
 
 
 def test_a_table_in_the_text_of_the_program_is_said_whatever_its_box_says():

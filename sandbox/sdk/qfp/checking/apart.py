@@ -19,10 +19,10 @@ from typing import Any
 
 from qfp import channel
 
-__all__ = ["CANNOT", "TOOK_TOO_LONG", "Told", "can_fork", "error_text", "tried_apart"]
+__all__ = ["CANNOT", "TOOK_TOO_LONG", "Told", "can_fork", "error_text", "tried_apart", "why_failed"]
 
 CANNOT = "a copy of the program could not be started"
-TOOK_TOO_LONG = "it took too long"
+TOOK_TOO_LONG = "time ran out, as when the site is busy. Run it again for the whole test"
 MAX_ANSWER = 16 << 20
 SHARE_OF_MEMORY = 0.45
 
@@ -122,6 +122,11 @@ def _told(error: BaseException) -> str:
     text = error_text(error)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name != "_act"]
     return f"{text} (line {frames[-1].lineno})" if frames and "/qfp/" not in frames[-1].filename else text
+
+
+def why_failed(failed: str) -> str:
+    """Why a copy says nothing: by what it did, or because it was not heard to the end."""
+    return failed if failed == TOOK_TOO_LONG else f"run again, {failed}"
 
 
 def error_text(error: BaseException) -> str:

@@ -114,7 +114,7 @@ def look_at_portfolio(
     answer = apart.tried_apart(lambda say: _findings(runs, before, run_seconds, seconds, say), patience(seconds))
     if "value" in answer:
         return answer["value"]
-    return answer["said"][-1] if answer["said"] else untested(f"run again, {answer['failed']}")
+    return answer["said"][-1] if answer["said"] else untested(apart.why_failed(answer["failed"]))
 
 
 def _findings(runs: PortfolioRuns, before: Before, run_seconds: float, seconds: float, say: Any) -> dict[str, Any]:

@@ -167,7 +167,7 @@ class _ProgramRuns:
         answer = apart.tried_apart(lambda say: self._run(variation), patience)
         if "failed" in answer:
             if answer["failed"] in (apart.CANNOT, apart.TOOK_TOO_LONG) or "memory" in answer["failed"]:
-                raise _Untestable(f"run again, {answer['failed']}")
+                raise _Untestable(apart.why_failed(answer["failed"]))
             raise apart.Told(answer["failed"])
         value = answer["value"]
         if variation is not None and not value["touched"]:

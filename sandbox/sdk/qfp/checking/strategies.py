@@ -105,7 +105,7 @@ def look_at(
         return answer["value"]
     if answer["said"]:
         return answer["said"][-1]
-    return untested(f"run again, {answer['failed']}")
+    return untested(apart.why_failed(answer["failed"]))
 
 
 def time_for(before: Before) -> float | None:

@@ -16,7 +16,7 @@ QUOTES_NOTHING = frozenset(
         "only the strategy can be run again here",
         "there are too few bars",
         "it knows the future",
-        "it took too long",
+        "time ran out, as when the site is busy. Run it again for the whole test",
         "the same bars gave other decisions: random numbers without a seed, or something outside the bars",
         "run twice it gave other decisions: random numbers without a seed, or the time of day",
         "it looks up other data, which stay on their dates and prices",
@@ -91,7 +91,7 @@ def amnesia_sentence(found: dict[str, Any]) -> str:
             return (
                 f"It depends on the level of the prices, such as a fixed amount of currency, first on {_when(found)}."
             )
-    return f"Amnesia could not be tested: {found.get('why') or 'it was not looked at'}."
+    return f"Memory of history could not be tested: {found.get('why') or 'it was not looked at'}."
 
 
 def _when(found: dict[str, Any]) -> str:
