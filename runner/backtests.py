@@ -252,7 +252,7 @@ def check_claim(
 
 
 def _unlogged(claimed: Claimed) -> dict[str, Any]:
-    """{"unlogged": a sentence} where backtesting.py itself has run: it tells nothing of what was moved or dropped."""
+    """{"unlogged": a sentence} where backtesting.py itself has run and nothing is told of what was moved or dropped."""
     theirs = isinstance(claimed.rules, BacktestingPy) and not isinstance(claimed.rules, Usual)
     unlogged = theirs and claimed.log is None and bool(claimed.orders)
     return {"unlogged": claim_log.UNLOGGED} if unlogged else {}
@@ -309,7 +309,7 @@ def _check_splits(claimed: Claimed, bars: OurBars, account: Replay) -> None:
 
 
 def _check_unlogged(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> None:
-    """What can be said without a log, which backtesting.py itself does not give. Raises NotVerified."""
+    """What can be said without a log, as of some releases of backtesting.py. Raises NotVerified."""
     account = replay(claimed.fills, bars.close, claimed.cash)
     ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
     first_ruined = int(ruined[0]) if len(ruined) else None

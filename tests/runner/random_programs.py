@@ -15,17 +15,28 @@ from qfp.portfolio import Portfolio, PortfolioResult
 
 
 def claim_of_one(seed: str, moving: bool = False, **fixed: Any) -> dict[str, Any]:
-    """What a program with one instrument claims. moving: it also moves and drops stops and targets on most bars, of
-    trades that are closed, too. fixed: options that are not drawn.
+    """What a program with one instrument claims; see drawn()."""
+    program, bars, options, original = drawn(seed, moving, **fixed)
+    with _quietly():
+        return _sent(backtests.backtest(program, bars, **options, **({"rules": "backtesting.py"} if original else {})))
+
+
+def drawn(
+    seed: str, moving: bool = False, base: type = Strategy, both: bool = False, **fixed: Any
+) -> tuple[type, Any, dict[str, Any], bool]:
+    """(strategy, bars, options, whether the rules are those of backtesting.py). moving: it also moves and drops stops
+    and targets on most bars, of trades that are closed, too. base: its class, of one engine or the other.
+    both: by the rules of backtesting.py, and nothing is moved with which that one breaks off. fixed: options that are
+    not drawn.
     """
     draw, moved = random.Random(seed), random.Random(f"{seed} moved")
-    original, on_close = draw.random() < 0.5, draw.random() < 0.25
+    original, on_close = draw.random() < 0.5 or both, draw.random() < 0.25
     on_close = fixed.get("trade_on_close", on_close)
     kinds = ["market", "limit", "stop", "stop-limit"]
     sizes = draw.choice([[0.1, 0.3, 0.5, 0.95, 0.9999], [1, 3, 10, 50, 200]])
     orders_in_init = draw.random() < 0.25
 
-    class Drawn(Strategy):
+    class Drawn(base):  # type: ignore[misc,valid-type]
         def init(self) -> None:
             if orders_in_init:
                 self.place()
@@ -47,7 +58,7 @@ def claim_of_one(seed: str, moving: bool = False, **fixed: Any) -> dict[str, Any
 
         def move(self) -> None:
             chance, price = moved.random(), self.data.Close[-1]
-            trades = self.closed_trades[-3:] if chance > 0.9 else self.trades
+            trades = self.closed_trades[-3:] if chance > 0.9 and not both else self.trades
             for trade in trades:
                 with contextlib.suppress(ValueError):  # a closed one has none that could be moved
                     self.move_of(trade, price, chance)
@@ -109,8 +120,7 @@ def claim_of_one(seed: str, moving: bool = False, **fixed: Any) -> dict[str, Any
         "finalize_trades": draw.random() < 0.7,
         **fixed,
     }
-    with _quietly():
-        return _sent(backtests.backtest(Drawn, bars, **options, **({"rules": "backtesting.py"} if original else {})))
+    return Drawn, bars, options, original
 
 
 def by_the_share(size: float, price: float) -> float:

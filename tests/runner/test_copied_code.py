@@ -364,6 +364,7 @@ def test_code_of_backtesting_py_itself_is_recorded_with_what_it_has_chosen(engin
         assert backtest.verified, backtest.verified_text
         assert f"{backtest.equity[-1]:.2f}" == final
         assert (backtest.engine_name, backtest.conventions["version"]) == ("backtesting.py", 1)
+        assert "unlogged" not in backtest.conventions
     assert [each.conventions["id"] for each in (crossed, bracketed, chosen)] == ["next-open", "next-open", "same-close"]
     assert {order["outcome"] for order in bracketed.orders} >= {"filled"}
     assert any("sl" in order and "tp" in order for order in bracketed.orders)

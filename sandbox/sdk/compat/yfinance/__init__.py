@@ -20,6 +20,7 @@ from qfp.data import catalogue
 __all__ = ["Ticker", "Tickers", "download"]
 __version__ = "1.7.0"  # whose form the frames have
 
+ADJUSTED = ["Adj Open", "Adj High", "Adj Low"]
 PRICES = ["Open", "High", "Low", "Close"]
 _INTERVALS = {"1d": "1d", "1h": "1h", "60m": "1h", **{name: name for name in ("1m", "5m", "15m", "4h")}}
 _INSTEAD = {
@@ -165,9 +166,9 @@ class Ticker:
                 f"{catalogue.reaching(catalogue.find(self.ticker, interval=_INTERVALS[interval]), start, end)}"
             )
         _tell(self.ticker, _INTERVALS[interval], period, start, end, frame)
-        ratio = frame["Adj Close"] / frame["Close"]
         if auto_adjust or back_adjust:
-            frame[PRICES[:3]] = frame[PRICES[:3]].mul(ratio, axis=0)
+            frame[PRICES[:3]] = frame[ADJUSTED]
+        frame = frame.drop(columns=ADJUSTED)
         if auto_adjust:
             frame["Close"] = frame["Adj Close"]
         if auto_adjust or back_adjust:
@@ -234,7 +235,7 @@ def _events(values: pd.Series) -> pd.Series:
 
 
 def _bars(symbol: str, interval: str, start: Any, end: Any) -> pd.DataFrame:
-    """All of a series as Yahoo gives it: split-adjusted, and the close adjusted for dividends beside it."""
+    """All of a series as Yahoo gives it: split-adjusted, and beside it what is adjusted for dividends, too."""
     entry = catalogue.find(symbol, interval=interval, fetch="prices", days=(start, end), prefer="yahoo")
     name = entry["id"] if entry["interval"] == interval else symbol
     days = (None, None) if interval == "1d" else (start, end)
@@ -246,6 +247,8 @@ def _bars(symbol: str, interval: str, start: Any, end: Any) -> pd.DataFrame:
     close = split["close"]
     columns = {title: split.get(title.lower(), close) for title in PRICES}
     nothing = pd.Series(0.0, index=split.index)
+    # Not by the ratio of the closes, whose last digits would be others than those of the series.
+    columns |= {name: whole.get(title.lower(), whole["close"]) for name, title in zip(ADJUSTED, PRICES, strict=False)}
     columns |= {
         "Adj Close": whole["close"],
         "Volume": split.get("volume", nothing),

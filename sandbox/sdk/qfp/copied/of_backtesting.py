@@ -1,26 +1,24 @@
 """What does a program do with backtesting.py itself? Every Backtest.run() is recorded, and what optimize() has chosen.
 
-What the broker did is read off the strategy that has run. Only decisions are written down as they are made, because the
-library forgets them.
+What the broker does is written down while it runs, by watching.py, because the library forgets most of it.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 from qfp import channel, checking, metrics, pointing, replay
-from qfp.backtesting.ledger import is_undone
 from qfp.backtesting.lines import capitalised
 from qfp.conventions import BacktestingPy
 from qfp.copied import warned
 from qfp.copied.recognising import Feed, about, days_of
 from qfp.copied.recording import count, is_room
 from qfp.copied.trials import record_scores
+from qfp.copied.watching import Watched, watch, watched
 from qfp.moments import dates_of, instants
 from qfp.results import Result, digest, simple
 
@@ -29,46 +27,8 @@ __all__ = ["listen"]
 PRICES = ("Open", "High", "Low", "Close")
 MAX_ORDERS_LISTED = MAX_FILLS_LISTED = 100_000
 NO_MONEY = "insufficient margin"
-BOOK = "_qfp_book"
 
 _quiet = 0
-
-
-class _Book:
-    """What one broker was asked for: decisions with their order, and the orders that were filled or cancelled."""
-
-    def __init__(self) -> None:
-        self.decisions: list[tuple[dict[str, Any], Any]] = []
-        self.filled: set[int] = set()
-        self.cancelled: set[int] = set()
-
-    def orders(self, waiting: list[Any], before: int) -> list[dict[str, Any]]:
-        """before: the bar before the first that was traded on, on which what init() ordered counts as decided."""
-        still = {id(order) for order in waiting}
-        listed = []
-        for decision, order in self.decisions:
-            if order is None or id(order) in self.filled:
-                outcome = {"outcome": "filled"}
-            elif id(order) in still:
-                outcome = {"outcome": "waiting"}
-            elif id(order) in self.cancelled and decision["kind"] == "market" and not decision.get("closes"):
-                continue  # it fills at once: it was withdrawn on the bar that gave it, and nothing was decided
-            elif id(order) in self.cancelled or decision.get("closes"):  # its trade is gone
-                outcome = {"outcome": "cancelled"}
-            else:
-                outcome = {"outcome": "refused", "reason": NO_MONEY}
-            bar = before if decision["bar"] is None else decision["bar"]
-            listed.append({**decision, "bar": bar, **outcome})
-        return listed
-
-
-def _book_of(broker: Any) -> _Book:
-    return vars(broker).setdefault(BOOK, _Book())
-
-
-def _bar_of(broker: Any) -> int | None:
-    """The bar that decides; None in init(), where all bars are in sight and the broker has had none."""
-    return len(broker._data) - 1 if hasattr(broker, "_i") else None
 
 
 def _warm_up(strategy: Any, bars: int) -> int:
@@ -94,17 +54,17 @@ class _OriginalResult(Result):
         self.params = dict(getattr(strategy, "_params", {}))
         self.conventions = _rules_of(options)
         cash = float(options["cash"])
-        self.fills = _fills(broker, unit)
+        book, warm_up = watched(broker), _warm_up(strategy, len(frame))
+        book.finish(broker.orders, warm_up)
+        self.fills = _fills(broker, book, unit)
         self.account = replay.replay(self.fills, frame["Close"].to_numpy(dtype=float) / unit, cash)
         # With fills at the deciding close, a fill counts in the equity one bar after the bar it is dated to.
-        warm_up = _warm_up(strategy, len(frame))
         counted = stats["_equity_curve"]["Equity"].to_numpy(dtype=float, copy=True)
         counted[: warm_up + 1] = cash  # where the library repeats the first value after them
         equity = self.account.equity if options["trade_on_close"] else counted
         self.equity = pd.Series(equity, index=frame.index, name="equity")
         high, low = (frame[name].to_numpy(dtype=float) for name in ("High", "Low"))
-        decided = _book_of(broker).orders(broker.orders, warm_up)
-        self.decided = [order for order in decided if not is_undone(order, high, low)]
+        self.decided, taken_away = book.all_told(high, low)
         self.orders = self.decided if unit == 1 else [_in_whole_units(order, unit) for order in self.decided]
         prices = {name.lower(): frame[name].to_numpy(dtype=float) / unit for name in PRICES}
         stamps = days_of(instants(frame.index).astype("datetime64[us]"))
@@ -129,6 +89,8 @@ class _OriginalResult(Result):
             "flows": [],
             "orders": self.orders[:MAX_ORDERS_LISTED],
             "order_count": len(self.orders),
+            # The site asks to the last digit which levels were reached; bars that were rounded may say something else.
+            "taken_away": _kept(taken_away) if unit == 1 and found.get("exact") else None,
             "trades": [],
             "refused_orders": [],
         }
@@ -163,23 +125,19 @@ def _in_whole_units(order: dict[str, Any], unit: float) -> dict[str, Any]:
     return {**order, **prices, "size": size}
 
 
-def _fills(broker: Any, unit: float) -> list[dict[str, float]]:
-    """Entries and exits of all trades, by bar. A trade that was closed in parts was opened by one fill."""
-    entries: dict[tuple[int, float, bool], float] = {}
-    exits: list[tuple[int, float, float]] = []
-    for trade in [*broker.closed_trades, *broker.trades]:
-        opened = (int(trade.entry_bar), float(trade.entry_price), trade.size > 0)
-        entries[opened] = entries.get(opened, 0.0) + float(trade.size)
-        if trade.exit_bar is not None:
-            exits.append((int(trade.exit_bar), -float(trade.size), float(trade.exit_price)))
-    booked = [(bar, size, price) for (bar, price, _), size in entries.items()]
-    # An exit before an entry on the same bar: so a position that is turned stays as large as it was.
-    ordered = sorted([(bar, 1, size, price) for bar, size, price in booked] + [(b, 0, s, p) for b, s, p in exits])
+def _fills(broker: Any, book: Watched, unit: float) -> list[dict[str, float]]:
     kept: list[dict[str, float]] = []
-    for bar, entry, size, price in ordered:
+    for bar, size, price, entry in book.all_fills([*broker.closed_trades, *broker.trades]):
         charged = float(broker._commission(size if entry else -size, price))
         kept.append({"bar": bar, "size": size * unit, "price": price / unit, "commission": charged})
     return kept
+
+
+def _kept(taken_away: list[list[Any]] | None) -> list[list[Any]] | None:
+    """As many as a claim lists."""
+    if taken_away is None:
+        return None
+    return [each for each in taken_away if each[1] <= MAX_ORDERS_LISTED][:MAX_ORDERS_LISTED]
 
 
 # Listening
@@ -187,56 +145,8 @@ def _fills(broker: Any, unit: float) -> list[dict[str, float]]:
 
 def listen(module: Any) -> None:
     """module: backtesting.backtesting, just imported."""
-    test, broker, trade, order = module.Backtest, module._Broker, module.Trade, module.Order
+    test = module.Backtest
     run, optimize, make = test.run, test.optimize, test.__init__
-    opening = broker._open_trade
-    new_order, close, cancel = broker.new_order, trade.close, order.cancel
-
-    def ordered(
-        self: Any,
-        size: Any,
-        limit: Any = None,
-        stop: Any = None,
-        sl: Any = None,
-        tp: Any = None,
-        *rest: Any,
-        **named: Any,
-    ) -> Any:
-        made = new_order(self, size, limit, stop, sl, tp, *rest, **named)
-        trade = named.get("trade")
-        # A stop or target that comes with its order is in it; one that is moved later is a decision of its own.
-        if trade is None or sys._getframe(3).f_code is not opening.__code__:
-            kind = "-".join(word for word, price in (("stop", stop), ("limit", limit)) if price) or "market"
-            prices = {"limit": limit, "stop": stop, "sl": sl, "tp": tp}
-            decision = {"bar": _bar_of(self), "size": float(size), "kind": kind}
-            decision |= {name: float(price) for name, price in prices.items() if price}
-            decision |= {} if trade is None else {"closes": True}
-            _book_of(self).decisions.append((decision, made))
-        return made
-
-    @wraps(close)
-    def closed(self: Any, portion: float = 1.0) -> None:
-        close(self, portion)
-        if sys._getframe(1).f_code is not run.__code__:  # which closes what is open at the end, undecided
-            owner = self._Trade__broker
-            size = float(owner.orders[0].size)
-            decision = {"bar": _bar_of(owner), "size": size, "kind": "market", "closes": True}
-            _book_of(owner).decisions.append((decision, None))
-
-    @wraps(cancel)
-    def cancelled(self: Any) -> None:
-        _book_of(self._Order__broker).cancelled.add(id(self))
-        cancel(self)
-
-    def filling(act: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(act)
-        def done(self: Any, *args: Any, **named: Any) -> Any:
-            filled = sys._getframe(1).f_locals.get("order")
-            if isinstance(filled, order):
-                _book_of(self).filled.add(id(filled))
-            return act(self, *args, **named)
-
-        return done
 
     @wraps(make)
     def made(self: Any, data: Any, *rest: Any, **named: Any) -> None:
@@ -281,9 +191,7 @@ def listen(module: Any) -> None:
         kept = [stats, *([heatmap] if return_heatmap else []), *rest]
         return kept[0] if len(kept) == 1 else tuple(kept)
 
-    for name in ("_open_trade", "_reduce_trade", "_close_trade"):
-        setattr(broker, name, filling(getattr(broker, name)))
-    broker.new_order, trade.close, order.cancel = ordered, closed, cancelled
+    watch(module, run)
     test.__init__, test.run, test.optimize = made, run_recorded, optimize_recorded
 
 

@@ -39,8 +39,8 @@ def days_of(stamps: np.ndarray) -> np.ndarray:
 
 
 def about(feed: Feed) -> dict[str, Any]:
-    """symbol, series, object, adjust and snapshot of the site's series with these bars; only the name, where there is
-    none among those that the program has read.
+    """symbol, series, object, adjust and snapshot of the site's series with these bars, and whether they are the same
+    to the last digit (exact); only the name, where there is none among those that the program has read.
     """
     from qfp.data import catalogue, frames
     from qfp.data.bars import NEUTRAL, _basis
@@ -61,7 +61,8 @@ def about(feed: Feed) -> dict[str, Any]:
                 basis = _basis(entry, adjust)
             except DataError:
                 continue
-            return {**catalogue.origin(entry), "adjust": None if basis == NEUTRAL else basis}
+            exact = _are_of(feed, columns, 0.0)
+            return {**catalogue.origin(entry), "adjust": None if basis == NEUTRAL else basis, "exact": exact}
     return {"symbol": feed.name[:60]}
 
 
@@ -75,7 +76,7 @@ def _candidates(held: Any, name: str) -> Iterator[dict[str, Any]]:
             yield held.by_id[series]
 
 
-def _are_of(feed: Feed, columns: dict[str, Any]) -> bool:
+def _are_of(feed: Feed, columns: dict[str, Any], room: float = CLOSE_ENOUGH) -> bool:
     if not {"date", "close"} <= set(columns):
         return False
     dates = columns["date"].astype(feed.stamps.dtype)
@@ -85,7 +86,7 @@ def _are_of(feed: Feed, columns: dict[str, Any]) -> bool:
     for name in PRICES:
         # Of a series with one price a day, the others are that one, or missing.
         values, ours = feed.prices[name], columns.get(name, columns["close"])[at]
-        if not np.allclose(ours, values, rtol=CLOSE_ENOUGH, atol=0, equal_nan=True) and (
+        if not np.allclose(ours, values, rtol=room, atol=0, equal_nan=True) and (
             name in columns or not np.isnan(values).all()
         ):
             return False

@@ -1,0 +1,84 @@
+"""What backtesting.py itself has done is told as exactly as what our engine does, and followed as strictly."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from runner import claim_log
+from runner.backtests import check_claim
+from tests.sdk.conftest import SDK, STORE, starter  # noqa: F401
+
+DRAWN = 8
+TOLD = ("orders", "taken_away", "fills", "equity")
+
+Claim = dict[str, Any]
+
+
+def claims(folder: Path, *arguments: str) -> list[tuple[Claim, Claim]]:
+    """Of the same programs: by backtesting.py, watched, and by our engine with its rules."""
+    script = SDK.parent.parent / "tests" / "sdk" / "both_claims.py"
+    done = subprocess.run(
+        [str(Path(settings.SANDBOX_ENV) / "bin" / "python"), str(script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{SDK}:{SDK.parent.parent}",
+            "MPLBACKEND": "agg",
+            "QFP_DATA": str(folder),
+        },
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [(theirs, ours) for theirs, ours in json.loads(done.stdout)]
+
+
+@pytest.fixture(scope="module")
+def pairs(starter) -> list[tuple[Claim, Claim]]:  # noqa: F811
+    return claims(starter.folder, str(DRAWN))
+
+
+def test_the_library_watched_tells_what_our_engine_tells_by_its_rules(pairs) -> None:
+    for number, (theirs, ours) in enumerate(pairs):
+        for name in TOLD:
+            assert theirs[name] == ours[name], (number, name)
+    told = [theirs for theirs, _ in pairs]
+    assert {order["outcome"] for claim in told for order in claim["orders"]} == {
+        "filled",
+        "cancelled",
+        "refused",
+        "waiting",
+    }
+    assert {what for claim in told for *_, what in claim["taken_away"]} == {"sl", "tp", "order"}
+
+
+def test_what_the_library_did_is_followed_by_its_log_and_nothing_of_it_is_left_to_its_word(pairs) -> None:
+    for number, (theirs, _) in enumerate(pairs):
+        checked = check_claim(theirs, STORE)
+        assert checked.verified and "unlogged" not in checked.conventions, (number, checked.verified_text)
+
+
+def test_a_log_of_the_library_from_which_something_is_left_out_is_found(pairs) -> None:
+    dropped = [
+        check_claim({**theirs, "taken_away": taken[:at] + taken[at + 1 :]}, STORE)
+        for theirs, _ in pairs[:3]
+        for taken in (theirs["taken_away"],)
+        for at in range(min(len(taken), 6))
+    ]
+    assert any(not each.verified for each in dropped)
+
+
+@pytest.mark.parametrize("how", [("0.6.1",), ("0.6.6", "rounded")])
+def test_of_a_release_that_fills_otherwise_and_of_rounded_bars_no_log_is_told_which_is_a_doubt(starter, how) -> None:  # noqa: F811
+    ((theirs, _),) = claims(starter.folder, "1", "1", *how)
+    assert theirs["taken_away"] is None and theirs["orders"] and theirs["fills"]
+    checked = check_claim(theirs, STORE)
+    assert checked.verified, checked.verified_text
+    assert checked.conventions["unlogged"] == claim_log.UNLOGGED

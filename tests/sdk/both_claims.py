@@ -1,0 +1,47 @@
+"""What do both engines claim of the same program? Runs strategies through backtesting.py, watched, and through ours.
+
+Runs in the boxes' environment, where backtesting.py is installed, and prints JSON: pairs of claims, of the library and
+of ours by its rules. Arguments: how many programs are drawn, from which number on, which release the library says it
+is, and whether the program rounds its bars.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import warnings
+
+import backtesting
+import backtesting.backtesting
+from qfp.backtests import backtest
+from qfp.copied import of_backtesting
+
+from tests.runner.random_programs import drawn
+
+
+def pair(seed: str, rounded: bool = False, **how: object) -> tuple[dict, dict]:
+    program, bars, options, _ = drawn(seed, base=backtesting.Strategy, both=True, **how)
+    titled = bars.rename(columns=str.title)
+    titled = titled.astype("float32").astype(float) if rounded else titled
+    test = backtesting.Backtest(titled, program, **options)
+    theirs = of_backtesting._OriginalResult(test, test.run()).claim
+    program, bars, options, _ = drawn(seed, both=True, **how)
+    return theirs, backtest(program, bars, rules="backtesting.py", **options).claim
+
+
+def main(count: str, first: str = "0", release: str = backtesting.__version__, rounded: str = "") -> None:
+    backtesting.__version__ = release
+    of_backtesting.listen(backtesting.backtesting)
+    found = []
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(int(first), int(first) + int(count)):
+            found.append(pair(f"both {number}", rounded=bool(rounded), moving=number % 2 == 0))
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    sys.modules["backtesting.backtesting"]._tqdm = lambda iterable, **_: iterable
+    main(*sys.argv[1:])
