@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from qfp.backtesting.orders import Order
 
-__all__ = ["OUTCOMES", "Decisions", "Fills", "Stretches", "is_undone"]
+__all__ = ["OUTCOMES", "Decisions", "Fills", "Stretches"]
 
 NO_MARGIN = "insufficient margin"
 NO_UNIT = "insufficient margin for a single unit"
@@ -24,23 +24,6 @@ WAITING, FILLED, CANCELLED, UNPAID, UNPAID_UNIT = range(5)
 ORDER, NO_STOP, NO_TARGET, WITHDRAWN = range(4)
 TAKEN_AWAY = ("", "sl", "tp", "order")
 OUTCOMES = (("waiting", None), ("filled", None), ("cancelled", None), ("refused", NO_MARGIN), ("refused", NO_UNIT))
-
-
-def is_undone(order: dict[str, Any], highs: Sequence[float], lows: Sequence[float]) -> bool:
-    """Whether a row of Decisions.rows() is of an order with a limit or stop that the next bar would have filled, and
-    that was withdrawn: so that was on the bar that gave it, and nothing was decided. So it is on the last bar.
-    """
-    at, long = order["bar"] + 1, order["size"] > 0
-    limit, stop = order.get("limit"), order.get("stop")
-    if order["outcome"] != "cancelled" or order.get("closes") or not (limit or stop):
-        return False
-    if at >= len(highs):
-        return True
-    up, down, side = (highs[at], lows[at], 1) if long else (-lows[at], -highs[at], -1)
-    touched = not stop or up >= stop * side
-    reached = not limit or down <= limit * side
-    # The limit on the near side of the stop has to be reached again, in a later bar.
-    return touched and reached and not (limit and stop and limit * side <= stop * side)
 
 
 class Fills:

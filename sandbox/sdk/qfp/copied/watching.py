@@ -23,7 +23,6 @@ from qfp.backtesting.ledger import (
     WAITING,
     WITHDRAWN,
     Decisions,
-    is_undone,
 )
 
 __all__ = ["Watched", "watch", "watched"]
@@ -99,13 +98,9 @@ class Watched(Decisions):
                 break
             self.bars[at] = before
 
-    def all_told(
-        self, highs: Sequence[float], lows: Sequence[float]
-    ) -> tuple[list[dict[str, Any]], list[list[Any]] | None]:
+    def all_told(self) -> tuple[list[dict[str, Any]], list[list[Any]] | None]:
         """Orders and what was taken away; None for that where not everything could be seen."""
-        if _blind:
-            return [row for row in self.rows() if not is_undone(row, highs, lows)], None
-        return self.told(highs, lows)
+        return (self.rows(), None) if _blind else self.told()
 
     def all_fills(self, trades: Sequence[Any]) -> list[tuple[int, float, float, bool]]:
         """By bar: with fills at the deciding close, a stop of the next bar comes before them. trades: closed and open
