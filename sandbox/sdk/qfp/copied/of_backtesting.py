@@ -63,7 +63,6 @@ class _OriginalResult(Result):
         counted[: warm_up + 1] = cash  # where the library repeats the first value after them
         equity = self.account.equity if options["trade_on_close"] else counted
         self.equity = pd.Series(equity, index=frame.index, name="equity")
-        high, low = (frame[name].to_numpy(dtype=float) for name in ("High", "Low"))
         self.decided, taken_away = book.all_told()
         self.orders = self.decided if unit == 1 else [_in_whole_units(order, unit) for order in self.decided]
         prices = {name.lower(): frame[name].to_numpy(dtype=float) / unit for name in PRICES}
