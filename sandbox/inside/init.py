@@ -34,11 +34,13 @@ from functools import cache
 from types import FrameType
 from typing import Any, NoReturn
 
-# The program cannot write there, and nothing of it is loaded as yet.
-sys.path.insert(0, "/opt/inside")
-from qfp_inside import artefacts
+if __package__:
+    from . import artefacts
+else:  # The program cannot write there, and nothing of it is loaded as yet.
+    sys.path.insert(0, "/opt/inside")
+    from qfp_inside import artefacts  # type: ignore[no-redef]
 
-sys.path.remove("/opt/inside")
+    sys.path.remove("/opt/inside")
 
 WORKDIR = "/box"
 CHANNEL_FD = 1024  # above every descriptor a program counts through

@@ -115,14 +115,13 @@ backtest(Deciding, bars, cash=5_000)
     (claim,) = claims_in(messages)
     assert claim["orders"] == [
         {"bar": 3, "size": 10, "kind": "market", "outcome": "filled", "sl": 1},
-        {"bar": 5, "size": -10, "kind": "stop", "outcome": "cancelled", "stop": 2, "closes": True},
+        {"bar": 5, "size": -10, "kind": "stop", "outcome": "cancelled", "stop": 2, "closes": True, "of": 0},
         {"bar": 6, "size": 10_000, "kind": "market", "outcome": "refused", "reason": "insufficient margin"},
         {"bar": 7, "size": 1, "kind": "limit", "outcome": "waiting", "limit": 1},
-        {"bar": 8, "size": -1, "kind": "stop-limit", "outcome": "cancelled", "limit": 1.4, "stop": 1.5},
-        {"bar": 9, "size": -5, "kind": "market", "outcome": "filled", "closes": True},
+        {"bar": 9, "size": -5, "kind": "market", "outcome": "filled", "closes": True, "of": 0},
     ]
     checked = check_claim(claim, STORE)
-    assert checked.verified and [order["bar"] for order in checked.orders] == [3, 5, 6, 7, 8, 9]
+    assert checked.verified and [order["bar"] for order in checked.orders] == [3, 5, 6, 7, 9]
 
 
 def test_refused_orders_are_said(in_box_environment):

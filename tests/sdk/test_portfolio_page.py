@@ -15,7 +15,8 @@ def test_the_programs_of_the_page_run_in_order_and_their_claims_are_verified(in_
     programs = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     assert len(programs) == 5
     text, messages = in_box_environment("\n".join(programs))
-    claims = [message["claim"] for message in messages if message["type"] == "backtest"]
+    # Without what is only tried, which shows nothing.
+    claims = [message["claim"] for message in messages if message["type"] == "backtest" and not message.get("attempt")]
     assert [claim["strategy"] for claim in claims] == ["Three shares", "momentum", "pair", "low_volatility"]
     for claim in claims:
         checked = check_claim(claim, STORE, claim["snapshot"])

@@ -32,7 +32,7 @@ PAGES: dict[str, list[str] | None] = {
 }
 # Many runs of one strategy say no more than one, which takes their place.
 INSTEAD = {
-    "fills.md": ("ohlc = ", ""),
+    "fills.md": ("test = ", ""),
     "copied-code.md": ("import pandas as pd\nfrom zipline", ""),
     "speed.md": ("test = ", "from qfp import backtest\nbacktest(Cross, bars.iloc[:2000])\n"),
     "sweeps.md": (
