@@ -26,9 +26,9 @@ from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
 from runner import (
     claim_copied,
-    claim_followed,
+    claim_follow_many,
+    claim_follow_one,
     claim_leverage,
-    claim_log,
     claim_orders,
     claim_outcomes,
     claim_sizes,
@@ -255,7 +255,7 @@ def _unlogged(claimed: Claimed) -> dict[str, Any]:
     """{"unlogged": a sentence} where backtesting.py itself has run and nothing is told of what was moved or dropped."""
     theirs = isinstance(claimed.rules, BacktestingPy) and not isinstance(claimed.rules, Usual)
     unlogged = theirs and claimed.log is None and bool(claimed.orders)
-    return {"unlogged": claim_log.UNLOGGED} if unlogged else {}
+    return {"unlogged": claim_follow_one.UNLOGGED} if unlogged else {}
 
 
 def _no_trades(claimed: Claimed, claim: dict[str, Any], price: float | None) -> str:
@@ -284,7 +284,9 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
         raise NotVerified("The series has missing prices in this period.")
     checks.check_fills(claimed.fills, bars, rules)
     if claimed.log is not None:
-        claim_log.check_log(claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars)
+        claim_follow_one.follow_one(
+            claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars
+        )
         claim_outcomes.note_withdrawals(claimed.orders, claimed.log)
     elif isinstance(rules, Usual):
         raise NotVerified("By these rules a run tells what was moved and taken away, and it told nothing of it.")
@@ -330,7 +332,7 @@ def _replayed_portfolio(
     except ValueError:
         raise NotVerified("Not every series has the prices that the stated rules fill at.") from None
     told = checks.columns_of(claimed.fills)
-    ours = claim_followed.followed(told, claimed.orders, market, claimed.cash, rules, claimed.names)
+    ours = claim_follow_many.follow_many(told, claimed.orders, market, claimed.cash, rules, claimed.names)
     account = market.replay(ours, claimed.cash, rules)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)

@@ -1,4 +1,4 @@
-"""Could the account of one instrument pay for what it opened, by the stated margin?
+"""Could the account of one instrument pay for what it opened, by the stated margin? Only where a run tells no log.
 
 Fills at the close that decides are dated back to it, though the engine fills them on the next bar, among the orders
 that wait there. In which order is not told, so an order counts as paid for by one of those that may have been.

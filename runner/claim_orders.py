@@ -1,4 +1,5 @@
 """Do the fills of one instrument follow from the orders that were decided? By which bars and prices, and for how many.
+Only where a run tells no log; otherwise claim_follow_one.py says it exactly.
 
 An order leaves no choice: the rules and our bars say on which bar it fills and at what price, and a trade's stop-loss
 and target likewise. So every fill is held against what the orders of its bar and side lead to.

@@ -1,5 +1,5 @@
 """Can it be that an order led to nothing? Who says with hindsight that orders which lost were refused, or still wait,
-keeps the winners.
+keeps the winners. Only where a run tells no log, but for note_withdrawals().
 
 A price that is certainly reached fills, and who could certainly pay is not refused: what is near either is believed.
 What fills on the bar after its decision fills before a program can withdraw it; that another order was withdrawn is

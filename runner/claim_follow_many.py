@@ -20,9 +20,9 @@ from qfp.portfolio.running import walk
 
 from runner.claim_bars import NotVerified
 from runner.claim_checks import Columns
-from runner.claim_dues import Dues
+from runner.claim_commissions import Dues
 
-__all__ = ["followed"]
+__all__ = ["follow_many"]
 
 ROOM = 1e-6  # of a size or price
 # Weights are booked for all dates at once in a box, with other last digits: parts of the account, and of nothing.
@@ -45,7 +45,7 @@ class Fill(NamedTuple):
     commission: float
 
 
-def followed(
+def follow_many(
     fills: Columns, orders: list[Row], market: Market, cash: float, rules: PortfolioRules, names: list[str]
 ) -> Columns:
     """The fills that follow from the orders by the rules. Raises NotVerified where the claim tells others, or another

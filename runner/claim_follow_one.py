@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from qfp.conventions import BacktestingPy, Usual
 
 from runner.claim_bars import NotVerified, OurBars
-from runner.claim_dues import Dues
+from runner.claim_commissions import Dues
 from runner.claim_fields import Log, TakenAway
 from runner.claim_orders import ROOM, peaks_of, reached
-from runner.claim_told import UNIT_ROOM, Order, Told, Trade, Waiting
+from runner.claim_waiting import UNIT_ROOM, Order, Told, Trade, Waiting
 
-__all__ = ["UNLOGGED", "check_log"]
+__all__ = ["UNLOGGED", "follow_one"]
 
 MOST_LOOKS = 2_000_000  # at an order on a bar: a few seconds
 SEARCH = 5  # looks that a search for the next bar counts as
@@ -29,7 +29,7 @@ CAME = ("filled", "refused")  # of orders that were reached
 NO_UNIT = "insufficient margin for a single unit"
 
 
-def check_log(
+def follow_one(
     fills: list[dict[str, float]],
     orders: list[Order],
     log: Log,

@@ -13,9 +13,9 @@ from qfp.conventions import BacktestingPy, Usual
 from runner import claim_fields
 from runner.backtests import check_claim
 from runner.claim_bars import NotVerified, OurBars
-from runner.claim_dues import Dues
+from runner.claim_commissions import Dues
 from runner.claim_fields import ClaimRefused
-from runner.claim_log import check_log
+from runner.claim_follow_one import follow_one
 from tests.runner import random_programs
 from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
@@ -47,7 +47,7 @@ def follow(
     read = claim_fields.orders(orders, len(FLAT), 1)
     log = claim_fields.log(orders, taken_away, len(FLAT))
     assert log is not None
-    check_log(named, read, log, ours, 10_000.0, rules, None)
+    follow_one(named, read, log, ours, 10_000.0, rules, None)
 
 
 def closing(bar: int, **more: Any) -> dict[str, Any]:
