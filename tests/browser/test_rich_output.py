@@ -99,7 +99,7 @@ def test_every_kind_is_drawn_in_order(open_page, recorded):
     page = open_page()
     page.goto(run.get_absolute_url())
     frame = page.frame_locator("#output-frame")
-    expect(frame.locator(".output:nth-child(1) .js-plotly-plot")).to_have_count(1)
+    expect(frame.locator(".output:nth-child(1) .js-plotly-plot")).to_have_count(1, timeout=20_000)
     cells = frame.locator(".output:nth-child(2) td")
     expect(cells).to_have_text(["2.50", "10.25", "1.00"])
     frame.get_by_role("button", name="close").click()
