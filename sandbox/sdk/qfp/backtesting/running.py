@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
@@ -15,7 +14,8 @@ import pandas as pd
 from qfp import pointing
 from qfp.backtesting import attempts
 from qfp.backtesting.core import Account
-from qfp.backtesting.lines import PRICES, Bars, Clock, Line, capitalised
+from qfp.backtesting.given import Commission, checked_bars, commission_of
+from qfp.backtesting.lines import Bars, Clock, Line
 from qfp.backtesting.products import Product
 from qfp.backtesting.rules import USUAL, FillRules
 from qfp.backtesting.sharing import averages_ahead
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Backtest", "Run", "Stats"]
 
 AHEAD_FROM = 200_000  # bars: with fewer it takes longer to read init() than one pass over them
-
-Commission = float | tuple[float, float] | Callable[[float, float], float]
 
 
 class Run:
@@ -195,8 +193,8 @@ class Backtest:
         rules: FillRules | None = None,
     ) -> None:
         self._strategy = _adapted(strategy)
-        self._data, self._prices, self._range = _checked_bars(data, cash)
-        self._commission, self._fixed_fee = _commission(commission)
+        self._data, self._prices, self._range = checked_bars(data, cash)
+        self._commission, self._fixed_fee = commission_of(commission)
         if not 0 < margin <= 1:
             raise ValueError(f"margin is a fraction above 0 and up to 1 (1 is no leverage), not {margin!r}")
         if not isinstance(spread, Number):
@@ -392,90 +390,6 @@ def _follow_attributes(strategy: Strategy, clock: Clock) -> None:
     for name, value in vars(strategy).items():
         if isinstance(value, Line) and value.ndim and value.shape[-1] == clock.length and not clock.follows(value):
             setattr(strategy, name, clock.follow(value, value.name or name))
-
-
-class _Charge:
-    """A commission of a fixed amount and a fraction of the value."""
-
-    def __init__(self, fixed: float, share: float) -> None:
-        self.fixed, self.share = fixed, share
-
-    def __call__(self, size: float, price: float) -> float:
-        return self.fixed + abs(size) * price * self.share
-
-
-def _commission(value: Commission) -> tuple[Callable[[float, float], float], float | None]:
-    """(function of size and price, the fixed part of it or None where a function of the program's own decides)."""
-    if callable(value):
-        return value, None
-    try:
-        fixed, share = value if isinstance(value, (tuple, list)) else (0, value)
-        fixed, share = float(fixed), float(share)
-    except (TypeError, ValueError):
-        raise TypeError(
-            "commission is a fraction of the value, (fixed amount, fraction), or a function of size and price"
-        ) from None
-    if fixed < 0 or not -0.1 <= share < 0.1:
-        raise ValueError(
-            "commission is a fixed amount of 0 or more and a fraction between -0.1 and 0.1 (0.001 is 0.1 %)"
-        )
-
-    return _Charge(fixed, share), fixed
-
-
-def _checked_bars(data: pd.DataFrame, cash: float) -> tuple[pd.DataFrame, list[np.ndarray], tuple[float, float]]:
-    """(the bars as the engine needs them: sorted, dated where the index looks like dates, with a Volume; their prices,
-    as flat arrays; the lowest and the highest close).
-    """
-    if not isinstance(data, pd.DataFrame):
-        raise TypeError("data is a DataFrame with the columns Open, High, Low, Close and, if wanted, Volume")
-    data = capitalised(data)
-    missing = [name for name in PRICES if name not in data.columns]
-    if missing:
-        raise ValueError(f"data has no column {' and no '.join(missing)}; it needs {', '.join(PRICES)}")
-    if data.empty:
-        raise ValueError("data has no rows")
-    data = data.copy(deep=False)
-    index = data.index
-    if not isinstance(index, (pd.DatetimeIndex, pd.RangeIndex)):
-        numbers = pd.api.types.is_numeric_dtype(index)
-        if not numbers or (index > pd.Timestamp("1975").timestamp()).mean() > 0.8:
-            try:
-                data.index = pd.to_datetime(index)
-            except ValueError:
-                pass
-    if "Volume" not in data.columns:
-        data["Volume"] = np.nan
-    prices = _flat(data)
-    lowest = [float(column.min()) for column in prices]
-    if any(map(math.isnan, lowest)):
-        raise ValueError("some prices are missing (NaN); drop those rows first, for example with data.dropna()")
-    highest = float(prices[-1].max())
-    if highest > cash:
-        pointing.warn(
-            "Some prices are above the cash the account begins with, so not even one unit can be bought there. "
-            "Raise cash, or use FractionalBacktest."
-        )
-    if not _in_order(data.index):
-        pointing.warn("The index of the bars is not in order; they are sorted.")
-        data = data.sort_index()
-        prices = _flat(data)
-    if not isinstance(data.index, pd.DatetimeIndex):
-        pointing.warn("The index is not datetime: bars are counted, and yearly figures are left out.")
-    return data, prices, (lowest[-1], highest)
-
-
-def _flat(data: pd.DataFrame) -> list[np.ndarray]:
-    """The prices as the engine reads them."""
-    return [np.ascontiguousarray(data[name].to_numpy(dtype=np.float64)) for name in PRICES]
-
-
-def _in_order(index: Any) -> bool:
-    """What index.is_monotonic_increasing says, without the table that pandas makes of a million times first."""
-    if not isinstance(index, pd.DatetimeIndex):
-        return bool(index.is_monotonic_increasing)
-    stamps = index.asi8
-    return bool(stamps[0] != np.iinfo(np.int64).min and (stamps[1:] >= stamps[:-1]).all())  # the least stands for none
 
 
 def _foreign() -> Any:
