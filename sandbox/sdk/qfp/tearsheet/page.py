@@ -74,7 +74,9 @@ dl.terms dt{font-weight:500}dl.terms dd{margin:0;color:var(--muted)}dl.terms :ta
 @media(max-width:640px){body{padding:20px 14px}dl.head{grid-template-columns:1fr 1fr}.groups,nav ol{columns:1}
 dl.terms{grid-template-columns:minmax(0,1fr);gap:0}dl.terms dd{margin-bottom:8px}
 ul.claims li{grid-template-columns:20px minmax(0,1fr)}ul.claims li span{grid-column:2}header{flex-direction:column}}
-@media screen and (max-width:640px){figure .wide{display:none}figure .narrow{display:block}}
+@media screen and (max-width:640px){figure .wide{display:none}figure .narrow{display:block}
+.wrap tbody th,.wrap thead th:first-child{position:sticky;left:0;max-width:110px;white-space:normal;
+background:var(--page);box-shadow:inset -1px 0 var(--line)}}
 @media print{body{max-width:none;padding:0;font-size:12px}details{display:none}h2{break-after:avoid}
 .wrap{background:none}}
 """
