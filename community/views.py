@@ -17,9 +17,8 @@ PAGE_SIZE = 24
 
 def _cards(projects: QuerySet[Project], page_number: str | None):
     page = Paginator(projects, PAGE_SIZE).get_page(page_number)
-    backtests = Backtest.objects.defer("fills", "trades", "dates", "equity").in_bulk(
-        [project.backtest_id for project in page if project.backtest_id]
-    )
+    few = Backtest.objects.select_related("run__revision__project").defer("fills", "trades", "dates", "equity")
+    backtests = few.in_bulk([project.backtest_id for project in page if project.backtest_id])
     return page, [{"project": project, "backtest": backtests.get(project.backtest_id)} for project in page]
 
 

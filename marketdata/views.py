@@ -24,6 +24,7 @@ from marketdata.comparing import DEFINITIONS, MOST_SERIES, Comparison, NotCompar
 from marketdata.exporting import Download, safe_cell
 from marketdata.figures import BadWindow, Window, window_from
 from marketdata.issues import issues_of
+from marketdata.searching import question_of
 from marketdata.snippets import program_for
 
 PAGE_SIZE = 40
@@ -72,7 +73,7 @@ def described(view: View, entry: Entry) -> dict[str, Any]:
 @require_GET
 def catalogue(request: HttpRequest) -> HttpResponse:
     view = view_of(request.user)
-    text = " ".join(request.GET.get("q", "").split())[:200]
+    text = question_of(request)
     chosen = {facet.name: request.GET.getlist(facet.name)[:30] for facet in browsing.FACETS}
     found = browsing.search(view, text, chosen) if view else browsing.Found([], [])
     page = Paginator(found.entries, PAGE_SIZE).get_page(request.GET.get("page"))

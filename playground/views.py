@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from accounts.models import Plan
+from marketdata.searching import question_of
 from playground import docs, docs_search, specimens
 from playground.context_processors import GAINS, THEMES
 from runner import showcase
@@ -85,7 +86,7 @@ def docs_page(request: HttpRequest, page: str = "index") -> HttpResponse:
 
 @require_GET
 def search_docs(request: HttpRequest) -> HttpResponse:
-    question = " ".join(request.GET.get("q", "").replace("\0", " ").split())[:200]
+    question = question_of(request)
     found = docs_search.search(question)
     context = {
         "question": question,

@@ -88,14 +88,14 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
 
 def _standing(backtest: Backtest, lines: list[claims_box.Line]) -> dict[str, Any]:
     """How far its figures may be believed; the reasons are null where there is nothing to say. doubts: what the page
-    says beside that they were verified, doubts and problems alike.
+    says beside that they were verified: doubts, problems, and what is pending.
     """
     standing = backtest.standing
     return {
         "verified": standing.verified,
         "reason": standing.reason or None,
         "look_ahead": standing.leak or None,
-        "doubts": _told([line for line in lines if line["state"] != "green"]),
+        "doubts": _told([line for line in lines if line["state"] not in claims_box.NO_DOUBT]),
     }
 
 

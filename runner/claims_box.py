@@ -1,4 +1,5 @@
-"""What can this result claim? Nine lines, each green, amber or red, in plain words; the same wherever it is shown.
+"""What can this result claim? Nine lines in plain words, each green, amber, red, blue (it is being looked into) or grey
+(said, and neither praise nor blame); the same wherever it is shown.
 
 Page, report and API take them from here. An author can change what they say by changing the work, in no other
 way.
@@ -6,7 +7,10 @@ way.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.core.cache import cache
 from django.utils.text import slugify
 from qfp import metrics
 from qfp.significance import deflated_sharpe_ratio
@@ -25,14 +30,16 @@ from runner.models import Backtest
 from runner.private import UPLOADS, brought_series, is_brought, personal_series
 from runner.snapshot_series import by_object
 
-__all__ = ["STATES", "lines", "summary"]
+__all__ = ["NO_DOUBT", "WORDS", "lines", "summary", "summary_in_list"]
 
-STATES = ("green", "amber", "red")
-WORDS = {"green": "fine", "amber": "doubt", "red": "problem"}  # colours alone tell not everybody
+# From praise to blame. Colours alone tell not everybody.
+WORDS = {"grey": "note", "green": "fine", "blue": "pending", "amber": "doubt", "red": "problem"}
+NO_DOUBT = ("grey", "green")
 CONFIDENT = 0.95
 UNLIKELY = 0.5
 MOST_INTEREST = 0.2  # a year, on cash
 NAMED = 3
+KEPT_SECONDS = 60
 SYNTHETIC = "S"  # the tier of series that are made
 GUIDE = "/docs/honesty"
 SAW_THE_BAR = (
@@ -72,14 +79,24 @@ def lines(
 
 def summary(found: list[Line]) -> Line:
     """The badge: as bad as the worst line."""
-    counts = {state: sum(line["state"] == state for line in found) for state in STATES}
+    counts = Counter(line["state"] for line in found)
     if counts["red"]:
         text = "1 problem" if counts["red"] == 1 else f"{counts['red']} problems"
         return {"state": "red", "text": text}
     if counts["amber"]:
         text = "1 doubt" if counts["amber"] == 1 else f"{counts['amber']} doubts"
         return {"state": "amber", "text": text}
+    if counts["blue"]:
+        return {"state": "blue", "text": "Being checked"}
     return {"state": "green", "text": "No doubts found"}
+
+
+def summary_in_list(backtest: Backtest) -> Line:
+    """The same badge for one of many results on a page: findings count at once, trials after a minute."""
+    told = json.dumps([backtest.verified, backtest.checks], sort_keys=True)
+    key = f"claims-sum-{backtest.pk}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    found: Line = cache.get_or_set(key, lambda: summary(lines(backtest)), KEPT_SECONDS)
+    return found
 
 
 def _line(key: str, state: str, title: str, text: str) -> Line:
@@ -138,8 +155,11 @@ def _seen_of_lookahead(backtest: Backtest) -> Line:
         return line
     if "companion" in backtest.checks:
         why = "and the site could not confirm that on data of its own"
-    elif never := why_never(backtest.run):
+    elif backtest.run.is_finished and (never := why_never(backtest.run)):
         why = f"and the site has not examined it: {never}"
+    elif pending := companions.progress(backtest.run):
+        known = f"The program's own sandbox says: {line['text']} Its repeats by the site, on data that it has changed,"
+        return line | {"state": "blue", "text": f"{known} {pending}."}
     else:
         why = "and the site has not examined it yet"
     return line | {"state": "amber", "text": f"The program's own sandbox says: {line['text']} That is its word, {why}."}
@@ -160,6 +180,9 @@ def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
         return _line(
             "trials", "amber", "Trials", f"{what} along the project's lineage; its Sharpe ratio is not defined."
         )
+    if deflated.annual_sharpe <= 0:
+        text = f"{what} along the project's lineage. Its Sharpe ratio is not above 0: there is no gain to owe to luck."
+        return _line("trials", "grey", "Trials", text)
     state = "green" if deflated.probability >= CONFIDENT else "amber" if deflated.probability >= UNLIKELY else "red"
     than = "above 0" if tried.count == 1 else "more than the luck of the best of them"
     chance = f"Probability that its Sharpe ratio is {than}: {_share(deflated.probability)} (deflated Sharpe ratio)."
@@ -259,7 +282,8 @@ def _sample(backtest: Backtest) -> Line:
         text = f"{_count(have)} returns; no number of them says anything of a run that knows the future."
         return _line("sample", "amber", title, text)
     if math.isnan(needed):
-        return _line("sample", "amber", title, "Its Sharpe ratio is not above 0, so no length would make it one.")
+        state = "grey" if metrics.sharpe_ratio(returns) <= 0 else "amber"
+        return _line("sample", state, title, "Its Sharpe ratio is not above 0, so no length would make it one.")
     if have >= needed:
         text = f"{_count(have)} returns; {_count(needed)} are enough to be 95 % sure of a Sharpe ratio above 0."
         return _line("sample", "green", title, text)

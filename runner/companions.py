@@ -20,6 +20,7 @@ import django_rq
 import numpy as np
 from django.conf import settings
 from django.core.cache import cache
+from django.db.models import F, Func, JSONField, Value
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from qfp.checking.decisions import (
@@ -46,13 +47,13 @@ from runner.varied_data import varied_snapshot
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["examine", "outlook", "send", "send_all", "send_opened", "send_waiting", "wanted"]
+__all__ = ["examine", "outlook", "progress", "send", "send_all", "send_opened", "send_waiting", "wanted"]
 
 QUEUE = "parallel"
 
 LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
 MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of a file that counts as read
-EXAMINING = "examining"  # among the checks of a run's first backtest: since when
+EXAMINING = "examining"  # among the checks of a run's first backtest: {since, done, of}, the last two in times
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
 TRIES = 3  # files that another run has opened meanwhile count as read
 WAITING = "companions-waiting"  # in the cache: runs that are examined when others have ended
@@ -85,11 +86,33 @@ def wanted(run: Run) -> bool:
 
 
 def outlook(run: Run) -> str:
-    """What is still to come for a run that was not made again, in a sentence; "" where nothing is."""
+    """What is still to come for a run that was not made again, in sentences; "" where nothing is."""
     if not _can_be_made_again(run):
         return ""
     what = "the site makes the run again on data that it has changed, and compares the decisions."
-    return f"Still to come: {what}" if is_shown(run) else f"Once the project is unlisted or public, {what}"
+    if not is_shown(run):
+        return f"Once the project is unlisted or public, {what}"
+    pending = progress(run)
+    return f"Still to come: {what}" + (f" Its repeats {pending}." if pending else "")
+
+
+def progress(run: Run) -> str:
+    """Where its repeats are, after "its repeats"; "" where none are sent."""
+    kept = run.backtests.filter(checks__has_key=EXAMINING).order_by("position").values_list(f"checks__{EXAMINING}")
+    for (told,) in kept[:1]:
+        if _is_recent(told):
+            return f"are under way: {told['done']} of {told['of']} done" if told["of"] else "are under way"
+    try:
+        sent = django_rq.get_queue(QUEUE).fetch_job(_job_name(run))
+        waits = sent is not None and sent.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.STARTED)
+        waits = waits or str(run.pk) in (cache.get(WAITING) or ())
+    except RedisError:
+        waits = False
+    return "wait for a worker" if waits else ""
+
+
+def _job_name(run: Run) -> str:
+    return f"examine-{run.pk}"
 
 
 def _can_be_made_again(run: Run) -> bool:
@@ -104,7 +127,7 @@ def send(run: Run) -> None:
     """Have it made again when a worker has time; called when a run has ended and when somebody opens it."""
     if not wanted(run):
         return
-    queue, name = django_rq.get_queue(QUEUE), f"examine-{run.pk}"
+    queue, name = django_rq.get_queue(QUEUE), _job_name(run)
     sent = queue.fetch_job(name)
     if sent is None or sent.get_status(refresh=False) not in (JobStatus.QUEUED, JobStatus.STARTED):
         queue.enqueue("runner.jobs.examine_run", str(run.pk), job_id=name, result_ttl=60, failure_ttl=3600)
@@ -158,7 +181,9 @@ def examine(run_id: UUID | str) -> None:
         with layer_of(run, lambda text, done, total: None):
             try:
                 turns = [turn for turn in _turns(backtests) if turn[0].position not in before]
-                for backtest, way in turns[: budget.left]:
+                of = min(len(turns), budget.left)
+                _tell_progress(backtests[0], 0, of)
+                for backtest, way in turns[:of]:
                     if budget.left <= 0:
                         break
                     chance = chance_of(run, backtest, way)
@@ -168,6 +193,7 @@ def examine(run_id: UUID | str) -> None:
                     for position, bar in found.items():
                         leaks[position] = min(bar, leaks.get(position, bar))
                     tried += 1
+                    _tell_progress(backtests[0], tried, of)
             except NotComparable as reason:
                 doubt = str(reason)  # a leak that was found before is one all the same
             if leaks:
@@ -209,13 +235,28 @@ def _would_count_for_others(run: Run) -> bool:
 
 def _claim(first: Backtest) -> bool:
     """Whether this worker is the one to examine the run: noted with its first backtest, for as long as it takes."""
-    now = timezone.now()
-    since = parse_datetime(first.checks.get(EXAMINING, ""))
-    if since is not None and now - since < PATIENCE:
+    if _is_recent(first.checks.get(EXAMINING)):
         return False
     unchanged = Backtest.objects.filter(pk=first.pk, checks=first.checks)
     first.checks = {name: found for name, found in first.checks.items() if name != EXAMINING}
-    return bool(unchanged.update(checks={**first.checks, EXAMINING: now.isoformat()}))
+    return bool(unchanged.update(checks={**first.checks, **_begun(0, 0)}))
+
+
+def _begun(done: int, of: int) -> dict[str, Any]:
+    return {EXAMINING: {"since": timezone.now().isoformat(), "done": done, "of": of}}
+
+
+def _is_recent(told: Any) -> bool:
+    """Whether somebody examines it now. told: what stands under EXAMINING."""
+    since = parse_datetime(told["since"]) if isinstance(told, dict) else None
+    return since is not None and timezone.now() - since < PATIENCE
+
+
+def _tell_progress(first: Backtest, done: int, of: int) -> None:
+    """For whoever looks at it meanwhile. Only this changes: what others have found of it in between stays."""
+    told = Value(_begun(done, of), JSONField())
+    joined = Func(F("checks"), told, template="(%(expressions)s)", arg_joiner=" || ", output_field=JSONField())
+    Backtest.objects.filter(pk=first.pk, checks__has_key=EXAMINING).update(checks=joined)
 
 
 def _turns(backtests: list[Backtest]) -> list[tuple[Backtest, str]]:

@@ -26,13 +26,18 @@ def differing(runs: Iterable[Run]) -> dict[UUID, dict[str, Any]]:
         values: dict[str, set[str]] = defaultdict(set)
         for run in group:
             for name, value in _kept(run).items():
-                values[name].add(repr(value))
+                values[name].add(_same(value))
         for run in group:
             changed = run.changed_params
             told = {name: value for name, value in _kept(run).items() if name in changed or len(values[name]) > 1}
             if told:
                 found[run.pk] = dict(list(told.items())[:MOST_SHOWN])
     return found
+
+
+def _same(value: Any) -> str:
+    """Equal for 0 and 0.0, which a form sends for one another."""
+    return repr(float(value)) if isinstance(value, int) and not isinstance(value, bool) else repr(value)
 
 
 def _kept(run: Run) -> dict[str, Any]:

@@ -23,7 +23,7 @@ __all__ = ["pdf"]
 # Not by pathlib, whose loading alone would be a thirtieth of a report's time in a new process.
 HERE = __file__.rpartition("/")[0]
 SOURCE, FONTS = f"{HERE}/report.typ", f"{HERE}/fonts"
-CHART_HEIGHT = 180  # four of them on a page
+CHART_HEIGHT = 170  # four of them on a page, below the contents
 # Columns of words and dates, not figures, besides the first: they stand at the left.
 WORDS = {"Dates", "Chosen on", "Chosen", "Traded", "Instrument", "Exit", "Peak", "Trough", "Recovered"}
 PAGE_WIDTH = 487  # points between the margins
@@ -80,12 +80,10 @@ def _as_data(document: Document) -> dict[str, Any]:
             for chart in document.charts
         ],
         "tables": [_sheet(table) for table in document.tables],
-        "groups": _halves(
-            [
-                (group, [[figure["label"], _pieces(figure.get("full") or figure["text"])] for figure in members])
-                for group, members in document.groups
-            ]
-        ),
+        "groups": [
+            [group, [[figure["label"], _pieces(figure.get("full") or figure["text"])] for figure in members]]
+            for group, members in document.groups
+        ],
         "conventions": list(document.conventions),
         "verified_text": document.verified_text,
         "manifest": document.manifest,
@@ -113,14 +111,8 @@ def _sheet(table: Table) -> dict[str, Any]:
             for row, tones in zip(table.rows, table.tones, strict=True)
         ],
         "note": table.note,
+        "last": table.key == "trade_list",
     }
-
-
-def _halves(groups: list[tuple[str, list[Any]]]) -> list[list[Any]]:
-    """The groups in two columns, as even as their order allows."""
-    heights = [len(members) + 2 for _, members in groups]
-    at = min(range(len(groups) + 1), key=lambda at: max(sum(heights[:at]), sum(heights[at:])))
-    return [[list(group) for group in half] for half in (groups[:at], groups[at:])]
 
 
 def _pieces(text: str) -> list[str]:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
-from . import streams
+from . import spelling, streams
 
 WORKDIR = "/box"
 MAIN = "main.py"
@@ -35,8 +35,8 @@ def show(error: BaseException, emit) -> None:
     report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
     streams.flush()
     sys.stderr.write("".join(_format_chain(report)))
-    if _wanted_a_network(error):
-        sys.stderr.write(f"{NO_NETWORK}\n")
+    if hint := NO_NETWORK if _wanted_a_network(error) else spelling.meant(error):
+        sys.stderr.write(f"{hint}\n")
     sys.stderr.flush()
     emit(facts(error, report))
 

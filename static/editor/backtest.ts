@@ -73,7 +73,7 @@ function sumBadge(box: HTMLElement, sum: HTMLElement): HTMLElement {
   return badge;
 }
 
-const TONES: Record<string, string> = { green: "badge--fine", amber: "badge--warn", red: "badge--crit" };
+const TONES: Record<string, string> = { green: "badge--fine", blue: "badge--info", amber: "badge--warn", red: "badge--crit" };
 
 /** How many figures stand above the charts; the others wait with the conventions. */
 const HEAD_FIGURES = 8;

@@ -52,7 +52,7 @@ export interface BacktestShown {
 /** What a backtest can claim: nine lines, and the worst of them in a word or two. */
 export interface ClaimLine {
   key: string;
-  state: "green" | "amber" | "red";
+  state: "grey" | "green" | "blue" | "amber" | "red";
   word: string;
   title: string;
   text: string;

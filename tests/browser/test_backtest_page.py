@@ -76,6 +76,11 @@ def test_charts_draw_zoom_and_are_told_and_files_are_made_that_need_no_network(
         " && !e.closest('.table-wrap')).map(e => e.outerHTML.slice(0, 90))"
     )
     assert wide == []
+    # What a row is about stays in sight while its figures are scrolled.
+    crises = phone.locator("section[aria-labelledby=crises-title] .table-wrap")
+    crises.evaluate("wrap => wrap.scrollLeft = 300")
+    name = crises.locator("tbody th").first
+    assert name.bounding_box()["x"] >= crises.bounding_box()["x"]
 
     with page.expect_download() as download:
         page.get_by_role("link", name="HTML").click()

@@ -49,6 +49,10 @@ def test_the_list_of_runs_has_the_end_of_a_run_whatever_the_line_is_like(signed_
         route.fulfill(response=answer)
     expect(page.locator("#runs li")).to_have_count(2)
     expect(page.locator("#runs .badge--succeeded")).to_have_count(2)
+    # The box that picks one leaves room for what stands beside it.
+    facts, tick = page.locator(".runs__facts").first, page.locator(".runs__tick").first
+    ends = "e => e.getBoundingClientRect().right - parseFloat(getComputedStyle(e).paddingInlineEnd)"
+    assert facts.evaluate(ends) < tick.bounding_box()["x"]
 
 
 def test_the_list_of_runs_is_renewed_where_the_last_output_is_there_before_the_editor(signed_in):

@@ -38,8 +38,14 @@ def test_the_page_shows_what_was_found_and_says_when_nothing_was(client):
     page = client.get(address, {"q": "look-ahead"}).content.decode()
     assert "<mark>look-ahead</mark>" in page.lower() and 'value="look-ahead"' in page
     page = client.get(address, {"q": "<script>\0 zyxwvut"}).content.decode()
-    assert "No section has all of these words" in page and "<q>&lt;script&gt; zyxwvut</q>" in page
+    assert "No section has all of these words" in page and "<q><bdi>&lt;script&gt; zyxwvut</bdi></q>" in page
     assert client.get(address).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["playground:search-docs", "marketdata:catalogue"])
+def test_a_sign_that_turns_the_direction_of_writing_turns_nothing_on_the_page(client, address):
+    page = client.get(reverse(address), {"q": "\u202ezyxwvut\u2066\u200f sharpe"}).content.decode()
+    assert "zyxwvut sharpe" in page and not set(page) & set("\u202e\u2066\u200f")
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,20 @@ def test_the_badge_is_as_bad_as_the_worst_line():
     assert claims_box.summary(found) == {"state": "amber", "text": "2 doubts"}
     assert claims_box.summary([*found, {"state": "red"}]) == {"state": "red", "text": "1 problem"}
     assert claims_box.summary(found[:1])["state"] == "green"
+    assert claims_box.summary([{"state": "grey"}])["state"] == "green", "a note is no doubt"
+    pending = [*found[:1], {"state": "blue"}]
+    assert claims_box.summary(pending) == {"state": "blue", "text": "Being checked"}
+    assert claims_box.summary([*found, *pending])["text"] == "2 doubts"
+
+
+def test_a_loss_is_no_fault_of_honesty():
+    loses = make_backtest(drift=-0.002)
+    lines = {line["key"]: line for line in claims_box.lines(loses)}
+    assert lines["trials"]["state"] == lines["sample"]["state"] == "grey"
+    assert lines["trials"]["word"] == "note" and "1 trial" in lines["trials"]["text"]
+    lucky = make_backtest(drift=0.0003)
+    found = next(line for line in claims_box.lines(lucky, trials.Trials(1_000)) if line["key"] == "trials")
+    assert found["state"] == "red", "what is chosen from many and gains less than their luck is one"
 
 
 def test_a_backtest_that_nothing_was_found_out_about_is_doubted_and_not_praised():

@@ -258,6 +258,15 @@ def test_what_others_see_is_green_only_where_the_site_has_looked_itself(public_r
         found = states(**doubt)
         assert found["lookahead"][0] == found["verified"][0] == "amber" and "does not end well" in found["verified"][1]
         assert states(**companions._finding(backtest, None, 2, ""))["lookahead"][0] == "green"
+    # What its box found stays in sight until there is something new, and how far the site is.
+    companions.send(backtest.run)
+    state, text = states()["lookahead"]
+    assert state == "blue" and "No look-ahead found." in text and "wait for a worker" in text
+    first = public_run.backtests.get()
+    assert companions._claim(first)
+    assert "are under way." in states()["lookahead"][1]
+    companions._tell_progress(first, 2, 6)
+    assert states()["lookahead"][0] == "blue" and "2 of 6 done" in states()["lookahead"][1]
     backtest.run.wall_seconds = 500.0
     assert "more than 120 seconds" in states()["lookahead"][1] and not companions.wanted(backtest.run)
 

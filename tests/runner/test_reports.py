@@ -191,6 +191,24 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
     ):
         assert said in text
     assert client.get(f"/r/{run.pk}/manifest.json").status_code == 200
+    assert max(left_over(page) for page in reader.pages[:-1]) < 1 / 4
+    # All figures of a kind stand together, and nothing but trades comes after how it was run.
+    (figures,) = [page.extract_text() for page in reader.pages if "Reward for risk" in page.extract_text()]
+    assert all(name in figures for name in ("Sharpe, low end", "Gain to pain"))
+    assert text.rindex("How it was run") < text.rindex("Entry price")
+
+
+def left_over(page) -> float:
+    """The share of the page's height between its margins that is empty below the last line."""
+    heights = []
+
+    def see(text, matrix, own, *_):
+        if text.strip():
+            heights.append(matrix[3] * own[5] + matrix[5])
+
+    page.extract_text(visitor_text=see)
+    foot, head = 60, 785  # points: of the text
+    return (min(height for height in heights if height > foot) - foot) / (head - foot)
 
 
 def test_a_process_that_makes_a_pdf_loads_neither_the_site_nor_what_it_does_not_need(tmp_path):

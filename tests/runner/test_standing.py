@@ -135,8 +135,9 @@ def test_the_page_of_a_project_tells_how_many_doubts_there_are_beside_its_badge(
     told.run.delete()
     page = client.get(verified.run.project.base_url).content.decode()
     summary = client.get(api(verified)).json()["claims_summary"]
-    assert summary == "1 problem"
-    assert re.search(rf'<a [^>]*href="{verified.get_absolute_url()}#claims"[^>]*>{summary}</a>', page)
+    assert summary == "5 doubts"
+    for shown in (page, *(client.get(where).content.decode() for where in ("/explore", "/u/ada"))):
+        assert re.search(rf'<a [^>]*href="{verified.get_absolute_url()}#claims"[^>]*>{summary}</a>', shown)
 
 
 def test_a_project_whose_backtest_was_not_verified_is_not_listed_as_one_without_a_backtest(client, results):

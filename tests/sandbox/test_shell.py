@@ -423,3 +423,28 @@ def test_closing_the_channel_harms_only_the_program(engine: Engine) -> None:
 def test_who_asks_the_network_for_prices_is_told_where_they_are(engine: Engine, source: str) -> None:
     assert "Programs here have no network. Prices come from qfp" in engine.run(source).stderr
     assert "no network" not in engine.run("open('/root/x')").stderr
+
+
+BARS = "import pandas as pd\nbars = pd.DataFrame(1.0, range(3), ['open', 'high', 'low', 'close', 'volume'])\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ('bars["Close"]', ' among open, high, low, close, volume'),
+        ('bars.Close', 'write ["close"]. Code that wants Open, High, Low and Close gets them from .rename('),
+        ('bars[["open", "High"]]', 'There is no "High" among'),
+        ('bars.iloc[0]["Open"]', 'write ["open"]'),
+        ("rising = 1\nprint(Rising)", "Did you mean: 'rising'?"),
+        ("import math\nmath.SQRT(2)", "Did you mean: 'sqrt'?"),
+        ("class A:\n    def __init__(self): self.size = 1\n    def __dir__(self): print('called')\nA().Size", "Did you mean: 'size'?"),
+    ],
+)  # fmt: skip
+def test_what_is_spelled_otherwise_is_told_with_its_spelling(engine: Engine, source: str, said: str) -> None:
+    result = engine.run((BARS if "bars" in source else "") + source)
+    assert said in plain(result.stderr).strip().splitlines()[-1] and "called" not in result.stdout
+
+
+def test_what_is_not_there_at_all_is_told_as_it_is(engine: Engine) -> None:
+    lines = plain(engine.run(BARS + "bars['sentiment']").stderr).strip().splitlines()
+    assert lines[-1] == "KeyError: 'sentiment'"

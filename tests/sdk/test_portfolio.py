@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from qfp.pairing import pair
 from qfp.portfolio import Portfolio
+from qfp.portfolio.context import Memory
 from qfp.portfolio.market import Market
 from qfp.replay import trades_of
 
@@ -255,6 +256,24 @@ def test_cash_a_halted_position_ties_up_is_not_spent_twice():
     )
     assert [fill[:2] for fill in fills_of(run)] == [(1, "C"), (5, "C")]  # bar 3: A finds nothing to buy with
     assert (run.replay.cash >= -1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        (lambda memory: memory["days"], "write ctx.memory.days"),
+        (lambda memory: memory.__setitem__("days", 3), "write ctx.memory.days = "),
+        (lambda memory: memory[7], "then ctx.memory.kept[7]"),
+        (lambda memory: memory.days, 'getattr(ctx.memory, "days", None)'),
+    ],
+)
+def test_what_a_strategy_keeps_is_kept_by_name_and_another_spelling_is_told_so(keep, said):
+    memory = Memory()
+    with pytest.raises((TypeError, AttributeError)) as raised:
+        keep(memory)
+    assert said in str(raised.value)
+    memory.days = 3
+    assert memory.days == 3 and "days" in memory and "hours" not in memory
 
 
 def test_leverage_is_a_limit_on_long_and_short_together_and_an_account_can_be_ruined():

@@ -243,7 +243,7 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
     const grid = { gridcolor: token("--line"), zeroline: false, linecolor: token("--line-strong"), tickfont: { family: "JetBrains Mono, monospace", size: 11, color: token("--text-muted") }, fixedrange: true };
     const layout = {
       height: 420,
-      margin: { l: 64, r: 12, t: 8, b: timed ? 40 : 28 },
+      margin: { l: 64, r: 12, t: 26, b: timed ? 40 : 28 },
       paper_bgcolor: token("--surface-0"),
       plot_bgcolor: token("--surface-0"),
       font: { family: "Inter, system-ui, sans-serif", size: 12, color: token("--text") },
@@ -255,9 +255,10 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
       xaxis: { ...grid, range, anchor: "y2", showgrid: false, fixedrange: false, showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: token("--line-strong"), rangebreaks: closed ?? [], ...(closed ? dayTicks(closed, range[0], range[1], chart.clientWidth) : {}), hoverformat: timed ? "%-d %b %Y %H:%M UTC" : "%-d %b %Y" },
       yaxis: { ...grid, domain: [0.34, 1], type: logarithmic ? "log" : "linear", range: logarithmic ? [Math.log10(Math.max(low - pad, low * 0.97)), Math.log10(high * 1.03)] : [low - pad, high + pad], tickformat: "", exponentformat: "B", nticks: 6 },
       yaxis2: { ...grid, domain: [0, 0.26], tickformat: ".0%", nticks: 4, rangemode: "tozero", ...(drawdown.some((fall) => fall !== 0) ? {} : { range: [-0.1, 0] }) },
+      // Above their curves: within the plot they would lie over a line sooner or later.
       annotations: [
-        { text: benchmark ? `Equity<span style="color:${token("--text-muted")}"> · ${held}</span>` : "Equity", xref: "paper", yref: "paper", x: 0.008, y: 1, xanchor: "left", yanchor: "top", showarrow: false, font: { color: gain, size: 12 } },
-        { text: "Drawdown", xref: "paper", yref: "paper", x: 0.008, y: 0.005, xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: loss, size: 12 } },
+        { text: benchmark ? `Equity<span style="color:${token("--text-muted")}"> · ${held}</span>` : "Equity", xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: gain, size: 12 } },
+        { text: "Drawdown", xref: "paper", yref: "paper", x: 0, y: 0.265, xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: loss, size: 12 } },
       ],
     };
     const data = [

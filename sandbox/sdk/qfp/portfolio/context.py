@@ -81,13 +81,36 @@ class Past:
         return bool(self._market.traded[self.bar, self._market.at(symbol)])
 
 
+class Memory(SimpleNamespace):
+    """What a strategy keeps from bar to bar, by names of its own: ctx.memory.days = 3."""
+
+    def __getattr__(self, name: str) -> Any:
+        keep = f'Write ctx.memory.{name} = … first, or ask with getattr(ctx.memory, "{name}", None).'
+        raise AttributeError(f"ctx.memory has kept no {name} yet. {keep}", name=name, obj=None)
+
+    def __getitem__(self, name: Any) -> Any:
+        raise TypeError(_by_name(name))
+
+    def __setitem__(self, name: Any, value: Any) -> None:
+        raise TypeError(f"{_by_name(name)} = …")
+
+    def __contains__(self, name: Any) -> bool:
+        return name in vars(self)
+
+
+def _by_name(name: Any) -> str:
+    if isinstance(name, str) and name.isidentifier():
+        return f"ctx.memory keeps things by name: write ctx.memory.{name}"
+    return f"ctx.memory keeps things by name: write ctx.memory.kept = {{}} once, then ctx.memory.kept[{name!r}]"
+
+
 class Context(Past):
     """What is known at the close of a bar, the account, and orders to it. `memory` is for what a strategy keeps."""
 
     def __init__(self, market: Market, account: Account, members: Any = None) -> None:
         super().__init__(market, members)
         self._account = account
-        self.memory = SimpleNamespace()
+        self.memory = Memory()
 
     @property
     def cash(self) -> float:

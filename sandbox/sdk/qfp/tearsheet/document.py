@@ -13,7 +13,7 @@ from qfp.tearsheet.tables import tables
 
 __all__ = ["STATES", "Document", "document"]
 
-STATES = ("green", "amber", "red")
+STATES = ("grey", "green", "blue", "amber", "red")  # the worst last
 
 
 class Document(NamedTuple):
@@ -52,7 +52,7 @@ class Document(NamedTuple):
 
     @property
     def worst(self) -> str:
-        """The state that its claims come to: green, amber or red; "" without claims."""
+        """The worst state of its claims; "" without claims."""
         return max((line["state"] for line in self.claims), key=STATES.index, default="")
 
     @property

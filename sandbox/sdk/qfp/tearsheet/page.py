@@ -18,9 +18,9 @@ __all__ = ["STATE_WORDS", "html"]
 
 # Whatever the page says of itself, it asks the network for nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-STATE_WORDS = {"green": "\u2713", "amber": "!", "red": "\u2717"}
+STATE_WORDS = {"grey": "\u2013", "green": "\u2713", "blue": "\u2026", "amber": "!", "red": "\u2717"}
 NAMED_FIRST = ("Instruments", "Period")
-STATE_NAMES = {"green": "fine", "amber": "doubt", "red": "problem"}
+STATE_NAMES = {"grey": "note", "green": "fine", "blue": "pending", "amber": "doubt", "red": "problem"}
 
 CSS = """
 :root{color-scheme:light;--page:#fff;--text:#14181c;--muted:#59636d;--line:#d9dde1;--link:#0b6a66;--gain:#1a5fc2;
@@ -51,7 +51,8 @@ ul.claims{list-style:none;padding:0;margin:0;border:1px solid var(--line);border
 ul.claims li{display:grid;grid-template-columns:20px 190px minmax(0,1fr);gap:8px;padding:7px 12px}
 ul.claims li+li{border-top:1px solid var(--line)}ul.claims b{font-weight:600}ul.claims span{overflow-wrap:anywhere}
 .green>i,.verdict.green{color:var(--green)}.amber>i,.verdict.amber{color:var(--amber)}
-.red>i,.verdict.red{color:var(--red)}ul.claims i{font-style:normal;font-weight:700}
+.red>i,.verdict.red{color:var(--red)}
+.blue>i,.verdict.blue{color:var(--gain)}.grey>i{color:var(--muted)}ul.claims i{font-style:normal;font-weight:700}
 figure{margin:0 0 24px;break-inside:avoid}figure svg{display:block;width:100%;height:auto}figure .narrow{display:none}
 details{font-size:13px}summary{color:var(--muted);cursor:pointer}
 .wrap{overflow-x:auto;max-width:100%;background:
@@ -73,7 +74,9 @@ dl.terms dt{font-weight:500}dl.terms dd{margin:0;color:var(--muted)}dl.terms :ta
 @media(max-width:640px){body{padding:20px 14px}dl.head{grid-template-columns:1fr 1fr}.groups,nav ol{columns:1}
 dl.terms{grid-template-columns:minmax(0,1fr);gap:0}dl.terms dd{margin-bottom:8px}
 ul.claims li{grid-template-columns:20px minmax(0,1fr)}ul.claims li span{grid-column:2}header{flex-direction:column}}
-@media screen and (max-width:640px){figure .wide{display:none}figure .narrow{display:block}}
+@media screen and (max-width:640px){figure .wide{display:none}figure .narrow{display:block}
+.wrap tbody th,.wrap thead th:first-child{position:sticky;left:0;max-width:110px;white-space:normal;
+background:var(--page);box-shadow:inset -1px 0 var(--line)}}
 @media print{body{max-width:none;padding:0;font-size:12px}details{display:none}h2{break-after:avoid}
 .wrap{background:none}}
 """

@@ -1,0 +1,124 @@
+"""What was probably meant by a column or a name that is not there? Read from the error and its own frames: nothing of
+the program is called.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from types import FrameType, ModuleType
+from typing import Any
+
+INDEXES = "/pandas/core/indexes/"
+MOST_NAMES = 2_000  # that are looked through
+MOST_SAID = 8
+PRICES = ("Open", "High", "Low", "Close", "Volume")
+TELLS_ITSELF = sys.version_info >= (3, 12)  # what may have been meant by a name, at the end of its tracebacks
+
+
+def meant(error: BaseException) -> str:
+    """A sentence; "" where nothing lies near. Whatever goes wrong here, the error itself is shown."""
+    try:
+        if isinstance(error, KeyError):
+            return _of_key(error)
+        if isinstance(error, AttributeError):
+            return _of_attribute(error)
+        if isinstance(error, NameError):
+            return _of_name(error)
+    except Exception:
+        return ""
+    return ""
+
+
+def _of_key(error: KeyError) -> str:
+    frame = _last_frame(error, INDEXES)
+    if frame is None:
+        return ""
+    labels, wanted = _texts(frame.f_locals.get("self")), _texts(frame.f_locals.get("key"))
+    for name in wanted:
+        if name not in labels and (other := _by_case(name, labels)):
+            return _another_case(name, other, labels)
+    return ""
+
+
+def _another_case(name: str, other: str, labels: list[str]) -> str:
+    more = f" and {len(labels) - MOST_SAID} more" if len(labels) > MOST_SAID else ""
+    said = f'There is no "{name}" among {", ".join(labels[:MOST_SAID])}{more}: write ["{other}"].'
+    if name in PRICES and other == name.lower():
+        said += " Code that wants Open, High, Low and Close gets them from .rename(columns=str.capitalize)."
+    return said
+
+
+def _of_attribute(error: AttributeError) -> str:
+    thing, name = error.obj, error.name
+    if type(name) is not str or thing is None:
+        return ""
+    if _is_of_pandas(thing) and hasattr(thing, "columns"):
+        labels = _texts(thing.columns)
+        if other := _by_case(name, labels):
+            return _another_case(name, other, labels)
+    return "" if TELLS_ITSELF else _question(name, _names_of(thing))
+
+
+def _of_name(error: NameError) -> str:
+    if TELLS_ITSELF or type(error.name) is not str or (frame := _last_frame(error)) is None:
+        return ""
+    return _question(error.name, [*frame.f_locals, *frame.f_globals, *vars(builtins)])
+
+
+def _question(name: str, known: Iterable[Any]) -> str:
+    """In Python's own words, which its newer releases add themselves."""
+    import difflib
+
+    texts = [text for text in known if type(text) is str]
+    close = _by_case(name, texts) or next(iter(difflib.get_close_matches(name, texts[:MOST_NAMES], 1, 0.75)), None)
+    return f"Did you mean: {close!r}?" if close else ""
+
+
+def _by_case(name: str, known: list[str]) -> str | None:
+    """The name that differs from it in nothing but capitals."""
+    return next((other for other in known if other != name and other.casefold() == name.casefold()), None)
+
+
+def _names_of(thing: Any) -> Iterable[Any]:
+    """Without dir(), which a class may define."""
+    for kind in type.__dict__["__mro__"].__get__(thing if isinstance(thing, type) else type(thing)):
+        yield from type.__dict__["__dict__"].__get__(kind)
+    inside = thing.__dict__ if isinstance(thing, ModuleType) else _own_dictionary(thing)
+    if isinstance(inside, dict):
+        yield from inside
+
+
+def _own_dictionary(thing: Any) -> Mapping[str, Any] | None:
+    import inspect
+
+    told = inspect.getattr_static(type(thing), "__dict__", None)
+    return object.__getattribute__(thing, "__dict__") if isinstance(told, _SLOT) else None
+
+
+_SLOT = type(type("Any", (), {}).__dict__["__dict__"])  # of what keeps its attributes in a plain dictionary
+
+
+def _texts(labels: Any) -> list[str]:
+    """Those of an index, a list, or one key, that are texts; none of what pandas, NumPy or Python has not made."""
+    if type(labels) is str:
+        return [labels]
+    if type(labels) in (list, tuple) or type(labels).__module__ == "numpy" or _is_of_pandas(labels):
+        return [label for label in islice(iter(labels), MOST_NAMES) if type(label) is str]
+    return []
+
+
+def _is_of_pandas(thing: Any) -> bool:
+    return type(thing).__module__.partition(".")[0] == "pandas"
+
+
+def _last_frame(error: BaseException, file: str = "") -> FrameType | None:
+    """The innermost one of its traceback whose code stands in such a file."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        if file in trace.tb_frame.f_code.co_filename:
+            found = trace.tb_frame
+        trace = trace.tb_next
+    return found
