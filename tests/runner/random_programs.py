@@ -127,8 +127,8 @@ def by_the_share(size: float, price: float) -> float:
     return max(1.0, abs(size) * 0.01)
 
 
-def claim_of_many(seed: str) -> dict[str, Any]:
-    """What a program with several instruments claims."""
+def claim_of_many(seed: str, **fixed: Any) -> dict[str, Any]:
+    """What a program with several instruments claims. fixed: options that are not drawn."""
     draw = random.Random(seed)
     names = draw.sample(["IBM", "AAPL", "MSFT", "GOOG"], draw.randint(2, 4))
     adjust = draw.choice([None, "split"])
@@ -148,6 +148,7 @@ def claim_of_many(seed: str) -> dict[str, Any]:
         "borrow": draw.choice([0, 0.03]),
         "interest": draw.choice([0, 0.02]),
         "halted": draw.choice(["wait", "refuse"]),
+        **fixed,
     }
 
     def on_bar(ctx: Any) -> None:

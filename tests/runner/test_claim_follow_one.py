@@ -123,7 +123,7 @@ def test_what_a_function_charges_is_neither_made_dear_by_one_fill_nor_by_what_it
     there = {"size": 10.0, "price": 100.0, "commission": 200.0}
     assert Dues.of([there, {**there, "size": -10.0, "commission": -200.0}]).rate == 0.0
     paid = Dues.of([{**there, "commission": -2.0}])
-    assert paid.at_most(1_000.0, long=True) == 0.0 and paid.at_least(1_000.0) < -2.0
+    assert paid.at_most(1_000.0, long=True) == 0.0 and paid.at_least(1_000.0, long=True) < -2.0
 
 
 class Replaced(Strategy):
