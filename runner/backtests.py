@@ -282,20 +282,38 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     bars = our_bars(store, claimed.snapshot, claimed.instruments[0], claimed.stamps)
     if any(np.isnan(column).any() for column in (bars.open, bars.high, bars.low, bars.close)):
         raise NotVerified("The series has missing prices in this period.")
-    checks.check_fills(claimed.fills, bars, rules)
-    if claimed.log is not None:
-        claim_follow_one.follow_one(
-            claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars
-        )
-        claim_outcomes.note_withdrawals(claimed.orders, claimed.log)
-    elif isinstance(rules, Usual):
-        raise NotVerified("By these rules a run tells what was moved and taken away, and it told nothing of it.")
-    else:
-        _check_unlogged(claimed, rules, bars)
+    outside = _check_fills(claimed, rules, bars)
     account = replay(claimed.fills, bars.close, claimed.cash)
     _check_splits(claimed, bars, account)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
+    if outside:
+        raise checks.filled_outside([claimed.dates[claimed.orders[row]["bar"]] for row in outside])
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
+
+
+def _check_fills(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> list[int]:
+    """Raises NotVerified where they do not follow from what was decided. Returns which orders the rules themselves
+    fill at prices outside of their bars.
+    """
+    if claimed.log is None:
+        checks.check_prices(claimed.fills, bars, rules)
+        checks.check_charges(claimed.fills, rules)
+        if isinstance(rules, Usual):
+            raise NotVerified("By these rules a run tells what was moved and taken away, and it told nothing of it.")
+        _check_unlogged(claimed, rules, bars)
+        return []
+    try:
+        checks.check_charges(claimed.fills, rules)
+        outside = claim_follow_one.follow_one(
+            claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars
+        )
+    except NotVerified:
+        checks.check_prices(claimed.fills, bars, rules)
+        raise
+    if not outside:
+        checks.check_prices(claimed.fills, bars, rules)
+    claim_outcomes.note_withdrawals(claimed.orders, claimed.log)
+    return outside
 
 
 def _check_splits(claimed: Claimed, bars: OurBars, account: Replay) -> None:

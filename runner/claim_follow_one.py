@@ -37,8 +37,9 @@ def follow_one(
     cash: float,
     rules: BacktestingPy,
     window_bars: int | None,
-) -> None:
+) -> list[int]:
     """Raises NotVerified where another fill follows from the log than the one that is told, or none, or one is missing.
+    Returns which orders were filled at prices outside their bars, as happens by the rules of backtesting.py alone.
 
     window_bars: of the windows of a walk-forward, at the end of each of which every trade is closed.
     """
@@ -50,7 +51,9 @@ def follow_one(
         first = _Followed(copies, orders, log, bars, cash, rules, window_bars, Dues.widest(fills))
         first.run()
         dues = Dues.of(first.charged)
-    _Followed(fills, orders, log, bars, cash, rules, window_bars, dues).run()
+    followed = _Followed(fills, orders, log, bars, cash, rules, window_bars, dues)
+    followed.run()
+    return followed.outside
 
 
 class _Followed:
@@ -84,6 +87,7 @@ class _Followed:
         self.first_rank = self.last_rank = 0
         self.ruined = False
         self.looks = 0
+        self.outside: list[int] = []  # rows of orders
         self.charged: list[dict[str, float]] = []  # fills, of which each size is that of the trade
         self._peaks = {rising: peaks_of(bars.high if rising else bars.low, rising) for rising in (True, False)}
 
@@ -220,7 +224,10 @@ class _Followed:
             if each.trade is not None:
                 self._exit(each, each.trade, price, bar - at_close)
                 continue
+            filled = self.told.next[bar]
             opened = self._enter(each, price, bar, at_close)
+            if self.told.next[bar] > filled and not self.lows[bar] <= price <= self.highs[bar]:
+                self.outside.append(each.row)
             if opened is not None and (opened.sl or opened.tp):
                 market = not (each.limit or each.stop)
                 if self.usual:
