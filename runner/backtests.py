@@ -24,15 +24,7 @@ from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
-from runner import (
-    claim_copied,
-    claim_follow_many,
-    claim_follow_one,
-    claim_leverage,
-    claim_orders,
-    claim_outcomes,
-    claim_sizes,
-)
+from runner import claim_copied, claim_follow_many, claim_follow_one, claim_outcomes, claim_unlogged
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, OurBars, our_bars, our_market
 from runner.claim_fields import ClaimRefused
@@ -300,7 +292,7 @@ def _check_fills(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> list[
         checks.check_charges(claimed.fills, rules)
         if isinstance(rules, Usual):
             raise NotVerified("By these rules a run tells what was moved and taken away, and it told nothing of it.")
-        _check_unlogged(claimed, rules, bars)
+        claim_unlogged.check_unlogged(claimed.fills, claimed.orders, bars, claimed.cash, rules)
         return []
     try:
         checks.check_charges(claimed.fills, rules)
@@ -326,18 +318,6 @@ def _check_splits(claimed: Claimed, bars: OurBars, account: Replay) -> None:
                 f"{claimed.names[0]} was split on {claimed.dates[bar + 1]} while it was held, and its prices are not "
                 'adjusted for that: read them with adjust="split" or adjust="all".'
             )
-
-
-def _check_unlogged(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> None:
-    """What can be said without a log, as of some releases of backtesting.py. Raises NotVerified."""
-    account = replay(claimed.fills, bars.close, claimed.cash)
-    ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
-    first_ruined = int(ruined[0]) if len(ruined) else None
-    told = claimed.fills, claimed.orders
-    closed = claim_orders.check_orders(*told, bars, rules, first_ruined, claimed.window_bars)
-    claim_leverage.check_leverage(claimed.fills, closed, bars, claimed.cash, rules)
-    claim_sizes.check_sizes(*told, bars, claimed.cash, rules, claimed.window_bars)
-    claim_outcomes.check_one(*told, bars, claimed.cash, rules, first_ruined, claimed.window_bars)
 
 
 def _replayed_portfolio(
