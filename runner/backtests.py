@@ -1,6 +1,6 @@
 """Check a backtest a run claims and recompute it over our own bars. Start at check_claim().
 
-The claim comes out of a box and is hostile: `claim_fields` checks every field before it is used, `claim_bars` finds the
+The claim comes out of a box and is hostile: `claim_reading` checks every field before it is used, `claim_bars` finds the
 bars of ours it speaks of, `claim_checks` asks whether its fills could have been had. Replay over our bars proves the
 arithmetic. A claim that cannot be proven is shown as not verified, with the reason; one that makes no sense at all is
 refused.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +28,19 @@ from runner import claim_copied, claim_follow_many, claim_follow_one, claim_outc
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, OurBars, our_bars, our_market
 from runner.claim_fields import ClaimRefused
+from runner.claim_reading import Claimed, aware, read_claim
 from runner.figures import chart, describe, figures
 from runner.remarks import remarks, why_no_trades
 from runner.snapshot_series import entries
 from runner.verdicts import NOT_VERIFIED, made_up
 
-__all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "read_attempt", "survivorship_note"]
+__all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "survivorship_note"]
 
 MAX_BACKTESTS = 20  # of one run
 MAX_TRADES_STORED = 5_000
 TRADES_SHOWN = 200
 # Of the interval of the Sharpe ratio; docs/metrics.md says how many.
 INTERVAL_DRAWS = 1_000
-MOST_WINDOWS = 100  # of a walk-forward
 EQUAL_PARTS = "Equal parts held"
 VERIFIED = "Verified: its fills, replayed over our own bars, give this equity curve."
 
@@ -77,80 +77,6 @@ class CheckedBacktest:
     verified: bool
     verified_text: str
     no_trades: str
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A claim whose every field has been read."""
-
-    dates: list[str]
-    stamps: np.ndarray
-    cash: float
-    equity: np.ndarray
-    instruments: list[dict[str, Any]]
-    rules: fields.Rules
-    fills: list[dict[str, float]]
-    fill_count: int
-    flows: list[dict[str, Any]]
-    orders: list[dict[str, Any]]
-    order_count: int
-    log: fields.Log | None
-    snapshot: str | None
-    window_bars: int | None  # of a walk-forward
-
-    @property
-    def names(self) -> list[str]:
-        return [instrument["symbol"] for instrument in self.instruments]
-
-
-def read_claim(claim: dict[str, Any]) -> Claimed:
-    """Every number of a claim. Raises ClaimRefused for one that is malformed, too large, or impossible."""
-    if claim.get("version") != 2:
-        raise ClaimRefused("The claim's version is not known here; update qfp.")
-    dates, stamps = fields.moments(claim.get("dates"))
-    cash = fields.number(claim.get("cash"), "cash", 1e-9, 1e15)
-    values = fields.items(claim.get("equity"), "equity", fields.MAX_BARS, 2)
-    equity = np.array([fields.number(value, "An equity value") for value in values])
-    if len(equity) != len(dates):
-        raise ClaimRefused("equity and dates must have the same length.")
-    instruments = fields.instruments(claim.get("instruments"), len(dates))
-    size = len(dates), len(instruments)
-    fills = fields.fills(claim.get("fills"), *size)
-    orders = fields.orders(claim.get("orders"), *size)
-    return Claimed(
-        dates=dates,
-        stamps=stamps,
-        cash=cash,
-        equity=equity,
-        instruments=instruments,
-        rules=fields.rules(claim.get("conventions")),
-        fills=fills,
-        fill_count=fields.whole(claim.get("fill_count", len(fills)), "fill_count", len(fills), 10**9),
-        flows=fields.flows(claim.get("flows"), *size),
-        orders=orders,
-        order_count=fields.whole(claim.get("order_count", len(orders)), "order_count", len(orders), 10**9),
-        log=fields.log(claim.get("orders"), claim.get("taken_away"), len(dates)) if len(instruments) == 1 else None,
-        snapshot=fields.hash_or_none(claim.get("snapshot"), "snapshot"),
-        window_bars=_window_bars(fields.mapping(claim.get("params", {}), "params"), len(dates)),
-    )
-
-
-def read_attempt(claim: Any) -> dict[str, Any]:
-    """What a claim says was tried, under the names of a Backtest's fields, without what came of it. Raises
-    ClaimRefused.
-    """
-    claim = fields.mapping(claim, "The claim")
-    period = fields.mapping(claim.get("period"), "period")
-    _, stamps = fields.moments([period.get("start"), period.get("end")])
-    return {
-        "strategy": fields.name(claim.get("strategy"), "strategy", 120),
-        "params": fields.small_json(fields.mapping(claim.get("params", {}), "params"), "params"),
-        "instruments": fields.instruments(claim.get("instruments"), fields.MAX_BARS),
-        "start": _aware(stamps[0]),
-        "end": _aware(stamps[-1]),
-        "cash": fields.number(claim.get("cash"), "cash", 1e-9, 1e15),
-        "conventions": fields.rules(claim.get("conventions")).as_dict(),
-    }
 
 
 def check_claim(
@@ -213,8 +139,8 @@ def check_claim(
         strategy=fields.name(claim.get("strategy"), "strategy", 120),
         params=fields.small_json(fields.mapping(claim.get("params", {}), "params"), "params"),
         instruments=claimed.instruments,
-        start=_aware(claimed.stamps[0]),
-        end=_aware(claimed.stamps[-1]),
+        start=aware(claimed.stamps[0]),
+        end=aware(claimed.stamps[-1]),
         cash=claimed.cash,
         conventions={
             **claimed.rules.as_dict(),
@@ -254,14 +180,6 @@ def _no_trades(claimed: Claimed, claim: dict[str, Any], price: float | None) -> 
     """As far as the orders tell, and where they do not, as the program has told it."""
     told = fields.name(claim.get("no_trades", ""), "no_trades", 300)
     return why_no_trades(claimed.orders, claimed.order_count, price) or told[:1].upper() + told[1:]
-
-
-def _window_bars(params: dict[str, Any], count: int) -> int | None:
-    """How long the windows of a walk-forward are: few enough that closing at their ends is no way to trade."""
-    windows, each = params.get("windows"), params.get("window_bars")
-    if type(windows) is not int or type(each) is not int or not 1 <= windows <= MOST_WINDOWS or each < 1:
-        return None
-    return each if -(-count // each) == windows else None
 
 
 def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]:
@@ -435,10 +353,6 @@ def survivorship_note(store: Path, snapshot: str | None, instruments: list[dict[
 
 def _some(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _aware(stamp: np.datetime64) -> datetime:
-    return stamp.astype("datetime64[us]").item().replace(tzinfo=UTC)
 
 
 def page_event(checked: CheckedBacktest) -> dict[str, Any]:
