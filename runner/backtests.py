@@ -1,9 +1,9 @@
 """Check a backtest a run claims and recompute it over our own bars. Start at check_claim().
 
-The claim comes out of a box and is hostile: `claim_reading` checks every field before it is used, `claim_bars` finds the
-bars of ours it speaks of, `claim_checks` asks whether its fills could have been had. Replay over our bars proves the
-arithmetic. A claim that cannot be proven is shown as not verified, with the reason; one that makes no sense at all is
-refused.
+The claim comes out of a box and is hostile: `claim_reading` checks every field before it is used, `claim_bars` finds
+the bars of ours it speaks of, `claim_checks` asks whether its fills could have been had. Replay over our bars proves
+the arithmetic. A claim that cannot be proven is shown as not verified, with the reason; one that makes no sense at all
+is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
-from runner import claim_copied, claim_follow_many, claim_follow_one, claim_outcomes, claim_unlogged
+from runner import claim_copied, claim_follow_many, claim_follow_one, claim_outcomes, claim_parts, claim_unlogged
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, OurBars, our_bars, our_market
 from runner.claim_fields import ClaimRefused
@@ -123,6 +123,10 @@ def check_claim(
         account = _as_claimed(claimed)
         verified, verified_text = False, f"{NOT_VERIFIED} {doubt}"
 
+    trades = list(account.trades[:MAX_TRADES_STORED])
+    told, orders = claimed.fills, claimed.orders
+    if claimed.unit != 1:
+        told, orders, trades = (claim_parts.in_units(rows, claimed.unit) for rows in (told, orders, trades))
     year = metrics.periods_per_year(claimed.stamps)
     found = metrics.summary(
         account.equity,
@@ -142,19 +146,15 @@ def check_claim(
         start=aware(claimed.stamps[0]),
         end=aware(claimed.stamps[-1]),
         cash=claimed.cash,
-        conventions={
-            **claimed.rules.as_dict(),
-            **survivorship_note(store, claimed.snapshot, claimed.instruments),
-            **_unlogged(claimed),
-        },
+        conventions=_conventions(claimed, store),
         engine_name=fields.text(engine.get("name"), "engine name", 60),
         engine_version=fields.text(engine.get("version"), "engine version", 30),
         snapshot=claimed.snapshot,
-        fills=claimed.fills,
+        fills=told,
         flows=flows,
-        orders=claimed.orders,
+        orders=orders,
         order_count=claimed.order_count,
-        trades=list(account.trades[:MAX_TRADES_STORED]),
+        trades=trades,
         trade_count=len(account.trades),
         holdings=holdings,
         dates=claimed.dates,
@@ -167,6 +167,14 @@ def check_claim(
         verified_text=verified_text,
         no_trades="" if claimed.fill_count else _no_trades(claimed, claim, price),
     )
+
+
+def _conventions(claimed: Claimed, store: Path) -> dict[str, Any]:
+    """The rules, and what is to be said with them."""
+    stated = claimed.rules.as_dict()
+    if claimed.unit != 1:
+        stated |= {"lines": claim_parts.lines_of_parts(stated["lines"], claimed.unit)}
+    return {**stated, **survivorship_note(store, claimed.snapshot, claimed.instruments), **_unlogged(claimed)}
 
 
 def _unlogged(claimed: Claimed) -> dict[str, Any]:
@@ -192,13 +200,15 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     bars = our_bars(store, claimed.snapshot, claimed.instruments[0], claimed.stamps)
     if any(np.isnan(column).any() for column in (bars.open, bars.high, bars.low, bars.close)):
         raise NotVerified("The series has missing prices in this period.")
+    if claimed.unit != 1:
+        bars = claim_parts.bars_of_parts(bars, claimed.unit)
     outside = _check_fills(claimed, rules, bars)
     account = replay(claimed.fills, bars.close, claimed.cash)
     _check_splits(claimed, bars, account)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
     if outside:
         raise checks.filled_outside([claimed.dates[claimed.orders[row]["bar"]] for row in outside])
-    return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
+    return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1]) / claimed.unit
 
 
 def _check_fills(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> list[int]:

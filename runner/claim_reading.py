@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from qfp.conventions import BacktestingPy
 
 from runner import claim_fields as fields
 from runner.claim_fields import ClaimRefused
@@ -34,6 +35,7 @@ class Claimed:
     log: fields.Log | None
     snapshot: str | None
     window_bars: int | None  # of a walk-forward
+    unit: float  # of which sizes and prices are told, where parts of one are traded
 
     @property
     def names(self) -> list[str]:
@@ -52,15 +54,17 @@ def read_claim(claim: dict[str, Any]) -> Claimed:
         raise ClaimRefused("equity and dates must have the same length.")
     instruments = fields.instruments(claim.get("instruments"), len(dates))
     size = len(dates), len(instruments)
-    fills = fields.fills(claim.get("fills"), *size)
-    orders = fields.orders(claim.get("orders"), *size)
+    rules = fields.rules(claim.get("conventions"))
+    unit = fields.number(claim.get("unit", 1), "unit", 1e-12, 1) if isinstance(rules, BacktestingPy) else 1.0
+    fills = fields.fills(claim.get("fills"), *size, unit)
+    orders = fields.orders(claim.get("orders"), *size, unit)
     return Claimed(
         dates=dates,
         stamps=stamps,
         cash=cash,
         equity=equity,
         instruments=instruments,
-        rules=fields.rules(claim.get("conventions")),
+        rules=rules,
         fills=fills,
         fill_count=fields.whole(claim.get("fill_count", len(fills)), "fill_count", len(fills), 10**9),
         flows=fields.flows(claim.get("flows"), *size),
@@ -69,6 +73,7 @@ def read_claim(claim: dict[str, Any]) -> Claimed:
         log=fields.log(claim.get("orders"), claim.get("taken_away"), len(dates)) if len(instruments) == 1 else None,
         snapshot=fields.hash_or_none(claim.get("snapshot"), "snapshot"),
         window_bars=_window_bars(fields.mapping(claim.get("params", {}), "params"), len(dates)),
+        unit=unit,
     )
 
 
