@@ -1,9 +1,9 @@
 """Check a backtest a run claims and recompute it over our own bars. Start at check_claim().
 
-The claim comes out of a box and is hostile: `claim_fields` checks every field before it is used, `claim_bars` finds the
-bars of ours it speaks of, `claim_checks` asks whether its fills could have been had. Replay over our bars proves the
-arithmetic. A claim that cannot be proven is shown as not verified, with the reason; one that makes no sense at all is
-refused.
+The claim comes out of a box and is hostile: `claim_reading` checks every field before it is used, `claim_bars` finds
+the bars of ours it speaks of, `claim_checks` asks whether its fills could have been had. Replay over our bars proves
+the arithmetic. A claim that cannot be proven is shown as not verified, with the reason; one that makes no sense at all
+is refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +24,23 @@ from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
 from runner import claim_checks as checks
-from runner import (
-    claim_copied,
-    claim_follow_many,
-    claim_follow_one,
-    claim_leverage,
-    claim_orders,
-    claim_outcomes,
-    claim_sizes,
-)
+from runner import claim_copied, claim_follow_many, claim_follow_one, claim_outcomes, claim_parts, claim_unlogged
 from runner import claim_fields as fields
 from runner.claim_bars import MAX_CELLS, NotVerified, OurBars, our_bars, our_market
 from runner.claim_fields import ClaimRefused
+from runner.claim_reading import Claimed, aware, read_claim
 from runner.figures import chart, describe, figures
 from runner.remarks import remarks, why_no_trades
 from runner.snapshot_series import entries
 from runner.verdicts import NOT_VERIFIED, made_up
 
-__all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "read_attempt", "survivorship_note"]
+__all__ = ["CheckedBacktest", "ClaimRefused", "check_claim", "page_event", "survivorship_note"]
 
 MAX_BACKTESTS = 20  # of one run
 MAX_TRADES_STORED = 5_000
 TRADES_SHOWN = 200
 # Of the interval of the Sharpe ratio; docs/metrics.md says how many.
 INTERVAL_DRAWS = 1_000
-MOST_WINDOWS = 100  # of a walk-forward
 EQUAL_PARTS = "Equal parts held"
 VERIFIED = "Verified: its fills, replayed over our own bars, give this equity curve."
 
@@ -85,80 +77,6 @@ class CheckedBacktest:
     verified: bool
     verified_text: str
     no_trades: str
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A claim whose every field has been read."""
-
-    dates: list[str]
-    stamps: np.ndarray
-    cash: float
-    equity: np.ndarray
-    instruments: list[dict[str, Any]]
-    rules: fields.Rules
-    fills: list[dict[str, float]]
-    fill_count: int
-    flows: list[dict[str, Any]]
-    orders: list[dict[str, Any]]
-    order_count: int
-    log: fields.Log | None
-    snapshot: str | None
-    window_bars: int | None  # of a walk-forward
-
-    @property
-    def names(self) -> list[str]:
-        return [instrument["symbol"] for instrument in self.instruments]
-
-
-def read_claim(claim: dict[str, Any]) -> Claimed:
-    """Every number of a claim. Raises ClaimRefused for one that is malformed, too large, or impossible."""
-    if claim.get("version") != 2:
-        raise ClaimRefused("The claim's version is not known here; update qfp.")
-    dates, stamps = fields.moments(claim.get("dates"))
-    cash = fields.number(claim.get("cash"), "cash", 1e-9, 1e15)
-    values = fields.items(claim.get("equity"), "equity", fields.MAX_BARS, 2)
-    equity = np.array([fields.number(value, "An equity value") for value in values])
-    if len(equity) != len(dates):
-        raise ClaimRefused("equity and dates must have the same length.")
-    instruments = fields.instruments(claim.get("instruments"), len(dates))
-    size = len(dates), len(instruments)
-    fills = fields.fills(claim.get("fills"), *size)
-    orders = fields.orders(claim.get("orders"), *size)
-    return Claimed(
-        dates=dates,
-        stamps=stamps,
-        cash=cash,
-        equity=equity,
-        instruments=instruments,
-        rules=fields.rules(claim.get("conventions")),
-        fills=fills,
-        fill_count=fields.whole(claim.get("fill_count", len(fills)), "fill_count", len(fills), 10**9),
-        flows=fields.flows(claim.get("flows"), *size),
-        orders=orders,
-        order_count=fields.whole(claim.get("order_count", len(orders)), "order_count", len(orders), 10**9),
-        log=fields.log(claim.get("orders"), claim.get("taken_away"), len(dates)) if len(instruments) == 1 else None,
-        snapshot=fields.hash_or_none(claim.get("snapshot"), "snapshot"),
-        window_bars=_window_bars(fields.mapping(claim.get("params", {}), "params"), len(dates)),
-    )
-
-
-def read_attempt(claim: Any) -> dict[str, Any]:
-    """What a claim says was tried, under the names of a Backtest's fields, without what came of it. Raises
-    ClaimRefused.
-    """
-    claim = fields.mapping(claim, "The claim")
-    period = fields.mapping(claim.get("period"), "period")
-    _, stamps = fields.moments([period.get("start"), period.get("end")])
-    return {
-        "strategy": fields.name(claim.get("strategy"), "strategy", 120),
-        "params": fields.small_json(fields.mapping(claim.get("params", {}), "params"), "params"),
-        "instruments": fields.instruments(claim.get("instruments"), fields.MAX_BARS),
-        "start": _aware(stamps[0]),
-        "end": _aware(stamps[-1]),
-        "cash": fields.number(claim.get("cash"), "cash", 1e-9, 1e15),
-        "conventions": fields.rules(claim.get("conventions")).as_dict(),
-    }
 
 
 def check_claim(
@@ -205,6 +123,10 @@ def check_claim(
         account = _as_claimed(claimed)
         verified, verified_text = False, f"{NOT_VERIFIED} {doubt}"
 
+    trades = list(account.trades[:MAX_TRADES_STORED])
+    told, orders = claimed.fills, claimed.orders
+    if claimed.unit != 1:
+        told, orders, trades = (claim_parts.in_units(rows, claimed.unit) for rows in (told, orders, trades))
     year = metrics.periods_per_year(claimed.stamps)
     found = metrics.summary(
         account.equity,
@@ -221,22 +143,18 @@ def check_claim(
         strategy=fields.name(claim.get("strategy"), "strategy", 120),
         params=fields.small_json(fields.mapping(claim.get("params", {}), "params"), "params"),
         instruments=claimed.instruments,
-        start=_aware(claimed.stamps[0]),
-        end=_aware(claimed.stamps[-1]),
+        start=aware(claimed.stamps[0]),
+        end=aware(claimed.stamps[-1]),
         cash=claimed.cash,
-        conventions={
-            **claimed.rules.as_dict(),
-            **survivorship_note(store, claimed.snapshot, claimed.instruments),
-            **_unlogged(claimed),
-        },
+        conventions=_conventions(claimed, store),
         engine_name=fields.text(engine.get("name"), "engine name", 60),
         engine_version=fields.text(engine.get("version"), "engine version", 30),
         snapshot=claimed.snapshot,
-        fills=claimed.fills,
+        fills=told,
         flows=flows,
-        orders=claimed.orders,
+        orders=orders,
         order_count=claimed.order_count,
-        trades=list(account.trades[:MAX_TRADES_STORED]),
+        trades=trades,
         trade_count=len(account.trades),
         holdings=holdings,
         dates=claimed.dates,
@@ -249,6 +167,14 @@ def check_claim(
         verified_text=verified_text,
         no_trades="" if claimed.fill_count else _no_trades(claimed, claim, price),
     )
+
+
+def _conventions(claimed: Claimed, store: Path) -> dict[str, Any]:
+    """The rules, and what is to be said with them."""
+    stated = claimed.rules.as_dict()
+    if claimed.unit != 1:
+        stated |= {"lines": claim_parts.lines_of_parts(stated["lines"], claimed.unit)}
+    return {**stated, **survivorship_note(store, claimed.snapshot, claimed.instruments), **_unlogged(claimed)}
 
 
 def _unlogged(claimed: Claimed) -> dict[str, Any]:
@@ -264,14 +190,6 @@ def _no_trades(claimed: Claimed, claim: dict[str, Any], price: float | None) -> 
     return why_no_trades(claimed.orders, claimed.order_count, price) or told[:1].upper() + told[1:]
 
 
-def _window_bars(params: dict[str, Any], count: int) -> int | None:
-    """How long the windows of a walk-forward are: few enough that closing at their ends is no way to trade."""
-    windows, each = params.get("windows"), params.get("window_bars")
-    if type(windows) is not int or type(each) is not int or not 1 <= windows <= MOST_WINDOWS or each < 1:
-        return None
-    return each if -(-count // each) == windows else None
-
-
 def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]:
     """The account over our bars, buy and hold, and the last price. Raises NotVerified."""
     rules = claimed.rules
@@ -282,20 +200,40 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
     bars = our_bars(store, claimed.snapshot, claimed.instruments[0], claimed.stamps)
     if any(np.isnan(column).any() for column in (bars.open, bars.high, bars.low, bars.close)):
         raise NotVerified("The series has missing prices in this period.")
-    checks.check_fills(claimed.fills, bars, rules)
-    if claimed.log is not None:
-        claim_follow_one.follow_one(
-            claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars
-        )
-        claim_outcomes.note_withdrawals(claimed.orders, claimed.log)
-    elif isinstance(rules, Usual):
-        raise NotVerified("By these rules a run tells what was moved and taken away, and it told nothing of it.")
-    else:
-        _check_unlogged(claimed, rules, bars)
+    if claimed.unit != 1:
+        bars = claim_parts.bars_of_parts(bars, claimed.unit)
+    outside = _check_fills(claimed, rules, bars)
     account = replay(claimed.fills, bars.close, claimed.cash)
     _check_splits(claimed, bars, account)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
-    return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1])
+    if outside:
+        raise checks.filled_outside([claimed.dates[claimed.orders[row]["bar"]] for row in outside])
+    return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1]) / claimed.unit
+
+
+def _check_fills(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> list[int]:
+    """Raises NotVerified where they do not follow from what was decided. Returns which orders the rules themselves
+    fill at prices outside of their bars.
+    """
+    if claimed.log is None:
+        checks.check_prices(claimed.fills, bars, rules)
+        checks.check_charges(claimed.fills, rules)
+        if isinstance(rules, Usual):
+            raise NotVerified("By these rules a run tells what was moved and taken away, and it told nothing of it.")
+        claim_unlogged.check_unlogged(claimed.fills, claimed.orders, bars, claimed.cash, rules)
+        return []
+    try:
+        checks.check_charges(claimed.fills, rules)
+        outside = claim_follow_one.follow_one(
+            claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars
+        )
+    except NotVerified:
+        checks.check_prices(claimed.fills, bars, rules)
+        raise
+    if not outside:
+        checks.check_prices(claimed.fills, bars, rules)
+    claim_outcomes.note_withdrawals(claimed.orders, claimed.log)
+    return outside
 
 
 def _check_splits(claimed: Claimed, bars: OurBars, account: Replay) -> None:
@@ -308,18 +246,6 @@ def _check_splits(claimed: Claimed, bars: OurBars, account: Replay) -> None:
                 f"{claimed.names[0]} was split on {claimed.dates[bar + 1]} while it was held, and its prices are not "
                 'adjusted for that: read them with adjust="split" or adjust="all".'
             )
-
-
-def _check_unlogged(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> None:
-    """What can be said without a log, as of some releases of backtesting.py. Raises NotVerified."""
-    account = replay(claimed.fills, bars.close, claimed.cash)
-    ruined = np.flatnonzero(account.equity <= checks.EQUITY_TOLERANCE * claimed.cash)
-    first_ruined = int(ruined[0]) if len(ruined) else None
-    told = claimed.fills, claimed.orders
-    closed = claim_orders.check_orders(*told, bars, rules, first_ruined, claimed.window_bars)
-    claim_leverage.check_leverage(claimed.fills, closed, bars, claimed.cash, rules)
-    claim_sizes.check_sizes(*told, bars, claimed.cash, rules, claimed.window_bars)
-    claim_outcomes.check_one(*told, bars, claimed.cash, rules, first_ruined, claimed.window_bars)
 
 
 def _replayed_portfolio(
@@ -437,10 +363,6 @@ def survivorship_note(store: Path, snapshot: str | None, instruments: list[dict[
 
 def _some(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _aware(stamp: np.datetime64) -> datetime:
-    return stamp.astype("datetime64[us]").item().replace(tzinfo=UTC)
 
 
 def page_event(checked: CheckedBacktest) -> dict[str, Any]:

@@ -14,6 +14,7 @@ EQUITY_TOLERANCE = 1e-6
 PRICE_TOLERANCE = 1e-9
 # Commission leaves cash with the fill, and other fills of the bar may come first.
 LEVERAGE_TOLERANCE = 0.01
+MOST_NAMED = 3  # of the orders that a sentence is about
 
 Columns = tuple[np.ndarray, ...]
 
@@ -21,17 +22,34 @@ Columns = tuple[np.ndarray, ...]
 # One instrument ---------------------------------------------------------------------------------------------
 
 
-def check_fills(fills: list[dict[str, float]], bars: OurBars, rules: BacktestingPy) -> None:
-    """Every fill within its bar, worse by the spread at most, and charged what the rules say."""
+def check_prices(fills: list[dict[str, float]], bars: OurBars, rules: BacktestingPy) -> None:
+    """Every fill within its bar, worse by the spread at most."""
     for fill in fills:
         low, high = bars.low[int(fill["bar"])], bars.high[int(fill["bar"])]
         room = PRICE_TOLERANCE * high
         above, below = (rules.spread * high, 0.0) if fill["size"] > 0 else (0.0, rules.spread * low)
         if not low - below - room <= fill["price"] <= high + above + room:
             raise NotVerified(f"A fill at {fill['price']:g} lies outside that bar's range of {low:g} to {high:g}.")
+
+
+def check_charges(fills: list[dict[str, float]], rules: BacktestingPy) -> None:
+    """Every fill charged what the rules say."""
+    for fill in fills:
         charged = rules.commission_for(fill["size"], fill["price"])
         if charged is not None and abs(charged - fill["commission"]) > EQUITY_TOLERANCE * max(1.0, abs(charged)):
             raise NotVerified(f"A fill was charged {fill['commission']:g}; by the stated rules it is {charged:g}.")
+
+
+def filled_outside(decided: list[str]) -> NotVerified:
+    """Of orders that the rules of backtesting.py have filled beyond their bars. decided: the dates of the decisions."""
+    many, first = len(decided), decided[:MOST_NAMED]
+    more = f" and {many - len(first)} more" if many > len(first) else ""
+    which = f"those decided on {', '.join(first)}{more}" if many > 1 else f"that decided on {decided[0]}"
+    what = f"{many} orders at prices outside their bars" if many > 1 else "an order at a price outside its bar"
+    return NotVerified(
+        f"The rules of backtesting.py filled {what}, which nobody could have had: {which}. Run it by the rules of "
+        "qfp.backtesting, which fill within the bar."
+    )
 
 
 # Many instruments -------------------------------------------------------------------------------------------

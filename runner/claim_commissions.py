@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 __all__ = ["Dues"]
@@ -15,29 +16,54 @@ class Dues(NamedTuple):
     makes trading look dear or cheap.
 
     buying, selling: the least that any fill of that side was charged. rate: what all of them were charged of what was
-    traded; negative where more was paid back.
+    traded; negative where more was paid back. back_buying, back_selling: the least that was paid back for any fill of
+    that side, and what was of its worth; both 0 or below.
     """
 
     buying: float
     selling: float
     rate: float
+    back_buying: tuple[float, float] = (0.0, 0.0)
+    back_selling: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def of(cls, fills: Iterable[Mapping[str, float]]) -> Dues:
         """fills: as a claim lists them, with size, price and commission."""
-        charged = worth = 0.0
-        least = {True: float("inf"), False: float("inf")}
+        sides: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
         for fill in fills:
-            due, long = fill["commission"], fill["size"] > 0
-            charged, worth = charged + due, worth + abs(fill["size"]) * fill["price"]
-            least[long] = min(least[long], due)
-        buying, selling = (max(0.0, due) if due < float("inf") else 0.0 for due in (least[True], least[False]))
-        return cls(buying, selling, charged / worth if worth else 0.0)
+            sides[fill["size"] > 0].append((fill["commission"], abs(fill["size"]) * fill["price"]))
+        # Where nothing was filled on a side it may cost as much as on the other, or be paid for by that.
+        least = {long: max(0.0, min((due for due, _ in sides[long] or sides[not long]), default=0.0)) for long in sides}
+        back = {long: _back(sides[long]) if sides[long] else (0.0, -abs(_rate(sides[not long]))) for long in sides}
+        return cls(least[True], least[False], _rate([*sides[True], *sides[False]]), back[True], back[False])
+
+    @classmethod
+    def widest(cls, fills: Collection[Mapping[str, float]]) -> Dues:
+        """Where it is not known yet which side each fill was charged as, or nothing was filled."""
+        if not fills:
+            return cls(math.inf, math.inf, 0.0)
+        charged = [0.0, *(fill["commission"] for fill in fills)]
+        shares = [0.0, *(fill["commission"] / (abs(fill["size"]) * fill["price"] or math.inf) for fill in fills)]
+        dearest, back = max(charged), (min(charged), -max(map(abs, shares)))
+        return cls(dearest, dearest, max(shares), back, back)
 
     def at_most(self, worth: float, long: bool) -> float:
         """For a fill that is worth so much, in currency."""
         return DEARER * ((self.buying if long else self.selling) + max(0.0, self.rate) * worth)
 
-    def at_least(self, worth: float) -> float:
+    def at_least(self, worth: float, long: bool) -> float:
         """The same; below 0 where the program is paid for trading."""
-        return DEARER * min(0.0, self.rate) * worth
+        fixed, share = self.back_buying if long else self.back_selling
+        return DEARER * (fixed + share * worth)
+
+
+# fills: (commission, worth).
+
+
+def _rate(fills: list[tuple[float, float]]) -> float:
+    worth = sum(each for _, each in fills)
+    return sum(due for due, _ in fills) / worth if worth else 0.0
+
+
+def _back(fills: list[tuple[float, float]]) -> tuple[float, float]:
+    return min(0.0, max(due for due, _ in fills)), min(0.0, _rate(fills))

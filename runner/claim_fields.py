@@ -22,6 +22,7 @@ MAX_FILLS = 100_000
 MAX_FLOWS = 50_000
 MAX_ORDERS = 100_000
 MAX_INSTRUMENTS = 1_000
+MOST_UNITS = 1e12
 ORDER_KINDS = ("market", "limit", "stop", "stop-limit", "target")
 OUTCOMES = ("filled", "refused", "cancelled", "waiting")
 TAKEN_AWAY = ("sl", "tp", "order")
@@ -144,14 +145,17 @@ def moments(values: Any) -> tuple[list[str], np.ndarray]:
     return np.datetime_as_string(stamps, unit="D" if days_only else "s").tolist(), stamps
 
 
-def fills(values: Any, bars: int, instruments: int) -> list[dict[str, float]]:
-    """The fills, in the order of their bars; `instrument` is kept where there is more than one."""
+def fills(values: Any, bars: int, instruments: int, unit: float = 1.0) -> list[dict[str, float]]:
+    """The fills, in the order of their bars; `instrument` is kept where there is more than one. unit: of which sizes
+    are told.
+    """
+    most = MOST_UNITS / unit
     found = []
     for value in items(values, "The fills", MAX_FILLS):
         value = mapping(value, "A fill")
         fill = {
             "bar": whole(value.get("bar"), "A fill's bar", 0, bars - 1),
-            "size": number(value.get("size"), "A fill's size", -1e12, 1e12),
+            "size": number(value.get("size"), "A fill's size", -most, most),
             "price": number(value.get("price"), "A fill's price", 0, 1e12),
             "commission": number(value.get("commission", 0), "A fill's commission", -1e12, 1e12),
         }
@@ -187,15 +191,16 @@ def flows(values: Any, bars: int, instruments: int) -> list[dict[str, Any]]:
     return found
 
 
-def orders(values: Any, bars: int, instruments: int) -> list[dict[str, Any]]:
-    """What was decided, oldest first; only what is known here is kept of each."""
+def orders(values: Any, bars: int, instruments: int, unit: float = 1.0) -> list[dict[str, Any]]:
+    """What was decided, oldest first; only what is known here is kept of each. unit: of which sizes are told."""
+    most = MOST_UNITS / unit
     found: list[dict[str, Any]] = []
     for value in items(values, "The orders", MAX_ORDERS):
         value = mapping(value, "An order")
         order: dict[str, Any] = {
             "bar": whole(value.get("bar"), "An order's bar", 0, bars - 1),
             "instrument": whole(value.get("instrument", 0), "An order's instrument", 0, instruments - 1),
-            "size": number(value.get("size"), "An order's size", -1e12, 1e12),
+            "size": number(value.get("size"), "An order's size", -most, most),
         }
         for name, known in (("kind", ORDER_KINDS), ("outcome", OUTCOMES)):
             if value.get(name) not in known:

@@ -29,6 +29,7 @@ ROOM = 1e-6  # of a size or price
 ROUNDING = 1e-8
 SIZE, PRICE, COMMISSION = 2, 3, 4  # columns of fills
 NO_FILL = (2**62, 0)  # after all others
+LEFT_OPEN = {("filled", ""), ("refused", o.TOO_SMALL), ("refused", o.NO_MONEY)}  # what becomes of a target
 MOST_LOOKS = 20_000_000  # at what waits on a bar: some twenty seconds
 QUICK = 16  # looks at fills that are told take as long as one at an order
 MOST_TARGETS = 50_000_000  # instruments of all that is aimed at: half a gigabyte
@@ -43,6 +44,12 @@ class Fill(NamedTuple):
     size: float
     price: float
     commission: float
+
+    def is_of(self, instrument: int | None, size: float, price: float) -> bool:
+        """instrument: None where it does not matter."""
+        if instrument not in (None, self.instrument):
+            return False
+        return abs(self.size - size) <= ROOM * abs(size) and abs(self.price - price) <= ROOM * price
 
 
 def follow_many(
@@ -160,8 +167,14 @@ class _Decided:
                 outcome, reason = decision.outcome, decision.reason
             if isinstance(decision, Targets) and not row["size"]:
                 continue  # it may wait for what is sold by then, and a newer one like it is not told
-            if self.rules.commission is None and isinstance(decision, Targets) and reason == o.TOO_SMALL:
-                continue  # a function's costs decide whether it was a share or none; the fills are compared
+            if (
+                self.rules.commission is None
+                and isinstance(decision, Targets)
+                and not self.account.has_traded(decision, number)
+            ):
+                ways = {(o.OUTCOMES[outcome], reason), (row["outcome"], row.get("reason", ""))}
+                if ways <= LEFT_OPEN:
+                    continue  # a function's costs decide what was there for it; the fills are compared
             if row["outcome"] != o.OUTCOMES[outcome] or (reason and row.get("reason") != reason):
                 told, ours = _said(row["outcome"], row.get("reason")), _said(o.OUTCOMES[outcome], reason)
                 raise NotVerified(
@@ -188,6 +201,7 @@ class _Account(Account):
         super().__init__(market, rules, self._as_told if rules.commission is None else None, cash)
         self._looks = 0
         self._told: dict[int, list[Fill]] = defaultdict(list)
+        self._given: dict[int, list[Fill]] = defaultdict(list)  # of orders
         if rules.commission is not None:
             return
         for bar, *fill in zip(*(column.tolist() for column in fills), strict=True):
@@ -198,8 +212,9 @@ class _Account(Account):
             number: Dues.of(fill for fill in told if fill["instrument"] == number)
             for number in {fill["instrument"] for fill in told}
         }
-        self._given: dict[int, set[tuple[int, float]]] = defaultdict(set)  # fills of orders: instrument and size
         self._number = 0  # of the instrument whose order is looked at
+        self._booked: set[int] = set()  # instruments that the targets of a bar have traded
+        self._traded: set[tuple[int, int]] = set()  # decisions and instruments
 
     def look(self, times: int) -> None:
         """Raises NotVerified where nobody could wait for it any longer."""
@@ -211,13 +226,32 @@ class _Account(Account):
         self._number = order.instrument
         super()._fill_order(order, bar, price, worse)
         if order.outcome == o.FILLED and self.commission is not None:
-            self._given[bar].add((order.instrument, order.units))
+            size = order.units
+            self._given[bar].append(Fill(order.instrument, size, price * (1 + math.copysign(worse, size)), 0.0))
+
+    def has_traded(self, targets: Targets, instrument: int) -> bool:
+        """Whether something was bought or sold of an instrument to reach these; known where costs are as told."""
+        return (id(targets), instrument) in self._traded
+
+    def _fill_targets(self, bar: int) -> None:
+        waiting = [(targets, targets.outcomes == o.WAITING) for targets in self.targets]
+        super()._fill_targets(bar)
+        if self.commission is not None:
+            for targets, before in waiting:
+                over = np.flatnonzero(before & (targets.outcomes != o.WAITING)).tolist()
+                self._traded |= {(id(targets), number) for number in over if number in self._booked}
+            self._booked.clear()
+
+    def _book(self, bar: int, at: np.ndarray, *parts: np.ndarray) -> None:
+        super()._book(bar, at, *parts)
+        if self.commission is not None:
+            self._booked |= {*at.tolist()}
 
     def _as_told(self, size: float, price: float) -> float:
         told = self._told[self.bar]
         self.look(len(told) // QUICK)
         for fill in told:
-            if abs(fill.size - size) <= ROOM * abs(size) and abs(fill.price - price) <= ROOM * price:
+            if fill.is_of(None, size, price):
                 return fill.commission
         # By the share it is a larger part of a low price than of a high one.
         return self._dues_of.get(self._number, self._dues).at_most(abs(size) * price, size > 0)
@@ -226,8 +260,11 @@ class _Account(Account):
         self._open = 0.0  # in currency, by how much what is held may be another
         self._first: dict[int, Fill] = {}  # of each instrument at the price of the rules: targets before other orders
         fair = dict(zip(at.tolist(), prices.tolist(), strict=True))
+        given = self._given[bar].copy()
         for fill in self._told[bar]:
-            if (fill.instrument, fill.size) in self._given[bar]:
+            order = next((each for each in given if fill.is_of(*each[:3])), None)
+            if order is not None:
+                given.remove(order)
                 continue
             price = fair.get(fill.instrument, np.nan) * (1 + math.copysign(self.rules.worse, fill.size))
             if abs(fill.price - price) <= ROOM * price:

@@ -37,12 +37,23 @@ def follow_one(
     cash: float,
     rules: BacktestingPy,
     window_bars: int | None,
-) -> None:
+) -> list[int]:
     """Raises NotVerified where another fill follows from the log than the one that is told, or none, or one is missing.
+    Returns which orders were filled at prices outside their bars, as happens by the rules of backtesting.py alone.
 
     window_bars: of the windows of a walk-forward, at the end of each of which every trade is closed.
     """
-    _Followed(fills, orders, log, bars, cash, rules, window_bars).run()
+    # Where nothing was filled nobody knows what it would have been charged, and nothing was earned.
+    dues = Dues.of(fills) if fills else Dues.widest(fills)
+    if fills and rules.commission is None and not isinstance(rules, Usual):
+        # Its function is given the size of the trade that a fill closes, so what each has closed has to be known.
+        copies = [{**fill} for fill in fills]
+        first = _Followed(copies, orders, log, bars, cash, rules, window_bars, Dues.widest(fills))
+        first.run()
+        dues = Dues.of(first.charged)
+    followed = _Followed(fills, orders, log, bars, cash, rules, window_bars, dues)
+    followed.run()
+    return followed.outside
 
 
 class _Followed:
@@ -57,6 +68,7 @@ class _Followed:
         cash: float,
         rules: BacktestingPy,
         window_bars: int | None,
+        dues: Dues,
     ) -> None:
         self.orders, self.log, self.bars, self.rules, self.cash = orders, log, bars, rules, cash
         self.usual = isinstance(rules, Usual)
@@ -66,7 +78,7 @@ class _Followed:
         self.last = len(self.closes) - 1
         self.window_bars = window_bars
         self.told = Told.of(fills, len(self.closes))
-        self.dues = Dues.of(fills)
+        self.dues = dues
         self.trades: dict[int, Trade] = {}  # open ones, oldest first, by the row that opened them
         self.placed: dict[int, Waiting] = {}
         self.due: dict[int, list[Waiting]] = {}  # what is looked at on a bar
@@ -75,6 +87,8 @@ class _Followed:
         self.first_rank = self.last_rank = 0
         self.ruined = False
         self.looks = 0
+        self.outside: list[int] = []  # rows of orders
+        self.charged: list[dict[str, float]] = []  # fills, of which each size is that of the trade
         self._peaks = {rising: peaks_of(bars.high if rising else bars.low, rising) for rising in (True, False)}
 
     def run(self) -> None:
@@ -210,7 +224,10 @@ class _Followed:
             if each.trade is not None:
                 self._exit(each, each.trade, price, bar - at_close)
                 continue
+            filled = self.told.next[bar]
             opened = self._enter(each, price, bar, at_close)
+            if self.told.next[bar] > filled and not self.lows[bar] <= price <= self.highs[bar]:
+                self.outside.append(each.row)
             if opened is not None and (opened.sl or opened.tp):
                 market = not (each.limit or each.stop)
                 if self.usual:
@@ -274,7 +291,7 @@ class _Followed:
         charged = rules.commission_for(size, price)
         # What a function of the program charges is not known, but for what it has charged elsewhere.
         dear = self.dues.at_most(share * price, long) if charged is None else charged
-        least_charged = self.dues.at_least(share * price) if charged is None else charged
+        least_charged = self.dues.at_least(share * price, long) if charged is None else charged
         unit, cheap = paid + dear / share, paid + least_charged / share
         mark = (self.closes[bar - 1] if at_close else self.opens[bar]) if self.usual else self.closes[bar]
         why = f"The order of {size:g} decided on bar {order['bar']} was reached"
@@ -285,8 +302,10 @@ class _Followed:
                 if least >= 1:
                     raise self._payable(order)
                 return None
-            told = self._told_units(long, price, paid, booked)
-            need = told if least <= told <= most else exact
+            told = [units for units in self._told_units(long, price, paid, booked) if least <= units <= most]
+            # Of one that is refused after it has closed something, what it was for is told by no fill.
+            need = most if refused else max(told, default=exact)
+            unit = cheap if refused else unit
         if not rules.hedging:
             need = self._net(need, long, price, booked, why)
         least, most = self._affordable(mark, unit, 1.0)[0], self._affordable(mark, cheap, 1.0)[2]
@@ -303,6 +322,7 @@ class _Followed:
         trade = Trade(each.row, need, fill["price"], booked)
         self.trades[each.row] = trade
         self.cash -= fill["commission"]
+        self.charged.append(fill)
         self._count(need, fill["price"], abs(need))
         if order.get("tp"):
             trade.tp = self._bracket(trade, "limit", order["tp"])
@@ -337,6 +357,8 @@ class _Followed:
 
     def _affordable(self, mark: float, unit: float, share: float) -> tuple[float, float, float]:
         """How many units a share of the account buys: at least, by our bars, and at most."""
+        if unit <= 0:
+            return math.inf, math.inf, math.inf
         leverage = 1 / self.rules.margin
         worth = self.cash + self.units * mark - self.cost
         free = max(0.0, worth - self.gross * mark / leverage) * leverage
@@ -350,8 +372,10 @@ class _Followed:
             float(math.floor((free + room) * by * (1 + MONEY))),
         )
 
-    def _told_units(self, long: bool, price: float, paid: float, booked: int) -> float:
-        """How many units an order for a fraction has filled by the next fills: what it closes, and what it opens."""
+    def _told_units(self, long: bool, price: float, paid: float, booked: int) -> set[float]:
+        """How many units an order for a fraction may have filled by the next fills: what it closes, and with what it
+        opens, unless that is of the order behind it.
+        """
         units, ahead = 0.0, 0
         others = [] if self.rules.hedging else self.trades.values()
         for other in others:
@@ -359,13 +383,13 @@ class _Followed:
                 break
             fill = self.told.peek(booked, ahead)
             if fill is None or (fill["size"] > 0) != long or abs(fill["price"] - price) > ROOM * price:
-                return units
+                return {units}
             units, ahead = units + abs(fill["size"]), ahead + 1
             if abs(fill["size"]) < abs(other.size):
-                return units
+                return {units}
         fill = self.told.peek(booked, ahead)
         opens = fill is not None and (fill["size"] > 0) == long and abs(fill["price"] - paid) <= ROOM * paid
-        return units + (abs(fill["size"]) if fill is not None and opens else 0.0)
+        return {units, units + (abs(fill["size"]) if fill is not None and opens else 0.0)}
 
     # The bar of the entry
 
@@ -397,6 +421,7 @@ class _Followed:
     def _reduce(self, trade: Trade, price: float, size: float, bar: int, why: str) -> None:
         fill = self.told.take(bar, size, price, why)
         self.cash += -size * (fill["price"] - trade.price) - fill["commission"]
+        self.charged.append({**fill, "size": -size})
         trade.size += size
         if abs(trade.size) <= UNIT_ROOM:
             trade.size, trade.is_open = 0.0, False

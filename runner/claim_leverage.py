@@ -1,4 +1,5 @@
-"""Could the account of one instrument pay for what it opened, by the stated margin? Only where a run tells no log.
+"""Could the account of one instrument pay for what it opened, by the stated margin? Only where a run of
+backtesting.py tells no log.
 
 Fills at the close that decides are dated back to it, though the engine fills them on the next bar, among the orders
 that wait there. In which order is not told, so an order counts as paid for by one of those that may have been.
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from qfp.conventions import BacktestingPy, Usual
+from qfp.conventions import BacktestingPy
 
 from runner.claim_bars import NotVerified, OurBars
 from runner.claim_checks import LEVERAGE_TOLERANCE, PRICE_TOLERANCE
@@ -29,9 +30,8 @@ NOTHING = np.zeros(1), np.zeros(1)
 def check_leverage(
     fills: list[dict[str, float]], closed: list[float], bars: OurBars, cash: float, rules: BacktestingPy
 ) -> None:
-    """Nothing was opened that the account could not pay for. Values the account at the open of the bar of the fill,
-    or at the close that decides; by backtesting.py's rules at the close of the bar of the fill, with fills at the
-    deciding close of the next bar. Raises NotVerified.
+    """Nothing was opened that the account could not pay for. Values the account at the close of the bar of the fill,
+    with fills at the deciding close also of the next bar. Raises NotVerified.
 
     closed: units of each fill that close a trade, where long and short ones may be open at once.
     """
@@ -213,10 +213,7 @@ class _Book:
     def _buys(self, account: _Account, bar: int) -> float:
         """What it may open at the prices of this bar: value."""
         close = self.bars.close
-        if not isinstance(self.rules, Usual):
-            marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if self.rules.trade_on_close else {close[bar]}
-        else:
-            marks = {self.bars.open[bar], close[bar]} if self.rules.trade_on_close else {self.bars.open[bar]}
+        marks = {close[bar], close[min(bar + 1, len(close) - 1)]} if self.rules.trade_on_close else {close[bar]}
         margin = self.rules.margin
         return max(account.free(mark, margin) for mark in marks) / margin
 

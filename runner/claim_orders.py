@@ -1,5 +1,5 @@
 """Do the fills of one instrument follow from the orders that were decided? By which bars and prices, and for how many.
-Only where a run tells no log; otherwise claim_follow_one.py says it exactly.
+Only where a run of backtesting.py tells no log; otherwise claim_follow_one.py says it exactly.
 
 An order leaves no choice: the rules and our bars say on which bar it fills and at what price, and a trade's stop-loss
 and target likewise. So every fill is held against what the orders of its bar and side lead to.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from qfp.conventions import BacktestingPy, Usual
+from qfp.conventions import BacktestingPy
 
 from runner.claim_bars import NotVerified, OurBars
 
@@ -34,14 +34,12 @@ def check_orders(
     bars: OurBars,
     rules: BacktestingPy,
     ruined: int | None,
-    window_bars: int | None = None,
 ) -> list[float]:
     """How many units of each fill close a trade, where long and short ones may be open at once; elsewhere nothing.
     Raises NotVerified where a fill has no order, another price, or more units. ruined: the bar on which nothing was
-    left of the account, where every trade is closed. window_bars: of the windows of a walk-forward, at the end of each
-    of which every trade is closed.
+    left of the account, where every trade is closed.
     """
-    expected = Expected(fills, orders, bars, rules, ruined, window_bars)
+    expected = Expected(fills, orders, bars, rules, ruined)
     expected.check_prices()
     closed = expected.closed() if rules.hedging else []
     expected.compare()
@@ -92,15 +90,10 @@ class Expected:
         bars: OurBars,
         rules: BacktestingPy,
         ruined: int | None,
-        window_bars: int | None,
     ) -> None:
         self.fills, self.bars, self.rules = fills, bars, rules
-        self.usual = isinstance(rules, Usual)
         self._peaks: dict[bool, np.ndarray] = {}
-        # By backtesting.py's at the last open, with orders of the last bar; but a window ends like our own backtests.
-        self.ends_at_close = self.usual or window_bars is not None
         self.last = len(bars.close) - 1
-        self.ends = range(window_bars - 1, self.last, window_bars) if window_bars else range(0)
         self.opening: dict[tuple[int, bool], Levels] = defaultdict(lambda: defaultdict(float))
         self.closing: dict[tuple[int, bool], Levels] = defaultdict(lambda: defaultdict(float))
         # What turns a position and cannot be paid for has closed it all the same.
@@ -108,18 +101,11 @@ class Expected:
         self.filled: Counter[tuple[int, bool]] = Counter()
         for fill in fills:
             self.filled[int(fill["bar"]), fill["size"] > 0] += abs(fill["size"])  # type: ignore[assignment]
-        self.states: dict[int, list[float]] = {}  # units before, between and after the fills of a bar
-        held = 0.0
-        for fill in fills:
-            states = self.states.setdefault(int(fill["bar"]), [held])
-            held += fill["size"]
-            states.append(held)
         for order in orders:
             if order["outcome"] in ("filled", "refused") and order["size"]:
                 self._expect(order)
         self._expect_ruin(ruined)
-        for bar in (*self.ends, self.last):
-            self._expect_an_end(bar)
+        self._expect_the_end()
         self._tables = (self.opening, self.closing, self.unpaid)
 
     # What orders lead to
@@ -138,8 +124,8 @@ class Expected:
     def places_of(self, order: Order) -> Iterator[tuple[int, float, bool]]:
         """(bar, price without spread, whether at the close that decides); more than one where levels are just met."""
         bars, decided, long = self.bars, int(order["bar"]), order["size"] > 0
-        if decided == self.last and not self.ends_at_close and self.rules.finalize_trades:
-            decided -= 1  # by the rules of backtesting.py orders of the last bar fill on it
+        if decided == self.last and self.rules.finalize_trades:
+            decided -= 1  # orders of the last bar fill on it
         limit: float | None = order.get("limit") or None
         stop: float | None = order.get("stop") or None
         if stop is None and limit is None:
@@ -157,45 +143,29 @@ class Expected:
             opened = float(bars.open[touched])
             if limit is None:
                 reference = opened
-                if self.rules.trade_on_close and not self.usual and not order.get("closes"):
+                if self.rules.trade_on_close and not order.get("closes"):
                     reference = float(bars.close[touched - 1])
                 yield touched, max(reference, stop) if long else min(reference, stop), False
                 continue
-            reference = (max(opened, stop) if long else min(opened, stop)) if self.usual else stop
             far = limit > stop if long else limit < stop
             if far and self._reaches(limit, not long, touched):
-                yield touched, self._at_limit(reference, limit, long), False
-            # By those of backtesting.py a bar may be looked at twice, so that the limit counts on the bar of the touch.
-            again = {touched} if not self.usual and self._reaches(limit, not long, touched) else set()
+                yield touched, self._at_limit(stop, limit, long), False
+            # A bar may be looked at twice, so that the limit counts on the bar of the touch.
+            again = {touched} if self._reaches(limit, not long, touched) else set()
             for bar in again.union(self._reached(limit, not long, touched + 1)):
                 yield bar, self._at_limit(float(bars.open[bar]), limit, long), False
 
     def _bracket(self, order: Order, bar: int, price: float, at_close: bool, long: bool, units: float) -> None:
-        """Stop-loss and target of the trade that an order opens. By our rules the stop comes first on the bar of the
-        entry, where no program can have moved it yet: what it certainly passed there leaves nothing for the target.
-        """
-        stop_loss, target = order.get("sl"), order.get("tp")
-        entered = bar + 1 if at_close else bar  # what fills at a close is entered on the bar after it
-        stopped = bool(self.usual and stop_loss and entered <= self.last and self._passes(stop_loss, not long, entered))
-        for level, is_stop in ((stop_loss, True), (target, False)):
-            if not level or (stopped and not is_stop):
+        """Stop-loss and target of the trade that an order opens."""
+        for level, is_stop in ((order.get("sl"), True), (order.get("tp"), False)):
+            if not level:
                 continue
             rising = long != is_stop
-            counts = is_stop or self._target_counts(order, bar, price)
-            if not at_close and counts and self._reaches(level, rising, bar):
+            if not at_close and self._reaches(level, rising, bar):
                 for reference in {price, float(self.bars.open[bar])}:
                     self.closing[bar, not long][self._beyond(reference, level, rising)] += units
-            if stopped and not at_close:
-                continue
             for later in self._reached(level, rising, bar + 1):
                 self.closing[later, not long][self._beyond(float(self.bars.open[later]), level, rising)] += units
-
-    def _target_counts(self, order: Order, bar: int, price: float) -> bool:
-        """Whether a target may be reached on the bar of the entry: at a limit within the bar it may have been passed
-        before, and waits.
-        """
-        opened = float(self.bars.open[bar])
-        return not (self.usual and order.get("limit")) or abs(price - opened) <= ROOM * opened
 
     def _expect_ruin(self, ruined: int | None) -> None:
         if ruined is None:
@@ -206,29 +176,16 @@ class Expected:
             for long in (True, False):
                 self.closing[bar, long][float(self.bars.close[bar])] = math.inf
 
-    def _expect_an_end(self, last: int) -> None:
-        """Of the data, or of a window: what is open is closed."""
+    def _expect_the_end(self) -> None:
+        """What is open is closed, at the last open or the close before it."""
         if not self.rules.finalize_trades:
             return
-        bar, price = last, float(self.bars.close[last])
-        if not self.ends_at_close and self.rules.trade_on_close:
-            bar, price = max(last - 1, 0), float(self.bars.close[max(last - 1, 0)])
-        elif not self.ends_at_close:
-            price = float(self.bars.open[last])
+        bar, price = self.last, float(self.bars.open[self.last])
+        if self.rules.trade_on_close:
+            bar = max(self.last - 1, 0)
+            price = float(self.bars.close[bar])
         for long in (True, False):
-            self.closing[bar, long][price] = math.inf if last == self.last else self._open_by(bar, not long)
-
-    def _open_by(self, bar: int, long: bool) -> float:
-        """The most units that were open on this side on a bar, before, between and after its fills: as many can be
-        closed at the end of a window, and no more.
-        """
-        if self.rules.hedging or not self.ends_at_close:
-            return math.inf  # with hedging it is held against what was opened
-        near = range(bar - 1, bar + 2) if self.rules.trade_on_close else (bar,)
-        states = [units for each in near for units in self.states.get(each, ())]
-        if not states:
-            return 0.0
-        return max(0.0, *states) if long else max(0.0, *(-units for units in states))
+            self.closing[bar, long][price] = math.inf
 
     @staticmethod
     def _at_limit(reference: float, limit: float, long: bool) -> float:
@@ -242,10 +199,6 @@ class Expected:
     def _reaches(self, level: float, rising: bool, bar: int) -> bool:
         over = self.bars.high[bar] - level if rising else level - self.bars.low[bar]
         return bool(over >= -ROOM * level)
-
-    def _passes(self, level: float, rising: bool, bar: int) -> bool:
-        over = self.bars.high[bar] - level if rising else level - self.bars.low[bar]
-        return bool(over > ROOM * level)
 
     def _reached(self, level: float, rising: bool, start: int) -> list[int]:
         values = self.bars.high if rising else self.bars.low
@@ -318,24 +271,9 @@ class Expected:
         moved = np.zeros(self.last + 2)  # what is held before each bar
         np.add.at(moved, [int(fill["bar"]) + 1 for fill in self.fills], [fill["size"] for fill in self.fills])
         held = np.cumsum(moved)
-        self._check_ends(held)
         for fill in self.fills:
             if fill["size"]:
                 self._explain(int(fill["bar"]), fill["size"], fill["price"], held)
-
-    def _check_ends(self, held: np.ndarray) -> None:
-        """Nothing is open after the end of a window. With fills at the close that decides, the next one's first orders
-        may be dated to it.
-        """
-        if not self.ends_at_close or self.rules.trade_on_close or not self.rules.finalize_trades:
-            return
-        dust = ROOM * float(np.abs(held).max(initial=0.0))
-        for end in self.ends:
-            if abs(held[end + 1]) > dust:
-                raise NotVerified(
-                    f"After the end of a window on bar {end} it held {held[end + 1]:g}; by the stated rules all is "
-                    "closed there."
-                )
 
     def _may_close(self, bar: int, long: bool, held: np.ndarray) -> bool:
         """Whether there is something of the other side that this can close. Within a bar, and with fills at the close

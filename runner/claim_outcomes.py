@@ -1,5 +1,5 @@
 """Can it be that an order led to nothing? Who says with hindsight that orders which lost were refused, or still wait,
-keeps the winners. Only where a run tells no log, but for note_withdrawals().
+keeps the winners. Only where a run of backtesting.py tells no log, but for note_withdrawals().
 
 A price that is certainly reached fills, and who could certainly pay is not refused: what is near either is believed.
 What fills on the bar after its decision fills before a program can withdraw it; that another order was withdrawn is
@@ -33,29 +33,27 @@ def check_one(
     cash: float,
     rules: BacktestingPy,
     ruined: int | None,
-    window_bars: int | None,
 ) -> None:
     """Raises NotVerified where an order of one instrument has filled, or could have been paid for, by the rules."""
-    expected = Expected([], [], bars, rules, ruined, window_bars)
+    expected = Expected([], [], bars, rules, ruined)
     last = len(bars.close) - 1 if ruined is None else ruined
     states = _states(fills, cash, len(bars.close))
     known: dict[tuple[int, float], tuple[float, float, float]] = {}
     both: list[_Sides] | None = None
     for order in orders:
         decided = int(order["bar"])
-        end = last if window_bars is None else min(last, (decided // window_bars + 1) * window_bars - 1)
         if order["outcome"] == "waiting":
             for bar, price, _ in expected.places_of(_surely(order)):
-                if decided < bar < end:  # on the last one there may be no time left
+                if decided < bar < last:  # on the last one there may be no time left
                     raise _filled(order, "the order", bar, price)
-        elif order["outcome"] == "cancelled" and decided < end:
+        elif order["outcome"] == "cancelled" and decided < last:
             if not order.get("closes"):
                 if _fills_at_once(order, expected):
                     raise _withdrawn(order, "the order")
                 _note_when(order, (bar for bar, _, _ in expected.places_of(_surely(order))))
         elif order["outcome"] == "refused" and decided + 1 < last:
             if rules.hedging and both is None:
-                both = _both_sides(fills, Expected(fills, orders, bars, rules, ruined, window_bars), len(bars.close))
+                both = _both_sides(fills, Expected(fills, orders, bars, rules, ruined), len(bars.close))
             _check_refusal(order, expected, states, both, bars, rules, known)
 
 

@@ -1,5 +1,5 @@
 """Was as much filled as the account could buy? An order for a fraction of it leaves no choice of its units.
-Only where a run tells no log; otherwise claim_follow_one.py says it exactly.
+Only where a run of backtesting.py tells no log; otherwise claim_follow_one.py says it exactly.
 
 Who tells orders for the same fraction, and fills much of what won and little of what lost, is found by this. The least
 it may have been is computed with room: half of it is enough, so that rounding, costs and what filled together with it
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, NamedTuple
 
-from qfp.conventions import BacktestingPy, Usual
+from qfp.conventions import BacktestingPy
 
 from runner.claim_bars import NotVerified, OurBars
 from runner.claim_orders import ROOM, Expected
@@ -38,14 +38,13 @@ def check_sizes(
     bars: OurBars,
     cash: float,
     rules: BacktestingPy,
-    window_bars: int | None,
 ) -> None:
     """Raises NotVerified where an order for a fraction of the account filled far less than that."""
     opening = [each for each in orders if each["outcome"] == "filled" and not each.get("closes") and each["size"]]
     fractions = [each for each in opening if abs(each["size"]) < 1]
     if not fractions:
         return
-    expected = Expected([], [], bars, rules, None, window_bars)
+    expected = Expected([], [], bars, rules, None)
     may_open = {(bar, each["size"] > 0) for each in opening if rules.hedging for bar, _, _ in expected.places_of(each)}
     account = _Account(fills, may_open, bars, cash, rules)
     for order in fractions:
@@ -74,8 +73,6 @@ class _Account:
         rules: BacktestingPy,
     ) -> None:
         self.bars, self.rules = bars, rules
-        # As listed they were filled, but for those that are dated back to a close.
-        self.in_order = isinstance(rules, Usual) and not rules.trade_on_close
         self.filled: dict[tuple[int, bool], float] = defaultdict(float)
         self.charged: dict[tuple[int, bool], float] = defaultdict(float)
         self.states: dict[int, list[_State]] = {}
@@ -109,19 +106,15 @@ class _Account:
         bars, margin = self.bars, self.rules.margin
         around = (bar - 1, bar, bar + 1) if self.rules.trade_on_close else (bar,)
         near = [each for each in around if 0 <= each < len(bars.close)]
-        if self.in_order:
-            marks = {price, float(bars.open[bar])}
-        else:
-            marks = {price, *(float(column[each]) for each in near for column in (bars.open, bars.close))}
+        marks = {price, *(float(column[each]) for each in near for column in (bars.open, bars.close))}
         moved, states = 0.0, []
         for each in near:
             for state in self.states.get(each, ()):
                 fill = state.fill
                 own = each == bar and (fill["size"] > 0) == long
                 own = own and min(abs(fill["price"] - paid), abs(fill["price"] - price)) <= ROOM * price
-                if own or not self.in_order:
-                    states.append(state)
-                if not own and not self.in_order:
+                states.append(state)
+                if not own:
                     moved += abs(fill["size"])
         swing = moved * (max(marks) - min(marks))
         free = [

@@ -401,7 +401,8 @@ def _claims(run: Run, snapshot: str, budget: Budget) -> list[Any]:
         raise NotComparable("the sandbox engine went away")
     if made.outcome != Run.Status.SUCCEEDED:
         raise NotComparable("on other data it does not end well")
-    return [{**claim, "orders": checked.orders} for claim, checked in made.claims]  # with what the check knows of them
+    # With what the check knows of them, and in the units in which ours are kept.
+    return [{**claim, "orders": checked.orders, "fills": checked.fills} for claim, checked in made.claims]
 
 
 def _chose_from_all(run: Run) -> bool:

@@ -17,7 +17,8 @@ from qfp.checking.literals import LONG, place_in, written_in
 from rq.timeouts import JobTimeoutException
 
 from runner import checking, claims_box, membership, overfitting, private, quotas, trials
-from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event, read_attempt
+from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
+from runner.claim_reading import read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.models import Artefact, Attempt, Backtest, Run

@@ -22,12 +22,12 @@ def claim_of_one(seed: str, moving: bool = False, **fixed: Any) -> dict[str, Any
 
 
 def drawn(
-    seed: str, moving: bool = False, base: type = Strategy, both: bool = False, **fixed: Any
+    seed: str, moving: bool = False, base: type = Strategy, both: bool = False, outside: bool = False, **fixed: Any
 ) -> tuple[type, Any, dict[str, Any], bool]:
     """(strategy, bars, options, whether the rules are those of backtesting.py). moving: it also moves and drops stops
     and targets on most bars, of trades that are closed, too. base: its class, of one engine or the other.
-    both: by the rules of backtesting.py, and nothing is moved with which that one breaks off. fixed: options that are
-    not drawn.
+    both: by the rules of backtesting.py, and nothing is moved with which that one breaks off. outside: with
+    orders that these rules fill at prices that are not in their bar. fixed: options that are not drawn.
     """
     draw, moved = random.Random(seed), random.Random(f"{seed} moved")
     original, on_close = draw.random() < 0.5 or both, draw.random() < 0.25
@@ -46,8 +46,8 @@ def drawn(
             given: dict[str, float] = {
                 name: price * draw.uniform(0.98, 1.02) for name in ("limit", "stop") if name in kind
             }
-            if original and "stop" in given and (on_close or "limit" in given):
-                del given["stop"]  # which backtesting.py fills at prices that are not in their bar
+            if original and not outside and "stop" in given and (on_close or "limit" in given):
+                del given["stop"]
             side, base, far = (1 if long else -1), next(iter(given.values()), price), draw.uniform(0.003, 0.06)
             if draw.random() < 0.4:
                 given["sl"] = base * (1 - side * far) * (1 - side * 0.001)
@@ -127,8 +127,8 @@ def by_the_share(size: float, price: float) -> float:
     return max(1.0, abs(size) * 0.01)
 
 
-def claim_of_many(seed: str) -> dict[str, Any]:
-    """What a program with several instruments claims."""
+def claim_of_many(seed: str, **fixed: Any) -> dict[str, Any]:
+    """What a program with several instruments claims. fixed: options that are not drawn."""
     draw = random.Random(seed)
     names = draw.sample(["IBM", "AAPL", "MSFT", "GOOG"], draw.randint(2, 4))
     adjust = draw.choice([None, "split"])
@@ -148,6 +148,7 @@ def claim_of_many(seed: str) -> dict[str, Any]:
         "borrow": draw.choice([0, 0.03]),
         "interest": draw.choice([0, 0.02]),
         "halted": draw.choice(["wait", "refuse"]),
+        **fixed,
     }
 
     def on_bar(ctx: Any) -> None:

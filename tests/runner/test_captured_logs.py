@@ -42,11 +42,11 @@ def claims(folder: Path, *arguments: str) -> list[tuple[Claim, Claim]]:
 
 @pytest.fixture(scope="module")
 def pairs(starter) -> list[tuple[Claim, Claim]]:  # noqa: F811
-    return claims(starter.folder, str(DRAWN))
+    return claims(starter.folder, str(DRAWN), "0", "0.6.6", "outside", "parts")
 
 
 def test_the_library_watched_tells_what_our_engine_tells_by_its_rules(pairs) -> None:
-    for number, (theirs, ours) in enumerate(pairs):
+    for number, (theirs, ours) in enumerate(pairs[: 2 * DRAWN]):
         for name in TOLD:
             assert theirs[name] == ours[name], (number, name)
     told = [theirs for theirs, _ in pairs]
@@ -60,9 +60,34 @@ def test_the_library_watched_tells_what_our_engine_tells_by_its_rules(pairs) -> 
 
 
 def test_what_the_library_did_is_followed_by_its_log_and_nothing_of_it_is_left_to_its_word(pairs) -> None:
-    for number, (theirs, _) in enumerate(pairs):
+    for number, (theirs, _) in enumerate(pairs[:DRAWN]):
         checked = check_claim(theirs, STORE)
         assert checked.verified and "unlogged" not in checked.conventions, (number, checked.verified_text)
+
+
+def test_what_the_library_itself_filled_outside_the_bar_is_told_as_that_and_not_verified(pairs) -> None:
+    said = [check_claim(theirs, STORE) for theirs, _ in pairs[DRAWN : 2 * DRAWN]]
+    outside = [each for each in said if not each.verified]
+    assert outside and all("The rules of backtesting.py filled" in each.verified_text for each in outside)
+    # A price that these rules do not lead to is another's.
+    forged = json.loads(json.dumps(pairs[DRAWN + said.index(outside[0])][0]))
+    forged["fills"][0]["price"] *= 2
+    assert "lies outside that bar's range" in check_claim(forged, STORE).verified_text
+
+
+def test_parts_of_a_unit_are_followed_as_they_were_traded_and_kept_in_units(pairs) -> None:
+    for number, (theirs, _) in enumerate(pairs[2 * DRAWN :]):
+        checked = check_claim(theirs, STORE)
+        assert checked.verified and "unlogged" not in checked.conventions, (number, checked.verified_text)
+        assert checked.conventions["lines"][-1] == "Parts of a unit are traded, each 0.000333333 of it."
+        assert checked.fills and all(
+            fill["size"] == pytest.approx(told["size"] / 3_000)
+            and fill["price"] == pytest.approx(told["price"] * 3_000)
+            for fill, told in zip(checked.fills, theirs["fills"], strict=True)
+        )
+        assert all(10 < trade["entry_price"] < 1_000 for trade in checked.trades)
+        forged = {**theirs, "unit": 1}
+        assert not check_claim(forged, STORE).verified
 
 
 def test_a_log_of_the_library_from_which_something_is_left_out_is_found(pairs) -> None:

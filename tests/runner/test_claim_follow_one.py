@@ -42,12 +42,12 @@ def follow(
     fills: list[tuple[int, float, float]],
     orders: list[dict[str, Any]],
     taken_away: list[list[Any]] = [],  # noqa: B006
-) -> None:
+) -> list[int]:
     named = [{"bar": bar, "size": size, "price": price, "commission": 0.0} for bar, size, price in fills]
     read = claim_fields.orders(orders, len(FLAT), 1)
     log = claim_fields.log(orders, taken_away, len(FLAT))
     assert log is not None
-    follow_one(named, read, log, ours, 10_000.0, rules, None)
+    return follow_one(named, read, log, ours, 10_000.0, rules, None)
 
 
 def closing(bar: int, **more: Any) -> dict[str, Any]:
@@ -116,6 +116,15 @@ def test_whether_a_limit_at_the_open_lets_its_target_count_is_not_for_the_claim_
         follow(rise, rules, [(5, 10.0, 100.0)], [bought])
 
 
+@pytest.mark.parametrize(("on_close", "limits"), [(False, {"limit": 110.0}), (True, {})])
+def test_an_order_that_the_library_s_rules_fill_outside_the_bar_is_named(on_close, limits):
+    gap = bars(open={8: 106.0}, high={8: 107.0}, low={8: 105.0})
+    order = {"bar": 7, "size": 10.0, "kind": "stop", "stop": 103.0, "outcome": "filled", **limits}
+    theirs, ours = (kind(trade_on_close=on_close, finalize_trades=False) for kind in (BacktestingPy, Usual))
+    assert follow(gap, theirs, [(8, 10.0, 103.0)], [order]) == [0]
+    assert follow(gap, ours, [(8, 10.0, 106.0)], [order]) == []
+
+
 def test_what_a_function_charges_is_neither_made_dear_by_one_fill_nor_by_what_it_pays_back():
     fills = [{"size": 10.0, "price": 100.0, "commission": 0.0}] * 9
     dear = Dues.of([*fills, {"size": 10.0, "price": 100.0, "commission": 1_000.0}])
@@ -123,7 +132,7 @@ def test_what_a_function_charges_is_neither_made_dear_by_one_fill_nor_by_what_it
     there = {"size": 10.0, "price": 100.0, "commission": 200.0}
     assert Dues.of([there, {**there, "size": -10.0, "commission": -200.0}]).rate == 0.0
     paid = Dues.of([{**there, "commission": -2.0}])
-    assert paid.at_most(1_000.0, long=True) == 0.0 and paid.at_least(1_000.0) < -2.0
+    assert paid.at_most(1_000.0, long=True) == 0.0 and paid.at_least(1_000.0, long=True) < -2.0
 
 
 class Replaced(Strategy):

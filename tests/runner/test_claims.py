@@ -329,14 +329,27 @@ def test_a_snapshot_the_run_was_not_given_is_not_verified(claim):
     assert "came from the program" in check_claim(own, STORE, claim["snapshot"]).verified_text
 
 
-def test_what_may_be_opened_is_valued_at_the_open_by_our_rules_and_at_the_close_by_those_of_backtesting_py():
+def test_what_may_be_opened_without_a_log_is_valued_at_the_close():
     flat = np.array([100.0, 100.0, 100.0])
     bars = OurBars(open=flat, high=flat * 2, low=flat, close=np.array([100.0, 100.0, 200.0]))
-    # 50 units leave 5,000; half of what they are worth is free as well: 2,500 at the open, 5,000 at the close.
+    # 50 units leave 5,000; half of what they are worth is free as well: 5,000 at the close.
     fills = [{"bar": bar, "size": size, "price": 100.0, "commission": 0.0} for bar, size in ((1, 50.0), (2, 160.0))]
     check_leverage(fills, [], bars, 10_000.0, BacktestingPy(margin=0.5))
-    with pytest.raises(NotVerified, match=r"opened 16,000.00 with 15,000.00 to pay for it"):
-        check_leverage(fills, [], bars, 10_000.0, Usual(margin=0.5))
+    fills[1]["size"] = 220.0
+    with pytest.raises(NotVerified, match=r"opened 22,000.00 with 20,000.00 to pay for it"):
+        check_leverage(fills, [], bars, 10_000.0, BacktestingPy(margin=0.5))
+
+
+def test_without_a_log_a_trade_may_end_at_its_stop_or_target_on_the_bar_of_its_entry():
+    bars = OurBars(*(np.full(12, price) for price in (100.0, 106.0, 94.0, 100.0)))
+    order = market_order(4, 10.0, sl=95.0, tp=105.0)
+    for price, follows in ((95.0, True), (105.0, True), (103.0, False)):
+        fills = [{"bar": 5, "size": size, "price": at} for size, at in ((10.0, 100.0), (-10.0, price))]
+        if follows:
+            check_orders(fills, [order], bars, BacktestingPy(), None)
+        else:
+            with pytest.raises(NotVerified, match="follows from no order"):
+                check_orders(fills, [order], bars, BacktestingPy(), None)
 
 
 def market_order(bar: int, size: float, **more: Any) -> dict[str, Any]:
@@ -362,7 +375,7 @@ def test_beside_an_order_that_closes_little_nobody_opens_what_is_not_paid_for():
 def test_in_which_order_fills_were_paid_for_is_not_tried_without_end(monkeypatch):
     close = np.repeat([100.0, 97.5], [5, 15])
     bars = OurBars(close, close * 1.02, close * 0.97, close)
-    rules = Usual(trade_on_close=True, commission=0.0, margin=0.02)
+    rules = BacktestingPy(trade_on_close=True, commission=0.0, margin=0.02)
 
     def checked(many: int) -> None:
         # What was held is sold on bar 4 and more bought at its close, and again when prices have fallen: each of these
@@ -393,12 +406,11 @@ def test_what_fills_of_a_later_bar_close_is_counted_as_one_after_the_other(held)
     assert begun.after_closing(_sides(steps), 9, begun, 0.0) == begun
 
 
-@pytest.mark.parametrize("rules", [Usual, BacktestingPy])
 @pytest.mark.parametrize("next_price", ["close", "open"])
-def test_what_the_next_bar_closes_pays_for_no_more_than_was_held(rules, next_price):
+def test_what_the_next_bar_closes_pays_for_no_more_than_was_held(next_price):
     opens, closes = np.linspace(100.5, 120.5, 21), np.linspace(100.0, 120.0, 21)
     bars = OurBars(opens, closes * 1.1, closes * 0.9, closes)
-    named = rules(trade_on_close=True, commission=0.0)
+    rules = BacktestingPy(trade_on_close=True, commission=0.0)
     fills, held = [], 0.0
     for bar in range(5, 15):
         if held:
@@ -407,13 +419,14 @@ def test_what_the_next_bar_closes_pays_for_no_more_than_was_held(rules, next_pri
         fills += [{"bar": bar, "size": 90.0, "price": closes[bar], "commission": 0.0}] * 10
         held = 900.0
     with pytest.raises(NotVerified, match="to pay for it"):
-        check_leverage(fills, [], bars, 10_000.0, named)
+        check_leverage(fills, [], bars, 10_000.0, rules)
 
 
 @pytest.mark.parametrize("hedging", [False, True])
 def test_what_a_close_decided_and_what_the_next_bar_triggered_are_not_paid_for_twice(hedging):
     flat = np.full(20, 100.0)
-    bars, rules = OurBars(flat, flat * 1.1, flat * 0.9, flat), Usual(trade_on_close=True, hedging=hedging, commission=0)
+    bars = OurBars(flat, flat * 1.1, flat * 0.9, flat)
+    rules = BacktestingPy(trade_on_close=True, hedging=hedging, commission=0)
 
     def checked(at_close: float, at_limit: float) -> None:
         fills = [(4, at_close, 100.0), (5, at_limit, 98.0)]

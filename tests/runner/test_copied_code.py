@@ -22,8 +22,9 @@ from qfp.conventions import CopiedRules
 
 from runner import claim_copied, packages
 from runner.access import Viewer
-from runner.backtests import ClaimRefused, check_claim, read_attempt
+from runner.backtests import ClaimRefused, check_claim
 from runner.claim_bars import NotVerified
+from runner.claim_reading import read_attempt
 from runner.execution import execute_next
 from runner.models import Run, Trial
 from runner.recording import Recording

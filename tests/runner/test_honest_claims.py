@@ -29,6 +29,40 @@ def test_long_and_short_at_once_with_fills_at_the_close_that_decides_are_verifie
     assert checked.verified, checked.verified_text
 
 
+def in_steps(size: float, price: float) -> float:
+    return 12.0 * (1 + int(abs(size) * price / 1_000))
+
+
+def for_sales(size: float, price: float) -> float:
+    return 9.0 + abs(size) * price * 0.004 if size < 0 else 0.0
+
+
+def for_purchases(size: float, price: float) -> float:
+    return 9.0 + abs(size) * price * 0.004 if size > 0 else 0.0
+
+
+def paid_to_makers(size: float, price: float) -> float:
+    return abs(size) * price * (0.003 if size > 0 else -0.001)
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (
+            random_programs.claim_of_many,
+            {"commission": in_steps, "cash": 1_000, "fill": "next-average", "fractional": False},
+        ),
+        (random_programs.claim_of_one, {"commission": for_sales, "cash": 2_000}),
+        (random_programs.claim_of_one, {"commission": for_purchases, "cash": 2_000}),
+        (random_programs.claim_of_one, {"commission": paid_to_makers, "cash": 2_000}),
+    ],
+)
+def test_whatever_a_function_of_the_program_charges_is_verified(data, make, options) -> None:  # noqa: F811
+    for number in range(DRAWN):
+        checked = check_claim(make(f"charged {number}", **options), STORE)
+        assert checked.verified, (number, checked.conventions, checked.verified_text)
+
+
 class HeldFromTheStart(Strategy):
     """One order, before the first bar."""
 

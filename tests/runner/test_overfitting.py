@@ -17,7 +17,8 @@ from qfp.conventions import BacktestingPy
 
 from runner import overfitting, trials
 from runner.access import Viewer
-from runner.backtests import MAX_BACKTESTS, read_attempt
+from runner.backtests import MAX_BACKTESTS
+from runner.claim_reading import read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.intake import Intake

@@ -338,6 +338,16 @@ def test_what_would_have_been_filled_is_not_told_as_refused_or_waiting(claim, to
     assert (doubt or "AAPL at") in text, text
 
 
+def test_a_target_that_was_traded_is_not_told_as_refused_whatever_a_function_charges(frames):
+    run = Portfolio(frames, commission=lambda size, price: 4.0, fractional=True).run(
+        lambda ctx: ctx.target("IBM", 0.5) if ctx.bar == 3 else None
+    )
+    claim = json.loads(json.dumps(PortfolioResult("Bought", run, {}).claim))
+    assert check_claim(claim, STORE).verified and len(claim["fills"]) == 1
+    claim["orders"][0] |= {"outcome": "refused", "reason": "the account could not pay for it"}
+    assert "was told as refused" in check_claim(claim, STORE).verified_text
+
+
 def test_a_target_that_led_to_far_less_than_it_asks_for_is_not_verified(claim):
     first, second = claim["orders"][:2]
     assert (first["kind"], second["kind"]) == ("target", "target")

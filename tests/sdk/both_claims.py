@@ -2,7 +2,9 @@
 
 Runs in the boxes' environment, where backtesting.py is installed, and prints JSON: pairs of claims, of the library and
 of ours by its rules. Arguments: how many programs are drawn, from which number on, which release the library says it
-is, and whether the program rounds its bars.
+is, and any of "rounded", where the programs round their bars, "outside", where as many more are drawn with orders that
+the library fills at prices outside their bars, and "parts", where as many more trade parts of a unit, which ours does
+not record.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import warnings
 
 import backtesting
 import backtesting.backtesting
+import backtesting.lib
 from qfp.backtests import backtest
 from qfp.copied import of_backtesting
 
@@ -31,14 +34,24 @@ def pair(seed: str, rounded: bool = False, **how: object) -> tuple[dict, dict]:
     return theirs, backtest(program, bars, rules="backtesting.py", **options).claim
 
 
-def main(count: str, first: str = "0", release: str = backtesting.__version__, rounded: str = "") -> None:
+def of_parts(seed: str, unit: float) -> tuple[dict, None]:
+    program, bars, options, _ = drawn(seed, base=backtesting.Strategy, both=True, moving=True)
+    test = backtesting.lib.FractionalBacktest(bars.rename(columns=str.title), program, fractional_unit=unit, **options)
+    return of_backtesting._OriginalResult(test, test.run()).claim, None
+
+
+def main(count: str, first: str = "0", release: str = backtesting.__version__, *how: str) -> None:
     backtesting.__version__ = release
     of_backtesting.listen(backtesting.backtesting)
     found = []
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for number in range(int(first), int(first) + int(count)):
-            found.append(pair(f"both {number}", rounded=bool(rounded), moving=number % 2 == 0))
+        for outside in (False, True) if "outside" in how else (False,):
+            for number in range(int(first), int(first) + int(count)):
+                drawn = {"moving": number % 2 == 0, "outside": outside}
+                found.append(pair(f"both {number}", rounded="rounded" in how, **drawn))
+        for number in range(int(count)) if "parts" in how else ():
+            found.append(of_parts(f"parts {number}", 1 / 3_000))
     json.dump(found, sys.stdout)
 
 

@@ -18,6 +18,7 @@ FILLS = ("next-open", "next-close", "next-average", "same-close")
 LIBRARIES = ("backtrader", "zipline")
 UNBOUNDED_LEVERAGE = 10_000.0  # of contracts that are held for a margin
 _UNLEVERED = "an order may make positions worth what the account is worth, and no more."
+WHOLE_UNITS = "Whole units only unless the order says otherwise."
 _OUTGROWN = "A short position that then loses outgrows it: its exposure may go beyond 100 %."
 COPIED_FILLS = ("next-open", "next-close", "same-open", "same-close")
 
@@ -84,7 +85,7 @@ class BacktestingPy:
             lines.append(f"Margin {_percent(self.margin)}: up to {1 / self.margin:.3g} times the account may be held.")
         else:
             lines.append(f"No leverage: {_UNLEVERED} {_OUTGROWN}")
-            lines.append("Whole units only unless the order says otherwise.")
+            lines.append(WHOLE_UNITS)
         if self.exclusive_orders:
             lines.append("A new order closes the open trade first.")
         if self.hedging:

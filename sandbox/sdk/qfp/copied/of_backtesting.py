@@ -25,6 +25,7 @@ from qfp.results import Result, digest, simple
 __all__ = ["listen"]
 
 PRICES = ("Open", "High", "Low", "Close")
+BARS = "_qfp_bars"
 MAX_ORDERS_LISTED = MAX_FILLS_LISTED = 100_000
 NO_MONEY = "insufficient margin"
 
@@ -48,16 +49,17 @@ class _OriginalResult(Result):
 
         strategy = stats["_strategy"]
         broker, options = strategy._broker, _options(test)
-        unit = float(getattr(test, "_fractional_unit", 1.0))
-        frame = test._data
+        unit = _unit(test)
+        frame = _traded(test)
         self.strategy = type(strategy).__name__
         self.params = dict(getattr(strategy, "_params", {}))
         self.conventions = _rules_of(options)
         cash = float(options["cash"])
         book, warm_up = watched(broker), _warm_up(strategy, len(frame))
         book.finish(broker.orders, warm_up)
-        self.fills = _fills(broker, book, unit)
-        self.account = replay.replay(self.fills, frame["Close"].to_numpy(dtype=float) / unit, cash)
+        told = _fills(broker, book)
+        self.fills = told if unit == 1 else [_in_whole_units(fill, unit) for fill in told]
+        self.account = replay.replay(self.fills, frame["Close"].to_numpy(dtype=float), cash)
         # With fills at the deciding close, a fill counts in the equity one bar after the bar it is dated to.
         counted = stats["_equity_curve"]["Equity"].to_numpy(dtype=float, copy=True)
         counted[: warm_up + 1] = cash  # where the library repeats the first value after them
@@ -65,7 +67,7 @@ class _OriginalResult(Result):
         self.equity = pd.Series(equity, index=frame.index, name="equity")
         self.decided, taken_away = book.all_told()
         self.orders = self.decided if unit == 1 else [_in_whole_units(order, unit) for order in self.decided]
-        prices = {name.lower(): frame[name].to_numpy(dtype=float) / unit for name in PRICES}
+        prices = {name.lower(): frame[name].to_numpy(dtype=float) for name in PRICES}
         stamps = days_of(instants(frame.index).astype("datetime64[us]"))
         found = about(Feed(str((frame.attrs or {}).get("symbol") or "bars of the program"), stamps, prices))
         index = pd.DatetimeIndex(stamps) if found.get("series") and frame.index.tz is None else frame.index
@@ -83,13 +85,14 @@ class _OriginalResult(Result):
             "dates": dates,
             "digest": digest(prices["close"]),
             "equity": [float(value) for value in equity],
-            "fills": self.fills[:MAX_FILLS_LISTED],
+            "unit": unit,  # of which orders and fills are told, at prices of it
+            "fills": told[:MAX_FILLS_LISTED],
             "fill_count": len(self.fills),
             "flows": [],
-            "orders": self.orders[:MAX_ORDERS_LISTED],
+            "orders": self.decided[:MAX_ORDERS_LISTED],
             "order_count": len(self.orders),
             # The site asks to the last digit which levels were reached; bars that were rounded may say something else.
-            "taken_away": _kept(taken_away) if unit == 1 and found.get("exact") else None,
+            "taken_away": _kept(taken_away) if found.get("exact") else None,
             "trades": [],
             "refused_orders": [],
         }
@@ -109,6 +112,24 @@ class _OriginalResult(Result):
         return [f"{'1 order was' if refused == 1 else f'{refused} orders were'} refused: {NO_MONEY}."]
 
 
+def _unit(test: Any) -> float:
+    """Of which sizes are: one but for a FractionalBacktest."""
+    return float(getattr(test, "_fractional_unit", 1.0))
+
+
+def _traded(test: Any) -> Any:
+    """The bars at prices of whole units."""
+    return test._data if _unit(test) == 1 else test.__dict__[BARS]
+
+
+def _seen(test: Any) -> Any:
+    """The bars at prices of what is traded."""
+    if (unit := _unit(test)) == 1:
+        return test._data
+    bars = _traded(test)
+    return bars.assign(Volume=bars["Volume"] / unit, **{name: bars[name] * unit for name in PRICES})
+
+
 def _options(test: Any) -> dict[str, Any]:
     """What the Backtest was made with."""
     given = test._broker.keywords
@@ -117,18 +138,19 @@ def _options(test: Any) -> dict[str, Any]:
     return found | {"finalize_trades": bool(test._finalize_trades)}
 
 
-def _in_whole_units(order: dict[str, Any], unit: float) -> dict[str, Any]:
-    """An order for parts of a unit, at prices of a part. Fractions of the account stay what they are."""
-    prices: dict[str, Any] = {name: order[name] / unit for name in ("limit", "stop", "sl", "tp") if name in order}
-    size = order["size"] * unit if abs(order["size"]) >= 1 else order["size"]
-    return {**order, **prices, "size": size}
+def _in_whole_units(row: dict[str, Any], unit: float) -> dict[str, Any]:
+    """An order or fill for parts of a unit, at prices of a part. Fractions of the account stay what they are."""
+    names = ("price", "limit", "stop", "sl", "tp")
+    prices: dict[str, Any] = {name: row[name] / unit for name in names if name in row}
+    size = row["size"] * unit if abs(row["size"]) >= 1 else row["size"]
+    return {**row, **prices, "size": size}
 
 
-def _fills(broker: Any, book: Watched, unit: float) -> list[dict[str, float]]:
+def _fills(broker: Any, book: Watched) -> list[dict[str, float]]:
     kept: list[dict[str, float]] = []
     for bar, size, price, entry in book.all_fills([*broker.closed_trades, *broker.trades]):
         charged = float(broker._commission(size if entry else -size, price))
-        kept.append({"bar": bar, "size": size * unit, "price": price / unit, "commission": charged})
+        kept.append({"bar": bar, "size": size, "price": price, "commission": charged})
     return kept
 
 
@@ -151,6 +173,7 @@ def listen(module: Any) -> None:
     def made(self: Any, data: Any, *rest: Any, **named: Any) -> None:
         with pointing.at_programs_line(module):
             make(self, capitalised(data), *rest, **named)  # those of qfp.data would be refused
+        self.__dict__[BARS] = self._data  # a FractionalBacktest runs on others
 
     def run_here(self: Any, params: dict[str, Any]) -> Any:
         with pointing.at_programs_line(module):
@@ -224,7 +247,7 @@ def _record(test: Any, stats: Any, before: Any) -> None:
     options = {**_options(test), "rules": ours.COMPATIBLE}
     with _quietly():
         checking.look(
-            test._strategy, test._data, options, result.params, before, {**result.claim, "orders": result.decided}
+            test._strategy, _seen(test), options, result.params, before, {**result.claim, "orders": result.decided}
         )
 
 
