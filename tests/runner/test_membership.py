@@ -173,6 +173,25 @@ def test_splits_and_dividends_after_the_day_come_on_others_and_adjusted_prices_b
         assert np.allclose(adjusted[0][name][known], adjusted[1][name][known], rtol=1e-12)
 
 
+def test_more_splits_and_dividends_than_bars_that_follow_stay_together(tmp_path) -> None:
+    """As between two bars of weeks: what counts of them, and adjusted prices before the day, stay as they are."""
+    dates = np.arange("2016-01-04", "2018-01-01", dtype="datetime64[us]", step=np.timedelta64(7, "D"))
+    paid = {"split": np.array([1.0, 2.0, 1.0, 3.0]), "dividend": np.array([0.4, 0.0, 0.2, 0.0])}
+    late = dates[[-3, -2, -2, -2]] + np.array([1, 1, 2, 3]) * np.timedelta64(1, "D")
+    close = np.random.default_rng(1).normal(50.0, 2.0, len(dates))
+    entry = {"id": "s/a", "symbol": "a", "interval": "1w", "rows": len(dates), "last": str(dates[-1])[:10]}
+    entry["object"] = objects.put(tmp_path, objects.arrow_bytes(dates, {"close": close, "open": close}))
+    entry["actions"] = objects.put(tmp_path, objects.arrow_bytes(late, paid))
+    snapshot = objects.write_snapshot(tmp_path, {"series": [entry], "universes": []})
+    for seed in range(5):
+        with varied_snapshot(tmp_path, snapshot, dates[-4], 1, seed, all_shares=True) as other:
+            (theirs,) = read_manifest(tmp_path, other)["series"]
+            acted = objects.read(tmp_path, theirs["actions"])
+            adjusted = [adjusted_columns(tmp_path, each, "all")["close"][:-3] for each in (entry, theirs)]
+        assert sorted(acted["split"]) == [1.0, 1.0, 2.0, 3.0] and (acted["date"] > dates[-4]).all()
+        assert len(set(acted["date"])) == 2 and np.allclose(*adjusted, rtol=1e-12)
+
+
 def test_instruments_of_another_run_are_numbered_as_those_of_the_first() -> None:
     backtest = SimpleNamespace(instruments=[{"series": name} for name in "abc"])
     claim = {"instruments": [{"series": name} for name in "acd"]}
