@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,6 @@ from uuid import UUID
 import django_rq
 import numpy as np
 from django.conf import settings
-from django.core.cache import cache
 from django.db.models import F, Func, JSONField, Value
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -35,6 +35,7 @@ from rq.job import JobStatus
 
 from marketdata.store import SnapshotMissing
 from runner import cuts
+from runner.events import redis_connection
 from runner.examinable import is_shown, why_never
 from runner.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.models import Backtest, Project, Run
@@ -56,7 +57,7 @@ MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of
 EXAMINING = "examining"  # among the checks of a run's first backtest: {since, done, of}, the last two in times
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
 TRIES = 3  # files that another run has opened meanwhile count as read
-WAITING = "companions-waiting"  # in the cache: runs that are examined when others have ended
+WAITING = "companions-waiting"  # in Redis: runs that are examined when others have ended, by when they came
 MOST_WAITING = 20  # whoever opens one of more sends it again
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
 MOST_AT_PUBLISHING = 20  # the others when somebody opens them
@@ -105,7 +106,7 @@ def progress(run: Run) -> str:
     try:
         sent = django_rq.get_queue(QUEUE).fetch_job(_job_name(run))
         waits = sent is not None and sent.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.STARTED)
-        waits = waits or str(run.pk) in (cache.get(WAITING) or ())
+        waits = waits or _waits(run.pk)
     except RedisError:
         waits = False
     return "wait for a worker" if waits else ""
@@ -145,10 +146,25 @@ def send_all(project: Project) -> None:
 
 def send_waiting() -> None:
     """Those that had to wait for the end of another run; called at the end of each."""
-    if waiting := cache.get(WAITING):
-        cache.delete(WAITING)
+    with redis_connection() as connection:
+        waiting = [name.decode() for name, _ in connection.zpopmin(WAITING, MOST_WAITING)]
+    if waiting:
         for run in Run.objects.select_related("revision__project").filter(pk__in=waiting):
             send(run)
+
+
+def _waits(run_id: UUID) -> bool:
+    with redis_connection() as connection:
+        return connection.zscore(WAITING, str(run_id)) is not None
+
+
+def _wait(run_id: UUID) -> None:
+    """Until another run has ended; the latest MOST_WAITING of all that wait stay."""
+    with redis_connection() as connection, connection.pipeline() as pipe:
+        pipe.zadd(WAITING, {str(run_id): time.time()})
+        pipe.zremrangebyrank(WAITING, 0, -MOST_WAITING - 1)
+        pipe.expire(WAITING, PATIENCE)
+        pipe.execute()
 
 
 def send_opened(run: Run) -> None:
@@ -165,9 +181,9 @@ def examine(run_id: UUID | str) -> None:
     if not wanted(run):
         return
     if _would_count_for_others(run):
-        waiting = cache.get(WAITING) or []
-        cache.set(WAITING, [*dict.fromkeys([*waiting, str(run.pk)])][-MOST_WAITING:], PATIENCE.total_seconds())
-        return
+        _wait(run.pk)
+        if _would_count_for_others(run):  # the other may have ended before this one began to wait
+            return
     backtests = list(run.backtests.order_by("position"))
     if not _claim(backtests[0]):
         return

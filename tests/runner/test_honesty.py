@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from uuid import uuid4
 
 import django_rq
 import pytest
@@ -11,11 +12,13 @@ from django.conf import settings
 
 from marketdata.store import current_snapshot_id
 from runner import claims_box, companions, repeats
+from runner.events import redis_connection
 from runner.execution import execute_next
 from runner.models import Run
 from runner.recording import Recording
 from tests.factories import make_finished_run, make_project, make_run
 from tests.runner.reported import STORE, claim_of, stored
+from tests.runner.test_races import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -227,6 +230,26 @@ def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_
     assert companions._would_count_for_others(public_run)
     other.delete()
     assert not companions._would_count_for_others(public_run)
+
+
+def test_of_runs_that_begin_to_wait_at_once_none_is_forgotten_or_sent_twice(services):
+    """The latest of too many stay."""
+    runs = [uuid4() for _ in range(companions.MOST_WAITING)]
+    half = len(runs) // 2
+
+    def wait(some):
+        for run in some:
+            companions._wait(run)
+
+    def taken():
+        with redis_connection() as connection:
+            return [name.decode() for name, _ in connection.zpopmin(companions.WAITING, 2 * len(runs))]
+
+    at_once(lambda: wait(runs[:half]), lambda: wait(runs[half:]))
+    assert sorted(taken()) == sorted(map(str, runs))
+    wait([uuid4(), *runs])
+    first, second = at_once(taken, taken)
+    assert sorted(first + second) == sorted(map(str, runs))
 
 
 def test_saving_a_project_succeeds_and_says_when_its_run_cannot_be_examined(client, public_run, monkeypatch):
