@@ -230,10 +230,9 @@ def examine(run_id: UUID | str) -> None:
 
 
 def _note(backtest: Backtest, same: str, bar: int | None, tried: int, doubt: str) -> None:
-    found = _finding(backtest, bar, tried, doubt)
-    found["companion"]["same"] = same
-    backtest.checks = {**backtest.checks, **found}
-    backtest.save(update_fields=["checks"])
+    backtest.checks = {**backtest.checks, **_finding(backtest, bar, tried, doubt)}
+    backtest.same = same
+    backtest.save(update_fields=["checks", "same"])
 
 
 def _would_count_for_others(run: Run) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
 import django_rq
 import pytest
+from django.apps import apps
 from django.conf import settings
 
 from marketdata.store import current_snapshot_id
 from runner import claims_box, companions, repeats
 from runner.events import redis_connection
 from runner.execution import execute_next
-from runner.models import Run
+from runner.known_leaks import same_as
+from runner.models import Backtest, Run
 from runner.recording import Recording
 from tests.factories import make_finished_run, make_project, make_run
 from tests.runner.reported import STORE, claim_of, stored
@@ -210,6 +213,11 @@ def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(publ
     companions.examine(runs[3].pk)
     checks = runs[3].backtests.get().checks
     assert checks["companion"]["state"] == checks["lookahead"]["state"] == "red" and len(drawn) == 3 * ways
+    (green,) = Backtest.objects.filter(run=runs[2])
+    before = green.same
+    Backtest.objects.filter(pk=green.pk).update(same="", checks={"companion": {"state": "green", "same": before}})
+    import_module("runner.migrations.0019_same_backtests").fill(apps, None)
+    assert [each.pk for each in same_as(before, public_run.backtests.get())] == [green.pk]
 
 
 def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_run, monkeypatch):
