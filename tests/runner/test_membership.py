@@ -27,6 +27,15 @@ def said(text: str, first: int = 0) -> str:
     return membership.noted({"id": "usual"}, {"main.py": text}, DATES, fills).get("survivorship", "")
 
 
+IDLE = (
+    'data.universe("synth/us500", asof="2016-01-04")',
+    'data.universe("synth/us500", asof="2016-01-04")[:3]',
+    'early = data.universe("synth/us500", asof="2016-01-04")',
+    'print(len(data.universe("synth/us500", asof="2016-01-04")))',
+    'early = data.universe("synth/us400", asof="2016-01-04")\nhold(early)',
+)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -35,6 +44,8 @@ def said(text: str, first: int = 0) -> str:
         'START, END = "2016-01-04", "2018-12-31"\nnames = data.universe("synth/us500", asof=END)',
         'import datetime\nnames = data.universe("synth/us500", asof=datetime.date(2018, 12, 31))',
         'names = data.universe("synth/us500", asof=pd.Timestamp("2018-12-31"))',
+        # That it also asks for an earlier day counts where it makes use of that, and of the same universe.
+        *(f'{idle}\nnames = data.universe("synth/us500", asof="2018-12-31")' for idle in IDLE),
     ],
 )
 def test_members_as_of_a_day_after_the_first_one_traded_are_a_doubt(text: str) -> None:
@@ -53,6 +64,7 @@ def test_members_as_of_a_day_after_the_first_one_traded_are_a_doubt(text: str) -
         "universe(asof",
         'def universe(symbols, start):\n    return symbols\nnames = universe(["IBM"], "2018-12-31")',
         'old, new = data.universe("synth/us500", "2016-01-04"), data.universe("synth/us500", "2018-12-31")',
+        'for u in all:\n    hold(data.universe(u, "2016-01-04"), data.universe("synth/us500", asof="2018-12-31"))',
     ],
 )
 def test_members_of_a_day_until_the_first_one_traded_are_none(text: str) -> None:
