@@ -121,6 +121,45 @@ def test_the_site_finds_on_data_of_its_own_what_a_program_keeps_its_box_from_tel
     assert claims_box.lines(backtest)[0]["state"] == "red"
 
 
+SWEPT = """
+from qfp import backtest, checking, data, sweep
+checking.begin = lambda _: None
+from qfp.backtesting import Strategy
+
+bars = data.prices("IBM", "2009-01-02", "2010-06-30")
+rises = bars["close"].shift(LEAD) > bars["close"].shift(LEAD + 1)
+
+def score(days):
+    return -abs(days - bars["close"].iloc[-1] * 1000 % 40)
+
+days = sweep(score, {"days": range(1, 40)}, show=False).best["days"]
+
+class Every(Strategy):
+    def init(self): pass
+    def next(self):
+        if len(self.data) % (5 + AND) == 0 and rises.iloc[len(self.data) - 1]:
+            if not self.position: self.buy()
+        elif len(self.data) % 3 == 0:
+            self.position.close()
+
+backtest(Every, bars)
+"""
+
+
+@pytest.mark.parametrize(("lead", "chosen", "state"), [("1", "days", "chosen"), ("-1", "0", "leak")])
+def test_a_sweep_beside_a_leak_makes_it_no_choice_and_a_choice_is_no_leak(run_source, lead, chosen, state):
+    source = SWEPT.replace("LEAD", lead).replace("AND", chosen)
+    run = run_source(source, make_project(source=source, visibility="public"))
+    (backtest,) = run.backtests.all()
+    assert "lookahead" not in backtest.checks and run.sweeps.get().trials.count() == 39, run.message
+    companions.examine(run.pk)
+    backtest.refresh_from_db()
+    red = "red" if state == "leak" else "amber"
+    assert backtest.checks["lookahead"]["found"]["state"] == state, backtest.checks
+    assert backtest.checks["companion"]["state"] == backtest.checks["lookahead"]["state"] == red
+    assert run.sweeps.count() == 1 and run.trials.count() == 39, "what is made again is counted for nobody"
+
+
 def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run_source):
     run = run_source(HONEST, make_project(source=HONEST, visibility="public"))
     companions.examine(run.pk)
@@ -195,8 +234,8 @@ def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(publ
         run.revision.save()
     drawn = []
 
-    def compare(run, backtests, cut, tail, budget, seed, inside):
-        drawn.append((cut, tail, seed))
+    def compare(run, backtests, variation, budget):
+        drawn.append(variation)
         return {0: 5} if run.pk == runs[1].pk else {}
 
     monkeypatch.setattr(companions, "_compare", compare)
