@@ -208,11 +208,9 @@ def examine(run_id: UUID | str) -> None:
                     cut, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
                     variation = _Variation(cut, tail, chance.getrandbits(32), way == cuts.INSIDE)
-                    found = _compare(run, backtests, variation, budget)
-                    if found.keys() - leaks.keys() and _chose_from_all(run):
-                        _earliest(chosen, found)
-                        found = _without_choice(run, backtests, variation)
+                    found, of_choice = _compare(run, backtests, variation, budget)
                     _earliest(leaks, found)
+                    _earliest(chosen, of_choice)
                     tried += 1
                     _tell_progress(backtests[0], tried, of)
             except NotComparable as reason:
@@ -314,8 +312,8 @@ def _choose(backtest: Backtest, way: str, chance: random.Random) -> tuple[np.dat
 
 @dataclass(frozen=True)
 class _Variation:
-    """Data that are others after a day. tail: 1 or -1, where prices go first. seed: of what comes. inside: the bar after
-    the day keeps its open.
+    """Data that are others after a day. tail: 1 or -1, where prices go first. seed: of what comes then. inside: the bar
+    after the day keeps its open.
     """
 
     cut: np.datetime64
@@ -325,10 +323,10 @@ class _Variation:
 
 
 def _compare(
-    run: Run, backtests: list[Backtest], variation: _Variation, budget: Budget, sweeps: HeldSweeps | None = None
-) -> dict[int, int]:
-    """The first bar that was decided otherwise, by position of the backtest, where one was. sweeps: that give what they
-    gave at first.
+    run: Run, backtests: list[Backtest], variation: _Variation, budget: Budget
+) -> tuple[dict[int, int], dict[int, int]]:
+    """The first bar that was decided otherwise, by position of the backtest, where one was; apart from those where none
+    was with what the run's sweeps had given.
     """
     named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
     every = any(word in named for word in ("synth/us", "US500", "us500", "universe"))
@@ -344,15 +342,19 @@ def _compare(
         opening=variation.inside,
     ) as other:
         _check_varied(run, other, backtests, variation.cut)
-        claims = _claims(run, other, budget, sweeps)
-    return _differences(backtests, claims, variation.cut, variation.inside)
+        found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
+        if not found or not _chose_from_all(run):
+            return found, {}
+        kept = _without_choice(run, other, backtests, variation)
+        return kept, {position: bar for position, bar in found.items() if position not in kept}
 
 
-def _without_choice(run: Run, backtests: list[Backtest], variation: _Variation) -> dict[int, int]:
+def _without_choice(run: Run, other: str, backtests: list[Backtest], variation: _Variation) -> dict[int, int]:
     """What is decided otherwise whatever a sweep of the run chooses; where that cannot be told, nothing."""
     sweeps = HeldSweeps(run)
     try:
-        found = _compare(run, backtests, variation, Budget(TRIES), sweeps)
+        claims = _claims(run, other, Budget(TRIES), sweeps)
+        found = _differences(backtests, claims, variation.cut, variation.inside)
     except NotComparable:
         return {}
     return found if sweeps.whole else {}

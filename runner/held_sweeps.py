@@ -1,5 +1,5 @@
-"""Does what a program decides follow from what its sweeps gave? Made again with sweeps that give what they gave at first,
-on whatever data, it shows what follows from anything else.
+"""Does what a program decides follow from what its sweeps gave? Made again on other data with sweeps that give what
+they gave at first, it shows what follows from anything else.
 """
 
 from __future__ import annotations

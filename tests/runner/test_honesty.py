@@ -196,7 +196,7 @@ def public_run(services, settings):
 
 def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(public_run, monkeypatch):
     """And it is examined once, however often it is sent and whoever else has begun."""
-    made = iter([{0: 5}, companions.NotComparable("on other data it makes other backtests")])
+    made = iter([({0: 5}, {}), companions.NotComparable("on other data it makes other backtests")])
 
     def compare(*_):
         if isinstance(found := next(made), Exception):
@@ -236,7 +236,7 @@ def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(publ
 
     def compare(run, backtests, variation, budget):
         drawn.append(variation)
-        return {0: 5} if run.pk == runs[1].pk else {}
+        return ({0: 5} if run.pk == runs[1].pk else {}), {}
 
     monkeypatch.setattr(companions, "_compare", compare)
     monkeypatch.setattr(companions, "_check_repeatable", lambda *_: None)
