@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -34,8 +33,7 @@ from redis.exceptions import RedisError
 from rq.job import JobStatus
 
 from marketdata.store import SnapshotMissing
-from runner import cuts
-from runner.events import redis_connection
+from runner import cuts, held_up
 from runner.examinable import is_shown, why_never
 from runner.held_sweeps import HeldSweeps
 from runner.known_leaks import chance_of, known_bar, remember, same_as, sameness
@@ -58,8 +56,6 @@ MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of
 EXAMINING = "examining"  # among the checks of a run's first backtest: {since, done, of}, the last two in times
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
 TRIES = 3  # files that another run has opened meanwhile count as read
-WAITING = "companions-waiting"  # in Redis: runs that are examined when others have ended, by when they came
-MOST_WAITING = 20  # whoever opens one of more sends it again
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
 MOST_AT_PUBLISHING = 20  # the others when somebody opens them
 
@@ -107,7 +103,7 @@ def progress(run: Run) -> str:
     try:
         sent = django_rq.get_queue(QUEUE).fetch_job(_job_name(run))
         waits = sent is not None and sent.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.STARTED)
-        waits = waits or _waits(run.pk)
+        waits = waits or held_up.waits(run.pk)
     except RedisError:
         waits = False
     return "wait for a worker" if waits else ""
@@ -147,25 +143,9 @@ def send_all(project: Project) -> None:
 
 def send_waiting() -> None:
     """Those that had to wait for the end of another run; called at the end of each."""
-    with redis_connection() as connection:
-        waiting = [name.decode() for name, _ in connection.zpopmin(WAITING, MOST_WAITING)]
-    if waiting:
+    if waiting := held_up.take():
         for run in Run.objects.select_related("revision__project").filter(pk__in=waiting):
             send(run)
-
-
-def _waits(run_id: UUID) -> bool:
-    with redis_connection() as connection:
-        return connection.zscore(WAITING, str(run_id)) is not None
-
-
-def _wait(run_id: UUID) -> None:
-    """Until another run has ended; the latest MOST_WAITING of all that wait stay."""
-    with redis_connection() as connection, connection.pipeline() as pipe:
-        pipe.zadd(WAITING, {str(run_id): time.time()})
-        pipe.zremrangebyrank(WAITING, 0, -MOST_WAITING - 1)
-        pipe.expire(WAITING, PATIENCE)
-        pipe.execute()
 
 
 def send_opened(run: Run) -> None:
@@ -182,7 +162,7 @@ def examine(run_id: UUID | str) -> None:
     if not wanted(run):
         return
     if _would_count_for_others(run):
-        _wait(run.pk)
+        held_up.wait(run.pk)
         if _would_count_for_others(run):  # the other may have ended before this one began to wait
             return
     backtests = list(run.backtests.order_by("position"))

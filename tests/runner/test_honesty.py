@@ -13,8 +13,7 @@ from django.apps import apps
 from django.conf import settings
 
 from marketdata.store import current_snapshot_id
-from runner import claims_box, companions, repeats
-from runner.events import redis_connection
+from runner import claims_box, companions, held_up, repeats
 from runner.execution import execute_next
 from runner.known_leaks import same_as
 from runner.models import Backtest, Run
@@ -281,21 +280,18 @@ def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_
 
 def test_of_runs_that_begin_to_wait_at_once_none_is_forgotten_or_sent_twice(services):
     """The latest of too many stay."""
-    runs = [uuid4() for _ in range(companions.MOST_WAITING)]
+    runs = [uuid4() for _ in range(held_up.MOST)]
     half = len(runs) // 2
 
     def wait(some):
         for run in some:
-            companions._wait(run)
-
-    def taken():
-        with redis_connection() as connection:
-            return [name.decode() for name, _ in connection.zpopmin(companions.WAITING, 2 * len(runs))]
+            held_up.wait(run)
 
     at_once(lambda: wait(runs[:half]), lambda: wait(runs[half:]))
-    assert sorted(taken()) == sorted(map(str, runs))
+    assert sorted(held_up.take()) == sorted(map(str, runs)) and not held_up.take()
     wait([uuid4(), *runs])
-    first, second = at_once(taken, taken)
+    assert all(map(held_up.waits, runs))
+    first, second = at_once(held_up.take, held_up.take)
     assert sorted(first + second) == sorted(map(str, runs))
 
 
