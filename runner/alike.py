@@ -1,57 +1,52 @@
-"""Which programs of the same author are a project's own with other numbers, texts or names in them?
+"""Which programs of the same author run a project's own strategies, spelled otherwise?
 
-Whoever pastes a strategy into a new project, writes another number into it, or gives its variables other names, has
-tried the same thing again.
+Whoever pastes a strategy into a new project, writes another number into it, gives its variables other names, or moves
+its parts, has tried the same thing again.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import operator
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from runner.models import Project, Revision
+from django.core.cache import cache
+from redis.exceptions import RedisError
 
-__all__ = ["alike_revisions", "shape_of", "shapes_by_revision", "shapes_of_project"]
+from runner.models import Project, Revision
+from runner.shapes import strategies_of
+from runner.spelling import Busy, Own
+
+__all__ = ["alike_revisions", "are_alike", "shape_of", "shapes_in", "shapes_by_revision", "shapes_of_project"]
 
 MOST_OWN = 50  # latest revisions of the project
 MOST_OTHERS = 100  # latest revisions of its owner's other projects
 MOST_CHARACTERS = 40_000  # of a program that is compared by its structure; longer ones by their text
 MOST_KEPT = 10_000
-ACTING = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
-# Calls that change nothing a strategy decides by, where nothing is done with what they give.
-IDLE = {
-    "print",
-    "repr",
-    "str",
-    "len",
-    "int",
-    "float",
-    "bool",
-    "abs",
-    "min",
-    "max",
-    "sum",
-    "round",
-    "type",
-    "isinstance",
-}
-LOGS = {"logging", "logger", "log", "warnings"}
+SHARED = "shapes-1-"  # in the cache; another number where programs are read otherwise
+SECONDS_SHARED = 30 * 24 * 3600
 
-_shapes: dict[str, str] = {}  # by the SHA-256 of the files, which never change
+Shapes = frozenset[str]
+
+_shapes: dict[str, Shapes] = {}  # by the SHA-256 of the files, which never change
 
 
 def alike_revisions(project: Project) -> list[int]:
-    """Those of the owner's other projects that have the code of one of this project's, but for literals and names."""
+    """Those of the owner's other projects that run the strategies of one of its own, however they are spelled."""
     if project.owner_id is None:
         return []
     others = list(_ran().filter(project__owner=project.owner_id).exclude(project=project)[:MOST_OTHERS])
     if not others:
         return []
-    known, shapes = shapes_of_project(project), _shapes_of({digest for _, digest in others})
-    return [pk for pk, digest in others if shapes[digest] in known]
+    own = set(_shapes_of({digest for _, digest in _ran().filter(project=project)[:MOST_OWN]}).values())
+    shapes = _shapes_of({digest for _, digest in others})
+    return [pk for pk, digest in others if any(are_alike(shapes[digest], each) for each in own)]
+
+
+def are_alike(one: Shapes, other: Shapes) -> bool:
+    """Whether all that one of two programs has run is in the other: what both compare with makes them not alike."""
+    return one <= other or other <= one
 
 
 def shapes_of_project(project: Project) -> set[str]:
@@ -59,185 +54,60 @@ def shapes_of_project(project: Project) -> set[str]:
 
 
 def shapes_by_revision(project: Project, most: int = 0) -> dict[int, str]:
-    """The shape of the code of its latest revisions that ran. most: how many, where it is not as many as always."""
+    """One shape of what its latest revisions that ran have run. most: how many, where it is not as many as always."""
     own = list(_ran().filter(project=project)[: most or MOST_OWN])
     shapes = _shapes_of({digest for _, digest in own})
-    return {pk: shapes[digest] for pk, digest in own}
+    return {pk: _hashed(*sorted(shapes[digest])) for pk, digest in own}
 
 
 def _ran() -> Any:
     return Revision.objects.filter(runs__isnull=False).distinct().order_by("-pk").values_list("pk", "sha256")
 
 
-def _shapes_of(digests: set[str]) -> dict[str, str]:
+def _shapes_of(digests: set[str]) -> dict[str, Shapes]:
+    """By the SHA-256 of the files. To find them takes some 10 ms each, so all processes share what one has found."""
     found = {digest: _shapes[digest] for digest in digests if digest in _shapes}
-    missing = digests - found.keys()
-    if missing:
-        rows = Revision.objects.filter(sha256__in=missing).order_by("sha256").distinct("sha256")
-        found |= {digest: shape_of(files) for digest, files in rows.values_list("sha256", "files")}
-        if len(_shapes) > MOST_KEPT:
-            _shapes.clear()
-        _shapes.update({digest: found[digest] for digest in missing})
-    return found
+    if not (missing := digests - found.keys()):
+        return found
+    shared: dict[str, Shapes] = {}
+    with suppress(RedisError):
+        shared = {key.removeprefix(SHARED): told for key, told in cache.get_many([SHARED + d for d in missing]).items()}
+    if unknown := missing - shared.keys():
+        rows = Revision.objects.filter(sha256__in=unknown).order_by("sha256").distinct("sha256")
+        new = {digest: shapes_in(files) for digest, files in rows.values_list("sha256", "files")}
+        with suppress(RedisError):
+            cache.set_many({SHARED + digest: shapes for digest, shapes in new.items()}, SECONDS_SHARED)
+        shared |= new
+    if len(_shapes) > MOST_KEPT:
+        _shapes.clear()
+    _shapes.update(shared)
+    return found | shared
 
 
 def shape_of(files: dict[str, str]) -> str:
     """SHA-256 of the code without literals and names."""
     texts = [text for path, text in files.items() if path.endswith(".py") and text.strip()]
-    structures = sorted(_structure(text, len(texts) == 1) for text in texts)
-    return hashlib.sha256("\0".join(structures).encode("utf-8", "replace")).hexdigest()
+    return _hashed(*sorted(_structure(text, len(texts) == 1) for text in texts))
 
 
-class _Own(ast.NodeVisitor):
-    """Which names has a program given itself, and by what others does it call what it imports?"""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-        self.read: set[str] = set()
-        self.reached: set[str] = set()
-        self.imported: dict[str, str] = {}
-
-    def visit(self, node: ast.AST) -> None:
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
-                self.names.add(name)
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                self.names.add(name)
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                self.names.add(name)
-            case ast.MatchMapping(rest=str(name)):
-                self.names.add(name)
-            case ast.Global(names=names) | ast.Nonlocal(names=names):
-                self.names.update(names)
-            case ast.alias(name=name, asname=str(other)):
-                self.imported[other] = name
-            case ast.Name(id=name, ctx=ast.Load()):
-                self.read.add(name)
-            case ast.Attribute(attr=name, ctx=ast.Load()):
-                self.reached.add(name)
-        self.generic_visit(node)
+def shapes_in(files: dict[str, str]) -> Shapes:
+    """Of each strategy that the program runs, or else of all of it."""
+    texts = {path[:-3].replace("/", "."): text for path, text in files.items() if path.endswith(".py")}
+    found: Shapes = frozenset()
+    if sum(map(len, texts.values())) <= MOST_CHARACTERS:
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            found = strategies_of({name: ast.parse(text) for name, text in texts.items()})
+    return found or frozenset([shape_of(files)])
 
 
-class _Busy(ast.NodeTransformer):
-    """A program without imports and without what does nothing, and what can be said in two ways in one of them."""
-
-    def __init__(self, own: _Own, alone: bool) -> None:
-        self.own, self.alone = own, alone
-
-    def visit(self, node: ast.AST) -> Any:
-        self.generic_visit(node)
-        if isinstance(node, ast.Module | ast.FunctionDef):
-            node.body = [each for each in node.body if not self._is_unused(each)]
-        return self._expression(node) if isinstance(node, ast.expr) else self._statement(node)
-
-    def _statement(self, node: ast.AST) -> Any:
-        read = self.own.read | self.own.reached  # a class is read by its attributes
-        match node:
-            case ast.Pass() | ast.Import() | ast.ImportFrom() | ast.Assert():
-                return None
-            case ast.AnnAssign(target=target, value=value) if value is not None:
-                return self._statement(ast.Assign([target], value))
-            case ast.AugAssign(target=ast.Name(id=name) as target, op=op, value=value):
-                return ast.Assign([target], ast.BinOp(ast.Name(name, ast.Load()), op, value))
-            case ast.Expr(value=value) if not self._acts(value):
-                return None
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name not in read and not self._acts(value):
-                return None
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=same)) if name == same:
-                return None
-            case ast.FunctionDef(body=[*_, ast.Return(value=None | ast.Constant(value=None))]):
-                del node.body[-1]
-            case ast.If(test=ast.Constant(value=value)):
-                return node.body if value else node.orelse
-            case ast.If(test=test, body=[], orelse=[]) if not self._acts(test):
-                return None
-            case ast.If(test=ast.UnaryOp(op=ast.Not(), operand=test), body=body, orelse=[_, *_] as other):
-                return ast.If(test, other, body)
-            case ast.While(test=ast.Constant(value=value), orelse=[]) if not value:
-                return None
-            case ast.Try(body=body, handlers=[], orelse=other, finalbody=[]):
-                return [*body, *other]
-        return node
-
-    def _expression(self, node: ast.expr) -> ast.expr:
-        match node:
-            case ast.BoolOp(op=op, values=values):
-                return _joined(op, values)
-            case ast.UnaryOp(op=ast.Not(), operand=ast.Constant(value=value)):
-                return ast.Constant(not value)
-            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-                return operand
-            case ast.Compare(left=ast.Constant(value=one), ops=[op], comparators=[ast.Constant(value=other)]):
-                known = _compared(op, one, other)
-                return node if known is None else ast.Constant(known)
-            case ast.Compare(left=left, ops=[ast.Gt() | ast.GtE() as op], comparators=[right]):
-                return ast.Compare(right, [ast.Lt() if isinstance(op, ast.Gt) else ast.LtE()], [left])
-            case ast.IfExp(test=ast.Constant(value=value), body=body, orelse=other):
-                return body if value else other
-            case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=ast.Constant(value=0)):
-                return left
-            case ast.BinOp(left=ast.Constant(value=0), op=ast.Add(), right=right):
-                return right
-            case ast.BinOp(left=left, op=ast.Mult() | ast.Div() | ast.Pow(), right=ast.Constant(value=1)):
-                return left
-            case ast.BinOp(left=ast.Constant(value=1), op=ast.Mult(), right=right):
-                return right
-            case ast.Call(keywords=keywords) if all(each.arg for each in keywords):
-                node.keywords = sorted(keywords, key=lambda each: str(each.arg))
-        return node
-
-    def _is_unused(self, node: ast.stmt) -> bool:
-        """A function that nobody calls; another file may call one of its own."""
-        if not self.alone or not isinstance(node, ast.FunctionDef) or node.decorator_list:
-            return False
-        return node.name not in self.own.read and node.name not in self.own.reached
-
-    def _acts(self, value: ast.AST) -> bool:
-        """Whether computing it can do anything."""
-        return any(isinstance(node, ACTING) and not self._is_idle(node) for node in ast.walk(value))
-
-    def _is_idle(self, node: ast.AST) -> bool:
-        match node:
-            case ast.Call(func=ast.Name(id=name)):
-                return name in IDLE and name not in self.own.names
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=name))):
-                return name in LOGS
-        return False
-
-
-def _joined(op: ast.boolop, values: list[ast.expr]) -> ast.expr:
-    """Without what is always true among what all has to be, or always false among what one of has to be."""
-    idle = isinstance(op, ast.And)
-    left = [each for each in values if not (isinstance(each, ast.Constant) and each.value is idle)]
-    if not left:
-        return ast.Constant(idle)
-    if isinstance(left[0], ast.Constant) and left[0].value is not idle and isinstance(left[0].value, bool):
-        return left[0]
-    return left[0] if len(left) == 1 else ast.BoolOp(op, left)
-
-
-COMPARED: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-}
-
-
-def _compared(op: ast.cmpop, one: Any, other: Any) -> bool | None:
-    """None where that cannot be said."""
-    try:
-        return bool(COMPARED[type(op)](one, other))
-    except (KeyError, TypeError):
-        return None
+def _hashed(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()
 
 
 class _Shape(ast.NodeTransformer):
     """A program without literals and annotations; its own names are numbers."""
 
-    def __init__(self, own: _Own) -> None:
+    def __init__(self, own: Own) -> None:
         self.own = own
         self.numbers: dict[str, str] = {}
 
@@ -268,9 +138,9 @@ def _structure(text: str, alone: bool = True) -> str:
     if len(text) > MOST_CHARACTERS:
         return text
     try:
-        tree, own = ast.parse(text), _Own()
+        tree, own = ast.parse(text), Own()
         own.visit(tree)
-        busy = _Busy(own, alone).visit(tree)
+        busy = Busy(own, alone).visit(tree)
         return ast.dump(_Shape(own).visit(busy if busy.body else ast.parse(text)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two for what is nested deeply
         return text

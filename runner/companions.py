@@ -19,7 +19,6 @@ from uuid import UUID
 import django_rq
 import numpy as np
 from django.conf import settings
-from django.core.cache import cache
 from django.db.models import F, Func, JSONField, Value
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -34,8 +33,9 @@ from redis.exceptions import RedisError
 from rq.job import JobStatus
 
 from marketdata.store import SnapshotMissing
-from runner import cuts
+from runner import cuts, held_up
 from runner.examinable import is_shown, why_never
+from runner.held_sweeps import HeldSweeps
 from runner.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.models import Backtest, Project, Run
 from runner.overfitting import window_of
@@ -56,8 +56,6 @@ MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of
 EXAMINING = "examining"  # among the checks of a run's first backtest: {since, done, of}, the last two in times
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
 TRIES = 3  # files that another run has opened meanwhile count as read
-WAITING = "companions-waiting"  # in the cache: runs that are examined when others have ended
-MOST_WAITING = 20  # whoever opens one of more sends it again
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
 MOST_AT_PUBLISHING = 20  # the others when somebody opens them
 
@@ -105,7 +103,7 @@ def progress(run: Run) -> str:
     try:
         sent = django_rq.get_queue(QUEUE).fetch_job(_job_name(run))
         waits = sent is not None and sent.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.STARTED)
-        waits = waits or str(run.pk) in (cache.get(WAITING) or ())
+        waits = waits or held_up.waits(run.pk)
     except RedisError:
         waits = False
     return "wait for a worker" if waits else ""
@@ -145,8 +143,7 @@ def send_all(project: Project) -> None:
 
 def send_waiting() -> None:
     """Those that had to wait for the end of another run; called at the end of each."""
-    if waiting := cache.get(WAITING):
-        cache.delete(WAITING)
+    if waiting := held_up.take():
         for run in Run.objects.select_related("revision__project").filter(pk__in=waiting):
             send(run)
 
@@ -165,16 +162,17 @@ def examine(run_id: UUID | str) -> None:
     if not wanted(run):
         return
     if _would_count_for_others(run):
-        waiting = cache.get(WAITING) or []
-        cache.set(WAITING, [*dict.fromkeys([*waiting, str(run.pk)])][-MOST_WAITING:], PATIENCE.total_seconds())
-        return
+        held_up.wait(run.pk)
+        if _would_count_for_others(run):  # the other may have ended before this one began to wait
+            return
     backtests = list(run.backtests.order_by("position"))
     if not _claim(backtests[0]):
         return
     same = {each.position: sameness(run, each) for each in backtests}
     known = ((each.position, known_bar(same[each.position], each)) for each in backtests)
     before = {position: bar for position, bar in known if bar is not None}
-    leaks: dict[int, int] = {}
+    leaks: dict[int, int] = {}  # by position the first bar that was decided otherwise
+    chosen: dict[int, int] = {}  # the same where it was not with what the run's sweeps had given
     tried, doubt, budget = 0, "", Budget.of(run)
     looked_at = set(before)
     try:
@@ -189,35 +187,45 @@ def examine(run_id: UUID | str) -> None:
                     chance = chance_of(run, backtest, way)
                     cut, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
-                    found = _compare(run, backtests, cut, tail, budget, chance.getrandbits(32), way == cuts.INSIDE)
-                    for position, bar in found.items():
-                        leaks[position] = min(bar, leaks.get(position, bar))
+                    variation = _Variation(cut, tail, chance.getrandbits(32), way == cuts.INSIDE)
+                    found, of_choice = _compare(run, backtests, variation, budget)
+                    _earliest(leaks, found)
+                    _earliest(chosen, of_choice)
                     tried += 1
                     _tell_progress(backtests[0], tried, of)
             except NotComparable as reason:
                 doubt = str(reason)  # a leak that was found before is one all the same
-            if leaks:
+            if leaks or chosen:
                 _check_repeatable(run, backtests)
     except NotComparable as reason:
-        leaks, doubt = {}, str(reason)
+        leaks, chosen, doubt = {}, {}, str(reason)
     except Exception:
         logger.exception("run %s: its companions", run.pk)
-        leaks, doubt = {}, "a fault of ours"
+        leaks, chosen, doubt = {}, {}, "a fault of ours"
     for backtest in backtests:
         why = doubt or ("" if backtest.position in looked_at or not _can_draw(backtest) else NOT_ITS_DAYS)
+        if backtest.position in chosen and _is_leak(backtest.checks.get("lookahead", {})):
+            _earliest(leaks, {backtest.position: chosen[backtest.position]})  # as its own box has said
         first = before.get(backtest.position, leaks.get(backtest.position))
-        _note(backtest, same[backtest.position], first, tried, why)
-        if first is not None and backtest.position not in before and backtest.checks["companion"]["state"] == "red":
+        if first is None and backtest.position in chosen:
+            _note(backtest, same[backtest.position], _choice(backtest, chosen[backtest.position]))
+            continue
+        _note(backtest, same[backtest.position], _finding(backtest, first, tried, why))
+        if first is not None and backtest.position not in before:
             remember(same[backtest.position], first)
             for copy in same_as(same[backtest.position], backtest):
-                _note(copy, same[backtest.position], first, tried, "")
+                _note(copy, same[backtest.position], _finding(copy, first, tried, ""))
 
 
-def _note(backtest: Backtest, same: str, bar: int | None, tried: int, doubt: str) -> None:
-    found = _finding(backtest, bar, tried, doubt)
-    found["companion"]["same"] = same
+def _earliest(known: dict[int, int], found: dict[int, int]) -> None:
+    for position, bar in found.items():
+        known[position] = min(bar, known.get(position, bar))
+
+
+def _note(backtest: Backtest, same: str, found: dict[str, Any]) -> None:
     backtest.checks = {**backtest.checks, **found}
-    backtest.save(update_fields=["checks"])
+    backtest.same = same
+    backtest.save(update_fields=["checks", "same"])
 
 
 def _would_count_for_others(run: Run) -> bool:
@@ -282,28 +290,54 @@ def _choose(backtest: Backtest, way: str, chance: random.Random) -> tuple[np.dat
     return np.datetime64(date, "us"), -1 if side > 0 else 1
 
 
+@dataclass(frozen=True)
+class _Variation:
+    """Data that are others after a day. tail: 1 or -1, where prices go first. seed: of what comes then. inside: the bar
+    after the day keeps its open.
+    """
+
+    cut: np.datetime64
+    tail: int
+    seed: int
+    inside: bool
+
+
 def _compare(
-    run: Run, backtests: list[Backtest], cut: np.datetime64, tail: int, budget: Budget, seed: int, inside: bool
-) -> dict[int, int]:
-    """The first bar that was decided otherwise, by position of the backtest, where one was. seed: of what comes after
-    the cut. inside: the bar after it keeps its open.
+    run: Run, backtests: list[Backtest], variation: _Variation, budget: Budget
+) -> tuple[dict[int, int], dict[int, int]]:
+    """The first bar that was decided otherwise, by position of the backtest, where one was; apart from those where none
+    was with what the run's sweeps had given.
     """
     named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
     every = any(word in named for word in ("synth/us", "US500", "us500", "universe"))
     with varied_snapshot(
         Path(settings.STORE_DIR),
         run.snapshot,
-        cut,
-        tail,
-        seed,
+        variation.cut,
+        variation.tail,
+        variation.seed,
         all_shares=every,
         leave=_unread(run),
         alone={each.instruments[0].get("series") or "" for each in backtests if len(each.instruments) == 1},
-        opening=inside,
+        opening=variation.inside,
     ) as other:
-        _check_varied(run, other, backtests, cut)
-        claims = _claims(run, other, budget)
-    return _differences(backtests, claims, cut, inside)
+        _check_varied(run, other, backtests, variation.cut)
+        found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
+        if not found or not _chose_from_all(run):
+            return found, {}
+        kept = _without_choice(run, other, backtests, variation)
+        return kept, {position: bar for position, bar in found.items() if position not in kept}
+
+
+def _without_choice(run: Run, other: str, backtests: list[Backtest], variation: _Variation) -> dict[int, int]:
+    """What is decided otherwise whatever a sweep of the run chooses; where that cannot be told, nothing."""
+    sweeps = HeldSweeps(run)
+    try:
+        claims = _claims(run, other, Budget(TRIES), sweeps)
+        found = _differences(backtests, claims, variation.cut, variation.inside)
+    except NotComparable:
+        return {}
+    return found if sweeps.whole else {}
 
 
 def _unread(run: Run) -> set[str]:
@@ -385,12 +419,12 @@ def _is_dated_back(conventions: dict[str, Any]) -> bool:
     return bool(conventions.get("trade_on_close")) or "library" in conventions
 
 
-def _claims(run: Run, snapshot: str, budget: Budget) -> list[Any]:
+def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None = None) -> list[Any]:
     """What the program claims on the data of this snapshot; nothing of it is stored or shown."""
     for _ in range(min(TRIES, budget.left)):
         budget.left -= 1
         try:
-            made = repeat(run, "again", snapshot)
+            made = repeat(run, "again", snapshot, sweeps)
         except SnapshotMissing:
             raise NotComparable("its data are not there any more") from None
         if not made.opened & _unread(run):
@@ -410,19 +444,23 @@ def _chose_from_all(run: Run) -> bool:
     return any(window_of(sweep) is None for sweep in run.sweeps.filter(trials__isnull=False).distinct())
 
 
+def _choice(backtest: Backtest, bar: int) -> dict[str, Any]:
+    """What is said where a sweep chose otherwise on other data."""
+    date = backtest.dates[bar][:10]
+    sentence = (
+        f"A sweep chose the values from all of the data: where the site had changed later data, what it did on {date} "
+        "changed with them. Run these values by themselves to have them tested for look-ahead."
+    )
+    told = {"state": "amber", "sentence": sentence}
+    chosen = {"state": "chosen", "bar": bar, "date": date}
+    return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen}}
+
+
 def _finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict[str, Any]:
     """The line of the companion, and that of the look-ahead test where the site knows more than the box said."""
     before = backtest.checks.get("lookahead", {})
     if bar is not None:
         date = backtest.dates[bar][:10]
-        if not _is_leak(before) and _chose_from_all(backtest.run):
-            sentence = (
-                f"A sweep chose the values from all of the data: where the site had changed later data, what it did on "
-                f"{date} changed with them. Run these values by themselves to have them tested for look-ahead."
-            )
-            chosen = {"state": "chosen", "bar": bar, "date": date}
-            told = {"state": "amber", "sentence": sentence}
-            return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen}}
         sentence = f"Look-ahead: the site has changed later data, and what it did on {date} changed with them."
         red = {
             "state": "red",

@@ -53,7 +53,7 @@ def remember(same: str, bar: int) -> None:
 
 def same_as(same: str, backtest: Backtest) -> Iterator[Backtest]:
     """Others that were looked at before, of whomever, and let pass."""
-    others = Backtest.objects.filter(checks__companion__same=same).exclude(checks__companion__state="red")
+    others = Backtest.objects.filter(same=same).exclude(checks__companion__state="red")
     yield from others.exclude(pk=backtest.pk).select_related("run")
 
 

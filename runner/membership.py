@@ -10,11 +10,11 @@ import datetime
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["noted"]
 
-CALL, DAY = "universe", "asof"
+CALL, NAME, DAY = "universe", "name", "asof"
 MOST_TEXT = 200_000
 MOST_PARTS = 3  # year, month and day; hours do not matter
 
@@ -23,19 +23,31 @@ def noted(
     conventions: Mapping[str, Any], files: Mapping[str, str], dates: Sequence[str], fills: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """The conventions of a backtest, with a sentence of survivorship where its program asks for members as of a day
-    after the first one that it traded on, and of none before: who asks year by year asks for later ones, too.
+    after the first one that it traded on, and makes use of none before: who asks year by year asks for later ones, too.
     """
     traded = dates[min((int(fill["bar"]) for fill in fills), default=0)][:10]
-    asked = [day for name, text in files.items() if name.endswith(".py") for day in _days(text)]
-    if min(asked, default="") <= traded:
+    asked = [each for name, text in files.items() if name.endswith(".py") for each in _asked(text)]
+    if not all(each.universe for each in asked):  # any of them may be of the same one
+        asked = [each._replace(universe="") for each in asked]
+    in_time = {each.universe for each in asked if each.used and each.day <= traded}
+    later = [each.day for each in asked if each.day > traded and each.universe not in in_time]
+    if not later:
         return dict(conventions)
-    said = f"The program asks who belonged to a universe as of {max(asked)}, after the first day traded, {traded}."
+    said = f"The program asks who belonged to a universe as of {max(later)}, after the first day traded, {traded}."
     before = conventions.get("survivorship", "")
     return {**conventions, "survivorship": f"{said} {before or 'What failed may be missing from the choice.'}"}
 
 
+class _Asked(NamedTuple):
+    """universe: its name; empty where the text does not say it. used: whether anything is done with the members."""
+
+    universe: str
+    day: str
+    used: bool
+
+
 @lru_cache(maxsize=64)
-def _days(text: str) -> tuple[str, ...]:
+def _asked(text: str) -> tuple[_Asked, ...]:
     """For which days a text asks who belonged to a universe, where they stand in it."""
     if CALL not in text or len(text) > MOST_TEXT:
         return ()
@@ -43,12 +55,34 @@ def _days(text: str) -> tuple[str, ...]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
-    known = _constants(tree)
+    known, idle = _constants(tree), _idle(tree)
     nodes = list(ast.walk(tree))
     imported = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
     called = {alias.asname or CALL for alias in imported if alias.name in (CALL, "*")}
-    given = [_given(call) for call in _calls(tree, called)]
-    return tuple(dict.fromkeys(day for each in given if each is not None and (day := _day(each, known))))
+    found = []
+    for call in _calls(tree, called):
+        given = _given(call, DAY, 1)
+        if given is not None and (day := _day(given, known)):
+            found.append(_Asked(_text(_given(call, NAME, 0), known), day, id(call) not in idle))
+    return tuple(dict.fromkeys(found))
+
+
+def _idle(tree: ast.Module) -> set[int]:
+    """Ids of the nodes of what nothing is done with: that stands alone, is printed, or has a name that nobody reads."""
+    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Call(func=ast.Name(id="print"))):
+                found |= {id(each) for each in ast.walk(node)}
+            case ast.Expr(value=value):
+                while isinstance(value, ast.Subscript):
+                    value = value.value
+                found.add(id(value))
+            case ast.Assign(targets=targets) if all(isinstance(each, ast.Name) and each.id not in read
+                                                    for each in targets):  # fmt: skip
+                found |= {id(each) for each in ast.walk(node)}
+    return found
 
 
 def _calls(tree: ast.Module, called: set[str]) -> Iterator[ast.Call]:
@@ -63,9 +97,15 @@ def _calls(tree: ast.Module, called: set[str]) -> Iterator[ast.Call]:
                 yield node
 
 
-def _given(call: ast.Call) -> ast.expr | None:
-    named = next((word.value for word in call.keywords if word.arg == DAY), None)
-    return named if named is not None else call.args[1] if len(call.args) > 1 else None
+def _given(call: ast.Call, name: str, place: int) -> ast.expr | None:
+    named = next((word.value for word in call.keywords if word.arg == name), None)
+    return named if named is not None else call.args[place] if len(call.args) > place else None
+
+
+def _text(given: ast.expr | None, known: Mapping[str, ast.expr]) -> str:
+    if isinstance(given, ast.Name):
+        given = known.get(given.id)
+    return given.value.casefold() if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
 
 
 def _constants(tree: ast.Module) -> dict[str, ast.expr]:

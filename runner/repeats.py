@@ -46,8 +46,8 @@ class Repeat:
     outcome: str | None = None
 
 
-def repeat(run: Run, name: str, snapshot: str) -> Repeat:
-    """name: of this repetition among the run's boxes. snapshot: the data that it reads.
+def repeat(run: Run, name: str, snapshot: str, sweeps: SweepQuestions | None = None) -> Repeat:
+    """name: of this repetition among the run's boxes. snapshot: the data that it reads. sweeps: who answers for them.
 
     Raises SnapshotMissing, BoxRefused, EngineUnavailable.
     """
@@ -55,7 +55,7 @@ def repeat(run: Run, name: str, snapshot: str) -> Repeat:
         request_for(run), run_id=f"{run.pk}.{name}", snapshot=snapshot or None, watched=watched_objects(snapshot)
     )
     request = replace(request, limits=replace(request.limits, artefact_bytes=0, artefact_count=0))
-    made, refused = Repeat(), _Refused(run)
+    made, refused = Repeat(), _Refused(run, sweeps or SweepQuestions(run, left=0))
     with patiently(lambda: engine_of(run.queue).start(request)) as box:
         for event in box.events(poll_seconds=1.0):
             if event is None:
@@ -79,12 +79,12 @@ def repeat(run: Run, name: str, snapshot: str) -> Repeat:
 class _Refused:
     """Answers as a run gets them that has used up what it may ask for: a program cannot tell that it is made again."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, sweeps: SweepQuestions) -> None:
         self.broker = Broker(run.user, run.pk, run.snapshot, plan_of_run(run).fetches_per_run, lambda snapshot: None)
         self.broker.fetched = self.broker.fetches
         self.answerers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "data": self.broker.answer,
-            "sweep": SweepQuestions(run, left=0).answer,
+            "sweep": sweeps.answer,
             "pmap": _no_boxes,
         }
 

@@ -178,7 +178,8 @@ def _actions(
     seed: int,
 ) -> bytes:
     """What comes after the moment is on other days. Splits keep their ratios, and dividends their share of the price
-    that they are paid from: adjusted prices before the moment stay the same.
+    that they are paid from: adjusted prices before the moment stay the same. What is between the same two bars, which
+    are weeks or have a gap there, stays together.
     """
     acted = dict(objects.read(store, digest))
     when = acted.pop("date").copy()
@@ -186,7 +187,8 @@ def _actions(
     moved = np.flatnonzero((when > moment) & (when <= dates[-1]) & (before >= 0))
     head = int(np.searchsorted(dates, moment, side="right"))
     first = max(1, head)
-    days = np.random.default_rng(seed).choice(len(dates) - first, size=len(moved), replace=False) + first
+    bars, among = np.unique(before[moved], return_inverse=True)  # no more than there are days to draw from
+    days = (np.random.default_rng(seed).choice(len(dates) - first, size=len(bars), replace=False) + first)[among]
     scale = np.ones(len(when))
     scale[moved] = later[days - 1] / close[before[moved]]
     when[moved] = dates[days]

@@ -46,10 +46,14 @@ class Backtest(models.Model):
     checks = models.JSONField(
         default=dict, help_text="Findings of the tests of honesty: each with state, sentence and what it rests on."
     )
+    same = models.CharField(
+        max_length=64, blank=True, help_text="What copies of it share; empty until the site has made it again."
+    )
 
     class Meta:
         ordering = ["run", "position"]
         constraints = [models.UniqueConstraint(fields=["run", "position"], name="backtest_position_unique")]
+        indexes = [models.Index(fields=["same"], name="backtest_by_same")]
 
     def __str__(self) -> str:
         return f"{self.strategy} in {self.run_id}"

@@ -12,6 +12,7 @@ from qfp.checking import apart, words
 from qfp.checking.literals import LONG
 
 from runner import checking, claims_box, companions, trials
+from runner.held_sweeps import HeldSweeps
 from runner.manifests import lineage_of
 from runner.models import Backtest, Project
 from runner.sweeps import SweepQuestions
@@ -71,18 +72,38 @@ def test_synthetic_bars_are_called_so(monkeypatch):
     assert state_of(backtest, "data") == "green"
 
 
-def test_values_that_a_sweep_chose_from_all_data_are_no_leak():
-    """On other data it may choose others; the same difference without a sweep, or within windows, is one."""
+def test_a_sweep_of_a_window_chooses_nothing_from_all_data():
+    """Where the site finds a difference, only another sweep may be what it comes from."""
     backtest = make_backtest(dates=["2010-01-04T00:00:00Z", "2010-01-05T00:00:00Z"])
-    assert companions._finding(backtest, 1, 4, "")["lookahead"]["state"] == "red"
     asked = SweepQuestions(backtest.run)
     window = {"window": 1, "train": ["2009-01-01", "2009-12-31"], "test": ["2010-01-04", "2010-01-05"]}
-    for about, state in (({"target": "f", "bars": window}, "red"), ({"target": "f", "bars": "b" * 64}, "amber")):
+    for about, chose in (({"target": "f", "bars": window}, False), ({"target": "f", "bars": "b" * 64}, True)):
         sweep = asked.answer({"do": "open", "about": about})["sweep"]
         asked.answer({"do": "add", "sweep": sweep, "trials": [{"number": 1, "params": {"n": 1}, "score": 1.0}]})
-        found = companions._finding(backtest, 1, 4, "")
-        assert (found["lookahead"]["state"], found["companion"]["state"]) == (state, state)
-    assert "2010-01-05" in found["lookahead"]["sentence"] and found["lookahead"]["found"]["state"] == "chosen"
+        assert companions._chose_from_all(backtest.run) is chose
+
+
+def test_a_sweep_that_is_asked_again_on_other_data_gives_what_it_gave_at_first():
+    run = make_finished_run()
+    told = [{"number": 1, "params": {"n": 1}, "score": 1.0}]
+    for name, bars in (("f", "a" * 64), ("f", "b" * 64), ("g", None)):
+        asked = SweepQuestions(run)
+        sweep = asked.answer({"do": "open", "about": {"target": name, "bars": bars}})["sweep"]
+        asked.answer({"do": "add", "sweep": sweep, "trials": [{**told[0], "params": {"n": len(bars or "")}}, *told]})
+    held = HeldSweeps(run)
+
+    def known(name, bars):
+        sweep = held.answer({"do": "open", "about": {"target": name, "bars": bars}})["sweep"]
+        return sweep, len(held.answer({"do": "known", "sweep": sweep, "after": -1})["trials"])
+
+    first, second = known("f", "c" * 64), known("f", "d" * 64)
+    assert first[0] < second[0] and first[1] == second[1] == 2 and known("f", "c" * 64) == first
+    assert known("g", None)[1] == 2 and held.whole
+    assert "error" in held.answer({"do": "open", "about": {"target": "h"}}) and not held.whole
+    held = HeldSweeps(run)
+    sweep, count = known("f", "e" * 64)
+    assert held.answer({"do": "add", "sweep": sweep, "trials": told}) == {} and not held.whole
+    assert known("f", "e" * 64)[1] == count
 
 
 def test_the_links_are_headings_of_the_manual(client):

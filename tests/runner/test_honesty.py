@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
+from uuid import uuid4
 
 import django_rq
 import pytest
+from django.apps import apps
 from django.conf import settings
 
 from marketdata.store import current_snapshot_id
-from runner import claims_box, companions, repeats
+from runner import claims_box, companions, held_up, repeats
 from runner.execution import execute_next
-from runner.models import Run
+from runner.known_leaks import same_as
+from runner.models import Backtest, Run
 from runner.recording import Recording
 from tests.factories import make_finished_run, make_project, make_run
 from tests.runner.reported import STORE, claim_of, stored
+from tests.runner.test_races import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -115,6 +120,45 @@ def test_the_site_finds_on_data_of_its_own_what_a_program_keeps_its_box_from_tel
     assert claims_box.lines(backtest)[0]["state"] == "red"
 
 
+SWEPT = """
+from qfp import backtest, checking, data, sweep
+checking.begin = lambda _: None
+from qfp.backtesting import Strategy
+
+bars = data.prices("IBM", "2009-01-02", "2010-06-30")
+rises = bars["close"].shift(LEAD) > bars["close"].shift(LEAD + 1)
+
+def score(days):
+    return -abs(days - bars["close"].iloc[-1] * 1000 % 40)
+
+days = sweep(score, {"days": range(1, 40)}, show=False).best["days"]
+
+class Every(Strategy):
+    def init(self): pass
+    def next(self):
+        if len(self.data) % (5 + AND) == 0 and rises.iloc[len(self.data) - 1]:
+            if not self.position: self.buy()
+        elif len(self.data) % 3 == 0:
+            self.position.close()
+
+backtest(Every, bars)
+"""
+
+
+@pytest.mark.parametrize(("lead", "chosen", "state"), [("1", "days", "chosen"), ("-1", "0", "leak")])
+def test_a_sweep_beside_a_leak_makes_it_no_choice_and_a_choice_is_no_leak(run_source, lead, chosen, state):
+    source = SWEPT.replace("LEAD", lead).replace("AND", chosen)
+    run = run_source(source, make_project(source=source, visibility="public"))
+    (backtest,) = run.backtests.all()
+    assert "lookahead" not in backtest.checks and run.sweeps.get().trials.count() == 39, run.message
+    companions.examine(run.pk)
+    backtest.refresh_from_db()
+    red = "red" if state == "leak" else "amber"
+    assert backtest.checks["lookahead"]["found"]["state"] == state, backtest.checks
+    assert backtest.checks["companion"]["state"] == backtest.checks["lookahead"]["state"] == red
+    assert run.sweeps.count() == 1 and run.trials.count() == 39, "what is made again is counted for nobody"
+
+
 def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run_source):
     run = run_source(HONEST, make_project(source=HONEST, visibility="public"))
     companions.examine(run.pk)
@@ -151,7 +195,7 @@ def public_run(services, settings):
 
 def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(public_run, monkeypatch):
     """And it is examined once, however often it is sent and whoever else has begun."""
-    made = iter([{0: 5}, companions.NotComparable("on other data it makes other backtests")])
+    made = iter([({0: 5}, {}), companions.NotComparable("on other data it makes other backtests")])
 
     def compare(*_):
         if isinstance(found := next(made), Exception):
@@ -189,9 +233,9 @@ def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(publ
         run.revision.save()
     drawn = []
 
-    def compare(run, backtests, cut, tail, budget, seed, inside):
-        drawn.append((cut, tail, seed))
-        return {0: 5} if run.pk == runs[1].pk else {}
+    def compare(run, backtests, variation, budget):
+        drawn.append(variation)
+        return ({0: 5} if run.pk == runs[1].pk else {}), {}
 
     monkeypatch.setattr(companions, "_compare", compare)
     monkeypatch.setattr(companions, "_check_repeatable", lambda *_: None)
@@ -207,6 +251,11 @@ def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(publ
     companions.examine(runs[3].pk)
     checks = runs[3].backtests.get().checks
     assert checks["companion"]["state"] == checks["lookahead"]["state"] == "red" and len(drawn) == 3 * ways
+    (green,) = Backtest.objects.filter(run=runs[2])
+    before = green.same
+    Backtest.objects.filter(pk=green.pk).update(same="", checks={"companion": {"state": "green", "same": before}})
+    import_module("runner.migrations.0019_same_backtests").fill(apps, None)
+    assert [each.pk for each in same_as(before, public_run.backtests.get())] == [green.pk]
 
 
 def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_run, monkeypatch):
@@ -227,6 +276,23 @@ def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_
     assert companions._would_count_for_others(public_run)
     other.delete()
     assert not companions._would_count_for_others(public_run)
+
+
+def test_of_runs_that_begin_to_wait_at_once_none_is_forgotten_or_sent_twice(services):
+    """The latest of too many stay."""
+    runs = [uuid4() for _ in range(held_up.MOST)]
+    half = len(runs) // 2
+
+    def wait(some):
+        for run in some:
+            held_up.wait(run)
+
+    at_once(lambda: wait(runs[:half]), lambda: wait(runs[half:]))
+    assert sorted(held_up.take()) == sorted(map(str, runs)) and not held_up.take()
+    wait([uuid4(), *runs])
+    assert all(map(held_up.waits, runs))
+    first, second = at_once(held_up.take, held_up.take)
+    assert sorted(first + second) == sorted(map(str, runs))
 
 
 def test_saving_a_project_succeeds_and_says_when_its_run_cannot_be_examined(client, public_run, monkeypatch):

@@ -27,6 +27,15 @@ def said(text: str, first: int = 0) -> str:
     return membership.noted({"id": "usual"}, {"main.py": text}, DATES, fills).get("survivorship", "")
 
 
+IDLE = (
+    'data.universe("synth/us500", asof="2016-01-04")',
+    'data.universe("synth/us500", asof="2016-01-04")[:3]',
+    'early = data.universe("synth/us500", asof="2016-01-04")',
+    'print(len(data.universe("synth/us500", asof="2016-01-04")))',
+    'early = data.universe("synth/us400", asof="2016-01-04")\nhold(early)',
+)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -35,6 +44,8 @@ def said(text: str, first: int = 0) -> str:
         'START, END = "2016-01-04", "2018-12-31"\nnames = data.universe("synth/us500", asof=END)',
         'import datetime\nnames = data.universe("synth/us500", asof=datetime.date(2018, 12, 31))',
         'names = data.universe("synth/us500", asof=pd.Timestamp("2018-12-31"))',
+        # That it also asks for an earlier day counts where it makes use of that, and of the same universe.
+        *(f'{idle}\nnames = data.universe("synth/us500", asof="2018-12-31")' for idle in IDLE),
     ],
 )
 def test_members_as_of_a_day_after_the_first_one_traded_are_a_doubt(text: str) -> None:
@@ -53,6 +64,7 @@ def test_members_as_of_a_day_after_the_first_one_traded_are_a_doubt(text: str) -
         "universe(asof",
         'def universe(symbols, start):\n    return symbols\nnames = universe(["IBM"], "2018-12-31")',
         'old, new = data.universe("synth/us500", "2016-01-04"), data.universe("synth/us500", "2018-12-31")',
+        'for u in all:\n    hold(data.universe(u, "2016-01-04"), data.universe("synth/us500", asof="2018-12-31"))',
     ],
 )
 def test_members_of_a_day_until_the_first_one_traded_are_none(text: str) -> None:
@@ -171,6 +183,25 @@ def test_splits_and_dividends_after_the_day_come_on_others_and_adjusted_prices_b
     known = adjusted[0]["date"] <= moment
     for name in ("open", "close"):
         assert np.allclose(adjusted[0][name][known], adjusted[1][name][known], rtol=1e-12)
+
+
+def test_more_splits_and_dividends_than_bars_that_follow_stay_together(tmp_path) -> None:
+    """As between two bars of weeks: what counts of them, and adjusted prices before the day, stay as they are."""
+    dates = np.arange("2016-01-04", "2018-01-01", dtype="datetime64[us]", step=np.timedelta64(7, "D"))
+    paid = {"split": np.array([1.0, 2.0, 1.0, 3.0]), "dividend": np.array([0.4, 0.0, 0.2, 0.0])}
+    late = dates[[-3, -2, -2, -2]] + np.array([1, 1, 2, 3]) * np.timedelta64(1, "D")
+    close = np.random.default_rng(1).normal(50.0, 2.0, len(dates))
+    entry = {"id": "s/a", "symbol": "a", "interval": "1w", "rows": len(dates), "last": str(dates[-1])[:10]}
+    entry["object"] = objects.put(tmp_path, objects.arrow_bytes(dates, {"close": close, "open": close}))
+    entry["actions"] = objects.put(tmp_path, objects.arrow_bytes(late, paid))
+    snapshot = objects.write_snapshot(tmp_path, {"series": [entry], "universes": []})
+    for seed in range(5):
+        with varied_snapshot(tmp_path, snapshot, dates[-4], 1, seed, all_shares=True) as other:
+            (theirs,) = read_manifest(tmp_path, other)["series"]
+            acted = objects.read(tmp_path, theirs["actions"])
+            adjusted = [adjusted_columns(tmp_path, each, "all")["close"][:-3] for each in (entry, theirs)]
+        assert sorted(acted["split"]) == [1.0, 1.0, 2.0, 3.0] and (acted["date"] > dates[-4]).all()
+        assert len(set(acted["date"])) == 2 and np.allclose(*adjusted, rtol=1e-12)
 
 
 def test_instruments_of_another_run_are_numbered_as_those_of_the_first() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
+from itertools import combinations
+from pathlib import Path
 
 import pytest
 import qfp
@@ -14,7 +16,9 @@ from runner import alike, claims_box, past_trials, trials
 from runner.models import Project, Trial
 from runner.sweeps import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user
+from tests.runner import respelled
 from tests.runner.test_claims_box import make_backtest, state_of
+from tests.sdk.honesty_programs import load
 from tests.sdk.test_sweeps import Dip, bars
 
 pytestmark = pytest.mark.django_db
@@ -137,6 +141,55 @@ def test_what_trades_otherwise_is_another_program():
     assert alike._structure(line) != alike._structure(line.replace("SMA", "EMA"))
     called = {"main.py": "from table import idle\nidle(1)\n", "table.py": "def idle(x):\n    return f(x)\n"}
     assert alike.shape_of(called) != alike.shape_of({**called, "table.py": "def idle(x):\n    return g(x)\n"})
+
+
+def shapes(text):
+    return alike.shapes_in({"main.py": text})
+
+
+@pytest.mark.parametrize(
+    ("base", "again", "unknown"),
+    [(respelled.BASE, respelled.RESPELLED, respelled.UNKNOWN), (respelled.RANKED, respelled.RANKED_AGAIN, set())],
+)
+def test_a_strategy_that_is_spelled_otherwise_is_the_same(base, again, unknown):
+    base = shapes(base)
+    assert {way for way, text in again.items() if not alike.are_alike(shapes(text), base)} == unknown
+
+
+def test_a_strategy_that_trades_otherwise_is_another_one():
+    spelled = {"": respelled.BASE, "ranked": respelled.RANKED, **respelled.OTHER, **respelled.RANKED_OTHERWISE}
+    assert len({shapes(text) for text in spelled.values()}) == len(spelled)
+    found = {}
+    for file in sorted(Path("tests/data/honesty").glob("*.py")):
+        found |= {f"{file.stem}: {name}": shapes(text) for name, text in load(str(file)).items()}
+    found |= {each.parent.name: shapes(each.read_text()) for each in Path("runner/samples").glob("*/main.py")}
+    same = [{one, other} for one, other in combinations(found, 2) if alike.are_alike(found[one], found[other])]
+    # One strategy, of which one program trades it by other rules, and another one on more bars as well.
+    one = ("honest: fills_at_the_close", "honest: rules_of_backtesting_py", "honest: two_backtests")
+    assert same == [set(pair) for pair in combinations(one, 2)]
+
+
+def test_what_two_programs_compare_with_makes_them_not_alike_and_what_one_adds_does_not_hide_it():
+    benchmark = "class Hold(Strategy):\n    def next(self):\n        self.buy()\nbacktest(Hold, bars)\n"
+    cross, short = respelled.BASE + benchmark, respelled.OTHER["sells short"] + benchmark
+    assert not alike.are_alike(shapes(cross), shapes(short))
+    assert alike.are_alike(shapes(cross), shapes(respelled.BASE))
+    moved = {"main.py": "from lines import *\n" + respelled.BASE.replace(respelled.MEAN, "")}
+    moved["lines.py"] = f"import pandas as pd\n{respelled.MEAN}"
+    assert alike.are_alike(alike.shapes_in(moved), shapes(respelled.BASE))
+    assert shapes("backtest(") == shapes("backtest(") != shapes("other(")
+
+
+@pytest.mark.parametrize("way", ["a method as helper", "names of locals and functions"])
+def test_what_an_author_tries_with_a_strategy_spelled_otherwise_counts_also_when_it_is_deleted(way):
+    author = make_user()
+    first, second = make_project(author, respelled.BASE), make_project(author, respelled.RESPELLED[way])
+    make_backtest(first, "a" * 64)
+    make_backtest(second, "b" * 64)
+    assert trials.of_project(second).count == 2
+    first.remove()
+    second.refresh_from_db()
+    assert trials.of_project(second).count == 2
 
 
 def test_deleting_a_project_takes_none_of_its_trials_away():
