@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Min, Q, QuerySet
 
-from runner.alike import shapes_by_revision
+from runner.likeness.alike import shapes_by_revision
 from runner.models import Attempt, Backtest, PastTrial, Project, Trial
 
 __all__ = ["delete_one_by_one", "remember", "remember_for_others"]

@@ -26,8 +26,8 @@ from django.db.models.functions import Cast
 from qfp.significance import expected_maximum
 from qfp.sweeps.trial import BLOCKS
 
-from runner.alike import alike_revisions, shapes_of_project
 from runner.defaults import defaults_of
+from runner.likeness.alike import alike_revisions, shapes_of_project
 from runner.models import ENTRY, MOST_ANCESTORS, Attempt, Backtest, PastTrial, Project, Sweep, Trial
 
 __all__ = ["Code", "Trials", "of_backtest", "of_project"]

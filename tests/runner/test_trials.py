@@ -12,7 +12,8 @@ import pytest
 import qfp
 from django.utils import timezone
 
-from runner import alike, claims_box, past_trials, trials
+from runner import claims_box, past_trials, trials
+from runner.likeness import alike
 from runner.models import Project, Trial
 from runner.sweeps import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner.naming import (
+from runner.likeness.naming import (
     Function,
     copied,
     functions_in,

@@ -14,9 +14,9 @@ from typing import Any
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
+from runner.likeness.shapes import strategies_of
+from runner.likeness.spelling import Busy, Own
 from runner.models import Project, Revision
-from runner.shapes import strategies_of
-from runner.spelling import Busy, Own
 
 __all__ = ["alike_revisions", "are_alike", "shape_of", "shapes_in", "shapes_by_revision", "shapes_of_project"]
 

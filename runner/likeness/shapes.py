@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from runner.naming import (
+from runner.likeness.naming import (
     Function,
     copied,
     functions_in,
@@ -22,8 +22,8 @@ from runner.naming import (
     stored_in,
     written_into,
 )
-from runner.spelling import Busy, Own, ordered
-from runner.written_out import Constants, Inlined, Room, TooLarge, Without, changing_in, put_in_place
+from runner.likeness.spelling import Busy, Own, ordered
+from runner.likeness.written_out import Constants, Inlined, Room, TooLarge, Without, changing_in, put_in_place
 
 __all__ = ["strategies_of"]
 
