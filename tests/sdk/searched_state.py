@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from qfp.backtesting import Backtest, Strategy
+from qfp.backtesting.compiled import program_of
 from qfp.backtesting.lib import crossover
+from qfp.backtesting.many import Shared
 from qfp.backtesting.sharing import dependencies
 from qfp.backtesting.test import SMA
 
@@ -166,4 +168,33 @@ for cls in EVERY:
         if not np.array_equal(found, single):
             differ.append(f"{cls.__name__} {tier}")
 shared = [cls.__name__ for cls in EVERY if dependencies(cls) is not None]
-print(json.dumps({"differ": differ, "shared": shared, "too_soon": asked_too_soon()}))
+
+
+def combinations_that_are_as_alone():
+    """Of those of one value of fast before, after its average was changed at one bar, and after its warm-up was."""
+    test = Backtest(BARS, Plain)
+    program, _ = program_of(test.prepare(GRID[0]).strategy, len(GRID))
+    found = Shared.of(test, GRID, program, {})
+    answers = [[found.is_as_alone(number) for number in range(4)]]
+    place = next(at for at, (_, codes) in enumerate(found.series) if len(set(codes[:4].tolist())) == 1)
+    columns, codes = found.series[place]
+    right = columns[codes[0]]
+    columns[codes[0]] = right.copy()
+    columns[codes[0]][400] = np.nextafter(right[400], 0)
+    answers.append([found.is_as_alone(number) for number in range(4)])
+    columns[codes[0]] = right
+    found.warm_ups[1] += 1
+    answers.append([found.is_as_alone(number) for number in range(4)])
+    return answers
+
+
+print(
+    json.dumps(
+        {
+            "differ": differ,
+            "shared": shared,
+            "too_soon": asked_too_soon(),
+            "as_alone": combinations_that_are_as_alone(),
+        }
+    )
+)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Many", "Shared", "run_many"]
 
 NAN = float("nan")
-COMPARED = 3  # combinations, beside the first and the best, that are run interpreted as well
+COMPARED = 3  # combinations, beside the first and the best, that are given an init() of their own as well
 NEAR = 16  # columns of some thousand bars
 A_THREADS_BARS = 2_000_000  # of all combinations: so many take longer than a thread takes to start
 TRADES = "# Trades"
@@ -365,15 +365,25 @@ class Shared:
     def _right(
         self, equity: np.ndarray, trades: np.ndarray, answered: np.ndarray, first: Prepared, found: Many
     ) -> bool:
-        """Whether the interpreted tier ends the first, the best, and some more of them the same."""
+        """Whether the interpreted tier ends the first and the best the same, and an init() of their own makes the same
+        of some more: one machine code runs all of them, so only what it is given could differ.
+        """
         if not len(answered):
             return True
-        chosen = {int(answered[0]), int(answered[np.argmax(equity[answered])])}
-        chosen |= set(drawn(answered, self.combinations))
-        for number in sorted(chosen):
+        for number in {int(answered[0]), int(answered[np.argmax(equity[answered])])}:
             prepared = first if number == 0 else self.backtest.prepare(self.combinations[number])
-            run = self.backtest.carry_out(prepared, "interpreted")
+            found.runs[number] = run = self.backtest.carry_out(prepared, "interpreted")
             if run.equity[-1] != equity[number] or len(run.trades) != trades[number]:
                 return False
-            found.runs[number] = run
-        return True
+        return all(map(self.is_as_alone, drawn(answered, self.combinations)))
+
+    def is_as_alone(self, number: int) -> bool:
+        """Whether an init() of its own makes of a combination, bit by bit, what it has here."""
+        prepared = self.backtest.prepare(self.combinations[number])
+        bound = self.program.translation.bind(prepared.strategy)
+        if bound is None or len(prepared.account.decisions) or prepared.warm_up != self.warm_ups[number]:
+            return False
+        columns = [columns[codes[number]] for columns, codes in self.series]
+        return np.array_equal(bound.numbers, self.numbers[number], equal_nan=True) and all(
+            mine.tobytes() == its.tobytes() for mine, its in zip(bound.columns, columns, strict=True)
+        )

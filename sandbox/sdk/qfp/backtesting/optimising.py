@@ -73,9 +73,7 @@ def optimize(
             known.runs.clear()
         index, numbers = _index(scores, values), list(scores.values())
     heatmap = pd.Series(numbers, index=index, name=backtest_label, dtype=float)
-    attempts.count(
-        backtest, (dict(zip(values, key if isinstance(key, tuple) else (key,), strict=True)) for key in index)
-    )
+    attempts.count(backtest, _each(index, values))
     best = 0 if heatmap.isna().all() else int(np.nanargmax(heatmap.to_numpy()))
     run = known.runs.get(best)
     if run is None:
@@ -84,6 +82,12 @@ def optimize(
     stats = backtest.reported(run)
     answer = [stats, *([heatmap] if return_heatmap else []), *([found] if return_optimization else [])]
     return stats if len(answer) == 1 else tuple(answer)
+
+
+def _each(index: pd.MultiIndex, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The combinations, of which none is made before somebody asks for the first."""
+    for key in index:
+        yield dict(zip(names, key if isinstance(key, tuple) else (key,), strict=True))
 
 
 def _index(scores: Mapping[tuple[Any, ...], float], names: Iterable[str]) -> pd.MultiIndex:
