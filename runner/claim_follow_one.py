@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from qfp.conventions import BacktestingPy, Usual
 
 from runner.claim_bars import NotVerified, OurBars
+from runner.claim_checks import PRICE_TOLERANCE
 from runner.claim_commissions import Dues
 from runner.claim_fields import Log, TakenAway
 from runner.claim_orders import ROOM, peaks_of, reached
@@ -226,7 +227,7 @@ class _Followed:
                 continue
             filled = self.told.next[bar]
             opened = self._enter(each, price, bar, at_close)
-            if self.told.next[bar] > filled and not self.lows[bar] <= price <= self.highs[bar]:
+            if not self.usual and self.told.next[bar] > filled and not self._had(price, bar - at_close):
                 self.outside.append(each.row)
             if opened is not None and (opened.sl or opened.tp):
                 market = not (each.limit or each.stop)
@@ -239,6 +240,11 @@ class _Followed:
         for opened, reference, counts in reversed(entered):
             self._act_on_entry_bar(opened, reference, counts, bar)
         return again
+
+    def _had(self, price: float, bar: int) -> bool:
+        """Whether a bar had a price, as far as its range is told."""
+        room = PRICE_TOLERANCE * self.highs[bar]
+        return self.lows[bar] - room <= price <= self.highs[bar] + room
 
     def _place_of(self, each: Waiting, bar: int) -> tuple[float, bool] | None:
         """The price at which it fills on a bar, and whether that is at the close before."""

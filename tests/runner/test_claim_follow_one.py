@@ -125,6 +125,16 @@ def test_an_order_that_the_library_s_rules_fill_outside_the_bar_is_named(on_clos
     assert follow(gap, ours, [(8, 10.0, 106.0)], [order]) == []
 
 
+def test_a_fill_at_the_close_before_a_gap_or_at_an_open_that_rounding_put_above_the_high_is_within_its_bar():
+    gap = bars(open={8: 106.0}, high={8: 107.0}, low={8: 105.0})
+    rounded = bars(open={8: 107.0 * (1 + 1e-12)}, high={8: 107.0}, low={8: 105.0})
+    order = {"bar": 7, "size": 10.0, "kind": "market", "outcome": "filled"}
+    for kind in (BacktestingPy, Usual):
+        at_close, at_open = (kind(trade_on_close=late, finalize_trades=False) for late in (True, False))
+        assert follow(gap, at_close, [(7, 10.0, 100.0)], [order]) == []
+        assert follow(rounded, at_open, [(8, 10.0, float(rounded.open[8]))], [order]) == []
+
+
 def test_what_a_function_charges_is_neither_made_dear_by_one_fill_nor_by_what_it_pays_back():
     fills = [{"size": 10.0, "price": 100.0, "commission": 0.0}] * 9
     dear = Dues.of([*fills, {"size": 10.0, "price": 100.0, "commission": 1_000.0}])
