@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from community.gallery import public_projects
+from runner import claims_box
 from runner.models import Backtest, Project
 
 PAGE_SIZE = 24
@@ -17,9 +18,18 @@ PAGE_SIZE = 24
 
 def _cards(projects: QuerySet[Project], page_number: str | None):
     page = Paginator(projects, PAGE_SIZE).get_page(page_number)
-    few = Backtest.objects.select_related("run__revision__project").defer("fills", "trades", "dates", "equity")
-    backtests = few.in_bulk([project.backtest_id for project in page if project.backtest_id])
-    return page, [{"project": project, "backtest": backtests.get(project.backtest_id)} for project in page]
+    backtests = Backtest.objects.defer("fills", "trades", "dates", "equity").in_bulk(
+        [project.backtest_id for project in page if project.backtest_id]
+    )
+    summaries = claims_box.summaries(backtests.values())
+    return page, [
+        {
+            "project": project,
+            "backtest": backtests.get(project.backtest_id),
+            "summary": summaries.get(project.backtest_id),
+        }
+        for project in page
+    ]
 
 
 @require_GET

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from django.core.cache import cache
 from django.utils.text import slugify
 from qfp import metrics
 from qfp.significance import deflated_sharpe_ratio
+from redis.exceptions import RedisError
 
 from marketdata.store import SnapshotMissing
 from runner import claim_copied, companions, trials, verdicts
@@ -30,7 +31,7 @@ from runner.models import Backtest
 from runner.private import UPLOADS, brought_series, is_brought, personal_series
 from runner.snapshot_series import by_object
 
-__all__ = ["NO_DOUBT", "WORDS", "lines", "summary", "summary_in_list"]
+__all__ = ["NO_DOUBT", "WORDS", "lines", "summaries", "summary"]
 
 # From praise to blame. Colours alone tell not everybody.
 WORDS = {"grey": "note", "green": "fine", "blue": "pending", "amber": "doubt", "red": "problem"}
@@ -39,7 +40,8 @@ CONFIDENT = 0.95
 UNLIKELY = 0.5
 MOST_INTEREST = 0.2  # a year, on cash
 NAMED = 3
-KEPT_SECONDS = 60
+KEPT_SECONDS = 600
+MADE_AT_ONCE = 6
 SYNTHETIC = "S"  # the tier of series that are made
 GUIDE = "/docs/honesty"
 SAW_THE_BAR = (
@@ -91,12 +93,27 @@ def summary(found: list[Line]) -> Line:
     return {"state": "green", "text": "No doubts found"}
 
 
-def summary_in_list(backtest: Backtest) -> Line:
-    """The same badge for one of many results on a page: findings count at once, trials after a minute."""
+def summaries(backtests: Iterable[Backtest]) -> dict[int, Line]:
+    """The same badges for the many results of a list, by primary key: what was found counts at once, further trials
+    after some minutes. Some are made at a time; the others have none before the list is opened again, and without the
+    cache none has, for a list is worth more than its badges.
+    """
+    keys = {backtest.pk: _list_key(backtest) for backtest in backtests}
+    try:
+        kept: dict[str, Line] = cache.get_many(keys.values())
+        new = [pk for pk, key in keys.items() if key not in kept][:MADE_AT_ONCE]
+        few = Backtest.objects.select_related("run__revision__project").in_bulk(new)
+        made = {keys[pk]: summary(lines(backtest)) for pk, backtest in few.items()}
+        cache.set_many(made, KEPT_SECONDS)
+    except RedisError:
+        return {}
+    kept |= made
+    return {pk: kept[key] for pk, key in keys.items() if key in kept}
+
+
+def _list_key(backtest: Backtest) -> str:
     told = json.dumps([backtest.verified, backtest.checks], sort_keys=True)
-    key = f"claims-sum-{backtest.pk}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
-    found: Line = cache.get_or_set(key, lambda: summary(lines(backtest)), KEPT_SECONDS)
-    return found
+    return f"claims-sum-{backtest.pk}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
 def _line(key: str, state: str, title: str, text: str) -> Line:

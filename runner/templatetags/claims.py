@@ -1,5 +1,5 @@
 """How do templates get at what a result can claim? `{% claims_box backtest tried %}`,
-`{% claims_badge backtest %}`, that of one among many, and `headlines|of_run:run`."""
+`{% claims_badge backtest %}`, and `headlines|of_run:run`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,6 @@ def of_run(found: Mapping[UUID, Any], run: Run | None) -> Any:
 def claims_badge(backtest: Backtest, tried: Trials | None = None, here: bool = False) -> dict[str, Any]:
     """The sum of the box, which it leads to. here: whether that stands on the same page."""
     return {"backtest": backtest, "summary": boxes.summary(boxes.lines(backtest, tried)), "here": here}
-
-
-@register.inclusion_tag("includes/claims_badge.html")
-def claims_badge_in_list(backtest: Backtest) -> dict[str, Any]:
-    return {"backtest": backtest, "summary": boxes.summary_in_list(backtest)}
 
 
 @register.inclusion_tag("runner/_claims_box.html")

@@ -14,6 +14,7 @@ from django.core.cache import cache
 from django.test import Client
 from pypdf import PdfReader
 
+from runner import claims_box
 from runner.exports import KINDS
 from runner.models import Backtest, Project
 from runner.reports.documents import document_of
@@ -138,6 +139,27 @@ def test_the_page_of_a_project_tells_how_many_doubts_there_are_beside_its_badge(
     assert summary == "5 doubts"
     for shown in (page, *(client.get(where).content.decode() for where in ("/explore", "/u/ada"))):
         assert re.search(rf'<a [^>]*href="{verified.get_absolute_url()}#claims"[^>]*>{summary}</a>', shown)
+
+
+def test_a_list_makes_some_badges_at_a_time_and_goes_without_where_they_cannot_be_kept(
+    client, results, claim, settings, django_assert_max_num_queries
+):
+    badges = re.compile(r'title="What this result can claim"')
+    for number in range(claims_box.MADE_AT_ONCE + 2):
+        project = make_project(results[0].run.project.owner, title=f"More {number}", visibility="public")
+        stored(make_finished_run(project, manifest={"version": 1, "data": {"private": []}}), claim)
+    cache.clear()
+    shown = [len(badges.findall(client.get("/explore").content.decode())) for _ in range(3)]
+    assert shown == [claims_box.MADE_AT_ONCE, *[claims_box.MADE_AT_ONCE + 3 - 1] * 2]
+    with django_assert_max_num_queries(5):
+        client.get("/explore")
+    Backtest.objects.filter(run__revision__project=project).update(checks={"lookahead": {"state": "red", "sentence": LEAK}})
+    assert re.search(r">\d problems?</a>", client.get("/explore").content.decode())  # at once
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}
+    }
+    page = client.get("/explore")
+    assert page.status_code == 200 and not badges.findall(page.content.decode())
 
 
 def test_a_project_whose_backtest_was_not_verified_is_not_listed_as_one_without_a_backtest(client, results):
