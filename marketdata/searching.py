@@ -1,4 +1,4 @@
-"""What was asked for in ?q= ?"""
+"""What does a visitor search for? The words of ?q=, safe to set beside others on a page."""
 
 from __future__ import annotations
 
