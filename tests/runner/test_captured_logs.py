@@ -76,6 +76,7 @@ def test_what_the_library_itself_filled_outside_the_bar_is_told_as_that_and_not_
 
 
 def test_parts_of_a_unit_are_followed_as_they_were_traded_and_kept_in_units(pairs) -> None:
+    fractions = 0
     for number, (theirs, _) in enumerate(pairs[2 * DRAWN :]):
         checked = check_claim(theirs, STORE)
         assert checked.verified and "unlogged" not in checked.conventions, (number, checked.verified_text)
@@ -86,8 +87,13 @@ def test_parts_of_a_unit_are_followed_as_they_were_traded_and_kept_in_units(pair
             for fill, told in zip(checked.fills, theirs["fills"], strict=True)
         )
         assert all(10 < trade["entry_price"] < 1_000 for trade in checked.trades)
+        for order, told in zip(checked.orders, theirs["orders"], strict=True):
+            fraction = abs(told["size"]) < 1
+            assert order["size"] == (told["size"] if fraction else pytest.approx(told["size"] / 3_000))
+            fractions += fraction
         forged = {**theirs, "unit": 1}
         assert not check_claim(forged, STORE).verified
+    assert fractions
 
 
 def test_a_log_of_the_library_from_which_something_is_left_out_is_found(pairs) -> None:

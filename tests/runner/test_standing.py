@@ -153,7 +153,9 @@ def test_a_list_makes_some_badges_at_a_time_and_goes_without_where_they_cannot_b
     assert shown == [claims_box.MADE_AT_ONCE, *[claims_box.MADE_AT_ONCE + 3 - 1] * 2]
     with django_assert_max_num_queries(5):
         client.get("/explore")
-    Backtest.objects.filter(run__revision__project=project).update(checks={"lookahead": {"state": "red", "sentence": LEAK}})
+    Backtest.objects.filter(run__revision__project=project).update(
+        checks={"lookahead": {"state": "red", "sentence": LEAK}}
+    )
     assert re.search(r">\d problems?</a>", client.get("/explore").content.decode())  # at once
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}
