@@ -15,7 +15,7 @@ from runner.access import Viewer, address_hash
 from runner.api_access import answer, read_only, refuse
 from runner.models import Backtest, Report
 from runner.reports.at_hand import BeingMade, TooMany, Unavailable, report_for
-from runner.reports.documents import manifest_hash
+from runner.reports.documents import manifest_hash, parameters_of
 from runner.run_views import find_run
 
 __all__ = ["backtest", "export", "report", "run", "unknown"]
@@ -65,7 +65,7 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
             "run": str(found.run_id),
             "position": found.position,
             "strategy": found.strategy,
-            "params": found.params,
+            "params": parameters_of(found, shown.all),
             "instruments": [instrument["symbol"] for instrument in found.instruments],
             "first": found.dates[0],
             "last": found.dates[-1],

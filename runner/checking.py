@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
+from qfp import metrics
 from qfp.checking.band import band
 from qfp.checking.literals import LONG
 from qfp.checking.portfolio_band import portfolio_band
@@ -88,18 +89,17 @@ def band_of(backtest: Backtest) -> dict[str, Any]:
         why = f"fills of {rules.library} are moved only where it fills one instrument at the open or the deciding close"
         return {"state": "amber", "sentence": f"Not computed: {why}.", "cells": []}
     stamps = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
-    store = Path(settings.STORE_DIR)
+    store, year = Path(settings.STORE_DIR), metrics.periods_per_year(stamps)
     try:
         if isinstance(rules, PortfolioRules):
             market = our_market(store, backtest.snapshot, backtest.instruments, stamps)
             if not set(PRICES) <= set(market.fields):
                 raise NotVerified("some of its series have closes only.")
-            found = portfolio_band(
-                columns_of(backtest.fills), market, backtest.cash, rules, np.array(backtest.equity, dtype=float)
-            )
+            equity = np.array(backtest.equity, dtype=float)
+            found = portfolio_band(columns_of(backtest.fills), market, backtest.cash, rules, equity, year)
         else:
             bars = our_bars(store, backtest.snapshot, backtest.instruments[0], stamps)
-            found = band(backtest.fills, bars, backtest.cash, rules)
+            found = band(backtest.fills, bars, backtest.cash, rules, year)
         cells = [cell.as_dict() for cell in found]
     except NotVerified as doubt:
         return {"state": "amber", "sentence": f"Not computed: {doubt}", "cells": []}

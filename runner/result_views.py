@@ -26,6 +26,7 @@ from runner.models import Backtest, Project, Report
 from runner.private import Shown
 from runner.reports import making
 from runner.reports.at_hand import BeingMade, TooMany, Unavailable, count_one, report_for
+from runner.reports.documents import parameters_text
 from runner.reports.logos import BadLogo
 from runner.reports.records import record_of
 from runner.run_views import find_run
@@ -69,6 +70,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "project": project,
             "others": [other for other in shown.backtests(backtest.run) if other.pk != backtest.pk],
             "copied_library": backtest.engine_name if backtest.engine_name != OWN_ENGINE else "",
+            "parameters": parameters_text(backtest, shown.all),
             "remarks": backtest.remarked(shown.all),
             "claims": lines,
             "claims_summary": claims_box.summary(lines),

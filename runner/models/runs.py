@@ -201,8 +201,13 @@ class Run(models.Model):
 
     @property
     def all_params(self) -> dict[str, Any]:
-        """What the code declares, with the values that this run had: those it was given, or the defaults."""
-        return {param["name"]: self.params.get(param["name"], param.get("default")) for param in self.declared_params}
+        """What the code declares, with the values that the program had at last: those it was given, those that its
+        sweep chose, or the defaults.
+        """
+        return {
+            param["name"]: self.params.get(param["name"], param.get("value", param.get("default")))
+            for param in self.declared_params
+        }
 
     @property
     def socket_url(self) -> str:

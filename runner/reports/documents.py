@@ -17,7 +17,7 @@ from runner.models import Backtest, Run
 from runner.reports.records import record_of
 from runner.sweep_results import walk_rows
 
-__all__ = ["document_of", "manifest_bytes", "manifest_hash"]
+__all__ = ["document_of", "manifest_bytes", "manifest_hash", "parameters_of", "parameters_text"]
 
 INSTRUMENTS_NAMED = 8
 
@@ -44,7 +44,7 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
         ),
     ]
     # Defaults are the program's own text, in which prices could be.
-    if told := _parameters(backtest, prices):
+    if told := parameters_text(backtest, prices):
         about.append(("Parameters", told))
     if backtest.snapshot:
         about.append(("Data snapshot", backtest.snapshot))
@@ -66,16 +66,28 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
     )
 
 
-def _parameters(backtest: Backtest, prices: bool) -> str:
-    """Names and values; of a walk-forward, what was chosen anew in each window has no one value."""
+def parameters_of(backtest: Backtest, prices: bool) -> dict[str, Any]:
+    """What its program and its strategy had for their parameters, but for what a walk-forward chose in each window.
+
+    prices: those that could tell of prices, too.
+    """
     run = backtest.run
     params = run.all_params | backtest.params if prices else run.changed_params
-    swept = list(run.search.get("space", ())) if run.search.get("walk") else []
-    told = [f"{name} = {value}" for name, value in params.items() if name not in swept]
-    if swept:
+    chosen = _chosen_in_windows(run)
+    return {name: value for name, value in params.items() if name not in chosen}
+
+
+def parameters_text(backtest: Backtest, prices: bool) -> str:
+    """The same as a list of names and values, and which have no one value."""
+    told = [f"{name} = {value}" for name, value in parameters_of(backtest, prices).items()]
+    if chosen := _chosen_in_windows(backtest.run):
         where = " (see the windows’ table)" if prices else ""
-        told.insert(0, f"{' and '.join(swept)} chosen in each window{where}")
+        told.insert(0, f"{' and '.join(chosen)} chosen in each window{where}")
     return ", ".join(told)
+
+
+def _chosen_in_windows(run: Run) -> list[str]:
+    return list(run.search.get("space", ())) if run.search.get("walk") else []
 
 
 def _windows(run: Run) -> Table:

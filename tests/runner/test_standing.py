@@ -188,6 +188,20 @@ def test_a_report_lists_the_parameters_that_were_left_at_their_defaults(results)
     assert "Parameters" not in dict(document_of(backtest, False).about), "defaults could be prices"
 
 
+def test_what_a_sweep_has_chosen_is_named_wherever_parameters_are(client, results):
+    backtest = results[0]
+    run, backtest.params = backtest.run, {"slow": 70}
+    run.declared_params = [{"name": "fast", "default": 7, "value": 10}, {"name": "cost", "default": 1, "value": 1}]
+    run.params, run.search = {"cost": 1}, {"space": {"fast": {"values": [5, 10]}}}
+    run.save()
+    backtest.save()
+    assert dict(document_of(backtest, True).about)["Parameters"] == "fast = 10, cost = 1, slow = 70"
+    assert "Parameters: fast = 10, cost = 1, slow = 70." in words(
+        client.get(backtest.get_absolute_url()).content.decode()
+    )
+    assert client.get(api(backtest)).json()["params"] == {"fast": 10, "cost": 1, "slow": 70}
+
+
 def test_a_report_of_a_walk_forward_gives_no_one_value_to_what_each_window_chose(results):
     backtest = results[0]
     backtest.run.declared_params = [{"name": "fast", "default": 20}, {"name": "slow", "default": 100}]

@@ -18,6 +18,7 @@ import pyarrow.csv
 import pyarrow.dataset
 import pytest
 from django.conf import settings
+from qfp import metrics
 from qfp.backtesting import Strategy
 from qfp.checking import apart, programs
 from qfp.checking.band import COSTS, FILLS, band
@@ -352,10 +353,12 @@ def test_the_band_has_twelve_cells_and_its_base_is_the_result_itself(rules):
         {"bar": 1, "size": 5.0, "price": paid, "commission": rules.commission_for(5, paid)},
         {"bar": 3, "size": -5.0, "price": usual[3], "commission": rules.commission_for(5, usual[3])},
     ]
-    cells = band(fills, BARS, 1_000.0, rules)
+    cells = band(fills, BARS, 1_000.0, rules, 365)
     assert [(cell.fill, cell.costs) for cell in cells] == [(fill, costs) for fill in FILLS for costs in COSTS]
     (base,) = [cell for cell in cells if cell.base]
     assert base.final_equity == replay(fills, BARS.close, 1_000.0).equity[-1]
+    returns = metrics.returns_of(replay(fills, BARS.close, 1_000.0).equity)
+    assert base.sharpe == metrics.sharpe_ratio(returns, periods_per_year=365)
     assert (base.fill, base.costs) == ("same close" if rules.trade_on_close else "next open", 1)
     # A fill on bar 1 was decided on bar 0, or on bar 1 where it is at the close that decides; by hand without costs:
     first = 1 if rules.trade_on_close else 0

@@ -150,6 +150,11 @@ def test_bars_of_an_exchange_are_252_a_year_and_those_within_a_day_so_many_times
     hours = (days[:, None] + np.arange(10, 17).astype("timedelta64[h]")).ravel()
     assert metrics.periods_per_year(hours) == 7 * 252
     assert metrics.periods_per_year([str(day) for day in days]) == 252
+    # Two hours of Sunday evening are few bars of a week, as in markets for currencies.
+    sundays = np.arange("2024-01-07", "2024-06-01", 7, dtype="datetime64[D]")
+    evenings = (sundays[:, None] + np.arange(22, 24).astype("timedelta64[h]")).ravel()
+    all_day = (days[:, None] + np.arange(24).astype("timedelta64[h]")).ravel()
+    assert metrics.periods_per_year(np.sort(np.concatenate([all_day, evenings]))) == 24 * 252
     for unknown in ([], [1, 2, 3, 4], ["a", "b", "c"], days[:2]):
         assert metrics.periods_per_year(unknown) == 252 and "assumed" in metrics.frequency_of(unknown).text
 

@@ -37,7 +37,7 @@ def cells_of(fills, rules):
     equity = replay_portfolio(
         fills, own.close, CASH, splits=own.split, years=own.years, ended=own.ended, interest=rules.interest
     ).equity
-    found = portfolio_band(fills, own, CASH, rules, equity)
+    found = portfolio_band(fills, own, CASH, rules, equity, 252)
     assert [(cell.fill, cell.costs) for cell in found] == [(fill, costs) for fill in FILLS for costs in COSTS]
     (base,) = [cell for cell in found if cell.base]
     assert base.final_equity == equity[-1] and base.costs == 1

@@ -89,7 +89,10 @@ class BacktestingPy:
         if self.exclusive_orders:
             lines.append("A new order closes the open trade first.")
         if self.hedging:
-            lines.append("Long and short trades may be open at the same time.")
+            lines.append(
+                "Long and short trades may be open at the same time; figures of trades are counted from the fills, "
+                "oldest entry closed first, so they are not those of the strategy's own trades."
+            )
         if self.finalize_trades:
             lines.append(self._end_line())
         else:

@@ -43,10 +43,12 @@ def band(
     bars: Any,
     cash: float,
     rules: BacktestingPy | CopiedRules,
+    periods_per_year: float,
 ) -> list[Cell]:
     """A cell for each of FILLS and COSTS; the one with base=True is the result itself, to the last digit.
 
     fills: of one instrument, as in a claim. bars: with open, high, low and close, arrays of one price per bar.
+    periods_per_year: bars of a year, as the result's own Sharpe ratio counts them.
     """
     opens, highs, lows, closes = (np.asarray(getattr(bars, name), dtype=float) for name in PRICES)
     typical = (opens + highs + lows + closes) / 4
@@ -59,7 +61,8 @@ def band(
             account = replay(moved, closes, cash)
             returns = metrics.returns_of(account.equity)
             total = metrics.total_return(account.equity)
-            cells.append(Cell(where, costs, base, float(account.equity[-1]), total, metrics.sharpe_ratio(returns)))
+            sharpe = metrics.sharpe_ratio(returns, periods_per_year=periods_per_year)
+            cells.append(Cell(where, costs, base, float(account.equity[-1]), total, sharpe))
     return cells
 
 

@@ -22,12 +22,17 @@ Columns = Sequence[np.ndarray]
 
 
 def portfolio_band(
-    fills: Columns, market: Market, cash: float, rules: PortfolioRules, equity: np.ndarray
+    fills: Columns,
+    market: Market,
+    cash: float,
+    rules: PortfolioRules,
+    equity: np.ndarray,
+    periods_per_year: float,
 ) -> list[Cell]:
     """A cell for each of FILLS and COSTS; the one with base=True is the result itself, to the last digit.
 
-    fills: columns of bar, instrument, size, price and commission. equity: of the result. Raises ValueError where an
-    instrument has closes only.
+    fills: columns of bar, instrument, size, price and commission. equity: of the result. periods_per_year: bars of a
+    year, as its own Sharpe ratio counts them. Raises ValueError where an instrument has closes only.
     """
     cells = []
     for where in FILLS:
@@ -35,9 +40,8 @@ def portfolio_band(
             base = RULES[where] == rules.fill and costs == 1
             curve = equity if base else _equity(_moved(fills, market, where, costs, rules), market, cash, rules)
             returns = metrics.returns_of(curve)
-            cells.append(
-                Cell(where, costs, base, float(curve[-1]), metrics.total_return(curve), metrics.sharpe_ratio(returns))
-            )
+            sharpe = metrics.sharpe_ratio(returns, periods_per_year=periods_per_year)
+            cells.append(Cell(where, costs, base, float(curve[-1]), metrics.total_return(curve), sharpe))
     return cells
 
 

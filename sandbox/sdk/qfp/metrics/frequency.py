@@ -35,7 +35,8 @@ def frequency_of(dates: Any) -> Frequency:
         return Frequency(PERIODS_PER_YEAR, f"{PERIODS_PER_YEAR} bars a year are assumed; the bars do not tell.")
     distance = median(np.diff(moments) / DAY)
     days, counts = np.unique(moments.astype("datetime64[D]"), return_counts=True)
-    weekends = float(np.mean((days.astype(np.int64) + 3) % 7 >= 5))  # 1970-01-01 was a Thursday
+    weekend = (days.astype(np.int64) + 3) % 7 >= 5  # 1970-01-01 was a Thursday
+    weekends = float(counts[weekend].sum() / len(moments))  # some hours of a Sunday are few bars
     open_days, closes = (365, "that do not close") if weekends > 0.1 else (TRADING_DAYS, "that close")
     if distance < 0.9:
         # The first and last day may be cut off.
