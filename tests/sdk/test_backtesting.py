@@ -210,6 +210,21 @@ def test_what_is_open_at_the_end_is_closed_at_the_last_close():
     assert Backtest(bars, once("buy", at=4), finalize_trades=True).run().fills.empty
     assert Backtest(bars, once("buy", at=4), finalize_trades=False).run().notes[0] == "1 order never filled."
 
+    class Turns(Strategy):
+        def init(self):
+            pass
+
+        def next(self):
+            if len(self.data) == 2:
+                self.buy(size=1, sl=1)
+            elif len(self.data) == 4:
+                self.position.close()
+                self.sell(size=1)
+
+    run = Backtest(bars, Turns).run_once({})
+    assert sum(order["outcome"] == "waiting" for order in run.orders()) == 2
+    assert "2 orders never filled." in run.notes(), "the stop of the trade is no order of the program"
+
 
 def test_every_decision_is_listed_with_what_became_of_it():
     class Decides(Strategy):

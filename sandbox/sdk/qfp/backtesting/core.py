@@ -118,8 +118,8 @@ class Account:
         return len(self.fills)
 
     def left_over(self) -> tuple[int, int]:
-        """(trades that are open, orders that wait and close nothing)."""
-        return len(self.trades), sum(order._trade is None for order in self.orders)
+        """(trades that are open, orders of the program that wait; stops and targets of trades are none)."""
+        return len(self.trades), sum(not order.is_contingent for order in self.orders)
 
     def by_parts(self) -> Curve:
         """The same, to be looked at some bars at a time."""

@@ -301,7 +301,11 @@ class CompiledAccount(Account):
 
     def left_over(self) -> tuple[int, int]:
         # Without objects: those know the account, and would keep it until the garbage collector comes.
-        return len(self._ids["trades"]), int((self._orders["trade"][self._ids["orders"]] < 0).sum())
+        ids = self._ids["orders"]
+        trades = self._orders["trade"][ids]
+        ids, trades = ids[trades >= 0], trades[trades >= 0]  # stops, targets, and orders that close
+        brackets = sum(int((self._trades[name][trades] == ids).sum()) for name in ("sl", "tp"))
+        return len(self._ids["trades"]), len(self._ids["orders"]) - brackets
 
     def by_parts(self) -> Curve:
         return Written(self)
