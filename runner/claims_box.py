@@ -227,7 +227,11 @@ def _survivorship(backtest: Backtest) -> Line:
 def _data(backtest: Backtest, read: Sequence[str] | None) -> Line:
     title = "Data"
     if not backtest.snapshot:
-        return _line("data", "red", title, "Its bars came from the code; nobody can look where they are from.")
+        text = (
+            "Its bars came with the code or a package, so nobody can look where they are from. "
+            "Bars of data.prices(), or of a file that was brought, can be checked."
+        )
+        return _line("data", "red", title, text)
     try:
         entries = _known(backtest.snapshot)
     except SnapshotMissing:
@@ -300,7 +304,7 @@ def _sample(backtest: Backtest) -> Line:
         return _line("sample", "amber", title, text)
     if math.isnan(needed):
         state = "grey" if metrics.sharpe_ratio(returns) <= 0 else "amber"
-        return _line("sample", state, title, "Its Sharpe ratio is not above 0, so no length would make it one.")
+        return _line("sample", state, title, "Its Sharpe ratio is not above 0, and no length would make it so.")
     if have >= needed:
         text = f"{_count(have)} returns; {_count(needed)} are enough to be 95 % sure of a Sharpe ratio above 0."
         return _line("sample", "green", title, text)

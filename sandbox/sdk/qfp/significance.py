@@ -276,6 +276,8 @@ class Overfitting:
     @property
     def text(self) -> str:
         """The finding in a sentence."""
+        if not self.configurations:
+            return "What each of them returned was not kept, so the probability of overfitting cannot be told."
         if self.too_few:
             return f"Too few configurations to say: {self.configurations} of at least {FEWEST_CONFIGURATIONS}."
         if math.isnan(self.probability):
