@@ -33,6 +33,7 @@ from runner.headlines import headlines
 from runner.models import ENTRY, Project, Run
 from runner.opening import SeeOther, open_copy
 from runner.quotas import QuotaExceeded
+from runner.reports.documents import parameters_text
 from runner.samples import FIRST_SAMPLE, SAMPLES
 from runner.starting import BadInput, clean_source, latest_run, source_files, start_run
 
@@ -132,7 +133,8 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
     runs = recent_runs(found)
     last_run = sharing.last_success(found)
     changed = last_run is not None and last_run.revision.source != found.source
-    backtests = private.shown_to(last_run, viewer).backtests(last_run) if last_run else []
+    shown = private.shown_to(last_run, viewer) if last_run else None
+    backtests = shown.backtests(last_run) if shown else []
     return render(
         request,
         "runner/project.html",
@@ -152,6 +154,8 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
             ),
             "requirements": found.draft.get(packages.FIELD, ""),
             "backtest": backtests[0] if backtests else None,
+            # Of that run; the code beside it has its own.
+            "parameters": parameters_text(backtests[0], shown.all) if shown and backtests else "",
         },
     )
 

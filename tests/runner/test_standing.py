@@ -199,6 +199,8 @@ def test_what_a_sweep_has_chosen_is_named_wherever_parameters_are(client, result
     assert "Parameters: fast = 10, cost = 1, slow = 70." in words(
         client.get(backtest.get_absolute_url()).content.decode()
     )
+    results[1].run.delete()
+    assert "Parameters: fast = 10" in words(client.get(run.project.base_url).content.decode()), "its code says 7"
     assert client.get(api(backtest)).json()["params"] == {"fast": 10, "cost": 1, "slow": 70}
 
 
