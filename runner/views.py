@@ -134,7 +134,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
     last_run = sharing.last_success(found)
     changed = last_run is not None and last_run.revision.source != found.source
     shown = private.shown_to(last_run, viewer) if last_run else None
-    backtests = shown.backtests(last_run) if shown else []
+    backtests = shown.backtests(last_run) if shown and last_run else []
     return render(
         request,
         "runner/project.html",
