@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import linecache
 import types
@@ -9,7 +10,7 @@ import types
 import pytest
 from qfp.backtesting import Strategy
 from qfp.backtesting.lib import SignalStrategy
-from qfp.checking.literals import LONG, longest_table, place_in, written_in
+from qfp.checking.literals import LONG, _outermost, longest_table, place_in, written_in
 from qfp.portfolio import PortfolioResult
 
 KEYS = [9_652_936 + 7_919 * number for number in range(60)]
@@ -177,6 +178,8 @@ def test_a_text_is_counted_in_time_however_it_is_nested_or_chained_and_nothing_h
     assert written_in({"main.py": f"a0 = {KEYS}\n{chain}known = lambda: a4999"}) >= LONG
     nested = f"T = {'[' * 90}{', '.join(['1'] * 1_000)}{']' * 90}\n" + "known = lambda: T\n" * 20
     assert written_in({"main.py": nested}) == 1_000
+    within = ast.parse("f = lambda x: lambda y: lambda z: 1\nclass A:\n    class B: pass\n    g = lambda: 1")
+    assert len([*_outermost(within)]) == 2  # each with what is in it, or lambdas in lambdas took their square
     words = " + ".join(["'ab'"] * 1_500)  # nested more deeply than functions may call themselves
     deep = f"T = {KEYS}\nx = {words}\ny = f{'.g' * 1_500}(1)\nknown = lambda: (T, x)"
     assert written_in({"main.py": deep}) >= LONG

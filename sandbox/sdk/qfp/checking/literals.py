@@ -38,7 +38,7 @@ ORDINARY, HEX_DIGITS_OF_ONE, DIGITS_OF_ONE = 12, 4, 6
 MANY, TOLD_APART = 12, 50
 MOST_PARTS = 200  # of a program that are looked at one by one; the others together
 LIBRARIES = ("qfp", "backtesting")  # whose classes are no text of the program
-MOST_NODES = 1_000_000  # that are looked through for them
+MOST_NODES = 200_000  # that are looked through for them, for some seconds
 READS_ITSELF = ("__file__", "__doc__", "__main__", "main.py", "requirements.txt", "inspect", "linecache", "tokenize")
 
 
@@ -62,7 +62,7 @@ def written_in(files: Mapping[str, str]) -> int:
         elif isinstance(node, ast.Dict):
             values = node.values
         handed |= {each.id for each in values if isinstance(each, ast.Name)}
-    parts: list[ast.AST] = [each for each in nodes if isinstance(each, (ast.ClassDef, ast.Lambda))]
+    parts: list[ast.AST] = [part for tree in trees for part in _outermost(tree)]
     parts += [each for each in statements if isinstance(each, ast.FunctionDef) and each.name in handed]
     giving, alone = _by_name(statements), min(MOST_PARTS, MOST_NODES // max(1, len(nodes)))
     found = [called(nodes)]
@@ -74,6 +74,17 @@ def written_in(files: Mapping[str, str]) -> int:
         texts = [value.value for value in values_alone if isinstance(value, ast.Constant)]
         found.append(sum(_in_text(note) for note in (*notes, *texts)))
     return max(found, default=0)
+
+
+def _outermost(tree: ast.AST) -> Iterator[ast.AST]:
+    """Classes and lambdas that are in no other; what is in them is looked at with them, once."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.ClassDef, ast.Lambda)):
+            yield node
+        else:
+            waiting += [*ast.iter_child_nodes(node)][::-1]
 
 
 def place_in(files: Mapping[str, str]) -> str:
