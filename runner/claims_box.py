@@ -67,7 +67,7 @@ def lines(
     files = _read_of_files(backtest) if brought is None else brought
     found = [
         _lookahead(backtest, files),
-        _found(backtest, "amnesia", "Memory of history"),
+        _memory(backtest),
         _trials(backtest, tried or trials.of_project(backtest.run.project)),
         _overfitting(backtest),
         _survivorship(backtest),
@@ -180,6 +180,17 @@ def _seen_of_lookahead(backtest: Backtest) -> Line:
     else:
         why = "and the site has not examined it yet"
     return line | {"state": "amber", "text": f"The program's own sandbox says: {line['text']} That is its word, {why}."}
+
+
+def _memory(backtest: Backtest) -> Line:
+    """That it decides the same with other dates is seen in its own box alone, so to others it is told, and not praised:
+    what the site itself sees of a memory are tables in the text.
+    """
+    line = _found(backtest, "amnesia", "Memory of history")
+    if line["state"] != "green" or not is_shown(backtest.run):
+        return line
+    text = f"The program's own sandbox says: {line['text']} The site has found no table in its text."
+    return line | {"state": "grey", "text": text}
 
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:

@@ -186,6 +186,14 @@ def test_whoever_reads_that_time_ran_out_is_told_what_to_do():
     assert found["amnesia"]["sentence"] == f"Memory of history could not be tested: {again}"
 
 
+def test_that_dates_are_not_remembered_is_told_to_others_as_the_sandboxs_word():
+    found = checking.findings({"lookahead": {}, "amnesia": {"state": "clean"}})
+    for visibility, state in (("private", "green"), ("unlisted", "grey"), ("public", "grey")):
+        backtest = make_backtest(make_project(visibility=visibility), checks=found)
+        line = {line["key"]: line for line in claims_box.lines(backtest)}["amnesia"]
+        assert line["state"] == state and line["text"].startswith("The program's own sandbox says") is (state == "grey")
+
+
 def test_a_table_in_the_text_of_the_program_is_said_whatever_its_box_says():
     def said(told, written):
         found = checking.findings({"amnesia": told}, written=written)["amnesia"]
