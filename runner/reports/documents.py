@@ -83,7 +83,8 @@ def parameters_text(backtest: Backtest, prices: bool) -> str:
     if chosen := _chosen_in_windows(backtest.run):
         where = " (see the windows’ table)" if prices else ""
         told.insert(0, f"{' and '.join(chosen)} chosen in each window{where}")
-    return ", ".join(told)
+    # A program says what they are called: without signs that would turn the direction of writing.
+    return "".join(letter for letter in ", ".join(told) if letter.isprintable())
 
 
 def _chosen_in_windows(run: Run) -> list[str]:

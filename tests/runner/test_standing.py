@@ -191,7 +191,10 @@ def test_a_report_lists_the_parameters_that_were_left_at_their_defaults(results)
 def test_what_a_sweep_has_chosen_is_named_wherever_parameters_are(client, results):
     backtest = results[0]
     run, backtest.params = backtest.run, {"slow": 70}
-    run.declared_params = [{"name": "fast", "default": 7, "value": 10}, {"name": "cost", "default": 1, "value": 1}]
+    run.declared_params = [
+        {"name": "\u202efast", "default": 7, "value": 10},
+        {"name": "cost", "default": 1, "value": 1},
+    ]
     run.params, run.search = {"cost": 1}, {"space": {"fast": {"values": [5, 10]}}}
     run.save()
     backtest.save()
@@ -201,7 +204,7 @@ def test_what_a_sweep_has_chosen_is_named_wherever_parameters_are(client, result
     )
     results[1].run.delete()
     assert "Parameters: fast = 10" in words(client.get(run.project.base_url).content.decode()), "its code says 7"
-    assert client.get(api(backtest)).json()["params"] == {"fast": 10, "cost": 1, "slow": 70}
+    assert client.get(api(backtest)).json()["params"] == {"\u202efast": 10, "cost": 1, "slow": 70}
 
 
 def test_a_report_of_a_walk_forward_gives_no_one_value_to_what_each_window_chose(results):
