@@ -210,8 +210,8 @@ class Intake:
 
     @cached_property
     def written(self) -> int:
-        """Numbers and days in the text of the program's strategies."""
-        return written_in(self.run.revision.files)
+        """Numbers and days in the text of the program's strategies, and in what its parameters were given."""
+        return written_in(self.run.revision.files, self.run.params)
 
     @cached_property
     def place(self) -> str:

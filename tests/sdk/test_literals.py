@@ -158,8 +158,20 @@ def test_the_text_tells_of_strategies_however_they_are_made(made: str) -> None:
 def test_notes_count_where_the_program_could_read_its_own_text(note: str) -> None:
     assert written_in({"main.py": f"{note}{STRATEGY}"}) == 0
     assert written_in({"main.py": f"{note}{STRATEGY}T = open(__file__).read()"}) >= LONG
+    for reads in ("import os\nname = os.listdir('.')[0]", "T = open(name).read()"):
+        assert written_in({"main.py": f"{note}{STRATEGY}{reads}"}) >= LONG
+    assert written_in({"main.py": f"{note}{STRATEGY}T = open('prices.csv')"}) == 0
     if "#" in note:
         assert written_in({"requirements.txt": note, "main.py": "T = open('requirements.txt')"}) >= LONG
+
+
+def test_what_a_parameter_was_given_counts_as_if_it_stood_in_the_text() -> None:
+    digits = "".join(f"{at * 7 % 16:x}" for at in range(60))
+    text = f'T = param("t", "0")\n{STRATEGY.replace("pass", "return int(T[ctx.bar % len(T)], 16)", 1)}'
+    text += "class Follows:\n    def next(self): return int(T[len(self.data) // 21], 16)\n"
+    assert written_in({"main.py": text}, {"other": digits}) < LONG
+    assert written_in({"main.py": text}, {"t": digits}) >= LONG
+    assert written_in({"main.py": text.replace("param(", "qfp.param(")}, {"t": digits}) >= LONG
 
 
 def test_what_is_called_by_way_of_an_object_is_counted_and_what_has_no_text_is_not() -> None:

@@ -39,7 +39,8 @@ MANY, TOLD_APART = 12, 50
 MOST_PARTS = 200  # of a program that are looked at one by one; the others together
 LIBRARIES = ("qfp", "backtesting")  # whose classes are no text of the program
 MOST_NODES = 200_000  # that are looked through for them, for some seconds
-READS_ITSELF = ("__file__", "__doc__", "__main__", "main.py", "requirements.txt", "inspect", "linecache", "tokenize")
+READS_ITSELF = {"__file__", "__doc__", "__main__", "main.py", "requirements.txt", "inspect", "linecache", "tokenize"}
+READS_ITSELF |= {"listdir", "scandir", "iterdir", "glob", "walk(", "fileinput"}
 
 
 def longest_table(parts: Iterable[Any]) -> int:
@@ -47,11 +48,15 @@ def longest_table(parts: Iterable[Any]) -> int:
     return max((_count(_read_by(part)) for part in parts), default=0)
 
 
-def written_in(files: Mapping[str, str]) -> int:
+def written_in(files: Mapping[str, str], params: Mapping[str, Any] | None = None) -> int:
     """The same by the text of a program alone, which nothing that runs can change: in its classes, and in functions
     that are handed on. Where it could read its own text, what stands in notes counts as well.
+
+    params: values that its param()s were given, which count as if they stood in the text.
     """
     trees = [_parsed(text) for path, text in files.items() if path.endswith(".py")]
+    for tree in trees:
+        _give(tree, params or {})
     statements = [each for tree in trees for each in _statements(tree, None)]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     handed: set[str] = set()
@@ -68,12 +73,38 @@ def written_in(files: Mapping[str, str]) -> int:
     found = [called(nodes)]
     groups = [*([part] for part in parts[:alone]), parts[alone:]]
     found += [_count(_with_what_they_read(group, giving)) for group in groups]
-    if any(word in text for text in files.values() for word in READS_ITSELF):
+    if any(word in text for text in files.values() for word in READS_ITSELF) or any(map(_opens_by_name, nodes)):
         notes = [line.partition("#")[2] for text in files.values() for line in text.splitlines()]
         values_alone = (node.value for node in nodes if isinstance(node, ast.Expr))
         texts = [value.value for value in values_alone if isinstance(value, ast.Constant)]
         found.append(sum(_in_text(note) for note in (*notes, *texts)))
     return max(found, default=0)
+
+
+def _give(tree: ast.AST, params: Mapping[str, Any]) -> None:
+    """Put the values of its parameters where their defaults stand."""
+    for node in ast.walk(tree) if params else ():
+        if not isinstance(node, ast.Call) or _name_of(node.func) != "param" or not node.args:
+            continue
+        name = node.args[0]
+        if isinstance(name, ast.Constant) and isinstance(name.value, str) and name.value in params:
+            value = ast.copy_location(ast.Constant(params[name.value]), node)
+            node.args[1:2] = [value]
+            node.keywords = [each for each in node.keywords if each.arg != "default"]
+
+
+def _opens_by_name(node: ast.AST) -> bool:
+    """Whether it opens a file whose name is not written there, which may be that of the program."""
+    return (
+        isinstance(node, ast.Call)
+        and _name_of(node.func) in ("open", "open_code")
+        and bool(node.args)
+        and not isinstance(node.args[0], ast.Constant)
+    )
+
+
+def _name_of(function: ast.expr) -> str:
+    return str(getattr(function, "attr", getattr(function, "id", "")))
 
 
 def _outermost(tree: ast.AST) -> Iterator[ast.AST]:
