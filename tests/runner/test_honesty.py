@@ -279,7 +279,7 @@ def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(publ
     (green,) = Backtest.objects.filter(run=runs[2])
     before = green.same
     Backtest.objects.filter(pk=green.pk).update(same="", checks={"companion": {"state": "green", "same": before}})
-    import_module("runner.migrations.0019_same_backtests").fill(apps, None)
+    import_module("runner.migrations.0020_fill_same_backtests").fill(apps, None)
     assert [each.pk for each in same_as(before, public_run.backtests.get())] == [green.pk]
 
 
