@@ -89,7 +89,14 @@ def _moved(sweep: Sweep, about: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     for number, combination in enumerate(product(*lists)):
         if _text([_text(value) for value in combination]) not in tried:
-            failed = {"number": number, "score": None, "figures": {}, "error": NOT_TRIED, "blocks": "", "length": 0}
+            failed: dict[str, Any] = {
+                "number": number,
+                "score": None,
+                "figures": {},
+                "error": NOT_TRIED,
+                "blocks": "",
+                "length": 0,
+            }
             yield {**failed, "params": dict(zip(before, combination, strict=True))}
 
 

@@ -89,7 +89,7 @@ def _names_of(thing: Any) -> Iterable[Any]:
     for kind in type.__dict__["__mro__"].__get__(thing if issubclass(type(thing), type) else type(thing)):
         yield from type.__dict__["__dict__"].__get__(kind)
     module = issubclass(type(thing), ModuleType)
-    inside = ModuleType.__dict__["__dict__"].__get__(thing) if module else _own_dictionary(thing)
+    inside = object.__getattribute__(thing, "__dict__") if module else _own_dictionary(thing)
     if isinstance(inside, dict):
         yield from inside
 
