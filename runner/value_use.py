@@ -15,7 +15,7 @@ __all__ = ["Uses"]
 TELLING = {"print", "display", "len", "repr", "str", "format", "bool", "type", "id", "hash", "isinstance", "any", "all"}
 PASSING = {
     *("list", "tuple", "set", "frozenset", "dict", "sorted", "reversed", "enumerate", "iter", "next", "zip"),
-    *("map", "filter", "min", "max", "sum"),
+    *("map", "filter", "min", "max", "sum", "join"),
 }
 OWN = ("self", "cls")  # whose attributes may be names of their class
 PARTS = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Starred, ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.IfExp)
@@ -57,7 +57,7 @@ class Uses:
             case ast.keyword():
                 return [parent]
             case ast.Call(func=func):
-                name = getattr(func, "id", "")
+                name = getattr(func, "id", getattr(func, "attr", ""))
                 if node is func or name in PASSING:  # a method of it, such as copy()
                     return [parent]
                 return [] if name in TELLING else None

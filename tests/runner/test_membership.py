@@ -33,6 +33,7 @@ IDLE = (
     'early = data.universe("synth/us500", asof="2016-01-04")',
     'print(len(data.universe("synth/us500", asof="2016-01-04")))',
     'e = data.universe("synth/us500", asof="2016-01-04")\nprint(e)',
+    'e = data.universe("synth/us500", asof="2016-01-04")\nprint(", ".join(e))',
     'len(data.universe("synth/us500", asof="2016-01-04"))',
     'sorted(data.universe("synth/us500", asof="2016-01-04"))',
     'e: list = data.universe("synth/us500", asof="2016-01-04")\nfirst = e[0]',
