@@ -30,7 +30,7 @@ from qfp.checking.decisions import (
     otherwise_at_open,
 )
 from redis.exceptions import RedisError
-from rq.job import JobStatus
+from rq.job import Job, JobStatus
 
 from marketdata.store import SnapshotMissing
 from runner import cuts, held_up
@@ -42,6 +42,7 @@ from runner.overfitting import window_of
 from runner.packages import layer_of
 from runner.private import brought_series, personal_series
 from runner.repeats import repeat
+from runner.site_findings import choice, finding, is_leak
 from runner.snapshot_series import by_id
 from runner.varied_data import varied_snapshot
 
@@ -101,16 +102,36 @@ def progress(run: Run) -> str:
         if _is_recent(told):
             return f"are under way: {told['done']} of {told['of']} done" if told["of"] else "are under way"
     try:
-        sent = django_rq.get_queue(QUEUE).fetch_job(_job_name(run))
-        waits = sent is not None and sent.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.STARTED)
-        waits = waits or held_up.waits(run.pk)
+        return _waits_for(run)
     except RedisError:
-        waits = False
-    return "wait for a worker" if waits else ""
+        return ""
 
 
-def _job_name(run: Run) -> str:
-    return f"examine-{run.pk}"
+def _waits_for(run: Run) -> str:
+    jobs = {job.get_status(refresh=False) for job in _jobs(run)}
+    if JobStatus.QUEUED in jobs:
+        return "wait for a worker"
+    if held_up.waits(run.pk):
+        return "wait for the end of another run, for which the files that it reads are watched"
+    return "begin" if jobs else ""
+
+
+def _job_names(run: Run) -> tuple[str, str]:
+    """The second is sent where the first one is at its end, and has found that it had to wait."""
+    return f"examine-{run.pk}", f"examine-{run.pk}-waited"
+
+
+def _jobs(run: Run) -> list[Job]:
+    """Those that wait for a worker or have one; not those whose worker must have died."""
+    queue = django_rq.get_queue(QUEUE)
+    return [job for name in _job_names(run) if (job := queue.fetch_job(name)) is not None and _is_going(job)]
+
+
+def _is_going(job: Job) -> bool:
+    status = job.get_status(refresh=False)
+    if status == JobStatus.STARTED:
+        return job.started_at is not None and timezone.now() - job.started_at < PATIENCE
+    return status == JobStatus.QUEUED
 
 
 def _can_be_made_again(run: Run) -> bool:
@@ -121,13 +142,19 @@ def _unexamined(backtests: Any) -> Any:
     return backtests.filter(verified=True).exclude(checks__has_key="companion")
 
 
-def send(run: Run) -> None:
-    """Have it made again when a worker has time; called when a run has ended and when somebody opens it."""
+def send(run: Run, waited: bool = False) -> None:
+    """Have it made again when a worker has time; called when a run has ended and when somebody opens it.
+
+    waited: for the end of another one, so that a job of its own which has begun may have given up.
+    """
     if not wanted(run):
         return
-    queue, name = django_rq.get_queue(QUEUE), _job_name(run)
-    sent = queue.fetch_job(name)
-    if sent is None or sent.get_status(refresh=False) not in (JobStatus.QUEUED, JobStatus.STARTED):
+    jobs = _jobs(run)
+    if any(not waited or job.get_status(refresh=False) == JobStatus.QUEUED for job in jobs):
+        return
+    free = [name for name in _job_names(run) if name not in {job.id for job in jobs}]
+    for name in free[:1]:
+        queue = django_rq.get_queue(QUEUE)
         queue.enqueue("runner.jobs.examine_run", str(run.pk), job_id=name, result_ttl=60, failure_ttl=3600)
 
 
@@ -145,7 +172,7 @@ def send_waiting() -> None:
     """Those that had to wait for the end of another run; called at the end of each."""
     if waiting := held_up.take():
         for run in Run.objects.select_related("revision__project").filter(pk__in=waiting):
-            send(run)
+            send(run, waited=True)
 
 
 def send_opened(run: Run) -> None:
@@ -173,6 +200,7 @@ def examine(run_id: UUID | str) -> None:
     before = {position: bar for position, bar in known if bar is not None}
     leaks: dict[int, int] = {}  # by position the first bar that was decided otherwise
     chosen: dict[int, int] = {}  # the same where it was not with what the run's sweeps had given
+    unclear: dict[int, int] = {}  # the same where they could not be made to give that again
     tried, doubt, budget = 0, "", Budget.of(run)
     looked_at = set(before)
     try:
@@ -188,33 +216,35 @@ def examine(run_id: UUID | str) -> None:
                     cut, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
                     variation = _Variation(cut, tail, chance.getrandbits(32), way == cuts.INSIDE)
-                    found, of_choice = _compare(run, backtests, variation, budget)
-                    _earliest(leaks, found)
-                    _earliest(chosen, of_choice)
+                    for known_so_far, found in zip(
+                        (leaks, chosen, unclear), _compare(run, backtests, variation, budget), strict=True
+                    ):
+                        _earliest(known_so_far, found)
                     tried += 1
                     _tell_progress(backtests[0], tried, of)
             except NotComparable as reason:
                 doubt = str(reason)  # a leak that was found before is one all the same
-            if leaks or chosen:
+            if leaks or chosen or unclear:
                 _check_repeatable(run, backtests)
     except NotComparable as reason:
-        leaks, chosen, doubt = {}, {}, str(reason)
+        leaks, chosen, unclear, doubt = {}, {}, {}, str(reason)
     except Exception:
         logger.exception("run %s: its companions", run.pk)
-        leaks, chosen, doubt = {}, {}, "a fault of ours"
+        leaks, chosen, unclear, doubt = {}, {}, {}, "a fault of ours"
     for backtest in backtests:
         why = doubt or ("" if backtest.position in looked_at or not _can_draw(backtest) else NOT_ITS_DAYS)
-        if backtest.position in chosen and _is_leak(backtest.checks.get("lookahead", {})):
-            _earliest(leaks, {backtest.position: chosen[backtest.position]})  # as its own box has said
+        of_choice = unclear.get(backtest.position, chosen.get(backtest.position))
+        if of_choice is not None and is_leak(backtest.checks.get("lookahead", {})):
+            _earliest(leaks, {backtest.position: of_choice})  # as its own box has said
         first = before.get(backtest.position, leaks.get(backtest.position))
-        if first is None and backtest.position in chosen:
-            _note(backtest, same[backtest.position], _choice(backtest, chosen[backtest.position]))
+        if first is None and of_choice is not None:
+            _note(backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear))
             continue
-        _note(backtest, same[backtest.position], _finding(backtest, first, tried, why))
+        _note(backtest, same[backtest.position], finding(backtest, first, tried, why))
         if first is not None and backtest.position not in before:
             remember(same[backtest.position], first)
             for copy in same_as(same[backtest.position], backtest):
-                _note(copy, same[backtest.position], _finding(copy, first, tried, ""))
+                _note(copy, same[backtest.position], finding(copy, first, tried, ""))
 
 
 def _earliest(known: dict[int, int], found: dict[int, int]) -> None:
@@ -223,9 +253,14 @@ def _earliest(known: dict[int, int], found: dict[int, int]) -> None:
 
 
 def _note(backtest: Backtest, same: str, found: dict[str, Any]) -> None:
-    backtest.checks = {**backtest.checks, **found}
-    backtest.same = same
-    backtest.save(update_fields=["checks", "same"])
+    """What others have noted of it meanwhile stays."""
+    checks = Func(F("checks"), Value(EXAMINING), template="(%(expressions)s)", arg_joiner=" - ")
+    Backtest.objects.filter(pk=backtest.pk).update(checks=_with(checks, found), same=same)
+
+
+def _with(checks: F | Func, told: dict[str, Any]) -> Func:
+    told_too = Value(told, JSONField())
+    return Func(checks, told_too, template="(%(expressions)s)", arg_joiner=" || ", output_field=JSONField())
 
 
 def _would_count_for_others(run: Run) -> bool:
@@ -262,9 +297,7 @@ def _is_recent(told: Any) -> bool:
 
 def _tell_progress(first: Backtest, done: int, of: int) -> None:
     """For whoever looks at it meanwhile. Only this changes: what others have found of it in between stays."""
-    told = Value(_begun(done, of), JSONField())
-    joined = Func(F("checks"), told, template="(%(expressions)s)", arg_joiner=" || ", output_field=JSONField())
-    Backtest.objects.filter(pk=first.pk, checks__has_key=EXAMINING).update(checks=joined)
+    Backtest.objects.filter(pk=first.pk, checks__has_key=EXAMINING).update(checks=_with(F("checks"), _begun(done, of)))
 
 
 def _turns(backtests: list[Backtest]) -> list[tuple[Backtest, str]]:
@@ -304,9 +337,9 @@ class _Variation:
 
 def _compare(
     run: Run, backtests: list[Backtest], variation: _Variation, budget: Budget
-) -> tuple[dict[int, int], dict[int, int]]:
-    """The first bar that was decided otherwise, by position of the backtest, where one was; apart from those where none
-    was with what the run's sweeps had given.
+) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+    """The first bar that was decided otherwise, by position of the backtest, where one was; apart those where none was
+    with what the run's sweeps had given, and those of which that cannot be told.
     """
     named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
     every = any(word in named for word in ("synth/us", "US500", "us500", "universe"))
@@ -324,20 +357,23 @@ def _compare(
         _check_varied(run, other, backtests, variation.cut)
         found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
         if not found or not _chose_from_all(run):
-            return found, {}
-        kept = _without_choice(run, other, backtests, variation)
-        return kept, {position: bar for position, bar in found.items() if position not in kept}
+            return found, {}, {}
+        kept, told_apart = _without_choice(run, other, backtests, variation)
+        others = {position: bar for position, bar in found.items() if position not in kept}
+        return (kept, others, {}) if told_apart else ({}, {}, others)
 
 
-def _without_choice(run: Run, other: str, backtests: list[Backtest], variation: _Variation) -> dict[int, int]:
-    """What is decided otherwise whatever a sweep of the run chooses; where that cannot be told, nothing."""
+def _without_choice(
+    run: Run, other: str, backtests: list[Backtest], variation: _Variation
+) -> tuple[dict[int, int], bool]:
+    """What is decided otherwise whatever a sweep of the run chooses, and whether that could be told."""
     sweeps = HeldSweeps(run)
     try:
         claims = _claims(run, other, Budget(TRIES), sweeps)
         found = _differences(backtests, claims, variation.cut, variation.inside)
     except NotComparable:
-        return {}
-    return found if sweeps.whole else {}
+        return {}, False
+    return (found, True) if sweeps.whole else ({}, False)
 
 
 def _unread(run: Run) -> set[str]:
@@ -442,46 +478,3 @@ def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None =
 def _chose_from_all(run: Run) -> bool:
     """Whether a sweep of the run looked for values in more than the windows of a walk-forward."""
     return any(window_of(sweep) is None for sweep in run.sweeps.filter(trials__isnull=False).distinct())
-
-
-def _choice(backtest: Backtest, bar: int) -> dict[str, Any]:
-    """What is said where a sweep chose otherwise on other data."""
-    date = backtest.dates[bar][:10]
-    sentence = (
-        f"A sweep chose the values from all of the data: where the site had changed later data, what it did on {date} "
-        "changed with them. Run these values by themselves to have them tested for look-ahead."
-    )
-    told = {"state": "amber", "sentence": sentence}
-    chosen = {"state": "chosen", "bar": bar, "date": date}
-    return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen}}
-
-
-def _finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict[str, Any]:
-    """The line of the companion, and that of the look-ahead test where the site knows more than the box said."""
-    before = backtest.checks.get("lookahead", {})
-    if bar is not None:
-        date = backtest.dates[bar][:10]
-        sentence = f"Look-ahead: the site has changed later data, and what it did on {date} changed with them."
-        red = {
-            "state": "red",
-            "sentence": sentence,
-            "evidence": "site",
-            "found": {"state": "leak", "bar": bar, "date": date},
-        }
-        return {"companion": {"state": "red", "sentence": sentence}, "lookahead": before if _is_leak(before) else red}
-    if doubt:
-        sentence = f"The site could not compare it on data of its own: {doubt}."
-        return {"companion": {"state": "amber", "sentence": sentence}}
-    sentence = f"The site has made it again {tried} times on data that it had changed: the same decisions until then."
-    found = {"companion": {"state": "green", "sentence": sentence}}
-    if before.get("found", {}).get("state") in ("clean", "partly", "untested"):
-        found["lookahead"] = before | {
-            "state": "green",
-            "evidence": "site",
-            "sentence": f"No look-ahead found. {sentence}",
-        }
-    return found
-
-
-def _is_leak(finding: dict[str, Any]) -> bool:
-    return finding.get("found", {}).get("state") == "leak"

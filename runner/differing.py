@@ -37,7 +37,7 @@ def differing(runs: Iterable[Run]) -> dict[UUID, dict[str, Any]]:
 
 def _same(value: Any) -> str:
     """Equal for 0 and 0.0, which a form sends for one another."""
-    return repr(float(value)) if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+    return repr(int(value)) if isinstance(value, float) and value.is_integer() else repr(value)
 
 
 def _kept(run: Run) -> dict[str, Any]:

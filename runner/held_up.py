@@ -19,6 +19,7 @@ def wait(run_id: UUID) -> None:
     """Until another run has ended; the latest of too many stay."""
     with redis_connection() as connection, connection.pipeline() as pipe:
         pipe.zadd(KEY, {str(run_id): time.time()})
+        pipe.zremrangebyscore(KEY, 0, _too_old())
         pipe.zremrangebyrank(KEY, 0, -MOST - 1)
         pipe.expire(KEY, PATIENCE)
         pipe.execute()
@@ -26,7 +27,12 @@ def wait(run_id: UUID) -> None:
 
 def waits(run_id: UUID) -> bool:
     with redis_connection() as connection:
-        return connection.zscore(KEY, str(run_id)) is not None
+        began = connection.zscore(KEY, str(run_id))
+    return began is not None and began > _too_old()
+
+
+def _too_old() -> float:
+    return time.time() - PATIENCE.total_seconds()
 
 
 def take() -> list[str]:

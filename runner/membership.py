@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from runner.value_use import Uses
+
 __all__ = ["noted"]
 
 CALL, NAME, DAY = "universe", "name", "asof"
@@ -39,7 +41,7 @@ def noted(
 
 
 class _Asked(NamedTuple):
-    """universe: its name; empty where the text does not say it. used: whether anything is done with the members."""
+    """universe: its name; empty where the text does not say it. used: whether use is made of the members."""
 
     universe: str
     day: str
@@ -55,7 +57,7 @@ def _asked(text: str) -> tuple[_Asked, ...]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
-    known, idle = _constants(tree), _idle(tree)
+    known, uses = _constants(tree), Uses(tree)
     nodes = list(ast.walk(tree))
     imported = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
     called = {alias.asname or CALL for alias in imported if alias.name in (CALL, "*")}
@@ -63,26 +65,8 @@ def _asked(text: str) -> tuple[_Asked, ...]:
     for call in _calls(tree, called):
         given = _given(call, DAY, 1)
         if given is not None and (day := _day(given, known)):
-            found.append(_Asked(_text(_given(call, NAME, 0), known), day, id(call) not in idle))
+            found.append(_Asked(_text(_given(call, NAME, 0), known), day, uses.is_used(call)))
     return tuple(dict.fromkeys(found))
-
-
-def _idle(tree: ast.Module) -> set[int]:
-    """Ids of the nodes of what nothing is done with: that stands alone, is printed, or has a name that nobody reads."""
-    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    found: set[int] = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Expr(value=ast.Call(func=ast.Name(id="print"))):
-                found |= {id(each) for each in ast.walk(node)}
-            case ast.Expr(value=value):
-                while isinstance(value, ast.Subscript):
-                    value = value.value
-                found.add(id(value))
-            case ast.Assign(targets=targets) if all(isinstance(each, ast.Name) and each.id not in read
-                                                    for each in targets):  # fmt: skip
-                found |= {id(each) for each in ast.walk(node)}
-    return found
 
 
 def _calls(tree: ast.Module, called: set[str]) -> Iterator[ast.Call]:

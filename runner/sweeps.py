@@ -30,6 +30,7 @@ MOST_FIGURES = 20
 MOST_ABOUT_BYTES = 200_000
 MOST_OTHER_RUNS = 20  # latest ones of other programs, whose word about a window is kept beside that of the last
 WINDOW = ("window", "train", "test")  # of the bars of a sweep: where it looked
+TOLD = ("number", "params", "score", "figures", "error", "blocks", "length")  # of a trial
 BLOCK_BYTES = 2 * 16 * 8
 LARGEST = 1e100  # of what is told: its squares and sums are still numbers
 
@@ -95,8 +96,7 @@ class SweepQuestions:
     def _known(self, sweep: Sweep, after: Any) -> list[dict[str, Any]]:
         after = after if isinstance(after, int) and 0 <= after < 2**62 else 0
         found = sweep.trials.filter(pk__gt=after).order_by("pk")[:MOST_AT_ONCE]
-        fields = ("number", "params", "score", "figures", "error", "blocks", "length")
-        return [{"id": trial.pk, **{name: getattr(trial, name) for name in fields}} for trial in found]
+        return [{"id": trial.pk, **{name: getattr(trial, name) for name in TOLD}} for trial in found]
 
     def _add(self, sweep: Sweep, told: Any) -> None:
         if not isinstance(told, list) or len(told) > MOST_AT_ONCE:

@@ -53,7 +53,7 @@ class Backtest(models.Model):
     class Meta:
         ordering = ["run", "position"]
         constraints = [models.UniqueConstraint(fields=["run", "position"], name="backtest_position_unique")]
-        indexes = [models.Index(fields=["same"], name="backtest_by_same")]
+        indexes = [models.Index(fields=["same"], condition=~models.Q(same=""), name="backtest_by_same")]
 
     def __str__(self) -> str:
         return f"{self.strategy} in {self.run_id}"

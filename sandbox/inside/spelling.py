@@ -20,19 +20,20 @@ TELLS_ITSELF = sys.version_info >= (3, 12)  # what may have been meant by a name
 
 def meant(error: BaseException) -> str:
     """A sentence; "" where nothing lies near. Whatever goes wrong here, the error itself is shown."""
+    kind = type(error)
     try:
-        if isinstance(error, KeyError):
+        if issubclass(kind, KeyError):
             return _of_key(error)
-        if isinstance(error, AttributeError):
+        if issubclass(kind, AttributeError):
             return _of_attribute(error)
-        if isinstance(error, NameError):
+        if issubclass(kind, NameError):
             return _of_name(error)
-    except Exception:
+    except BaseException:
         return ""
     return ""
 
 
-def _of_key(error: KeyError) -> str:
+def _of_key(error: BaseException) -> str:
     frame = _last_frame(error, INDEXES)
     if frame is None:
         return ""
@@ -51,21 +52,22 @@ def _another_case(name: str, other: str, labels: list[str]) -> str:
     return said
 
 
-def _of_attribute(error: AttributeError) -> str:
-    thing, name = error.obj, error.name
+def _of_attribute(error: BaseException) -> str:
+    thing, name = (AttributeError.__dict__[each].__get__(error) for each in ("obj", "name"))
     if type(name) is not str or thing is None:
         return ""
-    if _is_of_pandas(thing) and hasattr(thing, "columns"):
+    if _is_of("pandas", "DataFrame", thing):
         labels = _texts(thing.columns)
         if other := _by_case(name, labels):
             return _another_case(name, other, labels)
     return "" if TELLS_ITSELF else _question(name, _names_of(thing))
 
 
-def _of_name(error: NameError) -> str:
-    if TELLS_ITSELF or type(error.name) is not str or (frame := _last_frame(error)) is None:
+def _of_name(error: BaseException) -> str:
+    name = NameError.__dict__["name"].__get__(error)
+    if TELLS_ITSELF or type(name) is not str or (frame := _last_frame(error)) is None:
         return ""
-    return _question(error.name, [*frame.f_locals, *frame.f_globals, *vars(builtins)])
+    return _question(name, [*frame.f_locals, *frame.f_globals, *vars(builtins)])
 
 
 def _question(name: str, known: Iterable[Any]) -> str:
@@ -84,9 +86,10 @@ def _by_case(name: str, known: list[str]) -> str | None:
 
 def _names_of(thing: Any) -> Iterable[Any]:
     """Without dir(), which a class may define."""
-    for kind in type.__dict__["__mro__"].__get__(thing if isinstance(thing, type) else type(thing)):
+    for kind in type.__dict__["__mro__"].__get__(thing if issubclass(type(thing), type) else type(thing)):
         yield from type.__dict__["__dict__"].__get__(kind)
-    inside = thing.__dict__ if isinstance(thing, ModuleType) else _own_dictionary(thing)
+    module = issubclass(type(thing), ModuleType)
+    inside = object.__getattribute__(thing, "__dict__") if module else _own_dictionary(thing)
     if isinstance(inside, dict):
         yield from inside
 
@@ -105,18 +108,29 @@ def _texts(labels: Any) -> list[str]:
     """Those of an index, a list, or one key, that are texts; none of what pandas, NumPy or Python has not made."""
     if type(labels) is str:
         return [labels]
-    if type(labels) in (list, tuple) or type(labels).__module__ == "numpy" or _is_of_pandas(labels):
+    known = type(labels) in (list, tuple) or _is_of("numpy", "ndarray", labels)
+    if known or (_is_of("pandas", "Index", labels) and _is_plain(labels._values)):
         return [label for label in islice(iter(labels), MOST_NAMES) if type(label) is str]
     return []
 
 
-def _is_of_pandas(thing: Any) -> bool:
-    return type(thing).__module__.partition(".")[0] == "pandas"
+def _is_plain(values: Any) -> bool:
+    """Whether it is an array of NumPy or pandas; a program may bring another kind along."""
+    return _is_of("numpy", "", values) or _is_of("pandas", "", values)
+
+
+def _is_of(package: str, name: str, thing: Any) -> bool:
+    """Whether the package has its class under this name, "" for any one. A class may say that it is from there."""
+    where, own = (type.__getattribute__(type(thing), told) for told in ("__module__", "__qualname__"))
+    if type(where) is not str or where.partition(".")[0] != package or (name and own != name):
+        return False
+    module = sys.modules.get(where)
+    return type(module) is ModuleType and module.__dict__.get(own) is type(thing)
 
 
 def _last_frame(error: BaseException, file: str = "") -> FrameType | None:
     """The innermost one of its traceback whose code stands in such a file."""
-    found, trace = None, error.__traceback__
+    found, trace = None, BaseException.__dict__["__traceback__"].__get__(error)
     while trace is not None:
         if file in trace.tb_frame.f_code.co_filename:
             found = trace.tb_frame

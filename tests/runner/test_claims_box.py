@@ -106,6 +106,33 @@ def test_a_sweep_that_is_asked_again_on_other_data_gives_what_it_gave_at_first()
     assert known("f", "e" * 64)[1] == count
 
 
+def test_a_sweep_whose_values_are_read_from_the_data_gives_what_those_in_their_places_gave():
+    run = make_finished_run()
+
+    def about(days, **others):
+        return {"target": "f", "space": {"days": days, "up": [True]}, "method": "grid", "options": {}, **others}
+
+    asked = SweepQuestions(run)
+    for days, others in (([8, 9, 70], {}), ([8, 71], {}), ([5], {"options": {"library": "another"}})):
+        sweep = asked.answer({"do": "open", "about": about(days, **others)})["sweep"]
+        trials = [{"number": day, "params": {"days": day, "up": True}, "score": float(day)} for day in days]
+        asked.answer({"do": "add", "sweep": sweep, "trials": trials})
+    held = HeldSweeps(run)
+
+    def known(days, **others):
+        sweep, found, after = held.answer({"do": "open", "about": about(days, **others)}).get("sweep"), {}, -1
+        while trials := held.answer({"do": "known", "sweep": sweep, "after": after}).get("trials"):
+            found |= {each["params"]["days"]: each["score"] for each in trials}
+            after = trials[-1]["id"]
+        return found
+
+    assert known([9, 6, 8, 7]) == {8: 8.0, 9: 9.0, 6: 70.0, 7: None}, "the first, by place, and no other is chosen"
+    assert known([8, *range(100, 600)])[100] == 71.0 and held.whole, "the second"
+    assert known([6], options={"library": "another"}) == {} and not held.whole, "it chooses without asking"
+    held = HeldSweeps(run)
+    assert known({"low": 1.0, "high": 7.5}, method="grid") == {}, "nothing can be said, so all of it will be tried"
+
+
 def test_the_links_are_headings_of_the_manual(client):
     page = client.get("/docs/honesty").content.decode()
     assert all(f'id="{line["link"].partition("#")[2]}"' in page for line in claims_box.lines(make_backtest()))

@@ -28,6 +28,8 @@ def test_a_list_shows_the_parameters_that_differ_and_no_others():
     assert differing([one, two, other]) == {one.pk: {"fast": 10}, two.pk: {"fast": 20}, other.pk: {"slow": 50}}
     assert differing([one]) == {}
     assert differing([a_run(project), a_run(project, fast=10.0)]) == {}, "a form sends one for the other"
+    large = [a_run(project, fast=value) for value in (2**53, 2**53 + 1, 10**400)]
+    assert [differing(large)[run.pk]["fast"] for run in large] == [2**53, 2**53 + 1, 10**400]
 
 
 def test_the_values_that_a_sweep_varied_do_not_stand_beside_the_figure_of_those_it_chose():

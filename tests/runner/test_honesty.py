@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
@@ -11,9 +12,11 @@ import django_rq
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.utils import timezone
+from rq.job import JobStatus
 
 from marketdata.store import current_snapshot_id
-from runner import claims_box, companions, held_up, repeats
+from runner import claims_box, companions, held_up, repeats, site_findings
 from runner.execution import execute_next
 from runner.known_leaks import same_as
 from runner.models import Backtest, Run
@@ -121,7 +124,7 @@ def test_the_site_finds_on_data_of_its_own_what_a_program_keeps_its_box_from_tel
 
 
 SWEPT = """
-from qfp import backtest, checking, data, sweep
+from qfp import Between, backtest, checking, data, sweep
 checking.begin = lambda _: None
 from qfp.backtesting import Strategy
 
@@ -145,18 +148,37 @@ backtest(Every, bars)
 """
 
 
-@pytest.mark.parametrize(("lead", "chosen", "state"), [("1", "days", "chosen"), ("-1", "0", "leak")])
-def test_a_sweep_beside_a_leak_makes_it_no_choice_and_a_choice_is_no_leak(run_source, lead, chosen, state):
-    source = SWEPT.replace("LEAD", lead).replace("AND", chosen)
+OF_DATA = 'bars["close"].iloc[-1] * 1000'  # a sweep with it is another one on other data
+MOVED = f"[*range(1, 40), int({OF_DATA})]"
+DRAWN = f"sweep(score, {{'days': Between(1.0, {OF_DATA})}}, method='random', trials=1, show=False)"
+
+
+@pytest.mark.parametrize(
+    ("lead", "chosen", "values", "more", "state"),
+    [
+        ("1", "days", "range(1, 40)", "", "chosen"),
+        ("-1", "0", "range(1, 40)", "", "leak"),
+        ("1", "days", MOVED, "", "chosen"),
+        ("-1", "0", MOVED, "", "leak"),
+        ("-1", "0", "range(1, 40)", DRAWN, "unclear"),
+    ],
+)
+def test_a_sweep_beside_a_leak_makes_it_no_choice_and_a_choice_is_no_leak(
+    run_source, lead, chosen, values, more, state
+):
+    source = SWEPT.replace("LEAD", lead).replace("AND", chosen).replace("range(1, 40)", values)
+    source = source.replace("\nclass", f"\n{more}\nclass")
     run = run_source(source, make_project(source=source, visibility="public"))
     (backtest,) = run.backtests.all()
-    assert "lookahead" not in backtest.checks and run.sweeps.get().trials.count() == 39, run.message
+    sweeps, tried = run.sweeps.count(), run.trials.count()
+    assert "lookahead" not in backtest.checks and tried >= 39, run.message
     companions.examine(run.pk)
     backtest.refresh_from_db()
     red = "red" if state == "leak" else "amber"
     assert backtest.checks["lookahead"]["found"]["state"] == state, backtest.checks
     assert backtest.checks["companion"]["state"] == backtest.checks["lookahead"]["state"] == red
-    assert run.sweeps.count() == 1 and run.trials.count() == 39, "what is made again is counted for nobody"
+    assert ("could not be told apart" in backtest.checks["lookahead"]["sentence"]) is (state == "unclear")
+    assert (run.sweeps.count(), run.trials.count()) == (sweeps, tried), "what is made again is counted for nobody"
 
 
 def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run_source):
@@ -195,9 +217,12 @@ def public_run(services, settings):
 
 def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(public_run, monkeypatch):
     """And it is examined once, however often it is sent and whoever else has begun."""
-    made = iter([({0: 5}, {}), companions.NotComparable("on other data it makes other backtests")])
+    made = iter([({0: 5}, {}, {}), companions.NotComparable("on other data it makes other backtests")])
 
     def compare(*_):
+        Backtest.objects.filter(run=public_run).update(
+            checks={**public_run.backtests.get().checks, "band": {"cells": []}}
+        )
         if isinstance(found := next(made), Exception):
             raise found
         return found
@@ -215,7 +240,7 @@ def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(
     companions.examine(public_run.pk)
     checks = public_run.backtests.get().checks
     assert checks["companion"]["state"] == checks["lookahead"]["state"] == "red"
-    assert companions.EXAMINING not in checks
+    assert companions.EXAMINING not in checks and "band" in checks, "noted by another meanwhile"
 
 
 def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(public_run, monkeypatch):
@@ -235,7 +260,7 @@ def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(publ
 
     def compare(run, backtests, variation, budget):
         drawn.append(variation)
-        return ({0: 5} if run.pk == runs[1].pk else {}), {}
+        return ({0: 5} if run.pk == runs[1].pk else {}), {}, {}
 
     monkeypatch.setattr(companions, "_compare", compare)
     monkeypatch.setattr(companions, "_check_repeatable", lambda *_: None)
@@ -254,7 +279,7 @@ def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(publ
     (green,) = Backtest.objects.filter(run=runs[2])
     before = green.same
     Backtest.objects.filter(pk=green.pk).update(same="", checks={"companion": {"state": "green", "same": before}})
-    import_module("runner.migrations.0019_same_backtests").fill(apps, None)
+    import_module("runner.migrations.0020_fill_same_backtests").fill(apps, None)
     assert [each.pk for each in same_as(before, public_run.backtests.get())] == [green.pk]
 
 
@@ -267,8 +292,30 @@ def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_
     name, queue = f"examine-{public_run.pk}", django_rq.get_queue(companions.QUEUE)
     companions.examine(public_run.pk)
     assert public_run.backtests.get().checks == {}
+    assert "wait for the end of another run" in companions.progress(public_run)
     companions.send_waiting()
-    assert name in queue.job_ids
+    assert name in queue.job_ids and companions.progress(public_run) == "wait for a worker"
+    # The other run may end when the job that has to wait for it is not over yet.
+    queue.remove(name)
+    job = queue.fetch_job(name)
+    job.set_status(JobStatus.STARTED)
+    job.started_at = timezone.now()
+    job.save()
+    companions.send(public_run)
+    assert not queue.job_ids, "it goes on"
+    held_up.wait(public_run.pk)
+    companions.send_waiting()
+    companions.send_waiting()
+    (again,) = queue.job_ids
+    assert companions.progress(public_run) == "wait for a worker"
+    queue.remove(again)
+    queue.fetch_job(again).delete()
+    assert companions.progress(public_run) == "begin"
+    job.started_at -= 2 * companions.PATIENCE
+    job.save()
+    assert companions.progress(public_run) == "", "whose worker has died"
+    companions.send(public_run)
+    assert queue.job_ids == [name]
     queue.remove(name)
     queue.fetch_job(name).delete()
     companions.send_waiting()
@@ -278,7 +325,7 @@ def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_
     assert not companions._would_count_for_others(public_run)
 
 
-def test_of_runs_that_begin_to_wait_at_once_none_is_forgotten_or_sent_twice(services):
+def test_of_runs_that_begin_to_wait_at_once_none_is_forgotten_or_sent_twice(services, monkeypatch):
     """The latest of too many stay."""
     runs = [uuid4() for _ in range(held_up.MOST)]
     half = len(runs) // 2
@@ -291,6 +338,9 @@ def test_of_runs_that_begin_to_wait_at_once_none_is_forgotten_or_sent_twice(serv
     assert sorted(held_up.take()) == sorted(map(str, runs)) and not held_up.take()
     wait([uuid4(), *runs])
     assert all(map(held_up.waits, runs))
+    with monkeypatch.context() as later:
+        later.setattr(held_up.time, "time", lambda now=time.time: now() + held_up.PATIENCE.total_seconds() + 1)
+        assert not any(map(held_up.waits, runs)), "for an hour"
     first, second = at_once(held_up.take, held_up.take)
     assert sorted(first + second) == sorted(map(str, runs))
 
@@ -320,10 +370,10 @@ def test_what_others_see_is_green_only_where_the_site_has_looked_itself(public_r
         backtest.run.project.visibility = visibility
         state, text = states()["lookahead"]
         assert state == "amber" and "not examined it yet" in text
-        doubt = companions._finding(backtest, None, 0, "on other data it does not end well")
+        doubt = site_findings.finding(backtest, None, 0, "on other data it does not end well")
         found = states(**doubt)
         assert found["lookahead"][0] == found["verified"][0] == "amber" and "does not end well" in found["verified"][1]
-        assert states(**companions._finding(backtest, None, 2, ""))["lookahead"][0] == "green"
+        assert states(**site_findings.finding(backtest, None, 2, ""))["lookahead"][0] == "green"
     # What its box found stays in sight until there is something new, and how far the site is.
     companions.send(backtest.run)
     state, text = states()["lookahead"]

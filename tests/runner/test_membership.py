@@ -32,7 +32,32 @@ IDLE = (
     'data.universe("synth/us500", asof="2016-01-04")[:3]',
     'early = data.universe("synth/us500", asof="2016-01-04")',
     'print(len(data.universe("synth/us500", asof="2016-01-04")))',
+    'e = data.universe("synth/us500", asof="2016-01-04")\nprint(e)',
+    'e = data.universe("synth/us500", asof="2016-01-04")\nprint(", ".join(e))',
+    'len(data.universe("synth/us500", asof="2016-01-04"))',
+    'sorted(data.universe("synth/us500", asof="2016-01-04"))',
+    'e: list = data.universe("synth/us500", asof="2016-01-04")\nfirst = e[0]',
+    'one, e = 1, data.universe("synth/us500", asof="2016-01-04")\nhold(one)',
+    'if data.universe("synth/us500", asof="2016-01-04"): pass',
+    'for name in data.universe("synth/us500", asof="2016-01-04"):\n    print(f"{name}")',
+    'if "A" in data.universe("synth/us500", asof="2016-01-04"):\n    "idle"',
     'early = data.universe("synth/us400", asof="2016-01-04")\nhold(early)',
+)
+
+
+LATER = 'late = data.universe("synth/us500", asof="2018-12-31")'
+USES = (
+    "hold(early)",
+    "names = sorted(early)[:80]\nhold(names=names)",
+    "for name in early:\n    hold(name)",
+    "one, two = early, 1\nhold(one)",
+    "hold([name for name in all if name in early])",
+    "weights = {name: 1 / len(early) for name in early}\nhold(weights)",
+    "def members():\n    return early",
+    "class Its(Strategy):\n    names = early\n    def next(self):\n        hold(self.names)",
+    "if symbol in early:\n    hold(symbol)",
+    "shares.held = early",
+    "names = all & set(early)\nprices[names]",
 )
 
 
@@ -63,7 +88,7 @@ def test_members_as_of_a_day_after_the_first_one_traded_are_a_doubt(text: str) -
         '# data.universe("synth/us500", asof="2018-12-31")',
         "universe(asof",
         'def universe(symbols, start):\n    return symbols\nnames = universe(["IBM"], "2018-12-31")',
-        'old, new = data.universe("synth/us500", "2016-01-04"), data.universe("synth/us500", "2018-12-31")',
+        *(f'early = data.universe("synth/us500", "2016-01-04")\n{use}\n{LATER}' for use in USES),
         'for u in all:\n    hold(data.universe(u, "2016-01-04"), data.universe("synth/us500", asof="2018-12-31"))',
     ],
 )

@@ -1,0 +1,56 @@
+"""What is said of a backtest once the site has made its run again on data that it has changed itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runner.models import Backtest
+
+__all__ = ["choice", "finding", "is_leak"]
+
+
+def choice(backtest: Backtest, bar: int, held: bool) -> dict[str, Any]:
+    """What is said where a sweep may have chosen otherwise on other data. held: whether it was seen to decide the same
+    with what its sweeps had given.
+    """
+    date = backtest.dates[bar][:10]
+    changed = f"where the site had changed later data, what it did on {date} changed with them"
+    if held:
+        said = f"A sweep chose the values from all of the data: {changed}."
+    else:
+        said = f"Look-ahead and the choice of a sweep could not be told apart: {changed}."
+    sentence = f"{said} Run these values by themselves to have them tested for look-ahead."
+    told = {"state": "amber", "sentence": sentence}
+    chosen = {"state": "chosen" if held else "unclear", "bar": bar, "date": date}
+    return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen}}
+
+
+def finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict[str, Any]:
+    """The line of the companion, and that of the look-ahead test where the site knows more than the box said."""
+    before = backtest.checks.get("lookahead", {})
+    if bar is not None:
+        date = backtest.dates[bar][:10]
+        sentence = f"Look-ahead: the site has changed later data, and what it did on {date} changed with them."
+        red = {
+            "state": "red",
+            "sentence": sentence,
+            "evidence": "site",
+            "found": {"state": "leak", "bar": bar, "date": date},
+        }
+        return {"companion": {"state": "red", "sentence": sentence}, "lookahead": before if is_leak(before) else red}
+    if doubt:
+        sentence = f"The site could not compare it on data of its own: {doubt}."
+        return {"companion": {"state": "amber", "sentence": sentence}}
+    sentence = f"The site has made it again {tried} times on data that it had changed: the same decisions until then."
+    found = {"companion": {"state": "green", "sentence": sentence}}
+    if before.get("found", {}).get("state") in ("clean", "partly", "untested"):
+        found["lookahead"] = before | {
+            "state": "green",
+            "evidence": "site",
+            "sentence": f"No look-ahead found. {sentence}",
+        }
+    return found
+
+
+def is_leak(finding: dict[str, Any]) -> bool:
+    return finding.get("found", {}).get("state") == "leak"
