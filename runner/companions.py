@@ -301,15 +301,17 @@ def _tell_progress(first: Backtest, done: int, of: int) -> None:
 
 
 def _turns(backtests: list[Backtest]) -> list[tuple[Backtest, str]]:
-    """Of which backtest a day is drawn each time, and in which way: the best one in all ways, then each other one once.
-    What is not verified is believed by nobody, and draws nothing.
+    """Of which backtest a day is drawn each time, and in which way: the best one in all ways, then the others in one
+    way after the other, or one that earns more would hide what stands beside it. What is not verified is believed by
+    nobody, and draws nothing.
     """
     shown = [each for each in backtests if each.verified and _can_draw(each)]
     if not shown:
         raise NotComparable("it gives no orders")
     shown.sort(key=lambda backtest: -backtest.equity[-1] / backtest.cash)
-    ways = [way for way in cuts.WAYS if way != cuts.INSIDE or cuts.worth_trying(shown[0], way)]
-    return [(shown[0], way) for way in ways] + [(backtest, cuts.WAYS[0]) for backtest in shown[1:]]
+    others = [(backtest, way) for way in cuts.WAYS for backtest in shown[1:]]
+    every = [*((shown[0], way) for way in cuts.WAYS), *others]
+    return [turn for turn in every if turn[1] != cuts.INSIDE or cuts.worth_trying(*turn)]
 
 
 def _can_draw(backtest: Backtest) -> bool:
