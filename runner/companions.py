@@ -58,7 +58,7 @@ EXAMINING = "examining"  # among the checks of a run's first backtest: {since, d
 PATIENCE = timedelta(hours=1)  # with a worker that may have died
 TRIES = 3  # files that another run has opened meanwhile count as read
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
-MOST_AT_PUBLISHING = 20  # the others when somebody opens them
+MOST_AT_PUBLISHING = 5  # for the workers are there for everybody; the others when somebody opens them
 
 
 @dataclass
