@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -30,8 +30,9 @@ from runner.engines import engine_of, patiently
 from runner.environment import environment_lock
 from runner.events import Publisher
 from runner.intake import OUR_ENDS, Intake
+from runner.likeness import alike
 from runner.manifests import least_manifest, manifest_of
-from runner.models import GPU, Artefact, Run
+from runner.models import GPU, Artefact, Revision, Run
 from runner.outcomes import sentence
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.parallel import Fanout
@@ -339,6 +340,8 @@ class Execution:
         except RedisError:
             logger.warning("run %s: the reports it asked for are sent later", self.run.pk)
         self._send_companions()
+        with suppress(Revision.DoesNotExist):
+            alike.read(self.run.revision)
 
     def _hint(self, ended: dict[str, Any]) -> None:
         """What a program that made no backtest could have had."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
-from runner.likeness.alike import shape_of
+from runner.likeness.stored import shape_of
 from runner.models import Backtest, FoundLeak, Run
 
 __all__ = ["chance_of", "known_bar", "remember", "same_as", "sameness"]

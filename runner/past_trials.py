@@ -9,13 +9,14 @@ from typing import Any
 
 from django.db.models import Min, Q, QuerySet
 
-from runner.likeness.alike import shapes_by_revision
-from runner.models import Attempt, Backtest, PastTrial, Project, Trial
+from runner.likeness.alike import Program, are_alike, programs_by_revision
+from runner.models import Attempt, Backtest, PastProgram, PastTrial, Project, Trial
 
-__all__ = ["delete_one_by_one", "remember", "remember_for_others"]
+__all__ = ["alike_shapes", "delete_one_by_one", "remember", "remember_for_others"]
 
 MOST_KEPT = 20_000  # of a project, its author's before those of forks; a sweep can try as many
 MOST_REVISIONS = 1_000  # many more than somebody runs to have earlier ones forgotten
+MOST_WORK = 10_000_000  # that is done for those of them that are not known yet
 
 Tried = list[tuple[int, str, datetime]]
 
@@ -55,9 +56,31 @@ def _forks_of(project: Project) -> QuerySet[Project]:
 def _of_author(project: Project, tried: Tried) -> Iterator[PastTrial]:
     if project.owner_id is None:
         return
-    shapes = shapes_by_revision(project, MOST_REVISIONS)
-    for shape, trial in dict.fromkeys((shapes[by], trial) for by, trial, _ in tried if by in shapes):
+    programs = programs_by_revision(project, MOST_REVISIONS, MOST_WORK)
+    _keep_programs(project, set(programs.values()))
+    for shape, trial in dict.fromkeys((programs[by].shape, trial) for by, trial, _ in tried if by in programs):
         yield PastTrial(owner_id=project.owner_id, shape=shape, trial=trial)
+
+
+def _keep_programs(project: Project, programs: set[Program]) -> None:
+    kept = PastProgram.objects.filter(owner=project.owner_id, shape__in={program.shape for program in programs})
+    before = {Program(frozenset(told), shape) for told, shape in kept.values_list("strategies", "shape")}
+    PastProgram.objects.bulk_create(
+        PastProgram(owner_id=project.owner_id, shape=program.shape, strategies=sorted(program.strategies))
+        for program in programs - before
+    )
+
+
+def alike_shapes(project: Project) -> set[str]:
+    """Shapes of what its owner tried in deleted projects, and that runs the same as this one. Those deleted before
+    their strategies were kept are known by their shapes alone.
+    """
+    own = set(programs_by_revision(project).values())
+    told = {strategy for program in own for strategy in program.strategies}
+    kept = PastProgram.objects.filter(owner=project.owner_id, strategies__has_any_keys=sorted(told))
+    past = [Program(frozenset(told), shape) for told, shape in kept.values_list("strategies", "shape")]
+    same = {program.shape for program in past if any(are_alike(program, each) for each in own)}
+    return same | {program.shape for program in own}
 
 
 def _of_forks(project: Project, forks: QuerySet[Project], tried: Tried) -> Iterator[PastTrial]:

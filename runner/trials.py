@@ -27,8 +27,9 @@ from qfp.significance import expected_maximum
 from qfp.sweeps.trial import BLOCKS
 
 from runner.defaults import defaults_of
-from runner.likeness.alike import alike_revisions, shapes_of_project
+from runner.likeness.alike import alike_revisions
 from runner.models import ENTRY, MOST_ANCESTORS, Attempt, Backtest, PastTrial, Project, Sweep, Trial
+from runner.past_trials import alike_shapes
 
 __all__ = ["Code", "Trials", "of_backtest", "of_project"]
 
@@ -155,7 +156,7 @@ def of_project(project: Project) -> Trials:
         where |= Q(run__revision__in=alike)
     before = Q(project__in=[project.pk, *forks])
     if project.owner_id is not None and PastTrial.objects.filter(owner=project.owner_id).exists():
-        before |= Q(owner=project.owner_id, shape__in=shapes_of_project(project))
+        before |= Q(owner=project.owner_id, shape__in=alike_shapes(project))
     for ancestor, forked in project.ancestors():
         where |= Q(run__revision__project=ancestor, run__queued__lte=forked)
         before |= Q(project=ancestor)

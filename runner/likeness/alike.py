@@ -1,35 +1,46 @@
 """Which programs of the same author run a project's own strategies, spelled otherwise?
 
 Whoever pastes a strategy into a new project, writes another number into it, gives its variables other names, or moves
-its parts, has tried the same thing again.
+its parts, has tried the same thing again. Programs are read when a run of theirs has ended, and looked up afterwards.
+Of those that are not known then, no more is read at once than MOST_AT_ONCE: what is beyond it is alike to its exact
+copies alone until the next time, which goes on from there.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
 from runner.likeness.shapes import strategies_of
-from runner.likeness.spelling import Busy, Own
+from runner.likeness.stored import MOST_CHARACTERS, shape_of
+from runner.likeness.work import TooLarge, Work
 from runner.models import Project, Revision
 
-__all__ = ["alike_revisions", "are_alike", "shape_of", "shapes_in", "shapes_by_revision", "shapes_of_project"]
+__all__ = ["Program", "alike_revisions", "are_alike", "program_of", "programs_by_revision", "read"]
 
 MOST_OWN = 50  # latest revisions of the project
 MOST_OTHERS = 100  # latest revisions of its owner's other projects
-MOST_CHARACTERS = 40_000  # of a program that is compared by its structure; longer ones by their text
+MOST_OF_ALL_FILES = 4 * MOST_CHARACTERS  # of a program; longer ones are compared by their text
+MOST_AT_ONCE = 300_000  # characters that are read and nodes that are looked at or copied, of programs not known yet
 MOST_KEPT = 10_000
-SHARED = "shapes-1-"  # in the cache; another number where programs are read otherwise
-SECONDS_SHARED = 30 * 24 * 3600
+SHARED = "programs-1-"  # in the cache; another number where programs are read otherwise
+SECONDS_SHARED = 365 * 24 * 3600
 
-Shapes = frozenset[str]
 
-_shapes: dict[str, Shapes] = {}  # by the SHA-256 of the files, which never change
+class Program(NamedTuple):
+    """strategies: of each strategy that it runs a hash; of all of it where they cannot be told. shape: of its code."""
+
+    strategies: frozenset[str]
+    shape: str
+
+
+_programs: dict[str, Program] = {}  # by the SHA-256 of the files, which never change
 
 
 def alike_revisions(project: Project) -> list[int]:
@@ -39,108 +50,79 @@ def alike_revisions(project: Project) -> list[int]:
     others = list(_ran().filter(project__owner=project.owner_id).exclude(project=project)[:MOST_OTHERS])
     if not others:
         return []
-    own = set(_shapes_of({digest for _, digest in _ran().filter(project=project)[:MOST_OWN]}).values())
-    shapes = _shapes_of({digest for _, digest in others})
-    return [pk for pk, digest in others if any(are_alike(shapes[digest], each) for each in own)]
+    own = set(programs_by_revision(project).values())
+    programs = _programs_of([digest for _, digest in others])
+    return [pk for pk, digest in others if any(are_alike(programs[digest], each) for each in own)]
 
 
-def are_alike(one: Shapes, other: Shapes) -> bool:
+def are_alike(one: Program, other: Program) -> bool:
     """Whether all that one of two programs has run is in the other: what both compare with makes them not alike."""
-    return one <= other or other <= one
+    return one.shape == other.shape or one.strategies <= other.strategies or other.strategies <= one.strategies
 
 
-def shapes_of_project(project: Project) -> set[str]:
-    return set(shapes_by_revision(project).values())
-
-
-def shapes_by_revision(project: Project, most: int = 0) -> dict[int, str]:
-    """One shape of what its latest revisions that ran have run. most: how many, where it is not as many as always."""
+def programs_by_revision(project: Project, most: int = 0, work: int = 0) -> dict[int, Program]:
+    """Its latest revisions that ran. most, work: how many and how much is read, where it is not as much as always."""
     own = list(_ran().filter(project=project)[: most or MOST_OWN])
-    shapes = _shapes_of({digest for _, digest in own})
-    return {pk: _hashed(*sorted(shapes[digest])) for pk, digest in own}
+    programs = _programs_of([digest for _, digest in own], work)
+    return {pk: programs[digest] for pk, digest in own}
+
+
+def read(revision: Revision) -> None:
+    """So that it is known when somebody asks."""
+    _programs_of([revision.sha256])
 
 
 def _ran() -> Any:
     return Revision.objects.filter(runs__isnull=False).distinct().order_by("-pk").values_list("pk", "sha256")
 
 
-def _shapes_of(digests: set[str]) -> dict[str, Shapes]:
-    """By the SHA-256 of the files. To find them takes some 10 ms each, so all processes share what one has found."""
-    found = {digest: _shapes[digest] for digest in digests if digest in _shapes}
-    if not (missing := digests - found.keys()):
+def _programs_of(digests: Iterable[str], work: int = 0) -> dict[str, Program]:
+    """By the SHA-256 of the files, of which the first are read first. All processes share what one has found."""
+    wanted = dict.fromkeys(digests)
+    found = {digest: _programs[digest] for digest in wanted if digest in _programs}
+    missing = [digest for digest in wanted if digest not in found]
+    if not missing:
         return found
-    shared: dict[str, Shapes] = {}
+    shared: dict[str, Program] = {}
     with suppress(RedisError):
-        shared = {key.removeprefix(SHARED): told for key, told in cache.get_many([SHARED + d for d in missing]).items()}
-    if unknown := missing - shared.keys():
-        rows = Revision.objects.filter(sha256__in=unknown).order_by("sha256").distinct("sha256")
-        new = {digest: shapes_in(files) for digest, files in rows.values_list("sha256", "files")}
+        known = cache.get_many([SHARED + digest for digest in missing])
+        shared = {key.removeprefix(SHARED): told for key, told in known.items()}
+    new, left = _read([digest for digest in missing if digest not in shared], work or MOST_AT_ONCE)
+    if new:
         with suppress(RedisError):
-            cache.set_many({SHARED + digest: shapes for digest, shapes in new.items()}, SECONDS_SHARED)
-        shared |= new
-    if len(_shapes) > MOST_KEPT:
-        _shapes.clear()
-    _shapes.update(shared)
-    return found | shared
+            cache.set_many({SHARED + digest: program for digest, program in new.items()}, SECONDS_SHARED)
+    shared |= new
+    if len(_programs) > MOST_KEPT:
+        _programs.clear()
+    _programs.update(shared)
+    return found | shared | left
 
 
-def shape_of(files: dict[str, str]) -> str:
-    """SHA-256 of the code without literals and names."""
-    texts = [text for path, text in files.items() if path.endswith(".py") and text.strip()]
-    return _hashed(*sorted(_structure(text, len(texts) == 1) for text in texts))
+def _read(digests: list[str], work: int) -> tuple[dict[str, Program], dict[str, Program]]:
+    """Those that the work is enough for, and the others, which are known by their digests alone."""
+    new: dict[str, Program] = {}
+    for digest in digests:
+        if work <= 0:
+            break
+        files = Revision.objects.filter(sha256=digest).values_list("files", flat=True).first()
+        if files is None:  # just deleted
+            continue
+        asked = Work()
+        new[digest] = program_of(files, asked)
+        work -= asked.done + sum(map(len, files.values()))
+    return new, {digest: Program(frozenset([digest]), digest) for digest in digests if digest not in new}
 
 
-def shapes_in(files: dict[str, str]) -> Shapes:
-    """Of each strategy that the program runs, or else of all of it."""
+def program_of(files: dict[str, str], work: Work | None = None) -> Program:
     texts = {path[:-3].replace("/", "."): text for path, text in files.items() if path.endswith(".py")}
-    found: Shapes = frozenset()
-    if sum(map(len, texts.values())) <= MOST_CHARACTERS:
-        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-            found = strategies_of({name: ast.parse(text) for name, text in texts.items()})
-    return found or frozenset([shape_of(files)])
+    length = sum(map(len, texts.values()))
+    shape = shape_of(files) if length <= MOST_OF_ALL_FILES else _hashed(*sorted(texts.values()))
+    found: frozenset[str] = frozenset()
+    if length <= MOST_CHARACTERS:
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError, TooLarge):
+            found = strategies_of({name: ast.parse(text) for name, text in texts.items()}, work or Work())
+    return Program(found or frozenset([shape]), shape)
 
 
 def _hashed(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()
-
-
-class _Shape(ast.NodeTransformer):
-    """A program without literals and annotations; its own names are numbers."""
-
-    def __init__(self, own: Own) -> None:
-        self.own = own
-        self.numbers: dict[str, str] = {}
-
-    def visit(self, node: ast.AST) -> Any:
-        if isinstance(node, ast.Constant):
-            return ast.Constant(0)
-        if isinstance(node, ast.Global | ast.Nonlocal):
-            node.names = [self._name(name) for name in node.names]
-        for field in ("id", "attr", "arg", "name", "rest"):
-            if isinstance(name := getattr(node, field, None), str):
-                setattr(node, field, self._name(name))
-        for field in ("annotation", "returns"):
-            if isinstance(getattr(node, field, None), ast.AST) and not isinstance(node, ast.AnnAssign):
-                setattr(node, field, None)
-        self.generic_visit(node)
-        if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
-            return node.operand
-        return node
-
-    def _name(self, name: str) -> str:
-        if name in self.own.names:
-            return self.numbers.setdefault(name, f"_{len(self.numbers)}")
-        return self.own.imported.get(name, name)
-
-
-def _structure(text: str, alone: bool = True) -> str:
-    """alone: whether it is all there is of a program."""
-    if len(text) > MOST_CHARACTERS:
-        return text
-    try:
-        tree, own = ast.parse(text), Own()
-        own.visit(tree)
-        busy = Busy(own, alone).visit(tree)
-        return ast.dump(_Shape(own).visit(busy if busy.body else ast.parse(text)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two for what is nested deeply
-        return text

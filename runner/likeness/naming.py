@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 __all__ = [
@@ -30,12 +30,12 @@ def member_of(stmt: ast.stmt) -> str:
     return getattr(stmt, "name", "")
 
 
-def rename(function: ast.AST, before: str, now: str) -> None:
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name) and node.id == before:
-            node.id = now
-        elif isinstance(node, ast.arg) and node.arg == before:
-            node.arg = now
+def rename(tree: ast.AST, names: Mapping[str, str]) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+        elif isinstance(node, ast.arg):
+            node.arg = names.get(node.arg, node.arg)
 
 
 def functions_in(body: ast.AST) -> list[Function]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.likeness.naming import (
     Function,
-    copied,
     functions_in,
     is_literal,
     member_of,
@@ -22,13 +21,13 @@ from runner.likeness.naming import (
     stored_in,
     written_into,
 )
-from runner.likeness.spelling import Busy, Own, ordered
-from runner.likeness.written_out import Constants, Inlined, Room, TooLarge, Without, changing_in, put_in_place
+from runner.likeness.spelling import CALLED, Busy, Own, Reached, is_strategy, ordered
+from runner.likeness.work import Work
+from runner.likeness.written_out import Constants, Inlined, Without, changing_in, put_in_place
 
 __all__ = ["strategies_of"]
 
 ROUNDS = 4
-MOST_READ = 10_000  # nodes of what strategies read, before they are spelled otherwise
 # That run what they are given.
 RUNS = {
     "backtest",
@@ -45,31 +44,34 @@ RUNS = {
 GIVEN = {"weights", "on_bar", "initialize", "handle_data", "before_trading_start"}
 
 
-def strategies_of(trees: Mapping[str, ast.Module]) -> frozenset[str]:
-    """SHA-256 of each strategy that the program runs; none where that cannot be told. trees: by name of the module."""
-    body = _joined(trees)
+def strategies_of(trees: Mapping[str, ast.Module], work: Work) -> frozenset[str]:
+    """SHA-256 of each strategy that the program runs; none where that cannot be told. Raises TooLarge. trees: by name
+    of the module.
+    """
+    for tree in trees.values():
+        work.look(tree)
+    body = _joined(trees, work)
+    parts = [_in_one_spelling(work.copied(part), work) for part in _read_by(_roots(body), body, work)]
+    return frozenset(hashlib.sha256(ast.dump(part).encode("utf-8", "replace")).hexdigest() for part in parts)
+
+
+def _read_by(roots: list[ast.expr], body: ast.Module, work: Work) -> Iterator[ast.Module]:
+    """Of the program what each root reads, and a statement that runs it: whatever else there is decides nothing."""
     binding = _binding(body)
-    try:
-        parts = [_read_by(root, body, binding) for root in _roots(body)]
-        if sum(1 for part in parts for _ in ast.walk(part)) > MOST_READ:
-            raise TooLarge
-        found = {ast.dump(_in_one_spelling(part)) for part in parts}
-    except (RecursionError, TooLarge):
-        return frozenset()
-    return frozenset(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in found)
-
-
-def _read_by(root: ast.expr, body: ast.Module, binding: Mapping[str, list[ast.stmt]]) -> ast.Module:
-    """Of the program what the root reads, and a statement that runs it: whatever else there is decides nothing."""
-    waiting: list[ast.AST] = [root]
-    needed: set[int] = set()
-    while waiting:
-        for name in read_in(waiting.pop()):
-            new = [stmt for stmt in binding.get(name, ()) if id(stmt) not in needed]
-            needed |= {id(stmt) for stmt in new}
-            waiting += new
-    run = ast.Expr(ast.Call(ast.Name("backtest", ast.Load()), [root], []))
-    return copied(ast.Module([*(stmt for stmt in body.body if id(stmt) in needed), run], []))
+    reads = {id(node): set(read_in(node)) for node in (*body.body, *roots)}
+    for root in roots:
+        waiting: list[ast.AST] = [root]
+        seen: set[str] = set()
+        needed: set[int] = set()
+        while waiting:
+            for name in reads[id(waiting.pop())] - seen:
+                seen.add(name)
+                new = [stmt for stmt in binding.get(name, ()) if id(stmt) not in needed]
+                needed |= {id(stmt) for stmt in new}
+                waiting += new
+        work.spend(len(body.body) + len(seen))
+        run = ast.Expr(ast.Call(ast.Name("backtest", ast.Load()), [root], []))
+        yield ast.Module([*(stmt for stmt in body.body if id(stmt) in needed), run], [])
 
 
 def _binding(body: ast.Module) -> dict[str, list[ast.stmt]]:
@@ -87,42 +89,46 @@ def _binding(body: ast.Module) -> dict[str, list[ast.stmt]]:
     return binding
 
 
-def _in_one_spelling(body: ast.Module) -> ast.Module:
-    room = Room()
+def _in_one_spelling(body: ast.Module, work: Work) -> ast.Module:
     for _ in range(ROUNDS):
+        work.look(body)
         before = ast.dump(body)
+        body = Reached().visit(body)
         own = Own()
         own.visit(body)
-        body = Busy(own, True).visit(body)
+        body = Busy(own).visit(body)
         for node in body.body:
             if isinstance(node, ast.ClassDef):
-                Constants(node, room).visit(node)
-        Constants(body, room).visit(body)
+                Constants(node, work).visit(node)
+        Constants(body, work).visit(body)
         fixed = changing_in(body), set(written_into(body))
+        work.look(body)
         for function in [*functions_in(body), body]:
-            put_in_place(function, room, *fixed)
-        inlined = Inlined(body, room)
+            put_in_place(function, work, *fixed)
+        work.look(body)
+        inlined = Inlined(body, work)
         body = Without(inlined.done).visit(inlined.visit(body))
         if ast.dump(body) == before:
             break
-    return _written(body)
+    work.look(body)
+    return _written(body, work)
 
 
-def _joined(trees: Mapping[str, ast.Module]) -> ast.Module:
+def _joined(trees: Mapping[str, ast.Module], work: Work) -> ast.Module:
     """All files as one; what one imports of another has its name there."""
     body: list[ast.stmt] = []
     for name, tree in sorted(trees.items(), key=lambda each: each[0] == "main"):
         body += _Joining(set(trees) - {name}).visit(tree).body
     classes = {stmt.name: stmt for stmt in body if isinstance(stmt, ast.ClassDef)}
     for node in classes.values():
-        _take_over(node, classes)
+        _take_over(node, classes, work)
         for function in (each for each in node.body if isinstance(each, Function) and each.args.args):
-            rename(function, function.args.args[0].arg, "self")
+            rename(function, {function.args.args[0].arg: "self"})
     read = {name for stmt in body for name in read_in(stmt)}
     return ast.Module([each for each in body if not isinstance(each, ast.ClassDef) or each.name in read], [])
 
 
-def _take_over(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> None:
+def _take_over(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], work: Work) -> None:
     """The members of an own class that it derives from, and that it has none of itself."""
     for _ in range(len(classes)):
         match node.bases:
@@ -130,11 +136,13 @@ def _take_over(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> None:
                 base = classes[name]
             case _:
                 return
-        if "super" in {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}:
+        nodes = list(ast.walk(node))
+        work.spend(len(nodes))
+        if "super" in {each.id for each in nodes if isinstance(each, ast.Name)}:
             return
         own = {member_of(each) for each in node.body}
-        node.body += [copied(each) for each in base.body if member_of(each) not in own]
-        node.bases = [copied(each) for each in base.bases]
+        node.body += [work.copied(each) for each in base.body if member_of(each) not in own]
+        node.bases = [work.copied(each) for each in base.bases]
 
 
 class _Joining(ast.NodeTransformer):
@@ -162,7 +170,7 @@ def _roots(body: ast.Module) -> list[ast.expr]:
     known = {*classes, *(stmt.name for stmt in body.body if isinstance(stmt, Function))}
     read = {name for stmt in body.body for name in read_in(stmt) if getattr(stmt, "name", "") != name}
     found: dict[str, ast.expr] = {
-        name: ast.Name(name, ast.Load()) for name, each in classes.items() if name in read and _is_strategy(each)
+        name: ast.Name(name, ast.Load()) for name, each in classes.items() if name in read and is_strategy(each)
     }
     more: list[ast.expr] = []
     for call in (node for node in ast.walk(body) if isinstance(node, ast.Call)):
@@ -177,19 +185,16 @@ def _roots(body: ast.Module) -> list[ast.expr]:
     return [*found.values(), *more]
 
 
-def _is_strategy(node: ast.ClassDef) -> bool:
-    bases = (getattr(base, "attr", getattr(base, "id", "")) for base in node.bases)
-    return any(name.endswith(("Strategy", "Algorithm")) for name in bases)
-
-
-def _written(body: ast.Module) -> ast.Module:
+def _written(body: ast.Module, work: Work) -> ast.Module:
     """What is run by the last statement and all that it reads, in the order in which it does."""
     binding, names = _binding(ast.Module(body.body[:-1], [])), _Names(body)
-    waiting, seen, parts = [body.body[-1]], set(), []
+    waiting: list[ast.stmt] = [body.body[-1]]
+    seen: set[int] = set()
+    parts = []
     while waiting:
-        node = _Scoped().visit(ordered(copied(waiting.pop(0)), names.own | names.attributes))
+        node = _Scoped().visit(ordered(work.copied(waiting.pop(0)), names.own | names.attributes, work))
         for name in dict.fromkeys(read_in(node)):
-            new = [stmt for stmt in binding.get(name, ()) if id(stmt) not in seen]
+            new = [stmt for stmt in binding.pop(name, ()) if id(stmt) not in seen]
             seen |= {id(stmt) for stmt in new}
             waiting += new
         parts.append(names.visit(node))
@@ -268,7 +273,7 @@ class _Names(ast.NodeTransformer):
     def __init__(self, body: ast.Module) -> None:
         classes = [node for node in ast.walk(body) if isinstance(node, ast.ClassDef)]
         members = {member_of(stmt) for node in classes for stmt in node.body}
-        self.attributes = {*stored_in(body)[1], *members} - KEPT
+        self.attributes = {*stored_in(body)[1], *members} - CALLED
         self.own = {*_binding(body)}
         self.numbers: dict[str, str] = {}
 
@@ -306,18 +311,3 @@ class _Names(ast.NodeTransformer):
 
     def _number(self, name: str) -> str:
         return self.numbers.setdefault(name, f"{name[:1] if name[:1] in '#.' else '='}{len(self.numbers)}")
-
-
-# What an engine calls is not the program's own name.
-KEPT = {
-    "init",
-    "next",
-    "self",
-    "initialize",
-    "handle_data",
-    "before_trading_start",
-    "notify_order",
-    "notify_trade",
-    "start",
-    "stop",
-}

@@ -7,7 +7,9 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["Busy", "Own", "negated", "ordered"]
+from runner.likeness.work import Work
+
+__all__ = ["CALLED", "Busy", "Own", "Reached", "blanked", "is_strategy", "ordered"]
 
 ACTING = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 # Calls that change nothing a strategy decides by, where nothing is done with what they give.
@@ -30,15 +32,58 @@ IDLE = {
 LOGS = {"logging", "logger", "log", "warnings"}
 
 
+BY_VALUE = {"getattr", "attrgetter", "methodcaller", "vars", "__dict__", "globals", "locals", "eval", "exec"}
+# What an engine calls is not the program's own name.
+CALLED = {
+    "init",
+    "next",
+    "self",
+    "initialize",
+    "handle_data",
+    "before_trading_start",
+    "analyze",
+    "notify_order",
+    "notify_trade",
+    "notify_data",
+    "notify_store",
+    "notify_timer",
+    "notify_cashvalue",
+    "notify_fund",
+    "start",
+    "stop",
+    "prenext",
+    "nextstart",
+    "prenext_open",
+    "nextstart_open",
+    "next_open",
+}
+
+
+def is_strategy(node: ast.ClassDef) -> bool:
+    bases = (getattr(base, "attr", getattr(base, "id", "")) for base in node.bases)
+    return any(name.endswith(("Strategy", "Algorithm")) for name in bases)
+
+
+class Reached(ast.NodeTransformer):
+    """What is reached by getattr() and a text is reached by its name."""
+
+    def visit_Call(self, node: ast.Call) -> Any:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=str(name))], keywords=[]):
+                return ast.Attribute(value, name, ast.Load())
+        return node
+
+
 class Own(ast.NodeVisitor):
-    """Which names has a program given itself, and by what others does it call what it imports?"""
+    """Which names has a program given itself, and which does it read?"""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.read: set[str] = set()
         self.reached: set[str] = set()
         self.of_names: set[str] = set()  # reached right at a name, as self.fast is
-        self.imported: dict[str, str] = {}
+        self.by_value = False  # whether it reaches what it computes the name of
 
     def visit(self, node: ast.AST) -> None:
         match node:
@@ -52,12 +97,12 @@ class Own(ast.NodeVisitor):
                 self.names.add(name)
             case ast.Global(names=names) | ast.Nonlocal(names=names):
                 self.names.update(names)
-            case ast.alias(name=name, asname=str(other)):
-                self.imported[other] = name
             case ast.Name(id=name, ctx=ast.Load()):
                 self.read.add(name)
+                self.by_value |= name in BY_VALUE
             case ast.Attribute(value=whose, attr=name, ctx=ast.Load()):
                 self.reached.add(name)
+                self.by_value |= name in BY_VALUE
                 if isinstance(whose, ast.Name):
                     self.of_names.add(name)
         self.generic_visit(node)
@@ -66,12 +111,12 @@ class Own(ast.NodeVisitor):
 class Busy(ast.NodeTransformer):
     """A program without imports and without what does nothing, and what can be said in two ways in one of them."""
 
-    def __init__(self, own: Own, alone: bool) -> None:
-        self.own, self.alone = own, alone
+    def __init__(self, own: Own) -> None:
+        self.own = own
 
     def visit(self, node: ast.AST) -> Any:
         self.generic_visit(node)
-        if isinstance(node, ast.Module | ast.FunctionDef):
+        if isinstance(node, ast.Module | ast.FunctionDef) or (isinstance(node, ast.ClassDef) and is_strategy(node)):
             node.body = [each for each in node.body if not self._is_unused(each)]
         if isinstance(node, ast.FunctionDef):
             node.body = _guarded(node.body, ast.Return)
@@ -100,7 +145,7 @@ class Busy(ast.NodeTransformer):
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda(args=args, body=body)):
                 return ast.FunctionDef(name, args, [ast.Return(body)], [])
             case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)], value=value) if (
-                name not in self.own.of_names and not self._acts(value)
+                name not in self.own.of_names and not self.own.by_value and not self._acts(value)
             ):
                 return None
             case ast.Expr(value=value) if not self._acts(value):
@@ -111,7 +156,7 @@ class Busy(ast.NodeTransformer):
                 return None
             case ast.FunctionDef(body=[*_, ast.Return(value=None | ast.Constant(value=None))]):
                 del node.body[-1]
-            case ast.If(test=ast.Constant(value=value)):
+            case ast.If(test=ast.Constant(value=value)) if value is not ...:
                 return node.body if value else node.orelse
             case ast.If(test=test, body=[], orelse=[]) if not self._acts(test):
                 return None
@@ -154,7 +199,7 @@ class Busy(ast.NodeTransformer):
                 return negated(left)
             case ast.Compare(left=left, ops=[ast.Gt() | ast.GtE() as op], comparators=[right]):
                 return ast.Compare(right, [ast.Lt() if isinstance(op, ast.Gt) else ast.LtE()], [left])
-            case ast.IfExp(test=ast.Constant(value=value), body=body, orelse=other):
+            case ast.IfExp(test=ast.Constant(value=value), body=body, orelse=other) if value is not ...:
                 return body if value else other
             case ast.IfExp(test=test, body=body, orelse=other) if _is_turned(test):
                 return ast.IfExp(negated(test), other, body)
@@ -163,14 +208,6 @@ class Busy(ast.NodeTransformer):
             case ast.BinOp(left=ast.Constant(value=one), op=op, right=ast.Constant(value=other)):
                 known = _reckoned(op, one, other)
                 return node if known is None else ast.Constant(known)
-            case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=ast.Constant(value=0)):
-                return left
-            case ast.BinOp(left=ast.Constant(value=0), op=ast.Add(), right=right):
-                return right
-            case ast.BinOp(left=left, op=ast.Mult() | ast.Div() | ast.Pow(), right=ast.Constant(value=1)):
-                return left
-            case ast.BinOp(left=ast.Constant(value=1), op=ast.Mult(), right=right):
-                return right
             case ast.Compare(left=ast.BinOp(op=ast.Mod()) as left, ops=[op], comparators=[ast.Constant(value=0)]):
                 return left if isinstance(op, ast.NotEq) else negated(left) if isinstance(op, ast.Eq) else node
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=[]):
@@ -179,17 +216,15 @@ class Busy(ast.NodeTransformer):
                 return ast.List([], ast.Load())
             case ast.Call(func=ast.Name(id="float" | "bool"), args=[value], keywords=[]):
                 return value
-            case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=str(name))], keywords=[]):
-                return ast.Attribute(value, name, ast.Load())
             case ast.Call(keywords=keywords) if all(each.arg for each in keywords):
                 node.keywords = sorted(keywords, key=lambda each: str(each.arg))
         return node
 
     def _is_unused(self, node: ast.stmt) -> bool:
-        """A function that nobody calls; another file may call one of its own."""
-        if not self.alone or not isinstance(node, ast.FunctionDef) or node.decorator_list:
+        """A function, or method of a strategy, that nobody calls, neither the program nor an engine."""
+        if not isinstance(node, ast.FunctionDef) or node.decorator_list or node.name in CALLED:
             return False
-        return node.name not in self.own.read and node.name not in self.own.reached
+        return not (node.name.startswith("__") or self.own.by_value or node.name in self.own.read | self.own.reached)
 
     def _acts(self, value: ast.AST) -> bool:
         """Whether computing it can do anything."""
@@ -202,6 +237,18 @@ class Busy(ast.NodeTransformer):
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=called)):
                 return name in LOGS or (name, called) == ("self", "I")
         return False
+
+
+def blanked(value: ast.expr) -> ast.expr:
+    """A number or truth that has a name is whatever somebody sets it to, so it decides nothing here."""
+    match value:
+        case ast.Constant(value=int() | float()):
+            return ast.Constant(...)
+    return value
+
+
+def _is_number(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and (value.value is ... or isinstance(value.value, int | float))
 
 
 def _joined(op: ast.boolop, values: list[ast.expr]) -> ast.expr:
@@ -227,6 +274,8 @@ COMPARED: dict[type, Callable[[Any, Any], Any]] = {
 
 def _compared(op: ast.cmpop, one: Any, other: Any) -> bool | None:
     """None where that cannot be said."""
+    if one is ... or other is ...:
+        return None
     try:
         return bool(COMPARED[type(op)](one, other))
     except (KeyError, TypeError):
@@ -267,7 +316,7 @@ def negated(test: ast.expr) -> ast.expr:
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return operand
         case ast.Constant(value=value):
-            return ast.Constant(not value)
+            return test if value is ... else ast.Constant(not value)
         case ast.BoolOp(op=op, values=values):
             return _joined(ast.Or() if isinstance(op, ast.And) else ast.And(), [negated(each) for each in values])
         case ast.Compare(left=left, ops=[ast.Lt() | ast.Gt() as op], comparators=[right]):
@@ -345,14 +394,16 @@ def _is_none(value: ast.expr | None) -> bool:
     return value is None or (isinstance(value, ast.Constant) and value.value is None)
 
 
-def ordered(node: Any, own: set[str]) -> Any:
-    """With members of classes, and sides that can be exchanged, in an order that no name decides."""
-    return _Ordered(own).visit(node)
+def ordered(node: Any, own: set[str], work: Work) -> Any:
+    """With members of classes, and sides that can be exchanged, in an order that no name decides, and without numbers
+    that are added, multiplied, or part of a condition: they could be 0, 1, or true.
+    """
+    return _Ordered(own, work).visit(node)
 
 
 class _Ordered(ast.NodeTransformer):
-    def __init__(self, own: set[str]) -> None:
-        self.own = own
+    def __init__(self, own: set[str], work: Work) -> None:
+        self.own, self.work = own, work
 
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
         self.generic_visit(node)
@@ -363,11 +414,17 @@ class _Ordered(ast.NodeTransformer):
         self.generic_visit(node)
         flat = (each.values if isinstance(each, ast.BoolOp) and type(each.op) is type(node.op) else [each]
                 for each in node.values)  # fmt: skip
-        node.values = sorted((each for some in flat for each in some), key=self._key)
-        return node
+        values = [each for some in flat for each in some]
+        values = [each for each in values if not _is_number(each)] or values[:1]
+        node.values = sorted(values, key=self._key)
+        return node if len(values) > 1 else values[0]
 
     def visit_BinOp(self, node: ast.BinOp) -> Any:
         self.generic_visit(node)
+        if _is_number(node.right) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div | ast.Pow):
+            return node.left
+        if _is_number(node.left) and isinstance(node.op, ast.Add | ast.Mult):
+            return node.right
         if isinstance(node.op, ast.Add | ast.Mult):
             node.left, node.right = sorted((node.left, node.right), key=self._key)
         return node
@@ -381,6 +438,7 @@ class _Ordered(ast.NodeTransformer):
     def _key(self, node: ast.AST) -> str:
         parts = []
         for each in ast.walk(node):
+            self.work.spend(1)
             name = getattr(each, "id", None) or getattr(each, "attr", None) or getattr(each, "name", None) or ""
             parts.append(f"{type(each).__name__} {'' if name in self.own else name}")
         return "\n".join(parts)

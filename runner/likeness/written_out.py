@@ -9,7 +9,6 @@ from typing import Any
 
 from runner.likeness.naming import (
     Function,
-    copied,
     functions_in,
     is_literal,
     member_of,
@@ -18,28 +17,12 @@ from runner.likeness.naming import (
     stored_in,
     written_into,
 )
+from runner.likeness.spelling import blanked
+from runner.likeness.work import Work
 
-__all__ = ["Constants", "Inlined", "Room", "TooLarge", "Without", "changing_in", "put_in_place"]
+__all__ = ["Constants", "Inlined", "Without", "changing_in", "put_in_place"]
 
-MOST_NODES = 20_000  # that a strategy may grow by
 BEGINNINGS = {"init", "__init__", "start", "prenext", "initialize"}
-
-
-class TooLarge(Exception):
-    """Written out it would take too long."""
-
-
-class Room:
-    """For what is written out: what doubles with every line would never end."""
-
-    def __init__(self) -> None:
-        self.left = MOST_NODES
-
-    def copied(self, node: Any) -> Any:
-        self.left -= sum(1 for _ in ast.walk(node))
-        if self.left < 0:
-            raise TooLarge
-        return copied(node)
 
 
 class Constants(ast.NodeTransformer):
@@ -47,8 +30,8 @@ class Constants(ast.NodeTransformer):
     and of a class attributes.
     """
 
-    def __init__(self, tree: ast.Module | ast.ClassDef, room: Room) -> None:
-        self.room = room
+    def __init__(self, tree: ast.Module | ast.ClassDef, work: Work) -> None:
+        self.work = work
         names, attributes = stored_in(tree)
         written = set(written_into(tree))
         self.names: dict[str, ast.expr] = {}
@@ -63,24 +46,24 @@ class Constants(ast.NodeTransformer):
                         self.names[name] = value
                     elif not attributes[name]:
                         self.attributes[name] = value
+        members = {member_of(each) for each in tree.body}
         for node in ast.walk(tree) if of_class else ():
             match node:
                 case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)], value=value) if (
                     attributes[name] == 1
-                    and not any(member_of(each) == name for each in tree.body)
+                    and name not in members
                     and (is_literal(value) or _is_chain(value, attributes))
                 ):
                     self.attributes[name] = value
 
     def visit_Name(self, node: ast.Name) -> Any:
-        return (
-            self.room.copied(self.names[node.id]) if isinstance(node.ctx, ast.Load) and node.id in self.names else node
-        )
+        own = isinstance(node.ctx, ast.Load) and node.id in self.names
+        return blanked(self.work.copied(self.names[node.id])) if own else node
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
         own = isinstance(node.value, ast.Name) and node.value.id == "self" and isinstance(node.ctx, ast.Load)
         if own and node.attr in self.attributes:
-            return self.room.copied(self.attributes[node.attr])
+            return blanked(self.work.copied(self.attributes[node.attr]))
         return self.generic_visit(node)
 
 
@@ -95,7 +78,7 @@ def _is_chain(value: ast.expr, stored: Counter[str]) -> bool:
     return isinstance(value, ast.Name) and value.id == "self"
 
 
-def put_in_place(function: Function | ast.Module, room: Room, changing: set[str], written: set[str]) -> None:
+def put_in_place(function: Function | ast.Module, work: Work, changing: set[str], written: set[str]) -> None:
     """Locals that have one value go where they are read: once, or as often as computing it does nothing. changing:
     attributes that get values while it runs. written: names of what is written into.
     """
@@ -121,12 +104,14 @@ def put_in_place(function: Function | ast.Module, room: Room, changing: set[str]
         if not block:
             block.append(ast.Pass())
     for _ in range(len(values)):
-        put = _Put(values, room)
+        put = _Put(values, work)
         values = {name: put.visit(value) for name, value in values.items()}
-        if not any(isinstance(n, ast.Name) and n.id in values for v in values.values() for n in ast.walk(v)):
+        nodes = [node for value in values.values() for node in ast.walk(value)]
+        work.spend(len(nodes))
+        if not any(isinstance(node, ast.Name) and node.id in values for node in nodes):
             break
     if values:
-        _Put(values, room).visit(function)
+        _Put(values, work).visit(function)
 
 
 def changing_in(body: ast.Module) -> set[str]:
@@ -149,22 +134,19 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
 
 
 class _Put(ast.NodeTransformer):
-    def __init__(self, values: Mapping[str, ast.expr], room: Room) -> None:
-        self.values, self.room = values, room
+    def __init__(self, values: Mapping[str, ast.expr], work: Work) -> None:
+        self.values, self.work = values, work
 
     def visit_Name(self, node: ast.Name) -> Any:
-        return (
-            self.room.copied(self.values[node.id])
-            if isinstance(node.ctx, ast.Load) and node.id in self.values
-            else node
-        )
+        own = isinstance(node.ctx, ast.Load) and node.id in self.values
+        return blanked(self.work.copied(self.values[node.id])) if own else node
 
 
 class Inlined(ast.NodeTransformer):
     """Calls of own functions by what those do: an expression, or statements that return nothing."""
 
-    def __init__(self, body: ast.Module, room: Room) -> None:
-        self.room = room
+    def __init__(self, body: ast.Module, work: Work) -> None:
+        self.work = work
         self.functions: dict[str, Function] = {}
         names = Counter(function.name for function in functions_in(body))
         for function in functions_in(body):
@@ -186,21 +168,22 @@ class Inlined(ast.NodeTransformer):
         match function.body:
             case [ast.Return(value=value)] if value is not None:
                 self.done.add(id(function))
-                return _Put(values, self.room).visit(self.room.copied(value))
+                return _Put(values, self.work).visit(self.work.copied(value))
         return node
 
     def visit_Expr(self, node: ast.Expr) -> Any:
         self.generic_visit(node)
         if isinstance(node.value, ast.Call) and (found := self._called(node.value)) is not None:
             function, values = found
+            self.work.look(function)
             stored = stored_in(ast.Module(function.body, []))[0]
             if not stored.keys() & values.keys() and not any(
                 isinstance(each, ast.Return | ast.Yield) for each in ast.walk(function)
             ):
                 self.done.add(id(function))
-                inner = _Put(values, self.room).visit(self.room.copied(ast.Module(function.body, [])))
-                for name in stored:  # those of the caller may have the same name
-                    rename(inner, name, f"{name}~{self.left}")
+                inner = _Put(values, self.work).visit(self.work.copied(ast.Module(function.body, [])))
+                # Those of the caller may have the same names.
+                rename(inner, {name: f"{name}~{self.left}" for name in stored})
                 return inner.body
         return node
 

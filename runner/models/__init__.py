@@ -1,6 +1,6 @@
 """What the site remembers of written and executed code, by what it is about."""
 
-from runner.models.backtests import Attempt, Backtest, FoundLeak, PastTrial, Report
+from runner.models.backtests import Attempt, Backtest, FoundLeak, PastProgram, PastTrial, Report
 from runner.models.packages import PackageLock
 from runner.models.projects import ENTRY, GUEST_DAYS, MAX_SOURCE_BYTES, MOST_ANCESTORS, Project, Revision
 from runner.models.runs import GPU, Artefact, Run
@@ -18,6 +18,7 @@ __all__ = [
     "Backtest",
     "FoundLeak",
     "PackageLock",
+    "PastProgram",
     "PastTrial",
     "Project",
     "Report",

@@ -112,6 +112,17 @@ class PastTrial(models.Model):
         return self.trial[:8]
 
 
+class PastProgram(models.Model):
+    """What a program of a deleted project has run: it is the same as others that run it, or a part or more of it."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    shape = models.CharField(max_length=64, help_text="SHA-256 of its code without literals and names.")
+    strategies = models.JSONField(help_text="SHA-256 of each of its strategies, sorted.")
+
+    def __str__(self) -> str:
+        return self.shape[:8]
+
+
 class FoundLeak(models.Model):
     """A backtest that was found to use the future: it did so in every copy of the program, also when it is gone."""
 

@@ -122,6 +122,16 @@ RESPELLED = {
         ("price * 0.95", "stop_of(price)"), ("class Cross", "stop_of = lambda p: p * 0.95\n\n\nclass Cross")
     ),
     "a function nobody calls": _with(("class Cross", "def idle(a):\n    return a.sum()\n\n\nclass Cross")),
+    "a method nobody calls": _with(("    def next", "    def idle(self):\n        self.sell()\n\n    def next")),
+    "a parameter of one": _with(
+        ("    fast = 10", "    fast = 10\n    w = 1"), ("price * 0.95", "price * self.w * 0.95")
+    ),
+    "a parameter of nought": _with(
+        ("    fast = 10", "    fast = 10\n    w = 0"), ("price > self.long[-1]", "price > self.long[-1] + self.w")
+    ),
+    "a parameter that allows it": _with(
+        ("    fast = 10", "    fast = 10\n    w = True"), ("if not self.position:", "if self.w and not self.position:")
+    ),
     "a base class": _with(
         (
             "class Cross(Strategy):\n    fast = 10\n    slow = 30\n\n" + INIT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.execution import execute_next
+from runner.likeness import alike
 from runner.models import Run
 from runner.recording import Recording
 from tests.factories import make_project, make_run
@@ -42,6 +43,7 @@ def test_output_is_stored_and_the_end_is_the_last_event(run_source):
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert events[-1]["type"] == "finished" and events[-1]["status"] == "succeeded"
     assert run.cpu_seconds > 0 and run.peak_memory_bytes > 1_000_000 and run.first_output is not None
+    assert run.revision.sha256 in alike._programs  # no page has to read what it is alike to
 
 
 def test_exception_names_the_error_and_its_line(run_source):

@@ -5,21 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
-from itertools import combinations
-from pathlib import Path
 
 import pytest
 import qfp
 from django.utils import timezone
 
 from runner import claims_box, past_trials, trials
-from runner.likeness import alike
-from runner.models import Project, Trial
+from runner.likeness import alike, stored
+from runner.models import PastProgram, PastTrial, Project, Trial
 from runner.sweeps import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.runner import respelled
 from tests.runner.test_claims_box import make_backtest, state_of
-from tests.sdk.honesty_programs import load
 from tests.sdk.test_sweeps import Dip, bars
 
 pytestmark = pytest.mark.django_db
@@ -75,112 +72,6 @@ def test_what_an_author_tries_with_other_names_or_idle_lines_in_another_project_
     assert trials.of_project(different).count == 1
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "try:\n    a()\nexcept ValueError as mine:\n    hold(mine)\n",
-        "def f():\n    global mine\n    mine = 1\n",
-        "match a:\n    case [1, *mine] | {2: _, **mine} | mine:\n        hold(mine)\n",
-    ],
-)
-def test_names_of_every_kind_make_no_other_program(code):
-    assert alike._structure(code) == alike._structure(code.replace("mine", "other"))
-    assert alike._structure(code) != alike._structure(code.replace("hold", "sell").replace("global", "nonlocal"))
-
-
-LOOP = """
-class A(Strategy):
-    def next(self):
-        if self.fast > self.slow and self.count:
-            self.buy(size=self.share)
-        else:
-            self.position.close()
-backtest(A, bars, cash=1, commission=2)
-"""
-
-
-IDLE = {
-    "and True": LOOP.replace("self.count:", "self.count and True:"),
-    "or False": LOOP.replace("self.count:", "(self.count or 1 > 2):"),
-    "print": LOOP.replace(
-        "            self.buy", "            print('', self.fast, len(self.data))\n            self.buy"
-    ),
-    "log": LOOP.replace("            self.buy", "            logging.info('bought')\n            self.buy"),
-    "turned around": LOOP.replace("self.fast > self.slow", "self.slow < self.fast"),
-    "adds nothing": LOOP.replace("size=self.share", "size=self.share * 1 + 0"),
-    "returns nothing": LOOP.replace("backtest(", "        return None\nbacktest(", 1),
-    "a function nobody calls": f"def idle(x):\n    return f(x)\n{LOOP}",
-    "keywords": LOOP.replace("cash=1, commission=2", "commission=2, cash=1"),
-    "unused": LOOP.replace("        if self.fast", "        idle = len(self.data)\n        if self.fast"),
-    "never": LOOP.replace("        if self.fast", "        while 1 > 2:\n            f()\n        if self.fast"),
-}
-
-
-OTHER = {
-    "or": LOOP.replace(" and ", " or "),
-    "sides": LOOP.replace("self.fast > self.slow", "self.fast < self.slow"),
-    "sells": LOOP.replace("self.buy", "self.sell"),
-    "asks for less": LOOP.replace(" and self.count", ""),
-    "minus": LOOP.replace("size=self.share", "size=1 - self.share"),
-    "acts": LOOP.replace("self.count:", "self.count and self.buy():"),
-    "prints what it buys": LOOP.replace(
-        "            self.buy(", "            print(self.sell())\n            self.buy("
-    ),
-    "always": LOOP.replace("self.count:", "self.count or True:"),
-}
-
-
-@pytest.mark.parametrize("way", IDLE)
-def test_what_changes_nothing_makes_no_other_program(way):
-    assert alike._structure(IDLE[way]) == alike._structure(LOOP)
-
-
-def test_what_trades_otherwise_is_another_program():
-    shapes = [alike._structure(LOOP), *map(alike._structure, OTHER.values())]
-    assert len(set(shapes)) == len(shapes)
-    line = LOOP.replace("    def next", "    line = SMA\n    def next").replace("self.count", "self.line(self.count)")
-    assert alike._structure(line) != alike._structure(line.replace("SMA", "EMA"))
-    called = {"main.py": "from table import idle\nidle(1)\n", "table.py": "def idle(x):\n    return f(x)\n"}
-    assert alike.shape_of(called) != alike.shape_of({**called, "table.py": "def idle(x):\n    return g(x)\n"})
-
-
-def shapes(text):
-    return alike.shapes_in({"main.py": text})
-
-
-@pytest.mark.parametrize(
-    ("base", "again", "unknown"),
-    [(respelled.BASE, respelled.RESPELLED, respelled.UNKNOWN), (respelled.RANKED, respelled.RANKED_AGAIN, set())],
-)
-def test_a_strategy_that_is_spelled_otherwise_is_the_same(base, again, unknown):
-    base = shapes(base)
-    assert {way for way, text in again.items() if not alike.are_alike(shapes(text), base)} == unknown
-
-
-def test_a_strategy_that_trades_otherwise_is_another_one():
-    spelled = {"": respelled.BASE, "ranked": respelled.RANKED, **respelled.OTHER, **respelled.RANKED_OTHERWISE}
-    assert len({shapes(text) for text in spelled.values()}) == len(spelled)
-    found = {}
-    for file in sorted(Path("tests/data/honesty").glob("*.py")):
-        found |= {f"{file.stem}: {name}": shapes(text) for name, text in load(str(file)).items()}
-    found |= {each.parent.name: shapes(each.read_text()) for each in Path("runner/samples").glob("*/main.py")}
-    same = [{one, other} for one, other in combinations(found, 2) if alike.are_alike(found[one], found[other])]
-    # One strategy, of which one program trades it by other rules, and another one on more bars as well.
-    one = ("honest: fills_at_the_close", "honest: rules_of_backtesting_py", "honest: two_backtests")
-    assert same == [set(pair) for pair in combinations(one, 2)]
-
-
-def test_what_two_programs_compare_with_makes_them_not_alike_and_what_one_adds_does_not_hide_it():
-    benchmark = "class Hold(Strategy):\n    def next(self):\n        self.buy()\nbacktest(Hold, bars)\n"
-    cross, short = respelled.BASE + benchmark, respelled.OTHER["sells short"] + benchmark
-    assert not alike.are_alike(shapes(cross), shapes(short))
-    assert alike.are_alike(shapes(cross), shapes(respelled.BASE))
-    moved = {"main.py": "from lines import *\n" + respelled.BASE.replace(respelled.MEAN, "")}
-    moved["lines.py"] = f"import pandas as pd\n{respelled.MEAN}"
-    assert alike.are_alike(alike.shapes_in(moved), shapes(respelled.BASE))
-    assert shapes("backtest(") == shapes("backtest(") != shapes("other(")
-
-
 @pytest.mark.parametrize("way", ["a method as helper", "names of locals and functions"])
 def test_what_an_author_tries_with_a_strategy_spelled_otherwise_counts_also_when_it_is_deleted(way):
     author = make_user()
@@ -191,6 +82,33 @@ def test_what_an_author_tries_with_a_strategy_spelled_otherwise_counts_also_when
     first.remove()
     second.refresh_from_db()
     assert trials.of_project(second).count == 2
+
+
+def test_what_was_tried_beside_a_benchmark_counts_where_it_is_tried_without_also_when_it_is_deleted():
+    author = make_user()
+    hold = "class Hold(Strategy):\n    def next(self):\n        self.buy()\nbacktest(Hold, bars)\n"
+    both = make_project(author, respelled.BASE + hold)
+    alone = make_project(author, respelled.BASE)
+    benchmark = make_project(author, respelled.OTHER["sells short"] + hold)
+    for trial in "abcd":
+        make_backtest(both, trial * 64)
+    make_backtest(alone, "e" * 64)
+    make_backtest(benchmark, "f" * 64)
+    assert (trials.of_project(alone).count, trials.of_project(benchmark).count) == (5, 1)
+    both.remove()
+    alone.refresh_from_db()
+    benchmark.refresh_from_db()
+    assert (trials.of_project(alone).count, trials.of_project(benchmark).count) == (5, 1)
+    assert PastProgram.objects.count() == 1
+
+
+def test_what_was_tried_before_strategies_were_told_apart_counts_by_the_shape_of_its_code():
+    author = make_user()
+    project = make_project(author, respelled.BASE)
+    make_backtest(project, "a" * 64)
+    shape = stored.shape_of({"main.py": respelled.RESPELLED["numbers"]})
+    PastTrial.objects.create(owner=author, shape=shape, trial="b" * 64)
+    assert trials.of_project(project).count == 2
 
 
 def test_deleting_a_project_takes_none_of_its_trials_away():
