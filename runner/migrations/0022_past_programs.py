@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runner", "0019_same_backtests"),
+        ("runner", "0021_index_same_backtests"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
