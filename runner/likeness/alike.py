@@ -26,7 +26,8 @@ __all__ = ["Program", "alike_revisions", "are_alike", "program_of", "programs_by
 
 MOST_OWN = 50  # latest revisions of the project
 MOST_OTHERS = 100  # latest revisions of its owner's other projects
-MOST_OF_ALL_FILES = 4 * MOST_CHARACTERS  # of a program; longer ones are compared by their text
+MOST_OF_ALL_FILES = 4 * MOST_CHARACTERS  # of a program; the shape of longer ones is their text
+MOST_READ = 1_000_000  # characters whose strategies are read: notes and texts may be long, and nodes are counted
 MOST_AT_ONCE = 300_000  # characters that are read and nodes that are looked at or copied, of programs not known yet
 MOST_KEPT = 10_000
 SHARED = "programs-1-"  # in the cache; another number where programs are read otherwise
@@ -118,7 +119,7 @@ def program_of(files: dict[str, str], work: Work | None = None) -> Program:
     length = sum(map(len, texts.values()))
     shape = shape_of(files) if length <= MOST_OF_ALL_FILES else _hashed(*sorted(texts.values()))
     found: frozenset[str] = frozenset()
-    if length <= MOST_CHARACTERS:
+    if length <= MOST_READ:
         with suppress(SyntaxError, ValueError, RecursionError, MemoryError, TooLarge):
             found = strategies_of({name: ast.parse(text) for name, text in texts.items()}, work or Work())
     return Program(found or frozenset([shape]), shape)

@@ -98,6 +98,8 @@ def strategies(text):
 def test_a_strategy_that_is_spelled_otherwise_is_the_same(base, again, unknown):
     base = program(base)
     assert {way for way, text in again.items() if not alike.are_alike(program(text), base)} == unknown
+    noted = respelled.BASE + "# " + "of no use " * 20_000
+    assert alike.are_alike(program(noted), program(respelled.BASE)), "notes do not count, however long they are"
 
 
 def test_a_strategy_that_trades_otherwise_is_another_one():
