@@ -215,7 +215,8 @@ def test_what_a_thread_prints_between_cells_comes_with_the_next(live):
 def test_interrupting_a_busy_cell_keeps_its_variables(live):
     session = live()
     session.cell("x = 41")
-    stopped = session.cell("y = 1\nprint('on', flush=True)\nwhile True: y += 1", on_event=interrupt_when_printed)
+    counts = "y = 1\nwhile True:\n    y += 1\n    if y == 3: print('on', flush=True)"
+    stopped = session.cell(counts, on_event=interrupt_when_printed)
     assert stopped.outcome == "cancelled" and stopped.ended["session"]["alive"] and stopped.seconds < 10
     assert session.cell("print(x + 1, y > 1)").stdout == "42 True\n"
 
