@@ -161,24 +161,23 @@ def memory_bytes(engine: Engine) -> int:
 
 
 def quiet(engine: Engine) -> dict[str, int]:
-    """The counts when nothing comes or goes any more."""
-    before = count(engine)
-    while differences := settled(engine, before, SETTLE_SECONDS / 3):
-        before = {name: differences.get(name, (0, before[name]))[1] for name in before}
+    """The counts when nothing comes or goes any more: the same for a third of the time to settle."""
+    before, since, deadline = count(engine), time.monotonic(), time.monotonic() + 3 * SETTLE_SECONDS
+    while time.monotonic() < min(since + SETTLE_SECONDS / 3, deadline):
+        time.sleep(0.2)
+        if (now := count(engine)) != before or now["zombies"]:
+            before, since = now, time.monotonic()
     return before
 
 
 def settled(engine: Engine, before: dict[str, int], seconds: float = SETTLE_SECONDS) -> dict[str, tuple[int, int]]:
-    """What differs from before, once it has had time to settle: {} when nothing does. Ready boxes come and go."""
+    """What is more than before, once it has had time to settle: {} when nothing is. Ready boxes come and go, and what
+    still ended when it was counted first is none that is missing.
+    """
     deadline = time.monotonic() + seconds
     while True:
         after = count(engine)
-        differences = {
-            name: (before[name], after[name])
-            for name in after
-            # A process that was to be reaped when it was counted first is none that is missing.
-            if (after[name] > before[name] if name in ("processes", "zombies") else after[name] != before[name])
-        }
+        differences = {name: (before[name], after[name]) for name in after if after[name] > before[name]}
         if not differences or time.monotonic() > deadline:
             return differences
         time.sleep(0.2)
