@@ -160,7 +160,8 @@ def test_notes_count_where_the_program_could_read_its_own_text(note: str) -> Non
     assert written_in({"main.py": f"{note}{STRATEGY}T = open(__file__).read()"}) >= LONG
     for reads in ("import os\nname = os.listdir('.')[0]", "T = open(name).read()"):
         assert written_in({"main.py": f"{note}{STRATEGY}{reads}"}) >= LONG
-    assert written_in({"main.py": f"{note}{STRATEGY}T = open('prices.csv')"}) == 0
+    for reads_not in ("T = open('prices.csv')", "def f():\n    global T\n    T = random_walk(9)"):
+        assert written_in({"main.py": f"{note}{STRATEGY}{reads_not}"}) == 0
     if "#" in note:
         assert written_in({"requirements.txt": note, "main.py": "T = open('requirements.txt')"}) >= LONG
 

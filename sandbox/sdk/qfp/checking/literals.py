@@ -40,7 +40,7 @@ MOST_PARTS = 200  # of a program that are looked at one by one; the others toget
 LIBRARIES = ("qfp", "backtesting")  # whose classes are no text of the program
 MOST_NODES = 200_000  # that are looked through for them, for some seconds
 READS_ITSELF = {"__file__", "__doc__", "__main__", "main.py", "requirements.txt", "inspect", "linecache", "tokenize"}
-READS_ITSELF |= {"listdir", "scandir", "iterdir", "glob", "walk(", "fileinput"}
+READS_ITSELF |= {"listdir", "scandir", "iterdir", "glob(", "os.walk", "fwalk", "fileinput"}  # no global, random_walk()
 
 
 def longest_table(parts: Iterable[Any]) -> int:
