@@ -22,7 +22,7 @@ from playground import docs, docs_search, specimens
 from playground.context_processors import GAINS, THEMES
 from runner import showcase
 from runner.access import Viewer
-from runner.api_access import refuse
+from runner.api.access import refuse
 from runner.quotas import plan_of
 from runner.samples import FIRST_SAMPLE
 

@@ -1,7 +1,7 @@
 """Check a backtest a run claims and recompute it over our own bars. Start at check_claim().
 
-The claim comes out of a box and is hostile: `claim_reading` checks every field before it is used, `claim_bars` finds
-the bars of ours it speaks of, `claim_checks` asks whether its fills could have been had. Replay over our bars proves
+The claim comes out of a box and is hostile: `claims/reading.py` checks every field before it is used, `bars.py` finds
+the bars of ours it speaks of, `checks.py` asks whether its fills could have been had. Replay over our bars proves
 the arithmetic. A claim that cannot be proven is shown as not verified, with the reason; one that makes no sense at all
 is refused.
 """
@@ -23,12 +23,12 @@ from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
 from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
-from runner import claim_checks as checks
-from runner import claim_copied, claim_follow_many, claim_follow_one, claim_outcomes, claim_parts, claim_unlogged
-from runner import claim_fields as fields
-from runner.claim_bars import MAX_CELLS, NotVerified, OurBars, our_bars, our_market
-from runner.claim_fields import ClaimRefused
-from runner.claim_reading import Claimed, aware, read_claim
+from runner.claims import checks, copied, fields, follow_many, follow_one, outcomes
+from runner.claims import parts as claim_parts
+from runner.claims import unlogged as claim_unlogged
+from runner.claims.bars import MAX_CELLS, NotVerified, OurBars, our_bars, our_market
+from runner.claims.fields import ClaimRefused
+from runner.claims.reading import Claimed, aware, read_claim
 from runner.figures import chart, describe, figures
 from runner.remarks import remarks, why_no_trades
 from runner.snapshot_series import entries
@@ -113,9 +113,9 @@ def check_claim(
             account, flows = held, held.flows
         elif isinstance(claimed.rules, CopiedRules):
             if packages is not None:
-                claim_copied.check_library(claimed.rules, packages)
+                copied.check_library(claimed.rules, packages)
             account, benchmark, holdings, ruin = _replayed_copied(claimed, claimed.rules, store)
-            said = " ".join(filter(None, (VERIFIED, ruin, claim_copied.limits(claimed.rules))))
+            said = " ".join(filter(None, (VERIFIED, ruin, copied.limits(claimed.rules))))
         else:
             account, benchmark, price = _replayed(claimed, store)
         verified, verified_text = True, said
@@ -181,7 +181,7 @@ def _unlogged(claimed: Claimed) -> dict[str, Any]:
     """{"unlogged": a sentence} where backtesting.py itself has run and nothing is told of what was moved or dropped."""
     theirs = isinstance(claimed.rules, BacktestingPy) and not isinstance(claimed.rules, Usual)
     unlogged = theirs and claimed.log is None and bool(claimed.orders)
-    return {"unlogged": claim_follow_one.UNLOGGED} if unlogged else {}
+    return {"unlogged": follow_one.UNLOGGED} if unlogged else {}
 
 
 def _no_trades(claimed: Claimed, claim: dict[str, Any], price: float | None) -> str:
@@ -224,7 +224,7 @@ def _check_fills(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> list[
         return []
     try:
         checks.check_charges(claimed.fills, rules)
-        outside = claim_follow_one.follow_one(
+        outside = follow_one.follow_one(
             claimed.fills, claimed.orders, claimed.log, bars, claimed.cash, rules, claimed.window_bars
         )
     except NotVerified:
@@ -232,7 +232,7 @@ def _check_fills(claimed: Claimed, rules: BacktestingPy, bars: OurBars) -> list[
         raise
     if not outside:
         checks.check_prices(claimed.fills, bars, rules)
-    claim_outcomes.note_withdrawals(claimed.orders, claimed.log)
+    outcomes.note_withdrawals(claimed.orders, claimed.log)
     return outside
 
 
@@ -258,7 +258,7 @@ def _replayed_portfolio(
     except ValueError:
         raise NotVerified("Not every series has the prices that the stated rules fill at.") from None
     told = checks.columns_of(claimed.fills)
-    ours = claim_follow_many.follow_many(told, claimed.orders, market, claimed.cash, rules, claimed.names)
+    ours = follow_many.follow_many(told, claimed.orders, market, claimed.cash, rules, claimed.names)
     account = market.replay(ours, claimed.cash, rules)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
     checks.compare_equity(account.equity, claimed.equity, claimed.cash)
@@ -271,16 +271,16 @@ def _replayed_copied(
     """The same for the fills of another library, which pays no dividends and knows no splits; and what else is to be
     said. It may go on with less than nothing, where we do not.
     """
-    market = claim_copied.market_of(store, claimed.snapshot, claimed.instruments, claimed.stamps)
+    market = copied.market_of(store, claimed.snapshot, claimed.instruments, claimed.stamps)
     columns = checks.columns_of(claimed.fills)
-    claim_copied.check_fills(columns, claimed.orders, market, rules, claimed.names)
-    claim_copied.check_cash(columns, claimed.cash, len(claimed.stamps), rules)
+    copied.check_fills(columns, claimed.orders, market, rules, claimed.names)
+    copied.check_cash(columns, claimed.cash, len(claimed.stamps), rules)
     account = replay_portfolio(columns, market.close, claimed.cash)
     theirs, said = claimed.equity, ""
     ruined = np.flatnonzero(account.equity <= 0)
     if len(ruined) and theirs[ruined[0]] <= checks.EQUITY_TOLERANCE * claimed.cash:
         at = int(ruined[0])
-        theirs, said = np.where(np.arange(len(theirs)) < at, theirs, 0.0), claim_copied.ruined_on(claimed.dates[at])
+        theirs, said = np.where(np.arange(len(theirs)) < at, theirs, 0.0), copied.ruined_on(claimed.dates[at])
         columns = tuple(column[columns[0] <= at] for column in columns)
         account = replay_portfolio(columns, market.close, claimed.cash)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)

@@ -25,8 +25,10 @@ from qfp.significance import deflated_sharpe_ratio
 from redis.exceptions import RedisError
 
 from marketdata.store import SnapshotMissing
-from runner import claim_copied, companions, trials, verdicts
-from runner.examinable import is_shown, why_never
+from runner import trials, verdicts
+from runner.claims import copied
+from runner.honesty import companions
+from runner.honesty.examinable import is_shown, why_never
 from runner.models import Backtest
 from runner.private import UPLOADS, brought_series, is_brought, personal_series
 from runner.snapshot_series import by_object
@@ -328,7 +330,7 @@ def _verified(backtest: Backtest) -> Line:
         return _line("verified", "red", "Verified", backtest.standing.said)
     companion = backtest.checks.get("companion", {})
     again, answer = _made_again(backtest.run.verification)
-    theirs = claim_copied.left_to_the_library(backtest.conventions) or backtest.conventions.get("unlogged", "")
+    theirs = copied.left_to_the_library(backtest.conventions) or backtest.conventions.get("unlogged", "")
     replayed = "The site has replayed its fills over its own bars: the same equity."
     said = [replayed, theirs, companion.get("sentence", ""), again]
     doubted = theirs or answer in verdicts.ALARMING or companion.get("state", "green") != "green"

@@ -22,13 +22,14 @@ from django.utils import timezone
 from redis import RedisError
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from runner import cells, companions, gpu, hints, private, repeats, sessions
+from runner import cells, gpu, hints, private, repeats, sessions
 from runner.claiming import LEASE, LEASE_WHILE_WAITING, claim
 from runner.data_questions import DataQuestions
 from runner.ending import forget_stored_output, publish_finished
 from runner.engines import engine_of, patiently
 from runner.environment import environment_lock
 from runner.events import Publisher
+from runner.honesty import companions
 from runner.intake import OUR_ENDS, Intake
 from runner.likeness import alike
 from runner.manifests import least_manifest, manifest_of
@@ -39,7 +40,7 @@ from runner.parallel import Fanout
 from runner.reports import making
 from runner.requests import request_for
 from runner.storable import MOST_NESTED, storable
-from runner.sweeps import SweepQuestions
+from runner.sweeps.questions import SweepQuestions
 from runner.waiting import when_database_answers
 from sandbox.client import Box, BoxRefused, EngineUnavailable
 from sandbox.protocol import BoxRequest

@@ -16,11 +16,12 @@ from django.utils import timezone
 from qfp.checking.literals import LONG, place_in, written_in
 from rq.timeouts import JobTimeoutException
 
-from runner import checking, claims_box, membership, overfitting, private, quotas, trials
+from runner import claims_box, overfitting, private, quotas, trials
 from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
-from runner.claim_reading import read_attempt
+from runner.claims.reading import read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
+from runner.honesty import checking, membership
 from runner.models import Artefact, Attempt, Backtest, Run
 from runner.packages import packages_of
 from runner.reports import making

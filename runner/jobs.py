@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from marketdata import garbage
-from runner import chunks, companions, execution, hosts, leftovers, nightly, packages, template_runs, verifying
+from runner import chunks, execution, hosts, leftovers, nightly, packages, template_runs, verifying
+from runner.honesty import companions
 from runner.reports import at_hand, making
 
 

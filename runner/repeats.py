@@ -22,7 +22,7 @@ from runner.parallel import NOT_OPEN, QUEUE_IS_SILENT
 from runner.private import opened_series, watched_objects
 from runner.quotas import plan_of_run
 from runner.requests import request_for
-from runner.sweeps import SweepQuestions
+from runner.sweeps.questions import SweepQuestions
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from qfp.tearsheet.drawing import NARROW, svg
 from qfp.tearsheet.hours import breaks
 
 from marketdata.exporting import Download
-from runner import claims_box, companions, exports, private
+from runner import claims_box, exports, private
 from runner.access import Viewer, address_hash
+from runner.honesty import companions
 from runner.models import Backtest, Project, Report
 from runner.private import Shown
 from runner.reports import making

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from marketdata.changes import between
 from marketdata.store import SnapshotMissing, current_snapshot_id
-from runner import companions, packages, private, quotas, sandbox_state, trials
+from runner import packages, private, quotas, sandbox_state, trials
 from runner.access import Viewer, address_hash
 from runner.claiming import place_in_queue
 from runner.differing import differing
@@ -23,6 +23,7 @@ from runner.ending import request_cancel
 from runner.events import send_control
 from runner.gpu import GpuUnavailable
 from runner.headlines import headlines
+from runner.honesty import companions
 from runner.models import ENTRY, GPU, Artefact, Project, Run
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording

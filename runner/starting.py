@@ -96,7 +96,7 @@ def start_run(
     """Make the revision and the run, and queue it once both are committed.
 
     Raises quotas.QuotaExceeded when the plan allows no further run now, BadInput for packages that are known to be
-    refused, and gpu.GpuUnavailable. search: a sweep or walk-forward (runner.searches). wall_seconds: a shorter limit
+    refused, and gpu.GpuUnavailable. search: a sweep or walk-forward (runner.sweeps.form). wall_seconds: a shorter limit
     than the plan's. revision: one whose files these are; none is made, and the latest stays the latest.
     """
     try:

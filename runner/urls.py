@@ -2,18 +2,10 @@
 
 from django.urls import path, re_path
 
-from runner import (
-    api_runs,
-    api_views,
-    repeat_views,
-    result_views,
-    run_views,
-    session_views,
-    sharing_views,
-    sweep_views,
-    template_views,
-    views,
-)
+from runner import repeat_views, result_views, run_views, session_views, sharing_views, template_views, views
+from runner.api import runs as api_runs
+from runner.api import views as api_views
+from runner.sweeps import views as sweep_views
 
 app_name = "runner"
 

@@ -23,13 +23,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from marketdata.browsing import view_of
 from marketdata.comparing import MOST_SERIES
 from marketdata.snippets import program_for, title_of
-from runner import companions, packages, private, quotas, sandbox_state, sessions, sharing
+from runner import packages, private, quotas, sandbox_state, sessions, sharing
 from runner.access import Viewer, address_hash, remember_guest
 from runner.defaults import defaults_of
 from runner.differing import differing
 from runner.forms import UNCONFIRMED, NewProjectForm, ProjectSettingsForm, clean_title
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
 from runner.headlines import headlines
+from runner.honesty import companions
 from runner.models import ENTRY, Project, Run
 from runner.opening import SeeOther, open_copy
 from runner.quotas import QuotaExceeded

@@ -15,7 +15,7 @@ from qfp.tearsheet.table import Table
 from runner import claims_box
 from runner.models import Backtest, Run
 from runner.reports.records import record_of
-from runner.sweep_results import walk_rows
+from runner.sweeps.results import walk_rows
 
 __all__ = ["document_of", "manifest_bytes", "manifest_hash", "parameters_of", "parameters_text"]
 

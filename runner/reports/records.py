@@ -16,9 +16,9 @@ from qfp.replay import PortfolioReplay, replay, replay_portfolio
 from qfp.tearsheet import FactorSet, Prices, Record, factor_sets
 
 from marketdata.store import SnapshotMissing
-from runner import claim_copied, claim_fields
-from runner.claim_bars import NotVerified, our_bars, our_market
-from runner.claim_checks import columns_of
+from runner.claims import copied, fields
+from runner.claims.bars import NotVerified, our_bars, our_market
+from runner.claims.checks import columns_of
 from runner.figures import moments
 from runner.models import Backtest
 from runner.private import STRATEGY
@@ -77,13 +77,13 @@ def _factors(snapshot: str) -> list[FactorSet]:
 
 
 def _replayed(backtest: Backtest, stamps: np.ndarray) -> dict[str, Any]:
-    store, rules = Path(settings.STORE_DIR), claim_fields.rules(backtest.conventions)
+    store, rules = Path(settings.STORE_DIR), fields.rules(backtest.conventions)
     if isinstance(rules, PortfolioRules):
         market = our_market(store, backtest.snapshot, backtest.instruments, stamps)
         held = market.replay(columns_of(backtest.fills), backtest.cash, rules)
         return _of_portfolio(held, market, backtest.cash)
     if isinstance(rules, CopiedRules):
-        market = claim_copied.market_of(store, backtest.snapshot, backtest.instruments, stamps)
+        market = copied.market_of(store, backtest.snapshot, backtest.instruments, stamps)
         held = replay_portfolio(columns_of(backtest.fills), market.close, backtest.cash)
         found = _of_portfolio(held, market, backtest.cash)
         if len(market.symbols) > 1:

@@ -15,7 +15,7 @@ from accounts import tokens
 from accounts.models import AccessToken
 from marketdata.redaction import Redacting
 from runner.access import GUEST_COOKIE, hash_key
-from runner.api_access import read_only
+from runner.api.access import read_only
 from runner.defaults import names_of
 from runner.models import Project, Run
 from tests.factories import make_finished_run, make_project, make_user

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from runner import claim_follow_one
 from runner.backtests import check_claim
+from runner.claims import follow_one
 from tests.sdk.conftest import SDK, STORE, starter  # noqa: F401
 
 DRAWN = 8
@@ -111,7 +111,7 @@ def test_of_a_release_that_fills_otherwise_and_of_rounded_bars_no_log_is_told_wh
     ((theirs, _),) = claims(starter.folder, "1", "1", *how)
     assert theirs["taken_away"] is None and theirs["orders"] and theirs["fills"]
     checked = check_claim(theirs, STORE)
-    assert checked.conventions["unlogged"] == claim_follow_one.UNLOGGED
+    assert checked.conventions["unlogged"] == follow_one.UNLOGGED
     if "rounded" in how:  # prices are ours to the last digit
         assert "follows from no order" in checked.verified_text
     else:

@@ -10,12 +10,12 @@ import pytest
 from qfp.backtesting import Backtest, Strategy
 from qfp.conventions import BacktestingPy, Usual
 
-from runner import claim_fields
 from runner.backtests import check_claim
-from runner.claim_bars import NotVerified, OurBars
-from runner.claim_commissions import Dues
-from runner.claim_fields import ClaimRefused
-from runner.claim_follow_one import follow_one
+from runner.claims import fields
+from runner.claims.bars import NotVerified, OurBars
+from runner.claims.commissions import Dues
+from runner.claims.fields import ClaimRefused
+from runner.claims.follow_one import follow_one
 from tests.runner import random_programs
 from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
@@ -44,8 +44,8 @@ def follow(
     taken_away: list[list[Any]] = [],  # noqa: B006
 ) -> list[int]:
     named = [{"bar": bar, "size": size, "price": price, "commission": 0.0} for bar, size, price in fills]
-    read = claim_fields.orders(orders, len(FLAT), 1)
-    log = claim_fields.log(orders, taken_away, len(FLAT))
+    read = fields.orders(orders, len(FLAT), 1)
+    log = fields.log(orders, taken_away, len(FLAT))
     assert log is not None
     return follow_one(named, read, log, ours, 10_000.0, rules, None)
 
@@ -237,11 +237,11 @@ def test_of_trades_that_are_not_open_nothing_is_moved_or_closed(rules):
 @pytest.mark.parametrize("of", [1, -1, 0.0, float("nan"), True, "0", 10**30, [0]])
 def test_an_order_is_of_an_earlier_one_that_opened_something(of):
     with pytest.raises(ClaimRefused):
-        claim_fields.log([BOUGHT, closing(7, of=of)], [], len(FLAT))
+        fields.log([BOUGHT, closing(7, of=of)], [], len(FLAT))
     with pytest.raises(ClaimRefused):
-        claim_fields.log([BOUGHT, closing(7), closing(8, of=1)], [], len(FLAT))
+        fields.log([BOUGHT, closing(7), closing(8, of=1)], [], len(FLAT))
     with pytest.raises(ClaimRefused):
-        claim_fields.log([BOUGHT, {**BOUGHT, "bar": 5, "of": 0}], [], len(FLAT))
+        fields.log([BOUGHT, {**BOUGHT, "bar": 5, "of": 0}], [], len(FLAT))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_an_order_is_of_an_earlier_one_that_opened_something(of):
 )  # fmt: skip
 def test_what_makes_no_sense_as_a_log_is_refused(taken_away):
     with pytest.raises(ClaimRefused):
-        claim_fields.log([BOUGHT, closing(9)], taken_away, len(FLAT))
+        fields.log([BOUGHT, closing(9)], taken_away, len(FLAT))
 
 
 @pytest.mark.parametrize("number", range(12))

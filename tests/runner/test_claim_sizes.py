@@ -9,8 +9,8 @@ import pytest
 from qfp.conventions import BacktestingPy
 
 from runner.backtests import check_claim
-from runner.claim_bars import NotVerified, OurBars
-from runner.claim_sizes import check_sizes
+from runner.claims.bars import NotVerified, OurBars
+from runner.claims.sizes import check_sizes
 from tests.runner.test_claims import claim, honest  # noqa: F401
 from tests.sdk.conftest import STORE
 

@@ -16,13 +16,13 @@ from qfp.conventions import BacktestingPy, Usual
 from qfp.portfolio import orders as portfolio
 
 from marketdata.bars import read_bars
-from runner import claim_fields, claim_leverage
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.charts import equity_svg
-from runner.claim_bars import NotVerified, OurBars, our_bars
-from runner.claim_fields import REASONS
-from runner.claim_leverage import _Account, _sides, _Step, check_leverage
-from runner.claim_orders import check_orders
+from runner.claims import fields, leverage
+from runner.claims.bars import NotVerified, OurBars, our_bars
+from runner.claims.fields import REASONS
+from runner.claims.leverage import _Account, _sides, _Step, check_leverage
+from runner.claims.orders import check_orders
 from runner.figures import thinned
 from tests.sdk.conftest import STORE
 
@@ -385,7 +385,7 @@ def test_in_which_order_fills_were_paid_for_is_not_tried_without_end(monkeypatch
         named = [{"bar": bar, "size": size, "price": price, "commission": 0.0} for bar, size, price in fills]
         check_leverage(named, [], bars, 10_000.0, rules)
 
-    monkeypatch.setattr(claim_leverage, "MOST_TRIED", 5_000)
+    monkeypatch.setattr(leverage, "MOST_TRIED", 5_000)
     checked(20)
     with pytest.raises(NotVerified, match="cannot try in which order"):
         checked(100)
@@ -482,5 +482,5 @@ def test_bars_of_minutes_are_found_in_their_months_alone():
 
 
 def test_names_that_a_claim_gives_cannot_break_a_sentence_or_turn_it_around():
-    (found,) = claim_fields.instruments([{"symbol": "IBM\n\u202eGOOD  \u2067news\x00"}], 2)
+    (found,) = fields.instruments([{"symbol": "IBM\n\u202eGOOD  \u2067news\x00"}], 2)
     assert found["symbol"] == "IBM GOOD news"

@@ -11,11 +11,12 @@ from django.template import engines
 from qfp.checking import apart, words
 from qfp.checking.literals import LONG
 
-from runner import checking, claims_box, companions, trials
-from runner.held_sweeps import HeldSweeps
+from runner import claims_box, trials
+from runner.honesty import checking, companions
+from runner.honesty.held_sweeps import HeldSweeps
 from runner.manifests import lineage_of
 from runner.models import Backtest, Project
-from runner.sweeps import SweepQuestions
+from runner.sweeps.questions import SweepQuestions
 from tests.factories import make_finished_run, make_project
 
 pytestmark = pytest.mark.django_db

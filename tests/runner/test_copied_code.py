@@ -20,11 +20,12 @@ import pytest
 from qfp import channel, checking
 from qfp.conventions import CopiedRules
 
-from runner import claim_copied, packages
+from runner import packages
 from runner.access import Viewer
 from runner.backtests import ClaimRefused, check_claim
-from runner.claim_bars import NotVerified
-from runner.claim_reading import read_attempt
+from runner.claims import copied
+from runner.claims.bars import NotVerified
+from runner.claims.reading import read_attempt
 from runner.execution import execute_next
 from runner.models import Run, Trial
 from runner.recording import Recording
@@ -189,7 +190,7 @@ def test_what_a_bar_bought_and_sold_again_has_paid_for_nothing_on_it() -> None:
 
     def check(*fills: tuple[int, float], **changed: Any) -> None:
         columns = [(bar, 0, size, 10.0, 0.0) for bar, size in fills]
-        claim_copied.check_cash(tuple(map(np.array, zip(*columns, strict=True))), 1_000.0, 9, replace(rules, **changed))
+        copied.check_cash(tuple(map(np.array, zip(*columns, strict=True))), 1_000.0, 9, replace(rules, **changed))
 
     check((1, 90.0), (2, -90.0), (2, 90.0), (2, -90.0), (2, 90.0), (3, 10.0))
     check((1, 700.0), (1, -700.0), leverage=8.0)
@@ -428,5 +429,5 @@ def test_a_fill_that_only_one_limit_explains_has_it_before_others_use_it_up() ->
         for kind, price in (("limit", 9.0), ("stop", 12.0))
     ]
     fills = tuple(map(np.array, zip((1, 0, 1.0, 8.5, 0.0), (2, 0, 1.0, 9.0, 0.0), strict=True)))
-    found = claim_copied._ordered(fills, np.array([True, True]), np.array([False, True]), orders, rules)
+    found = copied._ordered(fills, np.array([True, True]), np.array([False, True]), orders, rules)
     assert found.tolist() == [True, True]

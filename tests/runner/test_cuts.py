@@ -11,10 +11,10 @@ import pytest
 from qfp import objects
 
 from marketdata.store import read_manifest
-from runner import companions, cuts
+from runner.honesty import companions, cuts
+from runner.honesty.varied_data import varied_snapshot
 from runner.models import Run
 from runner.repeats import Repeat
-from runner.varied_data import varied_snapshot
 
 DAYS = [str(day) for day in np.arange("2001-01-01", "2001-12-27", dtype="datetime64[D]")]
 EARNED = 40

@@ -16,9 +16,9 @@ from qfp.checking.variations import other_columns
 from qfp.portfolio import Portfolio, PortfolioResult
 
 from marketdata.bars import read_bars
-from runner import companions, cuts
 from runner.backtests import check_claim
-from runner.varied_data import _from_the_open
+from runner.honesty import companions, cuts
+from runner.honesty.varied_data import _from_the_open
 from tests.runner.reported import STORE, claim_of
 from tests.sdk.conftest import data, starter  # noqa: F401
 

@@ -16,9 +16,10 @@ from django.utils import timezone
 from rq.job import JobStatus
 
 from marketdata.store import current_snapshot_id
-from runner import claims_box, companions, held_up, repeats, site_findings
+from runner import claims_box, repeats
 from runner.execution import execute_next
-from runner.known_leaks import same_as
+from runner.honesty import companions, held_up, site_findings
+from runner.honesty.known_leaks import same_as
 from runner.models import Backtest, Run
 from runner.recording import Recording
 from tests.factories import make_finished_run, make_project, make_run

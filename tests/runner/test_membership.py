@@ -15,8 +15,8 @@ from qfp.checking.variations import other_stays
 from qfp.data.frames import adjusted_columns
 
 from marketdata.store import read_manifest
-from runner import companions, membership
-from runner.varied_data import varied_snapshot
+from runner.honesty import companions, membership
+from runner.honesty.varied_data import varied_snapshot
 from tests.sdk.conftest import data, starter  # noqa: F401
 
 DATES = ["2016-01-04", "2016-01-05", "2016-01-06T00:00:00Z"]

@@ -18,15 +18,15 @@ from qfp.conventions import BacktestingPy
 from runner import overfitting, trials
 from runner.access import Viewer
 from runner.backtests import MAX_BACKTESTS
-from runner.claim_reading import read_attempt
+from runner.claims.reading import read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.intake import Intake
 from runner.models import ENTRY, Backtest, Project, Run, Sweep, Trial
 from runner.recording import Recording
 from runner.starting import start_run
-from runner.sweep_results import FEW, SweepResults
-from runner.sweeps import SweepQuestions
+from runner.sweeps.questions import SweepQuestions
+from runner.sweeps.results import FEW, SweepResults
 from tests.factories import make_finished_run, make_project, make_run, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]

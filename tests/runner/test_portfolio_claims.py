@@ -8,8 +8,8 @@ import json
 import pytest
 from qfp.portfolio import Portfolio, PortfolioResult
 
-from runner import claim_follow_many
 from runner.backtests import ClaimRefused, check_claim, page_event
+from runner.claims import follow_many
 from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
 SYMBOLS = ["IBM", "AAPL", "BRK.A"]
@@ -363,7 +363,7 @@ def test_a_target_that_led_to_far_less_than_it_asks_for_is_not_verified(claim):
     ],
 )
 def test_more_than_can_be_followed_in_time_is_not_verified(claim, monkeypatch, most, at_most, added, said):
-    monkeypatch.setattr(claim_follow_many, most, at_most)
+    monkeypatch.setattr(follow_many, most, at_most)
     assert check_claim(claim, STORE, claim["snapshot"]).verified
     first = next(number for number, order in enumerate(claim["orders"]) if order["bar"] == 100)
     claim["orders"][first:first] = [{"bar": 100, "instrument": 0, **added} for _ in range(50)]

@@ -25,8 +25,8 @@ from qfp.tearsheet.thinning import thinned
 
 from playground.paths import BASE_DIR
 from runner.access import Viewer
-from runner.checking import band_of
 from runner.execution import execute_next
+from runner.honesty.checking import band_of
 from runner.models import Project, Report
 from runner.reports import logos, making
 from runner.reports.documents import manifest_hash

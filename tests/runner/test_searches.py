@@ -8,10 +8,10 @@ from qfp.sweeps.trial import Trial
 
 from runner.defaults import defaults_of, with_defaults
 from runner.models import Sweep
-from runner.searches import dimensions, read_search, read_walk, space_near
 from runner.starting import BadInput
-from runner.sweep_choice import neighbours_in_words
-from runner.sweep_results import SweepResults
+from runner.sweeps.choice import neighbours_in_words
+from runner.sweeps.form import dimensions, read_search, read_walk, space_near
+from runner.sweeps.results import SweepResults
 
 FAST = {"name": "fast", "kind": "number", "default": 20, "minimum": 5, "maximum": 60, "step": 5, "value": 20}
 SLOW = {"name": "slow", "kind": "number", "default": 100, "minimum": 50, "maximum": 250, "step": 10, "value": 100}

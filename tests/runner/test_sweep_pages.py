@@ -18,7 +18,7 @@ from runner.events import Publisher
 from runner.leftovers import end_lost_runs
 from runner.models import Run, Sweep, Trial
 from runner.starting import wake_a_worker
-from runner.sweep_results import walk_rows
+from runner.sweeps.results import walk_rows
 from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.runner.test_workers import ended, horse_of, running, until
 

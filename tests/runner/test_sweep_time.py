@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 
-from runner import sweeps
 from runner.events import Publisher
 from runner.models import Backtest, Run
-from runner.sweep_results import walk_rows
-from runner.sweep_time import seconds_by_sweep, seconds_of_backtests, seconds_of_sweep, walk_ahead
-from runner.sweeps import SweepQuestions
+from runner.sweeps import questions
+from runner.sweeps.duration import seconds_by_sweep, seconds_of_backtests, seconds_of_sweep, walk_ahead
+from runner.sweeps.questions import SweepQuestions
+from runner.sweeps.results import walk_rows
 from tests.factories import make_finished_run, make_project
 from tests.runner.test_overfitting import swept
 
@@ -90,8 +90,8 @@ def test_what_came_of_finished_windows_is_shown_before_the_whole_is_there():
 
 
 def test_of_many_runs_the_latest_of_each_program_is_kept(monkeypatch):
-    monkeypatch.setattr(sweeps, "MOST_OTHER_RUNS", 2)
+    monkeypatch.setattr(questions, "MOST_OTHER_RUNS", 2)
     first = make_finished_run(make_project(source="print(1)"))
     runs = [first, make_finished_run(first.project), make_finished_run(first.project)]
     other = make_finished_run(make_project(source="print(2)"), queued=first.queued - timedelta(days=1))
-    assert sweeps._most_telling([str(run.pk) for run in (*runs, other)]) == [str(runs[-1].pk), str(other.pk)]
+    assert questions._most_telling([str(run.pk) for run in (*runs, other)]) == [str(runs[-1].pk), str(other.pk)]

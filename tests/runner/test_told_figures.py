@@ -13,7 +13,7 @@ from runner import claims_box, trials
 from runner.manifests import lineage_of
 from runner.models import Backtest, Sweep, Trial
 from runner.storable import TooDeep, storable
-from runner.sweeps import SweepQuestions
+from runner.sweeps.questions import SweepQuestions
 from tests.factories import make_finished_run, make_project
 from tests.runner.test_claims_box import make_backtest
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from runner import claims_box, past_trials, trials
 from runner.likeness import alike, stored
 from runner.models import PastProgram, PastTrial, Project, Trial
-from runner.sweeps import SweepQuestions
+from runner.sweeps.questions import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.runner import respelled
 from tests.runner.test_claims_box import make_backtest, state_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qfp.backtesting.attempts import MOST
 
-from runner.claim_reading import read_attempt
+from runner.claims.reading import read_attempt
 
 PROGRAM = """
 from qfp import backtest, data

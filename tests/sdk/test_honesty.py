@@ -33,7 +33,7 @@ from qfp.conventions import BacktestingPy, Usual
 from qfp.data import catalogue
 from qfp.replay import replay
 
-from runner.checking import findings
+from runner.honesty.checking import findings
 from tests.sdk.conftest import SDK
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "data" / "honesty"

@@ -10,7 +10,7 @@ from qfp.checking.statements import suspects
 from qfp.checking.verdict import joined
 from qfp.checking.words import amnesia_sentence, sentence
 
-from runner.checking import findings
+from runner.honesty.checking import findings
 
 HINDSIGHT = """
 closes = table.copy()

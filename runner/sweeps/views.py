@@ -35,11 +35,11 @@ from runner.recording import Recording
 from runner.reports.records import record_of
 from runner.result_views import drawn
 from runner.run_views import EVENTS_AT_ONCE, find_run
-from runner.searches import METHODS, OBJECTIVES, Search, dimensions, read_search, read_walk, space_near
 from runner.starting import BadInput, run_again, start_run
-from runner.sweep_choice import neighbours_in_words
-from runner.sweep_results import FEW, SweepResults, params_text, score_text, value_text, walk_rows
-from runner.sweep_time import seconds_by_sweep, seconds_of_sweep, walk_ahead
+from runner.sweeps.choice import neighbours_in_words
+from runner.sweeps.duration import seconds_by_sweep, seconds_of_sweep, walk_ahead
+from runner.sweeps.form import METHODS, OBJECTIVES, Search, dimensions, read_search, read_walk, space_near
+from runner.sweeps.results import FEW, SweepResults, params_text, score_text, value_text, walk_rows
 from runner.views import chosen_params, find_project, keep_draft, keep_files
 
 TRIALS_SHOWN = 100

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from runner.claim_bars import NotVerified
-from runner.claim_orders import ROOM
+from runner.claims.bars import NotVerified
+from runner.claims.orders import ROOM
 
 __all__ = ["UNIT_ROOM", "Order", "Told", "Trade", "Waiting"]
 

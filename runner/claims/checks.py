@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qfp.conventions import BacktestingPy, CopiedRules
 
-from runner.claim_bars import NotVerified, OurBars
+from runner.claims.bars import NotVerified, OurBars
 
 # Box and host add the same numbers in another order.
 EQUITY_TOLERANCE = 1e-6

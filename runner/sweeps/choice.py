@@ -7,7 +7,7 @@ from typing import Any
 from qfp.sweeps.plateau import Plateau, around
 from qfp.sweeps.trial import Trial as Tried
 
-from runner.sweep_results import SweepResults, params_text, score_text, value_text
+from runner.sweeps.results import SweepResults, params_text, score_text, value_text
 
 __all__ = ["neighbours_in_words"]
 

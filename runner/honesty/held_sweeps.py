@@ -12,7 +12,7 @@ from typing import Any
 
 from runner.models import Run, Sweep
 from runner.storable import TooDeep, storable
-from runner.sweeps import MOST_AT_ONCE, MOST_TRIALS, TOLD, Refused, SweepQuestions
+from runner.sweeps.questions import MOST_AT_ONCE, MOST_TRIALS, TOLD, Refused, SweepQuestions
 
 __all__ = ["HeldSweeps"]
 

@@ -18,9 +18,9 @@ from qfp.portfolio.market import Market
 from qfp.portfolio.orders import Order, Targets
 from qfp.portfolio.running import walk
 
-from runner.claim_bars import NotVerified
-from runner.claim_checks import Columns
-from runner.claim_commissions import Dues
+from runner.claims.bars import NotVerified
+from runner.claims.checks import Columns
+from runner.claims.commissions import Dues
 
 __all__ = ["follow_many"]
 

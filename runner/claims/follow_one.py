@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from qfp.conventions import BacktestingPy, Usual
 
-from runner.claim_bars import NotVerified, OurBars
-from runner.claim_checks import PRICE_TOLERANCE
-from runner.claim_commissions import Dues
-from runner.claim_fields import Log, TakenAway
-from runner.claim_orders import ROOM, peaks_of, reached
-from runner.claim_waiting import UNIT_ROOM, Order, Told, Trade, Waiting
+from runner.claims.bars import NotVerified, OurBars
+from runner.claims.checks import PRICE_TOLERANCE
+from runner.claims.commissions import Dues
+from runner.claims.fields import Log, TakenAway
+from runner.claims.orders import ROOM, peaks_of, reached
+from runner.claims.waiting import UNIT_ROOM, Order, Told, Trade, Waiting
 
 __all__ = ["UNLOGGED", "follow_one"]
 

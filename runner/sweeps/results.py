@@ -19,7 +19,7 @@ from qfp.sweeps.trial import Trial as Tried
 
 from runner.models import Run, Sweep
 from runner.overfitting import Days, of_sweep, tried_in, window_of
-from runner.searches import OBJECTIVES
+from runner.sweeps.form import OBJECTIVES
 
 __all__ = ["Cell", "Heat", "SweepResults", "WalkRow", "score_text", "walk_rows"]
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from runner import quotas, sandbox_state
 from runner.access import Viewer
-from runner.api_access import answer, refuse, runs
+from runner.api.access import answer, refuse, runs
 from runner.defaults import names_of
 from runner.ending import request_cancel
 from runner.models import Project, Run

@@ -17,8 +17,8 @@ import numpy as np
 from qfp.conventions import CopiedRules
 from qfp.portfolio.market import Market
 
-from runner import claim_checks as checks
-from runner.claim_bars import NotVerified, our_market
+from runner.claims import checks
+from runner.claims.bars import NotVerified, our_market
 
 __all__ = ["check_cash", "check_fills", "check_library", "left_to_the_library", "limits", "market_of", "ruined_on"]
 

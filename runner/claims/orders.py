@@ -1,5 +1,5 @@
 """Do the fills of one instrument follow from the orders that were decided? By which bars and prices, and for how many.
-Only where a run of backtesting.py tells no log; otherwise claim_follow_one.py says it exactly.
+Only where a run of backtesting.py tells no log; otherwise follow_one.py says it exactly.
 
 An order leaves no choice: the rules and our bars say on which bar it fills and at what price, and a trade's stop-loss
 and target likewise. So every fill is held against what the orders of its bar and side lead to.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from qfp.conventions import BacktestingPy
 
-from runner.claim_bars import NotVerified, OurBars
+from runner.claims.bars import NotVerified, OurBars
 
 __all__ = ["Expected", "check_orders", "reached"]
 

@@ -1,5 +1,5 @@
 """Was as much filled as the account could buy? An order for a fraction of it leaves no choice of its units.
-Only where a run of backtesting.py tells no log; otherwise claim_follow_one.py says it exactly.
+Only where a run of backtesting.py tells no log; otherwise follow_one.py says it exactly.
 
 Who tells orders for the same fraction, and fills much of what won and little of what lost, is found by this. The least
 it may have been is computed with room: half of it is enough, so that rounding, costs and what filled together with it
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from qfp.conventions import BacktestingPy
 
-from runner.claim_bars import NotVerified, OurBars
-from runner.claim_orders import ROOM, Expected
+from runner.claims.bars import NotVerified, OurBars
+from runner.claims.orders import ROOM, Expected
 
 __all__ = ["SHARE", "check_sizes"]
 

@@ -20,9 +20,9 @@ from qfp.checking.words import DOUBTS, QUOTES_NOTHING, amnesia_sentence, sentenc
 from qfp.conventions import CopiedRules, PortfolioRules
 from qfp.figures import NOT_DEFINED, percent
 
-from runner import claim_fields
-from runner.claim_bars import PRICES, NotVerified, our_bars, our_market
-from runner.claim_checks import columns_of
+from runner.claims import fields
+from runner.claims.bars import PRICES, NotVerified, our_bars, our_market
+from runner.claims.checks import columns_of
 from runner.models import Backtest
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0,
 
 def band_of(backtest: Backtest) -> dict[str, Any]:
     """The same decisions under other fills and costs: state, a sentence, and 12 cells."""
-    rules = claim_fields.rules(backtest.conventions)
+    rules = fields.rules(backtest.conventions)
     if not backtest.verified:
         return {"state": "amber", "sentence": "Not computed: only verified backtests have it.", "cells": []}
     if isinstance(rules, CopiedRules) and (len(backtest.instruments) > 1 or not rules.movable):

@@ -9,7 +9,7 @@ from typing import Any
 
 from qfp.conventions import WHOLE_UNITS
 
-from runner.claim_bars import OurBars
+from runner.claims.bars import OurBars
 
 __all__ = ["bars_of_parts", "in_units", "lines_of_parts"]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from qfp.conventions import BacktestingPy
 
-from runner.claim_bars import NotVerified, OurBars
-from runner.claim_checks import LEVERAGE_TOLERANCE, PRICE_TOLERANCE
+from runner.claims.bars import NotVerified, OurBars
+from runner.claims.checks import LEVERAGE_TOLERANCE, PRICE_TOLERANCE
 
 __all__ = ["check_leverage"]
 

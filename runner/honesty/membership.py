@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from runner.value_use import Uses
+from runner.honesty.value_use import Uses
 
 __all__ = ["noted"]
 

@@ -33,18 +33,18 @@ from redis.exceptions import RedisError
 from rq.job import Job, JobStatus
 
 from marketdata.store import SnapshotMissing
-from runner import cuts, held_up
-from runner.examinable import is_shown, why_never
-from runner.held_sweeps import HeldSweeps
-from runner.known_leaks import chance_of, known_bar, remember, same_as, sameness
+from runner.honesty import cuts, held_up
+from runner.honesty.examinable import is_shown, why_never
+from runner.honesty.held_sweeps import HeldSweeps
+from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
+from runner.honesty.site_findings import choice, finding, is_leak
+from runner.honesty.varied_data import varied_snapshot
 from runner.models import Backtest, Project, Run
 from runner.overfitting import window_of
 from runner.packages import layer_of
 from runner.private import brought_series, personal_series
 from runner.repeats import repeat
-from runner.site_findings import choice, finding, is_leak
 from runner.snapshot_series import by_id
-from runner.varied_data import varied_snapshot
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from qfp.conventions import BacktestingPy
 
-from runner.claim_bars import NotVerified, OurBars
-from runner.claim_fields import Log
-from runner.claim_orders import ROOM, Expected
+from runner.claims.bars import NotVerified, OurBars
+from runner.claims.fields import Log
+from runner.claims.orders import ROOM, Expected
 
 __all__ = ["check_one", "note_withdrawals"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from qfp.conventions import BacktestingPy
 
-from runner import claim_fields as fields
-from runner.claim_fields import ClaimRefused
+from runner.claims import fields
+from runner.claims.fields import ClaimRefused
 
 __all__ = ["Claimed", "aware", "read_attempt", "read_claim"]
 

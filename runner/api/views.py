@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from runner import claims_box, exports, private, result_views, trials
 from runner.access import Viewer, address_hash
-from runner.api_access import answer, read_only, refuse
+from runner.api.access import answer, read_only, refuse
 from runner.models import Backtest, Report
 from runner.reports.at_hand import BeingMade, TooMany, Unavailable, report_for
 from runner.reports.documents import manifest_hash, parameters_of

@@ -8,12 +8,12 @@ import numpy as np
 from qfp.conventions import BacktestingPy
 from qfp.replay import replay
 
-from runner.claim_bars import OurBars
-from runner.claim_checks import EQUITY_TOLERANCE
-from runner.claim_leverage import check_leverage
-from runner.claim_orders import check_orders
-from runner.claim_outcomes import check_one
-from runner.claim_sizes import check_sizes
+from runner.claims.bars import OurBars
+from runner.claims.checks import EQUITY_TOLERANCE
+from runner.claims.leverage import check_leverage
+from runner.claims.orders import check_orders
+from runner.claims.outcomes import check_one
+from runner.claims.sizes import check_sizes
 
 __all__ = ["check_unlogged"]
 
