@@ -24,10 +24,11 @@ setup-tests:
 test: setup-tests
 	@exec $(SITE) -m pytest $(or $(ARGS),-n 3)
 
-# Of some long lists make test takes a sample; this takes all of them: every honest program, a hundred reports, SAMBO.
+# Of some long lists make test takes a sample; this takes all of them: every honest program, a hundred reports, SAMBO,
+# and fifty runs that are made again.
 test-whole: setup-tests
-	@HONESTY_EVERY=1 SURFACE_RUNS=100 SLOW_SEARCHES=1 exec $(SITE) -m pytest \
-	  tests/sdk/test_honesty.py tests/sdk/test_sweeps.py tests/runner/test_reports.py
+	@HONESTY_EVERY=1 SURFACE_RUNS=100 SLOW_SEARCHES=1 NIGHT_RUNS=50 exec $(SITE) -m pytest \
+	  tests/sdk/test_honesty.py tests/sdk/test_sweeps.py tests/runner/test_reports.py tests/runner/test_repeating.py
 
 bench: setup-tests
 	@exec $(SITE) -m tests.benchmarks

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import time
 from datetime import timedelta
@@ -23,6 +25,7 @@ from runner import comparing, nightly, verifying
 from runner.execution import execute_next
 from runner.manifests import result_of
 from runner.models import Backtest, Project, Run, Sweep
+from runner.samples import SAMPLES
 from tests.factories import make_finished_run, make_project, make_run, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services")]
@@ -44,6 +47,8 @@ class Trend(Strategy):
 
 backtest(Trend, data.prices("IBM", "2009-01-02", "2009-12-31"), days=param("days", 20, 2, 60))
 """
+# Runs of different programs that are made again, as many as in a night; `make test-whole` makes all fifty.
+NIGHT_RUNS = int(os.environ.get("NIGHT_RUNS", "0"))
 
 
 def run_of(project, **values) -> Run:
@@ -153,6 +158,24 @@ try:
 except channel.Unanswered:
     answered = 0
 """
+
+
+@pytest.mark.skipif(not NIGHT_RUNS, reason="NIGHT_RUNS says how many")
+def test_a_night_of_runs_comes_out_exact(engine):
+    """Templates, and one program on other shares, years, costs and with other parameters."""
+    sources = [sample.source for sample in SAMPLES if "backtest(" in sample.source]
+    while len(sources) < NIGHT_RUNS:
+        number = len(sources)
+        source = PROGRAM.replace("IBM", ("IBM", "AAPL", "MSFT", "SPX")[number % 4]).replace(
+            "2009", str(2000 + number % 9)
+        )
+        costs = f'commission={number % 5 / 1000}, days=param("days", {number}, 2, 60)'
+        sources.append(source.replace('days=param("days", 20, 2, 60)', costs))
+    for source in sources:
+        run_of(make_project(source=source))
+    said = io.StringIO()
+    call_command("verify_runs", stdout=said)
+    assert said.getvalue().splitlines()[-1] == f"{NIGHT_RUNS} exact"
 
 
 def test_an_answer_that_is_not_given_again_is_no_difference(engine):
