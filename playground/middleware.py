@@ -1,7 +1,8 @@
-"""What is refused before any page sees it?"""
+"""What is refused, or taken away, before any page sees it?"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -28,3 +29,21 @@ class OnlyUtf8:
     @staticmethod
     async def _later(response: HttpResponse) -> HttpResponse:
         return response
+
+
+class NoCookies:
+    """In pages of other sites, and where these ask how to place them, nobody is known: no cookie is read or set."""
+
+    ADDRESSES = re.compile("/embed/r/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|/oembed")
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Callable) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest):
+        if self.ADDRESSES.fullmatch(request.path_info):
+            request.META.pop("HTTP_COOKIE", None)
+        return self.get_response(request)

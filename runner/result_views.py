@@ -20,7 +20,7 @@ from qfp.tearsheet.drawing import NARROW, svg
 from qfp.tearsheet.hours import breaks
 
 from marketdata.exporting import Download
-from runner import claims_box, exports, private
+from runner import claims_box, embeds, exports, private
 from runner.access import Viewer, address_hash
 from runner.honesty import companions
 from runner.models import Backtest, Project, Report
@@ -78,6 +78,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "charts": [drawn(chart) for chart in charts(record)],
             "tables": [_cells(table) for table in tables(record)],
             "private_note": shown.note,
+            "embed": embeds.embed_offered(backtest),
             "exports": list(exports.KINDS) if shown.all else [],
             "can_edit": can_edit,
             "reports": backtest.reports.defer("content", "logo")[:10] if shown.all else [],

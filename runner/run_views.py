@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from marketdata.changes import between
 from marketdata.store import SnapshotMissing, current_snapshot_id
-from runner import packages, private, quotas, sandbox_state, trials
+from runner import embeds, packages, private, quotas, sandbox_state, trials
 from runner.access import Viewer, address_hash
 from runner.claiming import place_in_queue
 from runner.differing import differing
@@ -114,6 +114,7 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "params": chosen_params(found),
             "has_sweep": shown.all and (bool(found.search) or found.sweeps.exists()),
             "backtests": (backtests := shown.backtests(found)),
+            "embed": next(filter(None, map(embeds.embed_offered, backtests)), None),
             "tried": trials.of_project(found.project) if backtests else None,
             "artefacts": found.artefacts.all() if shown.all else [],
             "private_note": shown.note,

@@ -1,8 +1,10 @@
-"""Addresses of projects (/p/…, a guest's /g/…) and runs (/r/…, for programs /api/v1/runs/…)."""
+"""Addresses of projects (/p/…, a guest's /g/…) and runs (/r/…, for programs /api/v1/runs/…, for other sites' pages
+/embed/r/… and /oembed).
+"""
 
 from django.urls import path, re_path
 
-from runner import repeat_views, result_views, run_views, session_views, sharing_views, template_views, views
+from runner import embeds, repeat_views, result_views, run_views, session_views, sharing_views, template_views, views
 from runner.api import runs as api_runs
 from runner.api import views as api_views
 from runner.sweeps import views as sweep_views
@@ -85,4 +87,6 @@ urlpatterns = [
     ),
     re_path(r"^api(?:/[\s\S]*)?$", api_views.unknown, name="api-unknown"),
     path("frame", run_views.frame, name="frame"),
+    path("embed/r/<uuid:run>", embeds.embed, name="embed"),
+    path("oembed", embeds.oembed, name="oembed"),
 ]

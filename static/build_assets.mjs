@@ -15,8 +15,8 @@ const targets = ["chrome123", "firefox121", "safari17.5"];
 await mkdir(dist, { recursive: true });
 
 await build({
-  entryPoints: [join(here, "css/site.css")],
-  outfile: join(dist, "site.css"),
+  entryPoints: [join(here, "css/site.css"), join(here, "css/embed.css")],
+  outdir: dist,
   bundle: true,
   minify: true,
   target: targets,

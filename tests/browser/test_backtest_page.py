@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from runner.models import Project, Report
@@ -127,3 +131,80 @@ def test_charts_draw_zoom_and_are_told_and_files_are_made_that_need_no_network(
     own = next(content.decode() for content in files if not content.startswith(b"%PDF"))
     assert "Held for too long." in own and "data:image/png;base64," in own
     assert sum(content.startswith(b"%PDF") for content in files) == 1
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A page of another site: elsewhere(html) gives its address."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
+    server = ThreadingHTTPServer(("localhost", 0), handler)  # the site is 127.0.0.1: cookies know them apart
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def made(html: str) -> str:
+        (folder / "page.html").write_text(
+            f"<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>Elsewhere</title>{html}"
+        )
+        return f"http://localhost:{server.server_port}/page.html"
+
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_page_of_another_site_shows_a_result_with_its_claims_and_learns_nothing(
+    signed_in, live_site, elsewhere, complaints
+):
+    user = make_user()
+    project = make_project(user, title="Held & sold", visibility=Project.Visibility.PUBLIC)
+    backtest = stored(
+        make_finished_run(project, manifest={"data": {"private": []}}), claim_of("SPX", 40, 20, bars=4_000)
+    )
+    page = signed_in(user, width=800, height=1100)
+    page.goto(backtest.get_absolute_url())
+    page.get_by_role("link", name="Embed", exact=True).click()
+    field = page.get_by_label("HTML code")
+    expect(field).to_be_in_viewport()
+    code = field.input_value()
+
+    asked: list = []
+    spoken: list[str] = []
+    page.on("request", lambda request: asked.append(request))
+    page.on("console", lambda message: spoken.append(message.text))
+    page.goto(elsewhere(code))
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("heading", name="Held & sold")).to_be_visible()
+    expect(frame.locator(".result-claims__line")).to_have_count(9)
+    expect(frame.locator("svg.equity-chart")).to_be_visible()
+    inside = [request for request in asked if request.url.startswith(live_site.url)]
+    (only,) = inside  # neither script nor style nor picture nor font
+    assert "cookie" not in only.all_headers() and "set-cookie" not in only.response().all_headers()
+    assert len(only.response().body()) < 150_000
+    with page.context.expect_page() as opened:
+        frame.get_by_role("link", name="Charts, tables and code of this result").click()
+    assert opened.value.url == f"{live_site.url}{backtest.get_absolute_url()}"
+    page.goto(elsewhere(code.replace('width="720"', 'width="328"')))
+    expect(frame.locator(".result-claims__line")).to_have_count(9)
+    held = page.frames[1]
+    assert held.evaluate("document.documentElement.scrollWidth") == 328
+    assert not spoken, spoken
+    # Whatever stood in it, no script would run and nothing of its site is within reach.
+    assert held.evaluate("origin") == "null"
+    held.evaluate("document.body.append(Object.assign(document.createElement('script'), {textContent: 'ran = true'}))")
+    assert held.evaluate("typeof ran") == "undefined" and "sandboxed" in spoken.pop()
+    complaints.texts.clear()
+
+    Project.objects.filter(pk=project.pk).update(visibility=Project.Visibility.PRIVATE)
+    page.goto(elsewhere(code))
+    expect(frame.get_by_role("heading", name="No public result")).to_be_visible()
+
+    # Sharing it again hands out the same code.
+    page.goto(project.edit_url)
+    page.get_by_label("Who can see it").select_option("unlisted")
+    dialog = page.locator("#share-dialog")
+    expect(dialog.get_by_label("HTML code")).to_have_value(code)
+    with page.expect_response("**/settings"):
+        dialog.get_by_role("button", name="Share it").click()
+    page.goto(elsewhere(code))
+    expect(frame.get_by_role("heading", name="Held & sold")).to_be_visible()
