@@ -43,7 +43,8 @@ def what_others_see(project: Project, visibility: str) -> list[str]:
         said.append(
             f"{'Its run opens' if one else f'All {number:,} runs open'} for whoever has the address of one: code as it "
             "was then, parameters, output, files, backtests and trades. The site tells others the address of the "
-            "run that its page shows, and of no other."
+            "run that its page shows, and of no other. Pages of other sites may show a result, with all that it can "
+            "claim."
         )
     if own := runs.filter(manifest__data__private__0__isnull=False).count():
         said.append(

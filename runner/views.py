@@ -23,7 +23,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from marketdata.browsing import view_of
 from marketdata.comparing import MOST_SERIES
 from marketdata.snippets import program_for, title_of
-from runner import packages, private, quotas, sandbox_state, sessions, sharing
+from runner import embeds, packages, private, quotas, sandbox_state, sessions, sharing
 from runner.access import Viewer, address_hash, remember_guest
 from runner.defaults import defaults_of
 from runner.differing import differing
@@ -341,9 +341,12 @@ def _ask_before_sharing(request: HttpRequest, project: Project, form: ProjectSet
     public = wanted == Project.Visibility.PUBLIC
     heading = f"Make “{project.title}” public?" if public else f"Share “{project.title}” with anyone who has the link?"
     lines = sharing.what_others_see(project, wanted)
+    embed = embeds.embed_of_project(project)
     if wants_json(request):
-        return JsonResponse({"saved": False, "share": {"heading": heading, "lines": lines}})
-    context = {"project": project, "heading": heading, "lines": lines, "fields": list(form.cleaned_data.items())}
+        share = {"heading": heading, "lines": lines, "embed": embed.code if embed else ""}
+        return JsonResponse({"saved": False, "share": share})
+    context = {"project": project, "heading": heading, "lines": lines, "embed": embed}
+    context["fields"] = list(form.cleaned_data.items())
     return render(request, "runner/project_share.html", context)
 
 
