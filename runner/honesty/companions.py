@@ -37,6 +37,7 @@ from runner.honesty import cuts, held_up
 from runner.honesty.examinable import is_shown, why_never
 from runner.honesty.held_sweeps import HeldSweeps
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
+from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
 from runner.honesty.site_findings import choice, finding, is_leak
 from runner.honesty.varied_data import varied_snapshot
 from runner.models import Backtest, Project, Run
@@ -206,6 +207,7 @@ def examine(run_id: UUID | str) -> None:
     try:
         with layer_of(run, lambda text, done, total: None):
             try:
+                tables = tables_of(run)
                 turns = [turn for turn in _turns(backtests) if turn[0].position not in before]
                 of = min(len(turns), budget.left)
                 _tell_progress(backtests[0], 0, of)
@@ -217,12 +219,12 @@ def examine(run_id: UUID | str) -> None:
                     looked_at.add(backtest.position)
                     variation = _Variation(cut, tail, chance.getrandbits(32), way == cuts.INSIDE)
                     for known_so_far, found in zip(
-                        (leaks, chosen, unclear), _compare(run, backtests, variation, budget), strict=True
+                        (leaks, chosen, unclear), _compare(run, backtests, variation, budget, tables), strict=True
                     ):
                         _earliest(known_so_far, found)
                     tried += 1
                     _tell_progress(backtests[0], tried, of)
-            except NotComparable as reason:
+            except (NotComparable, UnknownTables) as reason:
                 doubt = str(reason)  # a leak that was found before is one all the same
             if leaks or chosen or unclear:
                 _check_repeatable(run, backtests)
@@ -338,7 +340,7 @@ class _Variation:
 
 
 def _compare(
-    run: Run, backtests: list[Backtest], variation: _Variation, budget: Budget
+    run: Run, backtests: list[Backtest], variation: _Variation, budget: Budget, tables: PackageTables
 ) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
     """The first bar that was decided otherwise, by position of the backtest, where one was; apart those where none was
     with what the run's sweeps had given, and those of which that cannot be told.
@@ -355,6 +357,7 @@ def _compare(
         leave=_unread(run),
         alone={each.instruments[0].get("series") or "" for each in backtests if len(each.instruments) == 1},
         opening=variation.inside,
+        tables=tables,
     ) as other:
         _check_varied(run, other, backtests, variation.cut)
         found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)

@@ -19,6 +19,7 @@ from qfp import objects
 from qfp.checking.variations import other_columns, other_stays
 
 from marketdata.store import read_manifest, snapshot_folder
+from runner.honesty.package_tables import PackageTables
 
 __all__ = ["varied_snapshot"]
 
@@ -38,12 +39,14 @@ def varied_snapshot(
     leave: Collection[str] = (),
     alone: Collection[str] = (),
     opening: bool = False,
+    tables: PackageTables | None = None,
 ) -> Iterator[str]:
     """The id of a snapshot like this one with other rows after the moment. tail: 1 or -1, where prices go first.
 
     leave: ids of series that stay as they are and are not even opened, because a box could be watched for it meanwhile.
     alone: those that are traded alone, and end where they ended: a program may count their bars.
     opening: the first bar after the moment keeps its open, and what is paid or split on its day: it is known by then.
+    tables: of packages, which are others for boxes with this snapshot, too.
     """
     manifest = read_manifest(store, snapshot, with_objects=True)
     made: set[str] = set()
@@ -78,7 +81,11 @@ def varied_snapshot(
         universes.append({**kept, "members": members})
     varied_id = objects.write_snapshot(store, {**manifest, "series": series, "universes": universes})
     try:
-        yield varied_id
+        if tables is None or varied_id == snapshot:
+            yield varied_id
+        else:
+            with tables.put(store, varied_id, moment, tail, seed):
+                yield varied_id
     finally:
         if varied_id != snapshot:
             shutil.rmtree(snapshot_folder(store, varied_id), ignore_errors=True)

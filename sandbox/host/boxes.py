@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sandbox.host import backends, cgroups, devices, diagnosis
+from sandbox.host import backends, cgroups, devices, diagnosis, tables
 from sandbox.host.box import Box
 from sandbox.host.cold import Cold
 from sandbox.host.identities import Identities, NoFreeNumbers
@@ -274,7 +274,8 @@ class Boxes:
     def _place(self, request: BoxRequest, unit: str | None) -> Place:
         made = 0 if request.layer is None else (self.options.layers / request.layer).stat().st_mtime_ns
         limits = None if self.options.backend == "nsjail" else request.limits
-        return Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made, limits, unit)
+        others = () if request.snapshot is None else tables.mounts(self.options.store, request.snapshot)
+        return Place(int(request.limits.disk_bytes), request.snapshot, request.layer, made, limits, unit, others)
 
     async def _find_walls(self, start: str, place: Place) -> Walls | None:
         if start == "ready":

@@ -170,6 +170,7 @@ class Containers:
             read_only.append((str(self._staging.store / "snapshots" / place.snapshot), "/data"))
         if place.layer is not None:
             read_only.append((str(self._staging.layers / place.layer), "/opt/layer"))
+        read_only += [(str(self._staging.store / path), target) for path, target in place.tables]
         return mounts + [Mount(target, source, type="bind", read_only=True) for source, target in read_only]
 
     # Once

@@ -45,6 +45,7 @@ class Place:
     layer_made: int = 0  # nanoseconds; a layer that was removed and made again is another directory, so another place
     limits: Limits | None = None  # for walls that set them themselves
     unit: str | None = None  # the node of the engine's device that is this box's
+    tables: tuple[tuple[str, str], ...] = ()  # files below the store, and those of packages that they are put over
 
 
 class Ends:

@@ -122,6 +122,7 @@ def cold_command(
         words += ["--bindmount_ro", f"{staging.store / 'snapshots' / place.snapshot}:/data"]
     if place.layer is not None:
         words += ["--bindmount_ro", f"{staging.layers / place.layer}:/opt/layer"]
+    words += _words([(str(staging.store / path), target) for path, target in place.tables])
     # One file system for everything that can be written, so that one figure limits it.
     words += ["--mount", f"none:/box:tmpfs:size={place.disk_bytes},nr_inodes={MAX_INODES},mode=0700"]
     for descriptor in passed:

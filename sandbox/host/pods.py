@@ -218,6 +218,7 @@ class Pods:
             wanted.append(("/data", f"store/snapshots/{place.snapshot}"))
         if place.layer is not None:
             wanted.append(("/opt/layer", f"layers/{place.layer}"))
+        wanted += [(target, f"store/{path}") for path, target in place.tables]
         if wanted and not self._claim:
             raise LaunchUseless(
                 "the run needs market data or packages: set SANDBOX_CLAIM to the volume that holds them"

@@ -78,6 +78,8 @@ class Isolated:
             mount(f"/outer/store/snapshots/{place['snapshot']}", "/data", "", MS_BIND)
         if place["layer"]:
             mount(f"/outer/layers/{place['layer']}", init.LAYER, "", MS_BIND)
+        for path, target in place["tables"]:
+            mount(f"/outer/store/{path}", target, "", MS_BIND)
         for path in (*OUTER, *place["not_for_it"]):
             unmount(path)
 

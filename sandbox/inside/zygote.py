@@ -41,7 +41,7 @@ LIBRARIES = (
     "matplotlib.pyplot", "plotly.graph_objects", "plotly.express", "plotly.subplots", "plotly.io",
     "statsmodels.api", "sklearn.linear_model", "sklearn.ensemble", "sklearn.preprocessing", "sklearn.model_selection",
     "sklearn.pipeline", "sklearn.metrics",
-    "bokeh.plotting", "bokeh.layouts", "bokeh.models", "backtesting", "backtesting.lib", "backtesting.test", "tqdm",
+    "bokeh.plotting", "bokeh.layouts", "bokeh.models", "backtesting", "backtesting.lib", "tqdm",
     "qfp.data", "qfp.backtests", "qfp.backtesting.lib", "qfp.output", "qfp.params", "qfp.progressing", "qfp.metrics",
     "qfp.conventions", "qfp.replay", "qfp.adjustment", "qfp.checking.strategies", "qfp.checking.recording",
     "qfp.checking.programs",
@@ -49,32 +49,39 @@ LIBRARIES = (
     "sqlite3", "statistics", "subprocess", "uuid", "zoneinfo",
 )  # fmt: skip
 
-# Runs once in the zygote, so that what libraries do at their first use is done.
+# Runs once in the zygote, so that what libraries do at their first use is done. No prices of a market are read: every
+# box would have them in its memory.
 TYPICAL = """
-import warnings; warnings.simplefilter("ignore")
+import io, warnings; warnings.simplefilter("ignore")
 import numpy as np, pandas as pd
 from backtesting import Backtest, Strategy
 from backtesting.lib import crossover
-from backtesting.test import SMA, GOOG
+close = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, 300)))
+bars = pd.DataFrame(
+    {"Open": close, "High": close * 1.01, "Low": close * 0.99, "Close": close, "Volume": 1000},
+    index=pd.date_range("2023-01-02", periods=300),
+)
+bars = pd.read_csv(io.StringIO(bars.to_csv()), index_col=0, parse_dates=True)
+def average(values, length): return pd.Series(values).rolling(length).mean()
 import plotly.graph_objects as go, plotly.express as px
 import matplotlib.pyplot as plt
 class Cross(Strategy):
     def init(self):
-        self.fast = self.I(SMA, self.data.Close, 10); self.slow = self.I(SMA, self.data.Close, 20)
+        self.fast = self.I(average, self.data.Close, 10); self.slow = self.I(average, self.data.Close, 20)
     def next(self):
         if crossover(self.fast, self.slow): self.buy()
         elif crossover(self.slow, self.fast): self.position.close()
-test = Backtest(GOOG.iloc[:300], Cross, cash=10_000, commission=.002, finalize_trades=True)
+test = Backtest(bars, Cross, cash=10_000, commission=.002, finalize_trades=True)
 statistics = test.run(); str(statistics); print(statistics.iloc[:5])
-import qfp.backtesting; qfp.backtesting.Backtest(GOOG.iloc[:300], Cross, commission=.002, finalize_trades=True).run()
+import qfp.backtesting; qfp.backtesting.Backtest(bars, Cross, commission=.002, finalize_trades=True).run()
 import qfp.backtesting.compiled; qfp.backtesting.compiled.warm_up()
 frame = pd.DataFrame(np.random.randn(60, 3), columns=list("abc"), index=pd.date_range("2024", periods=60))
 frame.rolling(5).mean().pct_change().describe(); frame.resample("ME").last(); frame["a"].ewm(span=5).mean()
 frame.groupby(frame.index.month).mean(); frame.merge(frame, left_index=True, right_index=True); print(frame.head())
 display(frame)
 figure = px.line(frame); figure.show()
-figure = go.Figure(go.Candlestick(x=GOOG.index[:50], open=GOOG.Open[:50], high=GOOG.High[:50], low=GOOG.Low[:50],
-                                  close=GOOG.Close[:50])); figure.show()
+figure = go.Figure(go.Candlestick(x=bars.index[:50], open=bars.Open[:50], high=bars.High[:50], low=bars.Low[:50],
+                                  close=bars.Close[:50])); figure.show()
 plt.plot([1, 2]); plt.show()
 from scipy import stats
 draws = np.random.default_rng(1).normal(0, 0.01, 300)
@@ -85,7 +92,7 @@ class Sized(Cross):
     def next(self):
         if crossover(self.fast, self.slow): self.buy(size=0.5, sl=self.data.Close[-1] * 0.9)
         elif crossover(self.slow, self.fast): self.position.close()
-Backtest(GOOG.iloc[:300], Sized, cash=10_000, finalize_trades=True).run()["Return [%]"]
+Backtest(bars, Sized, cash=10_000, finalize_trades=True).run()["Return [%]"]
 """
 
 # Runs after that, what most programs do again and again, until the interpreter has nothing more to note about it: which

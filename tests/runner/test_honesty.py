@@ -124,6 +124,51 @@ def test_the_site_finds_on_data_of_its_own_what_a_program_keeps_its_box_from_tel
     assert claims_box.lines(backtest)[0]["state"] == "red"
 
 
+SAMPLED = """
+from qfp import backtest, checking, data
+from qfp.backtesting import Strategy
+KNOWN
+checking.begin = lambda _: None  # its box says nothing
+
+class Sampled(Strategy):
+    def init(self): pass
+    def next(self):
+        at = known.index.searchsorted(self.data.index[-1].tz_localize(None)) - LATE
+        if known["Close"].iloc[at + 1] > known["Close"].iloc[at]:
+            if not self.position: self.buy()
+        else:
+            self.position.close()
+
+backtest(Sampled, data.prices("GOOG", "2009-01-02", "2010-06-30"))
+"""
+OF_EVERY_BOX = "from backtesting.test import GOOG as known, SMA"
+OF_ITS_OWN = """
+# requirements: priced-thing
+import pandas as pd, priced, pathlib
+known = pd.read_csv(pathlib.Path(priced.__file__).with_name("goog.csv"), index_col=0, parse_dates=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("known", "late", "state"),
+    [(OF_EVERY_BOX, "0", "red"), (OF_EVERY_BOX, "1", "green"), (OF_ITS_OWN, "0", "red")],
+)
+def test_prices_that_came_with_a_package_are_others_where_the_site_makes_a_run_again(
+    run_source, package_index, known, late, state
+):
+    if known == OF_ITS_OWN:
+        (prices,) = Path(settings.SANDBOX_ENV).glob("lib/python3*/site-packages/backtesting/test/GOOG.csv")
+        package_index.add_package("priced-thing", {"priced/__init__.py": "", "priced/goog.csv": prices.read_text()})
+    source = SAMPLED.replace("LATE", late).replace("KNOWN", known)
+    run = run_source(source, make_project(source=source, visibility="public"))
+    (backtest,) = run.backtests.all()
+    assert len(backtest.orders) > 50 and "lookahead" not in backtest.checks, run.message
+    companions.examine(run.pk)
+    backtest.refresh_from_db()
+    assert backtest.checks["companion"]["state"] == state, backtest.checks
+    assert not any(Path(settings.STORE_DIR, "tables").glob("*")), "they are there for the repeats alone"
+
+
 SWEPT = """
 from qfp import Between, backtest, checking, data, sweep
 checking.begin = lambda _: None

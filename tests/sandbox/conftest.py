@@ -198,10 +198,11 @@ def make_request(
     params: dict[str, Any] | None = None,
     snapshot: str | None = None,
     owner: str = "tester",
+    layer: str | None = None,
     **limits: Any,
 ) -> BoxRequest:
-    every = {"main.py": source, **(files or {})}
-    return BoxRequest("test-run", owner, every, "main.py", params or {}, Limits(**{**LIMITS, **limits}), snapshot)
+    every, allowed = {"main.py": source, **(files or {})}, Limits(**{**LIMITS, **limits})
+    return BoxRequest("test-run", owner, every, "main.py", params or {}, allowed, snapshot, layer)
 
 
 @pytest.fixture(scope="session")

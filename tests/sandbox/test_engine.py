@@ -18,7 +18,7 @@ import pytest
 from sandbox import client as clients
 from sandbox.client import BoxRefused, EngineClient, EngineUnavailable
 from sandbox.protocol import OTHER_RELEASE, PROTOCOL, encode_frame
-from tests.sandbox.conftest import ORDINARY_UID, Engine, make_request
+from tests.sandbox.conftest import ENVIRONMENT, ORDINARY_UID, Engine, make_request
 
 SLEEPER = "print('on', flush=True)\nimport time\ntime.sleep(60)"
 
@@ -244,6 +244,33 @@ def test_a_snapshot_is_all_the_box_sees_of_the_store(engine: Engine) -> None:
     result = engine.run(source, snapshot="a" * 64)
     assert result.stdout == "['manifest.json'] a\n"
     assert result.ended["error"]["name"] in ("OSError", "PermissionError")
+
+
+PACKAGED = """
+import importlib.util, os
+sample = importlib.util.find_spec("backtesting").submodule_search_locations[0] + "/test/GOOG.csv"
+for path in (sample, "/opt/layer/priced.csv"):
+    print(open(path).read(5), os.statvfs(path).f_flag & os.ST_RDONLY)
+"""
+
+
+@pytest.mark.parametrize("start", ["fork", "cold"])
+def test_tables_of_packages_are_others_with_a_snapshot_that_has_some(engine: Engine, start: str) -> None:
+    name = ("c" if start == "fork" else "d") * 64  # of everything here
+    layer, others = engine.state / "layers" / name, engine.store / "tables" / name / "env"
+    layer.mkdir(parents=True)
+    (layer / "priced.csv").write_text("ours,")
+    if start == "cold":
+        (layer / "overrides").write_text("")
+    (engine.store / "snapshots" / name).mkdir(parents=True)
+    assert engine.run(PACKAGED, snapshot=name, layer=name).stdout.split() == [",Open", "1", "ours,", "1"]
+    (sample,) = ENVIRONMENT.glob("lib/python3*/site-packages/backtesting/test/GOOG.csv")
+    for path in (others / sample.relative_to(ENVIRONMENT), others.with_name("layer") / "priced.csv"):
+        path.parent.mkdir(parents=True)
+        path.write_text("other")
+    result = engine.run(PACKAGED, snapshot=name, layer=name)
+    assert result.stdout.split() == ["other", "1", "other", "1"], result.stderr
+    assert result.ended["start"] == start
 
 
 def test_a_second_engine_with_the_same_directory_does_not_start(engine: Engine) -> None:
