@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +22,7 @@ __all__ = ["DatedTable", "dated_table"]
 
 DELIMITERS = ",;\t|"
 LOOKED_AT = 50  # rows, to see what a column holds
+DATED = 50  # columns among which the one with the dates is looked for
 FEWEST_ROWS = 10
 MOST = 0.9  # of the rows that were looked at
 DAYS = ("%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m/%d/%y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %b %Y")
@@ -104,7 +105,9 @@ def dated_table(text: str) -> DatedTable | None:
     if width < 2:
         return None
     names, *columns = _columns(lines[: LOOKED_AT + 1], delimiter, width)
-    found = next(((place, read) for place in range(width) if (read := _dates(names[place], columns[place]))), None)
+    found = next(
+        ((place, read) for place in range(min(width, DATED)) if (read := _dates(names[place], columns[place]))), None
+    )
     if found is None:
         return None
     place, read = found
@@ -132,10 +135,11 @@ def _dates(name: str, column: list[str]) -> Moments | None:
     looked = [text for text in column[1:] if text]
     if len(looked) < FEWEST_ROWS - 1 or max(map(len, looked)) > LONGEST_DATE:
         return None
-    if name == YEAR:
-        return _year
-    forms = (_iso, *map(_by, DAYS), *(_by(form, whole_month=True) for form in MONTHS), _quarter)
-    for read in (*forms, _since_1970) if re.search("date|time", name) else forms:
+    forms: tuple[Moments, ...] = (_year,)
+    if name != YEAR:
+        forms = (_iso, *map(_by, DAYS), *(_by(form, whole_month=True) for form in MONTHS), _quarter)
+        forms = (*forms, _since_1970) if re.search("date|time", name) else forms
+    for read in forms:
         early = any(not np.isnat(read(text)) for text in looked[:2])  # most columns hold none, and are put away soon
         if early and sum(not np.isnat(read(text)) for text in looked) >= MOST * len(looked):
             return read
@@ -157,15 +161,15 @@ def _of_years(names: Sequence[str], columns: Sequence[list[str]], place: int) ->
     parts = columns[list(names).index(within)] if within else ["1"] * len(columns[place])
     found = np.full(len(parts), NOTHING)
     for row, (year, part) in enumerate(zip(columns[place], parts, strict=True)):
-        with suppress(ValueError):
-            number, nth = float(year), float(part)
-            if number.is_integer() and YEARS[0] <= number < YEARS[1] and 1 <= nth <= 12 // months:
-                found[row] = _end(int(number), int(nth) * months)
+        number, nth = _number(year), _number(part)
+        if number.is_integer() and YEARS[0] <= number < YEARS[1] and 1 <= nth <= 12 // months:
+            found[row] = _end(int(number), int(nth) * months)
     return found if (~np.isnat(found[1:])).sum() >= MOST * (len(found) - 1) else None
 
 
 def _year(text: str) -> np.datetime64:
-    return _end(int(float(text)), 12)
+    number = _number(text)
+    return _end(int(number), 12) if YEARS[0] <= number < YEARS[1] else NOTHING
 
 
 def _end(year: int, month: int) -> np.datetime64:
@@ -205,29 +209,33 @@ def _quarter(text: str) -> np.datetime64:
 
 def _since_1970(text: str) -> np.datetime64:
     """Seconds or milliseconds."""
-    try:
-        number = float(text)
-    except ValueError:
-        return NOTHING
+    number = _number(text)
     seconds = number / 1000 if number > 1e11 else number
     return np.datetime64(int(seconds * 1e6), "us") if 1e8 <= seconds < 1e10 else NOTHING
 
 
 def _numbers(column: list[str]) -> np.ndarray | None:
-    values = np.full(len(column), np.nan)
-    for row, text in enumerate(column):
-        with suppress(ValueError):
-            values[row] = float(text)
+    values = np.array([_number(text) for text in column])
     values[~np.isfinite(values)] = np.nan
     filled = sum(bool(text) for text in column[1:])
     return values if filled and np.isfinite(values[1:]).sum() >= MOST / 2 * filled else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
     text = line.rstrip("\r\n")
     if '"' not in text:
         return text.split(delimiter)
-    return next(csv.reader([text], delimiter=delimiter), [])
+    try:
+        return next(csv.reader([text], delimiter=delimiter), [])
+    except csv.Error:
+        return text.split(delimiter)
 
 
 def _line(cells: list[str], delimiter: str, like: str) -> str:

@@ -1,8 +1,8 @@
 """What would the tables that packages bring say if other things had happened later? Prices of known shares are among
 them, in which a program could read what comes. Where the site makes a run again, they are others.
 
-Tables are texts with days and numbers, compressed or not. What is written otherwise, such as in a package's code, is not
-found.
+Tables are texts with days and numbers, compressed or not. What is written otherwise, such as in a package's code, is
+not found.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ OF_BOXES = (
 )
 TEXTS = (".csv", ".tsv", ".txt", ".dat")
 PACKED: dict[str, Any] = {".gz": gzip, ".bz2": bz2, ".xz": lzma}
-MOST_FILES, MOST_BYTES, MOST_TOGETHER = 200, 16 << 20, 64 << 20  # bytes unpacked, of one and of all
+MOST_FILES, MOST_BYTES, MOST_TOGETHER = 200, 8 << 20, 32 << 20  # bytes unpacked, of one and of all
 
 
 class UnknownTables(Exception):
@@ -103,8 +103,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _ending(name: str) -> str:
     """.csv also of what is compressed."""
-    stem, ending = os.path.splitext(name.lower())
-    return os.path.splitext(stem)[1] if ending in PACKED else ending
+    path = Path(name.lower())
+    return Path(path.stem).suffix if path.suffix in PACKED else path.suffix
 
 
 def _add(found: PackageTables, part: str, base: Path, path: Path, most: int) -> int:
@@ -124,7 +124,7 @@ def _add(found: PackageTables, part: str, base: Path, path: Path, most: int) -> 
 
 
 def _packed(name: str, content: bytes) -> bytes:
-    module = PACKED.get(os.path.splitext(name.lower())[1])
+    module = PACKED.get(Path(name).suffix.lower())
     return content if module is None else module.compress(content)
 
 

@@ -170,7 +170,13 @@ def test_what_a_run_is_pinned_to_is_never_collected(ada):
     for path in (settings.STORE_DIR / "objects").glob("*"):
         if path.stem != young:
             _age(path)
+    tables = settings.STORE_DIR / "tables"
+    for name in ("0" * 64, "1" * 64, current):  # what packages bring, varied for a snapshot
+        (tables / name).mkdir(parents=True)
+    for name in ("0" * 64, current):
+        _age(tables / name)
     call_command("collect_garbage", stdout=io.StringIO())
+    assert {path.name for path in tables.iterdir()} == {"1" * 64, current}
     there = {path.name for path in (settings.STORE_DIR / "snapshots").iterdir()}
     assert {kept, current, store.current_snapshot_id()} <= there and loose not in there
     left = {path.stem for path in (settings.STORE_DIR / "objects").iterdir()}
