@@ -188,11 +188,14 @@ def _memory(backtest: Backtest) -> Line:
     """That it decides the same with other dates is seen in its own box alone, so to others it is told, and not praised:
     what the site itself sees of a memory are tables in the text.
     """
-    line = _found(backtest, "amnesia", "Memory of history")
+    line, again = _found(backtest, "amnesia", "Memory of history"), backtest.checks.get("dates", {})
+    told = backtest.checks.get("amnesia", {}).get("found", {}).get("state")
+    if again.get("state") == "amber" and told != "remembers":  # which says more of the same
+        return line | {"state": "amber", "text": again["sentence"]}
     if line["state"] != "green" or not is_shown(backtest.run):
         return line
     text = f"The program's own sandbox says: {line['text']} The site has found no table in its text."
-    return line | {"state": "grey", "text": text}
+    return line | {"state": "grey", "text": f"{text} {again.get('sentence', '')}".rstrip()}
 
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -34,9 +36,10 @@ from rq.job import Job, JobStatus
 
 from marketdata.store import SnapshotMissing
 from runner.honesty import cuts, held_up
-from runner.honesty.examinable import is_shown, why_never
+from runner.honesty.examinable import NotComparable, is_shown, why_never
 from runner.honesty.held_sweeps import HeldSweeps
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
+from runner.honesty.moved_dates import on_other_dates
 from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
 from runner.honesty.site_findings import choice, finding, is_leak
 from runner.honesty.varied_data import varied_snapshot
@@ -72,10 +75,6 @@ class Budget:
     def of(cls, run: Run) -> Budget:
         times = int(MOST_SECONDS / max(run.wall_seconds or 0.0, 0.1))
         return cls(max(LEAST_TIMES, min(MOST_TIMES, times)))
-
-
-class NotComparable(Exception):
-    """The other run says nothing about this one; the text says why."""
 
 
 def wanted(run: Run) -> bool:
@@ -203,6 +202,7 @@ def examine(run_id: UUID | str) -> None:
     chosen: dict[int, int] = {}  # the same where it was not with what the run's sweeps had given
     unclear: dict[int, int] = {}  # the same where they could not be made to give that again
     tried, doubt, budget = 0, "", Budget.of(run)
+    memories: dict[int, dict[str, Any]] = {}  # what was found on other dates, by position
     looked_at = set(before)
     try:
         with layer_of(run, lambda text, done, total: None):
@@ -228,6 +228,9 @@ def examine(run_id: UUID | str) -> None:
                 doubt = str(reason)  # a leak that was found before is one all the same
             if leaks or chosen or unclear:
                 _check_repeatable(run, backtests)
+            elif not doubt and not before and budget.left:
+                again, every = partial(_decided_otherwise, run, backtests), _may_mean_invented(run, backtests)
+                memories = on_other_dates(run, backtests, again, every, tables)
     except NotComparable as reason:
         leaks, chosen, unclear, doubt = {}, {}, {}, str(reason)
     except Exception:
@@ -242,7 +245,8 @@ def examine(run_id: UUID | str) -> None:
         if first is None and of_choice is not None:
             _note(backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear))
             continue
-        _note(backtest, same[backtest.position], finding(backtest, first, tried, why))
+        said = finding(backtest, first, tried, why) | memories.get(backtest.position, {})
+        _note(backtest, same[backtest.position], said)
         if first is not None and backtest.position not in before:
             remember(same[backtest.position], first)
             for copy in same_as(same[backtest.position], backtest):
@@ -345,15 +349,13 @@ def _compare(
     """The first bar that was decided otherwise, by position of the backtest, where one was; apart those where none was
     with what the run's sweeps had given, and those of which that cannot be told.
     """
-    named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
-    every = any(word in named for word in ("synth/us", "US500", "us500", "universe"))
     with varied_snapshot(
         Path(settings.STORE_DIR),
         run.snapshot,
         variation.cut,
         variation.tail,
         variation.seed,
-        all_shares=every,
+        all_shares=_may_mean_invented(run, backtests),
         leave=_unread(run),
         alone={each.instruments[0].get("series") or "" for each in backtests if len(each.instruments) == 1},
         opening=variation.inside,
@@ -366,6 +368,11 @@ def _compare(
         kept, told_apart = _without_choice(run, other, backtests, variation)
         others = {position: bar for position, bar in found.items() if position not in kept}
         return (kept, others, {}) if told_apart else ({}, {}, others)
+
+
+def _may_mean_invented(run: Run, backtests: list[Backtest]) -> bool:
+    named = f"{' '.join(run.revision.files.values())} {[backtest.instruments for backtest in backtests]}"
+    return any(word in named for word in ("synth/us", "US500", "us500", "universe"))
 
 
 def _without_choice(
@@ -398,9 +405,15 @@ def _check_varied(run: Run, other: str, backtests: list[Backtest], cut: np.datet
             raise NotComparable(f"{entry['id']} has columns that the site cannot change")
 
 
+def _decided_otherwise(
+    run: Run, backtests: list[Backtest], snapshot: str, dated: Callable[[list[Any]], list[Any]] = list
+) -> dict[int, int]:
+    """The first bar that was, on all of the data of a snapshot. dated: gives claims the dates that there were."""
+    return _differences(backtests, dated(_claims(run, snapshot, Budget(TRIES))), np.datetime64("2200-01-01", "us"))
+
+
 def _check_repeatable(run: Run, backtests: list[Backtest]) -> None:
-    claims = _claims(run, run.snapshot, Budget(TRIES))  # whoever is accused gets it in any case
-    if _differences(backtests, claims, np.datetime64("2200-01-01", "us")):
+    if _decided_otherwise(run, backtests, run.snapshot):  # whoever is accused gets it in any case
         raise NotComparable("the same data gave other decisions: random numbers without a seed, or the time of day")
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from runner.models import GPU, Project, Run
 
-__all__ = ["is_shown", "why_never"]
+__all__ = ["NotComparable", "is_shown", "why_never"]
 
 LONGEST_SECONDS = 120.0
+
+
+class NotComparable(Exception):
+    """The other run says nothing about this one; the text says why."""
 
 
 def is_shown(run: Run) -> bool:

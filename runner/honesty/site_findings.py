@@ -6,7 +6,7 @@ from typing import Any
 
 from runner.models import Backtest
 
-__all__ = ["choice", "finding", "is_leak"]
+__all__ = ["choice", "dates", "finding", "is_leak"]
 
 
 def choice(backtest: Backtest, bar: int, held: bool) -> dict[str, Any]:
@@ -50,6 +50,19 @@ def finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict
             "sentence": f"No look-ahead found. {sentence}",
         }
     return found
+
+
+def dates(backtest: Backtest, bar: int | None) -> dict[str, Any]:
+    """What is said once the run was made again where the same things happen on dates 28 years apart."""
+    again = "The site has made it again on the same prices with dates 28 years apart"
+    if bar is None:
+        return {"dates": {"state": "grey", "sentence": f"{again}: the same decisions."}}
+    date = backtest.dates[bar][:10]
+    sentence = (
+        f"{again}, and it decided otherwise, first on {date}. Days of meetings and holidays do that, and the end of "
+        "training; other days are a memory of history."
+    )
+    return {"dates": {"state": "amber", "sentence": sentence, "bar": bar, "date": date}}
 
 
 def is_leak(finding: dict[str, Any]) -> bool:

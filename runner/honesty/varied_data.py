@@ -10,9 +10,10 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from qfp import objects
@@ -21,10 +22,37 @@ from qfp.checking.variations import other_columns, other_stays
 from marketdata.store import read_manifest, snapshot_folder
 from runner.honesty.package_tables import PackageTables
 
-__all__ = ["varied_snapshot"]
+__all__ = ["INVENTED_SHARES", "Lent", "varied_snapshot"]
 
 PRICES = {"open", "high", "low", "close"}
 INVENTED_SHARES = "synth/us/"  # five hundred of them, varied only where a program can mean them
+
+
+class Lent:
+    """Objects that are put into the store for one box, and go with its snapshot."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._new: set[str] = set()
+
+    def put(self, content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        if not objects.object_path(self._store, digest).exists():
+            self._new.add(digest)
+        return objects.put(self._store, content)
+
+    @contextmanager
+    def snapshot(self, manifest: dict[str, Any]) -> Iterator[str]:
+        """Its id is another one each time: boxes that stand ready may still hold one that has gone, and another worker
+        may make the same.
+        """
+        name = objects.write_snapshot(self._store, {**manifest, "created_for": f"run {uuid4().hex}"})
+        try:
+            yield name
+        finally:
+            shutil.rmtree(snapshot_folder(self._store, name), ignore_errors=True)
+            for digest in self._new:
+                objects.object_path(self._store, digest).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -49,7 +77,7 @@ def varied_snapshot(
     tables: of packages, which are others for boxes with this snapshot, too.
     """
     manifest = read_manifest(store, snapshot, with_objects=True)
-    made: set[str] = set()
+    lent = Lent(store)
     among = {
         entry["id"]: entry
         for entry in manifest["series"]
@@ -66,12 +94,7 @@ def varied_snapshot(
             series.append(entry)
             continue
         changed = {**entry, **about}
-        for key, content in varied.items():
-            digest = hashlib.sha256(content).hexdigest()
-            if not objects.object_path(store, digest).exists():
-                made.add(digest)
-            changed[key] = objects.put(store, content)
-        series.append(changed)
+        series.append(changed | {key: lent.put(content) for key, content in varied.items()})
     universes = []
     for universe in manifest.get("universes", []):
         members = other_stays(
@@ -79,18 +102,9 @@ def varied_snapshot(
         )
         kept = {key: value for key, value in universe.items() if key not in ("panel", "panel_dates")}
         universes.append({**kept, "members": members})
-    varied_id = objects.write_snapshot(store, {**manifest, "series": series, "universes": universes})
-    try:
-        if tables is None or varied_id == snapshot:
+    with lent.snapshot({**manifest, "series": series, "universes": universes}) as varied_id:
+        with tables.put(store, varied_id, moment, tail, seed) if tables is not None else nullcontext():
             yield varied_id
-        else:
-            with tables.put(store, varied_id, moment, tail, seed):
-                yield varied_id
-    finally:
-        if varied_id != snapshot:
-            shutil.rmtree(snapshot_folder(store, varied_id), ignore_errors=True)
-            for digest in made:
-                objects.object_path(store, digest).unlink(missing_ok=True)
 
 
 def _going_on(

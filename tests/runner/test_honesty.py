@@ -234,6 +234,43 @@ def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run
     assert backtest.checks["companion"]["state"] == "green", backtest.checks["companion"]
     assert backtest.checks["lookahead"]["evidence"] == "site"
     assert "made it again 6 times" in claims_box.lines(backtest)[-1]["text"]
+    assert "dates" not in backtest.checks, "it names the days that it trades"
+
+
+DATED = """
+from qfp import backtest, checking, data
+from qfp.backtesting import Strategy
+checking.begin = lambda _: None
+
+class Dated(Strategy):
+    def init(self): pass
+    def next(self):
+        day = self.data.index[-1]
+        if BOUGHT:
+            if not self.position: self.buy(size=0.9)
+        elif day.day < 25:
+            self.position.close()
+
+backtest(Dated, data.prices("SPX"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("bought", "state"), [('str(day)[:10] in ("2003-03-11", "2009-03-09")', "amber"), ("day.day >= 25", "grey")]
+)
+def test_days_that_are_remembered_are_a_doubt_where_the_same_happens_on_other_dates(run_source, bought, state):
+    source = DATED.replace("BOUGHT", bought)
+    run = run_source(source, make_project(source=source, visibility="public"))
+    companions.examine(run.pk)
+    (backtest,) = run.backtests.all()
+    assert backtest.checks["companion"]["state"] == "green", backtest.checks
+    assert backtest.checks["dates"]["state"] == state, backtest.checks
+    memory = claims_box.lines(backtest)[1]
+    assert (backtest.checks["dates"]["sentence"] == memory["text"]) is (state == "amber")
+    backtest.checks |= {"amnesia": {"state": "green", "sentence": "Clean.", "found": {"state": "clean"}}}
+    assert claims_box.lines(backtest)[1]["state"] == state, "whatever its box has said"
+    if state == "amber":
+        assert "first on 2003-03-11" in memory["text"]
 
 
 def test_the_tests_never_cost_a_run_its_own_end(engine):
@@ -304,12 +341,13 @@ def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(publ
         run.revision.save()
     drawn = []
 
-    def compare(run, backtests, variation, budget):
+    def compare(run, backtests, variation, budget, tables):
         drawn.append(variation)
         return ({0: 5} if run.pk == runs[1].pk else {}), {}, {}
 
     monkeypatch.setattr(companions, "_compare", compare)
     monkeypatch.setattr(companions, "_check_repeatable", lambda *_: None)
+    monkeypatch.setattr(companions, "on_other_dates", lambda *_: {})
     states = lambda: [run.backtests.get().checks.get("companion", {}).get("state") for run in runs]  # noqa: E731
     companions.examine(runs[0].pk)
     companions.examine(runs[2].pk)

@@ -153,6 +153,9 @@ def test_the_site_varies_members_with_the_rest_of_its_data(tmp_path) -> None:
     moment = np.datetime64("2017-01-02", "us")
     with varied_snapshot(tmp_path, snapshot, moment, 1, 3, all_shares=True) as other:
         stays = read_manifest(tmp_path, other)["universes"][0]["members"]
+        with varied_snapshot(tmp_path, snapshot, moment, 1, 3, all_shares=True) as again:
+            assert again != other, "boxes may stand ready for one that has gone"
+        assert (tmp_path / "snapshots" / other).exists()
     assert on(stays, "2017-01-02") == on(STAYS, "2017-01-02") and on(stays, "2017-03-01") < on(STAYS, "2017-03-01")
 
 
