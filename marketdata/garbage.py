@@ -14,7 +14,7 @@ from qfp import objects
 
 from marketdata import archive, object_storage, store
 from marketdata.models import DatasetVersion, Snapshot
-from sandbox.host import tables
+from sandbox.protocol import TABLES
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def collect_garbage(
             (folder / "manifest.json").unlink(missing_ok=True)  # first: without it nobody takes the rest for whole
             shutil.rmtree(folder)
             removed += 1
-    for folder in (here / tables.FOLDER).glob("*"):  # of a repeat whose worker died
+    for folder in (here / TABLES).glob("*"):  # of a repeat whose worker died
         if not (here / "snapshots" / folder.name).exists() and folder.stat().st_mtime < oldest:
             shutil.rmtree(folder)
     datasets = set(DatasetVersion.objects.values_list("object_sha256", flat=True))

@@ -49,6 +49,7 @@ MAX_PARAMS_BYTES = 256 * 1024
 MAX_INPUT_BYTES = 64 * 1024
 MAX_LINE = 1_000_000
 MAX_NOTES = 20_000  # characters, of a report
+TABLES = "tables"  # folder of the store: files that take the place of packages' ones, see host/tables.py
 SESSION_SECONDS = 12 * 3600  # the longest life of a session, whatever its cells may use
 
 SUCCEEDED = "succeeded"

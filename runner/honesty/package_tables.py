@@ -24,7 +24,7 @@ from django.conf import settings
 
 from runner.honesty.dated_tables import DatedTable, dated_table
 from runner.models import Run
-from sandbox.host.tables import FOLDER
+from sandbox.protocol import TABLES
 
 __all__ = ["PackageTables", "UnknownTables", "tables_of"]
 
@@ -60,7 +60,7 @@ class PackageTables:
         """While this lasts, boxes with this snapshot have tables with other rows after the moment. tail: 1 or -1,
         where prices go first.
         """
-        folder = store / FOLDER / snapshot
+        folder = store / TABLES / snapshot
         try:
             for (part, name), table in self.tables.items():
                 text = table.varied(moment, tail, zlib.crc32(f"{name} {seed}".encode()))

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["FOLDER", "mounts"]
+from sandbox.protocol import TABLES
 
-FOLDER = "tables"
+__all__ = ["mounts"]
+
 PLACES = {"env": "/opt/env", "layer": "/opt/layer"}
 
 
@@ -20,7 +21,7 @@ def mounts(store: Path, snapshot: str) -> tuple[tuple[str, str], ...]:
     """Of each file the path below the store and the one in the box; most snapshots have none."""
     found = []
     for part, place in PLACES.items():
-        base = store / FOLDER / snapshot / part
+        base = store / TABLES / snapshot / part
         for folder, _, names in os.walk(base):
             for path in (Path(folder, name) for name in names):
                 found.append((str(path.relative_to(store)), f"{place}/{path.relative_to(base)}"))
