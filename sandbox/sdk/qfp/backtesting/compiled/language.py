@@ -37,12 +37,11 @@ __all__ = [
     "look_ahead",
     "lowest_bit",
     "must",
-    "products8",
+    "products128",
     "resize",
     "rint",
     "row",
     "scaled8",
-    "sum128",
     "unlike64",
     "whole",
 ]
@@ -156,7 +155,7 @@ def scaled8(column: list[float], at: int, factor: float, less: float, more: floa
     return 0
 
 
-def products8(
+def products128(
     own: list[float],
     market: list[float],
     at: int,
@@ -164,22 +163,22 @@ def products8(
     mean: float,
     together: list[float],
     alone: list[float],
+    to: int,
 ) -> int:
-    """Eight steps of two columns, each less its mean: their products, and the second's with themselves."""
-    for here in range(at, at + 8):
-        far = market[here + 1] - market[here] - mean
-        together[here] = (own[here + 1] - own[here] - own_mean) * far
-        alone[here] = far * far
+    """The sums of 128 products, from one place of two columns to one of two others: of the columns' steps, each less its
+    mean, and of the second's steps with themselves. In the order in which NumPy adds up so many: eight sums side by
+    side, then in pairs.
+    """
+    far = [
+        [column[here + 1] - column[here] - usual for here in range(at, at + 128)]
+        for column, usual in ((own, own_mean), (market, mean))
+    ]
+    for steps, sums in zip(far, (together, alone), strict=True):
+        products = [one * other for one, other in zip(steps, far[1], strict=True)]
+        parts = products[:8]
+        for here in range(8, 128):
+            parts[here % 8] += products[here]
+        while len(parts) > 1:
+            parts = [one + other for one, other in zip(parts[::2], parts[1::2], strict=True)]
+        sums[to] = parts[0]
     return 0
-
-
-def sum128(column: list[float], at: int) -> float:
-    """The sum of 128 values, in the order in which NumPy adds up so many: eight sums side by side, then in pairs."""
-    parts = [0.0] * 8
-    for lane in range(8):
-        parts[lane] = column[at + lane]
-        for here in range(at + lane + 8, at + 128, 8):
-            parts[lane] += column[here]
-    while len(parts) > 1:
-        parts = [one + other for one, other in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]

@@ -14,9 +14,8 @@ VECTORS = {
     "all_below16": "bool",
     "least16": "float",
     "scaled8": "int",
-    "products8": "int",
     "look_ahead": "int",
-    "sum128": "float",
+    "products128": "int",
 }
 EIGHT = "<8 x double>"
 
@@ -68,25 +67,28 @@ class Vectors:
         self.store(self.of("fadd", lessened, self.copies(more)), out, to)
         return "0"
 
-    def sum128(self, column: str, at: str) -> str:
-        lanes = self.load(column, at)
-        for more in range(8, 128, 8):
-            lanes = self.of("fadd", lanes, self.load(column, at, more))
+    def look_ahead(self, column: str, at: str) -> str:
+        self.function.emit(f"call void @llvm.prefetch.p0(ptr {self.place(column, at)}, i32 0, i32 3, i32 1)")
+        return "0"
+
+    def products128(
+        self, own: str, market: str, at: str, own_mean: str, mean: str, together: str, alone: str, to: str
+    ) -> str:
+        means, sums = (self.copies(own_mean), self.copies(mean)), list[str]()
+        for more in range(0, 128, 8):
+            far = []
+            for column, usual in zip((own, market), means, strict=True):
+                step = self.of("fsub", self.load(column, at, more + 1), self.load(column, at, more))
+                far.append(self.of("fsub", step, usual))
+            found = [self.of("fmul", one, far[1]) for one in far]
+            sums = [self.of("fadd", *pair) for pair in zip(sums, found, strict=True)] if sums else found
+        for lanes, column in zip(sums, (together, alone), strict=True):
+            self.function.emit(f"store double {self.sum8(lanes)}, ptr {self.place(column, to)}")
+        return "0"
+
+    def sum8(self, lanes: str) -> str:
         parts = [self.function.value(f"extractelement {EIGHT} {lanes}, i64 {lane}") for lane in range(8)]
         while len(parts) > 1:
             pairs = zip(parts[::2], parts[1::2], strict=True)
             parts = [self.function.value(f"fadd double {one}, {other}") for one, other in pairs]
         return parts[0]
-
-    def look_ahead(self, column: str, at: str) -> str:
-        self.function.emit(f"call void @llvm.prefetch.p0(ptr {self.place(column, at)}, i32 0, i32 3, i32 1)")
-        return "0"
-
-    def products8(self, own: str, market: str, at: str, own_mean: str, mean: str, together: str, alone: str) -> str:
-        far = []
-        for column, usual in ((own, own_mean), (market, mean)):
-            step = self.of("fsub", self.load(column, at, 1), self.load(column, at))
-            far.append(self.of("fsub", step, self.copies(usual)))
-        self.store(self.of("fmul", far[0], far[1]), together, at)
-        self.store(self.of("fmul", far[1], far[1]), alone, at)
-        return "0"

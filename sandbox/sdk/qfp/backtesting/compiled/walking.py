@@ -6,7 +6,7 @@ finds in several passes, to the last bit.
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import absolute, all_below16, copysign, least16, must, products8, sum128, whole
+from qfp.backtesting.compiled.language import absolute, all_below16, copysign, least16, must, products128, whole
 from qfp.backtesting.compiled.record import Account
 
 INFINITE = 1e999
@@ -99,31 +99,25 @@ def products(
     alone: list[float],
 ) -> int:
     """From `count` + 1 logarithms of two series: how far their steps are from the mean, multiplied with each other, and
-    the second's with themselves. means: of the steps of each. 1 where the products are added up, too, as NumPy adds up
-    8,192 of them: the sums are next to the means, and the logarithms are gone.
+    the second's with themselves. means: of the steps of each. Of 8,192 steps only the sums are made, as NumPy adds up
+    so many: they are next to the means then, and the answer is 1.
     """
     own_mean = means[0]
     mean = means[1]
-    at = 0
-    while at + 8 <= count:
-        products8(own, market, at, own_mean, mean, together, alone)
-        at = at + 8
-    while at < count:
-        far = market[at + 1] - market[at] - mean
-        together[at] = (own[at + 1] - own[at] - own_mean) * far
-        alone[at] = far * far
-        at = at + 1
     if count != WHOLE:
+        for at in range(count):
+            far = market[at + 1] - market[at] - mean
+            together[at] = (own[at + 1] - own[at] - own_mean) * far
+            alone[at] = far * far
         return 0
-    for k in range(WHOLE >> 7):
-        own[k] = sum128(together, 128 * k)
-        market[k] = sum128(alone, 128 * k)
     left = WHOLE >> 7
+    for k in range(left):
+        products128(own, market, 128 * k, own_mean, mean, together, alone, k)
     while left > 1:
         left = left >> 1
         for k in range(left):
-            own[k] = own[2 * k] + own[2 * k + 1]
-            market[k] = market[2 * k] + market[2 * k + 1]
-    means[2] = own[0]
-    means[3] = market[0]
+            together[k] = together[2 * k] + together[2 * k + 1]
+            alone[k] = alone[2 * k] + alone[2 * k + 1]
+    means[2] = together[0]
+    means[3] = alone[0]
     return 1
