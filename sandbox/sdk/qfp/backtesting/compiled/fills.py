@@ -26,8 +26,6 @@ UNPAID, UNPAID_UNIT = 3, 4  # outcomes of refused orders
 def fill_orders(a: Account) -> int:
     """1 when the stops and targets it opened have to be looked at again, 0 otherwise."""
     bar = a.bar
-    high = a.highs[bar]
-    low = a.lows[bar]
     again = 0
     entered = 0
     count = a.waiting
@@ -49,11 +47,11 @@ def fill_orders(a: Account) -> int:
         at_close = False
         price = 0.0
         if stop != 0.0:
-            if (high < stop) if long else (low > stop):
+            if (a.highs[bar] < stop) if long else (a.lows[bar] > stop):
                 continue
             a.m_stop[terms] = 0.0
         if limit != 0.0:
-            if (low > limit) if long else (high < limit):
+            if (a.lows[bar] > limit) if long else (a.highs[bar] < limit):
                 continue
             if stop != 0.0 and ((limit <= stop) if long else (limit >= stop)):
                 continue
@@ -141,13 +139,16 @@ def fill_orders(a: Account) -> int:
                 a.e_counts[entered] = counts
                 entered = entered + 1
             elif brackets:
+                high = a.highs[bar]
+                low = a.lows[bar]
                 if market or target_only(size, sl, tp, stop, limit, high, low) != 0:
                     again = 1
                 elif (sl != 0.0 and low <= sl and sl <= high) or (tp != 0.0 and low <= tp and tp <= high):
                     a.deferred = a.deferred + 1
     while entered > 0:
         entered = entered - 1
-        acted = act_on_entry_bar(a, a.e_trade[entered], a.e_reference[entered], a.e_counts[entered], high, low)
+        trade = a.e_trade[entered]
+        acted = act_on_entry_bar(a, trade, a.e_reference[entered], a.e_counts[entered], a.highs[bar], a.lows[bar])
         must(acted >= 0)
     return again
 

@@ -276,6 +276,11 @@ def equity_at(a: Account, price: float) -> float:
     return a.cash + (a.units * price - a.cost)
 
 
+def is_watched(a: Account) -> int:
+    """1 where a close may ruin the account. Where none can, they are not asked for: few are near a processor."""
+    return 1 if a.danger_below >= a.lowest or a.danger_above <= a.highest else 0
+
+
 def margin_available(a: Account, price: float) -> float:
     used = 0.0
     rest = 0.0

@@ -78,9 +78,10 @@ def fetch_next(a: Account, word: int, later: int) -> int:
     if later != 0:
         bar = 64 * word + lowest_bit(later) + 1
         look_ahead(a.opens, bar)
-        look_ahead(a.highs, bar)
-        look_ahead(a.lows, bar)
-        look_ahead(a.closes, bar - 1)
+        if a.terms > 0:  # what fills otherwise than at the market asks for them all
+            look_ahead(a.highs, bar)
+            look_ahead(a.lows, bar)
+            look_ahead(a.closes, bar - 1)
     return 0
 
 
