@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ["PIECE", "Curve"]
 
-PIECE = 8192  # bars at a time: a processor keeps them near
+PIECE = 32768  # bars at a time: a processor keeps them near
 
 
 class Curve:

@@ -16,6 +16,7 @@ __all__ = ["WALKERS"]
 
 ONE_PASS = 10_000  # bars from which on machine code pays for its call
 BARS_A_DRAWDOWN = 16  # at least, where machine code finds the drawdowns
+TOGETHER = 8192  # steps whose products are added up by themselves
 
 
 class Drawdowns:
@@ -62,33 +63,30 @@ class Slope:
         self.closes, self.count = closes, len(closes) - 1
         self.possible = self.count >= ONE_PASS and machine.is_ready()
         self.call = machine.call
-        self.together = self.alone = 0.0
         with np.errstate(divide="ignore", invalid="ignore"):
             ends = (curve.ends, closes[[0, -1]])
             means = [np.log(np.float64(last) / first) / (self.count or 1) for first, last in ends]
-        self.means = np.array([*means, 0.0, 0.0])  # and two sums, by machine code
-        self.rooms = np.empty((4, PIECE + 1 if self.possible else 0))
-        own, market, together, alone = (room.ctypes.data for room in self.rooms)
-        self.given = (own, market), (self.means.ctypes.data, together, alone)
+        self.sums = np.array([*means, 0.0, 0.0])  # the means of the steps, and two sums
+        self.rooms = np.empty((2, min(self.count, PIECE) + 1))
+        self.given = (*(room.ctypes.data for room in self.rooms), self.sums.ctypes.data)
 
     def see(self, first: int, piece: np.ndarray) -> None:
-        count, both = len(piece) - 1, (piece, self.closes[first : first + len(piece)])
+        count = len(piece) - 1
+        own, market = self.rooms[:, : count + 1]
+        np.log(piece, out=own)
+        np.log(self.closes[first : first + len(piece)], out=market)
+        left = count
         if self.possible:
-            for values, room in zip(both, self.rooms, strict=False):
-                np.log(values, out=room[: count + 1])
-            if self.call("products", *self.given[0], count, *self.given[1]):
-                self.together += float(self.means[2])
-                self.alone += float(self.means[3])
-                return
-            together, alone = self.rooms[2:, :count]
+            left = self.call("products", *self.given[:2], count, self.given[2])
         else:
-            own, market = (np.diff(np.log(values)) - mean for values, mean in zip(both, self.means, strict=False))
-            together, alone = own * market, market * market  # np.dot() would wake threads for it
-        self.together += float(together.sum())
-        self.alone += float(alone.sum())
+            steps = [np.diff(one) - mean for one, mean in zip((own, market), self.sums[:2], strict=True)]
+            own[:count], market[:count] = steps[0] * steps[1], steps[1] * steps[1]  # np.dot() would wake threads for it
+        for begin in range(count - left, count, TOGETHER):
+            self.sums[2:] += [room[begin : min(begin + TOGETHER, count)].sum() for room in (own, market)]
 
     def found(self) -> float:
-        return self.together / self.alone if self.alone and self.count >= 2 else math.nan
+        together, alone = self.sums[2:].tolist()
+        return together / alone if alone and self.count >= 2 else math.nan
 
 
 WALKERS: dict[str, Any] = {"drawdowns": Drawdowns, "slope": Slope}

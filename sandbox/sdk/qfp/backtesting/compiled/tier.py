@@ -455,7 +455,7 @@ class Written(Curve):
 
     def __init__(self, account: CompiledAccount) -> None:
         self.account = account
-        self._room = np.empty(PIECE + 1)
+        self._room = np.empty(min(PIECE + 1, len(account.closes)))
 
     def __len__(self) -> int:
         return len(self.account.closes)

@@ -10,7 +10,7 @@ from qfp.backtesting.compiled.language import absolute, all_below16, copysign, l
 from qfp.backtesting.compiled.record import Account
 
 INFINITE = 1e999
-WHOLE = 8192  # bars of a piece, all but the last one
+WHOLE = 8192  # bars whose products are added up by themselves; as in walkers.py
 
 
 def closed_figures(a: Account, bars: list[int], reals: list[float]) -> int:
@@ -90,34 +90,29 @@ def drawdowns(
     return found
 
 
-def products(
-    own: list[float],
-    market: list[float],
-    count: int,
-    means: list[float],
-    together: list[float],
-    alone: list[float],
-) -> int:
+def products(own: list[float], market: list[float], count: int, sums: list[float]) -> int:
     """From `count` + 1 logarithms of two series: how far their steps are from the mean, multiplied with each other, and
-    the second's with themselves. means: of the steps of each. Of 8,192 steps only the sums are made, as NumPy adds up
-    so many: they are next to the means then, and the answer is 1.
+    the second's with themselves. sums: the means of the steps of each, and what the products so far add up to. Those of
+    8,192 steps are added up as NumPy does it; how many are left at the end is the answer, and their products are where
+    their logarithms were.
     """
-    own_mean = means[0]
-    mean = means[1]
-    if count != WHOLE:
-        for at in range(count):
-            far = market[at + 1] - market[at] - mean
-            together[at] = (own[at + 1] - own[at] - own_mean) * far
-            alone[at] = far * far
-        return 0
-    left = WHOLE >> 7
-    for k in range(left):
-        products128(own, market, 128 * k, own_mean, mean, together, alone, k)
-    while left > 1:
-        left = left >> 1
+    own_mean = sums[0]
+    mean = sums[1]
+    begin = 0
+    while begin + WHOLE <= count:
+        left = WHOLE >> 7
         for k in range(left):
-            together[k] = together[2 * k] + together[2 * k + 1]
-            alone[k] = alone[2 * k] + alone[2 * k + 1]
-    means[2] = together[0]
-    means[3] = alone[0]
-    return 1
+            products128(own, market, begin + 128 * k, own_mean, mean, own, market, begin + k)
+        while left > 1:
+            left = left >> 1
+            for k in range(begin, begin + left):
+                own[k] = own[2 * k - begin] + own[2 * k - begin + 1]
+                market[k] = market[2 * k - begin] + market[2 * k - begin + 1]
+        sums[2] = sums[2] + own[begin]
+        sums[3] = sums[3] + market[begin]
+        begin = begin + WHOLE
+    for at in range(begin, count):
+        far = market[at + 1] - market[at] - mean
+        own[at] = (own[at + 1] - own[at] - own_mean) * far
+        market[at] = far * far
+    return count - begin
