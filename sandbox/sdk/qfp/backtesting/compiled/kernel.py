@@ -16,7 +16,7 @@ from __future__ import annotations
 from qfp.backtesting.compiled.fills import fill_orders
 from qfp.backtesting.compiled.language import absolute, called, column, must
 from qfp.backtesting.compiled.orders import WAITS, close_trade
-from qfp.backtesting.compiled.record import INFINITE, Account, add_stretch, equity_at, is_watched, write_equity
+from qfp.backtesting.compiled.record import INFINITE, Account, add_stretch, equity_at, write_equity
 from qfp.backtesting.compiled.trades import close_at
 
 
@@ -31,7 +31,8 @@ def process(a: Account) -> int:
     if a.fills != changes:
         must(add_stretch(a, bar) >= 0)
         watch_ruin(a)
-    if is_watched(a) != 0 and (a.closes[bar] <= a.danger_below or a.closes[bar] >= a.danger_above):
+    close = a.closes[bar]
+    if close <= a.danger_below or close >= a.danger_above:
         return check_ruin(a)
     return 0
 

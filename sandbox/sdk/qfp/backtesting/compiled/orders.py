@@ -185,16 +185,15 @@ def place(a: Account, size: float, limit: float, stop: float, sl: float, tp: flo
     must(stop == 0.0 or (stop > 0.0 and is_finite(stop)))
     must(sl == 0.0 or (sl > 0.0 and is_finite(sl)))
     must(tp == 0.0 or (tp > 0.0 and is_finite(tp)))
-    if sl != 0.0 or tp != 0.0:
-        entry = limit
-        if entry == 0.0:
-            entry = stop
-        if entry == 0.0:
-            entry = a.closes[a.bar] * (1.0 + copysign(a.spread, size))
-        below = sl if size > 0.0 else tp
-        above = tp if size > 0.0 else sl
-        must(below == 0.0 or below < entry)
-        must(above == 0.0 or entry < above)
+    entry = limit
+    if entry == 0.0:
+        entry = stop
+    if entry == 0.0:
+        entry = a.closes[a.bar] * (1.0 + copysign(a.spread, size))
+    below = sl if size > 0.0 else tp
+    above = tp if size > 0.0 else sl
+    must(below == 0.0 or below < entry)
+    must(above == 0.0 or entry < above)
     if a.exclusive_orders:
         if a.all_cancelled:
             count = a.waiting

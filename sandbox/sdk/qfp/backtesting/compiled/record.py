@@ -79,6 +79,7 @@ class Account:
     block: int
 
     sifted_from: int
+    fetched: int
     orders: int
     order_room: int
     order_rows: list[int]
@@ -274,11 +275,6 @@ def write_equity(a: Account, begin: int, end: int, equity: list[float]) -> int:
 
 def equity_at(a: Account, price: float) -> float:
     return a.cash + (a.units * price - a.cost)
-
-
-def is_watched(a: Account) -> int:
-    """1 where a close may ruin the account. Where none can, they are not asked for: few are near a processor."""
-    return 1 if a.danger_below >= a.lowest or a.danger_above <= a.highest else 0
 
 
 def margin_available(a: Account, price: float) -> float:

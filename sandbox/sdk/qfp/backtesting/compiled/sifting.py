@@ -23,6 +23,7 @@ def aim(a: Account) -> int:
         if a.q_line[k] >= 0:
             a.q_place[k] = a.lines[a.q_line[k]] - 8 * a.q_back[k]
     a.sifted_from = NOWHERE
+    a.fetched = NOWHERE
     return 0
 
 
@@ -60,28 +61,24 @@ def next_bar(a: Account, bar: int, below: float, above: float) -> int:
         found = found & (-1 << (bar & 63))
         if found != 0:
             if a.count > FAR:
-                fetch_next(a, word, found & (found - 1))
+                fetch_next(a, word)
             return 64 * word + lowest_bit(found)
         bar = 64 * (word + 1)
     return bar
 
 
-def fetch_next(a: Account, word: int, later: int) -> int:
-    """Have the prices fetched that the bar found after this one will need: an order given on a bar fills on the next.
-
-    later: the bits of this word that are left.
+def fetch_next(a: Account, word: int) -> int:
+    """Have the prices of the next word fetched: an order given on a bar fills on the next one. A line of memory has
+    eight; to pick those of the bars that will be found takes longer than to fetch them all.
     """
-    at = word + 1 - a.sifted_from
-    if later == 0 and at < a.block:
-        later = a.sifted[WORDS * (a.steps - 1) + 1 + at]
-        word = word + 1
-    if later != 0:
-        bar = 64 * word + lowest_bit(later) + 1
-        look_ahead(a.opens, bar)
-        if a.terms > 0:  # what fills otherwise than at the market asks for them all
-            look_ahead(a.highs, bar)
-            look_ahead(a.lows, bar)
-            look_ahead(a.closes, bar - 1)
+    if a.fetched != word:
+        a.fetched = word
+        for bar in range(64 * (word + 1), 64 * (word + 2), 8):
+            look_ahead(a.opens, bar)
+            look_ahead(a.closes, bar)
+            if a.terms > 0:  # orders at the market ask for no more
+                look_ahead(a.highs, bar)
+                look_ahead(a.lows, bar)
     return 0
 
 

@@ -178,14 +178,13 @@ class Record:
         for name in RULES:
             self[name] = getattr(rules, name)
         self["lines"], self["params"] = self.lines.ctypes.data, self.numbers.ctypes.data
-        closes = self._kept[1][-1]
-        self["lowest"], self["highest"] = account.range or (closes.min(), closes.max())
         if sieve is not None:
-            self._sift(sieve)
+            self._sift(sieve, account)
 
-    def _sift(self, sieve: Sieve) -> None:
+    def _sift(self, sieve: Sieve, account: Account) -> None:
         """What next_bar() works with; its last operands are the closes and what is watched."""
         closes = self._kept[1][-1]
+        self["lowest"], self["highest"] = account.range or (closes.min(), closes.max())
         numbers = np.zeros((WATCHED + len(sieve.numbers), 64))
         operands = [(line, back, int(line >= 0), numbers[number].ctypes.data) for line, back, number in sieve.operands]
         operands += [

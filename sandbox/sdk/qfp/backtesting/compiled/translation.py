@@ -176,9 +176,8 @@ def run(a: Account) -> int:
     quiet = True
     below = a.danger_below
     above = a.danger_above
-    watched = is_watched(a)
     for bar in {bars}:
-        if not quiet or (watched != 0 and (closes[bar] <= below or closes[bar] >= above)):
+        if not quiet or closes[bar] <= below or closes[bar] >= above:
             a.bar = bar
             status = process(a)
             if status != 0:
@@ -186,7 +185,6 @@ def run(a: Account) -> int:
             quiet = a.waiting == 0
             below = a.danger_below
             above = a.danger_above
-            watched = is_watched(a)
 {body}
     must(status >= 0)
     if status == 0:
