@@ -59,13 +59,13 @@ def _rows(number: int, count: int) -> np.ndarray:
 def _side_by_side(column: np.ndarray, windows: list[int], found: np.ndarray | list[np.ndarray]) -> bool:
     """Fill the rows. False where a value of the column has a minus or is missing."""
     lanes = next((some for some in LANES if some >= len(windows)), LANES[-1])
-    spare = -len(windows) % lanes  # the last window stands in for windows that there are not
-    periods = np.array(windows, dtype=np.int64)
     if isinstance(found, np.ndarray):
         outs = found.ctypes.data + found.strides[0] * np.arange(len(windows))
     else:
         outs = np.array([row.ctypes.data for row in found], dtype=np.int64)
-    periods, outs = (np.pad(one, (0, spare), "edge") for one in (periods, outs))
+    spare = -len(windows) % lanes  # the last window stands in for windows that there are not
+    periods = np.array([*windows, *windows[-1:] * spare], dtype=np.int64)
+    outs = np.concatenate([outs, outs[-1:].repeat(spare)])
     for begin in range(0, len(periods), lanes):
         some = periods[begin : begin + lanes]
         places = (some.ctypes.data, outs[begin:].ctypes.data)

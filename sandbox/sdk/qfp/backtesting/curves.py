@@ -37,7 +37,7 @@ class Curve:
         """Those of some bars, in order."""
         return self.whole[bars]
 
-    @property
+    @cached_property
     def ends(self) -> tuple[float, float]:
         """The first value and the last."""
         first, last = self.at(np.array([0, len(self) - 1]))

@@ -65,7 +65,8 @@ def optimize(
     else:
         combinations = list(_combinations(values, constraint, max_tries, random_state))
         if isinstance(maximize, str):
-            each, known = _at_once(backtest, maximize, combinations)
+            figures, known = _at_once(backtest, maximize, combinations)
+            each = figures.tolist()
         else:
             each = [score(one) for one in combinations]
         scores = {tuple(one.values()): value for one, value in zip(combinations, each, strict=True)}
@@ -116,13 +117,13 @@ def _score(backtest: Backtest, maximize: str | Callable[[Any], float]) -> Callab
     return score
 
 
-def _at_once(backtest: Backtest, label: str, combinations: Sequence[Parameters]) -> tuple[list[float], Many]:
+def _at_once(backtest: Backtest, label: str, combinations: Sequence[Parameters]) -> tuple[np.ndarray, Many]:
     """(the figure of every combination, NaN where nothing was traded; what else is known of them)."""
     many = backtest.run_many(combinations, (label, "# Trades"))
     for error in many.errors.values():
         raise error
     found = np.where(many.columns["# Trades"] == 0, math.nan, many.columns[label])
-    return found.tolist(), many
+    return found, many
 
 
 def _values(name: str, given: Any) -> list[Any]:

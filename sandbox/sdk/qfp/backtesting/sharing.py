@@ -13,8 +13,9 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -79,11 +80,22 @@ def _read(cls: type, after: int) -> _Reader:
         return _Reader(cls, function, "self", at)
     if not isinstance(function, FunctionType) or order[at].__module__.split(".")[0] in ("qfp", "backtesting"):
         raise _Unclear
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    tree = _tree(function)
     if not isinstance(tree, ast.FunctionDef) or tree.decorator_list or len(tree.args.args) != 1:
         raise _Unclear
     found = _Reader(cls, function, tree.args.args[0].arg, at)
     found.read(tree.body)
+    return found
+
+
+_trees: WeakKeyDictionary[CodeType, ast.stmt] = WeakKeyDictionary()
+
+
+def _tree(function: FunctionType) -> ast.stmt:
+    """What a function's text says, read when it is first asked for."""
+    found = _trees.get(function.__code__)
+    if found is None:
+        found = _trees[function.__code__] = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     return found
 
 
