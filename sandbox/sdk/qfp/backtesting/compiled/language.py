@@ -23,9 +23,11 @@ __all__ = [
     "all_below16",
     "at_most64",
     "bits",
+    "both16",
     "called",
     "column",
     "copysign",
+    "either16",
     "equal64",
     "floor",
     "fmod",
@@ -42,6 +44,7 @@ __all__ = [
     "rint",
     "row",
     "scaled8",
+    "shifted16",
     "unlike64",
     "whole",
 ]
@@ -124,13 +127,21 @@ def lowest_bit(value: int) -> int:
     return (value & -value).bit_length() - 1
 
 
+_ALL = (1 << 64) - 1
+
+
+def _signed(value: int) -> int:
+    value &= _ALL
+    return value - (1 << 64) if value >> 63 else value
+
+
 def _compare64(compare: Callable[[float, float], bool]) -> Callable[[int, int], int]:
     """64 floats from one place in memory with 64 from another: a bit for each pair, the first one the lowest."""
 
     def compared(one: int, other: int) -> int:
         pairs = zip(*((ctypes.c_double * 64).from_address(place) for place in (one, other)), strict=True)
         found = sum(compare(left, right) << at for at, (left, right) in enumerate(pairs))
-        return found - (1 << 64) if found >> 63 else found
+        return _signed(found)
 
     return compared
 
@@ -147,6 +158,27 @@ def all_below16(column: list[float], at: int, limit: float) -> bool:
 def least16(column: list[float], at: int, start: float) -> float:
     """The least of 16 values from one place on, none of them missing, and a number."""
     return min(start, *column[at : at + 16])
+
+
+def both16(column: list[int], one: int, other: int, to: int) -> int:
+    """Of 16 words from one place of a column on, and as many from another, the bits that are set in both."""
+    column[to : to + 16] = [left & right for left, right in zip(column[one:], column[other : other + 16], strict=False)]
+    return 0
+
+
+def either16(column: list[int], one: int, other: int, to: int) -> int:
+    """The same, but the bits that are set in one of them."""
+    column[to : to + 16] = [left | right for left, right in zip(column[one:], column[other : other + 16], strict=False)]
+    return 0
+
+
+def shifted16(column: list[int], one: int, count: int, to: int) -> int:
+    """16 words from one place of a column on, their bits so far on: those of the word before each come into it."""
+    column[to : to + 16] = [
+        _signed(now << count | (before & _ALL) >> 64 - count)
+        for now, before in zip(column[one : one + 16], column[one - 1 : one + 15], strict=True)
+    ]
+    return 0
 
 
 def scaled8(column: list[float], at: int, factor: float, less: float, more: float, out: list[float], to: int) -> int:

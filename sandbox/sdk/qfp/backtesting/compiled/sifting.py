@@ -6,7 +6,18 @@ words are made at a time, and one before them for what looks back.
 
 from __future__ import annotations
 
-from qfp.backtesting.compiled.language import at_most64, equal64, less64, look_ahead, lowest_bit, unlike64
+from qfp.backtesting.compiled.language import (
+    at_most64,
+    column,
+    both16,
+    either16,
+    equal64,
+    less64,
+    look_ahead,
+    lowest_bit,
+    shifted16,
+    unlike64,
+)
 from qfp.backtesting.compiled.record import Account
 
 SHIFT, BOTH, EITHER = 4, 5, 6
@@ -79,6 +90,9 @@ def fetch_next(a: Account, word: int) -> int:
             if a.terms > 0:  # orders at the market ask for no more
                 look_ahead(a.highs, bar)
                 look_ahead(a.lows, bar)
+            for k in range(a.operands):
+                if a.q_step[k] != 0:
+                    look_ahead(column(a.q_place[k]), bar + 64 * a.block)
     return 0
 
 
@@ -99,17 +113,11 @@ def sift(a: Account, word: int) -> int:
         if what < SHIFT:
             compare(a, k, word)
         elif what == SHIFT:
-            before = a.sifted[WORDS * one]
-            for w in range(1, a.block + 1):
-                now = a.sifted[WORDS * one + w]
-                a.sifted[to + w] = (now << other) | (before >> (64 - other))
-                before = now
+            shifted16(a.sifted, WORDS * one + 1, other, to + 1)
         elif what == BOTH:
-            for w in range(1, a.block + 1):
-                a.sifted[to + w] = a.sifted[WORDS * one + w] & a.sifted[WORDS * other + w]
+            both16(a.sifted, WORDS * one + 1, WORDS * other + 1, to + 1)
         elif what == EITHER:
-            for w in range(1, a.block + 1):
-                a.sifted[to + w] = a.sifted[WORDS * one + w] | a.sifted[WORDS * other + w]
+            either16(a.sifted, WORDS * one + 1, WORDS * other + 1, to + 1)
         else:
             for w in range(1, a.block + 1):
                 a.sifted[to + w] = -1 - a.sifted[WORDS * one + w]

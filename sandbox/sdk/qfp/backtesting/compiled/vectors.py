@@ -11,6 +11,9 @@ __all__ = ["VECTORS", "Vectors"]
 
 # Word -> type of its answer.
 VECTORS = {
+    "both16": "int",
+    "either16": "int",
+    "shifted16": "int",
     "all_below16": "bool",
     "least16": "float",
     "scaled8": "int",
@@ -18,6 +21,7 @@ VECTORS = {
     "products128": "int",
 }
 EIGHT = "<8 x double>"
+SIXTEEN = "<16 x i64>"
 
 
 class Vectors:
@@ -60,6 +64,28 @@ class Vectors:
         least = self.function.value(f"call nnan double @llvm.vector.reduce.fmin.v16f64(<16 x double> {values})")
         less = self.function.value(f"fcmp olt double {least}, {start}")
         return self.function.value(f"select i1 {less}, double {least}, double {start}")
+
+    def both16(self, column: str, one: str, other: str, to: str) -> str:
+        return self.joined16("and", column, one, other, to)
+
+    def either16(self, column: str, one: str, other: str, to: str) -> str:
+        return self.joined16("or", column, one, other, to)
+
+    def joined16(self, word: str, column: str, one: str, other: str, to: str) -> str:
+        left, right = (self.load(column, at, kind=SIXTEEN) for at in (one, other))
+        found = self.function.value(f"{word} {SIXTEEN} {left}, {right}")
+        self.function.emit(f"store {SIXTEEN} {found}, ptr {self.place(column, to)}, align 8")
+        return "0"
+
+    def shifted16(self, column: str, one: str, count: str, to: str) -> str:
+        parts = []
+        for word, more, bits in (("shl", 0, count), ("lshr", -1, self.function.value(f"sub i64 64, {count}"))):
+            first = self.function.value(f"insertelement {SIXTEEN} poison, i64 {bits}, i64 0")
+            all_ = self.function.value(f"shufflevector {SIXTEEN} {first}, {SIXTEEN} poison, <16 x i32> zeroinitializer")
+            parts.append(self.function.value(f"{word} {SIXTEEN} {self.load(column, one, more, SIXTEEN)}, {all_}"))
+        found = self.function.value(f"or {SIXTEEN} {parts[0]}, {parts[1]}")
+        self.function.emit(f"store {SIXTEEN} {found}, ptr {self.place(column, to)}, align 8")
+        return "0"
 
     def scaled8(self, column: str, at: str, factor: str, less: str, more: str, out: str, to: str) -> str:
         scaled = self.of("fmul", self.load(column, at), self.copies(factor))
