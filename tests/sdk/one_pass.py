@@ -41,9 +41,9 @@ def main() -> None:
     compiled.warm_up()
     random = np.random.default_rng(3)
     found = {"averages": 0, "drawdowns": 0, "apart": []}
-    equity, closes = (np.exp(np.cumsum(random.standard_normal(20_000) * 0.01)) for _ in range(2))
+    equity, closes = (np.exp(np.cumsum(random.standard_normal(100_000) * 0.01)) for _ in range(2))
     walked = []
-    for walkers.ONE_PASS in (10_000, 30_000):  # from which number of bars on machine code adds up
+    for walkers.ONE_PASS in (10_000, 200_000):  # from which number of bars on machine code adds up
         figures = statistics.Figures(pd.RangeIndex(len(equity)), closes, equity, None, 0)  # type: ignore[arg-type]
         walked.append(figures._walked("slope"))
     if [one.possible for one in walked] != [True, False] or walked[0].found() != walked[1].found():
