@@ -54,6 +54,7 @@ def optimize(
         raise TypeError("maximize is a label of the figures, or a function of them")
     values = {name: _values(name, given) for name, given in ranges.items()}
     score, known = _score(backtest, maximize), Many({})
+    numbers: Sequence[float] | np.ndarray
     found = None
     everything = None if constraint is not None or max_tries is not None else Product.of(values)
     if method in ("sambo", "skopt"):

@@ -197,8 +197,8 @@ def products128(
     alone: list[float],
     to: int,
 ) -> int:
-    """The sums of 128 products, from one place of two columns to one of two others: of the columns' steps, each less its
-    mean, and of the second's steps with themselves. In the order in which NumPy adds up so many: eight sums side by
+    """The sums of 128 products, from one place of two columns on, to one of two others: of the columns' steps, each
+    less its mean, and of the second's with themselves. In the order in which NumPy adds up so many: eight sums side by
     side, then in pairs.
     """
     far = [

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from qfp.backtesting.compiled.language import (
     at_most64,
-    column,
     both16,
+    column,
     either16,
     equal64,
     less64,
