@@ -242,6 +242,9 @@ def _survivorship(backtest: Backtest) -> Line:
 
 def _data(backtest: Backtest, read: Sequence[str] | None) -> Line:
     title = "Data"
+    if sample := backtest.conventions.get("sample"):
+        text = f"Its bars are the sample {sample} of the package backtesting.py, the same for everybody who has it."
+        return _line("data", "grey", title, text)
     if not backtest.snapshot:
         text = (
             "Its bars came with the code or a package, so nobody can look where they are from. "
@@ -330,7 +333,8 @@ def _sample(backtest: Backtest) -> Line:
 
 def _verified(backtest: Backtest) -> Line:
     if not backtest.standing.verified:
-        return _line("verified", "red", "Verified", backtest.standing.said)
+        state = "amber" if backtest.conventions.get("sample") else "red"
+        return _line("verified", state, "Verified", backtest.standing.said)
     companion = backtest.checks.get("companion", {})
     again, answer = _made_again(backtest.run.verification)
     theirs = copied.left_to_the_library(backtest.conventions) or backtest.conventions.get("unlogged", "")

@@ -123,7 +123,7 @@ class Code:
 
 
 def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str, Any]) -> str:
-    said = ("lines", "survivorship", "unlogged")
+    said = ("lines", "survivorship", "unlogged", "sample")
     conventions = {key: value for key, value in backtest.conventions.items() if key not in said}
     return Code(files).fingerprint(
         {

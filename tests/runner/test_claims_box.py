@@ -11,7 +11,7 @@ from django.template import engines
 from qfp.checking import apart, words
 from qfp.checking.literals import LONG
 
-from runner import claims_box, trials
+from runner import claims_box, private, trials
 from runner.honesty import checking, companions
 from runner.honesty.held_sweeps import HeldSweeps
 from runner.manifests import lineage_of
@@ -235,6 +235,12 @@ def test_a_table_in_the_text_of_the_program_is_said_whatever_its_box_says():
 def test_unverified_bars_from_the_code_are_a_problem():
     backtest = make_backtest(verified=False, verified_text="Not verified. The bars came from the code.", snapshot="")
     assert state_of(backtest, "verified") == state_of(backtest, "data") == "red"
+    # Where the site has followed it over a sample that everybody has, nothing is forged, and it is no more verified.
+    backtest.conventions = backtest.conventions | {"sample": "GOOG"}
+    lines = {line["key"]: line for line in claims_box.lines(backtest)}
+    assert (lines["verified"]["state"], lines["data"]["state"]) == ("amber", "grey")
+    assert lines["verified"]["text"].startswith("Not verified.") and not backtest.standing.verified
+    assert not private._is_verified({"type": "checks", "lines": list(lines.values())}), "for others it is its word"
 
 
 def test_what_only_a_library_can_say_is_a_doubt_and_so_is_a_fill_at_an_open_already_past():

@@ -92,7 +92,7 @@ class _OriginalResult(Result):
             "orders": self.decided[:MAX_ORDERS_LISTED],
             "order_count": len(self.orders),
             # The site asks to the last digit which levels were reached; bars that were rounded may say something else.
-            "taken_away": _kept(taken_away) if found.get("exact") else None,
+            "taken_away": _kept(taken_away) if found.get("exact", True) else None,
             "trades": [],
             "refused_orders": [],
         }
