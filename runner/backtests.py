@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from qfp import metrics
-from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual
+from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual, lines_of_parts
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
 from qfp.significance import bootstrap_interval
@@ -174,7 +174,7 @@ def _conventions(claimed: Claimed, store: Path) -> dict[str, Any]:
     """The rules, and what is to be said with them."""
     stated = claimed.rules.as_dict()
     if claimed.unit != 1:
-        stated |= {"lines": claim_parts.lines_of_parts(stated["lines"], claimed.unit)}
+        stated |= {"lines": lines_of_parts(stated["lines"], claimed.unit)}
     return {**stated, **survivorship_note(store, claimed.snapshot, claimed.instruments), **_unlogged(claimed)}
 
 
@@ -200,7 +200,7 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
 
 
 def _sample_followed(claimed: Claimed) -> str:
-    """The sample of backtesting.py that it traded, where everything follows from its bars as it would from ours; or ""."""
+    """The sample of backtesting.py that it traded, where all of it follows from its bars as it would from ours; or ""."""
     alone = len(claimed.instruments) == 1 and claimed.instruments[0]["object"] is None
     whole = (claimed.fill_count, claimed.order_count) == (len(claimed.fills), len(claimed.orders))
     if not alone or not whole or not isinstance(claimed.rules, BacktestingPy):

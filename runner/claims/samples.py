@@ -1,4 +1,4 @@
-"""Which bars come with backtesting.py? Those that everybody's first program trades, read from the boxes' environment."""
+"""Which bars come with backtesting.py? The samples that first programs trade, read from the boxes' environment."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def said_of(name: str) -> str:
     """Why a result over a sample is not verified though its fills follow, and what to do, in sentences."""
     instead = 'data.prices("GOOG")' if name == "GOOG" else "data.prices()"
     return (
-        f"Its prices came with backtesting.py (the sample {name}), not from this site, so where they are from cannot be "
-        f"checked; its fills follow from them. With {instead} of qfp instead, it can be verified."
+        f"Its prices came with backtesting.py (the sample {name}), not from this site, so nobody here knows where they "
+        f"are from; its fills follow from them. With {instead} of qfp instead, it can be verified."
     )
 
 

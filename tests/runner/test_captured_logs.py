@@ -77,8 +77,9 @@ def test_what_the_library_itself_filled_outside_the_bar_is_told_as_that_and_not_
 
 def test_parts_of_a_unit_are_followed_as_they_were_traded_and_kept_in_units(pairs) -> None:
     fractions = 0
-    for number, (theirs, _) in enumerate(pairs[2 * DRAWN : 3 * DRAWN]):
+    for number, (theirs, said) in enumerate(pairs[2 * DRAWN : 3 * DRAWN]):
         checked = check_claim(theirs, STORE)
+        assert said["printed"] == checked.conventions["lines"], "the console says what the page says"
         assert checked.verified and "unlogged" not in checked.conventions, (number, checked.verified_text)
         assert checked.conventions["lines"][-1] == "Parts of a unit are traded, each 0.000333333 of it."
         assert checked.fills and all(

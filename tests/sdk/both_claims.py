@@ -4,7 +4,7 @@ Runs in the boxes' environment, where backtesting.py is installed, and prints JS
 of ours by its rules. Arguments: how many programs are drawn, from which number on, which release the library says it
 is, and any of "rounded", where the programs round their bars, "outside", where as many more are drawn with orders that
 the library fills at prices outside their bars, "parts", where as many more trade parts of a unit, which ours does not
-record, and "samples", where the library's first example trades each of the samples that come with it.
+record (beside them stand the rules that they print), and "samples", where the library's first example trades each of the samples that come with it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ def pair(seed: str, rounded: bool = False, **how: object) -> tuple[dict, dict]:
     return theirs, backtest(program, bars, rules="backtesting.py", **options).claim
 
 
-def of_parts(seed: str, unit: float) -> tuple[dict, None]:
+def of_parts(seed: str, unit: float) -> tuple[dict, dict]:
     program, bars, options, _ = drawn(seed, base=backtesting.Strategy, both=True, moving=True)
     test = backtesting.lib.FractionalBacktest(bars.rename(columns=str.title), program, fractional_unit=unit, **options)
-    return of_backtesting._OriginalResult(test, test.run()).claim, None
+    result = of_backtesting._OriginalResult(test, test.run())
+    return result.claim, {"printed": result._rules_in_words()}
 
 
 class SmaCross(backtesting.Strategy):
