@@ -200,7 +200,7 @@ def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]
 
 
 def _sample_followed(claimed: Claimed) -> str:
-    """The sample of backtesting.py that it traded, where all of it follows from its bars as it would from ours; or ""."""
+    """The sample of backtesting.py whose bars all of it follows from, as it would have to from ours; "" for none."""
     alone = len(claimed.instruments) == 1 and claimed.instruments[0]["object"] is None
     whole = (claimed.fill_count, claimed.order_count) == (len(claimed.fills), len(claimed.orders))
     if not alone or not whole or not isinstance(claimed.rules, BacktestingPy):

@@ -4,7 +4,8 @@ Runs in the boxes' environment, where backtesting.py is installed, and prints JS
 of ours by its rules. Arguments: how many programs are drawn, from which number on, which release the library says it
 is, and any of "rounded", where the programs round their bars, "outside", where as many more are drawn with orders that
 the library fills at prices outside their bars, "parts", where as many more trade parts of a unit, which ours does not
-record (beside them stand the rules that they print), and "samples", where the library's first example trades each of the samples that come with it.
+record (beside them stand the rules that they print), and "samples", where the library's
+first example trades each of the samples that come with it.
 """
 
 from __future__ import annotations

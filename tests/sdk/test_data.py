@@ -27,7 +27,9 @@ def test_the_starting_and_ending_day_are_included(data):
 
 
 def test_days_before_the_first_bar_are_told_at_the_line_that_asked_for_them(data):
-    with pytest.warns(UserWarning, match="The bars of AAPL begin on 2000-03-01; there are none from 1990-01-01") as told:
+    with pytest.warns(
+        UserWarning, match="The bars of AAPL begin on 2000-03-01; there are none from 1990-01-01"
+    ) as told:
         bars = data.prices("AAPL", "1990-01-01", "2000-03-10")
     assert told[0].filename == __file__ and str(bars.index[0].date()) == "2000-03-01"
     with warnings.catch_warnings():
