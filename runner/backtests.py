@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from qfp import metrics
-from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual
+from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual, lines_of_parts
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
 from qfp.significance import bootstrap_interval
 
 from marketdata.store import SnapshotMissing
-from runner.claims import checks, copied, fields, follow_many, follow_one, outcomes
+from runner.claims import checks, copied, fields, follow_many, follow_one, outcomes, samples
 from runner.claims import parts as claim_parts
 from runner.claims import unlogged as claim_unlogged
 from runner.claims.bars import MAX_CELLS, NotVerified, OurBars, our_bars, our_market
@@ -96,7 +97,7 @@ def check_claim(
     holdings: list[dict[str, Any]] = []
     account: Replay
     price: float | None = None
-    flows, said = claimed.flows, VERIFIED
+    flows, said, sample = claimed.flows, VERIFIED, ""
     try:
         # Without any, the bars are the program's own, which is the reason that our_bars() gives.
         if run_snapshot is not None and claimed.snapshot not in (None, run_snapshot):
@@ -120,8 +121,8 @@ def check_claim(
             account, benchmark, price = _replayed(claimed, store)
         verified, verified_text = True, said
     except NotVerified as doubt:
-        account = _as_claimed(claimed)
-        verified, verified_text = False, f"{NOT_VERIFIED} {doubt}"
+        account, sample = _as_claimed(claimed), _sample_followed(claimed)
+        verified, verified_text = False, f"{NOT_VERIFIED} {samples.said_of(sample) if sample else doubt}"
 
     trades = list(account.trades[:MAX_TRADES_STORED])
     told, orders = claimed.fills, claimed.orders
@@ -146,7 +147,7 @@ def check_claim(
         start=aware(claimed.stamps[0]),
         end=aware(claimed.stamps[-1]),
         cash=claimed.cash,
-        conventions=_conventions(claimed, store),
+        conventions=_conventions(claimed, store) | ({"sample": sample} if sample else {}),
         engine_name=fields.text(engine.get("name"), "engine name", 60),
         engine_version=fields.text(engine.get("version"), "engine version", 30),
         snapshot=claimed.snapshot,
@@ -173,7 +174,7 @@ def _conventions(claimed: Claimed, store: Path) -> dict[str, Any]:
     """The rules, and what is to be said with them."""
     stated = claimed.rules.as_dict()
     if claimed.unit != 1:
-        stated |= {"lines": claim_parts.lines_of_parts(stated["lines"], claimed.unit)}
+        stated |= {"lines": lines_of_parts(stated["lines"], claimed.unit)}
     return {**stated, **survivorship_note(store, claimed.snapshot, claimed.instruments), **_unlogged(claimed)}
 
 
@@ -192,12 +193,32 @@ def _no_trades(claimed: Claimed, claim: dict[str, Any], price: float | None) -> 
 
 def _replayed(claimed: Claimed, store: Path) -> tuple[Replay, np.ndarray, float]:
     """The account over our bars, buy and hold, and the last price. Raises NotVerified."""
-    rules = claimed.rules
-    assert not isinstance(rules, (PortfolioRules, CopiedRules))
     if len(claimed.instruments) != 1:
         raise NotVerified("By the stated rules only one instrument can be traded.")
-    checks.compare_flows([], claimed.flows, claimed.cash, claimed.names)
     bars = our_bars(store, claimed.snapshot, claimed.instruments[0], claimed.stamps)
+    return _replayed_over(bars, claimed)
+
+
+def _sample_followed(claimed: Claimed) -> str:
+    """The sample of backtesting.py whose bars all of it follows from, as it would have to from ours; "" for none."""
+    alone = len(claimed.instruments) == 1 and claimed.instruments[0]["object"] is None
+    whole = (claimed.fill_count, claimed.order_count) == (len(claimed.fills), len(claimed.orders))
+    if not alone or not whole or not isinstance(claimed.rules, BacktestingPy):
+        return ""
+    for name in samples.SAMPLES:
+        try:
+            _replayed_over(samples.sample_bars(Path(settings.SANDBOX_ENV), name, claimed.stamps), claimed)
+        except NotVerified:
+            continue
+        return name
+    return ""
+
+
+def _replayed_over(bars: OurBars, claimed: Claimed) -> tuple[Replay, np.ndarray, float]:
+    """The account over bars of its only instrument, buy and hold, and the last price. Raises NotVerified."""
+    rules = claimed.rules
+    assert not isinstance(rules, (PortfolioRules, CopiedRules))
+    checks.compare_flows([], claimed.flows, claimed.cash, claimed.names)
     if any(np.isnan(column).any() for column in (bars.open, bars.high, bars.low, bars.close)):
         raise NotVerified("The series has missing prices in this period.")
     if claimed.unit != 1:

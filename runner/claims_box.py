@@ -170,8 +170,10 @@ def _seen_of_lookahead(backtest: Backtest) -> Line:
     line, found = _found(backtest, "lookahead", "Look-ahead"), backtest.checks.get("lookahead", {})
     if line["state"] == "green" and backtest.conventions.get("fill") == "same-open":
         return line | {"state": "amber", "text": f"{SAW_THE_BAR} {line['text']}"}
-    if line["state"] != "green" or found.get("evidence") == "site" or not is_shown(backtest.run):
+    if line["state"] != "green" or found.get("evidence") == "site":
         return line
+    if not is_shown(backtest.run):
+        return line | {"text": f"{line['text']} {companions.outlook_of_choice(backtest.run)}".rstrip()}
     if "companion" in backtest.checks:
         why = "and the site could not confirm that on data of its own"
     elif backtest.run.is_finished and (never := why_never(backtest.run)):
@@ -199,28 +201,49 @@ def _memory(backtest: Backtest) -> Line:
 
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
-    what = "1 trial" if tried.count == 1 else f"{_count(tried.count)} different trials"
+    windows = backtest.checks.get("overfitting", {}).get("windows")
+    within = min(trials.chosen_from(backtest.run), tried.count - 1) if windows else 0
+    what = _lineage(tried.count - within, within)
     if backtest.standing.leak:
-        text = f"{what} along the project's lineage. How likely luck is says nothing of a run that knows the future."
+        text = f"{what} How likely luck is says nothing of a run that knows the future."
         return _line("trials", "amber", "Trials", text)
     returns = metrics.returns_of(np.array(backtest.equity, dtype=float))
     year = backtest.metrics.get("periods_per_year") or metrics.PERIODS_PER_YEAR
     # Trials of no skill spread as far over so many returns; those that are told may not spread less.
     least = year / (len(returns) - 1) if len(returns) > 1 else math.nan
     variance = max(least, tried.variance_beside(backtest) or 0.0)
-    deflated = deflated_sharpe_ratio(returns, tried.count, variance, year)
+    deflated = deflated_sharpe_ratio(returns, tried.count - within, variance, year)
     if math.isnan(deflated.probability):
-        return _line(
-            "trials", "amber", "Trials", f"{what} along the project's lineage; its Sharpe ratio is not defined."
-        )
+        return _line("trials", "amber", "Trials", f"{what} Its Sharpe ratio is not defined.")
     if deflated.annual_sharpe <= 0:
-        text = f"{what} along the project's lineage. Its Sharpe ratio is not above 0: there is no gain to owe to luck."
+        text = f"{what} Its Sharpe ratio is not above 0: there is no gain to owe to luck."
         return _line("trials", "grey", "Trials", text)
-    state = "green" if deflated.probability >= CONFIDENT else "amber" if deflated.probability >= UNLIKELY else "red"
-    than = "above 0" if tried.count == 1 else "more than the luck of the best of them"
-    chance = f"Probability that its Sharpe ratio is {than}: {_share(deflated.probability)} (deflated Sharpe ratio)."
-    text = f"{what} along the project's lineage. {chance}"
-    return _line("trials", state, "Trials", text)
+    state, also = _chance_state(deflated.probability), ""
+    if within:
+        whole = deflated_sharpe_ratio(returns, tried.count, variance, year).probability
+        # How it chose is its program's word: what that makes better is a doubt, and no praise.
+        state = "amber" if state == "green" != _chance_state(whole) else state
+        also = f"; {_share(whole)} if those counted, too"
+    than = "above 0" if tried.count - within == 1 else "more than the luck of the best of them"
+    chance = (
+        f"Probability that its Sharpe ratio is {than}: {_share(deflated.probability)} (deflated Sharpe ratio){also}."
+    )
+    return _line("trials", state, "Trials", f"{what} {chance}")
+
+
+def _chance_state(probability: float) -> str:
+    return "green" if probability >= CONFIDENT else "amber" if probability >= UNLIKELY else "red"
+
+
+def _lineage(count: int, within: int) -> str:
+    what = "1 trial" if count == 1 else f"{_count(count)} different trials"
+    if not within:
+        return f"{what} along the project's lineage."
+    of = "the one combination" if within == 1 else f"the {_count(within)} combinations"
+    return (
+        f"{what} along the project's lineage, besides {of} that its windows chose from: each chose on earlier bars, by "
+        "the word of its program, so what was traded is not the best of them."
+    )
 
 
 def _overfitting(backtest: Backtest) -> Line:
@@ -242,6 +265,9 @@ def _survivorship(backtest: Backtest) -> Line:
 
 def _data(backtest: Backtest, read: Sequence[str] | None) -> Line:
     title = "Data"
+    if sample := backtest.conventions.get("sample"):
+        text = f"Its bars are the sample {sample} of the package backtesting.py, the same for everybody who has it."
+        return _line("data", "grey", title, text)
     if not backtest.snapshot:
         text = (
             "Its bars came with the code or a package, so nobody can look where they are from. "
@@ -330,7 +356,8 @@ def _sample(backtest: Backtest) -> Line:
 
 def _verified(backtest: Backtest) -> Line:
     if not backtest.standing.verified:
-        return _line("verified", "red", "Verified", backtest.standing.said)
+        state = "amber" if backtest.conventions.get("sample") else "red"
+        return _line("verified", state, "Verified", backtest.standing.said)
     companion = backtest.checks.get("companion", {})
     again, answer = _made_again(backtest.run.verification)
     theirs = copied.left_to_the_library(backtest.conventions) or backtest.conventions.get("unlogged", "")

@@ -8,12 +8,54 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["defaults_of", "names_of", "with_defaults"]
+__all__ = ["declared_in", "defaults_of", "names_of", "with_defaults"]
+
+KINDS = {bool: "boolean", int: "number", float: "number", str: "text"}
+LONGEST_NAME = 60
+MOST_DECLARED = 50
 
 
 def defaults_of(source: str) -> dict[str, Any]:
     """Default by parameter, of those that are written as a plain value."""
     return {name: ast.literal_eval(node) for name, node in _defaults(source)}
+
+
+def declared_in(source: str) -> list[dict[str, Any]]:
+    """What a run of it would declare, as far as its text alone tells: name, label, kind, default, value, minimum,
+    maximum, step, choices. One whose choices are no plain values is left out, and bounds that are none are.
+    """
+    declared: dict[str, dict[str, Any]] = {}
+    for call, name, default in _calls(source):
+        value, listed = ast.literal_eval(default), _argument(call, None, "choices")
+        choices = _choices(listed)
+        if not name.isidentifier() or len(name) > LONGEST_NAME or (listed is not None and value not in choices):
+            continue
+        label = _argument(call, None, "label")
+        said = label.value if isinstance(label, ast.Constant) and isinstance(label.value, str) else ""
+        bounds = {"minimum": 2, "maximum": 3, "step": None}
+        declared.setdefault(
+            name,
+            {
+                "name": name,
+                "label": said or name.replace("_", " "),
+                "kind": "choice" if choices else KINDS[type(value)],
+                "default": value,
+                "value": value,
+                **{key: _number(_argument(call, place, key)) for key, place in bounds.items()},
+                "choices": choices,
+            },
+        )
+    return list(declared.values())[:MOST_DECLARED]
+
+
+def _choices(node: ast.expr | None) -> list[Any]:
+    plain = isinstance(node, (ast.List, ast.Tuple)) and all(_is_plain(each) for each in node.elts)
+    return list(ast.literal_eval(node)) if plain and node is not None else []
+
+
+def _number(node: ast.expr | None) -> float | None:
+    value = ast.literal_eval(node) if node is not None and _is_plain(node) else None
+    return value if type(value) in (int, float) else None
 
 
 def names_of(files: Mapping[str, str]) -> set[str] | None:
@@ -70,6 +112,12 @@ def with_defaults(source: str, values: Mapping[str, Any]) -> tuple[str, list[str
 
 
 def _defaults(source: str) -> Iterator[tuple[str, ast.expr]]:
+    for _, name, default in _calls(source):
+        yield name, default
+
+
+def _calls(source: str) -> Iterator[tuple[ast.Call, str, ast.expr]]:
+    """The calls of param() with a plain default, as ast.walk() meets them: call, name, default."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -84,11 +132,11 @@ def _defaults(source: str) -> Iterator[tuple[str, ast.expr]]:
             and default is not None
             and _is_plain(default)
         ):
-            yield name.value, default
+            yield call, name.value, default
 
 
-def _argument(call: ast.Call, position: int, keyword: str) -> ast.expr | None:
-    if len(call.args) > position:
+def _argument(call: ast.Call, position: int | None, keyword: str) -> ast.expr | None:
+    if position is not None and len(call.args) > position:
         return call.args[position]
     return next((each.value for each in call.keywords if each.arg == keyword), None)
 

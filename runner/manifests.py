@@ -25,7 +25,7 @@ __all__ = ["VERSION", "code_of", "least_manifest", "manifest_of", "result_of"]
 
 VERSION = 2
 DECIMALS = 9
-BARE = ("lines", "survivorship", "unlogged")  # of conventions: what is said about them, not what they are
+BARE = ("lines", "survivorship", "unlogged", "sample")  # of conventions: what is said about them, not what they are
 
 
 def manifest_of(

@@ -56,7 +56,7 @@ def _failure(ended: dict[str, Any]) -> str:
         where = f" ({error['file']}, line {line})" if line and error.get("file") and not told else ""
         detail = f": {error['message']}" if error.get("message") else ""
         text = f"{error['name']}{detail}"
-        return f"{text[:400]}{where}."
+        return " ".join(filter(None, [f"{text[:400]}{where}.", str(error.get("hint") or "")]))
     program = ended.get("exit") or {}
     if program.get("signal"):
         return _signal(program["signal"])

@@ -74,7 +74,7 @@ def finding(run: Run, backtest: Backtest) -> dict[str, Any] | None:
             f"Out of sample: its parameters were chosen on earlier bars alone, in {counted}. That these follow each "
             "other from its first bar to its last was checked; how it chose within them is the program's word."
         )
-        return {"state": "green", "sentence": text, "evidence": "box"}
+        return {"state": "green", "sentence": text, "evidence": "box", "windows": windows}
     sweep = _sweep_of(run)
     if sweep is None:
         if run.search.get("walk"):

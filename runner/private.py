@@ -21,6 +21,7 @@ from marketdata.models import Series
 from marketdata.store import SnapshotMissing, read_manifest
 from runner.access import Viewer
 from runner.models import Backtest, Project, Run
+from runner.verdicts import NOT_VERIFIED
 
 # What a program cannot write its data into, or, as for backtests, what is drawn of it without prices.
 FOR_ALL = {"phase", "package", "backtest", "checks", "finished"}
@@ -193,7 +194,7 @@ def _read(series: list[str]) -> str:
 def _is_verified(event: dict[str, Any]) -> bool:
     """Not a backtest, or one over bars of ours; of another its prices and the reason of the doubt are the program's."""
     if event["type"] == "checks":
-        return all(line["state"] != "red" for line in event["lines"] if line["key"] == "verified")
+        return not any(line["text"].startswith(NOT_VERIFIED) for line in event["lines"] if line["key"] == "verified")
     return event.get("verified", True)
 
 

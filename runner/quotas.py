@@ -9,6 +9,7 @@ from typing import Any
 import redis
 from django.core.cache import cache
 from django.db import connection
+from django.utils import timezone
 
 from accounts.models import Plan
 from runner.access import Viewer
@@ -17,6 +18,7 @@ from sandbox.protocol import Limits
 
 MOST_GUEST_SESSIONS_OF_AN_ADDRESS = 3  # they hold memory even when nobody looks
 EXAMINED_SECONDS = 3600
+DAY_SECONDS = 24 * 3600
 
 
 class QuotaExceeded(Exception):
@@ -101,6 +103,21 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
             else "The oldest stops counting 24 hours after it was started."
         )
         raise QuotaExceeded(f"{plan.runs_per_day} runs in 24 hours, the limit of your plan ({plan.name}). {more}")
+
+
+def check_verification(viewer: Viewer, plan: Plan, address_hash: str, run: Run) -> None:
+    """Raise QuotaExceeded where this viewer may not have somebody else's run made again now: one at a time, and no more
+    of them a day than runs. RedisError where nobody can count them.
+    """
+    who = f"u{viewer.user.pk}" if viewer.user is not None else f"a{address_hash}"
+    last = Run.objects.filter(pk=cache.get(f"verifying-for-{who}"), verification__state="waiting").first()
+    if last is not None and last.pk != run.pk:
+        raise QuotaExceeded("Another run is being verified for you. Wait for its answer, then press again.")
+    counted = f"verified-for-{who}-{timezone.now():%Y-%m-%d}"
+    cache.add(counted, 0, DAY_SECONDS)
+    if cache.incr(counted) > plan.runs_per_day:
+        raise QuotaExceeded(f"{plan.runs_per_day} runs verified today, the limit of your plan ({plan.name}).")
+    cache.set(f"verifying-for-{who}", run.pk, EXAMINED_SECONDS)
 
 
 def check_session(viewer: Viewer, plan: Plan, address_hash: str) -> None:

@@ -15,8 +15,8 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from runner import comparing, private, sharing, verdicts, verifying
-from runner.access import Viewer
+from runner import comparing, private, quotas, sharing, verdicts, verifying
+from runner.access import Viewer, address_hash
 from runner.differing import differing
 from runner.headlines import headlines
 from runner.models import Project, Run
@@ -31,20 +31,24 @@ MOST_TICKED = 50
 def verification(request: HttpRequest, run: Any) -> HttpResponse:
     """The manifest in short, what making the run again gave, and the button that does it."""
     viewer = Viewer.of(request)
-    found = find_run(request, run, editable=request.method == "POST")
-    # A snapshot holds what its owner fetched: nobody else makes a run over it.
+    found = find_run(request, run)
     mine = found.user == viewer.user and Run.objects.editable_by(viewer).filter(pk=found.pk).exists()
+    allowed = mine or verifying.is_for_others(found)
     reason = verifying.can_be_verified(found)
     if request.method == "POST":
-        if not mine:
+        if not allowed:
             raise Http404
         if reason:
             messages.error(request, reason)
-        elif any(map(verifying.is_waiting, _same_owners(found))):
+        elif mine and any(map(verifying.is_waiting, _same_owners(found))):
             messages.error(request, "One of your runs is being verified. Wait for its answer, then press again.")
-        else:
+        elif not verifying.is_waiting(found):
             try:
+                if not mine:
+                    quotas.check_verification(viewer, quotas.plan_of(viewer), address_hash(request), found)
                 verifying.send(found)
+            except quotas.QuotaExceeded as refusal:
+                messages.error(request, str(refusal))
             except redis.RedisError:
                 Run.objects.filter(pk=found.pk).update(verification={})
                 messages.error(request, "The site's queue does not answer at the moment. Press again in a minute.")
@@ -62,7 +66,7 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
             "text": kept.get("text", "") if private.shown_to(found, viewer).all else "",
             "at": parse_datetime(kept.get("at", "") or "") if kept.get("at") else None,
             "reason": reason,
-            "can_verify": mine and not reason,
+            "can_verify": allowed and not reason,
             "others": _others(found, viewer),
         },
     )

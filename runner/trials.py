@@ -28,10 +28,10 @@ from qfp.sweeps.trial import BLOCKS
 
 from runner.defaults import defaults_of
 from runner.likeness.alike import alike_revisions
-from runner.models import ENTRY, MOST_ANCESTORS, Attempt, Backtest, PastTrial, Project, Sweep, Trial
+from runner.models import ENTRY, MOST_ANCESTORS, Attempt, Backtest, PastTrial, Project, Run, Sweep, Trial
 from runner.past_trials import alike_shapes
 
-__all__ = ["Code", "Trials", "of_backtest", "of_project"]
+__all__ = ["Code", "Trials", "chosen_from", "of_backtest", "of_project"]
 
 SANE = 1_000.0  # annual Sharpe ratios beyond it are told, not earned: they are left out of the spread
 COVERED = 0.8  # of a result's period, by trials whose Sharpe ratios are compared with it
@@ -123,7 +123,7 @@ class Code:
 
 
 def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str, Any]) -> str:
-    said = ("lines", "survivorship", "unlogged")
+    said = ("lines", "survivorship", "unlogged", "sample")
     conventions = {key: value for key, value in backtest.conventions.items() if key not in said}
     return Code(files).fingerprint(
         {
@@ -166,6 +166,15 @@ def of_project(project: Project) -> Trials:
     keys = [swept.order_by().values("key"), *(rows.order_by().values("trial") for rows in (further, deleted))]
     count = tried.order_by().values("trial").union(*keys).count()
     return Trials(max(1, count), (*_of_sweeps(swept), *_of_backtests(tried)))
+
+
+def chosen_from(run: Run) -> int:
+    """How many combinations the windows of a walk-forward chose from, each on earlier bars than those it traded: its
+    result is not the best of them, and had all of them been tried before, it would still not be. Whatever else was
+    tried, such as with other code or values beyond these, may have led to it.
+    """
+    tried = Trial.objects.filter(sweep__runs=run, sweep__about__bars__has_key="window")
+    return tried.order_by().values("key").distinct().count()
 
 
 def _of_sweeps(rows: QuerySet[Any]) -> Iterator[Part]:

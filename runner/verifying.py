@@ -27,18 +27,20 @@ from rq.job import Job, JobStatus
 from marketdata.store import SnapshotMissing, make_local, snapshot_folder
 from runner.environment import environment_lock
 from runner.manifests import canonical_result, code_of, result_of, sdk_hash
-from runner.models import GPU, Run
+from runner.models import GPU, Project, Run
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
+from runner.private import personal_series
 from runner.repeats import repeat
 from runner.verdicts import ANSWERS
 from sandbox.client import BoxRefused, EngineUnavailable
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Verdict", "can_be_verified", "is_waiting", "send", "verify"]
+__all__ = ["Verdict", "can_be_verified", "is_for_others", "is_waiting", "send", "verify"]
 
 QUEUE = "parallel"
 ON_ITS_WAY = timedelta(minutes=1)  # from what is written down to the job in the queue
+AGAIN_AFTER = timedelta(days=1)
 CLOSE = 1e-9
 QUESTIONS = {"pmap": "further boxes", "data": "data", "sweep": "the record of a sweep"}
 
@@ -68,6 +70,15 @@ def can_be_verified(run: Run) -> str:
     if not run.manifest.get("result_sha256"):
         return "The run has no backtest, so there is no result to be compared with."
     return ""
+
+
+def is_for_others(run: Run) -> bool:
+    """Whether somebody else may have it verified: a public run over data that is for everybody, once a day."""
+    if run.project.visibility != Project.Visibility.PUBLIC or personal_series(run.snapshot):
+        return False  # a snapshot holds what its owner fetched: nobody else makes a run over that
+    kept = run.verification
+    at = parse_datetime(kept.get("at", "")) if kept.get("state") == "done" else None
+    return at is None or timezone.now() - at > AGAIN_AFTER
 
 
 def is_waiting(run: Run) -> bool:

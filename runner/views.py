@@ -25,7 +25,7 @@ from marketdata.comparing import MOST_SERIES
 from marketdata.snippets import program_for, title_of
 from runner import embeds, packages, private, quotas, sandbox_state, sessions, sharing
 from runner.access import Viewer, address_hash, remember_guest
-from runner.defaults import defaults_of
+from runner.defaults import declared_in, defaults_of
 from runner.differing import differing
 from runner.forms import UNCONFIRMED, NewProjectForm, ProjectSettingsForm, clean_title
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
@@ -77,6 +77,14 @@ def chosen_params(run: Run | None, source: str | None = None) -> list[dict[str, 
     return found
 
 
+def origin_of(project: Project, viewer: Viewer) -> Project | None:
+    """What it was forked from, where this viewer may be shown that unasked."""
+    if project.forked_from is None:
+        return None
+    shown = Project.objects.listed() | Project.objects.owned_by(viewer)
+    return shown.select_related("owner").filter(pk=project.forked_from.project_id).first()
+
+
 def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
     viewer = Viewer.of(request)
     runs = recent_runs(project)
@@ -96,7 +104,8 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "differing": differing(runs),
         # Asked for by an answer to Run without JavaScript.
         "offer_on_page": packages.offered(project, project.draft) if "offer" in request.GET else [],
-        "params": chosen_params(last_declaring, project.source),
+        "params": chosen_params(last_declaring, project.source) if last_declaring else declared_in(project.source),
+        "origin": origin_of(project, viewer),
         "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
         "offers_gpu": quotas.plan_of(viewer).gpu_seconds_per_day > 0,
         "can_edit": True,
@@ -149,6 +158,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
             "headlines": headlines(runs) if can_edit else {},
             "differing": differing(runs) if can_edit else {},
             "can_edit": can_edit,
+            "origin": origin_of(found, viewer),
             "packages": packages.shown(
                 found.draft if can_edit else last_run.revision.files if last_run else {},
                 last_run.lock if last_run else None,

@@ -7,11 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from qfp.conventions import WHOLE_UNITS
-
 from runner.claims.bars import OurBars
 
-__all__ = ["bars_of_parts", "in_units", "lines_of_parts"]
+__all__ = ["bars_of_parts", "in_units"]
 
 PRICES = ("price", "limit", "stop", "sl", "tp", "entry_price", "exit_price")
 
@@ -29,8 +27,3 @@ def in_units(rows: Iterable[dict[str, Any]], unit: float) -> list[dict[str, Any]
         fraction = "outcome" in row and abs(row["size"]) < 1
         found.append({**row, **prices, "size": row["size"] if fraction else row["size"] * unit})
     return found
-
-
-def lines_of_parts(lines: list[str], unit: float) -> list[str]:
-    """The sentences of the rules."""
-    return [*(line for line in lines if line != WHOLE_UNITS), f"Parts of a unit are traded, each {unit:g} of it."]

@@ -52,7 +52,17 @@ from runner.snapshot_series import by_id
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["examine", "outlook", "progress", "send", "send_all", "send_opened", "send_waiting", "wanted"]
+__all__ = [
+    "examine",
+    "outlook",
+    "outlook_of_choice",
+    "progress",
+    "send",
+    "send_all",
+    "send_opened",
+    "send_waiting",
+    "wanted",
+]
 
 QUEUE = "parallel"
 
@@ -93,6 +103,16 @@ def outlook(run: Run) -> str:
         return f"Once the project is unlisted or public, {what}"
     pending = progress(run)
     return f"Still to come: {what}" + (f" Its repeats {pending}." if pending else "")
+
+
+def outlook_of_choice(run: Run) -> str:
+    """What a private run with a sweep has to expect once others can see it, in a sentence; "" for any other."""
+    if not _can_be_made_again(run) or not _chose_from_all(run):
+        return ""
+    return (
+        "Once others can see it, the site makes the run again on data that it has changed: its sweep chose values from "
+        "all of the data, and where it then chooses otherwise, this line has a doubt."
+    )
 
 
 def progress(run: Run) -> str:

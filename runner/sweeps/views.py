@@ -25,7 +25,7 @@ from qfp.tearsheet import charts
 from marketdata.exporting import safe_cell
 from runner import claims_box, packages, private, quotas, sandbox_state
 from runner.access import Viewer, address_hash
-from runner.defaults import with_defaults
+from runner.defaults import declared_in, with_defaults
 from runner.gpu import GpuUnavailable
 from runner.models import ENTRY, Project, Revision, Run, Sweep
 from runner.opening import SeeOther
@@ -67,10 +67,10 @@ def sweep_form(request: HttpRequest, **where: str) -> HttpResponse:
     viewer = Viewer.of(request)
     found = find_project(Project.objects.editable_by(viewer), **where)
     last = last_ordinary_run(found)
-    declared = chosen_params(last)
+    declared = chosen_params(last) if last else declared_in(found.source)
     refusal = ""
     if request.method == "GET":
-        proposed = Search(dimensions(chosen_params(last)))
+        proposed = Search(dimensions(declared))
         form = {f"try:{each.name}": "on" for each in proposed.swept}
         search = read_search(declared, form | _fields(proposed)) if proposed.dimensions else proposed
     else:

@@ -17,6 +17,7 @@ from sandbox.protocol import MAX_NOTES, dump_json, load_json
 MAX_LABEL = 200
 MAX_TEXT = 4_000
 MAX_TRACE_FRAMES = 100
+MAX_HINT = 400
 FINDING_TEXTS = ("state", "why", "date", "expression", "what")
 FINDING_NUMBERS = ("bar", "line", "cuts", "tails", "orders", "programs")
 MAX_CHOICES = 200
@@ -227,7 +228,9 @@ def _error(raw: Message) -> Message:
     frames = raw.get("frames")
     if not isinstance(frames, list):
         frames = []
+    hint = _text(raw.get("hint"), MAX_HINT)
     return {
+        **({"hint": hint} if hint else {}),
         "name": _text(raw.get("name"), MAX_LABEL),
         "message": _text(raw.get("message"), MAX_TEXT),
         "file": _text(raw.get("file"), MAX_LABEL) or None,

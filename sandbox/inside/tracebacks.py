@@ -35,10 +35,12 @@ def show(error: BaseException, emit) -> None:
     report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
     streams.flush()
     sys.stderr.write("".join(_format_chain(report)))
+    told = facts(error, report)
     if hint := NO_NETWORK if _wanted_a_network(error) else spelling.meant(error):
         sys.stderr.write(f"{hint}\n")
+        told["hint"] = hint
     sys.stderr.flush()
-    emit(facts(error, report))
+    emit(told)
 
 
 def facts(error: BaseException, report: traceback.TracebackException) -> dict:

@@ -1,10 +1,16 @@
 // The charts of one backtest: drawn once they come into view; zooming fetches the points of that stretch.
 import { dayTicks } from "./shared/days.js";
+import { written } from "./shared/numbers.js";
 import { axis, CONFIG, layout, onColours, plotly, token } from "./shared/plot.js";
 
 const ROLES = { main: "--gain", up: "--gain", fall: "--loss", down: "--loss", benchmark: "--line-strong" };
-const TICKS = { currency: "", percent: ",.2~%", ratio: ".2~f", price: ",~f", count: "" };
-const HOVERS = { currency: ",.2f", percent: ".2%", ratio: ".3f", price: ",.4f", count: ",d" };
+const TICKS = { currency: "", percent: ",.2~f", ratio: ".2~f", price: ",~f", count: "" };
+const DIGITS = { currency: 2, percent: 1, ratio: 2, price: 4, count: 0 };
+// As figures and tables write percentages: with a space before the sign.
+const times = (form) => (form === "percent" ? 100 : 1);
+const suffix = (form) => (form === "percent" ? "\u00a0%" : "");
+const told = (value, form) => written(value, DIGITS[form], suffix(form));
+const scaled = (values, form) => (form === "percent" ? values.map((value) => (value === null ? null : value * 100)) : values);
 
 const drawn = [];
 
@@ -60,8 +66,10 @@ class Chart {
   traces() {
     return this.data.traces.map((trace) => {
       const colour = token(ROLES[trace.role] ?? "--gain");
-      const across = this.data.x_form === "date" ? "" : `%{x:${HOVERS[this.data.x_form]}}, `;
-      const base = { x: trace.x, y: trace.y, name: trace.name, hovertemplate: `${across}%{y:${HOVERS[this.data.form]}}` };
+      const [x, y] = [scaled(trace.x, this.data.x_form), scaled(trace.y, this.data.form)];
+      const across = this.data.x_form === "date" ? () => "" : (at) => `${told(x[at], this.data.x_form)}, `;
+      const said = y.map((value, at) => across(at) + told(value, this.data.form));
+      const base = { x, y, name: trace.name, customdata: said, hovertemplate: "%{customdata}" };
       if (trace.mode === "bars") return { ...base, type: "bar", marker: { color: colour, line: { width: 0 } } };
       if (trace.mode === "points") return { ...base, type: "scatter", mode: "markers", marker: { color: colour, size: 8, symbol: trace.role === "down" ? "triangle-down" : "triangle-up" } };
       const line = { ...base, type: "scatter", mode: "lines", line: { color: colour, width: trace.role === "benchmark" ? 1.25 : 1.75, shape: trace.mode === "steps" ? "hv" : "linear" } };
@@ -87,7 +95,7 @@ class Chart {
     const Plotly = await plotly(this.figure.dataset.plotly);
     const dates = this.data.x_form === "date";
     const several = this.data.traces.length > 1;
-    const level = this.data.level;
+    const level = this.data.level === null ? null : this.data.level * times(this.data.form);
     const months = this.data.traces.every((trace) => trace.mode === "bars");
     const timed = this.data.traces.some((trace) => String(trace.x[0]).length > 10);
     const own = layout({
@@ -111,8 +119,8 @@ class Chart {
           ...(months && this.data.traces[0].x.length < 4 ? { dtick: "M1", tickformat: "%b %Y" } : {}),
           ...(this.range ? { range: this.range } : {}),
         }
-        : { tickformat: TICKS[this.data.x_form], exponentformat: "B", title: { text: this.data.x_title, font: { size: 11, color: token("--text-muted") } } },
-      yaxis: { ...axis(), side: "right", type: this.log?.getAttribute("aria-pressed") === "true" ? "log" : "linear", tickformat: TICKS[this.data.form], exponentformat: "B", nticks: 6, ...(this.neverFell() ? { range: [-0.1, 0] } : {}) },
+        : { tickformat: TICKS[this.data.x_form], ticksuffix: suffix(this.data.x_form), exponentformat: "B", title: { text: this.data.x_title, font: { size: 11, color: token("--text-muted") } } },
+      yaxis: { ...axis(), side: "right", type: this.log?.getAttribute("aria-pressed") === "true" ? "log" : "linear", tickformat: TICKS[this.data.form], ticksuffix: suffix(this.data.form), exponentformat: "B", nticks: 6, ...(this.neverFell() ? { range: [-10, 0] } : {}) },
     });
     if (this.place) return void (await Plotly.react(this.place, this.traces(), own, CONFIG));
     this.place = document.createElement("div");

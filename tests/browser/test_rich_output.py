@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from playwright.sync_api import expect
 
@@ -100,6 +101,9 @@ def test_every_kind_is_drawn_in_order(open_page, recorded):
     page.goto(run.get_absolute_url())
     frame = page.frame_locator("#output-frame")
     expect(frame.locator(".output:nth-child(1) .js-plotly-plot")).to_have_count(1, timeout=20_000)
+    # A hint below the row of buttons would lie over what the chart has there.
+    hint = "button => getComputedStyle(button, '::after').top + getComputedStyle(button).position"
+    assert frame.locator(".modebar-btn").first.evaluate(hint) == "0pxstatic"
     cells = frame.locator(".output:nth-child(2) td")
     expect(cells).to_have_text(["2.50", "10.25", "1.00"])
     frame.get_by_role("button", name="close").click()
@@ -126,6 +130,8 @@ def test_backtest_of_the_page_shows_figures_chart_and_table(signed_in):
     expect(page.locator(".backtest .badge", has_text="Verified")).to_be_visible()
     frame = page.frame_locator("#curve-frame")
     expect(frame.locator(".js-plotly-plot")).to_have_count(1, timeout=20_000)
+    # Axes write numbers as figures do: a real minus sign, and a space before the sign of a percentage.
+    expect(frame.locator(".y2tick text").first).to_have_text(re.compile("^\u2212\\d+\u00a0%$"))
     frame.get_by_role("button", name="1Y").click()
     frame.get_by_role("button", name="Log scale").click()
     frame.locator("summary", has_text="Data table").press("Enter")  # where it is, while the chart still grows

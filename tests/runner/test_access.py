@@ -76,7 +76,8 @@ def test_what_is_being_typed_is_nobody_elses_to_read(client_for, alice):
 
 @pytest.mark.parametrize("who", ["visitor", "bob"])
 def test_others_are_told_which_revision_they_see_and_can_open_a_copy_of_it(client_for, alice, who):
-    project = make_project(alice, source="shown = 1", visibility=PUBLIC)
+    shown = "shown = param('days', 20, 5, 60, step=5)"
+    project = make_project(alice, source=shown, visibility=PUBLIC, title="Where it began")
     client = client_for(who)
     assert "Open a copy" not in client.get(project.base_url).content.decode(), "nothing has run yet"
     assert client.post(f"{project.base_url}/copy").status_code == 404
@@ -88,7 +89,14 @@ def test_others_are_told_which_revision_they_see_and_can_open_a_copy_of_it(clien
     answer = client.post(f"{project.base_url}/copy")
     copy = Project.objects.exclude(pk=project.pk).get()
     assert answer.status_code == 303 and answer["Location"] == copy.edit_url
-    assert copy.source == "shown = 1" and copy.forked_from == revision and copy.owner != alice
+    assert copy.source == shown and copy.forked_from == revision and copy.owner != alice
+    # Before it has run, too, the copy has what its text declares, and says where it is from.
+    edited, swept = (client.get(url).content.decode() for url in (copy.edit_url, f"{copy.base_url}/sweep"))
+    assert 'id="param-days"' in edited and 'name="low:days"' in swept
+    link = f'href="{project.base_url}"'
+    assert link in edited and link in client.get(copy.base_url).content.decode()
+    Project.objects.filter(pk=project.pk).update(visibility="unlisted")
+    assert link not in client.get(copy.edit_url).content.decode(), "its address was given to one and not to all"
     Project.objects.filter(pk=project.pk).update(visibility=PRIVATE)
     assert client.post(f"{project.base_url}/copy").status_code == 404
     Project.objects.filter(pk=project.pk).update(visibility=PUBLIC)

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from runner.backtests import check_claim
-from runner.claims import follow_one
+from runner.claims import follow_one, samples
 from tests.sdk.conftest import SDK, STORE, starter  # noqa: F401
 
 DRAWN = 8
@@ -42,7 +42,7 @@ def claims(folder: Path, *arguments: str) -> list[tuple[Claim, Claim]]:
 
 @pytest.fixture(scope="module")
 def pairs(starter) -> list[tuple[Claim, Claim]]:  # noqa: F811
-    return claims(starter.folder, str(DRAWN), "0", "0.6.6", "outside", "parts")
+    return claims(starter.folder, str(DRAWN), "0", "0.6.6", "outside", "parts", "samples")
 
 
 def test_the_library_watched_tells_what_our_engine_tells_by_its_rules(pairs) -> None:
@@ -77,8 +77,9 @@ def test_what_the_library_itself_filled_outside_the_bar_is_told_as_that_and_not_
 
 def test_parts_of_a_unit_are_followed_as_they_were_traded_and_kept_in_units(pairs) -> None:
     fractions = 0
-    for number, (theirs, _) in enumerate(pairs[2 * DRAWN :]):
+    for number, (theirs, said) in enumerate(pairs[2 * DRAWN : 3 * DRAWN]):
         checked = check_claim(theirs, STORE)
+        assert said["printed"] == checked.conventions["lines"], "the console says what the page says"
         assert checked.verified and "unlogged" not in checked.conventions, (number, checked.verified_text)
         assert checked.conventions["lines"][-1] == "Parts of a unit are traded, each 0.000333333 of it."
         assert checked.fills and all(
@@ -94,6 +95,25 @@ def test_parts_of_a_unit_are_followed_as_they_were_traded_and_kept_in_units(pair
         forged = {**theirs, "unit": 1}
         assert not check_claim(forged, STORE).verified
     assert fractions
+
+
+def test_the_samples_of_the_library_are_known_and_whatever_does_not_follow_from_them_is_no_better_than_before(
+    pairs,
+) -> None:
+    assert len(pairs[3 * DRAWN :]) == len(samples.SAMPLES)
+    for name, claims_of_it in zip(samples.SAMPLES, pairs[3 * DRAWN :], strict=True):
+        for claim in claims_of_it:
+            checked = check_claim(claim, STORE)
+            assert not checked.verified and checked.conventions["sample"] == name, checked.verified_text
+            assert f"(the sample {name}), not from this site" in checked.verified_text
+            assert ('data.prices("GOOG")' in checked.verified_text) == (name == "GOOG")
+            better = [value * (1 + at / 1e4) for at, value in enumerate(claim["equity"])]
+            dated = [*claim["dates"][:-1], claim["dates"][-1][:3] + "9" + claim["dates"][-1][4:]]
+            fewer = {"fills": claim["fills"][:-1], "fill_count": len(claim["fills"]) - 1}
+            unordered = {"orders": [], "order_count": 0}
+            for forged in ({"equity": better}, fewer, unordered, {"dates": dated}):
+                checked = check_claim({**claim, **forged}, STORE)
+                assert "sample" not in checked.conventions and "came from the program" in checked.verified_text
 
 
 def test_a_log_of_the_library_from_which_something_is_left_out_is_found(pairs) -> None:

@@ -11,11 +11,11 @@ from django.template import engines
 from qfp.checking import apart, words
 from qfp.checking.literals import LONG
 
-from runner import claims_box, trials
+from runner import claims_box, private, trials
 from runner.honesty import checking, companions
 from runner.honesty.held_sweeps import HeldSweeps
 from runner.manifests import lineage_of
-from runner.models import Backtest, Project
+from runner.models import Backtest, Project, Sweep, Trial
 from runner.sweeps.questions import SweepQuestions
 from tests.factories import make_finished_run, make_project
 
@@ -82,6 +82,11 @@ def test_a_sweep_of_a_window_chooses_nothing_from_all_data():
         sweep = asked.answer({"do": "open", "about": about})["sweep"]
         asked.answer({"do": "add", "sweep": sweep, "trials": [{"number": 1, "params": {"n": 1}, "score": 1.0}]})
         assert companions._chose_from_all(backtest.run) is chose
+        # While it is private, it is said what publishing will have looked at.
+        backtest.run.snapshot = "a" * 64
+        backtest.checks = {"lookahead": {"state": "green", "sentence": "No look-ahead found."}}
+        line = claims_box.lines(backtest)[0]
+        assert line["state"] == "green" and ("where it then chooses otherwise" in line["text"]) is chose
 
 
 def test_a_sweep_that_is_asked_again_on_other_data_gives_what_it_gave_at_first():
@@ -160,6 +165,35 @@ def test_a_loss_is_no_fault_of_honesty():
     assert found["state"] == "red", "what is chosen from many and gains less than their luck is one"
 
 
+def test_what_the_windows_of_a_walk_forward_chose_from_is_told_apart_and_everything_else_counts():
+    project = make_project()
+    run = make_finished_run(project)
+
+    def sweep(bars, keys):
+        made = Sweep.objects.create(project=project, key=str(Sweep.objects.count()), about={"bars": bars})
+        made.runs.add(run)
+        for number, key in enumerate(keys):
+            Trial.objects.create(sweep=made, run=run, key=str(key), number=number)
+
+    def line(**values):
+        found = claims_box.lines(make_backtest(run=run, position=Backtest.objects.count(), **values))
+        return next(line for line in found if line["key"] == "trials")
+
+    for at in (1, 2):
+        sweep({"window": [at]}, range(98))
+    sweep("b" * 64, [*range(98), "beyond"])  # what was tried on all bars before, with one that no window has
+    joined = {"overfitting": {"state": "green", "sentence": "Out of sample.", "windows": 2}}
+    all_of_them = line()
+    assert all_of_them["text"].startswith("100 different trials along the project's lineage. ")
+    out = line(checks=joined, drift=0.0011)
+    assert out["text"].startswith("2 different trials along the project's lineage, besides the 98 combinations that")
+    assert "% if those counted, too." in out["text"]
+    states = {
+        drift: (line(drift=drift)["state"], line(checks=joined, drift=drift)["state"]) for drift in (4e-4, 9e-4, 0.004)
+    }
+    assert states == {4e-4: ("red", "amber"), 9e-4: ("amber", "amber"), 0.004: ("green", "green")}
+
+
 def test_a_backtest_that_nothing_was_found_out_about_is_doubted_and_not_praised():
     assert state_of(make_backtest(checks={}), "lookahead") == state_of(make_backtest(checks={}), "amnesia") == "amber"
 
@@ -235,6 +269,12 @@ def test_a_table_in_the_text_of_the_program_is_said_whatever_its_box_says():
 def test_unverified_bars_from_the_code_are_a_problem():
     backtest = make_backtest(verified=False, verified_text="Not verified. The bars came from the code.", snapshot="")
     assert state_of(backtest, "verified") == state_of(backtest, "data") == "red"
+    # Where the site has followed it over a sample that everybody has, nothing is forged, and it is no more verified.
+    backtest.conventions = backtest.conventions | {"sample": "GOOG"}
+    lines = {line["key"]: line for line in claims_box.lines(backtest)}
+    assert (lines["verified"]["state"], lines["data"]["state"]) == ("amber", "grey")
+    assert lines["verified"]["text"].startswith("Not verified.") and not backtest.standing.verified
+    assert not private._is_verified({"type": "checks", "lines": list(lines.values())}), "for others it is its word"
 
 
 def test_what_only_a_library_can_say_is_a_doubt_and_so_is_a_fill_at_an_open_already_past():

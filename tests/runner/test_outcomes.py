@@ -51,6 +51,10 @@ def test_exception_names_the_error_and_its_line(run_source):
     assert run.status == Run.Status.FAILED
     assert run.message == "ZeroDivisionError: division by zero (main.py, line 3)."
     assert "ZeroDivisionError" in text_of(run, "stderr")
+    # What the console says below the error, the page and the lists of runs say, too.
+    run = run_source("import pandas as pd\nbars = pd.DataFrame({'close': [1.0]})\nbars['Close']\n")
+    hint = 'There is no "Close" among close: write ["close"].'
+    assert hint in text_of(run, "stderr") and run.message.startswith(f"KeyError: 'Close' (main.py, line 3). {hint}")
 
 
 def test_exit_code_is_a_failure_and_137_is_not_mistaken_for_memory(run_source):

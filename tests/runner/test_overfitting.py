@@ -67,7 +67,7 @@ def walked(project: Project, count: int, trials: bool = True) -> Run:
 def test_only_the_result_of_the_windows_of_a_walk_forward_is_out_of_sample():
     run = walked(make_project(), 2)
     dates = ["2020-01-03", "2020-01-04", "2020-02-03", "2020-02-04"]
-    assert found_of(run, dates=dates)["sentence"].endswith("program's word.")
+    assert found_of(run, dates=dates)["sentence"].endswith("program's word.") and found_of(run, dates=dates)["windows"]
     for other in (dates[1:], dates[:3], [*dates, "2020-03-01"], [*dates[:2], "2020-01-20", *dates[2:]]):
         assert found_of(run, dates=other)["state"] == "amber"
     assert found_of(walked(make_project(), 0), dates=dates)["state"] == "amber"

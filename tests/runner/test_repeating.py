@@ -19,6 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 from qfp import objects
 
+from accounts.models import Plan
 from marketdata import store
 from marketdata.store import current_snapshot_id, snapshot_folder
 from runner import comparing, nightly, verifying
@@ -176,6 +177,32 @@ def test_a_night_of_runs_comes_out_exact(engine):
     said = io.StringIO()
     call_command("verify_runs", stdout=said)
     assert said.getvalue().splitlines()[-1] == f"{NIGHT_RUNS} exact"
+
+
+def test_everybody_may_have_a_public_run_verified_one_at_a_time_and_once_a_day(client):
+    def a_run(visibility="public", **values):
+        return make_finished_run(make_project(visibility=visibility), manifest={"result_sha256": "0" * 64}, **values)
+
+    def ask(run):
+        address = reverse("runner:verification", args=[run.pk])
+        answer = client.post(address, follow=True)
+        run.refresh_from_db()
+        return answer.status_code, run.verification.get("state"), answer.content.decode()
+
+    first, second = a_run(), a_run()
+    assert "Verify</button>" in client.get(reverse("runner:verification", args=[first.pk])).content.decode()
+    assert ask(first)[:2] == (200, "waiting")
+    status, state, page = ask(second)
+    assert (status, state) == (200, None) and "Another run is being verified for you" in page
+    done = {"state": "done", "answer": "exact", "text": "", "at": timezone.now().isoformat()}
+    Run.objects.filter(pk=first.pk).update(verification=done)
+    assert ask(first)[0] == 404, "it was made again today"
+    assert ask(second)[:2] == (200, "waiting")
+    Run.objects.update(verification={})
+    Plan.objects.filter(pk=Plan.objects.for_guests().pk).update(runs_per_day=2)
+    assert "2 runs verified today, the limit of your plan" in ask(first)[2]
+    for hidden in (a_run("unlisted"), a_run(snapshot="f" * 64)):
+        assert ask(hidden)[:2] == (404, None)
 
 
 def test_an_answer_that_is_not_given_again_is_no_difference(engine):

@@ -6,7 +6,7 @@ import pytest
 from qfp.sweeps.expressions import condition
 from qfp.sweeps.trial import Trial
 
-from runner.defaults import defaults_of, with_defaults
+from runner.defaults import declared_in, defaults_of, with_defaults
 from runner.models import Sweep
 from runner.starting import BadInput
 from runner.sweeps.choice import neighbours_in_words
@@ -171,3 +171,27 @@ def test_neighbours_are_told_of_what_was_picked_and_an_edge_is_called_one():
     assert "on the plateau" in said and "middle" not in said and "a 4 is the highest that was tried" in said
     assert "with a wider range of a." in said
     assert "wider" not in neighbours_in_words(rising, None, [{"name": "a", "minimum": 0, "maximum": 4}])
+
+
+def test_parameters_are_read_from_the_text_as_far_as_it_has_plain_values():
+    source = """
+fast = param("fast", 20, 5, maximum=TOP, step=5)
+how = qfp.param(name="how", default="ema", choices=["sma", "ema"], label="Average")
+which, other = param("which", "a", choices=NAMES), param("other", len(x))
+fast = param("fast", 99)
+loud = param("loud", True)
+"""
+    fast, how, loud = declared_in(source)
+    assert fast == {
+        "name": "fast",
+        "label": "fast",
+        "kind": "number",
+        "default": 20,
+        "value": 20,
+        "minimum": 5,
+        "maximum": None,
+        "step": 5,
+        "choices": [],
+    }
+    assert (how["label"], how["kind"], how["choices"]) == ("Average", "choice", ["sma", "ema"])
+    assert loud["kind"] == "boolean" and declared_in("param(") == []

@@ -66,7 +66,7 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     project = make_project(user, source=PROGRAM)
     client.force_login(user)
     form = f"{project.base_url}/sweep"
-    assert "no parameters yet" in client.get(form).content.decode()
+    assert 'name="low:fast" value="2"' in client.get(form).content.decode(), "its text says so before its first run"
     first = ended(started(client, f"{project.base_url}/run", {"source": PROGRAM}))
     assert first.status == Run.Status.SUCCEEDED, (first.message, first.error)
     page = client.get(form).content.decode()

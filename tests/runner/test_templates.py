@@ -52,6 +52,7 @@ def test_template_that_fails_leaves_the_gallery_until_it_works_again(published, 
     assert "Heston" not in page and reverse("runner:copy-template", args=["heston"]) not in page
     assert reverse("runner:copy-template", args=["kelly"]) in page
     assert reverse("runner:copy-template", args=["momentum"]) in page
+    assert page.count('<a class="template-card__picture" href="/r/') == page.count("Works</span>") == 2
     greens = [timezone.now() - timedelta(hours=hours) for hours in (24, 1)]
     shown = re.findall(r'Works</span> run <time datetime="([\d-]+T\d\d)', page)
     assert sorted(shown) == sorted(f"{green:%Y-%m-%dT%H}" for green in greens)

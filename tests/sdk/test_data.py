@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,17 @@ def test_raw_bars_are_what_was_traded(data):
 def test_the_starting_and_ending_day_are_included(data):
     bars = data.prices("aapl", "2010-01-04", "2010-01-08")
     assert list(bars.index.strftime("%d")) == ["04", "05", "06", "07", "08"]
+
+
+def test_days_before_the_first_bar_are_told_at_the_line_that_asked_for_them(data):
+    with pytest.warns(
+        UserWarning, match="The bars of AAPL begin on 2000-03-01; there are none from 1990-01-01"
+    ) as told:
+        bars = data.prices("AAPL", "1990-01-01", "2000-03-10")
+    assert told[0].filename == __file__ and str(bars.index[0].date()) == "2000-03-01"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data.prices("AAPL", "2000-02-26", "2000-03-10")  # a weekend is no news
 
 
 def test_adjusted_returns_equal_the_sources_own_adjusted_closes(data):

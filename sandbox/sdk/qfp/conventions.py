@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["BacktestingPy", "CopiedRules", "PortfolioRules", "Usual"]
+__all__ = ["BacktestingPy", "CopiedRules", "PortfolioRules", "Usual", "lines_of_parts"]
 
 FILLS = ("next-open", "next-close", "next-average", "same-close")
 # Other libraries whose backtests are recorded, and what their market orders fill at: the open or close of the bar after
@@ -357,3 +357,8 @@ def _parts(commission: float | tuple[float, float]) -> tuple[float, float]:
 
 def _percent(fraction: float) -> str:
     return f"{fraction * 100:.6g} %"
+
+
+def lines_of_parts(lines: list[str], unit: float) -> list[str]:
+    """The sentences of the rules for a backtest that trades parts of a unit, such as a FractionalBacktest."""
+    return [*(line for line in lines if line != WHOLE_UNITS), f"Parts of a unit are traded, each {unit:g} of it."]

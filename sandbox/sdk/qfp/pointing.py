@@ -13,11 +13,12 @@ from typing import Any
 __all__ = ["at_programs_line", "warn"]
 
 OURS = f"{Path(__file__).parent}/"
+COMPATIBLE = f"{Path(__file__).parents[1]}/compat/"  # modules that stand for others
 
 
 def warn(text: str) -> None:
     """As warnings.warn(), told of the line by which the program came here."""
-    _, depth = _programs_frame((OURS,))
+    _, depth = _programs_frame((OURS, COMPATIBLE))
     warnings.warn(text, stacklevel=depth)
 
 

@@ -104,12 +104,15 @@ class Result(ABC):
         figures = ", ".join(f"{label} {text}" for label, text in head_figures(self.metrics)[:4])
         return f"<BacktestResult {self.strategy}: {figures}>"
 
+    def _rules_in_words(self) -> list[str]:
+        return self.conventions.lines()
+
     def _announce(self) -> None:
         if taker is not None:
             taker(self)
             return
         global _rules_said
-        rules = " ".join(self.conventions.lines())
+        rules = " ".join(self._rules_in_words())
         if rules != _rules_said:  # of many backtests by the same rules, once
             print(rules)
             _rules_said = rules

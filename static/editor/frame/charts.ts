@@ -5,6 +5,8 @@ import { addressOf, load } from "./libraries";
 import { tableOf } from "./tables";
 // @ts-expect-error a plain script, which pages without a bundle share
 import { dayTicks } from "../../js/shared/days.js";
+// @ts-expect-error another of them
+import { written } from "../../js/shared/numbers.js";
 import type { BacktestShown, ColumnTable } from "../events";
 
 interface PlotlyLibrary {
@@ -26,6 +28,8 @@ declare global {
 }
 type Figure = { data?: unknown[]; layout?: Record<string, any>; frames?: unknown[] };
 
+// As figures and tables write numbers: a point, and thin spaces that do not break.
+const SEPARATORS = ".\u202f";
 const CONFIG = {
   displaylogo: false,
   responsive: true,
@@ -65,6 +69,7 @@ function ourTemplate(): object {
     data: Object.fromEntries(["surface", "heatmap", "contour", "histogram2d", "histogram2dcontour"].map((kind) => [kind, [{ colorscale: sequential }]])),
     layout: {
       colorway: palette(),
+      separators: SEPARATORS,
       paper_bgcolor: token("--surface-0"),
       plot_bgcolor: token("--surface-0"),
       font: { family: "Inter, system-ui, sans-serif", size: 12, color: token("--text") },
@@ -252,24 +257,30 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
       hoverlabel: { bgcolor: token("--surface-1"), bordercolor: token("--line-strong"), font: { family: "JetBrains Mono, monospace", size: 12, color: token("--text") } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: token("--text-muted"), activecolor: token("--text") },
       dragmode: "zoom",
+      separators: SEPARATORS,
       xaxis: { ...grid, range, anchor: "y2", showgrid: false, fixedrange: false, showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "dot", spikecolor: token("--line-strong"), rangebreaks: closed ?? [], ...(closed ? dayTicks(closed, range[0], range[1], chart.clientWidth) : {}), hoverformat: timed ? "%-d %b %Y %H:%M UTC" : "%-d %b %Y" },
       yaxis: { ...grid, domain: [0.34, 1], type: logarithmic ? "log" : "linear", range: logarithmic ? [Math.log10(Math.max(low - pad, low * 0.97)), Math.log10(high * 1.03)] : [low - pad, high + pad], tickformat: "", exponentformat: "B", nticks: 6 },
-      yaxis2: { ...grid, domain: [0, 0.26], tickformat: ".0%", nticks: 4, rangemode: "tozero", ...(drawdown.some((fall) => fall !== 0) ? {} : { range: [-0.1, 0] }) },
+      yaxis2: { ...grid, domain: [0, 0.26], tickformat: ".0f", ticksuffix: "\u00a0%", nticks: 4, rangemode: "tozero", ...(drawdown.some((fall) => fall !== 0) ? {} : { range: [-10, 0] }) },
       // Above their curves: within the plot they would lie over a line sooner or later.
       annotations: [
         { text: benchmark ? `Equity<span style="color:${token("--text-muted")}"> · ${held}</span>` : "Equity", xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: gain, size: 12 } },
         { text: "Drawdown", xref: "paper", yref: "paper", x: 0, y: 0.265, xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: loss, size: 12 } },
       ],
     };
+    const fallen = drawdown.map((fall) => -Math.abs(fall) * 100);
     const data = [
-      ...(benchmark ? [{ type: "scatter", mode: "lines", x: days, y: benchmark, name: held, line: { color: token("--line-strong"), width: 1.25 }, hovertemplate: "%{y:,.0f}" }] : []),
-      { type: "scatter", mode: "lines", x: days, y: equity, name: "Equity", line: { color: gain, width: 1.75 }, hovertemplate: "%{y:,.0f}" },
-      { type: "scatter", mode: "lines", x: days, y: drawdown.map((fall) => -Math.abs(fall)), yaxis: "y2", name: "Drawdown", line: { color: loss, width: 1.25 }, fill: "tozeroy", fillcolor: translucent(loss, 0.22), hovertemplate: "%{y:.1%}" },
+      ...(benchmark ? [{ type: "scatter", mode: "lines", x: days, y: benchmark, name: held, line: { color: token("--line-strong"), width: 1.25 }, ...hover(benchmark, 0) }] : []),
+      { type: "scatter", mode: "lines", x: days, y: equity, name: "Equity", line: { color: gain, width: 1.75 }, ...hover(equity, 0) },
+      { type: "scatter", mode: "lines", x: days, y: fallen, yaxis: "y2", name: "Drawdown", line: { color: loss, width: 1.25 }, fill: "tozeroy", fillcolor: translucent(loss, 0.22), ...hover(fallen, 1, "\u00a0%") },
     ];
     await window.Plotly?.react(chart, data, layout, { ...CONFIG, displayModeBar: false });
   };
   await draw();
   redrawers.set(chart, () => void draw());
+}
+
+function hover(values: number[], digits: number, unit = ""): object {
+  return { customdata: values.map((value) => written(value, digits, unit)), hovertemplate: "%{customdata}" };
 }
 
 /** Lowest and highest value inside a range of dates. */

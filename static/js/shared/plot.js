@@ -35,6 +35,7 @@ export function layout(own) {
     paper_bgcolor: token("--surface-0"),
     plot_bgcolor: token("--surface-0"),
     font: { family: "Inter, system-ui, sans-serif", size: 12, color: token("--text") },
+    separators: ".\u202f", // as figures and tables write numbers: a point, and thin spaces that do not break
     showlegend: false,
     hovermode: "x unified",
     hoverlabel: { bgcolor: token("--surface-1"), bordercolor: token("--line-strong"), font: { family: "JetBrains Mono, monospace", size: 12, color: token("--text") } },

@@ -13,7 +13,7 @@ from typing import Any
 
 from qfp import channel, checking, metrics, pointing, replay
 from qfp.backtesting.lines import capitalised
-from qfp.conventions import BacktestingPy
+from qfp.conventions import BacktestingPy, lines_of_parts
 from qfp.copied import warned
 from qfp.copied.recognising import Feed, about, days_of
 from qfp.copied.recording import count, is_room
@@ -92,7 +92,7 @@ class _OriginalResult(Result):
             "orders": self.decided[:MAX_ORDERS_LISTED],
             "order_count": len(self.orders),
             # The site asks to the last digit which levels were reached; bars that were rounded may say something else.
-            "taken_away": _kept(taken_away) if found.get("exact") else None,
+            "taken_away": _kept(taken_away) if found.get("exact", True) else None,
             "trades": [],
             "refused_orders": [],
         }
@@ -104,6 +104,10 @@ class _OriginalResult(Result):
             self.account.trades,
             metrics.periods_per_year(frame.index),
         )
+
+    def _rules_in_words(self) -> list[str]:
+        lines, unit = super()._rules_in_words(), self.claim["unit"]
+        return lines if unit == 1 else lines_of_parts(lines, unit)
 
     def notes(self) -> list[str]:
         refused = sum(order["outcome"] == "refused" for order in self.orders)

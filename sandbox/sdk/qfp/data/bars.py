@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qfp import objects
+from qfp import objects, pointing
 from qfp.data import catalogue, frames
 from qfp.data.days import Day, between, moment_of, span_of
 from qfp.data.errors import DataError, MixedAdjustment, NoData, UnknownSymbol, in_words
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEUTRAL = "neutral"
+HOLIDAYS = 7  # days without a bar that are no news
 
 
 def prices(
@@ -45,8 +46,8 @@ def prices(
     in UTC at which the bar begins. `attrs` names symbol, series, object, adjust (how these prices are adjusted),
     zone (the exchange's, for bars within a day) and snapshot.
 
-    Raises UnknownSymbol with the nearest names, NoData when nothing lies between start and end or the series does not
-    come as asked.
+    Warns where the series begins more than a week after start. Raises UnknownSymbol with the nearest names, NoData when
+    nothing lies between start and end or the series does not come as asked.
     """
     if adjust not in ("all", "split", None):
         raise DataError(f'adjust must be "all", "split" or None, not {adjust!r}')
@@ -59,6 +60,7 @@ def prices(
         frame = between(bars, entry, start, end)
     except NoData as nothing:
         raise NoData(f"{nothing}{catalogue.reaching(entry, start, end)}") from None
+    _warn_of_a_later_beginning(entry, start)
     if fields is not None:
         for field in fields:
             if field not in frame.columns:
@@ -147,6 +149,14 @@ def _priced(symbol: str, interval: str | None, start: Day = None, end: Day = Non
             f"ask for it with interval={entry['interval']!r}."
         )
     return entry
+
+
+def _warn_of_a_later_beginning(entry: Mapping[str, Any], start: Day) -> None:
+    if start is None or not entry["first"]:
+        return
+    asked, first = (moment_of(day, "start").astype("datetime64[D]") for day in (start, entry["first"][:10]))
+    if (first - asked).astype(int) > HOLIDAYS:
+        pointing.warn(f"The bars of {entry['symbol']} begin on {first}; there are none from {asked} until then.")
 
 
 def _no_column(entry: Mapping[str, Any], field: str) -> NoData:
