@@ -12,10 +12,11 @@ from qfp.conventions import BacktestingPy, Usual
 
 from runner.backtests import check_claim
 from runner.claims import fields
+from runner.claims import follow_one as following
 from runner.claims.bars import NotVerified, OurBars
 from runner.claims.commissions import Dues
 from runner.claims.fields import ClaimRefused
-from runner.claims.follow_one import follow_one
+from runner.claims.follow_one import NO_UNIT, follow_one
 from tests.runner import random_programs
 from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
@@ -42,8 +43,9 @@ def follow(
     fills: list[tuple[int, float, float]],
     orders: list[dict[str, Any]],
     taken_away: list[list[Any]] = [],  # noqa: B006
+    commission: float = 0.0,
 ) -> list[int]:
-    named = [{"bar": bar, "size": size, "price": price, "commission": 0.0} for bar, size, price in fills]
+    named = [{"bar": bar, "size": size, "price": price, "commission": commission} for bar, size, price in fills]
     read = fields.orders(orders, len(FLAT), 1)
     log = fields.log(orders, taken_away, len(FLAT))
     assert log is not None
@@ -143,6 +145,38 @@ def test_what_a_function_charges_is_neither_made_dear_by_one_fill_nor_by_what_it
     assert Dues.of([there, {**there, "size": -10.0, "commission": -200.0}]).rate == 0.0
     paid = Dues.of([{**there, "commission": -2.0}])
     assert paid.at_most(1_000.0, long=True) == 0.0 and paid.at_least(1_000.0, long=True) < -2.0
+
+
+@pytest.mark.parametrize("kind", [Usual, BacktestingPy])
+def test_an_order_that_could_be_paid_after_it_closed_something_is_not_refused_whatever_a_function_charges(kind):
+    """Of what it was for nothing is told: it counts as cheap before it closes and after."""
+    rules = kind(commission=None, finalize_trades=False)
+    sold = {"bar": 4, "size": -1.0, "kind": "market", "outcome": "filled"}
+    refused = {"bar": 7, "size": 0.999, "kind": "market", "outcome": "refused", "reason": "insufficient margin"}
+    with pytest.raises(NotVerified, match="told as refused, and the account could pay for it"):
+        follow(bars(), rules, [(5, -1.0, 100.0), (8, 1.0, 100.0)], [sold, refused], commission=10.0)
+
+
+@pytest.mark.parametrize("rules", OURS)
+def test_nobody_pays_more_than_there_is_and_who_could_pay_a_unit_is_not_refused(rules):
+    much = {"bar": 4, "size": 1_000.0, "kind": "market", "outcome": "filled"}
+    with pytest.raises(NotVerified, match="the account could not pay for 1000 units"):
+        follow(bars(), rules, [(5, 1_000.0, 100.0)], [much])
+    none = {"bar": 4, "size": 0.5, "kind": "market", "outcome": "refused", "reason": NO_UNIT}
+    with pytest.raises(NotVerified, match="told as refused, and the account could pay for it"):
+        follow(bars(), rules, [], [none])
+    follow(bars(), rules, [], [none | {"size": 0.009}])
+
+
+@pytest.mark.parametrize("rules", OURS)
+def test_only_what_waits_is_taken_away_and_not_for_longer_than_can_be_followed(rules, monkeypatch):
+    waits = {"bar": 4, "size": 10.0, "kind": "limit", "limit": 95.0, "outcome": "filled"}
+    follow(BOTH, rules, [(8, 10.0, 95.0)], [waits])
+    with pytest.raises(NotVerified, match="taken away on bar 9 that did not wait any more"):
+        follow(BOTH, rules, [(8, 10.0, 95.0)], [waits], [[9, 1, 0, "order"]])
+    monkeypatch.setattr(following, "MOST_LOOKS", 5)
+    with pytest.raises(NotVerified, match="wait for so long"):
+        follow(bars(), rules, [], [waits | {"outcome": "waiting"}] * 6)
 
 
 class Replaced(Strategy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 from django.template import engines
 from qfp.checking import apart, words
 from qfp.checking.literals import LONG
+from qfp.tearsheet.states import STATES
 
 from runner import claims_box, private, trials
 from runner.honesty import checking, companions
+from runner.honesty.examinable import why_never
 from runner.honesty.held_sweeps import HeldSweeps
 from runner.manifests import lineage_of
-from runner.models import Backtest, Project, Sweep, Trial
+from runner.models import GPU, Backtest, Project, Run, Sweep, Trial
 from runner.sweeps.questions import SweepQuestions
 from tests.factories import make_finished_run, make_project
 
@@ -142,6 +145,73 @@ def test_a_sweep_whose_values_are_read_from_the_data_gives_what_those_in_their_p
 def test_the_links_are_headings_of_the_manual(client):
     page = client.get("/docs/honesty").content.decode()
     assert all(f'id="{line["link"].partition("#")[2]}"' in page for line in claims_box.lines(make_backtest()))
+
+
+# Where the box or its badge is drawn, what stands there of each state, and which state has nothing of its own there.
+DRAWN = [
+    ("templates/runner/_claims_box.html", 'summary.state == "{}"', {"grey"}),
+    ("templates/runner/_result_claims.html", 'line.state == "{}"', set()),
+    ("templates/includes/claims_badge.html", 'summary.state == "{}"', {"grey"}),
+    ("static/css/workspace.css", ".claims--{} ", {"grey", "green"}),
+    ("static/css/workspace.css", ".claims__line--{} ", {"green"}),
+    ("static/css/result_parts.css", ".result-claims__sum--{},", {"grey"}),
+    ("static/css/result_parts.css", ".result-claims__line--{} ", set()),
+    ("static/editor/backtest.ts", ' {}: "badge--', {"grey"}),
+    ("static/editor/events.ts", ' "{}"', set()),
+    ("static/editor/claims.ts", ' {}: "', set()),
+    ("sandbox/sdk/qfp/tearsheet/page.py", ".{}>i", set()),
+    ("runner/reports/report.typ", " {}: ", set()),
+    ("docs/api.md", "`{}`", set()),
+]
+
+
+@pytest.mark.parametrize(("path", "said", "missing"), DRAWN)
+def test_wherever_the_box_is_drawn_every_state_has_its_colour_or_icon(path, said, missing):
+    text = Path(path).read_text(encoding="utf-8")
+    assert {state for state in STATES if said.format(state) not in text} == missing
+
+
+def test_what_hangs_on_fills_or_costs_is_a_doubt_or_a_problem():
+    def judged(same_close=False, has_costs=True, **totals):
+        told = {"base": 0.5, "next": 0.4, "double": 0.3, "later": 0.2} | totals
+        kept = [("base", "same close", 1), ("next", "next open", 1), ("double", "next open", 2), ("later", "later", 1)]
+        cells = [
+            {
+                "fill": fill,
+                "costs": costs,
+                "total_return": told[name],
+                "base": name == ("base" if same_close else "next"),
+            }
+            for name, fill, costs in kept
+        ]
+        found = checking._judged(cells, same_close, has_costs)
+        return found["state"], found["sentence"].partition(":")[2] or found["sentence"].rpartition(". ")[2]
+
+    assert judged()[0] == "green"
+    assert judged(double=-0.1) == ("red", " it is a loss at twice the costs.")
+    assert judged(later=-0.1) == ("amber", " some of them are a loss.")
+    assert judged(has_costs=False) == ("amber", "It pays no costs at all.")
+    assert judged(same_close=True)[0] == "amber"
+    assert judged(same_close=True, next=-0.1) == (
+        "red",
+        " it is a loss at the next open, the first price that can be had.",
+    )
+    assert judged(next=-0.1, double=-0.1, base=-0.1)[0] == "green", "a loss loses nothing by it"
+
+
+def test_which_runs_are_never_made_again_has_a_reason():
+    run = make_finished_run(make_project(), snapshot="a" * 64)
+    assert why_never(run) == ""
+    for values, said in (
+        ({"session_id": 1}, "a cell of a session"),
+        ({"queue": GPU}, "on a GPU"),
+        ({"status": Run.Status.FAILED}, "that succeeded"),
+        ({"snapshot": ""}, "no data of the site"),
+        ({"wall_seconds": 121.0}, "more than 120 seconds"),
+    ):
+        again = copy.copy(run)
+        vars(again).update(values)
+        assert said in why_never(again)
 
 
 def test_the_badge_is_as_bad_as_the_worst_line():
@@ -322,6 +392,12 @@ def test_a_file_of_the_authors_that_was_read_is_said_and_doubts_the_look_ahead_t
     monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31", "rights": "own"}})
     line = {line["key"]: line for line in claims_box.lines(backtest)}["data"]
     assert line["state"] == "amber" and "a file that somebody brought along" in line["text"]
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"rights": "personal"}})
+    line = {line["key"]: line for line in claims_box.lines(backtest)}["data"]
+    assert line["state"] == "amber" and "others cannot repeat it" in line["text"]
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"c" * 64: {}})
+    line = {line["key"]: line for line in claims_box.lines(backtest)}["data"]
+    assert line["state"] == "red" and "not part of its data snapshot" in line["text"]
     backtest.run.manifest, backtest.run.snapshot = {}, "a" * 64
     monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31"}})
     monkeypatch.setattr(claims_box, "personal_series", lambda snapshot: ("mine/mood@1",))

@@ -111,6 +111,9 @@ def test_an_account_that_is_ruined_is_verified_with_what_it_lost_and_earns_nothi
     (trade,) = checked.trades
     assert trade["exit_bar"] == run.ruined_at and trade["profit"] < -90_000
     assert checked.metrics["win_rate"] == 0 and max(flow["bar"] for flow in checked.flows) <= run.ruined_at
+    late = {"bar": run.ruined_at + 1, "instrument": 0, "size": 1.0, "kind": "market", "outcome": "waiting"}
+    claim |= {"orders": [*claim["orders"], late], "order_count": claim["order_count"] + 1}
+    assert "of a time when nothing was left of the account" in check_claim(claim, STORE).verified_text
 
 
 def sold_later(ctx):
@@ -280,6 +283,9 @@ def test_what_is_forged_is_not_verified_and_the_reason_names_it(claim, what, sai
         (["flows", 0, "kind"], []),
         (["flows", 0, "amount"], float("inf")),
         (["flows", 0, "bar"], 10**6),
+        (["flows", 0, "bar"], 148),
+        (["orders", 0, "together"], True),
+        (["equity"], [100_000.0] * 148),
         (["conventions", "id"], "portfolio-perfect"),
         (["conventions", "fill"], "same-close"),
         (["conventions", "version"], 2),
@@ -346,6 +352,27 @@ def test_a_target_that_was_traded_is_not_told_as_refused_whatever_a_function_cha
     assert check_claim(claim, STORE).verified and len(claim["fills"]) == 1
     claim["orders"][0] |= {"outcome": "refused", "reason": "the account could not pay for it"}
     assert "was told as refused" in check_claim(claim, STORE).verified_text
+
+
+def test_an_order_and_a_target_that_buy_alike_are_charged_once_each(frames):
+    """Which is which is told by no fill; what the target cost is part of what was there for it."""
+
+    fall = next(bar for bar in range(1, 20) if frames["IBM"]["open"].iloc[bar] > frames["IBM"]["close"].iloc[bar])
+    close = float(frames["IBM"]["close"].iloc[fall])
+
+    def on_bar(ctx):
+        if ctx.bar == fall - 1:
+            ctx.order("IBM", 100, limit=close)
+        if ctx.bar == fall:
+            ctx.target("IBM", 200.5 * close / 96_000)
+
+    charged = {"slippage": 0, "commission": lambda size, price: 2_000.0}
+    run = Portfolio(frames, cash=100_000, fill="same-close", **charged).run(on_bar)
+    claim = json.loads(json.dumps(PortfolioResult("Twice", run, {}).claim))
+    first, second = claim["fills"]
+    assert first == second and first["size"] == 100
+    checked = check_claim(claim, STORE, claim["snapshot"])
+    assert checked.verified, checked.verified_text
 
 
 def test_a_target_that_led_to_far_less_than_it_asks_for_is_not_verified(claim):
