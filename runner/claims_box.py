@@ -1,5 +1,5 @@
-"""What can this result claim? Nine lines in plain words, each green, amber, red, blue (it is being looked into) or grey
-(said, and neither praise nor blame); the same wherever it is shown.
+"""What can this result claim? Nine lines in plain words, each with a state of qfp.tearsheet.states: green, amber, red,
+blue (it is being looked into) or grey (said, and neither praise nor blame); the same wherever it is shown.
 
 Page, report and API take them from here. An author can change what they say by changing the work, in no other
 way.
@@ -22,6 +22,7 @@ from django.core.cache import cache
 from django.utils.text import slugify
 from qfp import metrics
 from qfp.significance import deflated_sharpe_ratio
+from qfp.tearsheet.states import STATES
 from redis.exceptions import RedisError
 
 from marketdata.store import SnapshotMissing
@@ -33,11 +34,8 @@ from runner.models import Backtest
 from runner.private import UPLOADS, brought_series, is_brought, personal_series
 from runner.snapshot_series import by_object
 
-__all__ = ["NO_DOUBT", "WORDS", "lines", "summaries", "summary"]
+__all__ = ["lines", "summaries", "summary"]
 
-# From praise to blame. Colours alone tell not everybody.
-WORDS = {"grey": "note", "green": "fine", "blue": "pending", "amber": "doubt", "red": "problem"}
-NO_DOUBT = ("grey", "green")
 CONFIDENT = 0.95
 UNLIKELY = 0.5
 MOST_INTEREST = 0.2  # a year, on cash
@@ -78,7 +76,7 @@ def lines(
         _sample(backtest),
         _verified(backtest),
     ]
-    return [line | {"word": WORDS[line["state"]], "link": f"{GUIDE}#{slugify(line['title'])}"} for line in found]
+    return [line | {"word": STATES[line["state"]].word, "link": f"{GUIDE}#{slugify(line['title'])}"} for line in found]
 
 
 def summary(found: list[Line]) -> Line:

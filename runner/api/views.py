@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
+from qfp.tearsheet.states import NO_DOUBT
 
 from runner import claims_box, exports, private, result_views, trials
 from runner.access import Viewer, address_hash
@@ -95,7 +96,7 @@ def _standing(backtest: Backtest, lines: list[claims_box.Line]) -> dict[str, Any
         "verified": standing.verified,
         "reason": standing.reason or None,
         "look_ahead": standing.leak or None,
-        "doubts": _told([line for line in lines if line["state"] not in claims_box.NO_DOUBT]),
+        "doubts": _told([line for line in lines if line["state"] not in NO_DOUBT]),
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from qfp.tearsheet.document import Document
 from qfp.tearsheet.drawing import svg
+from qfp.tearsheet.states import STATES
 from qfp.tearsheet.tables import Table
 
 __all__ = ["pdf"]
@@ -74,6 +75,7 @@ def _as_data(document: Document) -> dict[str, Any]:
         "claims": [{name: line[name] for name in ("state", "title", "text")} for line in document.claims],
         "claims_summary": document.claims_summary,
         "worst": document.worst,
+        "states": STATES,
         "notes": [[_pieces(line) for line in paragraph.splitlines()] for paragraph in document.paragraphs],
         "charts": [
             {"title": chart.title, "sentence": chart.sentence, "svg": svg(chart, alone=True, height=CHART_HEIGHT)}

@@ -10,6 +10,7 @@ import pytest
 from django.template import engines
 from qfp.checking import apart, words
 from qfp.checking.literals import LONG
+from qfp.tearsheet.states import STATES
 
 from runner import claims_box, private, trials
 from runner.honesty import checking, companions
@@ -142,6 +143,30 @@ def test_a_sweep_whose_values_are_read_from_the_data_gives_what_those_in_their_p
 def test_the_links_are_headings_of_the_manual(client):
     page = client.get("/docs/honesty").content.decode()
     assert all(f'id="{line["link"].partition("#")[2]}"' in page for line in claims_box.lines(make_backtest()))
+
+
+# Where the box or its badge is drawn, what stands there of each state, and which state has nothing of its own there.
+DRAWN = [
+    ("templates/runner/_claims_box.html", 'summary.state == "{}"', {"grey"}),
+    ("templates/runner/_result_claims.html", 'line.state == "{}"', set()),
+    ("templates/includes/claims_badge.html", 'summary.state == "{}"', {"grey"}),
+    ("static/css/workspace.css", ".claims--{} ", {"grey", "green"}),
+    ("static/css/workspace.css", ".claims__line--{} ", {"green"}),
+    ("static/css/result_parts.css", ".result-claims__sum--{},", {"grey"}),
+    ("static/css/result_parts.css", ".result-claims__line--{} ", set()),
+    ("static/editor/backtest.ts", ' {}: "badge--', {"grey"}),
+    ("static/editor/events.ts", ' "{}"', set()),
+    ("static/editor/claims.ts", ' {}: "', set()),
+    ("sandbox/sdk/qfp/tearsheet/page.py", ".{}>i", set()),
+    ("runner/reports/report.typ", " {}: ", set()),
+    ("docs/api.md", "`{}`", set()),
+]
+
+
+@pytest.mark.parametrize(("path", "said", "missing"), DRAWN)
+def test_wherever_the_box_is_drawn_every_state_has_its_colour_or_icon(path, said, missing):
+    text = Path(path).read_text(encoding="utf-8")
+    assert {state for state in STATES if said.format(state) not in text} == missing
 
 
 def test_the_badge_is_as_bad_as_the_worst_line():

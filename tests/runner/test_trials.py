@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import qfp
 from django.utils import timezone
+from qfp.tearsheet.states import STATES
 
 from runner import claims_box, past_trials, trials
 from runner.likeness import alike, stored
@@ -176,7 +177,7 @@ def test_more_trials_make_the_same_sharpe_ratio_worth_less():
     before = state_of(backtest, "trials")
     for number in range(40):
         make_backtest(project, f"{number:064x}", metrics={"sharpe": float(number % 7) / 2})
-    order = list(claims_box.WORDS)
+    order = list(STATES)
     assert order.index(state_of(backtest, "trials")) > order.index(before)
 
 

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 from qfp.figures import HEAD, grouped
 from qfp.tearsheet.charts import Chart, charts
 from qfp.tearsheet.record import Record
+from qfp.tearsheet.states import STATES
 from qfp.tearsheet.table import Table
 from qfp.tearsheet.tables import tables
 
-__all__ = ["STATES", "Document", "document"]
-
-STATES = ("grey", "green", "blue", "amber", "red")  # the worst last
+__all__ = ["Document", "document"]
 
 
 class Document(NamedTuple):
@@ -53,7 +52,7 @@ class Document(NamedTuple):
     @property
     def worst(self) -> str:
         """The worst state of its claims; "" without claims."""
-        return max((line["state"] for line in self.claims), key=STATES.index, default="")
+        return max((line["state"] for line in self.claims), key=list(STATES).index, default="")
 
     @property
     def groups(self) -> list[tuple[str, list[dict[str, Any]]]]:

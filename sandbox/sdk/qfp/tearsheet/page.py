@@ -11,16 +11,15 @@ from qfp.figures import GROUPS
 from qfp.tearsheet.charts import Chart
 from qfp.tearsheet.document import Document
 from qfp.tearsheet.drawing import NARROW, STYLE, coloured, svg
+from qfp.tearsheet.states import STATES
 from qfp.tearsheet.table import Table
 from qfp.tearsheet.terms import definition
 
-__all__ = ["STATE_WORDS", "html"]
+__all__ = ["html"]
 
 # Whatever the page says of itself, it asks the network for nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-STATE_WORDS = {"grey": "\u2013", "green": "\u2713", "blue": "\u2026", "amber": "!", "red": "\u2717"}
 NAMED_FIRST = ("Instruments", "Period")
-STATE_NAMES = {"grey": "note", "green": "fine", "blue": "pending", "amber": "doubt", "red": "problem"}
 
 CSS = """
 :root{color-scheme:light;--page:#fff;--text:#14181c;--muted:#59636d;--line:#d9dde1;--link:#0b6a66;--gain:#1a5fc2;
@@ -107,7 +106,7 @@ def html(document: Document) -> str:
     head = "".join(f"<div><dt>{_term(f)}</dt><dd{_full(f)}>{escape(f['text'])}</dd></div>" for f in document.head)
     verdict = ""
     if document.claims:
-        said = f"{STATE_WORDS[document.worst]} {document.claims_summary}"
+        said = f"{STATES[document.worst].sign} {document.claims_summary}"
         verdict = f'<a class="verdict {document.worst}" href="#claims">{escape(said)}</a>'
     return (
         f'<!doctype html><html lang="{document.language}"><head><meta charset="utf-8">'
@@ -142,7 +141,7 @@ def _paragraph(text: str) -> str:
 
 def _claims(document: Document) -> str:
     lines = "".join(
-        f'<li class="{line["state"]}"><i title="{STATE_NAMES[line["state"]]}">{STATE_WORDS[line["state"]]}</i>'
+        f'<li class="{line["state"]}"><i title="{STATES[line["state"]].word}">{STATES[line["state"]].sign}</i>'
         f"<b>{escape(line['title'])}</b><span>{escape(line['text'])}</span></li>"
         for line in document.claims
     )
