@@ -95,6 +95,11 @@ def test_parts_of_a_unit_are_followed_as_they_were_traded_and_kept_in_units(pair
         forged = {**theirs, "unit": 1}
         assert not check_claim(forged, STORE).verified
     assert fractions
+    refused = {"bar": 3, "size": 1e8, "kind": "market", "outcome": "refused", "reason": "insufficient margin"}
+    nothing = {"orders": [refused], "order_count": 1, "fills": [], "fill_count": 0, "taken_away": []}
+    checked = check_claim({**theirs, **nothing, "equity": [theirs["cash"]] * len(theirs["dates"])}, STORE)
+    assert checked.verified, checked.verified_text
+    assert 10 < float(checked.no_trades.partition("One unit costs about ")[2].partition(";")[0]) < 1_000
 
 
 def test_the_samples_of_the_library_are_known_and_whatever_does_not_follow_from_them_is_no_better_than_before(

@@ -42,8 +42,9 @@ def follow(
     fills: list[tuple[int, float, float]],
     orders: list[dict[str, Any]],
     taken_away: list[list[Any]] = [],  # noqa: B006
+    commission: float = 0.0,
 ) -> list[int]:
-    named = [{"bar": bar, "size": size, "price": price, "commission": 0.0} for bar, size, price in fills]
+    named = [{"bar": bar, "size": size, "price": price, "commission": commission} for bar, size, price in fills]
     read = fields.orders(orders, len(FLAT), 1)
     log = fields.log(orders, taken_away, len(FLAT))
     assert log is not None
@@ -143,6 +144,16 @@ def test_what_a_function_charges_is_neither_made_dear_by_one_fill_nor_by_what_it
     assert Dues.of([there, {**there, "size": -10.0, "commission": -200.0}]).rate == 0.0
     paid = Dues.of([{**there, "commission": -2.0}])
     assert paid.at_most(1_000.0, long=True) == 0.0 and paid.at_least(1_000.0, long=True) < -2.0
+
+
+@pytest.mark.parametrize("kind", [Usual, BacktestingPy])
+def test_an_order_that_could_be_paid_after_it_closed_something_is_not_refused_whatever_a_function_charges(kind):
+    """Of what it was for nothing is told: it counts as cheap before it closes and after."""
+    rules = kind(commission=None, finalize_trades=False)
+    sold = {"bar": 4, "size": -1.0, "kind": "market", "outcome": "filled"}
+    refused = {"bar": 7, "size": 0.999, "kind": "market", "outcome": "refused", "reason": "insufficient margin"}
+    with pytest.raises(NotVerified, match="told as refused, and the account could pay for it"):
+        follow(bars(), rules, [(5, -1.0, 100.0), (8, 1.0, 100.0)], [sold, refused], commission=10.0)
 
 
 class Replaced(Strategy):

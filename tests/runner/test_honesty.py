@@ -326,6 +326,17 @@ def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_
     assert companions._would_count_for_others(public_run)
     other.delete()
     assert not companions._would_count_for_others(public_run)
+    # The other may end after the first look and before this one is noted as waiting: nobody would send it any more.
+    other = make_run(snapshot=public_run.snapshot)
+    public_run.backtests.update(orders=[], fills=[])  # so nothing is run
+
+    def wait(run, wait=held_up.wait):
+        other.delete()
+        wait(run)
+
+    monkeypatch.setattr(held_up, "wait", wait)
+    companions.examine(public_run.pk)
+    assert "gives no orders" in public_run.backtests.get().checks["companion"]["sentence"]
 
 
 def test_of_runs_that_begin_to_wait_at_once_none_is_forgotten_or_sent_twice(services, monkeypatch):

@@ -225,3 +225,6 @@ def test_no_more_is_read_at_once_than_there_is_room_for_and_the_rest_the_next_ti
     found = [len(alike.alike_revisions(project)) for _ in range(2)]
     alike.read(others[0].revisions.last())
     assert [*found, len(alike.alike_revisions(project))] == [1, 2, 3]
+    monkeypatch.setattr(alike, "_programs", {})
+    monkeypatch.setattr(alike, "program_of", None)
+    assert len(alike.alike_revisions(project)) == 3, "another process finds what this one has read"

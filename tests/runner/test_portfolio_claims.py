@@ -348,6 +348,27 @@ def test_a_target_that_was_traded_is_not_told_as_refused_whatever_a_function_cha
     assert "was told as refused" in check_claim(claim, STORE).verified_text
 
 
+def test_an_order_and_a_target_that_buy_alike_are_charged_once_each(frames):
+    """Which is which is told by no fill; what the target cost is part of what was there for it."""
+
+    fall = next(bar for bar in range(1, 20) if frames["IBM"]["open"].iloc[bar] > frames["IBM"]["close"].iloc[bar])
+    close = float(frames["IBM"]["close"].iloc[fall])
+
+    def on_bar(ctx):
+        if ctx.bar == fall - 1:
+            ctx.order("IBM", 100, limit=close)
+        if ctx.bar == fall:
+            ctx.target("IBM", 200.5 * close / 96_000)
+
+    charged = {"slippage": 0, "commission": lambda size, price: 2_000.0}
+    run = Portfolio(frames, cash=100_000, fill="same-close", **charged).run(on_bar)
+    claim = json.loads(json.dumps(PortfolioResult("Twice", run, {}).claim))
+    first, second = claim["fills"]
+    assert first == second and first["size"] == 100
+    checked = check_claim(claim, STORE, claim["snapshot"])
+    assert checked.verified, checked.verified_text
+
+
 def test_a_target_that_led_to_far_less_than_it_asks_for_is_not_verified(claim):
     first, second = claim["orders"][:2]
     assert (first["kind"], second["kind"]) == ("target", "target")
