@@ -28,17 +28,17 @@ test = Backtest(bars.rename(columns=str.capitalize), Cross, commission=0.001)
 """
 
 
-def attempts(in_box_environment, more):
-    _, messages = in_box_environment(PROGRAM + more)
+def attempts(in_forked_environment, more):
+    _, messages = in_forked_environment(PROGRAM + more)
     found = [one for one in messages if one["type"] == "backtest" and one.get("attempt")]
     for one in found:
         read_attempt(one["claim"])
     return [one["claim"]["params"] for one in found]
 
 
-def test_what_is_tried_with_backtest_itself_is_told_once(in_box_environment):
+def test_what_is_tried_with_backtest_itself_is_told_once(in_forked_environment):
     told = attempts(
-        in_box_environment,
+        in_forked_environment,
         "test.optimize(fast=range(3, 6), slow=[20, 30], maximize='Return [%]')\n"
         "test.run(fast=3, slow=20)\ntest.run(fast=9)\ntest.run_once({'fast': 8})\n"
         "test.run_many([{'fast': 8}, {'fast': 7}])\nbacktest(Cross, bars, fast=6)\n",
@@ -47,16 +47,16 @@ def test_what_is_tried_with_backtest_itself_is_told_once(in_box_environment):
     assert told == [*grid, {"fast": 9}, {"fast": 8}, {"fast": 7}]
 
 
-def test_no_more_are_told_than_the_site_counts(in_box_environment):
-    told = attempts(in_box_environment, "test.run_many([{'fast': 3 + n, 'slow': 9} for n in range(1_100)])\n")
+def test_no_more_are_told_than_the_site_counts(in_forked_environment):
+    told = attempts(in_forked_environment, "test.run_many([{'fast': 3 + n, 'slow': 9} for n in range(1_100)])\n")
     assert len(told) == MOST
 
 
-def test_of_earlier_cells_of_a_session_nothing_is_kept(in_box_environment):
+def test_of_earlier_cells_of_a_session_nothing_is_kept(in_forked_environment):
     """The site takes each for a run of its own, and counts what was tried twice once."""
     cells = "from qfp import checking\nfor cell in range(3):\n    checking.forget()\n    test.run(fast=7)\n"
     kept = "from qfp.backtesting import attempts\nassert sum(map(len, attempts._known.values())) == 1\n"
-    assert attempts(in_box_environment, cells + kept) == [{"fast": 7}] * 3
+    assert attempts(in_forked_environment, cells + kept) == [{"fast": 7}] * 3
 
 
 PORTFOLIO = """
@@ -74,9 +74,9 @@ def hold(every):
 """
 
 
-def test_what_is_tried_with_portfolio_itself_is_told_as_well(in_box_environment):
+def test_what_is_tried_with_portfolio_itself_is_told_as_well(in_forked_environment):
     told = attempts(
-        in_box_environment,
+        in_forked_environment,
         PORTFOLIO + "for every in (5, 10, 20, 20):\n    account.run(hold(every))\naccount.run(hold(5), share=0.3)\n"
         "account.run(weights={'IBM': 0.4})\nportfolio_backtest(bars, hold(5))\n",
     )

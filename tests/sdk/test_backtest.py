@@ -36,14 +36,14 @@ def claims_in(messages):
     return [message["claim"] for message in messages if message["type"] == "backtest"]
 
 
-def run_claim(in_box_environment, call):
-    text, messages = in_box_environment(STRATEGY + call)
+def run_claim(in_forked_environment, call):
+    text, messages = in_forked_environment(STRATEGY + call)
     (claim,) = claims_in(messages)
     return text, claim
 
 
-def test_a_market_order_fills_at_the_next_open_and_costs_a_thousandth(in_box_environment, data):
-    text, claim = run_claim(in_box_environment, "backtest(BuyOnce, bars)")
+def test_a_market_order_fills_at_the_next_open_and_costs_a_thousandth(in_forked_environment, data):
+    text, claim = run_claim(in_forked_environment, "backtest(BuyOnce, bars)")
     bars = data.prices("IBM", "2010-01-04", "2010-02-26", adjust="split")
     entry, final = claim["fills"]
     assert (entry["bar"], entry["size"]) == (3, 10)  # decided on the third bar, which is bar 2
@@ -55,28 +55,28 @@ def test_a_market_order_fills_at_the_next_open_and_costs_a_thousandth(in_box_env
     assert claim["equity"][-1] == pytest.approx(by_hand, rel=1e-12)
 
 
-def test_a_result_is_called_what_it_is_named_unless_its_strategy_has_such_a_parameter(in_box_environment):
+def test_a_result_is_called_what_it_is_named_unless_its_strategy_has_such_a_parameter(in_forked_environment):
     own = """
 class Named(BuyOnce):
     name = "nobody"
 backtest(Named, bars, name="somebody")
 backtest(BuyOnce, bars, name="Ten shares")
 """
-    one, other = claims_in(in_box_environment(STRATEGY + own)[1])
+    one, other = claims_in(in_forked_environment(STRATEGY + own)[1])
     assert (one["strategy"], one["params"]) == ("Named", {"name": "somebody"})
     assert (other["strategy"], other["params"]) == ("Ten shares", {})
 
 
-def test_the_rules_of_backtesting_py_are_there_to_compare(in_box_environment):
+def test_the_rules_of_backtesting_py_are_there_to_compare(in_forked_environment):
     claims = claims_in(
-        in_box_environment(STRATEGY + "backtest(BuyOnce, bars)\nbacktest(BuyOnce, bars, rules='backtesting.py')")[1]
+        in_forked_environment(STRATEGY + "backtest(BuyOnce, bars)\nbacktest(BuyOnce, bars, rules='backtesting.py')")[1]
     )
     last = [claim["fills"][-1]["price"] for claim in claims]
     assert [claim["conventions"]["version"] for claim in claims] == [2, 1]
     assert last[0] != last[1]  # the last close, and the open of that bar
 
 
-def test_fixed_commissions_of_a_trade_closed_in_parts_are_charged_once_each(in_box_environment):
+def test_fixed_commissions_of_a_trade_closed_in_parts_are_charged_once_each(in_forked_environment):
     source = (
         STRATEGY
         + """
@@ -87,14 +87,14 @@ class InParts(BuyOnce):
 backtest(InParts, bars, commission=(5, 0))
 """
     )
-    _, messages = in_box_environment(source)
+    _, messages = in_forked_environment(source)
     (claim,) = claims_in(messages)
     assert [fill["commission"] for fill in claim["fills"]] == [5.0] * len(claim["fills"])
     assert [fill["size"] for fill in claim["fills"]][:2] == [10, -5]
     assert check_claim(claim, STORE).verified
 
 
-def test_every_order_is_handed_out_with_the_bar_that_decided_it_and_what_became_of_it(in_box_environment):
+def test_every_order_is_handed_out_with_the_bar_that_decided_it_and_what_became_of_it(in_forked_environment):
     source = (
         STRATEGY
         + """
@@ -111,7 +111,7 @@ class Deciding(Strategy):
 backtest(Deciding, bars, cash=5_000)
 """
     )
-    _, messages = in_box_environment(source)
+    _, messages = in_forked_environment(source)
     (claim,) = claims_in(messages)
     assert claim["orders"] == [
         {"bar": 3, "size": 10, "kind": "market", "outcome": "filled", "sl": 1},
@@ -124,8 +124,8 @@ backtest(Deciding, bars, cash=5_000)
     assert checked.verified and [order["bar"] for order in checked.orders] == [3, 5, 6, 7, 9]
 
 
-def test_refused_orders_are_said(in_box_environment):
-    text, claim = run_claim(in_box_environment, "backtest(BuyOnce, bars, cash=100, units=10)")
+def test_refused_orders_are_said(in_forked_environment):
+    text, claim = run_claim(in_forked_environment, "backtest(BuyOnce, bars, cash=100, units=10)")
     assert "1 order was refused because the account could not pay for it, the first decided on 2010-01-" in text
     assert "There were no trades: every order was refused" in text
     assert claim["fills"] == [] and claim["refused_orders"][0]["bar"] == 3
@@ -145,8 +145,8 @@ def test_refused_orders_are_said(in_box_environment):
         ),
     ],
 )
-def test_a_run_without_trades_explains_itself(in_box_environment, call, why):
-    text, claim = run_claim(in_box_environment, call)
+def test_a_run_without_trades_explains_itself(in_forked_environment, call, why):
+    text, claim = run_claim(in_forked_environment, call)
     assert "There were no trades" in text and why in text and why in claim["no_trades"]
 
 
@@ -162,21 +162,21 @@ def test_a_run_without_trades_explains_itself(in_box_environment, call, why):
         "rules='backtesting.py', trade_on_close=True, spread=0.001",
     ],
 )
-def test_claims_of_untouched_bars_are_verified_under_every_rule(in_box_environment, options):
-    _, claim = run_claim(in_box_environment, f"backtest(BuyOnce, bars, {options})")
+def test_claims_of_untouched_bars_are_verified_under_every_rule(in_forked_environment, options):
+    _, claim = run_claim(in_forked_environment, f"backtest(BuyOnce, bars, {options})")
     checked = check_claim(claim, STORE)
     assert checked.verified, checked.verified_text
 
 
-def test_changed_bars_are_run_and_shown_as_not_verified(in_box_environment):
-    _, claim = run_claim(in_box_environment, "bars = bars * 1.01\nbacktest(BuyOnce, bars)")
+def test_changed_bars_are_run_and_shown_as_not_verified(in_forked_environment):
+    _, claim = run_claim(in_forked_environment, "bars = bars * 1.01\nbacktest(BuyOnce, bars)")
     checked = check_claim(claim, STORE)
     assert not checked.verified and checked.verified_text.startswith("Not verified.")
 
 
-def test_bars_of_the_programs_own_are_run_too(in_box_environment):
+def test_bars_of_the_programs_own_are_run_too(in_forked_environment):
     source = "import pandas as pd\nbars = pd.DataFrame({c: bars[c.lower()] for c in ('Open','High','Low','Close')})\n"
-    _, claim = run_claim(in_box_environment, source + "bars.attrs = {}\nbacktest(BuyOnce, bars)")
+    _, claim = run_claim(in_forked_environment, source + "bars.attrs = {}\nbacktest(BuyOnce, bars)")
     assert "came from the program" in check_claim(claim, STORE).verified_text
 
 
@@ -190,14 +190,14 @@ def test_bars_of_the_programs_own_are_run_too(in_box_environment):
         ("backtest(BuyOnce, [1, 2])", "the bars are a DataFrame"),
     ],
 )
-def test_what_cannot_be_run_says_what_to_change(in_box_environment, call, sentence):
-    text, _ = in_box_environment(STRATEGY + call, expect_failure=True)
+def test_what_cannot_be_run_says_what_to_change(in_forked_environment, call, sentence):
+    text, _ = in_forked_environment(STRATEGY + call, expect_failure=True)
     assert sentence in text
 
 
-def test_momentum_takes_another_lookback(in_box_environment):
+def test_momentum_takes_another_lookback(in_forked_environment):
     source = next(sample.source for sample in SAMPLES if sample.slug == "momentum")
-    messages = [in_box_environment(source, {"lookback": days})[1] for days in (60, 120)]
+    messages = [in_forked_environment(source, {"lookback": days})[1] for days in (60, 120)]
     results = [claims_in(of_run)[0] for of_run in messages]
     assert "lookback" in [message.get("name") for message in messages[0]]
     assert results[0]["equity"][-1] != results[1]["equity"][-1]
@@ -229,8 +229,8 @@ def test_every_public_name_has_a_docstring():
             assert getattr(module, name).__doc__, f"{module.__name__}.{name}"
 
 
-def test_the_claim_is_plain_json(in_box_environment):
-    _, claim = run_claim(in_box_environment, "backtest(BuyOnce, bars)")
+def test_the_claim_is_plain_json(in_forked_environment):
+    _, claim = run_claim(in_forked_environment, "backtest(BuyOnce, bars)")
     json.dumps(claim, allow_nan=False)
 
 
