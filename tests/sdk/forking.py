@@ -11,7 +11,7 @@ import sys
 from qfp.postponed import postpone_plotting
 
 postpone_plotting()
-import backtesting.lib  # noqa: E402
+import backtesting.lib  # noqa: E402, F401
 import qfp.backtests  # noqa: E402
 import qfp.portfolio  # noqa: E402, F401
 from qfp import channel  # noqa: E402
