@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.client import BoxRequest, EngineClient, EngineUnavailable, Limits
+from sandbox.client import BoxRequest, Cell, EngineClient, EngineUnavailable, Limits, SessionGone
 from sandbox.host.package_rules import PackageRules
 from sandbox.host.packages import Packages
 from tests.sandbox import light
@@ -205,6 +205,60 @@ def make_request(
     return BoxRequest("test-run", owner, every, "main.py", params or {}, allowed, snapshot, layer)
 
 
+class Live:
+    """A live session with the words of a test."""
+
+    _count = 0
+
+    def __init__(self, client: EngineClient, idle_seconds: float = 60, most: int = 50, **limits: Any) -> None:
+        Live._count += 1
+        self.client, self.id, self.owner = client, f"session-{Live._count}", "tester"
+        self.limits = Limits(**{**LIMITS, **limits})
+        self.line = 1
+        request = BoxRequest(self.id, self.owner, {"main.py": ""}, "main.py", {}, self.limits, session=True)
+        self.opened = client.open_session(request, idle_seconds, most)
+
+    def cell(
+        self,
+        source: str,
+        line: int = 1,
+        params: dict[str, Any] | None = None,
+        on_event: Callable[[Any, dict[str, Any]], None] | None = None,
+        **limits: Any,
+    ) -> Result:
+        values = {name: getattr(self.limits, name) for name in LIMITS} | limits
+        result, start = Result(), time.monotonic()
+        with self.client.run_cell(
+            self.id, self.owner, Cell("a-cell", source, Limits(**values), line, params or {})
+        ) as box:
+            for event in box.events():
+                if event is None:
+                    continue
+                result.events.append(event)
+                if on_event is not None:
+                    on_event(box, event)
+        result.seconds = time.monotonic() - start
+        return result
+
+    def ask(self, what: str, **question: Any) -> dict[str, Any]:
+        return self.client.ask_session(self.id, self.owner, what, question)
+
+    def facts(self) -> dict[str, Any] | None:
+        return next((each for each in self.client.sessions() if each["id"] == self.id), None)
+
+    def wait_until_gone(self, seconds: float = 15) -> None:
+        deadline = time.monotonic() + seconds
+        while self.facts() is not None:
+            assert time.monotonic() < deadline, "the session is still there"
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        try:
+            self.client.close_session(self.id, self.owner)
+        except (SessionGone, EngineUnavailable):
+            pass
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     with _directory() as directory:
@@ -294,6 +348,19 @@ def make_engine() -> Iterator[Callable[..., Engine]]:
         yield make
         for engine in made:
             engine.stop()
+
+
+@pytest.fixture
+def live(engine: Engine) -> Iterator[Callable[..., Live]]:
+    made: list[Live] = []
+
+    def make(**options: Any) -> Live:
+        made.append(Live(options.pop("client", engine.client), **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 class _directory:
