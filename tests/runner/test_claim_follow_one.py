@@ -12,10 +12,11 @@ from qfp.conventions import BacktestingPy, Usual
 
 from runner.backtests import check_claim
 from runner.claims import fields
+from runner.claims import follow_one as following
 from runner.claims.bars import NotVerified, OurBars
 from runner.claims.commissions import Dues
 from runner.claims.fields import ClaimRefused
-from runner.claims.follow_one import follow_one
+from runner.claims.follow_one import NO_UNIT, follow_one
 from tests.runner import random_programs
 from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
@@ -154,6 +155,28 @@ def test_an_order_that_could_be_paid_after_it_closed_something_is_not_refused_wh
     refused = {"bar": 7, "size": 0.999, "kind": "market", "outcome": "refused", "reason": "insufficient margin"}
     with pytest.raises(NotVerified, match="told as refused, and the account could pay for it"):
         follow(bars(), rules, [(5, -1.0, 100.0), (8, 1.0, 100.0)], [sold, refused], commission=10.0)
+
+
+@pytest.mark.parametrize("rules", OURS)
+def test_nobody_pays_more_than_there_is_and_who_could_pay_a_unit_is_not_refused(rules):
+    much = {"bar": 4, "size": 1_000.0, "kind": "market", "outcome": "filled"}
+    with pytest.raises(NotVerified, match="the account could not pay for 1000 units"):
+        follow(bars(), rules, [(5, 1_000.0, 100.0)], [much])
+    none = {"bar": 4, "size": 0.5, "kind": "market", "outcome": "refused", "reason": NO_UNIT}
+    with pytest.raises(NotVerified, match="told as refused, and the account could pay for it"):
+        follow(bars(), rules, [], [none])
+    follow(bars(), rules, [], [none | {"size": 0.009}])
+
+
+@pytest.mark.parametrize("rules", OURS)
+def test_only_what_waits_is_taken_away_and_not_for_longer_than_can_be_followed(rules, monkeypatch):
+    waits = {"bar": 4, "size": 10.0, "kind": "limit", "limit": 95.0, "outcome": "filled"}
+    follow(BOTH, rules, [(8, 10.0, 95.0)], [waits])
+    with pytest.raises(NotVerified, match="taken away on bar 9 that did not wait any more"):
+        follow(BOTH, rules, [(8, 10.0, 95.0)], [waits], [[9, 1, 0, "order"]])
+    monkeypatch.setattr(following, "MOST_LOOKS", 5)
+    with pytest.raises(NotVerified, match="wait for so long"):
+        follow(bars(), rules, [], [waits | {"outcome": "waiting"}] * 6)
 
 
 class Replaced(Strategy):

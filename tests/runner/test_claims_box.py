@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from qfp.tearsheet.states import STATES
 
 from runner import claims_box, private, trials
 from runner.honesty import checking, companions
+from runner.honesty.examinable import why_never
 from runner.honesty.held_sweeps import HeldSweeps
 from runner.manifests import lineage_of
-from runner.models import Backtest, Project, Sweep, Trial
+from runner.models import GPU, Backtest, Project, Run, Sweep, Trial
 from runner.sweeps.questions import SweepQuestions
 from tests.factories import make_finished_run, make_project
 
@@ -167,6 +169,49 @@ DRAWN = [
 def test_wherever_the_box_is_drawn_every_state_has_its_colour_or_icon(path, said, missing):
     text = Path(path).read_text(encoding="utf-8")
     assert {state for state in STATES if said.format(state) not in text} == missing
+
+
+def test_what_hangs_on_fills_or_costs_is_a_doubt_or_a_problem():
+    def judged(same_close=False, has_costs=True, **totals):
+        told = {"base": 0.5, "next": 0.4, "double": 0.3, "later": 0.2} | totals
+        kept = [("base", "same close", 1), ("next", "next open", 1), ("double", "next open", 2), ("later", "later", 1)]
+        cells = [
+            {
+                "fill": fill,
+                "costs": costs,
+                "total_return": told[name],
+                "base": name == ("base" if same_close else "next"),
+            }
+            for name, fill, costs in kept
+        ]
+        found = checking._judged(cells, same_close, has_costs)
+        return found["state"], found["sentence"].partition(":")[2] or found["sentence"].rpartition(". ")[2]
+
+    assert judged()[0] == "green"
+    assert judged(double=-0.1) == ("red", " it is a loss at twice the costs.")
+    assert judged(later=-0.1) == ("amber", " some of them are a loss.")
+    assert judged(has_costs=False) == ("amber", "It pays no costs at all.")
+    assert judged(same_close=True)[0] == "amber"
+    assert judged(same_close=True, next=-0.1) == (
+        "red",
+        " it is a loss at the next open, the first price that can be had.",
+    )
+    assert judged(next=-0.1, double=-0.1, base=-0.1)[0] == "green", "a loss loses nothing by it"
+
+
+def test_which_runs_are_never_made_again_has_a_reason():
+    run = make_finished_run(make_project(), snapshot="a" * 64)
+    assert why_never(run) == ""
+    for values, said in (
+        ({"session_id": 1}, "a cell of a session"),
+        ({"queue": GPU}, "on a GPU"),
+        ({"status": Run.Status.FAILED}, "that succeeded"),
+        ({"snapshot": ""}, "no data of the site"),
+        ({"wall_seconds": 121.0}, "more than 120 seconds"),
+    ):
+        again = copy.copy(run)
+        vars(again).update(values)
+        assert said in why_never(again)
 
 
 def test_the_badge_is_as_bad_as_the_worst_line():
@@ -347,6 +392,12 @@ def test_a_file_of_the_authors_that_was_read_is_said_and_doubts_the_look_ahead_t
     monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31", "rights": "own"}})
     line = {line["key"]: line for line in claims_box.lines(backtest)}["data"]
     assert line["state"] == "amber" and "a file that somebody brought along" in line["text"]
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"rights": "personal"}})
+    line = {line["key"]: line for line in claims_box.lines(backtest)}["data"]
+    assert line["state"] == "amber" and "others cannot repeat it" in line["text"]
+    monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"c" * 64: {}})
+    line = {line["key"]: line for line in claims_box.lines(backtest)}["data"]
+    assert line["state"] == "red" and "not part of its data snapshot" in line["text"]
     backtest.run.manifest, backtest.run.snapshot = {}, "a" * 64
     monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31"}})
     monkeypatch.setattr(claims_box, "personal_series", lambda snapshot: ("mine/mood@1",))

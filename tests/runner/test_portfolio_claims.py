@@ -111,6 +111,9 @@ def test_an_account_that_is_ruined_is_verified_with_what_it_lost_and_earns_nothi
     (trade,) = checked.trades
     assert trade["exit_bar"] == run.ruined_at and trade["profit"] < -90_000
     assert checked.metrics["win_rate"] == 0 and max(flow["bar"] for flow in checked.flows) <= run.ruined_at
+    late = {"bar": run.ruined_at + 1, "instrument": 0, "size": 1.0, "kind": "market", "outcome": "waiting"}
+    claim |= {"orders": [*claim["orders"], late], "order_count": claim["order_count"] + 1}
+    assert "of a time when nothing was left of the account" in check_claim(claim, STORE).verified_text
 
 
 def sold_later(ctx):
@@ -280,6 +283,9 @@ def test_what_is_forged_is_not_verified_and_the_reason_names_it(claim, what, sai
         (["flows", 0, "kind"], []),
         (["flows", 0, "amount"], float("inf")),
         (["flows", 0, "bar"], 10**6),
+        (["flows", 0, "bar"], 148),
+        (["orders", 0, "together"], True),
+        (["equity"], [100_000.0] * 148),
         (["conventions", "id"], "portfolio-perfect"),
         (["conventions", "fill"], "same-close"),
         (["conventions", "version"], 2),

@@ -191,6 +191,12 @@ def test_comments_and_blank_lines_are_no_trial_and_a_parameter_is():
     assert other.fingerprint({"fast": 10}) == plain
     assert code.fingerprint({"fast": 11}) != plain
     assert trials.Code({"main.py": "a = 2\nb = a"}).fingerprint({"fast": 10}) != plain
+    broken, longer = (trials.Code({"main.py": text}).fingerprint({}) for text in ("a = (", "# better\n\n a = (\n"))
+    assert broken == longer, "also where it cannot be parsed"
+    given = trials.Code({"main.py": "from qfp import param\nfast, deep = param('fast', 5), param('deep', True)\n"})
+    chosen = [{}, {"fast": 5, "deep": True}, {"fast": 6}, {"deep": 1}, {"other": 5}]
+    first, default, *others = (given.fingerprint({"run_params": values}) for values in chosen)
+    assert first == default and len({first, *others}) == 4, "a form sends every parameter, the first run none"
 
 
 def test_numbers_too_large_for_a_float_are_no_parameters_and_no_figures():
