@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from itertools import count
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import get_hasher, make_password
 from django.utils import timezone
 
 from runner.models import ENTRY, Project, Run
@@ -19,13 +21,17 @@ PASSWORD = "a quiet harbour 91"
 
 def make_user(username: str = "", **values: Any):
     username = username or f"user{next(_numbers)}"
-    user = get_user_model().objects.create_user(
-        username=username, email=values.pop("email", f"{username}@example.com"), password=PASSWORD
-    )
-    for name, value in values.items():
+    user = get_user_model().objects.create_user(username=username, email=values.pop("email", f"{username}@example.com"))
+    for name, value in {"password": _hashed(get_hasher().algorithm), **values}.items():
         setattr(user, name, value)
     user.save()
     return user
+
+
+@cache
+def _hashed(algorithm: str) -> str:
+    """PASSWORD as it is stored: once, for a quarter of a second each would be minutes for all users of the tests."""
+    return make_password(PASSWORD, hasher=algorithm)
 
 
 def make_project(owner=None, source: str = "print(1)", **values: Any) -> Project:
