@@ -12,18 +12,15 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import django_rq
 import numpy as np
 from django.conf import settings
 from django.db.models import F, Func, JSONField, Value
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from qfp.checking.decisions import (
     first_difference,
     first_other_fate,
@@ -31,20 +28,18 @@ from qfp.checking.decisions import (
     of_claim,
     otherwise_at_open,
 )
-from redis.exceptions import RedisError
-from rq.job import Job, JobStatus
 
 from marketdata.store import SnapshotMissing
-from runner.honesty import cuts, held_up
-from runner.honesty.examinable import NotComparable, is_shown, why_never
-from runner.honesty.held_sweeps import HeldSweeps
+from runner.honesty import cuts, held_up, sending
+from runner.honesty.examinable import NotComparable
+from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.honesty.moved_dates import on_other_dates
 from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
+from runner.honesty.sending import EXAMINING, is_recent, wanted
 from runner.honesty.site_findings import choice, finding, is_leak
 from runner.honesty.varied_data import varied_snapshot
-from runner.models import Backtest, Project, Run
-from runner.overfitting import window_of
+from runner.models import Backtest, Run
 from runner.packages import layer_of
 from runner.private import brought_series, personal_series
 from runner.repeats import repeat
@@ -52,27 +47,12 @@ from runner.snapshot_series import by_id
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "examine",
-    "outlook",
-    "outlook_of_choice",
-    "progress",
-    "send",
-    "send_all",
-    "send_opened",
-    "send_waiting",
-    "wanted",
-]
-
-QUEUE = "parallel"
+__all__ = ["examine", "examine_next"]
 
 LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
 MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of a file that counts as read
-EXAMINING = "examining"  # among the checks of a run's first backtest: {since, done, of}, the last two in times
-PATIENCE = timedelta(hours=1)  # with a worker that may have died
 TRIES = 3  # files that another run has opened meanwhile count as read
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
-MOST_AT_PUBLISHING = 5  # for the workers are there for everybody; the others when somebody opens them
 
 
 @dataclass
@@ -87,120 +67,12 @@ class Budget:
         return cls(max(LEAST_TIMES, min(MOST_TIMES, times)))
 
 
-def wanted(run: Run) -> bool:
-    """Whether the site makes this run again: others may see it, and it holds a backtest on our data that was not
-    looked at yet.
-    """
-    return is_shown(run) and _can_be_made_again(run)
-
-
-def outlook(run: Run) -> str:
-    """What is still to come for a run that was not made again, in sentences; "" where nothing is."""
-    if not _can_be_made_again(run):
-        return ""
-    what = "the site makes the run again on data that it has changed, and compares the decisions."
-    if not is_shown(run):
-        return f"Once the project is unlisted or public, {what}"
-    pending = progress(run)
-    return f"Still to come: {what}" + (f" Its repeats {pending}." if pending else "")
-
-
-def outlook_of_choice(run: Run) -> str:
-    """What a private run with a sweep has to expect once others can see it, in a sentence; "" for any other."""
-    if not _can_be_made_again(run) or not _chose_from_all(run):
-        return ""
-    return (
-        "Once others can see it, the site makes the run again on data that it has changed: its sweep chose values from "
-        "all of the data, and where it then chooses otherwise, this line has a doubt."
-    )
-
-
-def progress(run: Run) -> str:
-    """Where its repeats are, after "its repeats"; "" where none are sent."""
-    kept = run.backtests.filter(checks__has_key=EXAMINING).order_by("position").values_list(f"checks__{EXAMINING}")
-    for (told,) in kept[:1]:
-        if _is_recent(told):
-            return f"are under way: {told['done']} of {told['of']} done" if told["of"] else "are under way"
-    try:
-        return _waits_for(run)
-    except RedisError:
-        return ""
-
-
-def _waits_for(run: Run) -> str:
-    jobs = {job.get_status(refresh=False) for job in _jobs(run)}
-    if JobStatus.QUEUED in jobs:
-        return "wait for a worker"
-    if held_up.waits(run.pk):
-        return "wait for the end of another run, for which the files that it reads are watched"
-    return "begin" if jobs else ""
-
-
-def _job_names(run: Run) -> tuple[str, str]:
-    """The second is sent where the first one is at its end, and has found that it had to wait."""
-    return f"examine-{run.pk}", f"examine-{run.pk}-waited"
-
-
-def _jobs(run: Run) -> list[Job]:
-    """Those that wait for a worker or have one; not those whose worker must have died."""
-    queue = django_rq.get_queue(QUEUE)
-    return [job for name in _job_names(run) if (job := queue.fetch_job(name)) is not None and _is_going(job)]
-
-
-def _is_going(job: Job) -> bool:
-    status = job.get_status(refresh=False)
-    if status == JobStatus.STARTED:
-        return job.started_at is not None and timezone.now() - job.started_at < PATIENCE
-    return status == JobStatus.QUEUED
-
-
-def _can_be_made_again(run: Run) -> bool:
-    return not why_never(run) and _unexamined(run.backtests).exists()
-
-
-def _unexamined(backtests: Any) -> Any:
-    return backtests.filter(verified=True).exclude(checks__has_key="companion")
-
-
-def send(run: Run, waited: bool = False) -> None:
-    """Have it made again when a worker has time; called when a run has ended and when somebody opens it.
-
-    waited: for the end of another one, so that a job of its own which has begun may have given up.
-    """
-    if not wanted(run):
-        return
-    jobs = _jobs(run)
-    if any(not waited or job.get_status(refresh=False) == JobStatus.QUEUED for job in jobs):
-        return
-    free = [name for name in _job_names(run) if name not in {job.id for job in jobs}]
-    for name in free[:1]:
-        queue = django_rq.get_queue(QUEUE)
-        queue.enqueue("runner.jobs.examine_run", str(run.pk), job_id=name, result_ttl=60, failure_ttl=3600)
-
-
-def send_all(project: Project) -> None:
-    """The same for what others see once a project is published, which is more than its last run."""
-    if project.visibility == Project.Visibility.PRIVATE:
-        return
-    waiting = _unexamined(Backtest.objects.filter(run__revision__project=project)).values("run")
-    shown = Run.objects.filter(pk__in=waiting, status=Run.Status.SUCCEEDED, session=None)
-    for run in shown.select_related("revision__project").order_by("-queued")[:MOST_AT_PUBLISHING]:
-        send(run)
-
-
-def send_waiting() -> None:
-    """Those that had to wait for the end of another run; called at the end of each."""
-    if waiting := held_up.take():
-        for run in Run.objects.select_related("revision__project").filter(pk__in=waiting):
-            send(run, waited=True)
-
-
-def send_opened(run: Run) -> None:
-    """The same for a run that somebody else looks at; the page comes without a queue, too."""
-    try:
-        send(run)
-    except RedisError:
-        logger.warning("run %s: it is not made again for who opened it", run.pk)
+def examine_next() -> None:
+    """What a job does: the run that is next, if any waits."""
+    run = sending.claim()
+    if run is not None:
+        examine(run.pk)
+        sending.settle(run)
 
 
 def examine(run_id: UUID | str) -> None:
@@ -304,7 +176,7 @@ def _would_count_for_others(run: Run) -> bool:
 
 def _claim(first: Backtest) -> bool:
     """Whether this worker is the one to examine the run: noted with its first backtest, for as long as it takes."""
-    if _is_recent(first.checks.get(EXAMINING)):
+    if is_recent(first.checks.get(EXAMINING)):
         return False
     unchanged = Backtest.objects.filter(pk=first.pk, checks=first.checks)
     first.checks = {name: found for name, found in first.checks.items() if name != EXAMINING}
@@ -313,12 +185,6 @@ def _claim(first: Backtest) -> bool:
 
 def _begun(done: int, of: int) -> dict[str, Any]:
     return {EXAMINING: {"since": timezone.now().isoformat(), "done": done, "of": of}}
-
-
-def _is_recent(told: Any) -> bool:
-    """Whether somebody examines it now. told: what stands under EXAMINING."""
-    since = parse_datetime(told["since"]) if isinstance(told, dict) else None
-    return since is not None and timezone.now() - since < PATIENCE
 
 
 def _tell_progress(first: Backtest, done: int, of: int) -> None:
@@ -383,7 +249,7 @@ def _compare(
     ) as other:
         _check_varied(run, other, backtests, variation.cut)
         found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
-        if not found or not _chose_from_all(run):
+        if not found or not chose_from_all(run):
             return found, {}, {}
         kept, told_apart = _without_choice(run, other, backtests, variation)
         others = {position: bar for position, bar in found.items() if position not in kept}
@@ -511,8 +377,3 @@ def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None =
         raise NotComparable("on other data it does not end well")
     # With what the check knows of them, and in the units in which ours are kept.
     return [{**claim, "orders": checked.orders, "fills": checked.fills} for claim, checked in made.claims]
-
-
-def _chose_from_all(run: Run) -> bool:
-    """Whether a sweep of the run looked for values in more than the windows of a walk-forward."""
-    return any(window_of(sweep) is None for sweep in run.sweeps.filter(trials__isnull=False).distinct())
