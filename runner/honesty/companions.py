@@ -95,6 +95,7 @@ def examine(run_id: UUID | str) -> None:
     unclear: dict[int, int] = {}  # the same where they could not be made to give that again
     tried, doubt, budget = 0, "", Budget.of(run)
     memories: dict[int, dict[str, Any]] = {}  # what was found on other dates, by position
+    turns: list[tuple[Backtest, str]] = []
     looked_at = set(before)
     try:
         with layer_of(run, lambda text, done, total: None):
@@ -103,8 +104,9 @@ def examine(run_id: UUID | str) -> None:
                 turns = [turn for turn in _turns(backtests) if turn[0].position not in before]
                 of = min(len(turns), budget.left)
                 _tell_progress(backtests[0], 0, of)
+                most = 2 if chose_from_all(run) else 1  # times that a turn takes
                 for backtest, way in turns[:of]:
-                    if budget.left <= 0:
+                    if budget.left < most:
                         break
                     chance = chance_of(run, backtest, way)
                     cut, tail = _choose(backtest, way, chance)
@@ -130,14 +132,17 @@ def examine(run_id: UUID | str) -> None:
         leaks, chosen, unclear, doubt = {}, {}, {}, "a fault of ours"
     for backtest in backtests:
         why = doubt or ("" if backtest.position in looked_at or not _can_draw(backtest) else NOT_ITS_DAYS)
+        left = [way for each, way in turns[tried:] if each.position == backtest.position]
         of_choice = unclear.get(backtest.position, chosen.get(backtest.position))
         if of_choice is not None and is_leak(backtest.checks.get("lookahead", {})):
             _earliest(leaks, {backtest.position: of_choice})  # as its own box has said
         first = before.get(backtest.position, leaks.get(backtest.position))
         if first is None and of_choice is not None:
-            _note(backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear))
+            _note(
+                backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear, left)
+            )
             continue
-        said = finding(backtest, first, tried, why) | memories.get(backtest.position, {})
+        said = finding(backtest, first, tried, why, left) | memories.get(backtest.position, {})
         _note(backtest, same[backtest.position], said)
         if first is not None and backtest.position not in before:
             remember(same[backtest.position], first)
@@ -251,7 +256,7 @@ def _compare(
         found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
         if not found or not chose_from_all(run):
             return found, {}, {}
-        kept, told_apart = _without_choice(run, other, backtests, variation)
+        kept, told_apart = _without_choice(run, other, backtests, variation, budget)
         others = {position: bar for position, bar in found.items() if position not in kept}
         return (kept, others, {}) if told_apart else ({}, {}, others)
 
@@ -262,12 +267,12 @@ def _may_mean_invented(run: Run, backtests: list[Backtest]) -> bool:
 
 
 def _without_choice(
-    run: Run, other: str, backtests: list[Backtest], variation: _Variation
+    run: Run, other: str, backtests: list[Backtest], variation: _Variation, budget: Budget
 ) -> tuple[dict[int, int], bool]:
     """What is decided otherwise whatever a sweep of the run chooses, and whether that could be told."""
     sweeps = HeldSweeps(run)
     try:
-        claims = _claims(run, other, Budget(TRIES), sweeps)
+        claims = _claims(run, other, budget, sweeps)
         found = _differences(backtests, claims, variation.cut, variation.inside)
     except NotComparable:
         return {}, False

@@ -166,7 +166,7 @@ DRAWN = f"sweep(score, {{'days': Between(1.0, {OF_DATA})}}, method='random', tri
     ],
 )
 def test_a_sweep_beside_a_leak_makes_it_no_choice_and_a_choice_is_no_leak(
-    run_source, lead, chosen, values, more, state
+    run_source, monkeypatch, lead, chosen, values, more, state
 ):
     source = SWEPT.replace("LEAD", lead).replace("AND", chosen).replace("range(1, 40)", values)
     source = source.replace("\nclass", f"\n{more}\nclass")
@@ -174,8 +174,16 @@ def test_a_sweep_beside_a_leak_makes_it_no_choice_and_a_choice_is_no_leak(
     (backtest,) = run.backtests.all()
     sweeps, tried = run.sweeps.count(), run.trials.count()
     assert "lookahead" not in backtest.checks and tried >= 39, run.message
+    made = []
+    monkeypatch.setattr(companions, "repeat", lambda *given: made.append(given) or repeats.repeat(*given))
+    slow = (values, state) == ("range(1, 40)", "chosen")
+    if slow:
+        Run.objects.filter(pk=run.pk).update(wall_seconds=119.0)
     companions.examine(run.pk)
     backtest.refresh_from_db()
+    told = backtest.checks["companion"]["sentence"]
+    assert ("There was no time left to change data " in told and " on any day" in told) is slow, told
+    assert len(made) <= companions.LEAST_TIMES + 1 or not slow, "those with sweeps that are held count, too"
     red = "red" if state == "leak" else "amber"
     assert backtest.checks["lookahead"]["found"]["state"] == state, backtest.checks
     assert backtest.checks["companion"]["state"] == backtest.checks["lookahead"]["state"] == red
