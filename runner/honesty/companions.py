@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,12 +23,15 @@ from django.conf import settings
 from django.db.models import F, Func, JSONField, Value
 from django.utils import timezone
 from qfp.checking.decisions import (
+    Decision,
     first_difference,
     first_other_fate,
     first_other_fill,
     of_claim,
+    of_fills,
     otherwise_at_open,
 )
+from qfp.checking.repeating import ROUNDS, lasting
 
 from marketdata.store import SnapshotMissing
 from runner.honesty import cuts, held_up, sending
@@ -52,6 +56,13 @@ __all__ = ["examine", "examine_next"]
 LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
 MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of a file that counts as read
 TRIES = 3  # files that another run has opened meanwhile count as read
+TWICE = 3  # times that data and other data are read again where something was decided otherwise on those
+MOST_FOLLOWED = 3 * ROUNDS  # times that a run is made again of which some decisions are drawn
+OF_ONE = 100_000  # instruments of one backtest, where those of several are compared together
+DRAWN = (
+    "the same data gave other decisions: random numbers without a seed, or the time of day. Only what was decided "
+    "alike each time was compared"
+)
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
 
 
@@ -96,6 +107,8 @@ def examine(run_id: UUID | str) -> None:
     tried, doubt, budget = 0, "", Budget.of(run)
     memories: dict[int, dict[str, Any]] = {}  # what was found on other dates, by position
     turns: list[tuple[Backtest, str]] = []
+    changed: list[tuple[_Variation, _Found]] = []
+    drawn: set[int] = set()  # positions of those that decide otherwise on the same data, too
     looked_at = set(before)
     try:
         with layer_of(run, lambda text, done, total: None):
@@ -112,16 +125,22 @@ def examine(run_id: UUID | str) -> None:
                     cut, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
                     variation = _Variation(cut, tail, chance.getrandbits(32), way == cuts.INSIDE)
-                    for known_so_far, found in zip(
-                        (leaks, chosen, unclear), _compare(run, backtests, variation, budget, tables), strict=True
-                    ):
-                        _earliest(known_so_far, found)
+                    found = _compare(run, backtests, variation, budget, tables)
+                    for known_so_far, now in zip((leaks, chosen, unclear), found, strict=True):
+                        _earliest(known_so_far, now)
+                    if any(found):
+                        changed.append((variation, found))
                     tried += 1
                     _tell_progress(backtests[0], tried, of)
             except (NotComparable, UnknownTables) as reason:
                 doubt = str(reason)  # a leak that was found before is one all the same
-            if leaks or chosen or unclear:
-                _check_repeatable(run, backtests)
+            if changed:
+                drawn, still = _repeated(run, backtests, changed, tables)
+                leaks, chosen, unclear = (
+                    {position: bar for position, bar in found.items() if position not in drawn}
+                    for found in (leaks, chosen, unclear)
+                )
+                leaks |= still
             elif not doubt and not before and budget.left:
                 again, every = partial(_decided_otherwise, run, backtests), _may_mean_invented(run, backtests)
                 memories = on_other_dates(run, backtests, again, every, tables)
@@ -131,7 +150,9 @@ def examine(run_id: UUID | str) -> None:
         logger.exception("run %s: its companions", run.pk)
         leaks, chosen, unclear, doubt = {}, {}, {}, "a fault of ours"
     for backtest in backtests:
-        why = doubt or ("" if backtest.position in looked_at or not _can_draw(backtest) else NOT_ITS_DAYS)
+        why = doubt or (DRAWN if backtest.position in drawn else "")
+        if not why and backtest.position not in looked_at and _can_draw(backtest):
+            why = NOT_ITS_DAYS
         left = [way for each, way in turns[tried:] if each.position == backtest.position]
         of_choice = unclear.get(backtest.position, chosen.get(backtest.position))
         if of_choice is not None and is_leak(backtest.checks.get("lookahead", {})):
@@ -234,12 +255,26 @@ class _Variation:
     inside: bool
 
 
+_Found = tuple[dict[int, int], dict[int, int], dict[int, int]]
+
+
 def _compare(
     run: Run, backtests: list[Backtest], variation: _Variation, budget: Budget, tables: PackageTables
-) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+) -> _Found:
     """The first bar that was decided otherwise, by position of the backtest, where one was; apart those where none was
     with what the run's sweeps had given, and those of which that cannot be told.
     """
+    with _varied(run, backtests, variation, tables) as other:
+        found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
+        if not found or not chose_from_all(run):
+            return found, {}, {}
+        kept, told_apart = _without_choice(run, other, backtests, variation, budget)
+        others = {position: bar for position, bar in found.items() if position not in kept}
+        return (kept, others, {}) if told_apart else ({}, {}, others)
+
+
+@contextmanager
+def _varied(run: Run, backtests: list[Backtest], variation: _Variation, tables: PackageTables) -> Iterator[str]:
     with varied_snapshot(
         Path(settings.STORE_DIR),
         run.snapshot,
@@ -253,12 +288,7 @@ def _compare(
         tables=tables,
     ) as other:
         _check_varied(run, other, backtests, variation.cut)
-        found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
-        if not found or not chose_from_all(run):
-            return found, {}, {}
-        kept, told_apart = _without_choice(run, other, backtests, variation, budget)
-        others = {position: bar for position, bar in found.items() if position not in kept}
-        return (kept, others, {}) if told_apart else ({}, {}, others)
+        yield other
 
 
 def _may_mean_invented(run: Run, backtests: list[Backtest]) -> bool:
@@ -303,9 +333,83 @@ def _decided_otherwise(
     return _differences(backtests, dated(_claims(run, snapshot, Budget(TRIES))), np.datetime64("2200-01-01", "us"))
 
 
-def _check_repeatable(run: Run, backtests: list[Backtest]) -> None:
-    if _decided_otherwise(run, backtests, run.snapshot):  # whoever is accused gets it in any case
-        raise NotComparable("the same data gave other decisions: random numbers without a seed, or the time of day")
+def _repeated(
+    run: Run, backtests: list[Backtest], changed: list[tuple[_Variation, _Found]], tables: PackageTables
+) -> tuple[set[int], dict[int, int]]:
+    """Positions of those that decide otherwise on the same data, too; and the first bar of what changes with later data
+    all the same. Whoever is accused gets it in any case, and more than once: what is drawn on one bar alone is often
+    the same twice.
+    """
+    variation, found = changed[0]
+    drawn: set[int] = set()
+    for _ in range(TWICE):
+        again = _claims(run, run.snapshot, Budget(TRIES))
+        drawn |= _differences(backtests, again, np.datetime64("2200-01-01", "us")).keys()
+        if len(drawn) == len(backtests):
+            break
+        for before, now in zip(found, _compare(run, backtests, variation, Budget(2 * TRIES), tables), strict=True):
+            drawn |= {position for position in before.keys() | now.keys() if before.get(position) != now.get(position)}
+    drawing = [each for each in backtests if each.position in drawn]
+    budget = Budget(MOST_FOLLOWED)
+    still: dict[int, int] = {}
+    for variation, _ in changed if drawing else ():
+        for each in _lasting(run, backtests, drawing, again, variation, budget, tables):
+            _earliest(still, {each.instrument // OF_ONE: each.bar})
+        if still or budget.left <= 0:
+            break
+    return drawn, still
+
+
+def _lasting(
+    run: Run,
+    backtests: list[Backtest],
+    drawing: list[Backtest],
+    again: list[Any],
+    variation: _Variation,
+    budget: Budget,
+    tables: PackageTables,
+) -> list[Decision]:
+    """What those that draw decide otherwise on other data, however often both are run. again: what a second run on the
+    same data has claimed.
+    """
+
+    def decided(claims: list[Any]) -> list[Decision]:
+        return [each for ours in drawing for each in _made(ours, claims[backtests.index(ours)], variation.cut)]
+
+    def run_on(snapshot: str) -> list[Decision] | None:
+        if budget.left <= 0:
+            return None
+        sweeps = HeldSweeps(run) if snapshot != run.snapshot and chose_from_all(run) else None
+        claims = _claims(run, snapshot, budget, sweeps)
+        _differences(backtests, claims, variation.cut)  # that they can be compared
+        return decided(claims) if sweeps is None or sweeps.whole else None
+
+    base = [each for ours in drawing for each in _made(ours, None, variation.cut)]
+    try:
+        with _varied(run, backtests, variation, tables) as other:
+            first = run_on(other)
+            if first is None:
+                return []
+            return lasting(base, decided(again), first, partial(run_on, run.snapshot), partial(run_on, other))
+    except NotComparable:
+        return []
+
+
+def _made(backtest: Backtest, claim: Any, cut: np.datetime64) -> list[Decision]:
+    """Its orders and fills until then, or those of a claim of the same; instruments are numbered beside others'."""
+    orders, fills = backtest.orders, backtest.fills
+    if claim is not None:
+        orders, fills = (_numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
+    until = _until(backtest, cut)
+    decided = [each for each in of_claim({"orders": orders}) if each.bar <= until]
+    decided += of_fills(fills, until - _is_dated_back(backtest.conventions))
+    return [each._replace(instrument=OF_ONE * backtest.position + each.instrument) for each in decided]
+
+
+def _until(backtest: Backtest, cut: np.datetime64) -> int:
+    """Its last bar of that day or before."""
+    dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
+    return int(np.searchsorted(dates, cut, side="right")) - 1
 
 
 def _differences(
@@ -321,8 +425,7 @@ def _differences(
                 raise NotComparable("on other data it chooses other parameters")
             orders, filled = (_numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
             theirs = of_claim({"orders": orders})
-            dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
-            until = int(np.searchsorted(dates, cut, side="right")) - 1
+            until = _until(backtest, cut)
             found_at = (
                 first_difference(of_claim({"orders": backtest.orders}), theirs, until),
                 first_other_fill(backtest.fills, filled, until - _is_dated_back(backtest.conventions)),
