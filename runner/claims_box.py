@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 from marketdata.store import SnapshotMissing
 from runner import trials, verdicts
 from runner.claims import copied
-from runner.honesty import companions
+from runner.honesty import sending
 from runner.honesty.examinable import is_shown, why_never
 from runner.models import Backtest
 from runner.private import UPLOADS, brought_series, is_brought, personal_series
@@ -126,7 +126,7 @@ def _found(backtest: Backtest, key: str, title: str) -> Line:
         return _line(key, "amber", title, "Not tested: no finding came from the run.")
     said = found["sentence"]
     if key == "lookahead" and found.get("found", {}).get("state") == "untested" and "companion" not in backtest.checks:
-        said = f"{said} {companions.outlook(backtest.run)}".rstrip()
+        said = f"{said} {sending.outlook(backtest.run)}".rstrip()
     return _line(key, found["state"], title, said)
 
 
@@ -171,12 +171,12 @@ def _seen_of_lookahead(backtest: Backtest) -> Line:
     if line["state"] != "green" or found.get("evidence") == "site":
         return line
     if not is_shown(backtest.run):
-        return line | {"text": f"{line['text']} {companions.outlook_of_choice(backtest.run)}".rstrip()}
+        return line | {"text": f"{line['text']} {sending.outlook_of_choice(backtest.run)}".rstrip()}
     if "companion" in backtest.checks:
         why = "and the site could not confirm that on data of its own"
     elif backtest.run.is_finished and (never := why_never(backtest.run)):
         why = f"and the site has not examined it: {never}"
-    elif pending := companions.progress(backtest.run):
+    elif pending := sending.progress(backtest.run):
         known = f"The program's own sandbox says: {line['text']} Its repeats by the site, on data that it has changed,"
         return line | {"state": "blue", "text": f"{known} {pending}."}
     else:

@@ -31,7 +31,7 @@ from django.views.decorators.http import require_safe
 from runner import claims_box, private, sharing
 from runner.access import Viewer
 from runner.charts import equity_curve
-from runner.honesty import companions
+from runner.honesty import sending
 from runner.models import Backtest, Project, Run
 from runner.private import Shown
 from runner.reports.documents import parameters_text
@@ -157,7 +157,7 @@ def embed(request: HttpRequest, run: Any) -> HttpResponse:
     try:
         backtest, shown = _found(run, _position(request.GET))
         context |= _shown_there(backtest, shown)
-        companions.send_opened(backtest.run)
+        sending.send(backtest.run)
     except Http404:
         # A page of its own: browsers show nothing of one that may not be framed.
         status = 404

@@ -29,7 +29,7 @@ from runner.ending import forget_stored_output, publish_finished
 from runner.engines import engine_of, patiently
 from runner.environment import environment_lock
 from runner.events import Publisher
-from runner.honesty import companions
+from runner.honesty import sending
 from runner.intake import OUR_ENDS, Intake
 from runner.likeness import alike
 from runner.manifests import least_manifest, manifest_of
@@ -340,7 +340,7 @@ class Execution:
             making.make_waiting(self.run.pk)
         except RedisError:
             logger.warning("run %s: the reports it asked for are sent later", self.run.pk)
-        self._send_companions()
+        self._send_to_be_examined()
         with suppress(Revision.DoesNotExist):
             alike.read(self.run.revision)
 
@@ -361,17 +361,15 @@ class Execution:
         except (Run.DoesNotExist, DatabaseError, ValueError, TypeError):
             logger.exception("run %s: the reasons of its findings stay untold", self.run.pk)
 
-    def _send_companions(self) -> None:
+    def _send_to_be_examined(self) -> None:
         try:
-            companions.send_waiting()
+            sending.send_waiting()
         except RedisError:
             logger.warning("run %s: those that waited for its end are examined later", self.run.pk)
         if not self.intake.backtests:
             return
-        try:
-            companions.send(Run.objects.select_related("revision__project").get(pk=self.run.pk))
-        except (Run.DoesNotExist, RedisError):  # deleted, or no queue: the box's own finding stays
-            logger.warning("run %s: it is not made again", self.run.pk)
+        with suppress(Run.DoesNotExist):  # just deleted
+            sending.send(Run.objects.select_related("revision__project").get(pk=self.run.pk))
 
     def _cpu_seconds(self, ended: dict[str, Any]) -> float | None:
         """Of the run's own box and of the further ones that worked for it."""

@@ -22,8 +22,8 @@ def execute_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
     chunks.work_on_chunk(run_id, call, number, attempt)
 
 
-def examine_run(run_id: str) -> None:
-    companions.examine(run_id)
+def examine_next_run() -> None:
+    companions.examine_next()
 
 
 def verify_run(run_id: str) -> None:

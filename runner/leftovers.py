@@ -13,6 +13,7 @@ from runner import gpu
 from runner.cells import JOB, advance, is_sent, next_cell
 from runner.ending import FINISHED_KEYS, end_without_box, publish_finished
 from runner.events import Publisher
+from runner.honesty import sending
 from runner.models import Backtest, Project, Run, Session
 from runner.outcomes import sentence
 from runner.past_trials import delete_one_by_one
@@ -43,6 +44,8 @@ def end_lost_runs() -> tuple[int, int]:
     sweep_sessions()
     sent = _send_missing_jobs() + _send_missing_cells()
     _ring_missing_bells()
+    if late := sending.send_missing():
+        logger.warning("the queue had forgotten %d runs that are to be examined", late)
     if late := making.send_missing():
         logger.warning("%d reports were sent again", late)
     return lost, sent

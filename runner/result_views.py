@@ -22,7 +22,7 @@ from qfp.tearsheet.hours import breaks
 from marketdata.exporting import Download
 from runner import claims_box, embeds, exports, private
 from runner.access import Viewer, address_hash
-from runner.honesty import companions
+from runner.honesty import sending
 from runner.models import Backtest, Project, Report
 from runner.private import Shown
 from runner.reports import making
@@ -59,7 +59,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
     project = backtest.run.project
     can_edit = Project.objects.editable_by(Viewer.of(request)).filter(pk=project.pk).exists()
     if not can_edit:
-        companions.send_opened(backtest.run)
+        sending.send(backtest.run)
     return render(
         request,
         "runner/backtest.html",

@@ -23,7 +23,7 @@ from runner.ending import request_cancel
 from runner.events import send_control
 from runner.gpu import GpuUnavailable
 from runner.headlines import headlines
-from runner.honesty import companions
+from runner.honesty import sending
 from runner.models import ENTRY, GPU, Artefact, Project, Run
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording
@@ -103,7 +103,7 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
     events = shown.events(recorded)
     can_edit = Project.objects.editable_by(viewer).filter(pk=found.project.pk).exists()
     if not can_edit:
-        companions.send_opened(found)
+        sending.send(found)
     return render(
         request,
         "runner/run.html",

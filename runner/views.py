@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import redis
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -30,7 +29,7 @@ from runner.differing import differing
 from runner.forms import UNCONFIRMED, NewProjectForm, ProjectSettingsForm, clean_title
 from runner.guests import existing_guest_project, new_guest_project, project_from_sample
 from runner.headlines import headlines
-from runner.honesty import companions
+from runner.honesty import sending
 from runner.models import ENTRY, Project, Run
 from runner.opening import SeeOther, open_copy
 from runner.quotas import QuotaExceeded
@@ -337,11 +336,9 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
     Project.objects.filter(pk=found.pk).update(updated=timezone.now(), **values)
     if requirements != found.draft.get(packages.FIELD, ""):
         found.save_file(packages.FIELD, requirements)
-    trouble = _examine(found)
+    sending.send_all(found)
     if wants_json(request):
-        return JsonResponse({"title": found.title, "visibility": found.visibility, "message": trouble})
-    if trouble:
-        messages.warning(request, trouble)
+        return JsonResponse({"title": found.title, "visibility": found.visibility})
     return SeeOther(found.edit_url)
 
 
@@ -358,15 +355,6 @@ def _ask_before_sharing(request: HttpRequest, project: Project, form: ProjectSet
     context = {"project": project, "heading": heading, "lines": lines, "embed": embed}
     context["fields"] = list(form.cleaned_data.items())
     return render(request, "runner/project_share.html", context)
-
-
-def _examine(project: Project) -> str:
-    """Have the runs that others see now looked at; what to say where that cannot be asked for."""
-    try:
-        companions.send_all(project)
-    except redis.RedisError:
-        return "Saved, but its runs are not examined: the site's queue does not answer. Save it again in a minute."
-    return ""
 
 
 @never_cache

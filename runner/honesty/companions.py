@@ -10,41 +10,40 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import django_rq
 import numpy as np
 from django.conf import settings
 from django.db.models import F, Func, JSONField, Value
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from qfp.checking.decisions import (
+    Decision,
     first_difference,
     first_other_fate,
     first_other_fill,
     of_claim,
+    of_fills,
     otherwise_at_open,
 )
-from redis.exceptions import RedisError
-from rq.job import Job, JobStatus
+from qfp.checking.repeating import ROUNDS, lasting
 
 from marketdata.store import SnapshotMissing
-from runner.honesty import cuts, held_up
-from runner.honesty.examinable import NotComparable, is_shown, why_never
-from runner.honesty.held_sweeps import HeldSweeps
+from runner.honesty import cuts, held_up, sending
+from runner.honesty.examinable import NotComparable
+from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.honesty.moved_dates import on_other_dates
 from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
+from runner.honesty.sending import EXAMINING, is_recent, wanted
 from runner.honesty.site_findings import choice, finding, is_leak
 from runner.honesty.varied_data import varied_snapshot
-from runner.models import Backtest, Project, Run
-from runner.overfitting import window_of
+from runner.models import Backtest, Run
 from runner.packages import layer_of
 from runner.private import brought_series, personal_series
 from runner.repeats import repeat
@@ -52,27 +51,19 @@ from runner.snapshot_series import by_id
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "examine",
-    "outlook",
-    "outlook_of_choice",
-    "progress",
-    "send",
-    "send_all",
-    "send_opened",
-    "send_waiting",
-    "wanted",
-]
-
-QUEUE = "parallel"
+__all__ = ["examine", "examine_next"]
 
 LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
 MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of a file that counts as read
-EXAMINING = "examining"  # among the checks of a run's first backtest: {since, done, of}, the last two in times
-PATIENCE = timedelta(hours=1)  # with a worker that may have died
 TRIES = 3  # files that another run has opened meanwhile count as read
+TWICE = 3  # times that data and other data are read again where something was decided otherwise on those
+MOST_FOLLOWED = 3 * ROUNDS  # times that a run is made again of which some decisions are drawn
+OF_ONE = 100_000  # instruments of one backtest, where those of several are compared together
+DRAWN = (
+    "the same data gave other decisions: random numbers without a seed, or the time of day. Only what was decided "
+    "alike each time was compared"
+)
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
-MOST_AT_PUBLISHING = 5  # for the workers are there for everybody; the others when somebody opens them
 
 
 @dataclass
@@ -87,120 +78,12 @@ class Budget:
         return cls(max(LEAST_TIMES, min(MOST_TIMES, times)))
 
 
-def wanted(run: Run) -> bool:
-    """Whether the site makes this run again: others may see it, and it holds a backtest on our data that was not
-    looked at yet.
-    """
-    return is_shown(run) and _can_be_made_again(run)
-
-
-def outlook(run: Run) -> str:
-    """What is still to come for a run that was not made again, in sentences; "" where nothing is."""
-    if not _can_be_made_again(run):
-        return ""
-    what = "the site makes the run again on data that it has changed, and compares the decisions."
-    if not is_shown(run):
-        return f"Once the project is unlisted or public, {what}"
-    pending = progress(run)
-    return f"Still to come: {what}" + (f" Its repeats {pending}." if pending else "")
-
-
-def outlook_of_choice(run: Run) -> str:
-    """What a private run with a sweep has to expect once others can see it, in a sentence; "" for any other."""
-    if not _can_be_made_again(run) or not _chose_from_all(run):
-        return ""
-    return (
-        "Once others can see it, the site makes the run again on data that it has changed: its sweep chose values from "
-        "all of the data, and where it then chooses otherwise, this line has a doubt."
-    )
-
-
-def progress(run: Run) -> str:
-    """Where its repeats are, after "its repeats"; "" where none are sent."""
-    kept = run.backtests.filter(checks__has_key=EXAMINING).order_by("position").values_list(f"checks__{EXAMINING}")
-    for (told,) in kept[:1]:
-        if _is_recent(told):
-            return f"are under way: {told['done']} of {told['of']} done" if told["of"] else "are under way"
-    try:
-        return _waits_for(run)
-    except RedisError:
-        return ""
-
-
-def _waits_for(run: Run) -> str:
-    jobs = {job.get_status(refresh=False) for job in _jobs(run)}
-    if JobStatus.QUEUED in jobs:
-        return "wait for a worker"
-    if held_up.waits(run.pk):
-        return "wait for the end of another run, for which the files that it reads are watched"
-    return "begin" if jobs else ""
-
-
-def _job_names(run: Run) -> tuple[str, str]:
-    """The second is sent where the first one is at its end, and has found that it had to wait."""
-    return f"examine-{run.pk}", f"examine-{run.pk}-waited"
-
-
-def _jobs(run: Run) -> list[Job]:
-    """Those that wait for a worker or have one; not those whose worker must have died."""
-    queue = django_rq.get_queue(QUEUE)
-    return [job for name in _job_names(run) if (job := queue.fetch_job(name)) is not None and _is_going(job)]
-
-
-def _is_going(job: Job) -> bool:
-    status = job.get_status(refresh=False)
-    if status == JobStatus.STARTED:
-        return job.started_at is not None and timezone.now() - job.started_at < PATIENCE
-    return status == JobStatus.QUEUED
-
-
-def _can_be_made_again(run: Run) -> bool:
-    return not why_never(run) and _unexamined(run.backtests).exists()
-
-
-def _unexamined(backtests: Any) -> Any:
-    return backtests.filter(verified=True).exclude(checks__has_key="companion")
-
-
-def send(run: Run, waited: bool = False) -> None:
-    """Have it made again when a worker has time; called when a run has ended and when somebody opens it.
-
-    waited: for the end of another one, so that a job of its own which has begun may have given up.
-    """
-    if not wanted(run):
-        return
-    jobs = _jobs(run)
-    if any(not waited or job.get_status(refresh=False) == JobStatus.QUEUED for job in jobs):
-        return
-    free = [name for name in _job_names(run) if name not in {job.id for job in jobs}]
-    for name in free[:1]:
-        queue = django_rq.get_queue(QUEUE)
-        queue.enqueue("runner.jobs.examine_run", str(run.pk), job_id=name, result_ttl=60, failure_ttl=3600)
-
-
-def send_all(project: Project) -> None:
-    """The same for what others see once a project is published, which is more than its last run."""
-    if project.visibility == Project.Visibility.PRIVATE:
-        return
-    waiting = _unexamined(Backtest.objects.filter(run__revision__project=project)).values("run")
-    shown = Run.objects.filter(pk__in=waiting, status=Run.Status.SUCCEEDED, session=None)
-    for run in shown.select_related("revision__project").order_by("-queued")[:MOST_AT_PUBLISHING]:
-        send(run)
-
-
-def send_waiting() -> None:
-    """Those that had to wait for the end of another run; called at the end of each."""
-    if waiting := held_up.take():
-        for run in Run.objects.select_related("revision__project").filter(pk__in=waiting):
-            send(run, waited=True)
-
-
-def send_opened(run: Run) -> None:
-    """The same for a run that somebody else looks at; the page comes without a queue, too."""
-    try:
-        send(run)
-    except RedisError:
-        logger.warning("run %s: it is not made again for who opened it", run.pk)
+def examine_next() -> None:
+    """What a job does: the run that is next, if any waits."""
+    run = sending.claim()
+    if run is not None:
+        examine(run.pk)
+        sending.settle(run)
 
 
 def examine(run_id: UUID | str) -> None:
@@ -223,6 +106,9 @@ def examine(run_id: UUID | str) -> None:
     unclear: dict[int, int] = {}  # the same where they could not be made to give that again
     tried, doubt, budget = 0, "", Budget.of(run)
     memories: dict[int, dict[str, Any]] = {}  # what was found on other dates, by position
+    turns: list[tuple[Backtest, str]] = []
+    changed: list[tuple[_Variation, _Found]] = []
+    drawn: set[int] = set()  # positions of those that decide otherwise on the same data, too
     looked_at = set(before)
     try:
         with layer_of(run, lambda text, done, total: None):
@@ -231,23 +117,30 @@ def examine(run_id: UUID | str) -> None:
                 turns = [turn for turn in _turns(backtests) if turn[0].position not in before]
                 of = min(len(turns), budget.left)
                 _tell_progress(backtests[0], 0, of)
+                most = 2 if chose_from_all(run) else 1  # times that a turn takes
                 for backtest, way in turns[:of]:
-                    if budget.left <= 0:
+                    if budget.left < most:
                         break
                     chance = chance_of(run, backtest, way)
                     cut, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
                     variation = _Variation(cut, tail, chance.getrandbits(32), way == cuts.INSIDE)
-                    for known_so_far, found in zip(
-                        (leaks, chosen, unclear), _compare(run, backtests, variation, budget, tables), strict=True
-                    ):
-                        _earliest(known_so_far, found)
+                    found = _compare(run, backtests, variation, budget, tables)
+                    for known_so_far, now in zip((leaks, chosen, unclear), found, strict=True):
+                        _earliest(known_so_far, now)
+                    if any(found):
+                        changed.append((variation, found))
                     tried += 1
                     _tell_progress(backtests[0], tried, of)
             except (NotComparable, UnknownTables) as reason:
                 doubt = str(reason)  # a leak that was found before is one all the same
-            if leaks or chosen or unclear:
-                _check_repeatable(run, backtests)
+            if changed:
+                drawn, still = _repeated(run, backtests, changed, tables)
+                leaks, chosen, unclear = (
+                    {position: bar for position, bar in found.items() if position not in drawn}
+                    for found in (leaks, chosen, unclear)
+                )
+                leaks |= still
             elif not doubt and not before and budget.left:
                 again, every = partial(_decided_otherwise, run, backtests), _may_mean_invented(run, backtests)
                 memories = on_other_dates(run, backtests, again, every, tables)
@@ -257,15 +150,20 @@ def examine(run_id: UUID | str) -> None:
         logger.exception("run %s: its companions", run.pk)
         leaks, chosen, unclear, doubt = {}, {}, {}, "a fault of ours"
     for backtest in backtests:
-        why = doubt or ("" if backtest.position in looked_at or not _can_draw(backtest) else NOT_ITS_DAYS)
+        why = doubt or (DRAWN if backtest.position in drawn else "")
+        if not why and backtest.position not in looked_at and _can_draw(backtest):
+            why = NOT_ITS_DAYS
+        left = [way for each, way in turns[tried:] if each.position == backtest.position]
         of_choice = unclear.get(backtest.position, chosen.get(backtest.position))
         if of_choice is not None and is_leak(backtest.checks.get("lookahead", {})):
             _earliest(leaks, {backtest.position: of_choice})  # as its own box has said
         first = before.get(backtest.position, leaks.get(backtest.position))
         if first is None and of_choice is not None:
-            _note(backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear))
+            _note(
+                backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear, left)
+            )
             continue
-        said = finding(backtest, first, tried, why) | memories.get(backtest.position, {})
+        said = finding(backtest, first, tried, why, left) | memories.get(backtest.position, {})
         _note(backtest, same[backtest.position], said)
         if first is not None and backtest.position not in before:
             remember(same[backtest.position], first)
@@ -304,7 +202,7 @@ def _would_count_for_others(run: Run) -> bool:
 
 def _claim(first: Backtest) -> bool:
     """Whether this worker is the one to examine the run: noted with its first backtest, for as long as it takes."""
-    if _is_recent(first.checks.get(EXAMINING)):
+    if is_recent(first.checks.get(EXAMINING)):
         return False
     unchanged = Backtest.objects.filter(pk=first.pk, checks=first.checks)
     first.checks = {name: found for name, found in first.checks.items() if name != EXAMINING}
@@ -313,12 +211,6 @@ def _claim(first: Backtest) -> bool:
 
 def _begun(done: int, of: int) -> dict[str, Any]:
     return {EXAMINING: {"since": timezone.now().isoformat(), "done": done, "of": of}}
-
-
-def _is_recent(told: Any) -> bool:
-    """Whether somebody examines it now. told: what stands under EXAMINING."""
-    since = parse_datetime(told["since"]) if isinstance(told, dict) else None
-    return since is not None and timezone.now() - since < PATIENCE
 
 
 def _tell_progress(first: Backtest, done: int, of: int) -> None:
@@ -363,12 +255,26 @@ class _Variation:
     inside: bool
 
 
+_Found = tuple[dict[int, int], dict[int, int], dict[int, int]]
+
+
 def _compare(
     run: Run, backtests: list[Backtest], variation: _Variation, budget: Budget, tables: PackageTables
-) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+) -> _Found:
     """The first bar that was decided otherwise, by position of the backtest, where one was; apart those where none was
     with what the run's sweeps had given, and those of which that cannot be told.
     """
+    with _varied(run, backtests, variation, tables) as other:
+        found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
+        if not found or not chose_from_all(run):
+            return found, {}, {}
+        kept, told_apart = _without_choice(run, other, backtests, variation, budget)
+        others = {position: bar for position, bar in found.items() if position not in kept}
+        return (kept, others, {}) if told_apart else ({}, {}, others)
+
+
+@contextmanager
+def _varied(run: Run, backtests: list[Backtest], variation: _Variation, tables: PackageTables) -> Iterator[str]:
     with varied_snapshot(
         Path(settings.STORE_DIR),
         run.snapshot,
@@ -382,12 +288,7 @@ def _compare(
         tables=tables,
     ) as other:
         _check_varied(run, other, backtests, variation.cut)
-        found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
-        if not found or not _chose_from_all(run):
-            return found, {}, {}
-        kept, told_apart = _without_choice(run, other, backtests, variation)
-        others = {position: bar for position, bar in found.items() if position not in kept}
-        return (kept, others, {}) if told_apart else ({}, {}, others)
+        yield other
 
 
 def _may_mean_invented(run: Run, backtests: list[Backtest]) -> bool:
@@ -396,12 +297,12 @@ def _may_mean_invented(run: Run, backtests: list[Backtest]) -> bool:
 
 
 def _without_choice(
-    run: Run, other: str, backtests: list[Backtest], variation: _Variation
+    run: Run, other: str, backtests: list[Backtest], variation: _Variation, budget: Budget
 ) -> tuple[dict[int, int], bool]:
     """What is decided otherwise whatever a sweep of the run chooses, and whether that could be told."""
     sweeps = HeldSweeps(run)
     try:
-        claims = _claims(run, other, Budget(TRIES), sweeps)
+        claims = _claims(run, other, budget, sweeps)
         found = _differences(backtests, claims, variation.cut, variation.inside)
     except NotComparable:
         return {}, False
@@ -432,9 +333,83 @@ def _decided_otherwise(
     return _differences(backtests, dated(_claims(run, snapshot, Budget(TRIES))), np.datetime64("2200-01-01", "us"))
 
 
-def _check_repeatable(run: Run, backtests: list[Backtest]) -> None:
-    if _decided_otherwise(run, backtests, run.snapshot):  # whoever is accused gets it in any case
-        raise NotComparable("the same data gave other decisions: random numbers without a seed, or the time of day")
+def _repeated(
+    run: Run, backtests: list[Backtest], changed: list[tuple[_Variation, _Found]], tables: PackageTables
+) -> tuple[set[int], dict[int, int]]:
+    """Positions of those that decide otherwise on the same data, too; and the first bar of what changes with later data
+    all the same. Whoever is accused gets it in any case, and more than once: what is drawn on one bar alone is often
+    the same twice.
+    """
+    variation, found = changed[0]
+    drawn: set[int] = set()
+    for _ in range(TWICE):
+        again = _claims(run, run.snapshot, Budget(TRIES))
+        drawn |= _differences(backtests, again, np.datetime64("2200-01-01", "us")).keys()
+        if len(drawn) == len(backtests):
+            break
+        for before, now in zip(found, _compare(run, backtests, variation, Budget(2 * TRIES), tables), strict=True):
+            drawn |= {position for position in before.keys() | now.keys() if before.get(position) != now.get(position)}
+    drawing = [each for each in backtests if each.position in drawn]
+    budget = Budget(MOST_FOLLOWED)
+    still: dict[int, int] = {}
+    for variation, _ in changed if drawing else ():
+        for each in _lasting(run, backtests, drawing, again, variation, budget, tables):
+            _earliest(still, {each.instrument // OF_ONE: each.bar})
+        if still or budget.left <= 0:
+            break
+    return drawn, still
+
+
+def _lasting(
+    run: Run,
+    backtests: list[Backtest],
+    drawing: list[Backtest],
+    again: list[Any],
+    variation: _Variation,
+    budget: Budget,
+    tables: PackageTables,
+) -> list[Decision]:
+    """What those that draw decide otherwise on other data, however often both are run. again: what a second run on the
+    same data has claimed.
+    """
+
+    def decided(claims: list[Any]) -> list[Decision]:
+        return [each for ours in drawing for each in _made(ours, claims[backtests.index(ours)], variation.cut)]
+
+    def run_on(snapshot: str) -> list[Decision] | None:
+        if budget.left <= 0:
+            return None
+        sweeps = HeldSweeps(run) if snapshot != run.snapshot and chose_from_all(run) else None
+        claims = _claims(run, snapshot, budget, sweeps)
+        _differences(backtests, claims, variation.cut)  # that they can be compared
+        return decided(claims) if sweeps is None or sweeps.whole else None
+
+    base = [each for ours in drawing for each in _made(ours, None, variation.cut)]
+    try:
+        with _varied(run, backtests, variation, tables) as other:
+            first = run_on(other)
+            if first is None:
+                return []
+            return lasting(base, decided(again), first, partial(run_on, run.snapshot), partial(run_on, other))
+    except NotComparable:
+        return []
+
+
+def _made(backtest: Backtest, claim: Any, cut: np.datetime64) -> list[Decision]:
+    """Its orders and fills until then, or those of a claim of the same; instruments are numbered beside others'."""
+    orders, fills = backtest.orders, backtest.fills
+    if claim is not None:
+        orders, fills = (_numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
+    until = _until(backtest, cut)
+    decided = [each for each in of_claim({"orders": orders}) if each.bar <= until]
+    decided += of_fills(fills, until - _is_dated_back(backtest.conventions))
+    return [each._replace(instrument=OF_ONE * backtest.position + each.instrument) for each in decided]
+
+
+def _until(backtest: Backtest, cut: np.datetime64) -> int:
+    """Its last bar of that day or before."""
+    dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
+    return int(np.searchsorted(dates, cut, side="right")) - 1
 
 
 def _differences(
@@ -450,8 +425,7 @@ def _differences(
                 raise NotComparable("on other data it chooses other parameters")
             orders, filled = (_numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
             theirs = of_claim({"orders": orders})
-            dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
-            until = int(np.searchsorted(dates, cut, side="right")) - 1
+            until = _until(backtest, cut)
             found_at = (
                 first_difference(of_claim({"orders": backtest.orders}), theirs, until),
                 first_other_fill(backtest.fills, filled, until - _is_dated_back(backtest.conventions)),
@@ -511,8 +485,3 @@ def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None =
         raise NotComparable("on other data it does not end well")
     # With what the check knows of them, and in the units in which ours are kept.
     return [{**claim, "orders": checked.orders, "fills": checked.fills} for claim, checked in made.claims]
-
-
-def _chose_from_all(run: Run) -> bool:
-    """Whether a sweep of the run looked for values in more than the windows of a walk-forward."""
-    return any(window_of(sweep) is None for sweep in run.sweeps.filter(trials__isnull=False).distinct())

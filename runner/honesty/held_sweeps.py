@@ -11,10 +11,11 @@ from itertools import product
 from typing import Any
 
 from runner.models import Run, Sweep
+from runner.overfitting import window_of
 from runner.storable import TooDeep, storable
 from runner.sweeps.questions import MOST_AT_ONCE, MOST_TRIALS, TOLD, Refused, SweepQuestions
 
-__all__ = ["HeldSweeps"]
+__all__ = ["HeldSweeps", "chose_from_all"]
 
 OF_DATA = ("bars", "traded")  # what is told of a sweep that is another on other data
 NOT_TRIED = "It was not tried on the data of the run."
@@ -126,3 +127,8 @@ def _kind(about: dict[str, Any]) -> str:
     if not isinstance(space, dict) or not isinstance(options, dict) or "library" in options:
         return ""
     return _text([about.get("target"), about.get("method"), about.get("maximize"), sorted(space)])
+
+
+def chose_from_all(run: Run) -> bool:
+    """Whether a sweep of the run looked for values in more than the windows of a walk-forward."""
+    return any(window_of(sweep) is None for sweep in run.sweeps.filter(trials__isnull=False).distinct())

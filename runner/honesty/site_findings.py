@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from runner.honesty import cuts
 from runner.models import Backtest
 
 __all__ = ["choice", "dates", "finding", "is_leak"]
 
+# When data were not changed, where the time for a run was over.
+WHEN = {
+    "opened": "when a trade began",
+    "held": "while a trade was held",
+    "closed": "when a trade ended",
+    "gained": "when the account gained",
+    "alike": "on any day",
+    cuts.INSIDE: "right after an open",
+}
 
-def choice(backtest: Backtest, bar: int, held: bool) -> dict[str, Any]:
+
+def choice(backtest: Backtest, bar: int, held: bool, left: Sequence[str] = ()) -> dict[str, Any]:
     """What is said where a sweep may have chosen otherwise on other data. held: whether it was seen to decide the same
-    with what its sweeps had given.
+    with what its sweeps had given. left: ways to draw a day, of cuts.WAYS, for which there was no time.
     """
     date = backtest.dates[bar][:10]
     changed = f"where the site had changed later data, what it did on {date} changed with them"
@@ -19,14 +31,16 @@ def choice(backtest: Backtest, bar: int, held: bool) -> dict[str, Any]:
         said = f"A sweep chose the values from all of the data: {changed}."
     else:
         said = f"Look-ahead and the choice of a sweep could not be told apart: {changed}."
-    sentence = f"{said} Run these values by themselves to have them tested for look-ahead."
+    sentence = f"{said} Run these values by themselves to have them tested for look-ahead.{_no_time(left)}"
     told = {"state": "amber", "sentence": sentence}
     chosen = {"state": "chosen" if held else "unclear", "bar": bar, "date": date}
     return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen}}
 
 
-def finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict[str, Any]:
-    """The line of the companion, and that of the look-ahead test where the site knows more than the box said."""
+def finding(backtest: Backtest, bar: int | None, tried: int, doubt: str, left: Sequence[str] = ()) -> dict[str, Any]:
+    """The line of the companion, and that of the look-ahead test where the site knows more than the box said. left: as
+    of choice().
+    """
     before = backtest.checks.get("lookahead", {})
     if bar is not None:
         date = backtest.dates[bar][:10]
@@ -41,7 +55,9 @@ def finding(backtest: Backtest, bar: int | None, tried: int, doubt: str) -> dict
     if doubt:
         sentence = f"The site could not compare it on data of its own: {doubt}."
         return {"companion": {"state": "amber", "sentence": sentence}}
-    sentence = f"The site has made it again {tried} times on data that it had changed: the same decisions until then."
+    times = "once" if tried == 1 else f"{tried} times"
+    sentence = f"The site has made it again {times} on data that it had changed: the same decisions until then."
+    sentence += _no_time(left)
     found = {"companion": {"state": "green", "sentence": sentence}}
     if before.get("found", {}).get("state") in ("clean", "partly", "untested"):
         found["lookahead"] = before | {
@@ -67,3 +83,11 @@ def dates(backtest: Backtest, bar: int | None) -> dict[str, Any]:
 
 def is_leak(finding: dict[str, Any]) -> bool:
     return finding.get("found", {}).get("state") == "leak"
+
+
+def _no_time(left: Sequence[str]) -> str:
+    """What was not looked at, as a further sentence; "" for nothing."""
+    if not left:
+        return ""
+    *words, last = [WHEN[way] for way in left]
+    return f" There was no time left to change data {', '.join(words)}{' and ' if words else ''}{last}."

@@ -30,7 +30,7 @@ MOST_OF_ALL_FILES = 4 * MOST_CHARACTERS  # of a program; the shape of longer one
 MOST_READ = 1_000_000  # characters whose strategies are read: notes and texts may be long, and nodes are counted
 MOST_AT_ONCE = 300_000  # characters that are read and nodes that are looked at or copied, of programs not known yet
 MOST_KEPT = 10_000
-SHARED = "programs-1-"  # in the cache; another number where programs are read otherwise
+SHARED = "programs-2-"  # in the cache; another number where programs are read otherwise
 SECONDS_SHARED = 365 * 24 * 3600
 
 

@@ -22,6 +22,7 @@ from runner.likeness.naming import (
     written_into,
 )
 from runner.likeness.spelling import CALLED, Busy, Own, Reached, is_strategy, ordered
+from runner.likeness.unfolded import unfolded
 from runner.likeness.work import Work
 from runner.likeness.written_out import Constants, Inlined, Without, changing_in, put_in_place
 
@@ -50,9 +51,20 @@ def strategies_of(trees: Mapping[str, ast.Module], work: Work) -> frozenset[str]
     """
     for tree in trees.values():
         work.look(tree)
-    body = _joined(trees, work)
+    trees = {name: unfolded(tree, work) for name, tree in trees.items()}
+    body = _awake(_joined(trees, work), work)
     parts = [_in_one_spelling(work.copied(part), work) for part in _read_by(_roots(body), body, work)]
     return frozenset(hashlib.sha256(ast.dump(part).encode("utf-8", "replace")).hexdigest() for part in parts)
+
+
+def _awake(body: ast.Module, work: Work) -> ast.Module:
+    """Without statements that do nothing: what they alone name is not run."""
+    for _ in range(2):  # what only such a statement reads does nothing either
+        work.look(body)
+        own = Own()
+        own.visit(body)
+        body = Busy(own).visit(body)
+    return body
 
 
 def _read_by(roots: list[ast.expr], body: ast.Module, work: Work) -> Iterator[ast.Module]:
@@ -168,12 +180,13 @@ def _roots(body: ast.Module) -> list[ast.expr]:
     """What is run: classes of strategies that are named outside of themselves, and what is given to what runs them."""
     classes = {stmt.name: stmt for stmt in body.body if isinstance(stmt, ast.ClassDef)}
     known = {*classes, *(stmt.name for stmt in body.body if isinstance(stmt, Function))}
-    read = {name for stmt in body.body for name in read_in(stmt) if getattr(stmt, "name", "") != name}
+    reached = _reached(body)
+    read = {name for stmt in reached for name in read_in(stmt) if getattr(stmt, "name", "") != name}
     found: dict[str, ast.expr] = {
         name: ast.Name(name, ast.Load()) for name, each in classes.items() if name in read and is_strategy(each)
     }
     more: list[ast.expr] = []
-    for call in (node for node in ast.walk(body) if isinstance(node, ast.Call)):
+    for call in (node for stmt in reached for node in ast.walk(stmt) if isinstance(node, ast.Call)):
         if not RUNS & {getattr(call.func, "id", ""), getattr(call.func, "attr", "")}:
             continue
         for word, value in [*((None, each) for each in call.args), *((each.arg, each.value) for each in call.keywords)]:
@@ -183,6 +196,21 @@ def _roots(body: ast.Module) -> list[ast.expr]:
             elif isinstance(value, ast.Lambda) or (word in GIVEN and any(read_in(value))):
                 more.append(value)
     return [*found.values(), *more]
+
+
+def _reached(body: ast.Module) -> list[ast.stmt]:
+    """What runs when the program does: its statements, and the functions and classes that these read, and so on."""
+    named: dict[str, list[ast.stmt]] = {}
+    reached: list[ast.stmt] = []
+    for stmt in body.body:
+        if isinstance(stmt, Function | ast.ClassDef) and not stmt.decorator_list:
+            named.setdefault(stmt.name, []).append(stmt)
+        else:
+            reached.append(stmt)
+    for stmt in reached:
+        for name in set(read_in(stmt)):
+            reached += named.pop(name, ())
+    return reached
 
 
 def _written(body: ast.Module, work: Work) -> ast.Module:

@@ -142,6 +142,10 @@ class Run(models.Model):
     )
     manifest = models.JSONField(default=dict, blank=True)
     verification = models.JSONField(default=dict, blank=True, help_text="What making it again gave, and when.")
+    examination_asked = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it waits to be made again on data of the site's own, or is."
+    )
+    examination_began = models.DateTimeField(null=True, blank=True, help_text="When a worker last took it for that.")
     session = models.ForeignKey(Session, on_delete=models.CASCADE, null=True, blank=True, related_name="cells")
     cell_index = models.PositiveIntegerField(
         null=True, blank=True, help_text="Of a session's cell: from 0, in the file."
@@ -167,6 +171,16 @@ class Run(models.Model):
             models.Index(fields=["user", "-queued"], name="run_by_user"),
             # A claim asks what was started lately; what waits and what runs stands in run_by_status.
             models.Index(fields=["started"], name="run_started", condition=Q(started__isnull=False)),
+            models.Index(
+                fields=["examination_asked"],
+                name="run_to_be_examined",
+                condition=Q(examination_asked__isnull=False),
+            ),
+            models.Index(
+                fields=["examination_began"],
+                name="run_examined",
+                condition=Q(examination_began__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

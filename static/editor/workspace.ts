@@ -341,7 +341,6 @@ function watchTitle(settings: string): void {
       holds = body.visibility ?? holds;
       document.title = document.title.replace(before, body.title ?? wanted);
       before = title.value = body.title ?? wanted;
-      if (body.message) toast(body.message, "error");
     } catch (error) {
       if (visibility) visibility.value = holds;
       toast(error instanceof TypeError ? "The name was not saved: the server cannot be reached." : (error as Error).message, "error");

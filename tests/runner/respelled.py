@@ -41,6 +41,7 @@ backtest(Cross, bars, commission=0.001)
 
 MEAN = BASE[BASE.index("def mean") : BASE.index("\n\nclass Cross")]
 NEXT = BASE[BASE.index("    def next(self):") : BASE.index("\n\nbars =")]
+CROSS = BASE[BASE.index("class Cross") : BASE.index("\n\nbars =")]
 INIT = BASE[BASE.index("    def init(self):") : BASE.index("\n    def next")]
 
 
@@ -174,6 +175,20 @@ RESPELLED = {
         ('bars = data.prices("IBM", "2009-01-02", "2012-06-30")\n', "def main():\n"),
         (RUN, '    backtest(Cross, data.prices("IBM"))\n\n\nif __name__ == "__main__":\n    main()'),
     ),
+    "walrus": _with(
+        ("        price = self.data.Close[-1]\n", ""),
+        (ENTRY, "if (price := self.data.Close[-1]) > self.long[-1] and crossover(self.short, self.long):"),
+    ),
+    "walrus in the middle": _with(
+        ("        price = self.data.Close[-1]\n", ""),
+        ("price > self.long[-1]", "(price := self.data.Close[-1]) > self.long[-1]"),
+    ),
+    "exec of a text": BASE.replace(MEAN, f"exec({MEAN!r})\n"),
+    "exec of a text that has a name": BASE.replace(
+        CROSS, f"CODE = {CROSS[:90]!r} + {CROSS[90:]!r}\nexec(compile(CODE, 'code', 'exec'), globals())\n"
+    ),
+    "exec of an order": _with((CLOSE, "            exec('self.position.close()')")),
+    "eval": _with(("price > self.long[-1]", "eval('price > self.long[-1]')")),
     # Not known to be the same:
     "a table instead of branches": _with((CLOSE, "            {True: self.position.close}[True]()")),
     "other function, same numbers": _with(("rolling(days).mean()", "rolling(days).sum() / days")),
@@ -181,13 +196,9 @@ RESPELLED = {
         ("price > self.long[-1]", "price > self.limit"),
         ("    def next", "    @property\n    def limit(self):\n        return self.long[-1]\n\n    def next"),
     ),
-    "walrus": _with(
-        ("        price = self.data.Close[-1]\n", ""),
-        ("price > self.long[-1]", "(price := self.data.Close[-1]) > self.long[-1]"),
-    ),
 }
 
-UNKNOWN = {"a table instead of branches", "other function, same numbers", "a property", "walrus"}
+UNKNOWN = {"a table instead of branches", "other function, same numbers", "a property"}
 
 OTHER = {
     "buys when it sells": _with(("crossover(self.short, self.long) and", "crossover(self.long, self.short) and")),
@@ -215,6 +226,13 @@ OTHER = {
         (PRICE, "        before = self.last\n        self.last = self.data.Close[-1]\n        price ="),
         ("if not self.position:", "if before < price:"),
     ),
+    "buys first": _with(("if not self.position:", "if (bought := self.buy()) and not self.position:")),
+    "buys then": _with(("if not self.position:", "if not self.position and (bought := self.buy()):")),
+    "asks as it goes on": _with(
+        ("        elif crossover", "        elif (price := self.data.Open[-1]) and price > 1 or crossover")
+    ),
+    "runs another text": _with((CLOSE, "            exec('self.sell()')")),
+    "evaluates another text": _with(("price > self.long[-1]", "eval('price > self.short[-1]')")),
     "the value after it was changed": _with(
         ("    def init(self):", "    def init(self):\n        self.last = 0"),
         (PRICE, "        self.last = self.data.Close[-1]\n        price ="),

@@ -14,9 +14,9 @@ from qfp.checking.literals import LONG
 from qfp.tearsheet.states import STATES
 
 from runner import claims_box, private, trials
-from runner.honesty import checking, companions
+from runner.honesty import checking
 from runner.honesty.examinable import why_never
-from runner.honesty.held_sweeps import HeldSweeps
+from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.manifests import lineage_of
 from runner.models import GPU, Backtest, Project, Run, Sweep, Trial
 from runner.sweeps.questions import SweepQuestions
@@ -84,7 +84,7 @@ def test_a_sweep_of_a_window_chooses_nothing_from_all_data():
     for about, chose in (({"target": "f", "bars": window}, False), ({"target": "f", "bars": "b" * 64}, True)):
         sweep = asked.answer({"do": "open", "about": about})["sweep"]
         asked.answer({"do": "add", "sweep": sweep, "trials": [{"number": 1, "params": {"n": 1}, "score": 1.0}]})
-        assert companions._chose_from_all(backtest.run) is chose
+        assert chose_from_all(backtest.run) is chose
         # While it is private, it is said what publishing will have looked at.
         backtest.run.snapshot = "a" * 64
         backtest.checks = {"lookahead": {"state": "green", "sentence": "No look-ahead found."}}

@@ -16,11 +16,13 @@ from runner.access import Viewer
 from runner.claiming import claim, place_in_queue, places_in_queue
 from runner.ending import request_cancel
 from runner.execution import execute_next
+from runner.honesty import sending
 from runner.leftovers import end_lost_runs
 from runner.models import ENTRY, Project, Run
 from runner.starting import queue, start_run, wake_a_worker
 from tests.conftest import _end, _launch
-from tests.factories import make_project, make_run, make_user
+from tests.factories import make_finished_run, make_project, make_run, make_user
+from tests.runner.test_races import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services")]
 
@@ -154,3 +156,17 @@ def test_everybodys_runs_end_once_and_a_late_single_run_is_not_kept_waiting(work
 
 def start(project: Project, source: str) -> Run:
     return start_run(project, Viewer(project.owner), files={ENTRY: source})
+
+
+def test_nobody_waits_for_the_examinations_of_one_author():
+    many, one = make_user(), make_user()
+    asked = timezone.now() - timedelta(minutes=5)
+    runs = []
+    for number, author in enumerate([many, many, many, many, one, one]):
+        shown = make_project(author, visibility="public")
+        runs.append(make_finished_run(shown, examination_asked=asked + timedelta(seconds=number)))
+    assert [sending.claim() for _ in range(7)] == [*(runs[at] for at in (0, 4, 1, 5, 2, 3)), None]
+    # Two who look at the same moment do not get the same one.
+    Run.objects.update(examination_asked=timezone.now())
+    first, second = at_once(*[lambda: [sending.claim().pk for _ in range(3)]] * 2)
+    assert sorted(first + second) == sorted(run.pk for run in runs)

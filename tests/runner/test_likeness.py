@@ -126,6 +126,40 @@ def test_what_two_programs_compare_with_makes_them_not_alike_and_what_one_adds_d
     assert strategies("backtest(") == strategies("backtest(") != strategies("other(")
 
 
+DUMMY = "\nclass Idle@(Strategy):\n    def next(self):\n        self.buy(size=self.x@)\n"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "idle = Idle@",
+        "print(Idle@, 'is not run')",
+        "if False:\n    backtest(Idle@, bars)",
+        "def later():\n    backtest(Idle@, bars)",
+        "class Other@(Strategy):\n    of = Idle@\n",
+        "exec('idle = Idle@')",
+    ],
+)
+def test_a_strategy_that_is_never_run_makes_no_other_program(named):
+    """Another one in each: where it is run, there are two to compare."""
+    one, other = (respelled.BASE + (DUMMY + named).replace("@", str(n)) + "\n" for n in (1, 2))
+    other = other.replace("self.buy(size=self.x2)", "self.sell()")
+    assert alike.are_alike(program(one), program(other))
+    assert strategies(one) == strategies(respelled.BASE)
+    run = "\nbacktest(Idle@, bars)\n"
+    assert not alike.are_alike(program(one + run.replace("@", "1")), program(other + run.replace("@", "2")))
+
+
+def test_a_text_that_is_no_code_or_never_ends_keeps_no_program_from_being_read():
+    for text in ("'self.buy('", "'(' * 9", f"{'(' * 500!r}", "TEXT", "open('code').read()"):
+        for name in ("exec", "eval"):
+            assert alike.are_alike(program(f"{respelled.BASE}{name}({text})\n"), program(respelled.BASE)), (name, text)
+    often = "CODE = " + repr("a = b\n" * 2000) + "\n" + "exec(CODE)\n" * 2000
+    done = work.Work()
+    alike.program_of({"main.py": respelled.BASE + often}, done)
+    assert done.done <= work.MOST_WORK + len("a = b\n" * 2000)
+
+
 def test_what_a_text_reaches_is_read():
     own = "class A(Strategy):\n    def init(self):\n        self.x = self.I(SMA)\n    def next(self):\n"
     for read in ('getattr(self, "x")', "getattr(self, NAME)", 'getattr(self, "x".lower())'):

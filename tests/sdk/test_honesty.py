@@ -116,8 +116,10 @@ def test_programs_as_people_write_them_are_told_apart(judged):
         )
 
 
-def test_random_numbers_without_a_seed_are_said_and_no_leak(judged):
+def test_random_numbers_without_a_seed_are_said_and_are_no_leak_and_hide_none(judged):
     found = judged("unrepeatable.py")
+    (leak,) = found.pop("leak: tomorrow_beside_an_order_that_is_drawn")
+    assert leak["lookahead"]["state"] == "leak", leak
     assert {each[0]["lookahead"]["state"] for each in found.values()} <= {"untested", "partly"}
     assert all("seed" in each[0]["lookahead"]["why"] for each in found.values())
 
@@ -287,18 +289,36 @@ def test_what_differs_by_itself_is_no_leak():
         examine(noisy, noisy.decide(None, 200), 10, 0.001)
 
 
-def test_random_numbers_that_are_the_same_twice_on_few_bars_are_no_leak():
-    """Its first decisions are equal in every second run, so only a run over all bars tells."""
+class Drawing(Follower):
+    """Beside what it follows it draws: a small order on one bar, and each of its sides anew with this probability."""
 
-    class Nearly(Follower):
-        def decide(self, variation, until):
-            sides = [True, *(np.random.default_rng().random(self.count - 1) > 0.5)]
-            sides[0] = variation is None
-            return [Decision(bar, 0, "market", 1.0 if up else -1.0) for bar, up in enumerate(sides) if bar <= until]
+    def __init__(self, ahead: int, seed: int, anew: float = 0.0) -> None:
+        super().__init__(ahead)
+        self.random, self.anew = np.random.default_rng(seed), anew
 
-    nearly = Nearly()
-    with pytest.raises(NotRepeatable):
-        examine(nearly, nearly.decide(None, 200), 10, 0.001, telling=Telling(opened={0: 1.0}))
+    def decide(self, variation, until):
+        drawn = [
+            each._replace(size=self.random.choice([1.0, -1.0])) if self.random.random() < self.anew else each
+            for each in super().decide(variation, until)
+        ]
+        small = Decision(int(self.random.integers(1, self.count)), 0, "market", 1e-6)
+        return sorted([*drawn, small] if small.bar <= until else drawn)
+
+
+def test_a_small_order_that_is_drawn_hides_no_leak():
+    for seed in range(20):
+        leaking = Drawing(1, seed)
+        seen = examine(leaking, leaking.decide(None, 200), 10, 0.001)
+        assert not seen.repeats and seen.bar == seen.lasting[0].bar == seen.variation.cut
+
+
+@pytest.mark.parametrize("anew", [0.0, 0.1, 1.0])
+def test_what_is_drawn_by_an_honest_program_is_no_leak(anew):
+    """Also where it is the same twice on the first bars, as by chance it is."""
+    for seed in range(10):
+        honest = Drawing(0, seed, anew)
+        with pytest.raises(NotRepeatable):
+            examine(honest, honest.decide(None, 200), 10, 0.001)
 
 
 def test_little_time_still_tries_the_most_telling_ones():

@@ -63,3 +63,26 @@ class Clock(Dice):
 
 
 backtest(Clock, bars)
+
+
+# %% leak: tomorrow_beside_an_order_that_is_drawn
+rises = bars["close"].shift(-1) > bars["close"]
+drawn = random.randrange(len(bars))
+
+
+class Tomorrow(Strategy):
+    def init(self):
+        self.held = False
+
+    def next(self):
+        if len(self.data) == drawn:
+            self.buy(size=1)
+        rise = bool(rises.iloc[len(self.data) - 1])
+        if rise and not self.held:
+            self.buy(size=0.9)
+        elif self.held and not rise:
+            self.position.close()
+        self.held = rise
+
+
+backtest(Tomorrow, bars)

@@ -17,8 +17,10 @@ __all__ = [
     "first_other_fate",
     "first_other_fill",
     "is_at_market",
-    "otherwise_at_open",
+    "is_close",
     "of_claim",
+    "of_fills",
+    "otherwise_at_open",
 ]
 
 # Sums over a longer and a shorter array differ in their last digits.
@@ -50,6 +52,12 @@ def of_claim(claim: dict[str, Any]) -> list[Decision]:
             Decision(int(order["bar"]), int(order.get("instrument") or 0), kind, float(order["size"]), limit, stop)
         )
     return sorted(found, key=lambda decision: decision.bar)
+
+
+def of_fills(fills: Iterable[dict[str, Any]], until: int) -> list[Decision]:
+    """What was filled up to a bar, to be compared as decisions are: of each instrument and side the sum."""
+    by_bar = _fills_by_bar(fills, until).items()
+    return [Decision(bar, side[0], f"filled {side[1]}", side[2]) for bar, sides in by_bar for side in sides]
 
 
 def first_difference(one: Sequence[Decision], other: Sequence[Decision], until: int, prices: float = 1.0) -> int | None:
@@ -116,7 +124,9 @@ def otherwise_at_open(
         fill
         for fill in other_fills
         if int(fill["bar"]) == bar
-        and any(at == int(fill.get("instrument") or 0) and _close(price, float(fill["price"])) for at, price in prices)
+        and any(
+            at == int(fill.get("instrument") or 0) and is_close(price, float(fill["price"])) for at, price in prices
+        )
     ]
     if first_other_fill([fill for fill in fills if int(fill["bar"]) == bar], at_open, bar) is not None:
         return True
@@ -200,12 +210,12 @@ def _same(ours: list[tuple[Any, ...]] | None, theirs: list[tuple[Any, ...]] | No
     if ours is None or theirs is None or len(ours) != len(theirs):
         return False
     return all(
-        one[:2] == other[:2] and all(_close(a, b) for a, b in zip(one[2:], other[2:], strict=True))
+        one[:2] == other[:2] and all(is_close(a, b) for a, b in zip(one[2:], other[2:], strict=True))
         for one, other in zip(ours, theirs, strict=True)
     )
 
 
-def _close(one: float, other: float) -> bool:
+def is_close(one: float, other: float) -> bool:
     if math.isnan(one) or math.isnan(other):
         return math.isnan(one) and math.isnan(other)
     return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-12)

@@ -1,8 +1,8 @@
 """Does a strategy know the future? It is run again where the future is missing or another one; its decisions until
 then have to be the same.
 
-Three answers: clean; leak, with the first bar whose decision changes; could not test, and why. A difference counts only
-where the same bars twice give the same decisions.
+Three answers: clean; leak, with the first bar whose decision changes; could not test, and why. Where the same bars
+twice give other decisions, only those that are the same each time are compared.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from qfp import checking
 from qfp.checking.apart import error_text
 from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision, first_difference
+from qfp.checking.repeating import lasting
 from qfp.checking.telling import Telling
 from qfp.checking.variations import Variation
 
@@ -26,6 +27,7 @@ CUTS = 25
 TAILS = 3
 FEW_ORDERS = 4
 FEW, FEW_SECONDS = 6, 1.0  # so many are tried on a busy machine, too
+TWICE = 3  # times that both are made again which differ
 # To find the first bar of a leak, once there is one.
 FIRST_BAR_SECONDS = 1.5
 
@@ -53,7 +55,9 @@ class Subject(Protocol):
 class Seen:
     """What the test has tried, and the leak if it found one.
 
-    cuts_tell: until one changed a decision that other prices did not; it follows where data end, then.
+    cuts_tell: until one changed a decision that other prices did not; it follows where data end, then. repeats: whether
+    the same bars gave the same decisions, as far as they were tried twice; where not, lasting are those that change
+    with later data however often both are run.
     """
 
     cuts: int = 0
@@ -61,6 +65,8 @@ class Seen:
     bar: int | None = None
     variation: Variation | None = None
     cuts_tell: bool = True
+    repeats: bool = True
+    lasting: list[Decision] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -85,6 +91,7 @@ def examine(
     seen = Seen()
     test = _Test(subject, base, seen, Clock.within(checking.spare(), seconds), run_seconds)
     plan = _plan(base, subject.count, telling or Telling())
+    deadline = 0.0  # for what is followed where the same bars give other decisions
     shortest = min(plan, key=test.expected, default=None)
     for planned in plan:
         variation = planned if seen.cuts_tell or planned.tail else test.along(planned.cut)
@@ -97,10 +104,16 @@ def examine(
             if not test.is_confirmed(variation):
                 seen.cuts_tell = False
                 continue
-            test.check_repeatable()
-            seen.bar, seen.variation = bar, variation
-            test.find_first(test.passed + max(seconds, FIRST_BAR_SECONDS))
-            break
+            if seen.repeats and test.is_repeated(test.passed + 2 * seconds):
+                seen.bar, seen.variation = bar, variation
+                test.find_first(test.passed + max(seconds, FIRST_BAR_SECONDS))
+                break
+            if seen.repeats:
+                seen.repeats, deadline = False, test.passed + max(seconds, FIRST_BAR_SECONDS)
+            if test.follow(variation, deadline):
+                break
+    if not seen.repeats and seen.bar is None:
+        raise NotRepeatable
     return seen
 
 
@@ -182,6 +195,8 @@ class _Test:
     clock: Clock
     run_seconds: float
     slowest: float = 0.0  # of the runs so far
+    last: tuple[Variation, Sequence[Decision]] = (Variation(0), ())  # that was tried, and what it gave
+    again: Sequence[Decision] = ()  # over the same bars
 
     @property
     def passed(self) -> float:
@@ -216,6 +231,7 @@ class _Test:
             self.seen.tails += 1
         else:
             self.seen.cuts += 1
+        self.last = variation, decided
         return first_difference(self.base, decided, variation.cut)
 
     def _over_as_many_bars(self, cut: int, seconds: float) -> int | None:
@@ -237,15 +253,56 @@ class _Test:
         """Prices that go on as the order of this bar hopes; instead of a cut, where those say nothing."""
         return Variation(cut, -self._against(cut), 3)
 
-    def check_repeatable(self) -> None:
-        """Over all bars: on a few, random numbers may be the same twice."""
-        last = self.subject.count - 1
+    def is_repeated(self, seconds: float) -> bool:
+        """Whether the same bars gave the same decisions, all of them, and what was tried the same others again. Some
+        times, where there is time: what is drawn on one bar alone is often the same twice.
+        """
+        variation, decided = self.last
+        for turn in range(TWICE):
+            if turn and not self.has_time(Variation(self.subject.count - 1), seconds):
+                break
+            self.again = self._again()
+            if first_difference(self.base, self.again, self.subject.count - 1) is not None:
+                return False
+            try:
+                if first_difference(decided, self.decide(variation), variation.cut) is not None:
+                    return False
+            except Exception:
+                return False
+        return True
+
+    def _again(self) -> Sequence[Decision]:
         try:
-            again = self.subject.decide(None, last)
+            return self.subject.decide(None, self.subject.count - 1)
         except Exception as error:
             raise NotRepeatable(f"run again it fails: {str(error)[:200]}") from None
-        if first_difference(self.base, again, last) is not None:
-            raise NotRepeatable
+
+    def follow(self, variation: Variation, seconds: float) -> bool:
+        """Whether something that is the same each time changes with later prices; that data end is no reason here."""
+        cut = variation.cut
+        if not variation.tail:
+            variation = Variation(cut, self._against(cut), 1)
+
+        def until(decisions: Sequence[Decision]) -> list[Decision]:
+            return [decision for decision in decisions if decision.bar <= cut]
+
+        def run(on: Variation | None) -> list[Decision] | None:
+            if not self.has_time(on or Variation(self.subject.count - 1), seconds):
+                return None
+            return until(self._again() if on is None else self.decide(on))
+
+        try:
+            other = run(variation)
+            if other is not None:
+                known = until(self.base), until(self.again), other
+                self.seen.lasting = lasting(*known, lambda: run(None), lambda: run(variation))
+        except NotRepeatable:
+            raise
+        except Exception:  # on other prices it fails at times
+            return False
+        if self.seen.lasting:
+            self.seen.bar, self.seen.variation = min(each.bar for each in self.seen.lasting), variation
+        return bool(self.seen.lasting)
 
     def is_confirmed(self, variation: Variation) -> bool:
         """Whether other prices change it, too. That data end is known to a program which closes on the last bar, or

@@ -54,6 +54,7 @@ OF_ARROW = {
     "pyarrow.json": ("read_json",),
     "pyarrow.dataset": ("dataset",),
 }
+NOT_REPEATABLE = "run twice it gave other decisions: random numbers without a seed, or the time of day"
 OTHER_COURSE = "on other data it makes other backtests"
 
 
@@ -90,8 +91,7 @@ def examine(program: Program) -> list[dict[str, Any]]:
     try:
         seen = lookahead.examine(runs, runs.base, seconds, program.seconds, telling=runs.telling())
     except NotRepeatable as error:
-        why = str(error) or "run twice it gave other decisions: random numbers without a seed, or the time of day"
-        return [_untested(why)] * len(program.claims)
+        return [_untested(str(error) or NOT_REPEATABLE)] * len(program.claims)
     except _Untestable as reason:
         return [_untested(str(reason))] * len(program.claims)
     return [runs.finding(number, seen) for number in range(len(program.claims))]
@@ -213,6 +213,8 @@ class _ProgramRuns:
 
     def finding(self, number: int, seen: lookahead.Seen) -> dict[str, Any]:
         claim = self.program.claims[number]
+        if not seen.repeats:
+            return self._finding_of_lasting(number, seen)
         bars = [known[number] for known in self.differences[not seen.cuts_tell :] if number in known]
         if seen.bar is not None and bars:
             bar = min(bars)
@@ -228,6 +230,14 @@ class _ProgramRuns:
         if self.opened:
             return {"state": "files", "name": self.opened, "programs": self.varied[number]}
         return {"state": "clean", "programs": self.varied[number]}
+
+    def _finding_of_lasting(self, number: int, seen: lookahead.Seen) -> dict[str, Any]:
+        bars = [each.bar for each in seen.lasting if each.instrument // CLAIM == number]
+        if not bars:
+            return _untested(NOT_REPEATABLE)
+        dates = self.program.claims[number]["dates"]
+        bar = bisect.bisect_left(dates, self.dates[min(bars)])
+        return {"state": "leak", "bar": bar, "date": dates[bar], "programs": self.runs}
 
     # In the copy ------------------------------------------------------------------------------------------------
 

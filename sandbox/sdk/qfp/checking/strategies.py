@@ -173,7 +173,7 @@ class _Look:
         if seen.bar is not None and seen.variation is not None:
             at = min(seen.bar, self.count - 1)
             self.before.restore()
-            found = suspect(self.runs, base, seen.variation, at)
+            found = suspect(self.runs, base, seen.variation, at) if seen.repeats else {}
             return {"state": "leak", "bar": at, "date": moment(self.frame.index, at), **found, **tried}
         if not seen.tried:
             why = seen.failures[0] if seen.failures else "there are too few bars"
