@@ -22,22 +22,16 @@ import numpy as np
 from django.conf import settings
 from django.db.models import F, Func, JSONField, Value
 from django.utils import timezone
-from qfp.checking.decisions import (
-    Decision,
-    first_difference,
-    first_other_fate,
-    first_other_fill,
-    of_claim,
-    of_fills,
-    otherwise_at_open,
-)
+from qfp.checking.decisions import Decision
 from qfp.checking.repeating import ROUNDS, lasting
 
 from marketdata.store import SnapshotMissing
 from runner.honesty import cuts, held_up, sending
+from runner.honesty.differences import OF_ONE, differences, made
 from runner.honesty.examinable import NotComparable
 from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
+from runner.honesty.known_rows import last_known
 from runner.honesty.moved_dates import on_other_dates
 from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
 from runner.honesty.sending import EXAMINING, is_recent, wanted
@@ -58,7 +52,6 @@ MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of
 TRIES = 3  # files that another run has opened meanwhile count as read
 TWICE = 3  # times that data and other data are read again where something was decided otherwise on those
 MOST_FOLLOWED = 3 * ROUNDS  # times that a run is made again of which some decisions are drawn
-OF_ONE = 100_000  # instruments of one backtest, where those of several are compared together
 DRAWN = (
     "the same data gave other decisions: random numbers without a seed, or the time of day. Only what was decided "
     "alike each time was compared"
@@ -99,8 +92,8 @@ def examine(run_id: UUID | str) -> None:
     if not _claim(backtests[0]):
         return
     same = {each.position: sameness(run, each) for each in backtests}
-    known = ((each.position, known_bar(same[each.position], each)) for each in backtests)
-    before = {position: bar for position, bar in known if bar is not None}
+    told = ((each.position, known_bar(same[each.position], each)) for each in backtests)
+    before = {position: bar for position, bar in told if bar is not None}
     leaks: dict[int, int] = {}  # by position the first bar that was decided otherwise
     chosen: dict[int, int] = {}  # the same where it was not with what the run's sweeps had given
     unclear: dict[int, int] = {}  # the same where they could not be made to give that again
@@ -116,15 +109,17 @@ def examine(run_id: UUID | str) -> None:
                 tables = tables_of(run)
                 turns = [turn for turn in _turns(backtests) if turn[0].position not in before]
                 of = min(len(turns), budget.left)
+                known = last_known(Path(settings.STORE_DIR), run.snapshot, backtests)
                 _tell_progress(backtests[0], 0, of)
                 most = 2 if chose_from_all(run) else 1  # times that a turn takes
                 for backtest, way in turns[:of]:
                     if budget.left < most:
                         break
                     chance = chance_of(run, backtest, way)
-                    cut, tail = _choose(backtest, way, chance)
+                    date, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
-                    variation = _Variation(cut, tail, chance.getrandbits(32), way == cuts.INSIDE)
+                    moment = known[backtest.position][backtest.dates.index(date)]
+                    variation = _Variation(moment, tail, chance.getrandbits(32), way in cuts.INSIDE, known)
                     found = _compare(run, backtests, variation, budget, tables)
                     for known_so_far, now in zip((leaks, chosen, unclear), found, strict=True):
                         _earliest(known_so_far, now)
@@ -229,30 +224,39 @@ def _turns(backtests: list[Backtest]) -> list[tuple[Backtest, str]]:
     shown.sort(key=lambda backtest: -backtest.equity[-1] / backtest.cash)
     others = [(backtest, way) for way in cuts.WAYS for backtest in shown[1:]]
     every = [*((shown[0], way) for way in cuts.WAYS), *others]
-    return [turn for turn in every if turn[1] != cuts.INSIDE or cuts.worth_trying(*turn)]
+    return [turn for turn in every if turn[1] not in cuts.INSIDE or cuts.worth_trying(*turn)]
 
 
 def _can_draw(backtest: Backtest) -> bool:
     return any(day < backtest.dates[-1] for day, _ in cuts.worth_trying(backtest, cuts.WAYS[0]))
 
 
-def _choose(backtest: Backtest, way: str, chance: random.Random) -> tuple[np.datetime64, int]:
-    """After which day data become others, and where prices go: against what was decided on it. way: of cuts.WAYS."""
+def _choose(backtest: Backtest, way: str, chance: random.Random) -> tuple[str, int]:
+    """After which of its dates data become others, and where prices go: against what was decided on it. way: of
+    cuts.WAYS.
+    """
     days = cuts.worth_trying(backtest, way)
     date, side = cuts.draw({day: earned for day, earned in days.items() if day[0] < backtest.dates[-1]}, chance)
-    return np.datetime64(date, "us"), -1 if side > 0 else 1
+    return date, -1 if side > 0 else 1
 
 
 @dataclass(frozen=True)
 class _Variation:
-    """Data that are others after a day. tail: 1 or -1, where prices go first. seed: of what comes then. inside: the bar
-    after the day keeps its open.
+    """Data that are others where they were not known at a moment. tail: 1 or -1, where prices go first. seed: of what
+    comes then. inside: the bar after the moment keeps its open. known: see last_known().
     """
 
-    cut: np.datetime64
+    moment: np.datetime64
     tail: int
     seed: int
     inside: bool
+    known: dict[int, np.ndarray]
+
+    def differences(self, backtests: list[Backtest], claims: list[Any]) -> dict[int, int]:
+        return differences(backtests, claims, self.moment, self.inside, self.known)
+
+    def made(self, backtest: Backtest, claim: Any) -> list[Decision]:
+        return made(backtest, claim, self.moment, self.known)
 
 
 _Found = tuple[dict[int, int], dict[int, int], dict[int, int]]
@@ -265,7 +269,7 @@ def _compare(
     with what the run's sweeps had given, and those of which that cannot be told.
     """
     with _varied(run, backtests, variation, tables) as other:
-        found = _differences(backtests, _claims(run, other, budget), variation.cut, variation.inside)
+        found = variation.differences(backtests, _claims(run, other, budget))
         if not found or not chose_from_all(run):
             return found, {}, {}
         kept, told_apart = _without_choice(run, other, backtests, variation, budget)
@@ -278,7 +282,7 @@ def _varied(run: Run, backtests: list[Backtest], variation: _Variation, tables: 
     with varied_snapshot(
         Path(settings.STORE_DIR),
         run.snapshot,
-        variation.cut,
+        variation.moment,
         variation.tail,
         variation.seed,
         all_shares=_may_mean_invented(run, backtests),
@@ -287,7 +291,7 @@ def _varied(run: Run, backtests: list[Backtest], variation: _Variation, tables: 
         opening=variation.inside,
         tables=tables,
     ) as other:
-        _check_varied(run, other, backtests, variation.cut)
+        _check_varied(run, other, backtests, variation.moment)
         yield other
 
 
@@ -302,8 +306,7 @@ def _without_choice(
     """What is decided otherwise whatever a sweep of the run chooses, and whether that could be told."""
     sweeps = HeldSweeps(run)
     try:
-        claims = _claims(run, other, budget, sweeps)
-        found = _differences(backtests, claims, variation.cut, variation.inside)
+        found = variation.differences(backtests, _claims(run, other, budget, sweeps))
     except NotComparable:
         return {}, False
     return (found, True) if sweeps.whole else ({}, False)
@@ -316,13 +319,13 @@ def _unread(run: Run) -> set[str]:
     return unread | (set(brought_series(run.snapshot)) - set(told["brought"]) if "brought" in told else set())
 
 
-def _check_varied(run: Run, other: str, backtests: list[Backtest], cut: np.datetime64) -> None:
+def _check_varied(run: Run, other: str, backtests: list[Backtest], moment: np.datetime64) -> None:
     """What stayed as it was says nothing, and that it did the same on it neither."""
     store = Path(settings.STORE_DIR)
     ours, theirs = by_id(store, run.snapshot), by_id(store, other)
     for name in {instrument.get("series") for backtest in backtests for instrument in backtest.instruments}:
         entry = ours.get(name or "")
-        if entry and entry["object"] == theirs[entry["id"]]["object"] and (entry.get("last") or "") > str(cut)[:10]:
+        if entry and entry["object"] == theirs[entry["id"]]["object"] and (entry.get("last") or "") > str(moment)[:10]:
             raise NotComparable(f"{entry['id']} has columns that the site cannot change")
 
 
@@ -330,7 +333,7 @@ def _decided_otherwise(
     run: Run, backtests: list[Backtest], snapshot: str, dated: Callable[[list[Any]], list[Any]] = list
 ) -> dict[int, int]:
     """The first bar that was, on all of the data of a snapshot. dated: gives claims the dates that there were."""
-    return _differences(backtests, dated(_claims(run, snapshot, Budget(TRIES))), np.datetime64("2200-01-01", "us"))
+    return differences(backtests, dated(_claims(run, snapshot, Budget(TRIES))), np.datetime64("2200-01-01", "us"))
 
 
 def _repeated(
@@ -344,7 +347,7 @@ def _repeated(
     drawn: set[int] = set()
     for _ in range(TWICE):
         again = _claims(run, run.snapshot, Budget(TRIES))
-        drawn |= _differences(backtests, again, np.datetime64("2200-01-01", "us")).keys()
+        drawn |= differences(backtests, again, np.datetime64("2200-01-01", "us")).keys()
         if len(drawn) == len(backtests):
             break
         for before, now in zip(found, _compare(run, backtests, variation, Budget(2 * TRIES), tables), strict=True):
@@ -374,17 +377,17 @@ def _lasting(
     """
 
     def decided(claims: list[Any]) -> list[Decision]:
-        return [each for ours in drawing for each in _made(ours, claims[backtests.index(ours)], variation.cut)]
+        return [each for ours in drawing for each in variation.made(ours, claims[backtests.index(ours)])]
 
     def run_on(snapshot: str) -> list[Decision] | None:
         if budget.left <= 0:
             return None
         sweeps = HeldSweeps(run) if snapshot != run.snapshot and chose_from_all(run) else None
         claims = _claims(run, snapshot, budget, sweeps)
-        _differences(backtests, claims, variation.cut)  # that they can be compared
+        variation.differences(backtests, claims)  # that they can be compared
         return decided(claims) if sweeps is None or sweeps.whole else None
 
-    base = [each for ours in drawing for each in _made(ours, None, variation.cut)]
+    base = [each for ours in drawing for each in variation.made(ours, None)]
     try:
         with _varied(run, backtests, variation, tables) as other:
             first = run_on(other)
@@ -395,93 +398,21 @@ def _lasting(
         return []
 
 
-def _made(backtest: Backtest, claim: Any, cut: np.datetime64) -> list[Decision]:
-    """Its orders and fills until then, or those of a claim of the same; instruments are numbered beside others'."""
-    orders, fills = backtest.orders, backtest.fills
-    if claim is not None:
-        orders, fills = (_numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
-    until = _until(backtest, cut)
-    decided = [each for each in of_claim({"orders": orders}) if each.bar <= until]
-    decided += of_fills(fills, until - _is_dated_back(backtest.conventions))
-    return [each._replace(instrument=OF_ONE * backtest.position + each.instrument) for each in decided]
-
-
-def _until(backtest: Backtest, cut: np.datetime64) -> int:
-    """Its last bar of that day or before."""
-    dates = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
-    return int(np.searchsorted(dates, cut, side="right")) - 1
-
-
-def _differences(
-    backtests: list[Backtest], claims: list[Any], cut: np.datetime64, inside: bool = False
-) -> dict[int, int]:
-    if len(claims) != len(backtests):
-        raise NotComparable("on other data it makes other backtests")
-    found = {}
-    for backtest, claim in zip(backtests, claims, strict=True):
-        try:
-            same = claim["strategy"] == backtest.strategy and claim["dates"][0][:10] == backtest.dates[0][:10]
-            if not same or claim["params"] != backtest.params:
-                raise NotComparable("on other data it chooses other parameters")
-            orders, filled = (_numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
-            theirs = of_claim({"orders": orders})
-            until = _until(backtest, cut)
-            found_at = (
-                first_difference(of_claim({"orders": backtest.orders}), theirs, until),
-                first_other_fill(backtest.fills, filled, until - _is_dated_back(backtest.conventions)),
-                first_other_fate(backtest.orders, orders, until - _is_dated_back(backtest.conventions)),
-                _at_open(backtest, orders, filled, until + 1) if inside else None,
-            )
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError):
-            raise NotComparable("on other data it hands out something else") from None
-        if bars := [bar for bar in found_at if bar is not None]:
-            found[backtest.position] = min(bars)
-    return found
-
-
-def _at_open(backtest: Backtest, orders: list[dict[str, Any]], fills: list[dict[str, Any]], bar: int) -> int | None:
-    """The bar that has the same open, if that filled other orders."""
-    if not 0 < bar < len(backtest.dates) or not cuts.fills_at_open(backtest.conventions) or backtest.equity[bar] <= 0:
-        return None
-    return bar if otherwise_at_open(backtest.orders, orders, backtest.fills, fills, bar) else None
-
-
-def _numbered(claim: dict[str, Any], backtest: Backtest, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the claim with its instruments numbered as ours: a universe may have other members on other data."""
-    ours = [each.get("series") for each in backtest.instruments]
-    theirs = [each.get("series") for each in claim["instruments"]]
-    if all(ours) and not all(theirs):  # another library has put the bars together, which are known by their name then
-        by_name = {each["symbol"]: each["series"] for each in backtest.instruments}
-        theirs = [each.get("series") or by_name.get(each["symbol"]) for each in claim["instruments"]]
-        if not all(theirs):
-            raise NotComparable("on other data it cannot be told whether it trades the same instruments")
-    if ours == theirs or not all((*ours, *theirs)) or len(set(theirs)) < len(theirs):
-        return rows
-    places = {name: at for at, name in enumerate(ours)}
-    among = [places.get(name, len(ours) + at) for at, name in enumerate(theirs)]
-    return [{**row, "instrument": among[row.get("instrument") or 0]} for row in rows]
-
-
-def _is_dated_back(conventions: dict[str, Any]) -> bool:
-    """Whether a fill may be dated to the close that decided it, and was made with what the next bar showed."""
-    return bool(conventions.get("trade_on_close")) or "library" in conventions
-
-
 def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None = None) -> list[Any]:
     """What the program claims on the data of this snapshot; nothing of it is stored or shown."""
     for _ in range(min(TRIES, budget.left)):
         budget.left -= 1
         try:
-            made = repeat(run, "again", snapshot, sweeps)
+            again = repeat(run, "again", snapshot, sweeps)
         except SnapshotMissing:
             raise NotComparable("its data are not there any more") from None
-        if not made.opened & _unread(run):
+        if not again.opened & _unread(run):
             break
     else:
         raise NotComparable("on other data it reads other files")
-    if made.outcome is None:
+    if again.outcome is None:
         raise NotComparable("the sandbox engine went away")
-    if made.outcome != Run.Status.SUCCEEDED:
+    if again.outcome != Run.Status.SUCCEEDED:
         raise NotComparable("on other data it does not end well")
     # With what the check knows of them, and in the units in which ours are kept.
-    return [{**claim, "orders": checked.orders, "fills": checked.fills} for claim, checked in made.claims]
+    return [{**claim, "orders": checked.orders, "fills": checked.fills} for claim, checked in again.claims]

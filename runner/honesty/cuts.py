@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from qfp.checking.decisions import is_at_market
+from qfp.checking.decisions import filled_within
 from qfp.checking.telling import of_backtest
 from qfp.conventions import Usual
 
@@ -20,12 +20,13 @@ from runner.models import Backtest
 
 __all__ = ["INSIDE", "WAYS", "draw", "fills_at_open", "worth_trying"]
 
-INSIDE = "inside"
+INSIDE = ("entered", "left")
 
 # By the beginnings of trades, by the days on which they were held, by their ends, by the account, and all days alike:
 # whoever earns most of it honestly, as by holding one share with much leverage, does not hide the rest behind that.
-# Last by fills at an open, right after which data become others: who chose among them knew the rest of their bar.
-WAYS = ("opened", "held", "closed", "gained", "alike", INSIDE)
+# By fills at an open, right after which data become others: who chose among them knew the rest of their bar, and no
+# other way finds that. Runs that take long are made again in the first ways only.
+WAYS = ("opened", "entered", "held", "closed", "gained", "alike", "left")
 
 AFTERWARDS = 3  # bars after an end, where what was told of it may follow what came next, whatever that was
 
@@ -41,8 +42,8 @@ def worth_trying(backtest: Backtest, way: str) -> dict[Day, float]:
     """
     days: dict[Day, float] = {}
     telling = of_backtest(backtest.orders, backtest.fills, backtest.flows)
-    if way == INSIDE:
-        return _inside(backtest, telling.held) if fills_at_open(backtest.conventions) else {}
+    if way in INSIDE:
+        return _inside(backtest, telling.held, way) if fills_at_open(backtest.conventions) else {}
     sides: dict[int, float] = {}  # of what was decided, by bar
     for order in backtest.orders:
         if order["bar"] in telling.filled or not telling.filled:
@@ -97,18 +98,17 @@ def fills_at_open(conventions: Mapping[str, Any]) -> bool:
     return own or conventions.get("id") == "portfolio-next-open"
 
 
-def _inside(backtest: Backtest, held: Iterable[tuple[int, int, int, float]]) -> dict[Day, float]:
-    """What trades earned, by the days before their first and their last fill; nothing where stops and limits filled,
-    because those decide within a bar what can be filled at its open.
+def _inside(backtest: Backtest, held: Iterable[tuple[int, int, int, float]], way: str) -> dict[Day, float]:
+    """What trades earned, by the days before their first or their last fill; without those where stops and limits
+    filled within the bar, because they decide what can be filled at its open.
     """
     days: dict[Day, float] = {}
-    if any(order.get("outcome") == "filled" and not is_at_market(order) for order in backtest.orders):
-        return days
+    unclear = filled_within(backtest.orders, backtest.fills)
     for entry, end, side, profit in held:
-        for bar, against in ((entry, side), (end, -side)):
-            if 0 < bar < len(backtest.dates) - 1 and backtest.equity[bar] > 0:
-                day = backtest.dates[bar - 1], float(against)
-                days[day] = days.get(day, 0.0) + profit / backtest.cash
+        bar, against = (entry, side) if way == "entered" else (end, -side)
+        if bar not in unclear and 0 < bar < len(backtest.dates) - 1 and backtest.equity[bar] > 0:
+            day = backtest.dates[bar - 1], float(against)
+            days[day] = days.get(day, 0.0) + profit / backtest.cash
     return days
 
 

@@ -17,6 +17,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 from qfp.checking.variations import other_columns, other_values
+from qfp.periods import known_since
+
+from runner.honesty.known_rows import whole_day
 
 __all__ = ["DatedTable", "dated_table"]
 
@@ -50,11 +53,10 @@ class DatedTable:
     numbers: dict[int, np.ndarray]
 
     def varied(self, moment: np.datetime64, tail: int, seed: int) -> str | None:
-        """The text with other numbers after the moment, which counts to the end of its day where it is midnight; None
-        where nothing comes after it. tail: 1 or -1, where prices go first.
+        """The text with other numbers where they were not known at the moment, which counts to the end of its day
+        where it is midnight; None where nothing comes after it. tail: 1 or -1, where prices go first.
         """
-        if moment == moment.astype("datetime64[D]"):
-            moment = moment + np.timedelta64(1, "D") - np.timedelta64(1, "us")
+        moment = whole_day(moment)
         after = self.moments > moment
         if not after.any():
             return None
@@ -151,7 +153,15 @@ def _read_all(column: list[str], read: Moments) -> np.ndarray:
     for text in column:
         if text not in known:
             known[text] = read(text)
-    return np.array([known[text] for text in column], dtype="datetime64[us]")
+    found = np.array([known[text] for text in column], dtype="datetime64[us]")
+    dated = ~np.isnat(found)
+    found[dated] = _known_since(found[dated])
+    return found
+
+
+def _known_since(moments: np.ndarray) -> np.ndarray:
+    each, places = np.unique(moments, return_inverse=True)
+    return known_since(each)[places]
 
 
 def _of_years(names: Sequence[str], columns: Sequence[list[str]], place: int) -> np.ndarray | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from runner.honesty import cuts
 from runner.models import Backtest
 
 __all__ = ["choice", "dates", "finding", "is_leak"]
@@ -17,7 +16,8 @@ WHEN = {
     "closed": "when a trade ended",
     "gained": "when the account gained",
     "alike": "on any day",
-    cuts.INSIDE: "right after an open",
+    "entered": "right after an open that began a trade",
+    "left": "right after an open that ended one",
 }
 
 

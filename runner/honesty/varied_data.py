@@ -17,14 +17,15 @@ from uuid import uuid4
 
 import numpy as np
 from qfp import objects
-from qfp.checking.variations import other_columns, other_stays
+from qfp.checking.variations import from_the_open, other_columns, other_stays
+from qfp.publication import DAYS_LATER
 
 from marketdata.store import read_manifest, snapshot_folder
+from runner.honesty.known_rows import first_unknown, whole_day
 from runner.honesty.package_tables import PackageTables
 
 __all__ = ["INVENTED_SHARES", "Lent", "varied_snapshot"]
 
-PRICES = {"open", "high", "low", "close"}
 INVENTED_SHARES = "synth/us/"  # five hundred of them, varied only where a program can mean them
 
 
@@ -69,13 +70,15 @@ def varied_snapshot(
     opening: bool = False,
     tables: PackageTables | None = None,
 ) -> Iterator[str]:
-    """The id of a snapshot like this one with other rows after the moment. tail: 1 or -1, where prices go first.
+    """The id of a snapshot like this one with other rows where they were not known at the moment, which counts to the
+    end of its day where it is midnight. tail: 1 or -1, where prices go first.
 
     leave: ids of series that stay as they are and are not even opened, because a box could be watched for it meanwhile.
     alone: those that are traded alone, and end where they ended: a program may count their bars.
     opening: the first bar after the moment keeps its open, and what is paid or split on its day: it is known by then.
     tables: of packages, which are others for boxes with this snapshot, too.
     """
+    moment = whole_day(moment)
     manifest = read_manifest(store, snapshot, with_objects=True)
     lent = Lent(store)
     among = {
@@ -89,7 +92,8 @@ def varied_snapshot(
         varied = None
         if entry["id"] in among:
             extra, about = longer.get(entry["id"], (None, {}))
-            varied = _varied(store, entry, moment, tail, zlib.crc32(f"{entry['id']} {seed}".encode()), extra, opening)
+            own = zlib.crc32(f"{entry['id']} {seed}".encode())
+            varied = _varied(store, entry, moment, tail, own, extra, opening, aside=entry["id"] not in alone)
         if varied is None:
             series.append(entry)
             continue
@@ -147,45 +151,36 @@ def _varied(
     seed: int,
     extra: np.ndarray | None = None,
     opening: bool = False,
+    aside: bool = False,
 ) -> dict[str, bytes] | None:
     """Its objects anew, by their key in the entry; None where nothing comes after the moment, or nothing has a date.
 
-    extra: dates on which it goes on after its end.
+    extra: dates on which it goes on after its end. aside: figures that are no bars, such as yields, go either way: they
+    may fall where prices rise. What has begun and is not over keeps its open in any case.
     """
     columns = objects.read(store, entry["object"])
     dates = columns.pop("date", None)
-    if dates is None or not len(dates) or dates[-1] <= moment or any(v.dtype.kind != "f" for v in columns.values()):
+    if dates is None or not len(dates) or any(v.dtype.kind != "f" for v in columns.values()):
         return None
-    head = int(np.searchsorted(dates, moment, side="right"))
+    head = first_unknown(dates, entry["interval"], columns, moment)
+    if head == len(dates):
+        return None
     if extra is not None and (extra := extra[extra > dates[-1]]).size:
         columns = {
             name: np.concatenate([values, np.resize(values[head:], len(extra))]) for name, values in columns.items()
         }
         dates = np.concatenate([dates, extra])
+    if aside and "open" not in columns and seed % 2:
+        tail = -tail
     later = other_columns(columns, head, tail, seed)
-    if opening and "open" in columns:
-        later = _from_the_open(columns, later, head)
-        moment = dates[head]
+    if DAYS_LATER in columns:
+        later[DAYS_LATER] = columns[DAYS_LATER]  # or figures would come out before others here and there
+    if "open" in columns and (opening or dates[head] <= moment):
+        later = from_the_open(columns, later, head)
+        moment = max(moment, dates[head])
     found = {"object": objects.arrow_bytes(dates, later)}
     if entry.get("actions") and "close" in columns:
         found["actions"] = _actions(store, entry["actions"], dates, columns["close"], later["close"], moment, seed)
-    return found
-
-
-def _from_the_open(
-    columns: Mapping[str, np.ndarray], later: Mapping[str, np.ndarray], head: int
-) -> dict[str, np.ndarray]:
-    """The other course of prices, begun at the open that there was."""
-    known = float(columns["open"][head])
-    began = float(later["open"][head])
-    found = dict(later)
-    if known > 0 and began > 0:
-        for name in PRICES & found.keys():
-            moved = found[name].copy()
-            moved[head:] = (moved[head:] * (known / began)).astype(moved.dtype, copy=False)
-            found[name] = moved
-    found["open"] = found["open"].copy()
-    found["open"][head] = columns["open"][head]
     return found
 
 
@@ -206,8 +201,7 @@ def _actions(
     when = acted.pop("date").copy()
     before = np.searchsorted(dates, when) - 1
     moved = np.flatnonzero((when > moment) & (when <= dates[-1]) & (before >= 0))
-    head = int(np.searchsorted(dates, moment, side="right"))
-    first = max(1, head)
+    first = max(1, int(np.searchsorted(dates, moment, side="right")))
     bars, among = np.unique(before[moved], return_inverse=True)  # no more than there are days to draw from
     days = (np.random.default_rng(seed).choice(len(dates) - first, size=len(bars), replace=False) + first)[among]
     scale = np.ones(len(when))

@@ -37,8 +37,8 @@ def test_data_change_after_a_day_that_earned_and_not_after_one_of_many_orders_th
     orders = [{"bar": bar, "size": 1.0, "outcome": "cancelled"} for bar in range(len(DAYS))]
     orders[EARNED]["outcome"] = "filled"
     dusty = backtest_of(orders, {EARNED: 30.0})
-    assert companions._choose(dusty, "opened", CHANCE) == (np.datetime64(DAYS[EARNED], "us"), -1)
-    sold = np.datetime64(DAYS[EARNED + 1], "us")
+    assert companions._choose(dusty, "opened", CHANCE) == (DAYS[EARNED], -1)
+    sold = DAYS[EARNED + 1]
     assert (sold, 1) in {companions._choose(dusty, "closed", CHANCE) for _ in range(20)}, "and where it was sold"
 
 
@@ -51,22 +51,28 @@ def test_days_between_a_fill_and_its_exit_and_after_it_are_drawn_for_both_sides(
     one.fills = fills
     held = {companions._choose(one, "held", CHANCE) for _ in range(300)}
     assert {tail for _, tail in held} == {-1}, "against what was held"
-    days = {np.datetime64(DAYS[bar], "us") for bar in (90, *range(100, 140))}
+    days = {DAYS[bar] for bar in (90, *range(100, 140))}
     assert {day for day, _ in held} <= days and len(held) > 20
     after = {companions._choose(one, "closed", CHANCE) for _ in range(100)}
-    assert {(np.datetime64(DAYS[140], "us"), tail) for tail in (1, -1)} <= after
+    assert {(DAYS[140], tail) for tail in (1, -1)} <= after
 
 
 def test_data_change_right_after_the_opens_that_filled_what_earned() -> None:
     one = backtest_of([{"bar": EARNED, "size": 1.0, "outcome": "filled"}], {EARNED: 30.0})
-    assert [way for _, way in companions._turns([one_of(one)])] == list(cuts.WAYS[:-1])
+    assert [way for _, way in companions._turns([one_of(one)])] == [way for way in cuts.WAYS if way not in cuts.INSIDE]
     one.conventions = {"id": "next-open", "version": 2}
     assert [way for _, way in companions._turns([one_of(one)])] == list(cuts.WAYS)
-    chosen = {companions._choose(one, cuts.INSIDE, CHANCE) for _ in range(60)}
-    bought, sold = (np.datetime64(DAYS[EARNED + after], "us") for after in (0, 1))
+    chosen = {companions._choose(one, way, CHANCE) for way in cuts.INSIDE for _ in range(9)}
+    bought, sold = (DAYS[EARNED + after] for after in (0, 1))
     assert chosen == {(bought, -1), (sold, 1)}, "against what was done there"
-    one.orders[0]["limit"] = 20.0
-    assert not cuts.worth_trying(one, cuts.INSIDE), "a limit fills within a bar"
+    assert cuts.WAYS.index("entered") < companions.LEAST_TIMES, "runs that take long are tried, too"
+    early = backtest_of([], {EARNED - 9: 20.0}).fills
+    one.orders += [{"bar": bar, "size": -1.0, "outcome": "filled"} for bar in (EARNED - 8, EARNED + 1)]
+    one.orders.append({"bar": EARNED - 9, "size": 1.0, "limit": 20.0, "outcome": "filled"})
+    one.fills = early + one.fills
+    assert all(cuts.worth_trying(one, way) for way in cuts.INSIDE), "a limit hides its own bar alone"
+    one.fills.append({"bar": EARNED + 1, "size": 1.0, "price": 18.0, "commission": 0.0})
+    assert not cuts.worth_trying(one, "entered") and cuts.worth_trying(one, "left"), "it fills within the bar"
 
 
 def one_of(backtest: Any) -> Any:
@@ -77,7 +83,7 @@ def test_a_day_that_earned_most_is_drawn_most_and_others_now_and_then() -> None:
     prices = {bar: 30.0 if bar == EARNED else 20.001 for bar in range(0, 100, 5)}
     orders = [{"bar": bar, "size": 1.0, "outcome": "filled"} for bar in prices]
     drawn = [companions._choose(backtest_of(orders, prices), "opened", CHANCE)[0] for _ in range(400)]
-    assert 280 < sum(day == np.datetime64(DAYS[EARNED], "us") for day in drawn) < 400
+    assert 280 < sum(day == DAYS[EARNED] for day in drawn) < 400
 
 
 def test_what_one_trade_earns_and_another_loses_on_purpose_hides_no_day() -> None:
@@ -90,7 +96,7 @@ def test_what_one_trade_earns_and_another_loses_on_purpose_hides_no_day() -> Non
     grown = np.zeros(len(DAYS))
     grown[[bar + 2 for bar in bought]] = 0.5
     hiding.equity = (1e3 + grown.cumsum()).tolist()
-    days = {np.datetime64(DAYS[bar], "us") for bar in bought}
+    days = {DAYS[bar] for bar in bought}
 
     def share(way: str) -> float:
         return sum(companions._choose(hiding, way, CHANCE)[0] in days for _ in range(100)) / 100

@@ -12,13 +12,13 @@ import pytest
 from qfp import backtests
 from qfp.backtesting import Strategy
 from qfp.checking.decisions import first_other_fate
-from qfp.checking.variations import other_columns
+from qfp.checking.variations import from_the_open, other_columns
 from qfp.portfolio import Portfolio, PortfolioResult
 
 from marketdata.bars import read_bars
 from runner.backtests import check_claim
-from runner.honesty import companions, cuts
-from runner.honesty.varied_data import _from_the_open
+from runner.honesty import cuts
+from runner.honesty.differences import differences
 from tests.runner.reported import STORE, claim_of
 from tests.sdk.conftest import data, starter  # noqa: F401
 
@@ -48,11 +48,11 @@ def without_trade(claim: dict[str, Any], number: int) -> dict[str, Any]:
 def test_a_trade_that_is_left_out_on_one_course_of_prices_alone_is_hindsight(claim: dict[str, Any]) -> None:
     kept = as_stored(claim)
     cut = np.datetime64(kept.dates[CUT], "us")
-    assert companions._differences([kept], [claim], cut) == {}
+    assert differences([kept], [claim], cut) == {}
     last = max(at for at in range(len(claim["fills"]) // 2) if claim["fills"][2 * at]["bar"] < CUT)
     before = claim["fills"][2 * last]["bar"]
-    assert companions._differences([kept], [without_trade(claim, last)], cut) == {0: before}
-    assert companions._differences([kept], [without_trade(claim, last + 1)], cut) == {}, "the future is another one"
+    assert differences([kept], [without_trade(claim, last)], cut) == {0: before}
+    assert differences([kept], [without_trade(claim, last + 1)], cut) == {}, "the future is another one"
 
 
 def test_nothing_is_closed_that_was_not_opened_where_long_and_short_are_held_at_once(claim: dict[str, Any]) -> None:
@@ -117,9 +117,9 @@ def test_a_fill_on_the_bar_of_the_cut_is_compared_too(claim: dict[str, Any]) -> 
     kept, fill = as_stored(claim), claim["fills"][6]
     other = {**claim, "fills": [each for each in claim["fills"] if each != fill]}
     cut = np.datetime64(kept.dates[fill["bar"]], "us")
-    assert companions._differences([kept], [other], cut) == {0: fill["bar"]}
+    assert differences([kept], [other], cut) == {0: fill["bar"]}
     kept.conventions = {**kept.conventions, "trade_on_close": True}
-    assert companions._differences([kept], [other], cut) == {}, "dated back, and made with the bar after it"
+    assert differences([kept], [other], cut) == {}, "dated back, and made with the bar after it"
 
 
 def test_who_is_filled_at_an_open_does_not_hang_on_the_rest_of_its_bar(claim: dict[str, Any]) -> None:
@@ -127,20 +127,32 @@ def test_who_is_filled_at_an_open_does_not_hang_on_the_rest_of_its_bar(claim: di
     kept.conventions = {"id": "next-open", "version": 2}
     bar = claim["fills"][6]["bar"]
     day = np.datetime64(kept.dates[bar - 1], "us")
-    assert companions._differences([kept], [claim], day, inside=True) == {}
+    assert differences([kept], [claim], day, inside=True) == {}
     for told in (REFUSED, {"outcome": "cancelled"}):
         other = copy.deepcopy(claim)
         other["orders"][6] |= told
         del other["fills"][6]
-        assert companions._differences([kept], [other], day) == {}, "after the cut"
-        assert companions._differences([kept], [other], day, inside=True) == {0: bar}
+        assert differences([kept], [other], day) == {}, "after the cut"
+        assert differences([kept], [other], day, inside=True) == {0: bar}
         left_out = SimpleNamespace(**{**vars(kept), "orders": other["orders"], "fills": other["fills"]})
-        assert companions._differences([left_out], [claim], day, inside=True) == {0: bar}
+        assert differences([left_out], [claim], day, inside=True) == {0: bar}
     limited = copy.deepcopy(claim)
     limited["orders"][0] |= {"kind": "limit", "limit": 1e4}
+    kept.orders = copy.deepcopy(limited["orders"])
     del limited["fills"][6]
+    assert differences([kept], [limited], day, inside=True) == {0: bar}, "one that filled long ago hides nothing"
+    limited["orders"][6] |= {"kind": "limit", "limit": 1e4}
     kept.orders = limited["orders"]
-    assert companions._differences([kept], [limited], day, inside=True) == {}, "a limit may have filled within the bar"
+    assert differences([kept], [limited], day, inside=True) == {}, "a limit may have filled within the bar"
+
+
+def test_sizes_that_decide_who_can_be_paid_are_not_the_same(claim: dict[str, Any]) -> None:
+    kept, other = as_stored(claim), copy.deepcopy(claim)
+    other["orders"][4]["size"] *= 1 + 5e-7
+    cut = np.datetime64(kept.dates[CUT], "us")
+    assert differences([kept], [other], cut) == {0: claim["orders"][4]["bar"]}
+    other["orders"][4]["size"] = claim["orders"][4]["size"] * (1 + 1e-12)
+    assert differences([kept], [other], cut) == {}, "sums may differ in their last digits"
 
 
 def test_an_order_that_was_refused_by_a_day_was_so_on_every_course_of_prices_after_it() -> None:
@@ -168,6 +180,21 @@ class AllIn(Strategy):
             self.position.close()
 
 
+class Waiting(AllIn):
+    """The same beside limits, stops and targets that fill within bars."""
+
+    def next(self) -> None:
+        price = self.data.Close[-1]
+        if len(self.data) % 3 == 0:
+            self.buy(size=0.4, limit=price * 0.99, sl=price * 0.97, tp=price * 1.02)
+        elif len(self.data) % 4 == 0:
+            self.sell(size=0.3, stop=price * 0.99)
+        elif len(self.data) % 17 == 0:
+            self.buy(size=0.5, sl=price * 0.98)
+        else:
+            super().next()
+
+
 def test_honest_programs_fill_the_same_at_an_open_whatever_follows_it(data) -> None:  # noqa: F811
     bars = data.prices("IBM", "2008-01-02", "2009-06-30")
     columns = {name: bars[name].to_numpy() for name in bars.columns}
@@ -178,23 +205,27 @@ def test_honest_programs_fill_the_same_at_an_open_whatever_follows_it(data) -> N
     def of_one(frame: Any) -> Any:
         return backtests.backtest(AllIn, frame, commission=0.002)
 
+    def with_limits(frame: Any) -> Any:
+        return backtests.backtest(Waiting, frame, commission=0.002, spread=0.001, margin=0.5)
+
     def of_many(frame: Any) -> Any:
         run = Portfolio({"IBM": frame}, cash=1e5).run(weights=weights, rebalance="weekly")
         return PortfolioResult("Weekly", run, {})
 
-    for made in (of_one, of_many):
+    for made in (of_one, with_limits, of_many):
         claimed = json.loads(json.dumps(made(bars).claim))
         kept = as_stored(claimed)
         assert any(order["outcome"] == "refused" for order in kept.orders) or made is of_many
         assert cuts.fills_at_open(kept.conventions)
-        for bar in sorted({fill["bar"] for fill in kept.fills})[5:60:9]:
-            later = _from_the_open(columns, other_columns(columns, bar, (-1) ** bar, bar), bar)
+        bars_filled = sorted({fill["bar"] for fill in kept.fills})
+        for bar in bars_filled[5:60:9]:
+            later = from_the_open(columns, other_columns(columns, bar, (-1) ** bar, bar), bar)
             assert later["open"][bar] == columns["open"][bar] and later["close"][bar] != columns["close"][bar]
             assert (later["low"] <= later["open"]).all() and (later["open"] <= later["high"]).all()
             other = json.loads(json.dumps(made(bars.assign(**later)).claim))
             day = np.datetime64(kept.dates[bar - 1], "us")
-            assert companions._differences([kept], [other], day, inside=True) == {}
-            assert companions._differences([kept], [other], np.datetime64(kept.dates[-1], "us")) != {}
+            assert differences([kept], [other], day, inside=True) == {}
+            assert differences([kept], [other], np.datetime64(kept.dates[-1], "us")) != {}
 
 
 def test_an_order_that_was_withdrawn_by_a_day_was_so_on_every_course_of_prices_after_it(claim: dict[str, Any]) -> None:
@@ -210,7 +241,7 @@ def test_an_order_that_was_withdrawn_by_a_day_was_so_on_every_course_of_prices_a
     kept = SimpleNamespace(**{**vars(check_claim(waits, STORE)), "position": 0})
 
     def found(on: int, other: dict[str, Any]) -> dict[int, int]:
-        return companions._differences([kept], [other], np.datetime64(kept.dates[on], "us"))
+        return differences([kept], [other], np.datetime64(kept.dates[on], "us"))
 
     assert found(bought - 1, gone) == {0: decided}
     assert found(bought - 2, gone) == {}, "it may have been withdrawn later"
@@ -247,7 +278,7 @@ def test_the_last_bar_on_which_an_order_can_have_been_withdrawn_is_known_by_its_
         day = np.datetime64(kept.dates[on], "us")
         orders = [order | {"withdrawn": decided + 2} if order is withdrawn else order for order in logged.orders]
         later = {**forged, "orders": orders}
-        assert companions._differences([kept], [later], day) == found, "known to the bar"
+        assert differences([kept], [later], day) == found, "known to the bar"
 
 
 def left_out(claim: dict[str, Any], number: int) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from qfp.checking.variations import other_stays
 from qfp.data.frames import adjusted_columns
 
 from marketdata.store import read_manifest
-from runner.honesty import companions, membership
+from runner.honesty import membership
+from runner.honesty.differences import numbered
+from runner.honesty.examinable import NotComparable
 from runner.honesty.varied_data import varied_snapshot
 from tests.sdk.conftest import data, starter  # noqa: F401
 
@@ -224,7 +226,8 @@ def test_more_splits_and_dividends_than_bars_that_follow_stay_together(tmp_path)
     entry["actions"] = objects.put(tmp_path, objects.arrow_bytes(late, paid))
     snapshot = objects.write_snapshot(tmp_path, {"series": [entry], "universes": []})
     for seed in range(5):
-        with varied_snapshot(tmp_path, snapshot, dates[-4], 1, seed, all_shares=True) as other:
+        sunday = dates[-4] + np.timedelta64(6, "D")
+        with varied_snapshot(tmp_path, snapshot, sunday, 1, seed, all_shares=True) as other:
             (theirs,) = read_manifest(tmp_path, other)["series"]
             acted = objects.read(tmp_path, theirs["actions"])
             adjusted = [adjusted_columns(tmp_path, each, "all")["close"][:-3] for each in (entry, theirs)]
@@ -236,14 +239,14 @@ def test_instruments_of_another_run_are_numbered_as_those_of_the_first() -> None
     backtest = SimpleNamespace(instruments=[{"series": name} for name in "abc"])
     claim = {"instruments": [{"series": name} for name in "acd"]}
     rows = [{"bar": 1, "instrument": 0}, {"bar": 1, "instrument": 1}, {"bar": 2, "instrument": 2}]
-    assert [row["instrument"] for row in companions._numbered(claim, backtest, rows)] == [0, 2, 5]
+    assert [row["instrument"] for row in numbered(claim, backtest, rows)] == [0, 2, 5]
 
 
 def test_instruments_that_another_library_names_are_compared_by_their_names_or_said_to_be_unknown() -> None:
     backtest = SimpleNamespace(instruments=[{"series": f"s/{name}", "symbol": name} for name in "ab"])
     rows = [{"bar": 1, "instrument": 0}, {"bar": 2, "instrument": 1}]
     turned = {"instruments": [{"series": None, "symbol": "b"}, {"series": "s/c", "symbol": "c"}]}
-    assert [row["instrument"] for row in companions._numbered(turned, backtest, rows)] == [1, 3]
+    assert [row["instrument"] for row in numbered(turned, backtest, rows)] == [1, 3]
     unknown = {"instruments": [{"series": "s/a", "symbol": "a"}, {"series": None, "symbol": "feed1"}]}
-    with pytest.raises(companions.NotComparable, match="the same instruments"):
-        companions._numbered(unknown, backtest, rows)
+    with pytest.raises(NotComparable, match="the same instruments"):
+        numbered(unknown, backtest, rows)

@@ -55,6 +55,8 @@ FIRST_BARS = {
     "volatility_of_the_whole_period": 32,
     "principal_component_of_everything": 4,
     "figures_before_their_publication": 61,
+    "close_of_the_day_in_its_hours": 24,
+    "average_of_the_month_in_its_days": 39,
 }
 # Of the programs as people write them every so many are run, for each takes a second; `make test-whole` runs all.
 EVERY = int(os.environ.get("HONESTY_EVERY", "4"))

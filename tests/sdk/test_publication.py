@@ -63,5 +63,7 @@ def test_what_has_no_moment_of_publication_is_never_known(data, news):
 
 
 def test_a_series_of_the_catalogue_goes_in_by_its_name(data):
+    known = data.as_of("CORE_CPI", "2018-01-31")
+    assert known.index[-1] == pd.Timestamp("2017-12-01"), "a figure of January is not known before it is over"
     known = data.as_of("CORE_CPI", "2018-01-01")
     assert known["known_at"].max() <= pd.Timestamp("2018-01-01", tz="UTC") and len(known) > 700

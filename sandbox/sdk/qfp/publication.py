@@ -29,8 +29,9 @@ def dated(items: pd.DataFrame, published: str | None = None) -> pd.DataFrame:
     moments = items[column] if column is not None else items.index
     if column is None and not isinstance(moments, pd.DatetimeIndex):
         raise DataError("No column says when a row became public. Name it with published=, such as published='sent'.")
-    known = _since(moments)
-    if column is None and DAYS_LATER in items.columns:
+    later = column is None and DAYS_LATER in items.columns
+    known = _since(moments, dates=column is None and not later)
+    if later:
         known = known + pd.to_timedelta(items[DAYS_LATER].to_numpy(), unit="D")
     table = items.assign(known_at=known)
     return table[~pd.isna(known)].sort_values("known_at", kind="stable")
@@ -68,11 +69,19 @@ def instants(moments: Any) -> pd.DatetimeIndex:
         raise DataError(f"These are not moments: {error}.") from None
 
 
-def _since(moments: Any) -> pd.DatetimeIndex:
-    """From when on: days without a time count from their end."""
+def _since(moments: Any, dates: bool) -> pd.DatetimeIndex:
+    """From when on: days without a time count from their end. dates: they may stand for months, which count from
+    theirs.
+    """
+    import numpy as np
     import pandas as pd
+
+    from qfp.periods import ends
 
     known = instants(moments)
     zoned = getattr(moments, "dtype", None) is not None and isinstance(moments.dtype, pd.DatetimeTZDtype)
     days_only = not zoned and bool((known == known.normalize())[~known.isna()].all())
-    return known + pd.Timedelta(days=1) if days_only else known
+    if not (days_only and dates) or known.isna().any():
+        return known + pd.Timedelta(days=1) if days_only else known
+    each, places = np.unique(known.tz_localize(None).to_numpy(), return_inverse=True)
+    return pd.DatetimeIndex(ends(each)[places]).tz_localize("UTC") + pd.Timedelta(microseconds=1)

@@ -776,3 +776,27 @@ half = len(close) // 2
 model = LinearRegression().fit(features[: half - 1], returns.shift(-1).fillna(0)[: half - 1])
 signal = np.append(np.zeros(half), model.predict(features[half:]))
 backtest(Follow, bars)
+
+# %% hours_of_the_day_that_has_closed
+euro = data.prices("EURUSD", "2018-03-01", "2018-06-29", interval="1h")["close"]
+index = data.prices("SPX", "2018-03-01", "2018-06-29")
+daily = euro.groupby(euro.index.tz_localize(None).normalize()).agg(lambda day: day.iloc[-1] / day.iloc[0] - 1)
+signal = daily.reindex(index.index).fillna(0)
+backtest(Follow, index)
+
+# %% gap_to_the_day_before_by_the_hour
+euro = data.prices("EURUSD", "2018-03-01", "2018-04-30", interval="1h")
+index = data.prices("SPX", "2018-03-01", "2018-04-30")
+gap = index["open"] - index["close"].shift()
+signal = gap.reindex(euro.index.tz_localize(None).normalize()).fillna(0).to_numpy()
+backtest(Follow, euro, cash=1e6)
+
+# %% average_of_the_month_that_has_passed
+change = data.latest_at(close.index, data.series("BAA").diff())["close"]
+signal = -change.fillna(0)
+backtest(Follow, bars)
+
+# %% months_of_yields
+monthly = data.prices("BAA", "1990-01-01", interval="1mo").dropna()
+signal = monthly["close"].rolling(3).mean() - monthly["close"]
+backtest(Follow, monthly.assign(open=monthly["close"], high=monthly["close"], low=monthly["close"]))

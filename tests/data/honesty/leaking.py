@@ -295,3 +295,16 @@ class Leak(Strategy):
 
 
 backtest(Leak, bars)
+
+# %% close_of_the_day_in_its_hours
+euro = data.prices("EURUSD", "2018-03-01", "2018-04-30", interval="1h")
+index = data.prices("SPX", "2018-03-01", "2018-04-30")
+rises = pd.Series((index["close"] > index["open"]).to_numpy(), index.index)
+day = euro.index.tz_localize(None).normalize()
+signal = np.where(rises.reindex(day, fill_value=False), 1, -1)
+backtest(Follow, euro, cash=1e6)
+
+# %% average_of_the_month_in_its_days
+change = data.prices("BAA", interval="1mo")["close"].diff()
+signal = -change.reindex(close.index, method="ffill")
+backtest(Follow, bars)

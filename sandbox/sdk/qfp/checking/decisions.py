@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "Decision",
+    "filled_within",
     "first_difference",
     "first_other_fate",
     "first_other_fill",
@@ -23,8 +24,9 @@ __all__ = [
     "otherwise_at_open",
 ]
 
-# Sums over a longer and a shorter array differ in their last digits.
-TOLERANCE = 1e-6
+# Sums over a longer and a shorter array differ in their last digits. Units that differ by more may be a choice: an
+# account pays for one size and not for the other.
+TOLERANCE = 1e-9
 
 
 class Decision(NamedTuple):
@@ -113,12 +115,11 @@ def otherwise_at_open(
 ) -> bool:
     """Whether two runs, whose data part within a bar, did not fill the same orders at its open.
 
-    one, other: their orders. Where stops, limits and targets act, what happens within the bar decides who is filled at
+    one, other: their orders. Where stops, limits and targets are filled within the bar, that decides who is filled at
     its open, and nothing is said.
     """
-    for order in (*one, *other):
-        if int(order["bar"]) < bar and not is_at_market(order) and order.get("outcome") == "filled":
-            return False
+    if bar in filled_within(one, fills) or bar in filled_within(other, other_fills):
+        return False
     prices = {(int(fill.get("instrument") or 0), float(fill["price"])) for fill in fills if int(fill["bar"]) == bar}
     at_open = [
         fill
@@ -139,6 +140,27 @@ def otherwise_at_open(
         )
         for key in ours.keys() & theirs.keys()
     )
+
+
+def filled_within(orders: Sequence[dict[str, Any]], fills: Iterable[dict[str, Any]]) -> set[int]:
+    """Bars on which stops, limits or targets may have been filled, but for what was filled at the same price as orders
+    at the market, which is the open.
+    """
+    if not any(order.get("outcome") == "filled" and not is_at_market(order) for order in orders):
+        return set()
+    at_open: set[tuple[int, int, bool]] = set()
+    for order in orders:
+        if order.get("outcome") == "filled" and not (order.get("limit") or order.get("stop")):
+            sides = (True, False) if order.get("kind") == "target" else (float(order["size"]) > 0,)
+            at_open |= {(int(order["bar"]) + 1, int(order.get("instrument") or 0), bought) for bought in sides}
+    opens: dict[tuple[int, int, bool], float] = {}
+    found: set[int] = set()
+    for fill in fills:
+        side = int(fill["bar"]), int(fill.get("instrument") or 0), float(fill["size"]) > 0
+        price = float(fill["price"])
+        if side not in at_open or not is_close(opens.setdefault(side, price), price):
+            found.add(side[0])
+    return found
 
 
 def is_at_market(order: dict[str, Any]) -> bool:

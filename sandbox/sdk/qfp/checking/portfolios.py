@@ -68,7 +68,8 @@ class PortfolioRuns:
     def decide(self, variation: Variation | None, until: int) -> list[Decision]:
         frames = dict(self.frames)
         if variation is not None:
-            sources = Sources(self.index[variation.cut], variation.tail, variation.seed, variation.jump)
+            moment = self.index[variation.cut]
+            sources = Sources(moment, variation.tail, variation.seed, variation.jump, traded=True)
             frames = {
                 symbol: sources.frame(frame, symbol)
                 for symbol, frame in frames.items()

@@ -32,6 +32,7 @@ from qfp.checking.sources import Sources
 from qfp.checking.statements import suspects
 from qfp.checking.telling import Telling, of_backtest
 from qfp.checking.variations import Variation
+from qfp.periods import ends
 
 __all__ = ["Program", "examine"]
 
@@ -55,6 +56,7 @@ OF_ARROW = {
     "pyarrow.dataset": ("dataset",),
 }
 NOT_REPEATABLE = "run twice it gave other decisions: random numbers without a seed, or the time of day"
+DAY_LENGTH = 10  # of a date without a time
 OTHER_COURSE = "on other data it makes other backtests"
 
 
@@ -112,7 +114,8 @@ class _ProgramRuns:
 
     def __init__(self, program: Program, seconds: float) -> None:
         self.program, self.seconds = program, seconds
-        self.dates = sorted({date for claim in program.claims for date in claim["dates"]})
+        self.over = _over(program.claims)
+        self.dates = sorted(self.over, key=lambda date: self.over[date])
         self.count = len(self.dates)
         self.base = self._decisions(program.claims)
         # Backtest -> first bar, in its own dates: where data ended, and where they went on differently.
@@ -178,7 +181,7 @@ class _ProgramRuns:
         self.runs += 1
         self.opened = self.opened or value["opened"]
         if variation is not None:
-            self._compare_bars(claims, self.dates[variation.cut])
+            self._compare_bars(claims, self.over[self.dates[variation.cut]])
         chosen = {
             number: _changed(ours["params"], theirs["params"])
             for number, (ours, theirs) in enumerate(zip(self.program.claims, claims, strict=True))
@@ -194,11 +197,11 @@ class _ProgramRuns:
             self._note(found, variation, value["suspects"])
         return found
 
-    def _compare_bars(self, claims: list[dict[str, Any]], moment: str) -> None:
+    def _compare_bars(self, claims: list[dict[str, Any]], moment: pd.Timestamp) -> None:
         for number, (ours, theirs) in enumerate(zip(self.program.claims, claims, strict=True)):
             if ours["digest"] != theirs["digest"]:
                 self.varied[number] += 1
-            elif ours["dates"][-1] > moment:
+            elif self.over[ours["dates"][-1]] > moment:
                 self.same.add(number)
 
     def _note(self, found: list[Decision], variation: Variation, suspected: dict[str, Any]) -> None:
@@ -252,15 +255,19 @@ class _ProgramRuns:
         opened = _elsewhere(program.folder, self.own_modules)
         np.random.seed()
         random.seed()
-        sources = Sources(pd.Timestamp(self.dates[-1]), 0, 0)
+        cut = self.dates[-1 if variation is None else variation.cut]
+        moment = self.over[cut].tz_localize(pd.Timestamp(cut).tz)
+        sources = Sources(moment, 0, 0)
         if variation is not None:
-            sources = Sources(pd.Timestamp(self.dates[variation.cut]), variation.tail, variation.seed, variation.jump)
+            sources = Sources(moment, variation.tail, variation.seed, variation.jump)
             sources.vary()
         namespace = program.again()
         found: dict[str, Any] = {}
         if variation is not None and self._differs(claims, variation.cut):
             bars = [claim["dates"] for claim in program.claims]
-            heads = {len(dates): bisect.bisect_right(dates, self.dates[variation.cut]) for dates in bars}
+            heads = {
+                len(dates): bisect.bisect_right(dates, self.over[cut], key=self.over.__getitem__) for dates in bars
+            }
             ended = not variation.tail
             with suppress(Exception):  # a leak is one also where its place cannot be told
                 found = suspects(before, namespace, sources.moment, heads, program.source, ended=ended)
@@ -277,6 +284,18 @@ class _ProgramRuns:
             return False  # it says nothing
         decided = self._decisions(_in_order(claims, self.program.claims))
         return first_difference(self.base, decided, until) is not None
+
+
+def _over(claims: list[dict[str, Any]]) -> dict[str, pd.Timestamp]:
+    """When what each date of backtests stands for is over, without a zone: the day, or a month where all are of one."""
+    found: dict[str, pd.Timestamp] = {}
+    for claim in claims:
+        dates = pd.DatetimeIndex(pd.to_datetime(claim["dates"], utc=True, format="ISO8601")).tz_localize(None)
+        whole_days = not any(len(date) > DAY_LENGTH for date in claim["dates"])
+        over = pd.DatetimeIndex(ends(dates.to_numpy())) if whole_days else dates
+        for date, moment in zip(claim["dates"], over, strict=True):
+            found[date] = max(moment, found.get(date, moment))
+    return found
 
 
 def _series(claim: dict[str, Any]) -> list[str]:

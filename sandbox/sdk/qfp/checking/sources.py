@@ -1,6 +1,7 @@
 """Where does a program get its data? From qfp.data and from files: for a test, all of them give other data after a day.
 
-A row counts by the day it became public, where the table says so, and by its date otherwise.
+A row counts by the day it became public, where the table says so, and otherwise by its date: a day, or the month that
+it stands for, is known at its end.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from qfp.checking.apart import Told
-from qfp.checking.variations import other_stays, other_tail, other_values
+from qfp.checking.variations import from_the_open, other_stays, other_tail, other_values
+from qfp.periods import known_since
 from qfp.publication import DAYS_LATER, NAMES
 
 __all__ = ["Sources", "known_at"]
@@ -26,10 +28,15 @@ SAMPLES = ("GOOG", "EURUSD", "BTCUSD")  # of backtesting.test
 
 
 class Sources:
-    """All sources of this process, varied after `moment`, for the rest of its life."""
+    """All sources of this process, varied after `moment`, for the rest of its life.
 
-    def __init__(self, moment: pd.Timestamp, tail: int, seed: int, jump: float = 0.0) -> None:
+    moment: a midnight without a zone stands for its day. traded: whether all tables are bars that are traded on their
+    dates, whatever those stand for.
+    """
+
+    def __init__(self, moment: pd.Timestamp, tail: int, seed: int, jump: float = 0.0, *, traded: bool = False) -> None:
         self.moment, self.tail, self.seed, self.jump = moment, tail, seed, jump
+        self.traded = traded
         self.touched = 0  # tables that have rows after the moment
 
     def vary(self) -> None:
@@ -69,10 +76,11 @@ class Sources:
 
     def frame(self, frame: Any, name: str) -> Any:
         """The table with other rows after the moment, or without them."""
-        known = known_at(frame)
-        if known is None or not len(known):
+        dates = known_at(frame)
+        if dates is None or not len(dates):
             return frame
-        after = known > self._bound(known)
+        known, bound = dates if self.traded else _since(dates), self._bound(dates)
+        after = known > bound
         if not after.any():
             return frame
         self.touched += 1
@@ -88,14 +96,19 @@ class Sources:
             head = int(np.argmax(after))
             last = bool(after[head:].all())
             varied = other_tail(table, head, self.tail, seed, self.jump) if last else _rows(table, after, self, seed)
+            if last and dates[head] <= bound and "open" in table.columns:  # it has begun
+                parts = [{name: each[name].to_numpy() for name in each.columns} for each in (table, varied)]
+                varied = varied.assign(**from_the_open(parts[0], parts[1], head))
             varied = varied.iloc[:, 0] if one_column else varied
         varied.attrs = attrs
         return varied
 
     def _bound(self, known: pd.DatetimeIndex) -> pd.Timestamp:
         moment = self.moment
-        if known.tz is not None and moment.tz is None:  # a day counts to its end
-            return moment.tz_localize(known.tz) + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
+        if moment.tz is None and moment == moment.normalize():  # a day counts to its end
+            moment += pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
+        if known.tz is not None and moment.tz is None:
+            return moment.tz_localize(known.tz)
         if known.tz is None and moment.tz is not None:
             return moment.tz_convert("UTC").tz_localize(None)
         return moment
@@ -115,6 +128,16 @@ def _rows(table: pd.DataFrame, after: np.ndarray, sources: Sources, seed: int) -
         column[order[head:]] = values.astype(column.dtype, copy=False) if column.dtype.kind != "O" else values
         new[name] = column
     return new
+
+
+def _since(dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """When rows of these dates are known."""
+    if dates.tz is not None or (dates != dates.normalize())[~dates.isna()].any():
+        return dates
+    each, places = np.unique(dates.dropna().as_unit("us").to_numpy(), return_inverse=True)
+    known = np.full(len(dates), np.datetime64("NaT", "us"))
+    known[~dates.isna()] = known_since(each)[places]
+    return pd.DatetimeIndex(known)
 
 
 def known_at(frame: Any) -> pd.DatetimeIndex | None:

@@ -14,12 +14,13 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Variation", "other_columns", "other_stays", "other_tail", "other_values", "varied"]
+__all__ = ["Variation", "from_the_open", "other_columns", "other_stays", "other_tail", "other_values", "varied"]
 
 WORDS = {0: "the data end there", 1: "prices rise after it", -1: "prices fall after it"}
 MOST_DEVIATION = 0.05  # of a bar
 JUMP = 0.3
 LEAVING, DAYS_LEFT, DAYS_LATE = 0.3, 60, (30, 400)  # of those who stay, and when; and of those who come
+PRICES = {"open", "high", "low", "close"}
 # On other days, but each as it was: a split of 1.3 every day would be no data at all.
 MOVED_ONLY = ("split", "dividend")
 
@@ -87,6 +88,23 @@ def other_columns(
         elif rest is None:
             rest = other_values(values, head, random, tail)
         found[name] = _put(values, head, rest)
+    return found
+
+
+def from_the_open(
+    columns: Mapping[str, np.ndarray], later: Mapping[str, np.ndarray], head: int
+) -> dict[str, np.ndarray]:
+    """The other course of prices, begun at the open that there was."""
+    known = float(columns["open"][head])
+    began = float(later["open"][head])
+    found = dict(later)
+    if known > 0 and began > 0:
+        for name in PRICES & found.keys():
+            moved = found[name].copy()
+            moved[head:] = (moved[head:] * (known / began)).astype(moved.dtype, copy=False)
+            found[name] = moved
+    found["open"] = found["open"].copy()
+    found["open"][head] = columns["open"][head]
     return found
 
 

@@ -20,7 +20,8 @@ def as_of(items: pd.DataFrame | str, moment: Day, *, published: str | None = Non
     moment: of the decision. Without a zone it is UTC, and a day without a time means its beginning, so that nothing
       that came during the day is known yet.
     published: the column that says when each row became public; None for the first of published, published_at, known,
-      known_at, available_at, or else the dates of the table itself. A time without a zone is UTC. A column of
+      known_at, available_at, or else the dates of the table itself, of which
+      those that stand for a whole month count from its end. A time without a zone is UTC. A column of
       days without times says nothing about the hour, so its rows are known from the end of that day.
     item: the column that names an item, where an edited one comes again as another row. Of each item only
       the row that was the newest at the moment is given: before the edit, its text as it was first seen.
