@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -250,7 +250,7 @@ class _Variation:
     tail: int
     seed: int
     inside: bool
-    known: dict[int, np.ndarray]
+    known: dict[int, np.ndarray] = field(compare=False)
 
     def differences(self, backtests: list[Backtest], claims: list[Any]) -> dict[int, int]:
         return differences(backtests, claims, self.moment, self.inside, self.known)

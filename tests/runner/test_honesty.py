@@ -207,7 +207,7 @@ def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run
     (backtest,) = run.backtests.all()
     assert backtest.checks["companion"]["state"] == "green", backtest.checks["companion"]
     assert backtest.checks["lookahead"]["evidence"] == "site"
-    assert "made it again 6 times" in claims_box.lines(backtest)[-1]["text"]
+    assert "made it again 7 times" in claims_box.lines(backtest)[-1]["text"]
     assert "dates" not in backtest.checks, "it names the days that it trades"
 
 
