@@ -256,7 +256,7 @@ for path in (sample, "/opt/layer/priced.csv"):
 
 @pytest.mark.parametrize("start", ["fork", "cold"])
 def test_tables_of_packages_are_others_with_a_snapshot_that_has_some(engine: Engine, start: str) -> None:
-    name = ("c" if start == "fork" else "d") * 64  # of everything here
+    name = ("8" if start == "fork" else "9") * 64
     layer, others = engine.state / "layers" / name, engine.store / "tables" / name / "env"
     layer.mkdir(parents=True)
     (layer / "priced.csv").write_text("ours,")
