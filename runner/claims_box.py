@@ -22,7 +22,7 @@ from django.core.cache import cache
 from django.utils.text import slugify
 from qfp import metrics
 from qfp.significance import deflated_sharpe_ratio
-from qfp.tearsheet.states import STATES
+from qfp.tearsheet.states import NO_DOUBT, STATES
 from redis.exceptions import RedisError
 
 from marketdata.store import SnapshotMissing
@@ -30,7 +30,7 @@ from runner import trials, verdicts
 from runner.claims import copied
 from runner.honesty import sending
 from runner.honesty.examinable import is_shown, why_never
-from runner.models import Backtest
+from runner.models import Backtest, Run
 from runner.private import UPLOADS, brought_series, is_brought, personal_series
 from runner.snapshot_series import by_object
 
@@ -38,7 +38,6 @@ __all__ = ["lines", "summaries", "summary"]
 
 CONFIDENT = 0.95
 UNLIKELY = 0.5
-MOST_INTEREST = 0.2  # a year, on cash
 NAMED = 3
 KEPT_SECONDS = 600
 MADE_AT_ONCE = 6
@@ -80,7 +79,7 @@ def lines(
 
 
 def summary(found: list[Line]) -> Line:
-    """The badge: as bad as the worst line."""
+    """The badge: as bad as the worst line; no praise where nothing but its sandbox's word speaks against a leak."""
     counts = Counter(line["state"] for line in found)
     if counts["red"]:
         text = "1 problem" if counts["red"] == 1 else f"{counts['red']} problems"
@@ -90,6 +89,8 @@ def summary(found: list[Line]) -> Line:
         return {"state": "amber", "text": text}
     if counts["blue"]:
         return {"state": "blue", "text": "Being checked"}
+    if any(line["state"] == "grey" and line.get("key") == "lookahead" for line in found):
+        return {"state": "grey", "text": "No doubts found by its own sandbox"}
     return {"state": "green", "text": "No doubts found"}
 
 
@@ -164,38 +165,49 @@ def _lookahead(backtest: Backtest, read: Sequence[str]) -> Line:
 
 
 def _seen_of_lookahead(backtest: Backtest) -> Line:
-    """What the program's own box says of it is enough for its author alone: others get what the site has seen."""
+    """What the program's own box says of it is its word: a note to its author, and to others a doubt in the end."""
     line, found = _found(backtest, "lookahead", "Look-ahead"), backtest.checks.get("lookahead", {})
     if line["state"] == "green" and backtest.conventions.get("fill") == "same-open":
         return line | {"state": "amber", "text": f"{SAW_THE_BAR} {line['text']}"}
     if line["state"] != "green" or found.get("evidence") == "site":
         return line
-    if not is_shown(backtest.run):
-        return line | {"text": f"{line['text']} {sending.outlook_of_choice(backtest.run)}".rstrip()}
+    said = f"The program's own sandbox says: {line['text']}"
     if "companion" in backtest.checks:
         why = "and the site could not confirm that on data of its own"
+    elif not is_shown(backtest.run):
+        to_come = sending.outlook_of_choice(backtest.run) or _not_made_again(backtest.run)
+        return line | {"state": "grey", "text": f"{said} {to_come}"}
     elif backtest.run.is_finished and (never := why_never(backtest.run)):
         why = f"and the site has not examined it: {never}"
     elif pending := sending.progress(backtest.run):
-        known = f"The program's own sandbox says: {line['text']} Its repeats by the site, on data that it has changed,"
-        return line | {"state": "blue", "text": f"{known} {pending}."}
+        known = "Its repeats by the site, on data that it has changed,"
+        return line | {"state": "blue", "text": f"{said} {known} {pending}."}
     else:
         why = "and the site has not examined it yet"
-    return line | {"state": "amber", "text": f"The program's own sandbox says: {line['text']} That is its word, {why}."}
+    return line | {"state": "amber", "text": f"{said} That is its word, {why}."}
+
+
+def _not_made_again(run: Run) -> str:
+    """Why nothing but its sandbox's word is known of what it would do on other data."""
+    again = "The site has not made this run again on changed data"
+    if run.is_finished and (never := why_never(run)):
+        return f"{again}: {never}."
+    return f"{again} yet." if is_shown(run) else f"{again}; it does once the project is shared."
 
 
 def _memory(backtest: Backtest) -> Line:
-    """That it decides the same with other dates is seen in its own box alone, so to others it is told, and not praised:
-    what the site itself sees of a memory are tables in the text.
+    """That it decides the same with other dates is seen in its own box alone, so it is told, and not praised: what the
+    site itself sees of a memory are tables in the text.
     """
     line, again = _found(backtest, "amnesia", "Memory of history"), backtest.checks.get("dates", {})
     told = backtest.checks.get("amnesia", {}).get("found", {}).get("state")
     if again.get("state") == "amber" and told != "remembers":  # which says more of the same
         return line | {"state": "amber", "text": again["sentence"]}
-    if line["state"] != "green" or not is_shown(backtest.run):
+    if line["state"] != "green":
         return line
     text = f"The program's own sandbox says: {line['text']} The site has found no table in its text."
-    return line | {"state": "grey", "text": f"{text} {again.get('sentence', '')}".rstrip()}
+    more = again.get("sentence", "") if "companion" in backtest.checks else _not_made_again(backtest.run)
+    return line | {"state": "grey", "text": f"{text} {more}".rstrip()}
 
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
@@ -313,27 +325,15 @@ def _known(snapshot: str) -> dict[str, dict[str, Any]]:
 
 
 def _conventions(backtest: Backtest) -> Line:
-    found = backtest.checks.get("band")
-    rules = f"{backtest.conventions.get('id')}, version {backtest.conventions.get('version')}"
-    paid = _paid_to_the_trader(backtest)
-    if paid is not None:
-        state, sentence = paid
-        return _line("conventions", state, "Conventions and costs", f"Filled by {rules}. {sentence}")
-    if not found:
-        return _line("conventions", "amber", "Conventions and costs", f"Filled by {rules}. Others were not tried.")
-    return _line("conventions", found["state"], "Conventions and costs", f"Filled by {rules}. {found['sentence']}")
-
-
-def _paid_to_the_trader(backtest: Backtest) -> tuple[str, str] | None:
-    """State and a sentence where costs are an income, or cash earns more than anybody pays."""
+    title, found = "Conventions and costs", backtest.checks.get("band")
+    rules = f"Filled by {backtest.conventions.get('id')}, version {backtest.conventions.get('version')}."
     received = -sum(min(fill["commission"], 0.0) for fill in backtest.fills)
     if received > 0:
-        return "red", f"Fills were charged less than nothing: {_count(received)} were paid to the trader as commission."
-    interest = backtest.conventions.get("interest") or 0.0
-    if interest > MOST_INTEREST:
-        earned = sum(max(flow["amount"], 0.0) for flow in backtest.flows if flow["kind"] == "interest")
-        return "amber", f"Cash earns {interest * 100:g} % a year, {_count(earned)} in all, which nobody pays."
-    return None
+        text = f"Fills were charged less than nothing: {_count(received)} were paid to the trader as commission."
+        return _line("conventions", "red", title, f"{rules} {text}")
+    if not found:
+        return _line("conventions", "amber", title, f"{rules} Others were not tried.")
+    return _line("conventions", found["state"], title, f"{rules} {found['sentence']}")
 
 
 def _sample(backtest: Backtest) -> Line:
@@ -356,14 +356,13 @@ def _verified(backtest: Backtest) -> Line:
     if not backtest.standing.verified:
         state = "amber" if backtest.conventions.get("sample") else "red"
         return _line("verified", state, "Verified", backtest.standing.said)
-    companion = backtest.checks.get("companion", {})
+    companion = backtest.checks.get("companion") or {"state": "grey", "sentence": _not_made_again(backtest.run)}
     again, answer = _made_again(backtest.run.verification)
     theirs = copied.left_to_the_library(backtest.conventions) or backtest.conventions.get("unlogged", "")
     replayed = "The site has replayed its fills over its own bars: the same equity."
-    said = [replayed, theirs, companion.get("sentence", ""), again]
-    doubted = theirs or answer in verdicts.ALARMING or companion.get("state", "green") != "green"
-    state = "amber" if doubted else "green"
-    return _line("verified", state, "Verified", " ".join(filter(None, said)))
+    said = [replayed, theirs, companion["sentence"], again]
+    doubted = theirs or answer in verdicts.ALARMING or companion["state"] not in NO_DOUBT
+    return _line("verified", "amber" if doubted else companion["state"], "Verified", " ".join(filter(None, said)))
 
 
 def _made_again(kept: dict[str, Any]) -> tuple[str, str]:

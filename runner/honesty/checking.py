@@ -23,6 +23,7 @@ from qfp.figures import NOT_DEFINED, percent
 from runner.claims import fields
 from runner.claims.bars import PRICES, NotVerified, our_bars, our_market
 from runner.claims.checks import columns_of
+from runner.honesty import interest
 from runner.models import Backtest
 
 logger = logging.getLogger(__name__)
@@ -101,13 +102,21 @@ def band_of(backtest: Backtest) -> dict[str, Any]:
             bars = our_bars(store, backtest.snapshot, backtest.instruments[0], stamps)
             found = band(backtest.fills, bars, backtest.cash, rules, year)
         cells = [cell.as_dict() for cell in found]
+        of_cash = interest.finding(backtest)
     except NotVerified as doubt:
         return {"state": "amber", "sentence": f"Not computed: {doubt}", "cells": []}
     except Exception:
         logger.exception("backtest %s: its band could not be computed", backtest.pk)
         return {"state": "amber", "sentence": "Not computed, which is a fault of ours.", "cells": []}
     same_close = next(cell["fill"] for cell in cells if cell["base"]) == "same close"
-    return {**_judged(cells, same_close, rules.has_costs), "cells": cells}
+    judged = _judged(cells, same_close, rules.has_costs)
+    return {**(_together(judged, of_cash) if of_cash else judged), "cells": cells}
+
+
+def _together(*found: dict[str, str]) -> dict[str, str]:
+    """All that is said, with the state that praises least."""
+    worst = max((each["state"] for each in found), key=("green", "grey", "amber", "red").index)
+    return {"state": worst, "sentence": " ".join(each["sentence"] for each in found)}
 
 
 def _judged(cells: list[dict[str, Any]], same_close: bool, has_costs: bool) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""What was found once of a program holds for all that are the same: which are, and what was found of them?
+"""What was found once of a run holds for all that are the same: which are, and what was found of them?
 
-The same are those whose code differs in literals and names alone, and that decided and filled the same on the same
-series. On which days the site changes data is drawn, but for one code and its series always the same: nobody publishes
-copies until a draw lets one pass.
+The same are runs of the same files, to the letter, with the same parameters, packages and data, that decided and filled
+the same: what acts on changed data alone can stand in an annotation, a literal or a comment (which begins a cell that
+is not run), and nobody may turn another one's result red. Whoever writes it otherwise gains nothing: on which days the
+site changes data is drawn, but for one shape of code and its series always the same.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from django.conf import settings
 
 from runner.likeness.stored import shape_of
 from runner.models import Backtest, FoundLeak, Run
+from runner.models.projects import digest_of_files
 
 __all__ = ["chance_of", "known_bar", "remember", "same_as", "sameness"]
 
@@ -25,7 +27,10 @@ __all__ = ["chance_of", "known_bar", "remember", "same_as", "sameness"]
 def sameness(run: Run, backtest: Backtest) -> str:
     """SHA-256 of what makes a backtest the same as another."""
     told = {
-        "shape": shape_of(run.revision.files),
+        "files": digest_of_files(run.revision.files),
+        "params": [run.params, run.search],
+        "packages": [run.environment, run.lock_id],
+        "snapshot": run.snapshot,
         "data": _series(backtest),
         "days": [backtest.dates[0], backtest.dates[-1], len(backtest.dates)],
         "orders": _rows(backtest.orders, "bar", "instrument", "size", "outcome"),

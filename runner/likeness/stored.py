@@ -1,7 +1,7 @@
 """The code of a program without literals, names and what does nothing, as one hash.
 
-Leaks that were found and trials of deleted projects are stored by it, and draws are made by it: what it gives for a
-program never changes, so what else is known to be the same is read in shapes.py and spelling.py.
+Trials of deleted projects are stored by it, and draws are made by it: what it gives for a program never changes, so
+what else is known to be the same is read in shapes.py and spelling.py.
 """
 
 from __future__ import annotations

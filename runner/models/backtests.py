@@ -124,7 +124,7 @@ class PastProgram(models.Model):
 
 
 class FoundLeak(models.Model):
-    """A backtest that was found to use the future: it did so in every copy of the program, also when it is gone."""
+    """A backtest that was found to use the future: so does every one that is the same, also when it is gone."""
 
     same = models.CharField(max_length=64, unique=True, help_text="SHA-256 of its code, series, orders and fills.")
     bar = models.PositiveIntegerField(help_text="The first one that was decided otherwise.")

@@ -29,6 +29,7 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
     run, record = backtest.run, record_of(backtest, prices)
     project, standing = run.project, backtest.standing
     lines = claims_box.lines(backtest)
+    claimed = claims_box.summary(lines)
     first, last = record.dates[0], record.dates[-1]
     symbols = [*record.symbols[:INSTRUMENTS_NAMED]]
     if len(record.symbols) > len(symbols):
@@ -59,7 +60,8 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
         notices=standing.notices("Figures"),
         verified_text=standing.said,
         claims=lines,
-        claims_summary=claims_box.summary(lines)["text"],
+        claims_summary=claimed["text"],
+        claims_state=claimed["state"],
         manifest=manifest_hash(run),
         link=settings.SITE_URL + backtest.get_absolute_url(),
         **own,

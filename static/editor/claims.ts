@@ -3,7 +3,7 @@
 import type { Claims } from "./events";
 import { icon, make } from "./page";
 
-const ICONS = { grey: "shield-check", green: "shield-check", blue: "clock", amber: "circle-help", red: "triangle-alert" };
+const ICONS = { grey: "info", green: "shield-check", blue: "clock", amber: "circle-help", red: "triangle-alert" };
 
 export function claimsBox(claims: Claims): HTMLElement {
   const { state, text } = claims.summary;

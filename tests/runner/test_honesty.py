@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import nullcontext
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,7 @@ from runner.execution import execute_next
 from runner.honesty import companions, held_up, sending, site_findings
 from runner.honesty.known_leaks import same_as
 from runner.leftovers import end_lost_runs
-from runner.models import Backtest, Run
+from runner.models import Backtest, PackageLock, Run
 from runner.recording import Recording
 from tests.factories import make_finished_run, make_project, make_run
 from tests.runner.reported import STORE, claim_of, stored
@@ -95,7 +96,7 @@ def test_an_honest_run_is_clean_and_leaves_what_it_would_have_left(run_source):
     run = run_source(HONEST)
     (backtest,) = run.backtests.all()
     states = {line["key"]: line["state"] for line in claims_box.lines(backtest)}
-    assert states["lookahead"] == states["amnesia"] == states["verified"] == "green"
+    assert states["lookahead"] == states["amnesia"] == states["verified"] == "grey", "its sandbox's word"
     assert backtest.checks["lookahead"]["found"]["programs"] >= 1
     cells = backtest.checks["band"]["cells"]
     (base,) = [cell for cell in cells if cell["base"]]
@@ -266,41 +267,60 @@ def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(
     assert sending.EXAMINING not in checks and "band" in checks, "noted by another meanwhile"
 
 
-def test_what_was_found_of_a_program_holds_for_its_copies_whoever_made_them(public_run, monkeypatch):
-    """Those that were let pass before, and those that come later, also when the first is gone."""
+def test_what_was_found_of_a_run_holds_for_whoever_makes_the_same_and_for_nobody_else(public_run, monkeypatch):
+    """Whoever writes one otherwise has the same days drawn, and turns nobody else's result red."""
     claim = claim_of("IBM", 40, 20, bars=300)
-    files = {"main.py": "import qfp\ndef f(a): return a * 2\nqfp.backtest(f(3))"}
-    renamed = {"main.py": "import qfp\ndef g(b): return b * 5  # mine\nprint('')\nqfp.backtest(g(7))"}
-    other = {"main.py": "import qfp\ndef f(a): return a / 2\nqfp.backtest(f(3))"}
-    runs = [public_run]
-    for _ in range(3):
-        runs.append(make_finished_run(make_project(visibility="public"), snapshot=claim["snapshot"]))
-        stored(runs[-1], claim)
-    for run, text in zip(runs, (files, renamed, other, renamed), strict=True):
-        run.revision.files = text
+    text = "import qfp\ndef f(a): return a * 2\nqfp.backtest(f(3))"
+    acting = text.replace("def", 'assert exec("on changed data: sell") is None\ndef').replace("3", "7")
+    cells = text.replace("def", "# %% [markdown]\ndef")  # what it begins is not run
+    other = text.replace("*", "/")
+    names = ("first", "acting", "cells", "other", "tuned", "packages", "files", "same", "late")
+    files = {"acting": acting, "cells": cells, "other": other}
+    runs = {"first": public_run}
+    for name in names[1:]:
+        runs[name] = make_finished_run(make_project(visibility="public"), snapshot=claim["snapshot"])
+        stored(runs[name], claim)
+    for name, run in runs.items():
+        run.revision.files = {"main.py": files.get(name, text)} | ({"a.csv": "1"} if name == "files" else {})
         run.revision.save()
-    drawn = []
+    runs["tuned"].params = {"a": 1}
+    runs["packages"].lock = PackageLock.objects.create(sha256="a" * 64, text="", base="")
+    for name in ("tuned", "packages"):
+        runs[name].save()
+    leaking, drawn = {runs["acting"].pk}, []
 
     def compare(run, backtests, variation, budget, tables):
-        drawn.append(variation)
-        return ({0: 5} if run.pk == runs[1].pk else {}), {}, {}
+        drawn.append((run.pk, variation))
+        return ({0: 5} if run.pk in leaking else {}), {}, {}
 
     monkeypatch.setattr(companions, "_compare", compare)
     monkeypatch.setattr(companions, "_repeated", lambda *_: (set(), {}))
     monkeypatch.setattr(companions, "on_other_dates", lambda *_: {})
-    states = lambda: [run.backtests.get().checks.get("companion", {}).get("state") for run in runs]  # noqa: E731
-    companions.examine(runs[0].pk)
-    companions.examine(runs[2].pk)
-    assert states() == ["green", None, "green", None]
-    ways = len(drawn) // 2
-    companions.examine(runs[1].pk)
-    assert drawn[2 * ways :] == drawn[:ways] != drawn[ways : 2 * ways], "a copy has the same draws"
-    assert states() == ["red", "red", "green", None]
-    runs[1].backtests.all().delete()
-    companions.examine(runs[3].pk)
-    checks = runs[3].backtests.get().checks
-    assert checks["companion"]["state"] == checks["lookahead"]["state"] == "red" and len(drawn) == 3 * ways
-    (green,) = Backtest.objects.filter(run=runs[2])
+    monkeypatch.setattr(companions, "layer_of", lambda *_: nullcontext())
+
+    def states():
+        found = {name: run.backtests.first() for name, run in runs.items()}
+        return {name: each.checks.get("companion", {}).get("state") for name, each in found.items() if each}
+
+    def days(name):
+        return [variation for pk, variation in drawn if pk == runs[name].pk]
+
+    early = [name for name in names if name not in ("acting", "late")]
+    for name in early:
+        companions.examine(runs[name].pk)
+    companions.examine(runs["acting"].pk)
+    assert states() == {**dict.fromkeys(early, "green"), "acting": "red", "late": None}
+    assert days("acting") == days("first") == days("cells") != days("other"), "drawn by the shape of the code"
+    leaking = {runs["same"].pk}
+    runs["same"].backtests.update(checks={})
+    companions.examine(runs["same"].pk)
+    reds = {name for name, state in states().items() if state == "red"}
+    assert reds == {"first", "same", "acting"}
+    runs["same"].backtests.all().delete()
+    companions.examine(runs["late"].pk)
+    checks = runs["late"].backtests.get().checks
+    assert checks["companion"]["state"] == checks["lookahead"]["state"] == "red" and not days("late")
+    (green,) = Backtest.objects.filter(run=runs["other"])
     before = green.same
     Backtest.objects.filter(pk=green.pk).update(same="", checks={"companion": {"state": "green", "same": before}})
     import_module("runner.migrations.0020_fill_same_backtests").fill(apps, None)
@@ -404,7 +424,7 @@ def test_what_others_see_is_green_only_where_the_site_has_looked_itself(public_r
         return {line["key"]: (line["state"], line["text"]) for line in claims_box.lines(backtest)}
 
     backtest.run.project.visibility = project.Visibility.PRIVATE
-    assert states()["lookahead"][0] == "green"
+    assert states()["lookahead"][0] == "grey"
     for visibility in (project.Visibility.UNLISTED, project.Visibility.PUBLIC):
         backtest.run.project.visibility = visibility
         state, text = states()["lookahead"]

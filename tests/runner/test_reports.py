@@ -20,13 +20,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pypdf import PdfReader
-from qfp.figures import HEAD
+from qfp.figures import HEAD, percent
 from qfp.tearsheet.thinning import thinned
 
 from playground.paths import BASE_DIR
 from runner.access import Viewer
 from runner.execution import execute_next
+from runner.honesty import interest
 from runner.honesty.checking import band_of
+from runner.honesty.interest import bills_paid
 from runner.models import Project, Report
 from runner.reports import logos, making
 from runner.reports.documents import manifest_hash
@@ -156,6 +158,37 @@ def test_a_run_without_trades_has_a_report_without_holes(client, run, programs):
         content = client.get(f"{backtest.get_absolute_url()}/report.{form}").content
         text = written(content) if form == "pdf" else as_text(content.decode())
         assert "it never fell" in text and "not defined" in text and not re.search(r"\bnan\b|\binf\b", text)
+
+
+def test_cash_that_earns_more_than_bills_paid_is_a_doubt_and_unpaid_shorts_a_note(run, programs):
+    """From 2004 to 2009 bills of three months paid 2.7 % a year on average."""
+    backtest = stored(run, programs[2])
+    told, trades = backtest.conventions, backtest.trades
+
+    def said(trades=trades, **changed):
+        backtest.conventions, backtest.trades = told | changed, trades
+        found = band_of(backtest)
+        return found["state"], found["sentence"]
+
+    assert said()[0] == "green" and "Cash" not in said()[1] and "fee" not in said()[1]
+    state, text = said(interest=0.19)
+    paid = bills_paid(backtest)
+    assert state == "amber" and "over other fills" in text and 0.02 < paid < 0.035
+    assert "Cash earns 19.0\u00a0% a year, " in text and f"paid {percent(paid)} on average" in text
+    assert "of the gain" in text
+    assert said(interest=paid + 0.009)[0] == "green" and said(interest=paid + 0.011)[0] == "amber"
+    short = [*trades, trades[0] | {"size": -10.0}]
+    state, text = said(short)
+    assert state == "grey" and text.endswith("pay no borrowing fee, and the cash from them earns interest.")
+    assert said(short, borrow=0.01)[0] == said(short, interest=0.0)[0] == "green"
+    assert said(short, interest=0.19)[0] == "amber"
+    # Where its snapshot has no yields of these dates.
+    backtest.dates = [day.replace("200", "201") for day in backtest.dates]
+    assert bills_paid(backtest) is None
+    backtest.conventions, backtest.trades = told | {"interest": 0.06}, trades
+    assert interest.finding(backtest) is None
+    backtest.conventions = told | {"interest": 0.07}
+    assert "more than 6.0\u00a0%" in interest.finding(backtest)["sentence"]
 
 
 def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, claims):

@@ -19,7 +19,8 @@ class Document(NamedTuple):
     """about: (label, text) below the title. figures: as qfp.figures writes them, the head first.
 
     notices: what a reader has to know before any figure, each a sentence of its own below the title.
-    claims: the lines of the claims box, {state, title, text}; claims_summary: their sum in words.
+    claims: the lines of the claims box, {state, title, text}; claims_summary: their sum in words; claims_state: that of
+    the sum, where it is not the worst of theirs.
     notes: the author's own paragraphs, plain text. logo: a PNG of the author's, or nothing.
     manifest: SHA-256 of the run's manifest.
     """
@@ -36,6 +37,7 @@ class Document(NamedTuple):
     verified_text: str = ""
     claims: Sequence[dict[str, str]] = ()
     claims_summary: str = ""
+    claims_state: str = ""
     notes: str = ""
     logo: bytes = b""
     logo_size: tuple[int, int] = (0, 0)
@@ -51,8 +53,8 @@ class Document(NamedTuple):
 
     @property
     def worst(self) -> str:
-        """The worst state of its claims; "" without claims."""
-        return max((line["state"] for line in self.claims), key=list(STATES).index, default="")
+        """The state of its claims together; "" without claims."""
+        return self.claims_state or max((line["state"] for line in self.claims), key=list(STATES).index, default="")
 
     @property
     def groups(self) -> list[tuple[str, list[dict[str, Any]]]]:

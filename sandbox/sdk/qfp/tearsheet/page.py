@@ -51,7 +51,8 @@ ul.claims li{display:grid;grid-template-columns:20px 190px minmax(0,1fr);gap:8px
 ul.claims li+li{border-top:1px solid var(--line)}ul.claims b{font-weight:600}ul.claims span{overflow-wrap:anywhere}
 .green>i,.verdict.green{color:var(--green)}.amber>i,.verdict.amber{color:var(--amber)}
 .red>i,.verdict.red{color:var(--red)}
-.blue>i,.verdict.blue{color:var(--gain)}.grey>i{color:var(--muted)}ul.claims i{font-style:normal;font-weight:700}
+.blue>i,.verdict.blue{color:var(--gain)}.grey>i,.verdict.grey{color:var(--muted)}
+ul.claims i{font-style:normal;font-weight:700}
 figure{margin:0 0 24px;break-inside:avoid}figure svg{display:block;width:100%;height:auto}figure .narrow{display:none}
 details{font-size:13px}summary{color:var(--muted);cursor:pointer}
 .wrap{overflow-x:auto;max-width:100%;background:
