@@ -36,6 +36,7 @@ from runner.snapshot_series import by_object
 
 __all__ = ["lines", "summaries", "summary"]
 
+NOT_MADE_AGAIN = "It has not made the run again."
 CONFIDENT = 0.95
 UNLIKELY = 0.5
 NAMED = 3
@@ -206,8 +207,7 @@ def _memory(backtest: Backtest) -> Line:
     if line["state"] != "green":
         return line
     text = f"The program's own sandbox says: {line['text']} The site has found no table in its text."
-    more = again.get("sentence", "") if "companion" in backtest.checks else _not_made_again(backtest.run)
-    return line | {"state": "grey", "text": f"{text} {more}".rstrip()}
+    return line | {"state": "grey", "text": f"{text} {again.get('sentence', '')}".rstrip()}
 
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
@@ -356,7 +356,7 @@ def _verified(backtest: Backtest) -> Line:
     if not backtest.standing.verified:
         state = "amber" if backtest.conventions.get("sample") else "red"
         return _line("verified", state, "Verified", backtest.standing.said)
-    companion = backtest.checks.get("companion") or {"state": "grey", "sentence": _not_made_again(backtest.run)}
+    companion = backtest.checks.get("companion") or {"state": "grey", "sentence": NOT_MADE_AGAIN}
     again, answer = _made_again(backtest.run.verification)
     theirs = copied.left_to_the_library(backtest.conventions) or backtest.conventions.get("unlogged", "")
     replayed = "The site has replayed its fills over its own bars: the same equity."
