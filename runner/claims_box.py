@@ -36,7 +36,7 @@ from runner.snapshot_series import by_object
 
 __all__ = ["lines", "summaries", "summary"]
 
-NOT_MADE_AGAIN = "It has not made the run again."
+NOT_MADE_AGAIN = "It has not made the run again on changed data."
 CONFIDENT = 0.95
 UNLIKELY = 0.5
 NAMED = 3
@@ -367,9 +367,10 @@ def _verified(backtest: Backtest) -> Line:
 
 def _made_again(kept: dict[str, Any]) -> tuple[str, str]:
     """What making the run again gave, as a sentence and as a key of verdicts.ANSWERS; empty before."""
-    if kept.get("state") != "done" or kept.get("answer") not in verdicts.ANSWERS:
+    last = verdicts.answered(kept)
+    if last.get("answer") not in verdicts.ANSWERS:
         return "", ""
-    return f"Made again on {kept['at'][:10]}: {verdicts.ANSWERS[kept['answer']].lower()}.", kept["answer"]
+    return f"Made again on {last['at'][:10]}: {verdicts.ANSWERS[last['answer']].lower()}.", last["answer"]
 
 
 def _share(value: float) -> str:

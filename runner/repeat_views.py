@@ -46,11 +46,11 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
             try:
                 if not mine:
                     quotas.check_verification(viewer, quotas.plan_of(viewer), address_hash(request), found)
-                verifying.send(found)
+                verifying.send(found, by_owner=mine)
             except quotas.QuotaExceeded as refusal:
                 messages.error(request, str(refusal))
             except redis.RedisError:
-                Run.objects.filter(pk=found.pk).update(verification={})
+                Run.objects.filter(pk=found.pk).update(verification=found.verification)
                 messages.error(request, "The site's queue does not answer at the moment. Press again in a minute.")
         return redirect(reverse("runner:verification", args=[found.pk]))
     kept = found.verification
@@ -73,8 +73,9 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
 
 
 def _same_owners(run: Run) -> Iterable[Run]:
-    """Runs of whoever owns this one that are being verified, or were to be."""
-    return Run.objects.filter(owner_key=run.owner_key, verification__state="waiting").only("verification")
+    """Runs that whoever owns this one is having verified, or wanted to."""
+    asked = {"verification__state": "waiting", "verification__by_owner": True}
+    return Run.objects.filter(owner_key=run.owner_key, **asked).only("verification")
 
 
 def _others(run: Run, viewer: Viewer) -> list[Run]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["ALARMING", "ANSWERS", "NOT_VERIFIED", "Standing", "made_up", "standing_of"]
+__all__ = ["ALARMING", "ANSWERS", "NOT_VERIFIED", "Standing", "answered", "made_up", "standing_of"]
 
 NOT_VERIFIED = "Not verified."  # how the text of a backtest begins that is not
 
@@ -67,6 +67,11 @@ def standing_of(backtest: Checked) -> Standing:
         reason="" if backtest.verified else said.removeprefix(NOT_VERIFIED).strip(),
         leak=found.get("sentence", "It uses the future.") if found.get("state") == "red" else "",
     )
+
+
+def answered(verification: Mapping[str, Any]) -> dict[str, Any]:
+    """The last answer of a run that was made again, also while the next one is awaited; {} before the first."""
+    return dict(verification if verification.get("state") == "done" else verification.get("last", {}))
 
 
 def made_up(instruments: Sequence[Mapping[str, Any]]) -> str:

@@ -31,7 +31,7 @@ from runner.models import GPU, Project, Run
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.private import personal_series
 from runner.repeats import repeat
-from runner.verdicts import ANSWERS
+from runner.verdicts import ANSWERS, answered
 from sandbox.client import BoxRefused, EngineUnavailable
 
 logger = logging.getLogger(__name__)
@@ -93,9 +93,13 @@ def is_waiting(run: Run) -> bool:
         return True  # nobody can say, and nothing could be sent anyway
 
 
-def send(run: Run) -> None:
-    """Have it verified when a worker has time; once, however often it is asked for."""
-    Run.objects.filter(pk=run.pk).update(verification={"state": "waiting", "at": timezone.now().isoformat()})
+def send(run: Run, by_owner: bool = False) -> None:
+    """Have it verified when a worker has time; once, however often it is asked for. Until then its last answer stands.
+
+    by_owner: of whom one run is verified at a time.
+    """
+    waiting = {"state": "waiting", "at": timezone.now().isoformat(), "by_owner": by_owner}
+    Run.objects.filter(pk=run.pk).update(verification=waiting | {"last": answered(run.verification)})
     if not _has_job(run):
         django_rq.get_queue(QUEUE).enqueue(
             "runner.jobs.verify_run", str(run.pk), job_id=_job_of(run), result_ttl=60, failure_ttl=3600
@@ -124,6 +128,8 @@ def verify(run_id: UUID | str) -> Verdict:
         logger.exception("run %s could not be verified", run.pk)
         verdict = Verdict("cannot", "Making it again failed, which is a fault of ours.")
     kept = {"state": "done", "answer": verdict.answer, "text": verdict.text, "at": timezone.now().isoformat()}
+    if verdict.answer == "cannot" and (last := answered(run.verification)):
+        kept = last  # which says more, and on which day it was found
     Run.objects.filter(pk=run.pk).update(verification=kept)
     return verdict
 

@@ -344,7 +344,9 @@ def test_what_the_site_has_not_made_again_is_the_word_of_the_sandbox_and_no_prai
     for key in ("lookahead", "amnesia"):
         assert lines[key][0] == "grey" and lines[key][1].startswith(theirs)
     assert lines["lookahead"][1].endswith(later), "once is enough"
-    assert lines["verified"][0] == "grey" and lines["verified"][1].endswith("It has not made the run again.")
+    assert lines["verified"][0] == "grey" and lines["verified"][1].endswith(
+        "It has not made the run again on changed data."
+    )
     _, lines = said(wall_seconds=500.0)
     assert lines["lookahead"][0] == lines["verified"][0] == "grey" and "once the project" not in lines["lookahead"][1]
     assert lines["lookahead"][1].endswith("on changed data: runs of more than 120 seconds are not made again.")

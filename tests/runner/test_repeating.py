@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import django_rq
 import numpy as np
 import pytest
+import redis
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.urls import reverse
@@ -22,7 +23,7 @@ from qfp import objects
 from accounts.models import Plan
 from marketdata import store
 from marketdata.store import current_snapshot_id, snapshot_folder
-from runner import comparing, nightly, verifying
+from runner import claims_box, comparing, nightly, verifying
 from runner.execution import execute_next
 from runner.manifests import result_of
 from runner.models import Backtest, Project, Run, Sweep
@@ -203,6 +204,36 @@ def test_everybody_may_have_a_public_run_verified_one_at_a_time_and_once_a_day(c
     assert "2 runs verified today, the limit of your plan" in ask(first)[2]
     for hidden in (a_run("unlisted"), a_run(snapshot="f" * 64)):
         assert ask(hidden)[:2] == (404, None)
+
+
+def test_who_asks_for_another_ones_run_takes_neither_their_turn_nor_its_last_answer(client, monkeypatch):
+    ada = make_user("ada")
+    first, second = (
+        make_finished_run(make_project(ada, visibility="public"), manifest={"result_sha256": "0" * 64})
+        for _ in range(2)
+    )
+    old = {"state": "done", "answer": "result", "text": "Other.", "at": "2026-01-05T00:00:00+00:00"}
+    Run.objects.filter(pk=first.pk).update(verification=old)
+
+    def ask(run):
+        page = client.post(reverse("runner:verification", args=[run.pk]), follow=True).content.decode()
+        run.refresh_from_db()
+        return page
+
+    def unreachable(*_, **__):
+        raise redis.RedisError
+
+    monkeypatch.setattr(verifying, "send", unreachable)
+    assert "does not answer" in ask(first) and first.verification == old
+    monkeypatch.undo()
+    ask(first)
+    assert first.verification["state"] == "waiting" and claims_box._made_again(first.verification)[1] == "result"
+    client.force_login(ada)
+    assert "One of your runs" not in ask(second) and second.verification["state"] == "waiting"
+    assert "One of your runs" in ask(first), "of which she has one at a time"
+    assert verifying.verify(first.pk).answer == "cannot"  # its manifest says nothing
+    first.refresh_from_db()
+    assert first.verification == old
 
 
 def test_an_answer_that_is_not_given_again_is_no_difference(engine):
