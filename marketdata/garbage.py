@@ -48,8 +48,9 @@ def collect_garbage(
             shutil.rmtree(folder)
             removed += 1
     for folder in (here / TABLES).glob("*"):  # of a repeat whose worker died
-        if not (here / "snapshots" / folder.name).exists() and folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder)
+        with suppress(FileNotFoundError):  # one that ends takes its own away
+            if not (here / "snapshots" / folder.name).exists() and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder)
     datasets = set(DatasetVersion.objects.values_list("object_sha256", flat=True))
     needed = set(datasets)
     for folder in (here / "snapshots").glob("*"):

@@ -232,7 +232,8 @@ def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
     if within:
         whole = deflated_sharpe_ratio(returns, tried.count, variance, year).probability
         # How it chose is its program's word: what that makes better is a doubt, and no praise.
-        state = "amber" if state == "green" != _chance_state(whole) else state
+        if state == "green" and _chance_state(whole) != "green":
+            state = "amber"
         also = f"; {_share(whole)} if those counted, too"
     than = "above 0" if tried.count - within == 1 else "more than the luck of the best of them"
     chance = (

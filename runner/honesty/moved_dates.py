@@ -7,6 +7,8 @@ days again. So the same decisions prove nothing, and others are a doubt.
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,11 +29,14 @@ from runner.private import brought_series, personal_series
 from runner.snapshot_series import by_id
 from sandbox.client import BoxRefused, EngineUnavailable
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["moved_snapshot", "on_other_dates"]
 
 WHOLE_DAYS = ("1d", "1w", "1mo", "3mo")  # within a day, clocks were changed on other days in other years
 FIRST_BACK, LAST_ON = 1929, 2071  # years, as in qfp.checking.amnesia
-WITH_TABLES = ("backtesting.test", "datasets", "px.data", "express.data")  # how programs read those of packages
+# How programs read those of packages.
+WITH_TABLES = re.compile(r"\bdatasets\b|\b(backtesting|plotly|express|px)(\.|\s+import\s+)(test|data)\b")
 
 Decided = Callable[[str, Callable[[list[Any]], list[Any]]], dict[int, int]]
 
@@ -54,16 +59,19 @@ def on_other_dates(
             found = decided_otherwise(moved, lambda claims: _on_their_dates(claims, backtests, days))
         if found and decided_otherwise(run.snapshot, list):
             return {}
-    except (NotComparable, BoxRefused, EngineUnavailable):  # what else was found stays
+    except (NotComparable, BoxRefused, EngineUnavailable):
+        return {}
+    except Exception:  # what else was found stays
+        logger.exception("run %s: it was not made again on other dates", run.pk)
         return {}
     return {each.position: dates(each, found.get(each.position)) for each in backtests}
 
 
 def _may_read_what_stays(run: Run, tables: PackageTables) -> bool:
     """Whether it may look days up in something whose dates are not moved, such as a table of a package."""
-    read, text = run.manifest.get("data", {}), " ".join(run.revision.files.values())
+    read, text = run.manifest.get("data", {}), "\n".join(run.revision.files.values())
     of_its_own = any(part == "layer" for part, _ in tables.tables)
-    return bool(read.get("private") or read.get("brought") or of_its_own or any(word in text for word in WITH_TABLES))
+    return bool(read.get("private") or read.get("brought") or of_its_own or WITH_TABLES.search(text))
 
 
 def _days_between(store: Path, snapshot: str, backtests: Sequence[Backtest]) -> int:
