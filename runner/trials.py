@@ -20,9 +20,9 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.db.models import Avg, Count, FloatField, Max, Min, Q, QuerySet, Variance
+from django.db.models import Avg, Count, FloatField, Max, Min, Q, QuerySet, TextField, Value, Variance
 from django.db.models.fields.json import KT
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 from qfp.significance import expected_maximum
 from qfp.sweeps.trial import BLOCKS
 
@@ -165,7 +165,9 @@ def of_project(project: Project) -> Trials:
     further, deleted = Attempt.objects.filter(where), PastTrial.objects.filter(before)
     keys = [swept.order_by().values("key"), *(rows.order_by().values("trial") for rows in (further, deleted))]
     count = tried.order_by().values("trial").union(*keys).count()
-    return Trials(max(1, count), (*_of_sweeps(swept), *_of_backtests(tried)))
+    # Nobody would pick what was found to know the future: it counts as tried, and its ratio is no measure of luck.
+    honest = tried.annotate(ahead=Coalesce(KT("checks__lookahead__state"), Value("", TextField()))).exclude(ahead="red")
+    return Trials(max(1, count), (*_of_sweeps(swept), *_of_backtests(honest)))
 
 
 def chosen_from(run: Run) -> int:

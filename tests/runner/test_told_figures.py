@@ -99,7 +99,12 @@ def test_only_trials_over_about_the_same_period_say_how_far_sharpe_ratios_spread
     assert 50 < luck_of(backtest) < before, "more were tried, and that alone counts"
 
     make_backtest(project, "e" * 64, start=datetime(2010, 7, 1, tzinfo=UTC), metrics={"sharpe": 2.5, **year})
-    assert trials.of_project(project).variance_beside(backtest) > 1, "most of the period: it is compared with"
+    compared = trials.of_project(project).variance_beside(backtest)
+    assert compared > 1, "most of the period: it is compared with"
+
+    make_backtest(project, "f" * 64, metrics={"sharpe": 60.0, **year}, checks={"lookahead": {"state": "red"}})
+    found = trials.of_project(project)
+    assert found.count == 12 and found.variance_beside(backtest) == compared, "it knew the future, which is no luck"
 
 
 def test_a_combination_is_counted_once_in_however_many_windows_it_was_tried():
