@@ -131,7 +131,9 @@ class Machine:
         return users
 
     def left(self) -> dict[str, int]:
-        """What boxes could leave behind: processes, zombies, mounts, files of the engine's directory."""
+        """What boxes could leave behind: processes, zombies, mounts and files of the engine's directory. Other programs
+        mount on the same machine, too.
+        """
         marked = zombies = 0
         for directory in Path("/proc").glob("[0-9]*"):
             try:
@@ -143,7 +145,8 @@ class Machine:
                 zombies += Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
             except OSError:
                 continue
-        mounts = len(Path(f"/proc/{self.process.pid}/mountinfo").read_text().splitlines())
+        mounted = Path(f"/proc/{self.process.pid}/mountinfo").read_text().splitlines()
+        mounts = sum(str(self.directory) in line for line in mounted)
         files = sum(1 for _ in self.directory.rglob("*"))
         return {"processes": marked, "zombies": zombies, "mounts": mounts, "files": files}
 

@@ -148,7 +148,7 @@ def _remains(machine: Machine) -> str:
     machine.run(
         _SLEEPER + "import os\nif os.fork() == 0:\n    os.setsid(); os.execv('/usr/bin/sleep', ['sleep', 'MARK'])"
     )
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while True:
         now, boxes = machine.left(), machine.client.status()["boxes"]
         more = [f"{now[name] - machine.before[name]} {name}" for name in now if now[name] > machine.before[name]]
