@@ -70,6 +70,7 @@ export class SessionView {
   private sending = false;
   private entered = false;
   private loads = 0;
+  private opening = 0;
   private readonly pane = need("#pane-session");
   private readonly list = need("#session-cells");
   private readonly look = need("#session-look");
@@ -85,7 +86,8 @@ export class SessionView {
       const link = event.target instanceof Element ? event.target.closest<HTMLAnchorElement>("a[data-look]") : null;
       if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      void this.load(link.href, link.title || link.textContent || "");
+      this.opening += 1; // a cell's end meanwhile must not bring the variables back in place of what was asked for
+      void this.load(link.href, link.title || link.textContent || "").finally(() => { this.opening -= 1; });
     });
     source.onChange(() => this.mark());
     source.onCursor(() => this.mark());
@@ -240,7 +242,7 @@ export class SessionView {
     }
     const view = new CellView(cell, this.observer, () => {
       void this.refresh();
-      if (this.tab === "variables") void this.showVariables();
+      if (this.tab === "variables" && !this.opening) void this.showVariables();
     });
     if (shown) {
       shown.leave();

@@ -98,13 +98,33 @@ def test_each_cell_has_its_own_buttons_in_the_editor(signed_in):
 
 
 def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
-    page, _ = open_session(signed_in)
+    page, project = open_session(
+        signed_in, FILE.replace('print("loaded")', 'print("loaded")\nimport time; time.sleep(2)')
+    )
     page.locator("[data-session=cell]").click()
     expect(page.get_by_label("Output of Load")).to_contain_text("loaded")
     page.get_by_role("button", name="Variables").click()
     row = page.get_by_role("row", name="frame")
     expect(row).to_contain_text("250 × 2")
-    row.get_by_role("link", name="frame").press("Enter")
+    held: list = []
+    holding = True
+    page.route(
+        "**/session/_data?*", lambda route: held.append((route, route.fetch())) if holding else route.continue_()
+    )
+    with page.expect_request("**/session/_data?*"):
+        row.get_by_role("link", name="frame").press("Enter")
+    other = page.context.new_page()
+    other.goto(project.edit_url)
+    other.locator("[data-session=cell]").click()
+    expect(other.locator(".session-cell .badge--running")).to_have_count(1)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator(".session-cell .badge--running")).to_have_count(1)
+    expect(page.locator(".session-cell .badge--succeeded")).to_have_count(1)
+    other.close()
+    # The cell that ended meanwhile does not bring the list back in place of the table that was asked for.
+    holding = False
+    for route, answer in held:
+        route.fulfill(response=answer)
     table = page.get_by_role("region", name="Rows of frame")
     expect(table.locator("tbody tr")).to_have_count(100)
     page.get_by_role("link", name="Next rows").click()
