@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 GOOG_BARS = 2_148
@@ -145,6 +146,24 @@ def ready() -> None:
     Backtest(bars, Nothing).run()
     gc.collect()
     gc.freeze()
+
+
+def laid_out(run: Callable[[], Any]) -> None:
+    """As in the process that boxes are forked from, once this has run there: see sandbox/inside/zygote.py."""
+    memory = memory_of_boxes()
+    ran: dict[int, CodeType] = {}
+    gc.unfreeze()
+    sys.setprofile(lambda frame, event, argument: ran.setdefault(id(frame.f_code), frame.f_code))
+    run()
+    sys.setprofile(None)
+    memory.fill_gaps()
+    memory.move_together(ran)
+    for _ in range(8):
+        run()
+    gc.collect()
+    gc.freeze()
+    memory.fill_gaps()
+    memory.use_huge_pages()
 
 
 def vectorbt_single(frame: Any, units: int) -> dict[str, Any]:
@@ -366,11 +385,7 @@ def click(engine: str) -> dict[str, Any]:
     if engine == "theirs":
         return {"equity": run()}
     ready()
-    run()
-    gc.collect()
-    gc.freeze()
-    memory_of_boxes().fill_gaps()
-    memory_of_boxes().use_huge_pages()
+    laid_out(run)
     walls, equity = [], 0.0
     for _ in range(15):
         read, write = os.pipe()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pandas as pd
 import pytest
 from qfp.backtesting import Backtest, Strategy
+from qfp.backtesting.lines import column_of
+from qfp.backtesting.statistics import Figures, TradeColumns
 
 from tests.sdk.test_backtesting import mean, walk
 
@@ -77,3 +80,31 @@ def test_prices_cannot_be_written_to_and_a_column_that_init_adds_is_of_its_own_r
     test.run()
     test.run()
     assert "Twice" not in bars.columns
+
+
+@pytest.mark.parametrize("kind", [None, float])
+def test_a_column_is_what_pandas_makes_of_it_and_the_frame_cannot_be_written_to_by_it(kind):
+    whole = pd.DataFrame({"a": [1.5, 2.5], "b": [1, 2], "d": [True, False]})
+    more = whole.assign(e=[None, 1.0], f=pd.array([1, None], dtype="Int64"))
+    for frame in (whole, more, whole.astype(object), whole[["b", "a"]].astype(float), whole[::-1]):
+        for name in frame.columns:
+            found, wanted = column_of(frame, name, kind), frame[name].to_numpy(dtype=kind)
+            assert found.dtype == wanted.dtype and pd.Series(found).equals(pd.Series(wanted))
+            assert found.flags.writeable <= wanted.flags.writeable
+    twice = pd.concat([whole[["a", "b"]], whole[["a"]]], axis=1)
+    assert column_of(twice, "a").shape == (2, 2) and column_of(twice, "b").tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("step", ["250us", "s", "7min", "h", "D", "W", "ME"])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_durations_are_rounded_up_as_pandas_does(step, unit):
+    if (step, unit) in (("250us", "s"), ("250us", "ms")):
+        return  # bars that would have the same time
+    index = pd.date_range("2024-01-31", periods=40, freq=step).as_unit(unit)
+    trades = TradeColumns([1, 7], [6, 38], [0, 0], [1, -1], [0.1, -0.1])
+    figures = Figures(index, np.linspace(100, 120, 40), 1000 + np.sin(np.arange(40)), trades, 1)
+    lengths = np.array([index.asi8[6] - index.asi8[1], index.asi8[38] - index.asi8[7]])
+    rounded = figures.calendar.period.resolution_string
+    for label, length in (("Max. Trade Duration", lengths.max()), ("Avg. Trade Duration", lengths.mean())):
+        wanted = pd.Timedelta(int(length), unit=unit).ceil(rounded)
+        assert figures.one(label) == wanted and figures.one(label).unit == wanted.unit

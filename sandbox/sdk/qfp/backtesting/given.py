@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qfp import pointing
-from qfp.backtesting.lines import PRICES, capitalised
+from qfp.backtesting.lines import PRICES, capitalised, column_of
 
 __all__ = ["Commission", "checked_bars", "commission_of"]
 
@@ -56,7 +56,7 @@ def checked_bars(data: pd.DataFrame, cash: float) -> tuple[pd.DataFrame, list[np
     missing = [name for name in PRICES if name not in data.columns]
     if missing:
         raise ValueError(f"data has no column {' and no '.join(missing)}; it needs {', '.join(PRICES)}")
-    if data.empty:
+    if not len(data):
         raise ValueError("data has no rows")
     data = data.copy(deep=False)
     index = data.index
@@ -90,7 +90,7 @@ def checked_bars(data: pd.DataFrame, cash: float) -> tuple[pd.DataFrame, list[np
 
 def _flat(data: pd.DataFrame) -> list[np.ndarray]:
     """The prices as the engine reads them."""
-    return [np.ascontiguousarray(data[name].to_numpy(dtype=np.float64)) for name in PRICES]
+    return [np.ascontiguousarray(column_of(data, name, np.float64)) for name in PRICES]
 
 
 def _in_order(index: Any) -> bool:
@@ -98,4 +98,4 @@ def _in_order(index: Any) -> bool:
     if not isinstance(index, pd.DatetimeIndex):
         return bool(index.is_monotonic_increasing)
     stamps = index.asi8
-    return bool(stamps[0] != np.iinfo(np.int64).min and (stamps[1:] >= stamps[:-1]).all())  # the least stands for none
+    return bool(stamps[0] != -(2**63) and (stamps[1:] >= stamps[:-1]).all())  # the least stands for none

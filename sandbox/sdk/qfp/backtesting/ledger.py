@@ -176,8 +176,9 @@ class Stretches:
 
     def equity(self, closes: np.ndarray) -> np.ndarray:
         """The account's value at every close, in the operations of Account.equity()."""
-        lengths: Any = np.diff(np.frombuffer(self.bars, dtype=np.int64), append=len(closes))
-        cash, units, cost = (np.repeat(np.frombuffer(column), lengths) for column in (self.cash, self.units, self.cost))
+        bars = np.frombuffer(self.bars, dtype=np.int64)
+        lengths = np.concatenate((bars[1:], [len(closes)])) - bars
+        cash, units, cost = (np.frombuffer(column).repeat(lengths) for column in (self.cash, self.units, self.cost))
         units *= closes
         units -= cost
         units += cash

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Bars", "Clock", "Line", "capitalised"]
+__all__ = ["Bars", "Clock", "Line", "capitalised", "column_of"]
 
 # A NumPy array object begins, after Python's own header, with its data pointer, its number of dimensions and a pointer
 # to its lengths (documented as PyArrayObject, unchanged since NumPy 1.0).
@@ -33,6 +33,19 @@ def capitalised(bars: Any) -> Any:
     if all(name in columns for name in PRICES) or not all(name.lower() in columns for name in PRICES):
         return bars
     return bars.rename(columns={name.lower(): name for name in (*PRICES, "Volume")})
+
+
+def column_of(frame: Any, name: str, dtype: Any = None) -> np.ndarray:
+    """The values of a column: what frame[name].to_numpy(dtype) is, not a copy where that can be, and not to be written
+    to. The Series in between takes pandas thirty functions, and to call one for the first time costs a box some pages.
+    """
+    place = frame.columns.get_loc(name)
+    values = frame._get_column_array(place) if isinstance(place, int) else None  # the only column of this name
+    if type(values) is not np.ndarray:
+        return frame[name].to_numpy(dtype=dtype)
+    values = values.view()
+    values.flags.writeable = False
+    return np.asarray(values, dtype)
 
 
 def _length_of(array: np.ndarray) -> ctypes.c_ssize_t:
@@ -174,7 +187,7 @@ class Bars:
         frame = self._shared if self._own is None else self._own
         if name not in frame.columns:
             return None
-        values = np.ascontiguousarray(frame[name].to_numpy()).view()
+        values = np.ascontiguousarray(column_of(frame, name)).view()
         values.flags.writeable = False
         if self._own is None:
             self._arrays[name] = values

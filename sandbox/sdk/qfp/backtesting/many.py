@@ -62,7 +62,8 @@ class Many:
 def drawn(numbers: np.ndarray, combinations: Sequence[Mapping[str, Any]]) -> list[int]:
     """Some of these numbers, always the same ones for the same combinations."""
     seed = f"{len(combinations)} {dict(combinations[0])} {dict(combinations[len(combinations) - 1])}"
-    return random.Random(seed).sample(numbers.tolist(), min(COMPARED, len(numbers)))
+    places = random.Random(seed).sample(range(len(numbers)), min(COMPARED, len(numbers)))
+    return [int(numbers[place]) for place in places]
 
 
 def run_many(

@@ -7,6 +7,7 @@ The site's own figures, with other definitions in places (an arithmetic Sharpe r
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Calendar", "Figures", "TradeColumns", "equity_table", "trades_table"]
 
-NAN = math.nan
+NAN, LARGEST = math.nan, sys.float_info.max
 
 
 class TradeColumns:
@@ -60,15 +61,17 @@ def drawdown_spans(drawdown: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
 
     drawdown: fractions >= 0 below the highest value so far, one per bar.
     """
-    at_peak = np.flatnonzero(drawdown == 0)
+    at_peak = (drawdown == 0).nonzero()[0]
     if not len(at_peak) or at_peak[-1] != len(drawdown) - 1:
-        at_peak = np.append(at_peak, len(drawdown) - 1)
-    fell = np.flatnonzero(np.diff(at_peak) > 1)
+        at_peak = np.concatenate((at_peak, [len(drawdown) - 1]))
+    fell = (at_peak[1:] - at_peak[:-1] > 1).nonzero()[0]
     begins, ends = at_peak[fell], at_peak[fell + 1]
     if not len(begins):
         return begins, ends, np.empty(0)
     # Pieces from each begin to its end, and from there to the next begin; every second one is wanted.
-    pieces = np.maximum.reduceat(drawdown, np.column_stack((begins, ends)).ravel())[::2]
+    edges = np.empty(2 * len(begins), dtype=begins.dtype)
+    edges[::2], edges[1::2] = begins, ends
+    pieces = np.maximum.reduceat(drawdown, edges)[::2]
     depths = np.maximum(pieces, drawdown[ends])
     return begins, ends, depths
 
@@ -76,7 +79,7 @@ def drawdown_spans(drawdown: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
 def growth_mean(returns: np.ndarray) -> float:
     """Geometric mean of returns as fractions, missing ones as 0; 0 when one of them loses everything."""
     growth = np.where(np.isnan(returns), 0.0, returns) + 1
-    if np.any(growth <= 0):
+    if (growth <= 0).any():
         return 0.0
     return float(np.exp(np.log(growth).sum() / (len(growth) or NAN)) - 1)
 
@@ -94,7 +97,10 @@ class Calendar:
         import pandas as pd
 
         index: Any = self.index
-        return pd.Timedelta(int(np.median(np.diff(index.asi8[-100:]))), unit=index.unit)
+        stamps = index.asi8[-100:]
+        distances = np.sort(stamps[1:] - stamps[:-1])
+        count = len(distances)
+        return pd.Timedelta(int(distances[(count - 1) // 2 : count // 2 + 1].mean()), unit=index.unit)
 
     @cached_property
     def years(self) -> float:
@@ -116,7 +122,7 @@ class Calendar:
         if distance == 7:
             return 52, ends[_ends((days + 3) // 7)]  # weeks end on Sundays
         weekend = (days + 3) % 7 >= 5
-        bars = np.diff(ends, prepend=-1)  # in each day
+        bars = _steps(ends)  # in each day
         return 365 if bars[weekend].sum() / len(local) > 2 / 7 * 0.6 else 252, ends
 
 
@@ -217,7 +223,7 @@ class Figures:
         growth, variance = np.float64(1 + mean), np.float64(known.var(ddof=1) if len(known) > 1 else NAN)
         yearly = float(growth**days_a_year - 1)
         volatility = float(np.sqrt((variance + growth**2) ** days_a_year - growth ** (2 * days_a_year)))
-        downside = math.sqrt(float(np.mean(np.minimum(known, 0) ** 2))) if len(known) else NAN
+        downside = math.sqrt(float((np.minimum(known, 0) ** 2).mean())) if len(known) else NAN
         found: dict[str, Any] = {
             "Return (Ann.) [%]": yearly * 100,
             "Volatility (Ann.) [%]": volatility * 100,
@@ -256,7 +262,7 @@ class Figures:
         """(spans, the deepest of all bars); in one pass that writes nothing by bar, where machine code is there."""
         return self._walked("drawdowns").found() or (
             drawdown_spans(self.drawdown),
-            float(np.nan_to_num(self.drawdown.max())),
+            _finite(float(self.drawdown.max())),
         )
 
     @property
@@ -285,7 +291,7 @@ class Figures:
         trades = self.trades
         profits, returns, count = trades.profits, trades.returns, len(trades)
         won, lost = profits[profits > 0], profits[profits < 0]
-        share = float(np.mean(profits > 0)) if count else NAN
+        share = float((profits > 0).mean()) if count else NAN
         deviation = float(profits.std(ddof=1)) if count > 1 else NAN
         found: dict[str, Any] = {
             "# Trades": count,
@@ -315,16 +321,30 @@ class Figures:
         stamps, unit = index.asi8, self.calendar.period.resolution_string
         lengths = stamps[ends] - stamps[begins]
         longest, usual = int(lengths.max()), int(lengths.mean())
-        return tuple(pd.Timedelta(length, unit=index.unit).ceil(unit) for length in (longest, usual))
+        step = max(1, _A_DAY[index.unit] // _A_DAY[unit])  # as Timedelta.ceil(), which reads the unit as an offset
+        return tuple(pd.Timedelta(-(-length // step) * step, unit=index.unit) for length in (longest, usual))
 
 
-# How much of the index's unit makes a day.
-_A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+# How much of a unit makes a day.
+_A_DAY = {"D": 1, "h": 24, "min": 1440, "s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
 def _ends(periods: np.ndarray) -> np.ndarray:
     """The last place of every stretch of equal numbers."""
-    return np.append(np.flatnonzero(periods[1:] != periods[:-1]), len(periods) - 1)
+    return np.concatenate(((periods[1:] != periods[:-1]).nonzero()[0], [len(periods) - 1]))
+
+
+def _steps(places: np.ndarray) -> np.ndarray:
+    """How far each place is from the one before, the first from -1."""
+    found = places.copy()
+    found[1:] -= places[:-1]
+    found[0] += 1
+    return found
+
+
+def _finite(value: float) -> float:
+    """As np.nan_to_num(): 0 for what is missing, the largest number for what is infinite."""
+    return 0.0 if math.isnan(value) else max(-LARGEST, min(value, LARGEST))
 
 
 def _days(stamps: np.ndarray, a_day: int) -> tuple[np.ndarray, np.ndarray]:
@@ -332,7 +352,7 @@ def _days(stamps: np.ndarray, a_day: int) -> tuple[np.ndarray, np.ndarray]:
     first, last = int(stamps[0]) // a_day, int(stamps[-1]) // a_day
     if last - first < len(stamps) // 8:  # looking up where days begin is less than dividing every time
         ends = np.searchsorted(stamps, np.arange(first + 1, last + 2) * a_day) - 1
-        ends = ends[np.flatnonzero(np.diff(ends, prepend=-1))]
+        ends = ends[_steps(ends).nonzero()[0]]
     else:
         ends = _ends(stamps // a_day)
     return ends, stamps[ends] // a_day

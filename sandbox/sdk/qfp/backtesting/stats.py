@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from qfp.backtesting.running import Run
 
 __all__ = ["Stats"]
+
+
+@cache
+def _labels(labels: tuple[str, ...]) -> pd.Index:
+    """An index of them; there are a few such tuples, and making one takes as long as a tenth of all figures."""
+    return pd.Index(labels, dtype=object)
 
 
 class Stats(pd.Series):
@@ -43,7 +50,7 @@ class Stats(pd.Series):
         values = np.empty(len(figures) + len(tables), dtype=object)
         for at, value in enumerate(figures.values()):
             values[at] = value
-        self = cls(values, index=pd.Index([*figures, *tables], dtype=object), copy=False)
+        self = cls(values, index=_labels((*figures, *tables)).view(), copy=False)
         self._run = run
 
         def make() -> None:

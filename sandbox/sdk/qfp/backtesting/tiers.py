@@ -55,7 +55,7 @@ def missing_before(line: np.ndarray) -> tuple[int, bool]:
     if values.dtype.kind in "biu":
         return 0, False
     if values.ndim == 1 and values.dtype == float:
-        known = np.flatnonzero(values[:1000] == values[:1000])
+        known = (values[:1000] == values[:1000]).nonzero()[0]
         if len(known):
             return int(known[0]), False
     values = np.atleast_2d(values)

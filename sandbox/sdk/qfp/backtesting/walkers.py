@@ -44,7 +44,7 @@ class Drawdowns:
             self.highest.append(piece.max())
 
     def peak(self) -> float:
-        return float(np.max([self.state[0], *self.highest]))
+        return float(np.array([self.state[0], *self.highest]).max())
 
     def found(self) -> tuple[Any, float] | None:
         """((begins, ends, depths), the deepest); None where machine code cannot tell."""
@@ -79,7 +79,7 @@ class Slope:
         if self.possible:
             left = self.call("products", *self.given[:2], count, self.given[2])
         else:
-            steps = [np.diff(one) - mean for one, mean in zip((own, market), self.sums[:2], strict=True)]
+            steps = [one[1:] - one[:-1] - mean for one, mean in zip((own, market), self.sums[:2], strict=True)]
             own[:count], market[:count] = steps[0] * steps[1], steps[1] * steps[1]  # np.dot() would wake threads for it
         for begin in range(count - left, count, TOGETHER):
             self.sums[2:] += [room[begin : min(begin + TOGETHER, count)].sum() for room in (own, market)]
