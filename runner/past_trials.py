@@ -61,12 +61,19 @@ def _of_author(project: Project, tried: Tried) -> Iterator[PastTrial]:
     traded = hashes_by_revision(project)
     told = {Program(hashes, programs[by].shape) for by in traded.keys() & programs.keys() for hashes in traded[by]}
     _keep_programs(project, {*programs.values(), *told})
-    kept = [(programs[by].shape, trial) for by, trial, _ in tried if by in programs]
-    # What has traded nearly the same goes on counting them, by its own shape.
+    kept = ((programs[by].shape, trial) for by, trial, _ in tried if by in programs)
+    seen: set[tuple[str, str]] = set()
+    for shape, trial in chain(kept, _of_traded_alike(project, programs, tried)):
+        if (shape, trial) not in seen:
+            seen.add((shape, trial))
+            yield PastTrial(owner_id=project.owner_id, shape=shape, trial=trial)
+
+
+def _of_traded_alike(project: Project, programs: dict[int, Program], tried: Tried) -> Iterator[tuple[str, str]]:
+    """What has traded nearly the same goes on counting what it was alike to, by its own shape."""
     for one, shape in _traded_alike(project, programs):
-        kept += [(shape, trial) for by, trial, _ in tried if by in programs and are_alike(programs[by], one)]
-    for shape, trial in dict.fromkeys(kept):
-        yield PastTrial(owner_id=project.owner_id, shape=shape, trial=trial)
+        alike = {by for by, program in programs.items() if are_alike(program, one)}
+        yield from ((shape, trial) for by, trial, _ in tried if by in alike)
 
 
 def _traded_alike(project: Project, programs: dict[int, Program]) -> set[tuple[Program, str]]:
