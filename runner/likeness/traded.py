@@ -25,9 +25,10 @@ __all__ = ["agreement", "hashes_by_revision", "note", "sides_of", "traded_alike"
 LEAST = 0.95  # correlation of the sides: neighbouring numbers of one strategy have more, different strategies less
 LEAST_TURNS = 5  # times that a position was left or turned: who buys and holds does what everybody does
 COMMON = 0.5  # of the shorter of two backtests, the days that the other one covers, too
-SMALL = 0.1  # of the largest part of the account that was in an instrument: less is no position
+SMALL = 0.1  # of the largest part of the account that was in an instrument, or of all of it: less is no position
 MOST_CHANGES = 1_000  # of a backtest, the latest ones
 MOST_OTHERS = 500  # latest backtests of the same instruments in the author's other projects
+MOST_ALIKE = 1_000  # latest revisions whose trials count for one project
 MOST_WORK = 200_000  # changes that are compared at once
 MOST_INSTRUMENTS = 50  # of which another one has to have one, too
 
@@ -40,13 +41,11 @@ def sides_of(backtest: Backtest) -> dict[str, Any]:
     first, last: seconds since 1970. held: by instrument its changes, oldest first. hash: SHA-256 of held.
     """
     parts = _parts_of(backtest)
-    largest: dict[str, float] = {}
-    for _, name, part in parts:
-        largest[name] = max(largest.get(name, 0.0), abs(part))
+    largest = min(1.0, max((abs(part) for _, _, part in parts), default=0.0))
     changes: list[tuple[int, str, int]] = []
     now: dict[str, int] = {}
     for moment, name, part in parts:
-        side = 0 if abs(part) <= SMALL * largest[name] else int(math.copysign(1, part))
+        side = 0 if abs(part) <= SMALL * largest else int(math.copysign(1, part))
         if side != now.get(name, 0):
             now[name] = side
             changes.append((moment, name, side))
@@ -183,7 +182,7 @@ def traded_alike(project: Project) -> list[int]:
     if project.owner_id is None:
         return []
     rows: QuerySet[Any] = TradedAlike.objects.filter(one__project=project, other__project__owner=project.owner_id)
-    return list(rows.order_by("other").values_list("other", flat=True).distinct())
+    return list(rows.order_by("-other").values_list("other", flat=True).distinct()[:MOST_ALIKE])
 
 
 def hashes_by_revision(project: Project) -> dict[int, set[frozenset[str]]]:

@@ -47,6 +47,15 @@ def backtest_of(prices: pd.DataFrame, wanted, name: str = "a", begun: int = 0, l
     return Backtest(instruments=[{"series": name}], dates=dates, equity=[1e6] * len(dates), fills=fills)
 
 
+def together(*backtests: Backtest) -> Backtest:
+    """Of an account that trades what each of them does, a share each: a, b, c."""
+    fills = [{**fill, "instrument": at} for at, each in enumerate(backtests) for fill in each.fills]
+    instruments = [{"series": name} for name, _ in zip("abcdef", backtests, strict=False)]
+    one = backtests[0]
+    fills.sort(key=lambda fill: fill["bar"])
+    return Backtest(instruments=instruments, dates=one.dates, equity=one.equity, fills=fills)
+
+
 def mean(close, days):
     return close.rolling(days).mean()
 
@@ -102,6 +111,9 @@ def test_one_strategy_is_told_by_its_trades_with_other_sizes_numbers_nearby_and_
         "from a year later on": backtest_of(prices, crossing, begun=250),
         "other numbers": backtest_of(prices, mean(close, 21) > mean(close, 92)),
         "some days not": backtest_of(prices, crossing & (np.arange(DAYS) % 97 > 0)),
+        "and a little of another one, to and fro": together(
+            backtest_of(prices, crossing), backtest_of(prices, 0.05 * (np.arange(DAYS) % 9 < 5))
+        ),
     }
     assert {way for way, other in again.items() if agreement(one, other) < traded.LEAST} == set()
     assert agreement(one, backtest_of(prices, ~crossing)) < -0.9
@@ -126,11 +138,7 @@ def test_what_everybody_holds_all_the_time_makes_no_two_programs_alike(prices):
 
     def both(wanted):
         """Three shares are held all the time, and one is traded."""
-        one = backtest_of(prices, wanted)
-        bought = [{"bar": 1, "instrument": at, "size": 1e4, "price": 10.0} for at in (1, 2, 3)]
-        one.fills = sorted([{**fill, "instrument": 0} for fill in one.fills] + bought, key=lambda fill: fill["bar"])
-        one.instruments = [{"series": name} for name in "abcd"]
-        return one
+        return together(backtest_of(prices, wanted), *(backtest_of(prices, np.ones(DAYS)) for _ in range(3)))
 
     assert agreement(both(turning[0]), both(turning[0])) == pytest.approx(1)
     assert agreement(both(turning[0]), both(turning[1])) < 0.1
