@@ -177,7 +177,12 @@ class BacktestAdmin(admin.ModelAdmin):
     readonly_fields = [field.name for field in Backtest._meta.fields if field.name != "run"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Backtest]:
-        return super().get_queryset(request).select_related("run").defer("fills", "trades", "dates", "equity", "chart")
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("run")
+            .defer("fills", "trades", "dates", "equity", "chart", "sides")
+        )
 
     @admin.display(description="run")
     def run_link(self, backtest: Backtest) -> str:

@@ -213,7 +213,7 @@ def _memory(backtest: Backtest) -> Line:
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
     windows = backtest.checks.get("overfitting", {}).get("windows")
     within = min(trials.chosen_from(backtest.run), tried.count - 1) if windows else 0
-    what = _lineage(tried.count - within, within)
+    what = _lineage(tried.count - within, within, tried.others)
     if backtest.standing.leak:
         text = f"{what} How likely luck is says nothing of a run that knows the future."
         return _line("trials", "amber", "Trials", text)
@@ -246,8 +246,10 @@ def _chance_state(probability: float) -> str:
     return "green" if probability >= CONFIDENT else "amber" if probability >= UNLIKELY else "red"
 
 
-def _lineage(count: int, within: int) -> str:
+def _lineage(count: int, within: int, others: int) -> str:
     what = "1 trial" if count == 1 else f"{_count(count)} different trials"
+    if others:
+        what += f", with {_count(others)} of other programs of its author that trade nearly the same,"
     if not within:
         return f"{what} along the project's lineage."
     of = "the one combination" if within == 1 else f"the {_count(within)} combinations"

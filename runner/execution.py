@@ -317,6 +317,7 @@ class Execution:
             "declared_params": list(self.intake.params.values()),
             "environment": environment_lock(self.run.queue),
         }
+        self.intake.compare_trades()  # before its manifest counts what was tried
         if not self._store(values, ended):
             return
         self._quote_findings()

@@ -22,6 +22,7 @@ from runner.claims.reading import read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.honesty import checking, membership
+from runner.likeness import traded
 from runner.models import Artefact, Attempt, Backtest, Run
 from runner.packages import packages_of
 from runner.reports import making
@@ -45,6 +46,7 @@ class Intake:
         self.data_questions = data_questions
         self.artefacts: dict[str, Artefact] = {}
         self.backtests: list[Backtest] = []
+        self.compared = 0  # of them, with those of its owner's other projects
         self.attempts, self.said_beyond = 0, False  # beyond those, and whether that was said
         self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
         self.params: dict[str, dict[str, Any]] = {}
@@ -140,6 +142,7 @@ class Intake:
             verified_text=checked.verified_text,
             no_trades=storable(checked.no_trades)[:400],
         )
+        backtest.sides = traded.sides_of(backtest)
         backtest.trial = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
         chosen = when_database_answers(run_id=self.run.pk, action=lambda: overfitting.finding(self.run, backtest))
         if chosen is not None:
@@ -172,7 +175,21 @@ class Intake:
     def _take_examining(self, event: dict[str, Any]) -> None:
         """The program is over and its tests go on: whoever waits for it need not wait for them."""
         quotas.note_examined(self.run)
+        self.compare_trades()
         self.publisher.publish({"type": "phase", "phase": "examining", "t": event.get("t", 0.0)})
+
+    def compare_trades(self) -> None:
+        """With those of its owner's other projects, once all backtests of the run are known."""
+        if self.compared == len(self.backtests):
+            return
+        self.compared = len(self.backtests)
+        try:
+            project = self.run.revision.project
+            when_database_answers(run_id=self.run.pk, action=lambda: traded.note(project, [self.run]))
+        except OUR_ENDS:
+            raise
+        except Exception:
+            logger.exception("run %s: its trades could not be compared", self.run.pk)
 
     def _take_checks(self, event: dict[str, Any]) -> None:
         """Keep what the tests of honesty found, and show what the backtest can claim now."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.db.models import Min, Q, QuerySet
 
-from runner.likeness.alike import Program, are_alike, programs_by_revision
-from runner.models import Attempt, Backtest, PastProgram, PastTrial, Project, Trial
+from runner.likeness.alike import Program, are_alike, programs_by_revision, programs_of_revisions
+from runner.likeness.traded import hashes_by_revision
+from runner.models import Attempt, Backtest, PastProgram, PastTrial, Project, TradedAlike, Trial
 
 __all__ = ["alike_shapes", "delete_one_by_one", "remember", "remember_for_others"]
 
@@ -57,9 +58,30 @@ def _of_author(project: Project, tried: Tried) -> Iterator[PastTrial]:
     if project.owner_id is None:
         return
     programs = programs_by_revision(project, MOST_REVISIONS, MOST_WORK)
-    _keep_programs(project, set(programs.values()))
-    for shape, trial in dict.fromkeys((programs[by].shape, trial) for by, trial, _ in tried if by in programs):
-        yield PastTrial(owner_id=project.owner_id, shape=shape, trial=trial)
+    traded = hashes_by_revision(project)
+    told = {Program(hashes, programs[by].shape) for by in traded.keys() & programs.keys() for hashes in traded[by]}
+    _keep_programs(project, {*programs.values(), *told})
+    kept = ((programs[by].shape, trial) for by, trial, _ in tried if by in programs)
+    seen: set[tuple[str, str]] = set()
+    for shape, trial in chain(kept, _of_traded_alike(project, programs, tried)):
+        if (shape, trial) not in seen:
+            seen.add((shape, trial))
+            yield PastTrial(owner_id=project.owner_id, shape=shape, trial=trial)
+
+
+def _of_traded_alike(project: Project, programs: dict[int, Program], tried: Tried) -> Iterator[tuple[str, str]]:
+    """What has traded nearly the same goes on counting what it was alike to, by its own shape."""
+    for one, shape in _traded_alike(project, programs):
+        alike = {by for by, program in programs.items() if are_alike(program, one)}
+        yield from ((shape, trial) for by, trial, _ in tried if by in alike)
+
+
+def _traded_alike(project: Project, programs: dict[int, Program]) -> set[tuple[Program, str]]:
+    """Programs of the project, and shapes of its owner's others that have traded nearly the same."""
+    pairs = TradedAlike.objects.filter(one__project=project, other__project__owner=project.owner_id)
+    found = list(pairs.order_by("-pk").values_list("one", "other")[:MOST_REVISIONS])
+    others = programs_of_revisions({other for _, other in found})
+    return {(programs[one], others[other].shape) for one, other in found if one in programs and other in others}
 
 
 def _keep_programs(project: Project, programs: set[Program]) -> None:
@@ -72,15 +94,17 @@ def _keep_programs(project: Project, programs: set[Program]) -> None:
 
 
 def alike_shapes(project: Project) -> set[str]:
-    """Shapes of what its owner tried in deleted projects, and that runs the same as this one. Those deleted before
-    their strategies were kept are known by their shapes alone.
+    """Shapes of what its owner tried in deleted projects, and that runs or has traded the same as this one. Those
+    deleted before their strategies were kept are known by their shapes alone.
     """
     own = set(programs_by_revision(project).values())
+    shapes = {program.shape for program in own}
+    own |= {Program(each, "") for several in hashes_by_revision(project).values() for each in several}
     told = {strategy for program in own for strategy in program.strategies}
     kept = PastProgram.objects.filter(owner=project.owner_id, strategies__has_any_keys=sorted(told))
     past = [Program(frozenset(told), shape) for told, shape in kept.values_list("strategies", "shape")]
     same = {program.shape for program in past if any(are_alike(program, each) for each in own)}
-    return same | {program.shape for program in own}
+    return same | shapes
 
 
 def _of_forks(project: Project, forks: QuerySet[Project], tried: Tried) -> Iterator[PastTrial]:

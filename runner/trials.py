@@ -28,6 +28,7 @@ from qfp.sweeps.trial import BLOCKS
 
 from runner.defaults import defaults_of
 from runner.likeness.alike import alike_revisions
+from runner.likeness.traded import traded_alike
 from runner.models import ENTRY, MOST_ANCESTORS, Attempt, Backtest, PastTrial, Project, Run, Sweep, Trial
 from runner.past_trials import alike_shapes
 
@@ -81,7 +82,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Trials:
-    """count: different ones, at least 1. annual_variance: of their Sharpe ratios; None for fewer than two.
+    """count: different ones, at least 1. others: how many of them count because their programs trade nearly the same.
+    annual_variance: of their Sharpe ratios; None for fewer than two.
 
     Most are told by programs, so it is the widest of what all, a sweep's alone, and the best and the worst of them say:
     whoever tells of thousands of equal ones afterwards makes it no smaller.
@@ -89,6 +91,7 @@ class Trials:
 
     count: int
     parts: tuple[Part, ...] = ()
+    others: int = 0
 
     @property
     def annual_variance(self) -> float | None:
@@ -160,14 +163,25 @@ def of_project(project: Project) -> Trials:
     for ancestor, forked in project.ancestors():
         where |= Q(run__revision__project=ancestor, run__queued__lte=forked)
         before |= Q(project=ancestor)
-    tried = Backtest.objects.filter(where).exclude(trial="")
-    swept = Trial.objects.filter(where)
-    further, deleted = Attempt.objects.filter(where), PastTrial.objects.filter(before)
-    keys = [swept.order_by().values("key"), *(rows.order_by().values("trial") for rows in (further, deleted))]
-    count = tried.order_by().values("trial").union(*keys).count()
+    count, traded = _count(where, before), traded_alike(project)
+    others = 0
+    if traded:
+        where |= Q(run__revision__in=alike_revisions(project, traded))
+        others = _count(where, before) - count
     # Nobody would pick what was found to know the future: it counts as tried, and its ratio is no measure of luck.
+    tried = Backtest.objects.filter(where).exclude(trial="")
     honest = tried.annotate(ahead=Coalesce(KT("checks__lookahead__state"), Value("", TextField()))).exclude(ahead="red")
-    return Trials(max(1, count), (*_of_sweeps(swept), *_of_backtests(honest)))
+    parts = (*_of_sweeps(Trial.objects.filter(where)), *_of_backtests(honest))
+    return Trials(max(1, count + others), parts, others)
+
+
+def _count(where: Q, before: Q) -> int:
+    """Different trials of runs, and of what has been deleted."""
+    tried = Backtest.objects.filter(where).exclude(trial="")
+    further, deleted = Attempt.objects.filter(where), PastTrial.objects.filter(before)
+    keys = [Trial.objects.filter(where).order_by().values("key")]
+    keys += [rows.order_by().values("trial") for rows in (further, deleted)]
+    return tried.order_by().values("trial").union(*keys).count()
 
 
 def chosen_from(run: Run) -> int:

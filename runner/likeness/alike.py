@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -22,7 +22,15 @@ from runner.likeness.stored import MOST_CHARACTERS, shape_of
 from runner.likeness.work import TooLarge, Work
 from runner.models import Project, Revision
 
-__all__ = ["Program", "alike_revisions", "are_alike", "program_of", "programs_by_revision", "read"]
+__all__ = [
+    "Program",
+    "alike_revisions",
+    "are_alike",
+    "program_of",
+    "programs_by_revision",
+    "programs_of_revisions",
+    "read",
+]
 
 MOST_OWN = 50  # latest revisions of the project
 MOST_OTHERS = 100  # latest revisions of its owner's other projects
@@ -44,16 +52,18 @@ class Program(NamedTuple):
 _programs: dict[str, Program] = {}  # by the SHA-256 of the files, which never change
 
 
-def alike_revisions(project: Project) -> list[int]:
-    """Those of the owner's other projects that run the strategies of one of its own, however they are spelled."""
+def alike_revisions(project: Project, traded: Collection[int] = ()) -> list[int]:
+    """Those of the owner's other projects that run the strategies of one of its own, however they are spelled. traded:
+    those that trade nearly the same; they are among them, and so is what runs the same strategies as they do.
+    """
     if project.owner_id is None:
         return []
     others = list(_ran().filter(project__owner=project.owner_id).exclude(project=project)[:MOST_OTHERS])
     if not others:
         return []
-    own = set(programs_by_revision(project).values())
+    own = {*programs_by_revision(project).values(), *programs_of_revisions(traded).values()}
     programs = _programs_of([digest for _, digest in others])
-    return [pk for pk, digest in others if any(are_alike(programs[digest], each) for each in own)]
+    return [*traded, *(pk for pk, digest in others if any(are_alike(programs[digest], each) for each in own))]
 
 
 def are_alike(one: Program, other: Program) -> bool:
@@ -66,6 +76,15 @@ def programs_by_revision(project: Project, most: int = 0, work: int = 0) -> dict
     own = list(_ran().filter(project=project)[: most or MOST_OWN])
     programs = _programs_of([digest for _, digest in own], work)
     return {pk: programs[digest] for pk, digest in own}
+
+
+def programs_of_revisions(revisions: Collection[int]) -> dict[int, Program]:
+    """The latest of these."""
+    if not revisions:
+        return {}
+    found = list(_ran().filter(pk__in=revisions)[:MOST_OTHERS])
+    programs = _programs_of([digest for _, digest in found])
+    return {pk: programs[digest] for pk, digest in found}
 
 
 def read(revision: Revision) -> None:

@@ -1,6 +1,6 @@
 """What the site remembers of written and executed code, by what it is about."""
 
-from runner.models.backtests import Attempt, Backtest, FoundLeak, PastProgram, PastTrial, Report
+from runner.models.backtests import Attempt, Backtest, FoundLeak, PastProgram, PastTrial, Report, TradedAlike
 from runner.models.packages import PackageLock
 from runner.models.projects import ENTRY, GUEST_DAYS, MAX_SOURCE_BYTES, MOST_ANCESTORS, Project, Revision
 from runner.models.runs import GPU, Artefact, Run
@@ -26,5 +26,6 @@ __all__ = [
     "Run",
     "Session",
     "Sweep",
+    "TradedAlike",
     "Trial",
 ]

@@ -7,7 +7,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
-from runner.models.projects import Project
+from runner.models.projects import Project, Revision
 from runner.models.runs import Run
 from runner.remarks import remarks
 from runner.verdicts import Standing, made_up, standing_of
@@ -48,6 +48,9 @@ class Backtest(models.Model):
     )
     same = models.CharField(
         max_length=64, blank=True, help_text="What copies of it share; empty until the site has made it again."
+    )
+    sides = models.JSONField(
+        default=dict, blank=True, help_text="On which side of each instrument it stood, and from when on."
     )
 
     class Meta:
@@ -95,6 +98,19 @@ class Attempt(models.Model):
         return f"{self.trial[:8]} in {self.run_id}"
 
 
+class TradedAlike(models.Model):
+    """Two revisions of one author's projects, of which runs have traded nearly the same; there is a row each way."""
+
+    one = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="traded_alike")
+    other = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["one", "other"], name="traded_alike_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.one_id} and {self.other_id}"
+
+
 class PastTrial(models.Model):
     """What was tried in a project that has been deleted: it counts where its code is tried again, and in its forks."""
 
@@ -113,11 +129,13 @@ class PastTrial(models.Model):
 
 
 class PastProgram(models.Model):
-    """What a program of a deleted project has run: it is the same as others that run it, or a part or more of it."""
+    """What a program of a deleted project has run, or one of its runs has traded: it is the same as others that did so,
+    or did a part of it or more.
+    """
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     shape = models.CharField(max_length=64, help_text="SHA-256 of its code without literals and names.")
-    strategies = models.JSONField(help_text="SHA-256 of each of its strategies, sorted.")
+    strategies = models.JSONField(help_text="SHA-256 of each of its strategies, or of what each has traded, sorted.")
 
     def __str__(self) -> str:
         return self.shape[:8]

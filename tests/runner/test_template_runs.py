@@ -9,7 +9,7 @@ from django.core.management import call_command
 
 from accounts.models import Plan
 from runner import template_runs
-from runner.models import Backtest, Run
+from runner.models import Backtest, Run, TradedAlike
 from runner.samples import SAMPLES
 
 
@@ -21,6 +21,7 @@ def test_every_template_runs_and_meets_its_reference_values():
     pictures = {card.sample.slug: card.picture for card in template_runs.shown()}
     assert len(pictures) == len(SAMPLES) and all(picture.startswith("<svg") for picture in pictures.values())
     assert Backtest.objects.count() >= 5 and not Backtest.objects.filter(verified=False).exists()
+    assert not TradedAlike.objects.exists(), "all are of one account, and no two trade the same"
     # A visitor's first look: each within the limits of the plan of guests, 15 seconds of an idle machine at most.
     runs, guests = Run.objects.all(), Plan.objects.for_guests()
     assert max(run.cpu_seconds for run in runs) < guests.cpu_seconds
