@@ -87,7 +87,7 @@ def _at_open(
     """
     if not 0 < bar < len(backtest.dates) - 1 or not cuts.fills_at_open(backtest.conventions) or not backtest.verified:
         return None
-    if backtest.equity[bar] <= 0 or not claim["equity"][bar] > 0 or bar == len(claim["equity"]) - 1:
+    if not bar < len(claim["equity"]) - 1 or backtest.equity[bar] <= 0 or not claim["equity"][bar] > 0:
         return None
     return bar if otherwise_at_open(backtest.orders, orders, backtest.fills, fills, bar) else None
 
