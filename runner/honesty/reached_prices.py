@@ -51,22 +51,26 @@ def reached_prices(
 
 def held_bars(store: Path, backtest: Backtest, bars: Collection[int]) -> int:
     """On how many of these bars what filled within them lies so far apart that next to nothing of their range could be
-    another: only where they close.
+    another: only where they close. Of several instruments that counts of which most was traded there.
     """
     if not bars or not _waits(backtest):
         return 0
-    by_bar: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    by_bar: dict[int, dict[int, list[dict[str, Any]]]] = {}
     for fill in backtest.fills:
         if int(fill["bar"]) in bars:
-            by_bar.setdefault((int(fill["bar"]), _of(fill)), []).append(fill)
-    every, found = _prices(store, backtest, slice(None)), set[int]()
-    for (bar, at), fills in by_bar.items():
+            by_bar.setdefault(int(fill["bar"]), {}).setdefault(_of(fill), []).append(fill)
+    every, held = _prices(store, backtest, slice(None)), 0
+    for bar, instruments in by_bar.items():
+        at, fills = max(instruments.items(), key=lambda each: _traded(each[1]))
         opened, low, high = (float(every[name][bar, at]) for name in ("open", "low", "high"))
         if opened > 0 and high > low:
             lowest, highest = _least_range(backtest, fills, opened)
-            if min(high, highest * opened) - max(low, lowest * opened) > NEARLY * (high - low):
-                found.add(bar)
-    return len(found)
+            held += min(high, highest * opened) - max(low, lowest * opened) > NEARLY * (high - low)
+    return held
+
+
+def _traded(fills: Sequence[Mapping[str, Any]]) -> float:
+    return sum(abs(float(fill["size"])) * float(fill["price"]) for fill in fills)
 
 
 def _waits(backtest: Backtest) -> bool:
