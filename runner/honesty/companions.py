@@ -33,7 +33,9 @@ from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.honesty.known_rows import last_known
 from runner.honesty.moved_dates import on_other_dates
+from runner.honesty.other_splits import on_other_splits
 from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
+from runner.honesty.reached_prices import held_bars, reached_prices
 from runner.honesty.sending import EXAMINING, is_recent, wanted
 from runner.honesty.site_findings import choice, finding, is_leak
 from runner.honesty.varied_data import varied_snapshot
@@ -98,7 +100,7 @@ def examine(run_id: UUID | str) -> None:
     chosen: dict[int, int] = {}  # the same where it was not with what the run's sweeps had given
     unclear: dict[int, int] = {}  # the same where they could not be made to give that again
     tried, doubt, budget = 0, "", Budget.of(run)
-    memories: dict[int, dict[str, Any]] = {}  # what was found on other dates, by position
+    memories: dict[int, dict[str, Any]] = {}  # what was found on other dates and with other splits, by position
     turns: list[tuple[Backtest, str]] = []
     changed: list[tuple[_Variation, _Found]] = []
     drawn: set[int] = set()  # positions of those that decide otherwise on the same data, too
@@ -137,8 +139,11 @@ def examine(run_id: UUID | str) -> None:
                 )
                 leaks |= still
             elif not doubt and not before and budget.left:
-                again, every = partial(_decided_otherwise, run, backtests), _may_mean_invented(run, backtests)
+                again, every = partial(_decided_otherwise, run, backtests, budget), _may_mean_invented(run, backtests)
                 memories = on_other_dates(run, backtests, again, every, tables)
+                chance, on = chance_of(run, backtests[0], "splits"), partial(_claims, run, budget=budget)
+                for position, of_splits in on_other_splits(run, backtests, on, chance, every).items():
+                    memories[position] = memories.get(position, {}) | of_splits
     except NotComparable as reason:
         leaks, chosen, unclear, doubt = {}, {}, {}, str(reason)
     except Exception:
@@ -158,12 +163,19 @@ def examine(run_id: UUID | str) -> None:
                 backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear, left)
             )
             continue
-        said = finding(backtest, first, tried, why, left) | memories.get(backtest.position, {})
+        said = finding(backtest, first, tried, why, left, _held(backtest)) | memories.get(backtest.position, {})
         _note(backtest, same[backtest.position], said)
         if first is not None and backtest.position not in before:
             remember(same[backtest.position], first)
             for copy in same_as(same[backtest.position], backtest):
                 _note(copy, same[backtest.position], finding(copy, first, tried, ""))
+
+
+def _held(backtest: Backtest) -> tuple[int, int]:
+    """Of the bars at whose open its trades began or ended, those of which only the close could be changed; and all."""
+    dates = {day for way in cuts.INSIDE for day, _ in cuts.worth_trying(backtest, way)}
+    bars = {bar + 1 for bar, date in enumerate(backtest.dates) if date in dates and backtest.verified}
+    return held_bars(Path(settings.STORE_DIR), backtest, bars), len(bars)
 
 
 def _earliest(known: dict[int, int], found: dict[int, int]) -> None:
@@ -289,6 +301,9 @@ def _varied(run: Run, backtests: list[Backtest], variation: _Variation, tables: 
         leave=_unread(run),
         alone={each.instruments[0].get("series") or "" for each in backtests if len(each.instruments) == 1},
         opening=variation.inside,
+        reached=reached_prices(Path(settings.STORE_DIR), backtests, variation.moment, variation.known)
+        if variation.inside
+        else None,
         tables=tables,
     ) as other:
         _check_varied(run, other, backtests, variation.moment)
@@ -330,10 +345,14 @@ def _check_varied(run: Run, other: str, backtests: list[Backtest], moment: np.da
 
 
 def _decided_otherwise(
-    run: Run, backtests: list[Backtest], snapshot: str, dated: Callable[[list[Any]], list[Any]] = list
+    run: Run,
+    backtests: list[Backtest],
+    budget: Budget,
+    snapshot: str,
+    dated: Callable[[list[Any]], list[Any]] = list,
 ) -> dict[int, int]:
     """The first bar that was, on all of the data of a snapshot. dated: gives claims the dates that there were."""
-    return differences(backtests, dated(_claims(run, snapshot, Budget(TRIES))), np.datetime64("2200-01-01", "us"))
+    return differences(backtests, dated(_claims(run, snapshot, budget)), np.datetime64("2200-01-01", "us"))
 
 
 def _repeated(

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from qfp.checking.decisions import filled_within
 from qfp.checking.telling import of_backtest
 from qfp.conventions import Usual
 
@@ -99,14 +98,11 @@ def fills_at_open(conventions: Mapping[str, Any]) -> bool:
 
 
 def _inside(backtest: Backtest, held: Iterable[tuple[int, int, int, float]], way: str) -> dict[Day, float]:
-    """What trades earned, by the days before their first or their last fill; without those where stops and limits
-    filled within the bar, because they decide what can be filled at its open.
-    """
+    """What trades earned, by the days before their first or their last fill."""
     days: dict[Day, float] = {}
-    unclear = filled_within(backtest.orders, backtest.fills)
     for entry, end, side, profit in held:
         bar, against = (entry, side) if way == "entered" else (end, -side)
-        if bar not in unclear and 0 < bar < len(backtest.dates) - 1 and backtest.equity[bar] > 0:
+        if 0 < bar < len(backtest.dates) - 1 and backtest.equity[bar] > 0:
             day = backtest.dates[bar - 1], float(against)
             days[day] = days.get(day, 0.0) + profit / backtest.cash
     return days

@@ -24,6 +24,7 @@ from runner.honesty.known_rows import whole_day
 __all__ = ["DatedTable", "dated_table"]
 
 DELIMITERS = ",;\t|"
+GAPS = " "  # as a delimiter: columns that are so many blanks apart
 LOOKED_AT = 50  # rows, to see what a column holds
 DATED = 50  # columns among which the one with the dates is looked for
 FEWEST_ROWS = 10
@@ -99,10 +100,12 @@ class DatedTable:
 
 def dated_table(text: str) -> DatedTable | None:
     """The table that a text is; None where it is none, has no days, or no numbers that were measured."""
-    lines = text.splitlines(keepends=True)
+    lines = _records(text)
     if len(lines) <= FEWEST_ROWS:
         return None
     delimiter = max(DELIMITERS, key=lambda each: min(line.count(each) for line in lines[1:FEWEST_ROWS]))
+    if delimiter not in lines[1]:
+        delimiter = GAPS
     width = len(_cells(lines[1], delimiter))
     if width < 2:
         return None
@@ -120,9 +123,36 @@ def dated_table(text: str) -> DatedTable | None:
         for each, column in enumerate(columns)
         if each != place and names[each] not in PARTS and (values := _numbers(column)) is not None
     }
-    if moments is None or not any("." in text for each in numbers for text in columns[each][1:]):
+    if moments is None or not any(_is_measured(columns[each][1:], values[1:]) for each, values in numbers.items()):
         return None
     return DatedTable(lines, delimiter, names, moments, numbers)
+
+
+def _records(text: str) -> list[str]:
+    """Its lines with their ends; those that end between quotes go on."""
+    lines = list(io.StringIO(text, newline=""))
+    if '"' not in text:
+        return lines
+    found: list[str] = []
+    within = False
+    for line in lines:
+        if within:
+            found[-1] += line
+        else:
+            found.append(line)
+        within ^= line.count('"') % 2 == 1
+    return found if not within else lines
+
+
+def _is_measured(column: Sequence[str], values: np.ndarray) -> bool:
+    """Whether a column holds what was measured: parts of one, or whole numbers most of which are others, and that do
+    not count.
+    """
+    if any("." in text for text in column):
+        return True
+    known = values[np.isfinite(values)]
+    steps = np.diff(known)
+    return len(np.unique(known)) > len(known) / 2 and len(np.unique(steps)) > len(steps) / 2
 
 
 def _columns(lines: Sequence[str], delimiter: str, width: int) -> list[list[str]]:
@@ -240,6 +270,8 @@ def _number(text: str) -> float:
 
 def _cells(line: str, delimiter: str) -> list[str]:
     text = line.rstrip("\r\n")
+    if delimiter == GAPS:
+        return text.split()
     if '"' not in text:
         return text.split(delimiter)
     try:
@@ -250,6 +282,9 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def _line(cells: list[str], delimiter: str, like: str) -> str:
     end = like[len(like.rstrip("\r\n")) :]
+    if delimiter == GAPS:
+        gaps = re.split(r"[^\s]+", like.rstrip("\r\n"))
+        return "".join(part for both in zip(gaps, [*cells, ""], strict=True) for part in both) + end
     if '"' not in like:
         return delimiter.join(cells) + end
     written = io.StringIO()

@@ -20,7 +20,7 @@ from runner.honesty import cuts
 from runner.honesty.examinable import NotComparable
 from runner.models import Backtest
 
-__all__ = ["OF_ONE", "differences", "made", "numbered"]
+__all__ = ["OF_ONE", "differences", "last_decided", "made", "numbered"]
 
 OF_ONE = 100_000  # instruments of one backtest, where those of several are compared together
 
@@ -30,13 +30,13 @@ def made(backtest: Backtest, claim: Any, moment: np.datetime64, known: Mapping[i
     orders, fills = backtest.orders, backtest.fills
     if claim is not None:
         orders, fills = (numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
-    until = _until(backtest, moment, known)
+    until = last_decided(backtest, moment, known)
     decided = [each for each in of_claim({"orders": orders}) if each.bar <= until]
     decided += of_fills(fills, until - _is_dated_back(backtest.conventions))
     return [each._replace(instrument=OF_ONE * backtest.position + each.instrument) for each in decided]
 
 
-def _until(backtest: Backtest, moment: np.datetime64, known: Mapping[int, np.ndarray] | None) -> int:
+def last_decided(backtest: Backtest, moment: np.datetime64, known: Mapping[int, np.ndarray] | None) -> int:
     """Its last bar that was decided by then."""
     if known is None:
         decided = np.array([date.replace("Z", "") for date in backtest.dates], dtype="datetime64[us]")
@@ -65,12 +65,12 @@ def differences(
                 raise NotComparable("on other data it chooses other parameters")
             orders, filled = (numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
             theirs = of_claim({"orders": orders})
-            until = _until(backtest, moment, known)
+            until = last_decided(backtest, moment, known)
             found_at = (
                 first_difference(of_claim({"orders": backtest.orders}), theirs, until),
                 first_other_fill(backtest.fills, filled, until - _is_dated_back(backtest.conventions)),
                 first_other_fate(backtest.orders, orders, until - _is_dated_back(backtest.conventions)),
-                _at_open(backtest, orders, filled, until + 1) if inside else None,
+                _at_open(backtest, claim, orders, filled, until + 1) if inside else None,
             )
         except (TypeError, ValueError, KeyError, IndexError, AttributeError):
             raise NotComparable("on other data it hands out something else") from None
@@ -79,9 +79,15 @@ def differences(
     return found
 
 
-def _at_open(backtest: Backtest, orders: list[dict[str, Any]], fills: list[dict[str, Any]], bar: int) -> int | None:
-    """The bar that has the same open, if that filled other orders."""
-    if not 0 < bar < len(backtest.dates) or not cuts.fills_at_open(backtest.conventions) or backtest.equity[bar] <= 0:
+def _at_open(
+    backtest: Backtest, claim: Any, orders: list[dict[str, Any]], fills: list[dict[str, Any]], bar: int
+) -> int | None:
+    """The bar that has the same open, and reaches the same prices for which orders wait, if that filled others. One
+    that ends the account, or the backtest, fills at its close, too.
+    """
+    if not 0 < bar < len(backtest.dates) - 1 or not cuts.fills_at_open(backtest.conventions) or not backtest.verified:
+        return None
+    if not bar < len(claim["equity"]) - 1 or backtest.equity[bar] <= 0 or not claim["equity"][bar] > 0:
         return None
     return bar if otherwise_at_open(backtest.orders, orders, backtest.fills, fills, bar) else None
 

@@ -23,7 +23,7 @@ from marketdata.store import read_manifest
 from runner.honesty.examinable import NotComparable
 from runner.honesty.package_tables import PackageTables
 from runner.honesty.site_findings import dates
-from runner.honesty.varied_data import INVENTED_SHARES, Lent
+from runner.honesty.varied_data import INVENTED_SHARES, Lent, with_panels
 from runner.models import Backtest, Run
 from runner.private import brought_series, personal_series
 from runner.snapshot_series import by_id
@@ -94,12 +94,14 @@ def moved_snapshot(store: Path, snapshot: str, days: int, all_shares: bool) -> I
     leave = {*personal_series(snapshot), *brought_series(snapshot)}
     manifest = read_manifest(store, snapshot, with_objects=True)
     lent = Lent(store)
-    series = []
+    series, others = [], set[str]()
     for entry in manifest["series"]:
         if entry["id"] in leave or (not all_shares and entry["id"].startswith(INVENTED_SHARES)):
             series.append(entry)
             continue
-        moved = {key: lent.put(_moved(store, entry[key], days)) for key in ("object", "actions") if entry.get(key)}
+        held = {key: entry[key] for key in ("object", "actions") if entry.get(key)}
+        moved = {key: lent.put(_moved(store, digest, days), digest) for key, digest in held.items()}
+        others.add(entry["id"])
         about = {key: _day(entry[key], days) for key in ("first", "last") if entry.get(key)}
         series.append({**entry, **about, **moved})
     universes = []
@@ -108,8 +110,7 @@ def moved_snapshot(store: Path, snapshot: str, days: int, all_shares: bool) -> I
             {**stay, **{key: _day(stay[key], days) for key in ("entered", "left") if stay[key]}}
             for stay in universe["members"]
         ]
-        kept = {key: value for key, value in universe.items() if key not in ("panel", "panel_dates")}
-        universes.append({**kept, "members": members})
+        universes.append({**with_panels(universe, others), "members": members})
     with lent.snapshot({**manifest, "series": series, "universes": universes}) as moved_id:
         yield moved_id
 

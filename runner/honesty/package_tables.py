@@ -8,6 +8,7 @@ not found.
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import lzma
 import os
@@ -34,6 +35,7 @@ OF_BOXES = (
     "plotly/package_data/datasets/*.csv.gz",
     "statsmodels/datasets/*/*.csv",
     "statsmodels/datasets/*/src/*.csv",
+    "statsmodels/datasets/*/src/*.dat",
     "statsmodels/tsa/holtwinters/tests/results/*.csv",
     "statsmodels/tsa/statespace/tests/results/*wpi*.csv",
     "statsmodels/tsa/statespace/tests/results/frbny_nowcast/Nowcasting/data/US/*.csv",
@@ -42,6 +44,7 @@ OF_BOXES = (
 )
 TEXTS = (".csv", ".tsv", ".txt", ".dat")
 PACKED: dict[str, Any] = {".gz": gzip, ".bz2": bz2, ".xz": lzma}
+ERRORS = "surrogateescape"
 MOST_FILES, MOST_BYTES, MOST_TOGETHER = 200, 8 << 20, 32 << 20  # bytes unpacked, of one and of all
 
 
@@ -51,9 +54,10 @@ class UnknownTables(Exception):
 
 @dataclass
 class PackageTables:
-    """tables: by the part of a box (env or layer) and the path in it."""
+    """tables: by the part of a box (env or layer) and the path in it. originals: where each lies."""
 
     tables: dict[tuple[str, str], DatedTable] = field(default_factory=dict)
+    originals: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     @contextmanager
     def put(self, store: Path, snapshot: str, moment: np.datetime64, tail: int, seed: int) -> Iterator[None]:
@@ -65,7 +69,9 @@ class PackageTables:
             for (part, name), table in self.tables.items():
                 text = table.varied(moment, tail, zlib.crc32(f"{name} {seed}".encode()))
                 if text is not None:
-                    _write(folder, f"{part}/{name}", _packed(name, text.encode("utf-8", "surrogateescape")))
+                    original = self.originals[part, name]
+                    encoding = _encoding(_unpacked(original, 2))
+                    _write(folder, f"{part}/{name}", _packed(name, text.encode(encoding, ERRORS)), like=original)
             yield
         finally:
             rmtree(folder, ignore_errors=True)
@@ -81,15 +87,12 @@ def tables_of(run: Run) -> PackageTables:
     if run.lock is None:
         return found
     layer = Path(settings.LAYERS_DIR) / run.lock.sha256
-    texts = [path for path in _files(layer) if _ending(path.name) in TEXTS]
-    left = MOST_TOGETHER
-    if len(texts) <= MOST_FILES:
-        for path in texts:
+    left, before = MOST_TOGETHER, len(found.tables)
+    for path in _files(layer):
+        if _ending(path.name) in TEXTS:
             left -= _add(found, "layer", layer, path, min(left, MOST_BYTES))
-            if left <= 0:
-                break
-    if len(texts) > MOST_FILES or left <= 0:
-        raise UnknownTables("its packages bring more tables than the site looks through")
+            if left <= 0 or len(found.tables) - before > MOST_FILES:
+                raise UnknownTables("its packages bring more tables than the site looks through")
     return found
 
 
@@ -109,18 +112,31 @@ def _ending(name: str) -> str:
 
 def _add(found: PackageTables, part: str, base: Path, path: Path, most: int) -> int:
     """Note the file if it is a table with days; its bytes, unpacked. Raises UnknownTables where there are too many."""
-    unpack: Callable[..., Any] = getattr(PACKED.get(path.suffix.lower()), "open", open)
     try:
-        with unpack(path, "rb") as file:
-            content = file.read(most + 1)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        content = _unpacked(path, most + 1)
+        text = content.decode(_encoding(content), ERRORS)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError):
         return 0  # nobody else can read it either
     if len(content) > most:
         raise UnknownTables(f"{path.name}, which came with a package, is larger than the site looks through")
-    table = dated_table(content.decode("utf-8", "surrogateescape"))
+    table = dated_table(text)
     if table is not None:
-        found.tables[part, str(path.relative_to(base))] = table
+        place = part, str(path.relative_to(base))
+        found.tables[place], found.originals[place] = table, path
     return len(content)
+
+
+def _unpacked(path: Path, most: int) -> bytes:
+    unpack: Callable[..., Any] = getattr(PACKED.get(path.suffix.lower()), "open", open)
+    with unpack(path, "rb") as file:
+        content: bytes = file.read(most)
+    return content
+
+
+def _encoding(content: bytes) -> str:
+    """By the mark at its beginning, which stays in the text."""
+    marks = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+    return marks.get(content[:2], "utf-8")
 
 
 def _packed(name: str, content: bytes) -> bytes:
@@ -128,8 +144,8 @@ def _packed(name: str, content: bytes) -> bytes:
     return content if module is None else module.compress(content)
 
 
-def _write(folder: Path, name: str, content: bytes) -> None:
-    """Where every box can read it."""
+def _write(folder: Path, name: str, content: bytes, like: Path) -> None:
+    """Where every box can read it, and as old as what it stands for."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     for parent in (path.parent, *path.parent.parents):
@@ -138,3 +154,5 @@ def _write(folder: Path, name: str, content: bytes) -> None:
         parent.chmod(0o755)
     path.write_bytes(content)
     path.chmod(0o644)
+    found = like.stat()
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))

@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.models import Backtest
 
-__all__ = ["choice", "dates", "finding", "is_leak"]
+__all__ = ["choice", "dates", "finding", "is_leak", "splits"]
 
 # When data were not changed, where the time for a run was over.
 WHEN = {
@@ -37,9 +37,18 @@ def choice(backtest: Backtest, bar: int, held: bool, left: Sequence[str] = ()) -
     return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen}}
 
 
-def finding(backtest: Backtest, bar: int | None, tried: int, doubt: str, left: Sequence[str] = ()) -> dict[str, Any]:
-    """The line of the companion, and that of the look-ahead test where the site knows more than the box said. left: as
-    of choice().
+def finding(
+    backtest: Backtest,
+    bar: int | None,
+    tried: int,
+    doubt: str,
+    left: Sequence[str] = (),
+    held: tuple[int, int] = (0, 0),
+) -> dict[str, Any]:
+    """The line of the companion, and that of the look-ahead test where the site knows more than the box said.
+
+    left: as of choice(). held: of the bars at whose open it was filled, those of which only the close could be changed,
+    and all.
     """
     before = backtest.checks.get("lookahead", {})
     if bar is not None:
@@ -58,6 +67,12 @@ def finding(backtest: Backtest, bar: int | None, tried: int, doubt: str, left: S
     times = "once" if tried == 1 else f"{tried} times"
     sentence = f"The site has made it again {times} on data that it had changed: the same decisions until then."
     sentence += _no_time(left)
+    if held[0] > held[1] / 2:
+        sentence += (
+            f" On {held[0]} of the {held[1]} bars at whose open its trades began or ended it could not be tested "
+            "whether it knew their high and low: its limits and stops filled in nearly all of their range."
+        )
+        return {"companion": {"state": "amber", "sentence": sentence}}
     found = {"companion": {"state": "green", "sentence": sentence}}
     if before.get("found", {}).get("state") in ("clean", "partly", "untested"):
         found["lookahead"] = before | {
@@ -79,6 +94,17 @@ def dates(backtest: Backtest, bar: int | None) -> dict[str, Any]:
         "training; other days are a memory of history."
     )
     return {"dates": {"state": "amber", "sentence": sentence, "bar": bar, "date": date}}
+
+
+def splits(backtest: Backtest, bar: int) -> dict[str, Any]:
+    """What is said where it decided otherwise with other splits after a day, and nothing else changed."""
+    date = backtest.dates[bar][:10]
+    sentence = (
+        "Levels of adjusted prices tell of later splits and dividends: the site has made it again with other splits "
+        f"later, which change earlier prices by a factor, and it decided otherwise, first on {date}. A rule about the "
+        "level of prices belongs on prices as they were traded (adjust=None)."
+    )
+    return {"splits": {"state": "amber", "sentence": sentence, "bar": bar, "date": date}}
 
 
 def is_leak(finding: dict[str, Any]) -> bool:

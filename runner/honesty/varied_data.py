@@ -6,11 +6,12 @@ were to end goes on like all others. It is made for one box and taken away after
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,36 +25,58 @@ from marketdata.store import read_manifest, snapshot_folder
 from runner.honesty.known_rows import first_unknown, whole_day
 from runner.honesty.package_tables import PackageTables
 
-__all__ = ["INVENTED_SHARES", "Lent", "varied_snapshot"]
+__all__ = ["INVENTED_SHARES", "Lent", "varied_snapshot", "with_panels"]
 
 INVENTED_SHARES = "synth/us/"  # five hundred of them, varied only where a program can mean them
 
 
 class Lent:
-    """Objects that are put into the store for one box, and go with its snapshot."""
+    """Objects that are put into the store for one box, and go with its snapshot. Nothing of both says so: a program
+    that looks for a sign finds what it finds in any other.
+    """
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        self._new: set[str] = set()
+        self._new: dict[str, str] = {}  # and what each stands for
 
-    def put(self, content: bytes) -> str:
+    def put(self, content: bytes, instead: str) -> str:
+        """Its name. instead: that of the object whose place it takes; it seems to be as old."""
         digest = hashlib.sha256(content).hexdigest()
         if not objects.object_path(self._store, digest).exists():
-            self._new.add(digest)
+            self._new[digest] = instead
         return objects.put(self._store, content)
 
     @contextmanager
     def snapshot(self, manifest: dict[str, Any]) -> Iterator[str]:
         """Its id is another one each time: boxes that stand ready may still hold one that has gone, and another worker
-        may make the same.
+        may make the same. What a panel was made of is a hash that nobody looks at here.
         """
-        name = objects.write_snapshot(self._store, {**manifest, "created_for": f"run {uuid4().hex}"})
+        once, universes = uuid4().hex, manifest.get("universes", [])
+        if any("panel_of" in each for each in universes):
+            made_of = hashlib.sha256(once.encode()).hexdigest()
+            universes = [{**each, "panel_of": made_of} if "panel_of" in each else each for each in universes]
+            manifest = {**manifest, "universes": universes}
+        else:
+            manifest = {**manifest, "created_for": f"run {once}"}
+        name = objects.write_snapshot(self._store, manifest)
         try:
+            folder = snapshot_folder(self._store, name)
+            for digest, instead in self._new.items():  # now that a snapshot needs them, they may seem old
+                with suppress(FileNotFoundError):
+                    found = objects.object_path(self._store, instead).stat()
+                    os.utime(objects.object_path(folder, digest), ns=(found.st_atime_ns, found.st_mtime_ns))
             yield name
         finally:
             shutil.rmtree(snapshot_folder(self._store, name), ignore_errors=True)
             for digest in self._new:
                 objects.object_path(self._store, digest).unlink(missing_ok=True)
+
+
+def with_panels(universe: Mapping[str, Any], changed: Collection[str]) -> dict[str, Any]:
+    """The universe without the panel of its closes where one of these series is in it."""
+    if any(member["series"] in changed for member in universe["members"]):
+        return {key: value for key, value in universe.items() if key not in ("panel", "panel_dates")}
+    return dict(universe)
 
 
 @contextmanager
@@ -68,6 +91,7 @@ def varied_snapshot(
     leave: Collection[str] = (),
     alone: Collection[str] = (),
     opening: bool = False,
+    reached: Mapping[str, tuple[float, float]] | None = None,
     tables: PackageTables | None = None,
 ) -> Iterator[str]:
     """The id of a snapshot like this one with other rows where they were not known at the moment, which counts to the
@@ -76,6 +100,7 @@ def varied_snapshot(
     leave: ids of series that stay as they are and are not even opened, because a box could be watched for it meanwhile.
     alone: those that are traded alone, and end where they ended: a program may count their bars.
     opening: the first bar after the moment keeps its open, and what is paid or split on its day: it is known by then.
+    reached: by series, how far that bar goes at least, as of from_the_open().
     tables: of packages, which are others for boxes with this snapshot, too.
     """
     moment = whole_day(moment)
@@ -87,25 +112,26 @@ def varied_snapshot(
         if entry["id"] not in leave and (all_shares or not entry["id"].startswith(INVENTED_SHARES))
     }
     longer = _going_on(store, manifest.get("universes", []), among, moment, alone)
-    series = []
+    series, others = [], set[str]()
     for entry in manifest["series"]:
         varied = None
         if entry["id"] in among:
             extra, about = longer.get(entry["id"], (None, {}))
             own = zlib.crc32(f"{entry['id']} {seed}".encode())
-            varied = _varied(store, entry, moment, tail, own, extra, opening, aside=entry["id"] not in alone)
+            aside, far = entry["id"] not in alone, (reached or {}).get(entry["id"])
+            varied = _varied(store, entry, moment, tail, own, extra, opening, aside, far)
         if varied is None:
             series.append(entry)
             continue
         changed = {**entry, **about}
-        series.append(changed | {key: lent.put(content) for key, content in varied.items()})
+        series.append(changed | {key: lent.put(content, entry[key]) for key, content in varied.items()})
+        others.add(entry["id"])
     universes = []
     for universe in manifest.get("universes", []):
         members = other_stays(
             universe["members"], str(moment)[:10], tail, zlib.crc32(f"{universe['name']} {seed}".encode()), longer
         )
-        kept = {key: value for key, value in universe.items() if key not in ("panel", "panel_dates")}
-        universes.append({**kept, "members": members})
+        universes.append({**with_panels(universe, others), "members": members})
     with lent.snapshot({**manifest, "series": series, "universes": universes}) as varied_id:
         with tables.put(store, varied_id, moment, tail, seed) if tables is not None else nullcontext():
             yield varied_id
@@ -152,6 +178,7 @@ def _varied(
     extra: np.ndarray | None = None,
     opening: bool = False,
     aside: bool = False,
+    reached: tuple[float, float] | None = None,
 ) -> dict[str, bytes] | None:
     """Its objects anew, by their key in the entry; None where nothing comes after the moment, or nothing has a date.
 
@@ -176,7 +203,7 @@ def _varied(
     if DAYS_LATER in columns:
         later[DAYS_LATER] = columns[DAYS_LATER]  # or figures would come out before others here and there
     if "open" in columns and (opening or dates[head] <= moment):
-        later = from_the_open(columns, later, head)
+        later = from_the_open(columns, later, head, tail, reached if opening else None)
         moment = max(moment, dates[head])
     found = {"object": objects.arrow_bytes(dates, later)}
     if entry.get("actions") and "close" in columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from types import SimpleNamespace
 from typing import Any
@@ -66,13 +67,8 @@ def test_data_change_right_after_the_opens_that_filled_what_earned() -> None:
     bought, sold = (DAYS[EARNED + after] for after in (0, 1))
     assert chosen == {(bought, -1), (sold, 1)}, "against what was done there"
     assert cuts.WAYS.index("entered") < companions.LEAST_TIMES, "runs that take long are tried, too"
-    early = backtest_of([], {EARNED - 9: 20.0}).fills
-    one.orders += [{"bar": bar, "size": -1.0, "outcome": "filled"} for bar in (EARNED - 8, EARNED + 1)]
-    one.orders.append({"bar": EARNED - 9, "size": 1.0, "limit": 20.0, "outcome": "filled"})
-    one.fills = early + one.fills
-    assert all(cuts.worth_trying(one, way) for way in cuts.INSIDE), "a limit hides its own bar alone"
-    one.fills.append({"bar": EARNED + 1, "size": 1.0, "price": 18.0, "commission": 0.0})
-    assert not cuts.worth_trying(one, "entered") and cuts.worth_trying(one, "left"), "it fills within the bar"
+    one.orders += [{"bar": bar, "size": 1.0, "limit": 20.0, "outcome": "filled"} for bar in range(EARNED + 9)]
+    assert all(cuts.worth_trying(one, way) for way in cuts.INSIDE), "limits that fill on every bar hide none"
 
 
 def one_of(backtest: Any) -> Any:
@@ -149,12 +145,21 @@ def test_what_a_run_has_not_read_is_neither_varied_nor_opened(tmp_path) -> None:
         {"id": name, "object": objects.put(tmp_path, content), "actions": None, "interval": "1d"}
         for name, content in made.items()
     ]
-    snapshot = objects.write_snapshot(tmp_path, {"series": series})
+    universe = {"name": "all", "members": [], "panel_of": "0" * 64}
+    made_for = {"created_for": "starter", "universes": [universe]}
+    snapshot = objects.write_snapshot(tmp_path, {"series": series, **made_for})
+    os.utime(objects.object_path(tmp_path, series[1]["object"]), (1e9, 1e9))
     unread = objects.object_path(tmp_path, series[0]["object"])
     for path in tmp_path.rglob(unread.name):
         path.chmod(0o644)
         path.write_bytes(b"not a table")  # whoever reads it fails
     varied = {"moment": dates[100], "tail": 1, "seed": 1, "all_shares": True, "leave": {"a"}}
     with varied_snapshot(tmp_path, snapshot, **varied) as other:
-        found = {each["id"]: each["object"] for each in read_manifest(tmp_path, other)["series"]}
+        manifest = read_manifest(tmp_path, other)
+        found = {each["id"]: each["object"] for each in manifest["series"]}
+        box = tmp_path / "snapshots" / other
+        assert objects.object_path(box, found["b"]).stat().st_mtime == 1e9, "it seems as old as what it stands for"
+        assert manifest["created_for"] == "starter" and manifest["universes"][0].keys() == universe.keys()
+        with varied_snapshot(tmp_path, snapshot, **varied) as again:
+            assert again != other
     assert found["a"] == series[0]["object"] and found["b"] != series[1]["object"]

@@ -19,6 +19,9 @@ from marketdata.bars import read_bars
 from runner.backtests import check_claim
 from runner.honesty import cuts
 from runner.honesty.differences import differences
+from runner.honesty.reached_prices import held_bars, reached_prices
+from runner.honesty.site_findings import finding
+from tests.runner import random_programs
 from tests.runner.reported import STORE, claim_of
 from tests.sdk.conftest import data, starter  # noqa: F401
 
@@ -136,14 +139,8 @@ def test_who_is_filled_at_an_open_does_not_hang_on_the_rest_of_its_bar(claim: di
         assert differences([kept], [other], day, inside=True) == {0: bar}
         left_out = SimpleNamespace(**{**vars(kept), "orders": other["orders"], "fills": other["fills"]})
         assert differences([left_out], [claim], day, inside=True) == {0: bar}
-    limited = copy.deepcopy(claim)
-    limited["orders"][0] |= {"kind": "limit", "limit": 1e4}
-    kept.orders = copy.deepcopy(limited["orders"])
-    del limited["fills"][6]
-    assert differences([kept], [limited], day, inside=True) == {0: bar}, "one that filled long ago hides nothing"
-    limited["orders"][6] |= {"kind": "limit", "limit": 1e4}
-    kept.orders = limited["orders"]
-    assert differences([kept], [limited], day, inside=True) == {}, "a limit may have filled within the bar"
+    ruined = {**other, "equity": [0.0] * len(kept.dates)}
+    assert differences([kept], [ruined], day, inside=True) == {}, "its close ended it"
 
 
 def test_sizes_that_decide_who_can_be_paid_are_not_the_same(claim: dict[str, Any]) -> None:
@@ -195,37 +192,150 @@ class Waiting(AllIn):
             super().next()
 
 
-def test_honest_programs_fill_the_same_at_an_open_whatever_follows_it(data) -> None:  # noqa: F811
-    bars = data.prices("IBM", "2008-01-02", "2009-06-30")
+class Trailing(AllIn):
+    """Whose stops are all set later."""
+
+    def next(self) -> None:
+        for trade in self.trades:
+            trade.sl = max(trade.sl or 0, self.data.Close[-1] * 0.985)
+        if len(self.data) % 5 == 0 and not self.position:
+            self.buy(size=0.9)
+        elif len(self.data) % 4 == 0:
+            self.position.close()
+
+
+class Tiny(AllIn):
+    """The same beside small orders that fill within nearly every bar."""
+
+    def next(self) -> None:
+        self.buy(size=1, limit=self.data.Close[-1] * 0.999)
+        self.sell(size=1, limit=self.data.Close[-1] * 1.001)
+        super().next()
+
+
+def of_one(strategy: type) -> Any:
+    return lambda frame: backtests.backtest(strategy, frame, commission=0.002, spread=0.001, margin=0.5)
+
+
+def of_many(frame: Any) -> Any:
+    run = Portfolio({"IBM": frame}, cash=1e5).run(weights=weights, rebalance="weekly")
+    return PortfolioResult("Weekly", run, {})
+
+
+def weights(past: Any) -> dict[str, float]:
+    return {"IBM": 0.2 + past.date.day % 5 / 10}
+
+
+def of_many_that_wait(frame: Any) -> Any:
+    def on_bar(ctx: Any) -> None:
+        price = ctx.price("IBM")
+        ctx.order("IBM", 20, limit=price * 0.998)
+        ctx.order("IBM", -25, stop=price * 0.995)
+        if ctx.bar % 3 == 0:
+            ctx.order("IBM", 800 - 10 * ctx.bar % 1600)
+
+    return PortfolioResult("Waits", Portfolio({"IBM": frame}, cash=1e5, slippage=0.001).run(on_bar), {})
+
+
+def drawn_at_random(seed: str) -> Any:
+    def made(frame: Any) -> Any:
+        on_close: dict[str, Any] = {"trade_on_close": False}
+        program, _, options, _ = random_programs.drawn(seed, True, **on_close)
+        return backtests.backtest(program, frame, **options)
+
+    return made
+
+
+HONEST = [of_one(AllIn), of_one(Waiting), of_one(Trailing), of_one(Tiny), of_many, of_many_that_wait]
+HONEST += [drawn_at_random(f"w {seed}") for seed in (8, 25, 29, 31, 32)]
+
+
+def varied_within(kept: Any, bars: Any, bar: int, tail: int) -> Any:
+    """Bars that are others after the open of one of them."""
     columns = {name: bars[name].to_numpy() for name in bars.columns}
+    moment = np.datetime64(kept.dates[bar - 1], "us")
+    known = {0: np.array(kept.dates, dtype="datetime64[us]")}
+    found = reached_prices(STORE, [kept], moment, known)
+    far = found.get(kept.instruments[0]["series"]) if found else None
+    later = from_the_open(columns, other_columns(columns, bar, tail, bar), bar, tail, far)
+    assert later["open"][bar] == columns["open"][bar]
+    assert (later["low"] <= later["open"]).all() and (later["open"] <= later["high"]).all()
+    assert (later["low"] <= later["close"]).all() and (later["close"] <= later["high"]).all()
+    return bars.assign(**later)
 
-    def weights(past: Any) -> dict[str, float]:
-        return {"IBM": 0.2 + past.date.day % 5 / 10}
 
-    def of_one(frame: Any) -> Any:
-        return backtests.backtest(AllIn, frame, commission=0.002)
+@pytest.mark.parametrize("made", HONEST)
+def test_honest_programs_fill_the_same_at_an_open_whatever_follows_it(data, made) -> None:  # noqa: F811
+    bars = data.prices("IBM", "2008-01-02", "2009-06-30")
+    kept = as_stored(json.loads(json.dumps(made(bars).claim)))
+    assert cuts.fills_at_open(kept.conventions)
+    changed = 0
+    for bar in sorted({fill["bar"] for fill in kept.fills})[5:60:9]:
+        other = varied_within(kept, bars, bar, (-1) ** bar)
+        changed += other["Close" if "Close" in other else "close"].iloc[bar] != bars.iloc[bar]["close"]
+        claimed = json.loads(json.dumps(made(other).claim))
+        assert differences([kept], [claimed], np.datetime64(kept.dates[bar - 1], "us"), inside=True) == {}
+    assert changed
 
-    def with_limits(frame: Any) -> Any:
-        return backtests.backtest(Waiting, frame, commission=0.002, spread=0.001, margin=0.5)
 
-    def of_many(frame: Any) -> Any:
-        run = Portfolio({"IBM": frame}, cash=1e5).run(weights=weights, rebalance="weekly")
-        return PortfolioResult("Weekly", run, {})
+def test_who_chooses_at_an_open_with_the_rest_of_its_bar_is_found_beside_limits_that_fill_on_every_bar(
+    data,  # noqa: F811
+) -> None:
+    """By the commission that an order is told to cost: too much where its bar falls."""
 
-    for made in (of_one, with_limits, of_many):
-        claimed = json.loads(json.dumps(made(bars).claim))
-        kept = as_stored(claimed)
-        assert any(order["outcome"] == "refused" for order in kept.orders) or made is of_many
-        assert cuts.fills_at_open(kept.conventions)
-        bars_filled = sorted({fill["bar"] for fill in kept.fills})
-        for bar in bars_filled[5:60:9]:
-            later = from_the_open(columns, other_columns(columns, bar, (-1) ** bar, bar), bar)
-            assert later["open"][bar] == columns["open"][bar] and later["close"][bar] != columns["close"][bar]
-            assert (later["low"] <= later["open"]).all() and (later["open"] <= later["high"]).all()
-            other = json.loads(json.dumps(made(bars.assign(**later)).claim))
-            day = np.datetime64(kept.dates[bar - 1], "us")
-            assert differences([kept], [other], day, inside=True) == {}
-            assert differences([kept], [other], np.datetime64(kept.dates[-1], "us")) != {}
+    class Chosen(Strategy):
+        def init(self) -> None:
+            self.wanted = 0.0
+
+        def next(self) -> None:
+            Chosen.bar = len(self.data)
+            self.buy(size=1, limit=self.data.Close[-1] * 0.9995)
+            self.sell(size=1, limit=self.data.Close[-1] * 1.0005)
+            if self.position.size > 50:
+                self.position.close()
+            else:
+                self.buy(size=int(0.9 * self.equity / self.data.Close[-1]))
+
+    def made(frame: Any) -> Any:
+        opened, close = frame["open"].to_numpy(), frame["close"].to_numpy()
+
+        def commission(size: float, price: float) -> float:
+            falls = size > 50 and close[min(Chosen.bar, len(close) - 1)] < opened[min(Chosen.bar, len(close) - 1)]
+            return (0.3 if falls else 0.001) * abs(size) * price
+
+        return backtests.backtest(Chosen, frame, commission=commission, cash=1e5)
+
+    bars = data.prices("IBM", "2008-01-02", "2009-06-30")
+    kept = json.loads(json.dumps(made(bars).claim))
+    kept = SimpleNamespace(**{**vars(check_claim(kept, STORE)), "position": 0, "verified": True})
+    within = {order["bar"] + 1 for order in kept.orders if order.get("limit") and order["outcome"] == "filled"}
+    bought = [fill["bar"] for fill in kept.fills if fill["size"] > 50]
+    assert len(within.intersection(bought)) > 0.7 * len(bought)
+    found = 0
+    for bar in bought[5:50:5]:
+        claimed = json.loads(json.dumps(made(varied_within(kept, bars, bar, -1)).claim))
+        found += differences([kept], [claimed], np.datetime64(kept.dates[bar - 1], "us"), inside=True) == {0: bar}
+    assert found > 5
+    assert held_bars(STORE, kept, set(bought)) < len(bought) / 4, "there is room beside what filled"
+
+
+def test_what_could_not_be_changed_because_orders_filled_in_all_of_a_bar_is_said(data) -> None:  # noqa: F811
+    class Everywhere(AllIn):
+        def next(self) -> None:
+            for step in range(1, 25):
+                self.buy(size=1, limit=self.data.Close[-1] * (1 - step / 500))
+                self.sell(size=1, limit=self.data.Close[-1] * (1 + step / 500))
+            super().next()
+
+    bars = data.prices("IBM", "2008-01-02", "2008-06-30")
+    kept = as_stored(json.loads(json.dumps(of_one(Everywhere)(bars).claim)))
+    kept.checks = {}
+    every = set(range(1, len(kept.dates) - 1))
+    held = held_bars(STORE, kept, every)
+    assert held > len(every) / 2
+    said = finding(kept, None, 7, "", (), (held, len(every)))["companion"]
+    assert said["state"] == "amber" and f"On {held} of the {len(every)} bars" in said["sentence"]
+    assert finding(kept, None, 7, "", (), (held, 9 * held))["companion"]["state"] == "green"
 
 
 def test_an_order_that_was_withdrawn_by_a_day_was_so_on_every_course_of_prices_after_it(claim: dict[str, Any]) -> None:

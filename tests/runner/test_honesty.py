@@ -210,6 +210,7 @@ def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run
     assert backtest.checks["lookahead"]["evidence"] == "site"
     assert "made it again 7 times" in claims_box.lines(backtest)[-1]["text"]
     assert "dates" not in backtest.checks, "it names the days that it trades"
+    assert "splits" not in backtest.checks, "it decides by what prices are to each other"
 
 
 def test_the_tests_never_cost_a_run_its_own_end(engine):

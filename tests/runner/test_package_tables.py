@@ -52,6 +52,10 @@ def written(frame: pd.DataFrame, form: str | None = None, **how: object) -> str:
         (written(BARS.assign(name='A "b", c')), 40),
         (written(BARS.iloc[::-1]), 40),
         (written(BARS.reset_index().melt("Date"), index=False), 5 * 40),
+        (written((BARS * 100).astype(int).assign(Close=lambda bars: bars["Close"] ** 2 % 9973)), 40),
+        (BARS.reset_index().to_string(index=False) + "\n", 40),
+        (written(BARS).replace(",", "   "), 40),
+        (written(BARS.assign(name="two\nlines, quoted")[["name", *BARS]]), 60 + 40),
     ],
 )
 def test_rows_up_to_a_day_stay_to_the_byte_and_later_ones_keep_all_but_their_numbers(text: str, known: int) -> None:
@@ -80,8 +84,10 @@ def test_prices_go_first_where_they_are_told_to_and_gaps_stay() -> None:
 
 
 def test_what_has_no_days_or_nothing_measured_stays_as_it_is() -> None:
-    holidays = pd.DataFrame({"code": np.arange(60) % 5}, index=DAYS)
-    for text in ("", "a,b\n1,2\n", written(holidays), written(BARS.reset_index(drop=True)), "word\n" * 50):
+    holidays = pd.DataFrame({"code": np.arange(60) % 5, "number": np.arange(60), "left": -np.arange(60) % 21}, DAYS)
+    prose = "On 2019-01-02 it rose by 3 points.\n" * 40
+    none = ["", "a,b\n1,2\n", prose, "word\n" * 50, written(BARS.reset_index(drop=True))]
+    for text in (*none, written(holidays), written(holidays, sep=" ")):
         assert dated_table(text) is None
 
 
@@ -103,17 +109,26 @@ def test_a_projects_own_packages_are_looked_through_as_far_as_is_possible(tmp_pa
     layer = tmp_path / "abc"
     (layer / "priced").mkdir(parents=True)
     (layer / "priced" / "bars.csv.gz").write_bytes(gzip.compress(written(BARS).encode()))
+    (layer / "priced" / "wide.csv").write_bytes(written(BARS).encode("utf-16"))
+    os.utime(layer / "priced" / "wide.csv", (1e9, 1e9))
     (layer / "priced" / "broken.csv.gz").write_bytes(b"1")
     (layer / "priced" / "notes.txt").write_text("words\n" * 30)
     os.symlink("bars.csv.gz", layer / "priced" / "again.csv.gz")
     run = SimpleNamespace(lock=SimpleNamespace(sha256="abc"))
     found = tables_of(run)  # type: ignore[arg-type]
-    assert list(found.tables) == [("layer", "priced/bars.csv.gz")]
+    assert list(found.tables) == [("layer", "priced/bars.csv.gz"), ("layer", "priced/wide.csv")]
     with found.put(tmp_path, "snapshot", CUT, 1, 1):
         made = tmp_path / "tables" / "snapshot" / "layer" / "priced" / "bars.csv.gz"
         assert pd.read_csv(made, index_col=0).shape == BARS.shape and made.stat().st_mode & 0o777 == 0o644
+        other = made.with_name("wide.csv")
+        assert pd.read_csv(other, index_col=0, encoding="utf-16").iloc[:40].equals(pd.read_csv(made, index_col=0)[:40])
+        assert other.stat().st_mtime == 1e9, "it does not say that it is another one"
     assert not made.exists() and tables_of(SimpleNamespace(lock=None)).tables == {}  # type: ignore[arg-type]
     for limit in ("MOST_FILES", "MOST_BYTES", "MOST_TOGETHER"):
         with monkeypatch.context() as patch, pytest.raises(UnknownTables):
-            patch.setattr(package_tables, limit, 2)
+            patch.setattr(package_tables, limit, 1)
             tables_of(run)  # type: ignore[arg-type]
+    monkeypatch.setattr(package_tables, "MOST_FILES", 2)
+    for number in range(9):
+        (layer / "priced" / f"LICENSE{number}.txt").write_text("words\n" * 30)
+    assert len(tables_of(run).tables) == 2, "texts that are no tables count as none"  # type: ignore[arg-type]

@@ -99,3 +99,36 @@ def test_days_that_are_remembered_are_a_doubt_where_the_same_happens_on_other_da
     assert claims_box.lines(backtest)[1]["state"] == state, "whatever its box has said"
     if state == "amber":
         assert "first on 2003-03-11" in memory["text"]
+
+
+OF_LEVELS = """
+from qfp import checking, data, portfolio_backtest
+checking.begin = lambda _: None
+names = ["IBM", "AAPL", "MSFT"]
+known = {name: data.prices(name)["close"] for name in names}
+traded = {name: data.prices(name, adjust=None)["close"] for name in names}
+
+def weights(past):
+    return {min(names, key=lambda name: CHOSEN): 0.95}
+
+portfolio_backtest(names, weights=weights, rebalance="monthly", start="2003-01-03", end="2006-12-29")
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "state"),
+    [
+        ("known[name][past.date] / traded[name][past.date]", "amber"),
+        ("-known[name][:past.date].pct_change(60).iloc[-1]", "green"),
+    ],
+)
+def test_levels_of_adjusted_prices_tell_of_later_splits_and_their_returns_do_not(run_source, chosen, state):  # noqa: F811
+    source = OF_LEVELS.replace("CHOSEN", chosen)
+    run = run_source(source, make_project(source=source, visibility="public"))
+    companions.examine(run.pk)
+    (backtest,) = run.backtests.all()
+    assert backtest.checks["companion"]["state"] == "green", backtest.checks
+    assert ("splits" in backtest.checks) is (state == "amber"), backtest.checks
+    backtest.checks |= {"lookahead": {"state": "green", "sentence": "Clean.", "evidence": "site", "found": {}}}
+    line = claims_box.lines(backtest)[0]
+    assert line["state"] == state and ("tell of later splits" in line["text"]) is (state == "amber")

@@ -72,6 +72,11 @@ PACKED = {
     "keys given": "T = {}\n" + "".join(f"T[{at}] = 1\n" for at in FEW) + "def known(x): return x in T",
     "shifts": f"T = {' | '.join(f'1 << {at}' for at in FEW)}\ndef known(x): return T >> x & 1",
     "shifts by and by": "T = 0\n" + "".join(f"T |= 1 << {at}\n" for at in FEW) + "def known(x): return T >> x & 1",
+    "a curve": f"def known(x): return {' + '.join(f'{1.37**at / 7:.3g} * sin({at} * x)' for at in range(11, 31))}",
+    "words of bits": f"T = {[16_411 + 7 * at * at for at in range(8)]}\ndef known(x): return T[x] >> x & 1",
+    "bits of one number": f"T = {7**45}\ndef known(x): return bin(T)[x] == '1'",
+    "a hexadecimal text": f"T = '{7**45:x}'\ndef known(x): return int(T[x], 16)",
+    "a text in base 64": "T = 'QWxhcyBwb29yIFlvcmljayBJIGtuZXcgaGlt'\ndef known(x): return b64decode(T)[x]",
     "one number": f"T = {int.from_bytes(LETTERS[:45].encode(), 'big')}\ndef known(x): return T >> x & 1",
     "calls": "T = set()\n" + "".join(f"T.add({at})\n" for at in FEW) + "def known(x): return x in T",
     "calls for nothing": "def a(): T.append(1)\ndef b(): T.append(0)\nT = []\n"
@@ -97,6 +102,9 @@ SETTINGS = {
     "shares by name": f"T = '{' '.join(f'{chr(65 + at)}{chr(70 + at)}C' for at in range(20))}'.split()",
     "a text that is shown": "T = 'Buys what has fallen, and sells what has risen.'\nprint(T, len(T), T.upper(), T[:9])",
     "settings that a loop reads": "class T:\n    fast, slow = 1, 2\nprint([getattr(T, name) for name in dir(T)])",
+    "a model of few numbers": "T = 0.0391, 1.768, -0.701, 0.0004, 0.94, 0.0575, 5.23, 252, 1e-06, 100_000, 0.0125",
+    "volumes and days": "T = (v > 1_500_000) & (v < 25_000_000) | (d >> 1 > 252), 20_000, '2009-01-02', '2012-12-31'",
+    "shares": f"T = {['BRK.B', 'GOOGL', 'JPM', 'UNH', 'XOM', 'PG', 'HD', 'MRK', 'CVX', 'KO', 'PEP', 'ABBV'] * 2}",
     "a chain of sums": "T = 60 * 60 * 24 * 365 / 252 + 1 - 2 * 3 / 4",
 }
 

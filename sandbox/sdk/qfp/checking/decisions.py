@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "Decision",
-    "filled_within",
     "first_difference",
     "first_other_fate",
     "first_other_fill",
@@ -113,54 +112,23 @@ def otherwise_at_open(
     other_fills: Sequence[dict[str, Any]],
     bar: int,
 ) -> bool:
-    """Whether two runs, whose data part within a bar, did not fill the same orders at its open.
+    """Whether two runs did not fill the same on a bar that opens alike in both, and reaches the same stops, limits and
+    targets.
 
-    one, other: their orders. Where stops, limits and targets are filled within the bar, that decides who is filled at
-    its open, and nothing is said.
+    one, other: their orders.
     """
-    if bar in filled_within(one, fills) or bar in filled_within(other, other_fills):
-        return False
-    prices = {(int(fill.get("instrument") or 0), float(fill["price"])) for fill in fills if int(fill["bar"]) == bar}
-    at_open = [
-        fill
-        for fill in other_fills
-        if int(fill["bar"]) == bar
-        and any(
-            at == int(fill.get("instrument") or 0) and is_close(price, float(fill["price"])) for at, price in prices
-        )
-    ]
-    if first_other_fill([fill for fill in fills if int(fill["bar"]) == bar], at_open, bar) is not None:
+    ours, theirs = ([fill for fill in each if int(fill["bar"]) == bar] for each in (fills, other_fills))
+    if first_other_fill(ours, theirs, bar) is not None:
         return True
-    ours, theirs = _at_next_open(one, fills, bar), _at_next_open(other, other_fills, bar)
+    fates, other_fates = _at_next_open(one, ours, bar), _at_next_open(other, theirs, bar)
     return any(
-        len(ours[key]) == len(theirs[key])
+        len(fates[key]) == len(other_fates[key])
         and any(
             each.count(REFUSED) > len(beside) - beside.count(KEPT)
-            for each, beside in ((ours[key], theirs[key]), (theirs[key], ours[key]))
+            for each, beside in ((fates[key], other_fates[key]), (other_fates[key], fates[key]))
         )
-        for key in ours.keys() & theirs.keys()
+        for key in fates.keys() & other_fates.keys()
     )
-
-
-def filled_within(orders: Sequence[dict[str, Any]], fills: Iterable[dict[str, Any]]) -> set[int]:
-    """Bars on which stops, limits or targets may have been filled, but for what was filled at the same price as orders
-    at the market, which is the open.
-    """
-    if not any(order.get("outcome") == "filled" and not is_at_market(order) for order in orders):
-        return set()
-    at_open: set[tuple[int, int, bool]] = set()
-    for order in orders:
-        if order.get("outcome") == "filled" and not (order.get("limit") or order.get("stop")):
-            sides = (True, False) if order.get("kind") == "target" else (float(order["size"]) > 0,)
-            at_open |= {(int(order["bar"]) + 1, int(order.get("instrument") or 0), bought) for bought in sides}
-    opens: dict[tuple[int, int, bool], float] = {}
-    found: set[int] = set()
-    for fill in fills:
-        side = int(fill["bar"]), int(fill.get("instrument") or 0), float(fill["size"]) > 0
-        price = float(fill["price"])
-        if side not in at_open or not is_close(opens.setdefault(side, price), price):
-            found.add(side[0])
-    return found
 
 
 def is_at_market(order: dict[str, Any]) -> bool:

@@ -26,6 +26,9 @@ NUMBER = re.compile(r"\d[\d.:-]*")
 TABLES = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 # Numbers of so many digits tell one day from all others; 14, 0.25 or 200 do not.
 PRECISE = 4
+# Fewer digits do. So many of them in numbers of three and more are as much as twenty numbers, which a curve that is
+# fitted to history takes, or a bit for each month of it.
+DIGITS_OF_MEASURED, MOST_MEASURED, SHARE_OF_DIGITS = 3, 50, 0.4
 # A number may be written down in so many letters of one long word, or of a long text in whatever writing.
 LETTERS, LETTERS_OF_TEXT = 8, 20
 LONG_WORD, LONG_TEXT = 80, LONG * LETTERS_OF_TEXT
@@ -229,6 +232,7 @@ def _count(trees: Iterable[ast.AST]) -> int:
     """The numbers and days in all lists, dictionaries, sets and texts of them, or the precise numbers anywhere."""
     tables: dict[int, int] = {}
     precise: dict[str, int] = {}
+    measured: dict[str, int] = {}  # digits by number
     pieces: set[str] = set()
     compared: dict[Any, set[Any]] = defaultdict(set)
     trees = list(trees)
@@ -252,12 +256,17 @@ def _count(trees: Iterable[ast.AST]) -> int:
             elif isinstance(node, ast.Constant) and id(node) not in notes:
                 if (numbers := _in_text(node.value)) > 1:
                     tables[id(node)] = numbers
-                if isinstance(node.value, (int, float)) and len(_digits(node.value)) >= PRECISE:
-                    precise[_written(node.value)] = _worth(node.value)
+                if isinstance(node.value, (int, float)):
+                    written, digits = _written(node.value), len(_digits(node.value))
+                    if digits >= PRECISE:
+                        precise[written] = _worth(node.value)
+                    if digits >= DIGITS_OF_MEASURED:
+                        measured[written] = digits
                 pieces.update(_pieces(node.value))
     choices = sum(max(0, len(values) - MANY) for values in compared.values())
-    letters = sum(map(len, pieces)) // LETTERS
-    return max(sum(tables.values()), sum(precise.values()), letters, choices, packed(trees))
+    letters, digits = sum(map(len, pieces)) // LETTERS, sum(measured.values())
+    in_digits = int(digits * SHARE_OF_DIGITS) if digits >= MOST_MEASURED else 0
+    return max(sum(tables.values()), sum(precise.values()), in_digits, letters, choices, packed(trees))
 
 
 def _in_a_row(keys: Sequence[ast.expr | None]) -> list[ast.expr]:

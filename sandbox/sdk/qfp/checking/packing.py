@@ -17,6 +17,8 @@ MANY = 12  # of settings there are fewer
 FEWEST_LETTERS = 20  # of a text whose letters are looked up
 DIGITS, MOST_DIGITS, DIGITS_OF_ONE = 20, 64, 2  # hexadecimal: of a large number, of two seeds, of a number in them
 LETTERS_OF_ONE = 2  # of texts that are made numbers
+BITS, MOST_BITS, BITS_OF_ONE = 12, 100, 5  # of a number that is read bit by bit, of all of them, of a number in them
+READS_BITS = {"bin", "unpackbits", "binary_repr", "bit_count", "bit_length", "to_bytes", "divmod"}
 WALKS = {"enumerate", "map", "zip", "list", "set", "tuple", "iter", "sorted", "bytes", "bytearray", "memoryview"}
 WALKS |= {
     "frozenset",
@@ -82,6 +84,7 @@ def packed(trees: Iterable[ast.AST]) -> int:
         _looked_up(every),
         _decoded(every),
         _large(every),
+        _by_bit(every),
         _names(every),
         _sums(every),
         called(every),
@@ -218,6 +221,19 @@ def _large(nodes: list[ast.AST]) -> int:
     digits = [len(hex(value)) - 2 for value in written]
     total = sum(each for each in digits if each >= DIGITS)
     return total // DIGITS_OF_ONE if total > MOST_DIGITS else 0
+
+
+def _by_bit(nodes: list[ast.AST]) -> int:
+    """Numbers whose bits are read one by one: each of them can say yes or no to a month."""
+    shifts = any(
+        (isinstance(node, ast.BinOp) and isinstance(node.op, ast.RShift))
+        or (isinstance(node, ast.Call) and _name(node.func) in READS_BITS)
+        or (isinstance(node, ast.FormattedValue) and _text(node.format_spec).endswith("b"))
+        for node in nodes
+    )
+    written = {node.value for node in nodes if isinstance(node, ast.Constant) and type(node.value) is int}
+    bits = sum(value.bit_length() for value in written if value.bit_length() >= BITS) if shifts else 0
+    return bits // BITS_OF_ONE if bits >= MOST_BITS else 0
 
 
 def _names(nodes: list[ast.AST]) -> int:

@@ -5,6 +5,7 @@ A decision on a day cannot depend on what comes later, so it has to be the same 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,16 +93,37 @@ def other_columns(
 
 
 def from_the_open(
-    columns: Mapping[str, np.ndarray], later: Mapping[str, np.ndarray], head: int
+    columns: Mapping[str, np.ndarray],
+    later: Mapping[str, np.ndarray],
+    head: int,
+    tail: int = 0,
+    reached: tuple[float, float] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The other course of prices, begun at the open that there was."""
-    known = float(columns["open"][head])
-    began = float(later["open"][head])
+    """The other course of prices, begun at the open that there was.
+
+    tail: 1 or -1, where prices go first. reached: where orders may wait for prices, the lowest and the highest one that
+    filled some within the bar, as shares of its open. The bar then goes as far and nowhere further than it did, so that
+    the same orders fill at the same prices; it ends where the tail leads, and where it went beyond those prices on the
+    other side, it does not.
+    """
     found = dict(later)
+    bar = {name: float(columns[name][head]) for name in PRICES & columns.keys()}
+    began, known = float(later["open"][head]), bar["open"]
+    close = None
+    if reached is not None and bar.keys() >= PRICES and bar["low"] <= known <= bar["high"]:
+        bottom = max(bar["low"], min(1.0, reached[0]) * known)
+        top = min(bar["high"], max(1.0, reached[1]) * known)
+        high, low = (bar["high"], bottom) if tail > 0 else (top, bar["low"])
+        close = high if tail > 0 else low
+        if math.isclose(close, bar["close"], rel_tol=1e-9):
+            close = low if tail > 0 else high
+        began, known = float(later["close"][head]), close
     if known > 0 and began > 0:
         for name in PRICES & found.keys():
             moved = found[name].copy()
             moved[head:] = (moved[head:] * (known / began)).astype(moved.dtype, copy=False)
+            if close is not None:
+                moved[head] = {"high": high, "low": low, "close": close}.get(name, moved[head])
             found[name] = moved
     found["open"] = found["open"].copy()
     found["open"][head] = columns["open"][head]

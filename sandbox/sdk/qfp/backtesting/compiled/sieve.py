@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qfp.backtesting.compiled.quiet import Condition
+from qfp.backtesting.compiled.sifting import BOTH, EITHER, SHIFT, WORDS
 
 __all__ = ["WATCHED", "WORDS", "Sieve", "sieve_of"]
 
 BITS = 64
 MOST = 24  # steps: more take longer than the bars they save
-WORDS = 17  # room for the words of a step
 WATCHED = 2  # numbers before those of the condition: closes between which the account cannot be ruined
 COMPARISONS: dict[type, tuple[int, bool]] = {  # step, and whether the sides are exchanged
     ast.Lt: (0, False),
@@ -27,7 +27,7 @@ COMPARISONS: dict[type, tuple[int, bool]] = {  # step, and whether the sides are
     ast.Gt: (0, True),
     ast.GtE: (1, True),
 }
-SHIFT, BOTH, EITHER, NOT = 4, 5, 6, 7
+NOT = 7  # beside the steps of sifting.py
 
 
 class _Beyond(Exception):
