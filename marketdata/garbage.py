@@ -47,7 +47,7 @@ def collect_garbage(
             (folder / "manifest.json").unlink(missing_ok=True)  # first: without it nobody takes the rest for whole
             shutil.rmtree(folder)
             removed += 1
-    for folder in (here / TABLES).glob("*"):  # of a repeat whose worker died
+    for folder in [*(here / TABLES).glob("*"), *(here / store.LENT).glob("*/")]:  # of a repeat whose worker died
         with suppress(FileNotFoundError):  # one that ends takes its own away
             if not (here / "snapshots" / folder.name).exists() and folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder)

@@ -65,6 +65,7 @@ OPTIONAL = {
 # Files that nothing names yet may belong to somebody who is about to name them.
 GRACE_SECONDS = 24 * 3600
 ARCHIVED = "archived"  # a file in the folder of a snapshot whose objects may lie in the archive alone
+LENT = "lent"  # folder: marks at the objects that are there only for some runs, see runner/honesty/varied_data.py
 KEPT_SNAPSHOTS = 5  # of the catalogue
 _LOCK = 0x5345_5249
 _ARCHIVE_LOCK = 0x4152_4348

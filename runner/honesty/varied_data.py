@@ -5,6 +5,7 @@ were to end goes on like all others. It is made for one box and taken away after
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -21,7 +22,7 @@ from qfp import objects
 from qfp.checking.variations import from_the_open, other_columns, other_stays
 from qfp.publication import DAYS_LATER
 
-from marketdata.store import read_manifest, snapshot_folder
+from marketdata.store import LENT, read_manifest, snapshot_folder
 from runner.honesty.known_rows import first_unknown, whole_day
 from runner.honesty.package_tables import PackageTables
 
@@ -33,18 +34,42 @@ INVENTED_SHARES = "synth/us/"  # five hundred of them, varied only where a progr
 class Lent:
     """Objects that are put into the store for one box, and go with its snapshot. Nothing of both says so: a program
     that looks for a sign finds what it finds in any other.
+
+    Objects go by their content, so several workers may lend the same: each leaves a mark, and who takes away the last
+    one takes the object away.
     """
 
     def __init__(self, store: Path) -> None:
         self._store = store
+        self._marks = store / LENT / uuid4().hex
         self._new: dict[str, str] = {}  # and what each stands for
 
     def put(self, content: bytes, instead: str) -> str:
         """Its name. instead: that of the object whose place it takes; it seems to be as old."""
         digest = hashlib.sha256(content).hexdigest()
-        if not objects.object_path(self._store, digest).exists():
-            self._new[digest] = instead
-        return objects.put(self._store, content)
+        with self._alone():
+            if self._others_lend(digest) or not objects.object_path(self._store, digest).exists():
+                self._marks.mkdir(exist_ok=True)
+                (self._marks / digest).touch()
+                self._new[digest] = instead
+            return objects.put(self._store, content)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        (self._store / LENT).mkdir(parents=True, exist_ok=True)
+        with (self._store / LENT / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _others_lend(self, digest: str) -> bool:
+        return any((self._store / LENT).glob(f"*/{digest}"))
+
+    def _take_away(self) -> None:
+        with self._alone():
+            shutil.rmtree(self._marks, ignore_errors=True)
+            for digest in self._new:
+                if not self._others_lend(digest):
+                    objects.object_path(self._store, digest).unlink(missing_ok=True)
 
     @contextmanager
     def snapshot(self, manifest: dict[str, Any]) -> Iterator[str]:
@@ -68,8 +93,7 @@ class Lent:
             yield name
         finally:
             shutil.rmtree(snapshot_folder(self._store, name), ignore_errors=True)
-            for digest in self._new:
-                objects.object_path(self._store, digest).unlink(missing_ok=True)
+            self._take_away()
 
 
 def with_panels(universe: Mapping[str, Any], changed: Collection[str]) -> dict[str, Any]:

@@ -175,8 +175,13 @@ def test_what_a_run_is_pinned_to_is_never_collected(ada):
         (tables / name).mkdir(parents=True)
     for name in ("0" * 64, current):
         _age(tables / name)
+    lent = settings.STORE_DIR / store.LENT
+    for name in ("old", "young"):  # of runs on varied data
+        (lent / name).mkdir(parents=True)
+    _age(lent / "old")
     call_command("collect_garbage", stdout=io.StringIO())
     assert {path.name for path in tables.iterdir()} == {"1" * 64, current}
+    assert {path.name for path in lent.iterdir()} == {"young"}
     there = {path.name for path in (settings.STORE_DIR / "snapshots").iterdir()}
     assert {kept, current, store.current_snapshot_id()} <= there and loose not in there
     left = {path.stem for path in (settings.STORE_DIR / "objects").iterdir()}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from qfp import objects
 
-from marketdata.store import read_manifest
+from marketdata.store import LENT, read_manifest
 from runner.honesty import companions, cuts
 from runner.honesty.varied_data import varied_snapshot
 from runner.models import Run
@@ -162,4 +162,7 @@ def test_what_a_run_has_not_read_is_neither_varied_nor_opened(tmp_path) -> None:
         assert manifest["created_for"] == "starter" and manifest["universes"][0].keys() == universe.keys()
         with varied_snapshot(tmp_path, snapshot, **varied) as again:
             assert again != other
+        assert objects.object_path(tmp_path, found["b"]).exists(), "another one still lends it"
+    assert not objects.object_path(tmp_path, found["b"]).exists()
+    assert [path.name for path in (tmp_path / LENT).iterdir()] == [".lock"]
     assert found["a"] == series[0]["object"] and found["b"] != series[1]["object"]
