@@ -227,14 +227,14 @@ def new_project(request: HttpRequest) -> HttpResponse:
     form = NewProjectForm(request.POST or None, initial={"sample": request.GET.get("sample", "")})
     if request.method == "POST" and form.is_valid():
         viewer = Viewer.of(request)
+        sample = next((s for s in SAMPLES if s.slug == form.cleaned_data["sample"]), None)
         try:
-            quotas.check_project(viewer, quotas.plan_of(viewer))
+            with transaction.atomic():
+                quotas.check_project(viewer, quotas.plan_of(viewer))
+                made = Project.make(request.user, form.cleaned_data["title"], sample.source if sample else "")
+            return SeeOther(made.edit_url)
         except QuotaExceeded as refusal:
             form.add_error(None, str(refusal))
-        else:
-            sample = next((s for s in SAMPLES if s.slug == form.cleaned_data["sample"]), None)
-            made = Project.make(request.user, form.cleaned_data["title"], sample.source if sample else "")
-            return SeeOther(made.edit_url)
     status = 422 if form.errors else 200
     return render(request, "runner/project_form.html", {"form": form, "samples": SAMPLES}, status=status)
 
@@ -394,11 +394,12 @@ def try_sample(request: HttpRequest) -> HttpResponse:
         found = Project.objects.filter(owner=viewer.user, slug=FIRST_SAMPLE.slug).first()
         if found is None:
             try:
-                quotas.check_project(viewer, quotas.plan_of(viewer))
+                with transaction.atomic():
+                    quotas.check_project(viewer, quotas.plan_of(viewer))
+                    found = project_from_sample(viewer.user, FIRST_SAMPLE)
             except QuotaExceeded as refusal:
                 messages.error(request, str(refusal))
                 return SeeOther("runner:dashboard")
-            found = project_from_sample(viewer.user, FIRST_SAMPLE)
     else:
         found = existing_guest_project(viewer)
     try:
