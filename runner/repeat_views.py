@@ -103,7 +103,7 @@ def _others(run: Run, viewer: Viewer) -> list[Run]:
     if not Project.objects.editable_by(viewer).filter(pk=run.project.pk).exists():
         shown = sharing.last_success(run.project)
         runs = runs.filter(pk=shown.pk) if shown is not None else runs.none()
-    return list(runs.exclude(pk=run.pk).numbered().select_related("revision").distinct().order_by("-queued")[:RECENT])
+    return list(runs.exclude(pk=run.pk).numbered().select_related("revision").order_by("-queued")[:RECENT])
 
 
 @never_cache

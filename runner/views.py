@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Lower
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -47,7 +48,9 @@ def find_project(projects: QuerySet, user: str = "", slug: str = "", token: str 
     """The project at /p/<user>/<slug> or /g/<token>, 404 when it is not among these."""
     if token:
         return get_object_or_404(projects.select_related("owner"), token=token, owner__isnull=True)
-    return get_object_or_404(projects.select_related("owner"), owner__username__iexact=user, slug__iexact=slug)
+    # As the indexes have them: of usernames that are lower case, and of slugs in lower case.
+    found = projects.select_related("owner").alias(lower_slug=Lower("slug"))
+    return get_object_or_404(found, owner__username=user.lower(), lower_slug=slug.lower())
 
 
 def recent_runs(project: Project) -> list[Run]:
