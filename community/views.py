@@ -14,13 +14,16 @@ from runner import claims_box
 from runner.models import Backtest, Project
 
 PAGE_SIZE = 24
+# Of a backtest on a card, whose orders and fills have megabytes.
+SHOWN = (
+    "run", "position", "strategy", "instruments", "conventions", "chart", "description", "verified", "verified_text",
+    "checks",
+)  # fmt: skip
 
 
 def _cards(projects: QuerySet[Project], page_number: str | None):
     page = Paginator(projects, PAGE_SIZE).get_page(page_number)
-    backtests = Backtest.objects.defer("fills", "trades", "dates", "equity").in_bulk(
-        [project.backtest_id for project in page if project.backtest_id]
-    )
+    backtests = Backtest.objects.only(*SHOWN).in_bulk([project.backtest_id for project in page if project.backtest_id])
     summaries = claims_box.summaries(backtests.values())
     return page, [
         {

@@ -406,7 +406,7 @@ def shared_list(request: HttpRequest) -> HttpResponse:
 
 def _shared(user: str, name: str) -> Dataset:
     return get_object_or_404(
-        datasets.shared_datasets().select_related("owner"), owner__username__iexact=user, name=name
+        datasets.shared_datasets().select_related("owner"), owner__username=user.lower(), name=name
     )
 
 
@@ -430,7 +430,7 @@ def shared(request: HttpRequest, user: str, name: str) -> HttpResponse:
 @require_POST
 def act_on_shared(request: HttpRequest, user: str, name: str, action: str) -> HttpResponse:
     if action == "leave":  # also when it is shared no more
-        found = get_object_or_404(Dataset, owner__username__iexact=user, name=name)
+        found = get_object_or_404(Dataset, owner__username=user.lower(), name=name)
         if not (datasets.is_shared(found) or datasets.is_used_by(request.user, found)):
             raise Http404  # what is private does not show that it exists
         datasets.leave(request.user, found)

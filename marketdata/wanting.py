@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from marketdata import provider_access, providers
@@ -21,8 +21,10 @@ from marketdata.providers.errors import NotEntitled, QuotaExceeded, UnknownSymbo
 UNFINISHED_EACH = 30
 UNFINISHED_OF_VISITORS = 5  # all of them together, for the catalogue
 CATALOGUE_REST = timedelta(hours=1)
+_LOCK = 0x77616E74  # of those who count their unfinished fetches, one after the other
 
 
+@transaction.atomic
 def want(
     user: Any,
     provider: str,
@@ -67,6 +69,11 @@ def want(
         fresh = {"status": Fetch.Status.SUCCEEDED, "finished__gt": timezone.now() - CATALOGUE_REST}
         if (lately := Fetch.objects.filter(**same, **fresh).first()) is not None:
             return lately
+    if not by_the_clock:  # a round counts its own, for many owners at once
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, owner.pk % 2**31 if owner is not None else 0]
+            )
     unfinished_of_owner = Fetch.objects.filter(user=owner, status__in=UNFINISHED)
     waiting = unfinished_of_owner.count()
     if owner is not None and waiting >= UNFINISHED_EACH:

@@ -81,6 +81,7 @@ def start_cells(
             "the session."
         )
     with transaction.atomic():
+        quotas.hold(viewer, address_hash)
         project.hold()
         session = Session.objects.alive().filter(project=project).first()
         quotas.check_run(viewer, plan, address_hash, session, len(cells))

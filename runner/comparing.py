@@ -17,7 +17,6 @@ from qfp.tearsheet.drawing import svg
 
 from marketdata.changes import Changes, between
 from marketdata.store import SnapshotMissing
-from runner.manifests import BARE
 from runner.models import Backtest, Run
 from runner.private import personal_series
 
@@ -191,10 +190,7 @@ def _environment(one: Run, other: Run) -> Rows:
 
 
 def _pair(one: Backtest, other: Backtest, with_trades: bool) -> Pair:
-    rules = [
-        {name: value for name, value in each.conventions.items() if name not in BARE} | {"cash": each.cash}
-        for each in (one, other)
-    ]
+    rules = [each.rules | {"cash": each.cash} for each in (one, other)]
     title = one.strategy if one.strategy == other.strategy else f"{one.strategy} and {other.strategy}"
     return Pair(
         title=title,

@@ -25,7 +25,6 @@ __all__ = ["VERSION", "code_of", "least_manifest", "manifest_of", "result_of"]
 
 VERSION = 2
 DECIMALS = 9
-BARE = ("lines", "survivorship", "unlogged", "sample")  # of conventions: what is said about them, not what they are
 
 
 def manifest_of(
@@ -66,7 +65,7 @@ def manifest_of(
                 "strategy": "" if private else backtest.strategy,
                 "params": {} if private else backtest.params,
                 "engine": "" if private else _engine_of(backtest),
-                "conventions": {name: value for name, value in backtest.conventions.items() if name not in BARE},
+                "conventions": backtest.rules,
                 "verified": backtest.verified,
                 "result_sha256": result_of([backtest]),
                 "annual_variance": None if private else tried.variance_beside(backtest),

@@ -45,11 +45,11 @@ def open_copy(
     """
     viewer, key = Viewer.of(request), None
     try:
-        quotas.check_project(viewer, quotas.plan_of(viewer))
         if viewer.user is None and not viewer.guest_hash:
             key = new_guest_key()
             viewer = Viewer(None, hash_key(key))
         with transaction.atomic():
+            quotas.check_project(viewer, quotas.plan_of(viewer))
             if viewer.user is not None:
                 made = Project.make(viewer.user, title, source, slug=slug)
             else:

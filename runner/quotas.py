@@ -81,7 +81,7 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
 
     session, count: so many cells of this session. One session is one run at a time, however many cells wait in it.
     """
-    _one_at_a_time(f"u{viewer.user.pk}" if viewer.user is not None else f"a{address_hash}")
+    hold(viewer, address_hash)
     runs = _runs_of(viewer, address_hash)
     # At once: an account's runs, or those of one guest's browser, so that a class behind one address can work.
     # A day: an account's, or all of an address.
@@ -107,9 +107,10 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
 
 def check_verification(viewer: Viewer, plan: Plan, address_hash: str, run: Run) -> None:
     """Raise QuotaExceeded where this viewer may not have somebody else's run made again now: one at a time, and no more
-    of them a day than runs. RedisError where nobody can count them.
+    of them a day than runs. RedisError where nobody can count them. Call after hold(), inside the transaction that
+    sends it.
     """
-    who = f"u{viewer.user.pk}" if viewer.user is not None else f"a{address_hash}"
+    who = _counted_as(viewer, address_hash)
     last = Run.objects.filter(pk=cache.get(f"verifying-for-{who}"), verification__state="waiting").first()
     if last is not None and last.pk != run.pk:
         raise QuotaExceeded("Another run is being verified for you. Wait for its answer, then press again.")
@@ -145,6 +146,8 @@ def check_session(viewer: Viewer, plan: Plan, address_hash: str) -> None:
 
 
 def check_project(viewer: Viewer, plan: Plan) -> None:
+    """Raise QuotaExceeded when the next project would be one too many. Call inside the transaction that makes it."""
+    hold(viewer, viewer.guest_hash)
     if Project.objects.owned_by(viewer).count() >= plan.max_projects:
         raise QuotaExceeded(
             f"You have {plan.max_projects} projects, the limit of your plan ({plan.name}). Delete one to make another."
@@ -176,7 +179,19 @@ def _one_examined(going: Any) -> int:
     return 0
 
 
-def _one_at_a_time(who: str) -> None:
+def _counted_as(viewer: Viewer, otherwise: str) -> str:
+    """Whom a limit counts for: the account, or else this hash."""
+    return f"u{viewer.user.pk}" if viewer.user is not None else f"a{otherwise}"
+
+
+def hold(viewer: Viewer, address_hash: str) -> None:
+    """Until the transaction ends nobody else counts what this account or address has. Before any row is locked, or two
+    requests could wait for each other.
+    """
+    one_at_a_time(_counted_as(viewer, address_hash))
+
+
+def one_at_a_time(who: str) -> None:
     """Serialise the counting of one account or address until the transaction ends (two clicks at once are two runs)."""
     number = int.from_bytes(hashlib.sha256(who.encode()).digest()[:8], "big", signed=True)
     with connection.cursor() as cursor:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import redis
 from django.contrib import messages
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -40,17 +41,12 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
             raise Http404
         if reason:
             messages.error(request, reason)
-        elif mine and any(map(verifying.is_waiting, _same_owners(found))):
-            messages.error(request, "One of your runs is being verified. Wait for its answer, then press again.")
-        elif not verifying.is_waiting(found):
+        else:
             try:
-                if not mine:
-                    quotas.check_verification(viewer, quotas.plan_of(viewer), address_hash(request), found)
-                verifying.send(found, by_owner=mine)
+                _have_verified(found, viewer, address_hash(request), mine)
             except quotas.QuotaExceeded as refusal:
                 messages.error(request, str(refusal))
             except redis.RedisError:
-                Run.objects.filter(pk=found.pk).update(verification=found.verification)
                 messages.error(request, "The site's queue does not answer at the moment. Press again in a minute.")
         return redirect(reverse("runner:verification", args=[found.pk]))
     kept = found.verification
@@ -72,6 +68,25 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
     )
 
 
+@transaction.atomic
+def _have_verified(run: Run, viewer: Viewer, address: str, mine: bool) -> None:
+    """Send it unless it is under way. address: the hashed one of the request. mine: whether it is the viewer's own run.
+    Raises QuotaExceeded, and RedisError, with which nothing is written down either.
+    """
+    if mine:
+        quotas.one_at_a_time(f"verifying-for-{run.owner_key}")
+        if any(map(verifying.is_waiting, _same_owners(run))):
+            raise quotas.QuotaExceeded("One of your runs is being verified. Wait for its answer, then press again.")
+    else:
+        quotas.hold(viewer, address)
+    run.refresh_from_db(fields=["verification"], from_queryset=Run.objects.select_for_update(of=["self"]))
+    if verifying.is_waiting(run):
+        return
+    if not mine:
+        quotas.check_verification(viewer, quotas.plan_of(viewer), address, run)
+    verifying.send(run, by_owner=mine)
+
+
 def _same_owners(run: Run) -> Iterable[Run]:
     """Runs that whoever owns this one is having verified, or wanted to."""
     asked = {"verification__state": "waiting", "verification__by_owner": True}
@@ -88,7 +103,7 @@ def _others(run: Run, viewer: Viewer) -> list[Run]:
     if not Project.objects.editable_by(viewer).filter(pk=run.project.pk).exists():
         shown = sharing.last_success(run.project)
         runs = runs.filter(pk=shown.pk) if shown is not None else runs.none()
-    return list(runs.exclude(pk=run.pk).numbered().select_related("revision").distinct().order_by("-queued")[:RECENT])
+    return list(runs.exclude(pk=run.pk).numbered().select_related("revision").order_by("-queued")[:RECENT])
 
 
 @never_cache

@@ -126,8 +126,6 @@ class Code:
 
 
 def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str, Any]) -> str:
-    said = ("lines", "survivorship", "unlogged", "sample")
-    conventions = {key: value for key, value in backtest.conventions.items() if key not in said}
     return Code(files).fingerprint(
         {
             "run_params": run_params,
@@ -136,7 +134,7 @@ def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str,
             "instruments": [[each["series"] or each["symbol"], each["adjust"]] for each in backtest.instruments],
             "period": [backtest.start.isoformat(), backtest.end.isoformat()],
             "cash": backtest.cash,
-            "conventions": conventions,
+            "conventions": backtest.rules,
         }
     )
 

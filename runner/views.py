@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Lower
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -47,7 +48,9 @@ def find_project(projects: QuerySet, user: str = "", slug: str = "", token: str 
     """The project at /p/<user>/<slug> or /g/<token>, 404 when it is not among these."""
     if token:
         return get_object_or_404(projects.select_related("owner"), token=token, owner__isnull=True)
-    return get_object_or_404(projects.select_related("owner"), owner__username__iexact=user, slug__iexact=slug)
+    # As the indexes have them: of usernames that are lower case, and of slugs in lower case.
+    found = projects.select_related("owner").alias(lower_slug=Lower("slug"))
+    return get_object_or_404(found, owner__username=user.lower(), lower_slug=slug.lower())
 
 
 def recent_runs(project: Project) -> list[Run]:
@@ -227,14 +230,14 @@ def new_project(request: HttpRequest) -> HttpResponse:
     form = NewProjectForm(request.POST or None, initial={"sample": request.GET.get("sample", "")})
     if request.method == "POST" and form.is_valid():
         viewer = Viewer.of(request)
+        sample = next((s for s in SAMPLES if s.slug == form.cleaned_data["sample"]), None)
         try:
-            quotas.check_project(viewer, quotas.plan_of(viewer))
+            with transaction.atomic():
+                quotas.check_project(viewer, quotas.plan_of(viewer))
+                made = Project.make(request.user, form.cleaned_data["title"], sample.source if sample else "")
+            return SeeOther(made.edit_url)
         except QuotaExceeded as refusal:
             form.add_error(None, str(refusal))
-        else:
-            sample = next((s for s in SAMPLES if s.slug == form.cleaned_data["sample"]), None)
-            made = Project.make(request.user, form.cleaned_data["title"], sample.source if sample else "")
-            return SeeOther(made.edit_url)
     status = 422 if form.errors else 200
     return render(request, "runner/project_form.html", {"form": form, "samples": SAMPLES}, status=status)
 
@@ -394,11 +397,12 @@ def try_sample(request: HttpRequest) -> HttpResponse:
         found = Project.objects.filter(owner=viewer.user, slug=FIRST_SAMPLE.slug).first()
         if found is None:
             try:
-                quotas.check_project(viewer, quotas.plan_of(viewer))
+                with transaction.atomic():
+                    quotas.check_project(viewer, quotas.plan_of(viewer))
+                    found = project_from_sample(viewer.user, FIRST_SAMPLE)
             except QuotaExceeded as refusal:
                 messages.error(request, str(refusal))
                 return SeeOther("runner:dashboard")
-            found = project_from_sample(viewer.user, FIRST_SAMPLE)
     else:
         found = existing_guest_project(viewer)
     try:

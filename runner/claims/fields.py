@@ -24,7 +24,6 @@ MAX_ORDERS = 100_000
 MAX_INSTRUMENTS = 1_000
 MOST_UNITS = 1e12
 ORDER_KINDS = ("market", "limit", "stop", "stop-limit", "target")
-OUTCOMES = ("filled", "refused", "cancelled", "waiting")
 TAKEN_AWAY = ("sl", "tp", "order")
 # Those that the library gives: others also see them of runs on private data, where no free text may be. The first two
 # are of qfp.backtesting, which takes seconds to import.
@@ -202,7 +201,7 @@ def orders(values: Any, bars: int, instruments: int, unit: float = 1.0) -> list[
             "instrument": whole(value.get("instrument", 0), "An order's instrument", 0, instruments - 1),
             "size": number(value.get("size"), "An order's size", -most, most),
         }
-        for name, known in (("kind", ORDER_KINDS), ("outcome", OUTCOMES)):
+        for name, known in (("kind", ORDER_KINDS), ("outcome", portfolio.OUTCOMES)):
             if value.get(name) not in known:
                 raise ClaimRefused(f"An order's {name} is one of {', '.join(known)}.")
             order[name] = value[name]

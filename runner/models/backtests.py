@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
@@ -11,6 +13,8 @@ from runner.models.projects import Project, Revision
 from runner.models.runs import Run
 from runner.remarks import remarks
 from runner.verdicts import Standing, made_up, standing_of
+
+SAID = ("lines", "survivorship", "unlogged", "sample")  # among conventions: what is said about them, not what they are
 
 
 class Backtest(models.Model):
@@ -68,6 +72,11 @@ class Backtest(models.Model):
     def standing(self) -> Standing:
         """Whether it was verified, and whether it was found to use the future."""
         return standing_of(self)
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Its conventions, without what is said about them."""
+        return {name: value for name, value in self.conventions.items() if name not in SAID}
 
     @property
     def synthetic(self) -> str:

@@ -26,6 +26,7 @@ MOST_VALUES = 1_000  # of one parameter
 LISTED = 50_000  # combinations that are counted one by one where there is a condition: half a second at most
 FEW = 8  # values that the form proposes for a parameter
 MOST_WINDOWS = 100
+TYPED = ("low", "high", "step", "listed")  # of a parameter that is tried, as the form sends it
 LARGEST = 1e15  # up to which every whole number is one of a float
 
 # Method -> (name, what it does, packages that it needs beside those of every box).
@@ -240,7 +241,7 @@ def _read(param: dict[str, Any], form: Mapping[str, str]) -> Dimension:
     each = _proposed(param)
     name = each.name
     each.tried = f"try:{name}" in form
-    for key in ("low", "high", "step", "listed"):
+    for key in TYPED:
         setattr(each, key, str(form.get(f"{key}:{name}", "" if each.tried else getattr(each, key))).strip()[:2_000])
     text = form.get(f"value:{name}")
     if text is not None and len(text) <= 200:

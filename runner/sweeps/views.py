@@ -38,7 +38,7 @@ from runner.run_views import EVENTS_AT_ONCE, find_run
 from runner.starting import BadInput, run_again, start_run
 from runner.sweeps.choice import neighbours_in_words
 from runner.sweeps.duration import seconds_by_sweep, seconds_of_sweep, walk_ahead
-from runner.sweeps.form import METHODS, OBJECTIVES, Search, dimensions, read_search, read_walk, space_near
+from runner.sweeps.form import METHODS, OBJECTIVES, TYPED, Search, dimensions, read_search, read_walk, space_near
 from runner.sweeps.results import FEW, SweepResults, params_text, score_text, value_text, walk_rows
 from runner.views import chosen_params, find_project, keep_draft, keep_files
 
@@ -106,11 +106,7 @@ def sweep_form(request: HttpRequest, **where: str) -> HttpResponse:
 
 def _fields(search: Search) -> dict[str, str]:
     """The proposal as a form would send it."""
-    return {
-        f"{key}:{each.name}": getattr(each, key)
-        for each in search.dimensions
-        for key in ("low", "high", "step", "listed")
-    }
+    return {f"{key}:{each.name}": getattr(each, key) for each in search.dimensions for key in TYPED}
 
 
 def _needs(files: dict[str, str], needed: tuple[str, ...]) -> str:

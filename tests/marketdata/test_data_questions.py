@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from marketdata import store
-from marketdata.broker import Broker
+from marketdata.broker import GIVEN_BYTES, MAX_QUESTIONS, Broker
 from marketdata.models import CredentialUse, Fetch
 from runner.execution import execute_next
 from runner.models import Run
@@ -261,3 +261,13 @@ def test_a_guest_gets_what_needs_no_key_and_may_be_passed_on(stand_ins, fetcher,
     part = broker.answer({"do": "read", "object": entry["object"], "from": 0})
     assert hashlib.sha256(base64.b64decode(part["content"])).hexdigest() == entry["object"]
     assert broker.answer(asked)["want"] == number and broker.fetched == 1
+    held = store.read_manifest(settings.STORE_DIR, broker.snapshot)["series"]
+    another = next(each["object"] for each in held if each["object"] != entry["object"])
+    for wrong in ({"object": another}, {"object": "../../secret_key"}, {"object": entry["object"], "from": -1}, {}):
+        assert "not given such" in broker.answer({"do": "read", "from": 0, **wrong})["error"]
+    assert "not asked for" in broker.answer({"do": "look", "want": True})["error"]
+    broker.given_bytes = GIVEN_BYTES + 1
+    full = broker.answer({"do": "read", "object": entry["object"], "from": 0})["problem"]
+    broker.questions = MAX_QUESTIONS
+    more = broker.answer(asked | {"name": "EURSEK"})["problem"]
+    assert full["kind"] == more["kind"] == "QuotaExceeded" and len(broker.wants) == 1

@@ -1,11 +1,15 @@
 """What is written for who changes the code names files, modules and tests: each is there."""
 
 import re
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import get_commands
+
+from tests.benchmarks.__main__ import AREAS
 
 ROOT = Path(settings.BASE_DIR)
 FOLDERS = "accounts community deploy docs marketdata playground runner sandbox static templates tests".split()
@@ -31,6 +35,20 @@ def is_there(path: str, beside: Path, files: set[str]) -> bool:
     if "/" not in path and "*" not in path:
         return path in files | OF_PYTHON
     return any(any(folder.glob(path.rstrip("/"))) for folder in (ROOT, beside, ROOT / "tests" / beside.name))
+
+
+def test_every_command_that_is_named_is_there():
+    """Of make, manage.py, and programs of ours that are started as modules."""
+    pages = [*DOCUMENTS, "deploy/README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+    code = re.compile(r"```.*?```|`[^`\n]+`|^ {4}.*$", re.DOTALL | re.MULTILINE)
+    shown = "\n".join(span for page in pages for span in code.findall((ROOT / page).read_text(encoding="utf-8")))
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {*re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE), *(f"bench-{name}" for name in AREAS)}
+    assert set(re.findall(r"(?:^|[`\n]) *make ([a-z][\w-]*)", shown)) <= targets
+    assert set(re.findall(r"-([a-z]+)", re.search(r"also (bench-.*)", shown)[1])) == set(AREAS)
+    assert set(re.findall(r"manage\.py ([a-z_]+)", shown)) <= set(get_commands())
+    modules = set(re.findall(r"python[0-9.]* -m ((?:qfp|sandbox|tests|playground)[\w.]*)", shown))
+    assert modules and [name for name in modules if find_spec(name) is None] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from django.conf import settings
 
+from runner import embeds
 from runner.models import Backtest, Project
 from runner.reports.records import _record
 from tests.factories import make_finished_run, make_project, make_user
@@ -137,6 +138,13 @@ def test_of_a_run_with_private_data_it_shows_what_others_see(client, backtest):
     answer = oembed(client, f"{BASE}{backtest.run.get_absolute_url()}").json()
     assert answer["title"] == "Backtest: Holding" and "backtest=5" in answer["html"]
     assert oembed(client, f"{BASE}/r/{backtest.run_id}/backtests/0").status_code == 404
+    made_up, offered = (Backtest.objects.get(pk=each.pk) for each in (made_up, backtest))
+    project = offered.run.project
+    assert embeds.embed_offered(made_up) is None and embeds.embed_of_project(make_project()) is None
+    titles = {embeds.embed_offered(offered).title, embeds.embed_of_project(project).title}
+    assert titles == {"Backtest: Holding"}
+    project.visibility = Project.Visibility.PRIVATE
+    assert embeds.embed_offered(offered) is None and embeds.embed_of_project(project), "what would be seen if shared"
 
 
 def test_hostile_words_stay_words(client, backtest):

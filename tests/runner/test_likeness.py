@@ -111,8 +111,8 @@ def test_a_strategy_that_trades_otherwise_is_another_one():
     found |= {each.parent.name: program(each.read_text()) for each in Path("runner/samples").glob("*/main.py")}
     same = [{one, other} for one, other in combinations(found, 2) if alike.are_alike(found[one], found[other])]
     # One strategy, of which one program trades it by other rules, and another one on more bars as well.
-    one = ("honest: fills_at_the_close", "honest: rules_of_backtesting_py", "honest: two_backtests")
-    assert same == [set(pair) for pair in combinations(one, 2)]
+    one = ("fills_at_the_close", "rules_of_backtesting_py", "two_backtests")
+    assert same == [set(pair) for pair in combinations([f"honest_data_and_rules: {name}" for name in one], 2)]
 
 
 def test_what_two_programs_compare_with_makes_them_not_alike_and_what_one_adds_does_not_hide_it():

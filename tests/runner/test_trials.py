@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import timedelta
+import math
+from datetime import date, timedelta
 
 import pytest
 import qfp
@@ -14,6 +15,7 @@ from qfp.tearsheet.states import STATES
 from runner import claims_box, past_trials, trials
 from runner.likeness import alike, stored
 from runner.models import PastProgram, PastTrial, Project, Trial
+from runner.sweeps import questions as sweep_questions
 from runner.sweeps.questions import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.runner import respelled
@@ -237,3 +239,75 @@ def test_trials_that_were_counted_already_are_not_counted_again(django_assert_nu
     with django_assert_num_queries(0):
         lines = claims_box.lines(backtest, trials.Trials(7))
     assert "7 different trials" in next(line["text"] for line in lines if line["key"] == "trials")
+
+
+def told(number: int = 0, **values) -> dict:
+    return {"number": number, "params": {"fast": number}, "score": 1.0} | values
+
+
+def test_what_a_box_tells_of_a_sweep_is_bounded(monkeypatch):
+    run = make_run()
+    questions = SweepQuestions(run, left=1)
+
+    def asked(do: str, **values) -> dict:
+        return questions.answer({"do": do, **values})
+
+    for about in ("text", ["x"], {"target": "x" * sweep_questions.MOST_ABOUT_BYTES}):
+        assert "too long" in asked("open", about=about)["error"]
+    sweep = asked("open", about={"target": "A"})["sweep"]
+    assert "At most" in asked("open", about={"target": "B"})["error"]
+    other = SweepQuestions(make_run()).answer({"do": "open", "about": {"target": "A"}})["sweep"]
+    for wrong in (other, str(sweep), None):
+        assert asked("add", sweep=wrong, trials=[told()]) == {"error": "This sweep is not open."}
+    for trials_told in ("x", {}, [told(number) for number in range(sweep_questions.MOST_AT_ONCE + 1)]):
+        assert "told as a list" in asked("add", sweep=sweep, trials=trials_told)["error"]
+    for wrong in (
+        1,
+        {},
+        told(params=[1]),
+        told(params={"fast": None}),
+        told(params={"fast": float("inf")}),
+        told(params={"fast": float("nan")}),
+        told(params={"fast": 10**400}),
+        told(params={str(n): n for n in range(sweep_questions.MOST_NAMES + 1)}),
+    ):
+        assert "error" in asked("add", sweep=sweep, trials=[told(1), wrong]), wrong
+    assert not Trial.objects.exists(), "of a batch with one that cannot be kept none is"
+    odd = told(2, score=float("nan"), figures={"sharpe": 10**400, "cagr": True, "x" * 99: 1}, blocks="no", length=5)
+    assert asked("add", sweep=sweep, trials=[odd, told(2)]) == {}
+    (kept,) = asked("known", sweep=sweep, after="x")["trials"]
+    assert (kept["score"], kept["blocks"], kept["length"]) == (None, "", 0)
+    assert kept["figures"] == {"sharpe": None, "cagr": None, "x" * 60: 1.0}
+    assert asked("known", sweep=sweep, after=kept["id"]) == {"trials": []}
+    monkeypatch.setattr(sweep_questions, "MOST_TRIALS", 1)
+    assert "trials of a sweep are kept" in asked("add", sweep=sweep, trials=[told(3)])["error"]
+    assert asked("other", sweep=sweep) == {"error": "Nothing of that kind can be asked."}
+
+
+@pytest.mark.parametrize(
+    ("bars", "days"),
+    [
+        ({"period": {"start": "2009-01-02", "end": "2009-12-31T00:00"}}, (date(2009, 1, 2), date(2009, 12, 31))),
+        ({"train": ["2008-01-02", "2008-06-30"], "period": {}}, (date(2008, 1, 2), date(2008, 6, 30))),
+        ({"period": {"start": "2009-12-31", "end": "2009-01-02"}}, None),
+        ({"period": {"start": 20090102, "end": "2009-12-31"}}, None),
+        ({"train": ["2008-01-02"]}, None),
+        ([1], None),
+    ],
+)
+def test_days_of_a_sweep_are_the_word_of_its_box_and_none_where_that_makes_no_sense(bars, days):
+    assert trials._days_of(json.dumps(bars)) == days
+    assert trials._days_of("{") is trials._days_of(None) is None
+
+
+def test_the_spread_of_trials_needs_two_and_is_none_where_it_cannot_be_counted():
+    def spread(number: int, mean: float, variance: float | None, low: float, high: float):
+        return trials.Spread(number, mean, variance, low, high)
+
+    one, other = spread(1, 1.0, None, 1.0, 1.0), spread(1, 3.0, None, 3.0, 3.0)
+    assert trials._variance([one]) is trials._variance([]) is None
+    assert trials._variance([one, other]) == pytest.approx(2.0)
+    assert trials._variance([one, spread(2, math.inf, 1.0, 0.0, math.inf)]) is None
+    # Many in one place hide no few that are spread: what these alone give counts, too.
+    many = trials.ENOUGH
+    assert trials._variance([spread(100 * many, 0.0, 0.0, 0.0, 0.0), spread(many, 0.0, 4.0, -3.0, 3.0)]) >= 4.0

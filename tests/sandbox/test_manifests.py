@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from importlib import import_module
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from django.conf import settings
+from django.core.management import get_commands
 from kubernetes import client
 
 from runner.execution import SPARE_SECONDS
 from sandbox.host.engine import parse_options
+from tests.playground.test_docs import variables_read
 from tests.sandbox.cluster import unknown_fields
 from tests.sandbox.conftest import ROOT
 
@@ -114,6 +117,23 @@ def test_composes_engine_refuses_without_control_groups_and_outlives_its_workers
     assert parse_options(words[5:]).production
     for name in ("worker", "parallel"):
         assert "engine" in services[name]["depends_on"]
+
+
+def test_what_compose_sets_and_starts_is_there_and_every_queue_has_a_worker() -> None:
+    text = (ROOT / "deploy" / "compose.yaml").read_text()
+    services = {name: each for name, each in yaml.safe_load(text)["services"].items() if "build" in each}
+    site = {name: each for name, each in services.items() if name != "engine"}
+    assert {each["env_file"] for each in site.values()} == {".env"}  # any variable of the site may stand there
+    assert "env_file" not in services["engine"] and "environment" not in services["engine"]
+    interpolated = set(re.findall(r"\$\{([A-Z_]+)", text))
+    assert {*interpolated, *site["web"]["environment"]} <= variables_read() | {"POSTGRES_PASSWORD"}
+    commands = [" ".join(each["command"]) for each in services.values() if "command" in each]
+    commands.append(" ".join(re.findall(r'"(\S+?)"', (ROOT / "deploy" / "Dockerfile").read_text().splitlines()[-1])))
+    started = {name for command in commands for name in re.findall(r"manage\.py ([a-z_]+)", command)}
+    assert {"rqworker", "rqcron", "serve_web", "migrate"} <= started <= set(get_commands())
+    served = {word for command in commands if "rqworker" in command for word in command.split()}
+    wanted = {f"host-{site['worker']['environment']['SANDBOX_HOST']}", *settings.RQ_QUEUES} - {"gpu"}
+    assert {queue for queue in wanted if queue != f"host-{settings.SANDBOX_HOST}"} <= served
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root is who engine.sh is started by")

@@ -1,7 +1,7 @@
 """Programs that leak and programs that do not, and what the tests of honesty say of each; run with the boxes' packages.
 
-python honesty_programs.py FILE N prints a JSON line for every Nth program of the file: its name and its findings. With
-a third argument, backtests of other libraries are recorded, as in a box.
+python honesty_programs.py FILES N prints a JSON line for every Nth program of the files: its name and its findings.
+With a third argument, backtests of other libraries are recorded, as in a box.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import json
 import os
 import sys
 import warnings
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 
 def load(path: str) -> dict[str, str]:
-    """The programs of a file, each headed by `# %% name`; what stands before the first one comes before each."""
-    common, *parts = Path(path).read_text(encoding="utf-8").split("\n# %% ")
+    """The programs of a file, or of all whose path is like this pattern, each headed by `# %% name`; what stands before
+    the first one of a file comes before each.
+    """
     programs = {}
-    for part in parts:
-        name, _, source = part.partition("\n")
-        programs[name.strip()] = common + "\n" + source
+    for file in sorted(glob(path)):
+        common, *parts = Path(file).read_text(encoding="utf-8").split("\n# %% ")
+        for part in parts:
+            name, _, source = part.partition("\n")
+            programs[name.strip()] = common + "\n" + source
     return programs
 
 

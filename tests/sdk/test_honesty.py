@@ -99,7 +99,7 @@ def test_leaks_are_found_with_their_first_bar_and_the_line_that_leaks(judged):
 
 
 def test_honest_programs_raise_no_alarm(judged):
-    found = judged("honest.py")
+    found = judged("honest*.py")
     assert len(found) >= 60
     states = {(name, each["lookahead"]["state"]) for name, findings in found.items() for each in findings}
     assert {state for _, state in states} <= {"clean", "partly"}, states
@@ -109,7 +109,7 @@ def test_honest_programs_raise_no_alarm(judged):
 
 def test_programs_as_people_write_them_are_told_apart(judged):
     """Columns, loops, scikit-learn, portfolios: written after the tests were, in the manner of users."""
-    leaking, honest = judged("everyday_leaking.py", EVERY), judged("everyday_honest.py", EVERY)
+    leaking, honest = judged("everyday_leaking*.py", EVERY), judged("everyday_honest*.py", EVERY)
     assert {each["lookahead"]["state"] for found in leaking.values() for each in found} == {"leak"}, leaking
     assert {each["lookahead"]["state"] for found in honest.values() for each in found} <= {"clean", "partly"}, honest
     if "pandas_columns_zscore_all" in leaking:

@@ -148,7 +148,7 @@ class _Function(Evaluation):
         found = self.function(**parameters)
         if hasattr(found, "metrics") and hasattr(found, "equity"):  # what backtest() and portfolio_backtest() give
             returns = metrics.returns_of(np.asarray(found.equity, dtype=float))
-            kept = {name: found.metrics[name] for name in ("sharpe", "total_return", "max_drawdown", "trades")}
+            kept = {name: found.metrics[name] for name in FIGURES}
             if callable(self.objective):
                 return float(self.objective(found.metrics)), kept, returns
             return float(found.metrics[self.objective]), kept, returns
