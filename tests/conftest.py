@@ -20,6 +20,7 @@ import atexit
 import fcntl
 import io
 import os
+import random
 import shutil
 import signal
 import socket
@@ -52,13 +53,19 @@ OF_THE_SITE = (
     "SITE_URL STATIC_ROOT STORE_DIR TRUSTED_PROXIES UPLOADS_DIR UPLOAD_DAYS "
     "BLOOMBERG_APPLICATION BLOOMBERG_PYTHON BLOOMBERG_SERVER CREDENTIAL_KEYS_FILE FETCH_WORKERS PROVIDER_URLS"
 ).split()
-START_SECONDS = 60.0
+START_SECONDS = 120.0
+# What a page is waited for at most; no test waits so long for what does not happen.
+PAGE_MILLISECONDS = 30_000
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port() -> int:
+    """A port for a server that starts later: none of those that the machine's connections are given meanwhile."""
+    first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, max(20_000, first_given))
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
 
 
 def _surroundings() -> dict[str, str]:
@@ -68,9 +75,9 @@ def _surroundings() -> dict[str, str]:
     atexit.register(shutil.rmtree, data, ignore_errors=True)
     own = {
         "DATA_DIR": data,
-        "PORT": str(_free_port()),
+        "PORT": str(free_port()),
         # Nobody answers there but the fixture package_index.
-        "PACKAGE_INDEX": f"http://127.0.0.1:{_free_port()}/simple",
+        "PACKAGE_INDEX": f"http://127.0.0.1:{free_port()}/simple",
     }
     sharing = "PYTEST_XDIST_WORKER" in os.environ  # the process that shares the tests out has set the rest
     for name in OF_THE_SITE:
@@ -375,7 +382,7 @@ def live_site(_web: LiveSite, worker: subprocess.Popen, engine: Any, transaction
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     from playground.prepare import find_chromium
 
@@ -384,6 +391,7 @@ def browser() -> Iterator[Browser]:
         pytest.fail("The browser tests need Chromium. Install it with:  apt install chromium", pytrace=False)
     # Playwright keeps an event loop in this thread, which Django would take for asynchronous code.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=PAGE_MILLISECONDS)  # five seconds by itself: no time for a run on a busy machine
     with sync_playwright() as playwright:
         # Root has no use for Chromium's own sandbox, and a container's /dev/shm is often small.
         own = ["--no-sandbox", "--disable-dev-shm-usage"] if os.getuid() == 0 else ["--disable-dev-shm-usage"]
@@ -419,7 +427,7 @@ def open_page(browser: Browser, live_site: LiveSite, complaints: Complaints) -> 
     def new(width: int = 1280, height: int = 800, **options: Any) -> Page:
         context = browser.new_context(base_url=live_site.url, viewport={"width": width, "height": height}, **options)
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PAGE_MILLISECONDS)
         context.add_init_script(_REPORT_VIOLATIONS)
 
         def listen(page: Page) -> None:

@@ -220,14 +220,19 @@ export class CellView {
     if (isFinal(this.status)) return;
     const field = make("input", { type: event.password ? "password" : "text", name: "text", maxlength: 10_000, autocomplete: "off", spellcheck: "false" });
     const prompt = event.prompt?.trim() || "The cell waits for a line";
-    const form = make("form", { class: "console__input" }, make("label", {}, prompt, " ", field), make("button", { class: "button button--primary button--small" }, "Send"));
+    const send = make("button", { class: "button button--primary button--small" }, "Send");
+    const form = make("form", { class: "console__input" }, make("label", {}, prompt, " ", field), send);
     form.addEventListener("submit", (submitted) => {
       submitted.preventDefault();
+      send.disabled = true; // a second press would answer the next question
       void post(this.cell.input, { text: field.value }).then((answer) => {
         if (!answer.ok) throw new Error(String(answer.status));
         form.remove();
         this.lines.append(make("div", { class: "console__line console__line--input" }, prompt + (event.password ? " ••••••" : ` ${field.value}`)));
-      }).catch(() => toast("The line was not delivered. Send it again in a moment.", "error"));
+      }).catch(() => {
+        send.disabled = false;
+        toast("The line was not delivered. Send it again in a moment.", "error");
+      });
     });
     this.rich.after(form);
     announce(`The cell asks: ${prompt}`, true);

@@ -45,6 +45,7 @@ export class RunView {
   private declared = new Set<string>();
   private bars = new Map<string, { row: HTMLElement; seen: number }>();
   private asked: EventOf<"input"> | null = null;
+  private answered: EventOf<"input"> | null = null; // its answer is on its way
   private backtests: (BacktestDrawn & { event: EventOf<"backtest"> })[] = [];
   private curveOf: EventOf<"backtest"> | null = null;
   private readonly claims = new Map<string, HTMLElement>(); // as the server drew them, which counts anew
@@ -379,10 +380,12 @@ export class RunView {
   private async answer(): Promise<void> {
     const field = need<HTMLInputElement>("input[name=text]", this.prompt);
     const url = this.panel.dataset.input;
-    if (!url) return;
     const asked = this.asked;
+    if (!url || !asked || asked === this.answered) return; // a second press would answer the next question
+    const text = field.value; // the next question may empty the field before this answer's reply
+    this.answered = asked;
     try {
-      const reply = await post(url, { text: field.value });
+      const reply = await post(url, { text });
       if (!reply.ok) {
         const body = (await reply.json().catch(() => ({}))) as { message?: string };
         toast(body.message ?? "The line was not delivered. Send it again in a moment.", "error");
@@ -391,8 +394,10 @@ export class RunView {
     } catch {
       toast("The line was not delivered: the server cannot be reached. Send it again in a moment.", "error");
       return;
+    } finally {
+      if (this.answered === asked) this.answered = null;
     }
-    this.console.say("input", (asked?.prompt ?? "") + (asked?.password ? "••••••" : field.value));
+    this.console.say("input", (asked.prompt ?? "") + (asked.password ? "••••••" : text));
     if (this.asked === asked) this.ask(null);
   }
 

@@ -73,7 +73,6 @@ export class DraftSaver {
     if (this.sending || this.conflict || !this.isDirty) return;
     this.sending = true;
     await (this.underway = this.send(this.source.text));
-    if (this.isDirty && !this.conflict && this.state?.dataset.state === "saved") this.later(DEBOUNCE_MS);
   }
 
   private async send(source: string): Promise<void> {
@@ -161,7 +160,12 @@ export class DraftSaver {
   }
 
   private settled(moment: Date): void {
-    if (this.isDirty) return;
+    if (this.isDirty) {
+      // Typed while the rest was on its way; a save that came due meanwhile has been passed over.
+      this.show("Unsaved changes", "dirty");
+      this.later(DEBOUNCE_MS);
+      return;
+    }
     this.changes = 0;
     this.forget();
     this.show(`Saved ${clock(moment)}`, "saved");
@@ -200,7 +204,10 @@ export class DraftSaver {
           this.settled(new Date());
         })
         .catch(() => undefined)
-        .finally(() => { this.sending = false; });
+        .finally(() => {
+          this.sending = false;
+          if (this.isDirty && !this.conflict) this.later(DEBOUNCE_MS); // the page is still there
+        });
     }
   }
 

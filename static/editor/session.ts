@@ -58,6 +58,11 @@ export function splitCells(text: string): FileCell[] {
   return cells;
 }
 
+/** What a link of the variables or of a table is called. */
+function nameOf(link: HTMLElement): string {
+  return link.title || link.textContent || "";
+}
+
 export class SessionView {
   private state: SessionState | null = null;
   private readonly views = new Map<number, CellView>();
@@ -70,6 +75,7 @@ export class SessionView {
   private sending = false;
   private entered = false;
   private loads = 0;
+  private asked = 0;
   private opening = 0;
   private readonly pane = need("#pane-session");
   private readonly list = need("#session-cells");
@@ -87,7 +93,7 @@ export class SessionView {
       if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       this.opening += 1; // a cell's end meanwhile must not bring the variables back in place of what was asked for
-      void this.load(link.href, link.title || link.textContent || "").finally(() => { this.opening -= 1; });
+      void this.load(link.href, nameOf(link)).finally(() => { this.opening -= 1; });
     });
     source.onChange(() => this.mark());
     source.onCursor(() => this.mark());
@@ -175,6 +181,7 @@ export class SessionView {
         return false;
       }
       this.say("");
+      this.asked += 1; // a state that is on its way knows nothing of these cells
       if (this.state === null || this.state.state === "ended") {
         this.state = null; // a new one begins; the refresh below tells of it
         this.clearCells();
@@ -209,10 +216,17 @@ export class SessionView {
 
   async refresh(): Promise<void> {
     clearTimeout(this.polling);
+    this.asked += 1;
+    const mine = this.asked;
+    let body: { session: SessionState | null; cells: CellRun[] } | null = null;
     try {
       const answer = await fetch(this.url, { headers: { Accept: "application/json" } });
-      if (!answer.ok) throw new Error(String(answer.status));
-      const body = (await answer.json()) as { session: SessionState | null; cells: CellRun[] };
+      if (answer.ok) body = (await answer.json()) as { session: SessionState | null; cells: CellRun[] };
+    } catch {
+      // The state comes with the next poll; what is shown stays.
+    }
+    if (mine !== this.asked) return; // of two on their way the older must not have the last word
+    if (body) {
       this.state = body.session;
       this.heardAt = Date.now();
       if (this.state && this.state.number !== this.shownNumber) {
@@ -220,8 +234,6 @@ export class SessionView {
         this.shownNumber = this.state.number;
       }
       for (const cell of body.cells) this.show(cell);
-    } catch {
-      // The state comes with the next poll; what is shown stays.
     }
     this.draw();
     if (this.entered) this.polling = window.setTimeout(() => void this.refresh(), POLL_MS);
@@ -366,17 +378,18 @@ export class SessionView {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-table], [data-variables]");
       if (!fresh) throw new Error("not understood");
       if (mine !== this.loads) return; // something else was asked for meanwhile
-      const hadFocus = this.look.contains(document.activeElement);
+      const focused = document.activeElement instanceof HTMLElement && this.look.contains(document.activeElement) ? document.activeElement : null;
       this.look.replaceChildren(document.adoptNode(fresh));
       if (called) announce(find("[role=status]", this.look)?.textContent ?? "Variables", true);
-      if (hadFocus) {
+      if (focused) {
+        const name = called || nameOf(focused); // a list that renews itself leaves the focus on its variable
         const links = [...this.look.querySelectorAll<HTMLElement>("a[data-look]")];
-        (links.find((link) => (link.title || link.textContent) === called) ?? links[0])?.focus();
+        (links.find((link) => nameOf(link) === name) ?? links[0])?.focus();
       }
     } catch {
-      this.look.replaceChildren(make("p", { class: "pane__empty", role: "status" }, "The server cannot be reached. Press Variables again in a moment."));
+      if (mine === this.loads) this.look.replaceChildren(make("p", { class: "pane__empty", role: "status" }, "The server cannot be reached. Press Variables again in a moment."));
     } finally {
-      this.look.removeAttribute("aria-busy");
+      if (mine === this.loads) this.look.removeAttribute("aria-busy");
     }
   }
 }

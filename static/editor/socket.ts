@@ -152,15 +152,17 @@ export class RunFeed {
     clearTimeout(this.nextPoll);
     this.polls = true;
     if (this.closed || this.ended) return;
-    if (this.socket?.readyState === WebSocket.OPEN) {
+    if (this.isOpen) {
       this.polls = false;
       return;
     }
     let again = POLL_MS;
+    let state: Connection = "polling";
     try {
       const url = new URL(this.eventsUrl, location.href);
       url.searchParams.set("after", String(this.last));
       const answer = await fetch(url, { headers: { Accept: "application/json" } });
+      if (this.closed) return; // another run is followed by now
       if (answer.status === 404) {
         this.end();
         return;
@@ -178,11 +180,20 @@ export class RunFeed {
       }
       // A full page means there is more: the stored output comes in pages.
       if (this.last > before && page.events.length >= 200) again = 0;
-      this.report("polling");
     } catch {
-      this.report("reconnecting");
+      state = "reconnecting";
     }
+    if (this.closed || this.ended) return;
+    if (this.isOpen) {
+      this.polls = false; // the socket came back while this was asked, and has said so
+      return;
+    }
+    this.report(state);
     this.nextPoll = window.setTimeout(() => void this.poll(), again);
+  }
+
+  private get isOpen(): boolean {
+    return this.socket?.readyState === WebSocket.OPEN;
   }
 
   private report(state: Connection): void {

@@ -9,6 +9,7 @@ const PLAIN = "plain-editor";
 
 export class SourceBox {
   private handle: EditorHandle | null = null;
+  private loading: Promise<void> | null = null;
   private readonly area = need<HTMLTextAreaElement>("#source");
   private readonly holder = need("#editor");
   private readonly note = find("#editor-note");
@@ -126,7 +127,13 @@ export class SourceBox {
     this.markKind();
   }
 
-  private async loadEditor(): Promise<void> {
+  /** Once, however often it is asked for while it is on its way: two editors would show two texts. */
+  private loadEditor(): Promise<void> {
+    this.loading ??= this.mountEditor().finally(() => { this.loading = null; });
+    return this.loading;
+  }
+
+  private async mountEditor(): Promise<void> {
     const { script, styles, worker } = this.holder.dataset;
     if (!script || !styles || !worker) return;
     try {

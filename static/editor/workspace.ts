@@ -187,11 +187,22 @@ async function fetchRuns(): Promise<void> {
   try {
     const answer = await fetch(url, { headers: { "HX-Request": "true", Accept: "text/html" } });
     if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#runs");
-    if (fresh) find("#runs")?.replaceWith(document.adoptNode(fresh));
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector<HTMLElement>("#runs");
+    const shown = find("#runs");
+    if (!fresh || !shown) return;
+    // What was ticked stays so, and the keyboard stays where it is.
+    const ticked = new Set([...shown.querySelectorAll<HTMLInputElement>("input:checked")].map((box) => box.value));
+    for (const box of fresh.querySelectorAll<HTMLInputElement>("input[type=checkbox]")) box.checked = ticked.has(box.value);
+    const focused = shown.contains(document.activeElement) ? document.activeElement : null;
+    shown.replaceWith(document.adoptNode(fresh));
+    if (focused) [...fresh.querySelectorAll<HTMLElement>("a, input, button")].find((each) => sameControl(each, focused))?.focus();
   } catch {
     // The list is a convenience; it comes with the next run or reload.
   }
+}
+
+function sameControl(one: Element, other: Element): boolean {
+  return one.tagName === other.tagName && ["href", "value", "name"].every((name) => one.getAttribute(name) === other.getAttribute(name));
 }
 
 /** After the first finished run: one concrete thing to try, as a button that does it. */
@@ -317,7 +328,10 @@ function watchTitle(settings: string): void {
   const visibility = find<HTMLSelectElement>("[name=visibility]", form);
   let before = title.value;
   let holds = visibility?.value ?? "";
-  const store = async (confirmed = false): Promise<void> => {
+  // One after the other: of two at once the older might decide who sees the project.
+  let turn: Promise<void> = Promise.resolve();
+  const store = (): void => { turn = turn.then(() => send()); };
+  const send = async (confirmed = false): Promise<void> => {
     const wanted = title.value.trim();
     if (!wanted) {
       title.value = before;
@@ -328,7 +342,7 @@ function watchTitle(settings: string): void {
       const answer = await post(settings, values);
       const body = (await answer.json()) as { title?: string; visibility?: string; message?: string; confirm?: string; share?: Sharing };
       if (body.share) {
-        if (await askToShare(body.share)) await store(true);
+        if (await askToShare(body.share)) await send(true);
         else if (visibility) visibility.value = holds;
         return;
       }
@@ -340,7 +354,8 @@ function watchTitle(settings: string): void {
       }
       holds = body.visibility ?? holds;
       document.title = document.title.replace(before, body.title ?? wanted);
-      before = title.value = body.title ?? wanted;
+      before = body.title ?? wanted;
+      if (title.value.trim() === wanted) title.value = before; // not over what is typed by now
     } catch (error) {
       if (visibility) visibility.value = holds;
       toast(error instanceof TypeError ? "The name was not saved: the server cannot be reached." : (error as Error).message, "error");
@@ -350,12 +365,12 @@ function watchTitle(settings: string): void {
     event.preventDefault();
     title.blur();
   });
-  title.addEventListener("change", () => void store());
+  title.addEventListener("change", store);
   title.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       title.value = before;
       title.blur();
     }
   });
-  visibility?.addEventListener("change", () => void store());
+  visibility?.addEventListener("change", store);
 }

@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 
 from tests.accounts.oauth_server import CLIENT_ID, CLIENT_SECRET, OAuthServer, Person
+from tests.conftest import free_port
 
 pytestmark = pytest.mark.browser
 PASSWORD = "a quiet harbour 91"
@@ -66,9 +67,7 @@ def site_with_providers(live_site, oauth_server) -> Iterator[str]:
     """A second web server on the same database, set up by environment as an operator would."""
     from playground import processes
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     names = {
         "PORT": str(port),
         "WEB_WORKERS": "1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import APIResponse, Page, Route
 
 POLL_MILLISECONDS = 50
 
@@ -24,10 +24,41 @@ def display(**bundle: Any) -> dict[str, Any]:
     return {"type": "display", "data": {mimes[name]: value for name, value in bundle.items()}, "metadata": {}}
 
 
-def eventually(page: Page, question: Callable[[], bool], seconds: float = 15.0) -> None:
+def eventually(page: Page, question: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until the answer is yes. (A string to evaluate in the page would need a weaker policy.)"""
     for _ in range(int(seconds * 1000 / POLL_MILLISECONDS)):
         if question():
             return
         page.wait_for_timeout(POLL_MILLISECONDS)
     raise AssertionError(f"still not so after {seconds:g} s")
+
+
+class Held:
+    """The server's answers to requests of this kind stay on their way until they are let go; later ones do not."""
+
+    def __init__(self, page: Page, url: Any) -> None:
+        self.page = page
+        self.answers: list[tuple[Route, APIResponse]] = []
+        self._holds = True
+        page.route(url, self._take)
+
+    def _take(self, route: Route) -> None:
+        if self._holds:
+            self.answers.append((route, route.fetch()))
+        else:
+            route.fallback()
+
+    def wait(self) -> None:
+        """Until the first has its answer."""
+        eventually(self.page, lambda: bool(self.answers))
+
+    def pass_others(self) -> None:
+        self._holds = False
+
+    def release(self) -> None:
+        """The page has acted on all of them when this returns."""
+        self._holds = False
+        for route, answer in self.answers:
+            with self.page.expect_event("requestfinished", lambda request, of=route.request: request == of):
+                route.fulfill(response=answer)
+        self.page.evaluate("new Promise((done) => setTimeout(done, 50))")

@@ -33,7 +33,7 @@ def test_charts_draw_zoom_and_are_told_and_files_are_made_that_need_no_network(
     expect(charts).to_have_count(9)
     for chart in charts.all():
         chart.scroll_into_view_if_needed()
-        expect(chart).to_have_attribute("data-ready", "", timeout=30_000)
+        expect(chart).to_have_attribute("data-ready", "")
         expect(chart.locator(".result-chart__plot")).to_have_attribute(
             "aria-label", chart.locator("h2").inner_text() + ". " + chart.locator("figcaption").inner_text()
         )
@@ -118,11 +118,11 @@ def test_charts_draw_zoom_and_are_told_and_files_are_made_that_need_no_network(
     mine.locator("[name=logo]").set_input_files({"name": "l.png", "mimeType": "image/png", "buffer": picture(60, 20)})
     for count, button in enumerate(("Make a PDF", "Make an HTML file"), 1):
         mine.get_by_role("button", name=button).click()
-        expect(mine.locator("#report-list li")).to_have_count(count, timeout=15_000)
+        expect(mine.locator("#report-list li")).to_have_count(count)
     for report in Report.objects.all():
         making.make(report.pk)  # the worker here takes runs only
     ready = mine.locator("#report-list a[download]")
-    expect(ready).to_have_count(2, timeout=15_000)
+    expect(ready).to_have_count(2)
     files = []
     for link in ready.all():
         with mine.expect_download() as download:

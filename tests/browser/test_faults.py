@@ -16,7 +16,7 @@ from playground import processes
 from runner.leftovers import end_lost_runs
 from runner.models import Run
 from sandbox.host import processes as process_table
-from tests.browser.pages import eventually
+from tests.browser.pages import Held, eventually
 from tests.conftest import _end, _launch, _wait
 from tests.factories import make_project, make_user
 
@@ -35,7 +35,7 @@ def test_web_and_workers_killed_at_once_and_the_page_comes_back_by_itself(signed
     page.goto(project.edit_url)
     page.locator("body[data-ready]").wait_for()
     page.keyboard.press("Control+Enter")
-    expect(page.locator(".console__line", has_text="line 2")).to_have_count(1, timeout=20_000)
+    expect(page.locator(".console__line", has_text="line 2")).to_have_count(1)
 
     lost = [live_site.web.pid, worker.pid]
     lost += [pid for parent in lost for pid in process_table.descendants(parent)]
@@ -52,13 +52,13 @@ def test_web_and_workers_killed_at_once_and_the_page_comes_back_by_itself(signed
         # The clock is moved, not waited for.
         Run.objects.filter(pk=run.pk).update(lease_expires=timezone.now() - timedelta(seconds=1))
         eventually(page, lambda: (end_lost_runs(), Run.objects.get().status == Run.Status.CRASHED)[1])
-        expect(page.locator("#run-status .badge")).to_have_text("Lost by us", timeout=30_000)
+        expect(page.locator("#run-status .badge")).to_have_text("Lost by us")
         lines = re.findall(r"^line (\d+)$", page.locator("#pane-console").inner_text(), re.MULTILINE)
         assert len(lines) >= 2 and [int(line) for line in lines] == list(range(1, len(lines) + 1))
         # And it goes on from there.
         page.keyboard.press("Control+Enter")
         eventually(page, lambda: Run.objects.count() == 2)
-        expect(page.locator(".console__line", has_text="line 2")).to_have_count(1, timeout=20_000)
+        expect(page.locator(".console__line", has_text="line 2")).to_have_count(1)
     finally:
         _end(successor)
 
@@ -74,6 +74,12 @@ def test_an_editor_whose_worker_cannot_be_had_at_first_waits_for_it(signed_in, l
     user = make_user()
     page = signed_in(user)
     page.context.route(re.compile(r"/dist/editor\.worker.*\.js"), refuse_once)
+    held = Held(page, re.compile(r"/dist/editor\.(?!worker).*js$"))
     page.goto(make_project(user, source=SOURCE).edit_url)
     page.locator("body[data-ready]").wait_for()
+    # Who asks for the editor while it is on its way gets one, not two.
+    page.evaluate("document.querySelector('[data-action=toggle-editor]').click()")
+    held.wait()
+    held.release()
     eventually(page, lambda: len(page.workers) == 1 and len(asked) > 1)
+    expect(page.locator("#editor > .monaco-editor")).to_have_count(1)

@@ -20,15 +20,15 @@ def test_two_clicks_to_a_second_backtest_and_sign_up_keeps_both(page: Page, live
     page.goto(live_site.url)
     page.get_by_role("button", name="Run this strategy").click()
     page.wait_for_url("**/g/**")
-    expect(page.locator("#run-status .badge")).to_have_text("Succeeded", timeout=30_000)
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
     expect(page.locator(".backtest .badge--verified")).to_contain_text("Verified")
     expect(page.locator(".backtest dt").first).to_have_text("Total return")
     frame = page.frame_locator("#curve-frame")
-    expect(frame.locator(".js-plotly-plot").first).to_be_visible(timeout=15_000)
+    expect(frame.locator(".js-plotly-plot").first).to_be_visible()
 
     page.get_by_role("button", name="Change lookback").click()
     expect(page.locator("#runs li")).to_have_count(2)
-    expect(page.locator("#run-status .badge")).to_have_text("Succeeded", timeout=30_000)
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
     assert sorted(run.params.get("lookback", 60) for run in Run.objects.all()) == [20, 60]
 
     page.locator("a[href^='/register']").first.click()
@@ -51,7 +51,7 @@ def test_output_is_complete_after_the_browser_left_and_the_web_server_restarted(
     page.goto(project.edit_url)
     page.locator("body[data-ready]").wait_for()
     page.keyboard.press("Control+Enter")
-    expect(page.locator(".console__line", has_text="line 2")).to_have_count(1, timeout=20_000)
+    expect(page.locator(".console__line", has_text="line 2")).to_have_count(1)
     page.context.close()
 
     live_site.restart_web()

@@ -43,7 +43,7 @@ def test_running_without_it_says_what_is_missing(signed_in, index):
     page, _ = open_editor(signed_in, SOURCE)
     page.keyboard.press("Control+Enter")
     page.get_by_role("button", name="Run without").click()
-    expect(page.locator("#run-status .badge")).to_have_text("Failed", timeout=30_000)
+    expect(page.locator("#run-status .badge")).to_have_text("Failed")
     expect(page.locator("#run-status")).to_contain_text("No package called 'offered_thing'")
     expect(page.locator("#offer")).to_have_count(0)
 
@@ -51,7 +51,7 @@ def test_running_without_it_says_what_is_missing(signed_in, index):
 def test_a_refused_package_is_named_with_the_cause(signed_in, index):
     page, _ = open_editor(signed_in, "# requirements: qfp-no-such-thing\nprint(1)\n")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#run-status .badge")).to_have_text("Failed", timeout=30_000)
+    expect(page.locator("#run-status .badge")).to_have_text("Failed")
     expect(page.locator("#run-status")).to_contain_text("No package called qfp-no-such-thing in the index")
 
 

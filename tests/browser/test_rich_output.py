@@ -63,7 +63,7 @@ def test_hostile_output_is_inert_for_a_second_person(open_page, recorded):
     address = page.url
     frame = page.frame_locator("#output-frame")
     expect(frame.locator(".output")).to_have_count(len(events) - 1)
-    expect(frame.locator(".js-plotly-plot")).to_have_count(1, timeout=20_000)
+    expect(frame.locator(".js-plotly-plot")).to_have_count(1)
     for output in frame.locator(".output").all():
         output.hover(force=True)
         output.click(force=True)
@@ -100,7 +100,7 @@ def test_every_kind_is_drawn_in_order(open_page, recorded):
     page = open_page()
     page.goto(run.get_absolute_url())
     frame = page.frame_locator("#output-frame")
-    expect(frame.locator(".output:nth-child(1) .js-plotly-plot")).to_have_count(1, timeout=20_000)
+    expect(frame.locator(".output:nth-child(1) .js-plotly-plot")).to_have_count(1)
     # A hint below the row of buttons would lie over what the chart has there.
     hint = "button => getComputedStyle(button, '::after').top + getComputedStyle(button).position"
     assert frame.locator(".modebar-btn").first.evaluate(hint) == "0pxstatic"
@@ -125,11 +125,11 @@ def test_backtest_of_the_page_shows_figures_chart_and_table(signed_in):
     page.goto(project.edit_url)
     page.locator("body[data-ready]").wait_for()
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#run-status .badge")).to_have_text("Succeeded", timeout=30_000)
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
     expect(page.locator(".backtest .figures dd").first).not_to_be_empty()
     expect(page.locator(".backtest .badge", has_text="Verified")).to_be_visible()
     frame = page.frame_locator("#curve-frame")
-    expect(frame.locator(".js-plotly-plot")).to_have_count(1, timeout=20_000)
+    expect(frame.locator(".js-plotly-plot")).to_have_count(1)
     # Axes write numbers as figures do: a real minus sign, and a space before the sign of a percentage.
     expect(frame.locator(".y2tick text").first).to_have_text(re.compile("^\u2212\\d+\u00a0%$"))
     frame.get_by_role("button", name="1Y").click()
@@ -151,5 +151,5 @@ def test_the_plot_of_backtesting_py_is_drawn(signed_in):
     page.goto(project.edit_url)
     page.locator("body[data-ready]").wait_for()
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#run-status .badge")).to_have_text("Succeeded", timeout=30_000)
-    expect(page.frame_locator("#output-frame").locator(".bokeh canvas").first).to_be_visible(timeout=30_000)
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+    expect(page.frame_locator("#output-frame").locator(".bokeh canvas").first).to_be_visible()

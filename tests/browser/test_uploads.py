@@ -39,25 +39,23 @@ def test_semicolon_and_decimal_comma_file_goes_through_the_wizard_and_into_a_run
     page.locator("input[name=name]").fill("xetra")
     page.get_by_role("button", name="Send").click()
     page.wait_for_url("**/data/mine/uploads/**")
-    expect(page.get_by_role("heading", name="First rows as they were read")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name="First rows as they were read")).to_be_visible()
     expect(page.get_by_label("Delimiter")).to_have_value(";")
     expect(page.get_by_label("Decimal sign")).to_have_value(",")
     expect(page.get_by_label("Form of the dates")).to_have_value("%d.%m.%Y")
     expect(page.get_by_role("cell", name="1325.09")).to_be_visible()
     page.get_by_label("Name of Stücke").fill("shares")
     page.get_by_role("button", name="Show the rows again").click()
-    expect(page.get_by_role("columnheader", name="shares")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("columnheader", name="shares")).to_be_visible()
     page.get_by_role("button", name="Store as version 1").click()
-    expect(page.get_by_text("is stored")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("is stored")).to_be_visible()
     version = DatasetVersion.objects.get(dataset__owner=user)
     assert (version.rows, version.columns) == (30, ["open", "high", "low", "close", "shares"])
 
     page.goto(make_project(user, source=SOURCE).edit_url)
     page.locator("body[data-ready]").wait_for()
     page.keyboard.press("Control+Enter")
-    expect(page.locator(".console__line", has_text="last close")).to_contain_text(
-        re.compile(r"last close 13\d\d\.\d"), timeout=30_000
-    )
+    expect(page.locator(".console__line", has_text="last close")).to_contain_text(re.compile(r"last close 13\d\d\.\d"))
 
 
 def test_sending_goes_on_after_a_lost_connection_and_a_closed_page(signed_in, live_site, reader):
@@ -82,7 +80,7 @@ def test_sending_goes_on_after_a_lost_connection_and_a_closed_page(signed_in, li
     page.locator("input[name=file]").set_input_files(file)
     page.get_by_role("button", name="Send").click()
     page.wait_for_url("**/data/mine/uploads/**")
-    expect(page.get_by_text("200 rows from 1800-01-02")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("200 rows from 1800-01-02")).to_be_visible()
 
 
 def test_form_sends_a_file_without_javascript(signed_in, live_site, reader):
@@ -90,10 +88,10 @@ def test_form_sends_a_file_without_javascript(signed_in, live_site, reader):
     page.goto("/data/mine/")
     page.locator("input[name=file]").set_input_files(FIXTURES / "ambiguous.csv")
     page.get_by_role("button", name="Send").click()
-    expect(page.get_by_text("only you can answer")).to_be_visible(timeout=30_000)  # the page loads itself anew
+    expect(page.get_by_text("only you can answer")).to_be_visible()  # the page loads itself anew
     page.get_by_label("Form of the dates").select_option("%d/%m/%Y")
     page.get_by_role("button", name="Show the rows again").click()
-    expect(page.get_by_role("button", name="Store as version 1")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Store as version 1")).to_be_visible()
     page.get_by_role("button", name="Store as version 1").click()
-    expect(page.get_by_text("is stored")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("is stored")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

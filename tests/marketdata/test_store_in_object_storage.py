@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from qfp import objects
 
 from marketdata import archiving, garbage, object_storage, store
 from marketdata.models import Snapshot
+from tests.conftest import free_port
 from tests.marketdata.test_store import bars, entry
 
 pytestmark = pytest.mark.django_db
@@ -37,9 +37,7 @@ def server():
         words = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
         subprocess.run([*words, "--target", str(draft), *SERVER], check=True)
         draft.rename(packages)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(
         words, env={**os.environ, "PYTHONPATH": str(packages)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -17,6 +17,7 @@ import pytest
 
 from playground import process_table
 from playground.services import Services
+from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 90
@@ -26,9 +27,7 @@ class Site:
     """A site of its own, run by the supervisor in a data folder of its own."""
 
     def __init__(self, data: Path, **variables: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.data = data
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {

@@ -58,6 +58,7 @@ class StandIns:
         self.faults: dict[str, list[Callable[[], Reply]]] = defaultdict(list)
         self.always: dict[str, Callable[[], Reply]] = {}
         self.slowness: dict[str, float] = {}
+        self.held: dict[str, threading.Event] = {}  # a host that does not answer before this is set
         self.flying: dict[str, int] = defaultdict(int)
         self.most_flying: dict[str, int] = defaultdict(int)
         self.shift = 1.0  # what was answered before is multiplied by it: a provider that changes its history
@@ -82,6 +83,9 @@ class StandIns:
         self.faults.clear()
         self.always.clear()
         self.slowness.clear()
+        for event in self.held.values():
+            event.set()
+        self.held.clear()
         self.most_flying.clear()
         self.shift = 1.0
 
@@ -96,6 +100,8 @@ class StandIns:
             fault = self.faults[asked.host].pop(0) if self.faults[asked.host] else self.always.get(asked.host)
         try:
             time.sleep(self.slowness.get(asked.host, 0))
+            if asked.host in self.held:
+                self.held[asked.host].wait()
             return fault() if fault else _ANSWERS[asked.host](asked, self)
         finally:
             with self._lock:

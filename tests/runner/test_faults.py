@@ -108,7 +108,7 @@ def test_a_run_whose_work_horse_is_killed_ends_as_ours_and_the_worker_goes_on(st
     until_it_prints(run)
     for pid in process_table.descendants(worker.pid):
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: boxes(engine) == 0, 5)
+    wait_for(lambda: boxes(engine) == 0)
     let_the_lease_run_out(run)
     assert end_lost_runs()[0] == 1 and end_lost_runs()[0] == 0
     assert status(run) == Run.Status.CRASHED
@@ -135,7 +135,7 @@ def test_a_run_whose_worker_is_killed_has_one_end_and_the_next_worker_takes_the_
     wait_for(lambda: status(waiting) == Run.Status.SUCCEEDED, 60)
     assert len(ends(run)) == len(ends(waiting)) == 1
     assert printed(run).startswith("on\n")
-    wait_for(lambda: boxes(engine) == 0, 5)
+    wait_for(lambda: boxes(engine) == 0)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_after_everything_was_killed_at_once_every_run_gets_its_end(own_engine, 
             pass
     for victim in victims:
         victim.wait()
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), 10)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
     own_engine()
     start_worker()
     for run in runs[:2]:
@@ -219,7 +219,7 @@ def test_a_job_delivered_twice_at_once_and_once_more_is_one_run(start_worker):
     wait_for(lambda: status(run) == Run.Status.SUCCEEDED)
     before = Recording(run.pk).read()
     redis.rpush(queue.key, job)
-    wait_for(lambda: not queue.get_job_ids(), 10)
+    wait_for(lambda: not queue.get_job_ids())
     time.sleep(0.5)
     assert printed(run) == "once\n" and len(ends(run)) == 1
     assert Recording(run.pk).read() == before
@@ -239,7 +239,7 @@ def test_a_worker_that_hung_and_wakes_after_the_end_adds_nothing(start_worker, e
     ended = Recording(run.pk).read()
     for pid in hung:
         os.kill(pid, signal.SIGCONT)
-    wait_for(lambda: boxes(engine) == 0, 15)
+    wait_for(lambda: boxes(engine) == 0)
     assert status(run) == Run.Status.CRASHED
     assert Recording(run.pk).read() == ended and len(ends(run)) == 1
     assert not Recording(run.pk).path.exists()

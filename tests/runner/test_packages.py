@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from django.db import connection
 
 from accounts.models import Plan
 from runner import packages, quotas
@@ -193,16 +194,23 @@ def test_stop_ends_a_run_while_its_packages_come(engine, package_index):
     package_index.add_package("slow-thing", {"slow.bin": bytes(range(256)) * 8})
     run = make_run(make_project(source="# requirements: slow-thing\nprint('never')"))
     package_index.on_download = lambda _name: setattr(package_index, "answer", "silence") or time.sleep(30)
-    # Not execute_next(): its time limit is a signal, which only a main thread can wait for.
-    worker = threading.Thread(target=lambda: Execution(claim()).go())
+
+    def work() -> None:
+        # Not execute_next(): its time limit is a signal, which only a main thread can wait for.
+        try:
+            Execution(claim()).go()
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=work)
     worker.start()
-    deadline = time.monotonic() + 30
-    while not any(step.startswith("Downloading") for step in told(run)) and time.monotonic() < deadline:
+    while not any(step.startswith("Downloading") for step in told(run)):
+        assert worker.is_alive()
         time.sleep(0.05)
     run.refresh_from_db()
     assert run.lease_expires is not None
     request_cancel(run)
-    worker.join(10)
+    worker.join(60)
     assert not worker.is_alive()
     run.refresh_from_db()
     assert run.status == Run.Status.CANCELLED and run.message.startswith("Stopped after")

@@ -131,7 +131,7 @@ def test_a_killed_worker_takes_its_waiting_process_along_and_a_stopped_one_too(s
         until(lambda pid=process.pid: any(known.pid == pid for known in _known()), "the worker's registration")
         process.send_signal(sign)
         process.wait(20)
-        until(lambda pid=horse: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), "the end of its process")
+        until(lambda pid=horse: _is_gone(pid), "the end of its process")
         _end(process)
 
 
@@ -153,15 +153,16 @@ def test_a_process_is_replaced_after_its_share_of_jobs(monkeypatch):
 
 
 def test_what_hangs_on_our_side_is_ended_from_within_the_process():
-    begun = time.monotonic()
     with pytest.raises(JobTimeoutException), time_limit(1):
         time.sleep(30)
-    assert time.monotonic() - begun < 10
 
 
 def _known() -> list:
     return Worker.all(connection=queue().connection)
 
 
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def _is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

@@ -31,7 +31,7 @@ from tests.sandbox.podman import why_not as why_not_podman
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = Path(os.environ.get("SANDBOX_ENV") or Path(os.environ.get("DATA_DIR") or ROOT / ".data") / "sandbox-env")
 ORDINARY_UID = 64123
-START_SECONDS = 40
+START_SECONDS = 90
 
 MEGABYTE = 1 << 20
 LIMITS = {
@@ -246,7 +246,7 @@ class Live:
     def facts(self) -> dict[str, Any] | None:
         return next((each for each in self.client.sessions() if each["id"] == self.id), None)
 
-    def wait_until_gone(self, seconds: float = 15) -> None:
+    def wait_until_gone(self, seconds: float = 40) -> None:
         deadline = time.monotonic() + seconds
         while self.facts() is not None:
             assert time.monotonic() < deadline, "the session is still there"

@@ -109,8 +109,10 @@ class Host:
 
     # The checks, each the name of what is wrong and how
 
-    def wrong(self, engine: Any, results: list[Any], before: dict[str, Any], most_processes: int) -> list[str]:
-        found = [*self._heard(), *self._shown(results), *self._left(engine, before)]
+    def wrong(
+        self, engine: Any, results: list[Any], before: dict[str, Any], most_processes: int, patience: float
+    ) -> list[str]:
+        found = [*self._heard(), *self._shown(results), *self._left(engine, before, patience)]
         if self._look_at_canary() != self._state:
             found.append("canary_unchanged: files outside the box were changed")
         if most_processes >= MOST_PROCESSES:
@@ -145,9 +147,9 @@ class Host:
             if len(files) > MOST_FILES or sum(map(len, files)) > MOST_FILE_BYTES:
                 yield f"collector_bounded: {len(files)} files"
 
-    def _left(self, engine: Any, before: dict[str, Any]) -> Iterator[str]:
-        """What has two seconds to go: the last run is shown as ended a moment before its box is removed."""
-        deadline = time.monotonic() + 2
+    def _left(self, engine: Any, before: dict[str, Any], patience: float) -> Iterator[str]:
+        """What has some time to go: the last run is shown as ended a moment before its box is removed."""
+        deadline = time.monotonic() + patience
         while _left_more(after := self.count(engine), before) and time.monotonic() < deadline:
             time.sleep(0.05)
         names = {
@@ -183,14 +185,15 @@ class Host:
         return {"orphans": orphans, "zombies": zombies, "evil": evil, "sysv": _sysv_keys(), "bytes": written}
 
     @contextmanager
-    def watched(self, engine: Any) -> Iterator[Watch]:
-        """Runs inside the block go into `results`; after it, `wrong` says what the host saw."""
+    def watched(self, engine: Any, patience: float = 30.0) -> Iterator[Watch]:
+        """Runs inside the block go into `results`; after it, `wrong` says what the host saw, and what of them was left
+        for `patience` seconds."""
         watch = Watch(engine)
         before, self._state = self.count(engine), self._look_at_canary()
         list(self._heard())
         with watch.counting():
             yield watch
-        watch.wrong = self.wrong(engine, watch.results, before, watch.most_processes)
+        watch.wrong = self.wrong(engine, watch.results, before, watch.most_processes, patience)
 
 
 class Watch:

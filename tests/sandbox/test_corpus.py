@@ -224,7 +224,7 @@ def test_the_host_notices_a_box_without_a_wall(make_engine: Any, host: Host, way
     canary = str(host.canary)
     engine = make_engine("--no-zygote", start_with=engine_with(way).replace("CANARY", canary))
     source = source.replace("CANARY", canary)
-    with host.watched(engine) as watch:
+    with host.watched(engine, patience=2.0) as watch:
         running = threading.Thread(target=lambda: watch.results.append(engine.run(source)))
         running.start()
         running.join(1.5)  # one of them is still there when the host looks

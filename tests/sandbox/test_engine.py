@@ -45,7 +45,7 @@ def _below(pid: int, engine: Engine) -> bool:
     return False
 
 
-def wait_until(condition, seconds: float = 5.0) -> bool:
+def wait_until(condition, seconds: float = 30.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -78,7 +78,7 @@ def test_a_lost_client_ends_its_box(engine: Engine) -> None:
     first_output(box)
     assert boxes_of(engine)
     box.close()
-    assert wait_until(lambda: not boxes_of(engine), 3)
+    assert wait_until(lambda: not boxes_of(engine))
     assert wait_until(lambda: engine.client.status()["boxes"] == 0)
 
 
@@ -92,7 +92,7 @@ def test_a_killed_engine_takes_its_boxes_along_and_the_next_one_cleans_up(make_e
     engine.process.wait()
     with pytest.raises(EngineUnavailable):
         list(box.events())
-    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 3)
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     engine.start()
     assert engine.run("print(1)").outcome == "succeeded"
     # What is there now are the new engine's own ready boxes, with somebody in them.
@@ -144,7 +144,7 @@ def test_a_killed_nsjail_is_our_failure_and_not_the_users(make_engine) -> None:
 
     result = engine.run(SLEEPER, on_event=kill)
     assert result.outcome == "crashed"
-    assert result.seconds < 4
+    assert result.seconds < 20
 
 
 def test_only_the_same_user_and_root_may_ask(engine: Engine) -> None:
@@ -276,7 +276,7 @@ def test_tables_of_packages_are_others_with_a_snapshot_that_has_some(engine: Eng
 def test_a_second_engine_with_the_same_directory_does_not_start(engine: Engine) -> None:
     words = [*engine.words]
     words[words.index("--socket") + 1] = str(engine.directory / "second.sock")
-    second = subprocess.run(words, cwd=engine._root, env=engine._variables, capture_output=True, text=True, timeout=20)
+    second = subprocess.run(words, cwd=engine._root, env=engine._variables, capture_output=True, text=True, timeout=60)
     assert second.returncode == 1
     assert "Another engine" in second.stderr
 
