@@ -30,7 +30,9 @@ def test_a_leak_is_said_on_the_page_of_its_author_and_of_everybody(signed_in, op
     expect(badges.first).to_have_text("Look-ahead", timeout=60_000)
     # Its profit is none, and that its numbers were replayed is no praise.
     muted = page.evaluate("getComputedStyle(document.body).color"), page.locator(".backtest dt").first
-    tones = page.locator(".backtest .figures .gain").evaluate_all("all => all.map((each) => getComputedStyle(each).color)")
+    tones = page.locator(".backtest .figures .gain").evaluate_all(
+        "all => all.map((each) => getComputedStyle(each).color)"
+    )
     assert tones and set(tones) == {muted[0]}
     praise = badges.filter(has_text="Verified").evaluate("(each) => getComputedStyle(each).color")
     assert praise == muted[1].evaluate("(each) => getComputedStyle(each).color")

@@ -100,6 +100,8 @@ def test_one_click_opens_a_copy_that_runs(who, client, services, engine, transac
     picture = template_runs.Shown(sample, run).picture
     assert picture.startswith("<svg") and "Growth" in picture
     assert client.get(response["Location"]).status_code == 200
+    if who == "alice":
+        assert 'from template <a href="/templates/#kelly">How much' in client.get(project.base_url).content.decode()
 
 
 def test_a_guest_may_look_at_several(client, db):
