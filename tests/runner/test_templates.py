@@ -51,6 +51,9 @@ def test_template_that_fails_leaves_the_gallery_until_it_works_again(published, 
     page = client.get(reverse("runner:templates")).content.decode()
     assert "Heston" not in page and reverse("runner:copy-template", args=["heston"]) not in page
     assert reverse("runner:copy-template", args=["kelly"]) in page
+    # What has not run here yet shows what it drew elsewhere.
+    pictures = re.findall(r'template-card__picture"[^>]*>(.{0,200})', page)
+    assert len(pictures) == len(SAMPLES) - 1 and all(each.startswith("<svg") for each in pictures)
     assert reverse("runner:copy-template", args=["momentum"]) in page
     assert page.count('<a class="template-card__picture" href="/r/') == page.count("Works</span>") == 2
     greens = [timezone.now() - timedelta(hours=hours) for hours in (24, 1)]
