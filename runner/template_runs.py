@@ -44,7 +44,7 @@ class Shown:
     @property
     def picture(self) -> SafeString:
         """What its run drew; before the first one, what ships with it."""
-        return self.own_picture or mark_safe(self.sample.picture)  # noqa: S308
+        return self.own_picture or mark_safe(self.sample.picture)
 
     @property
     def own_picture(self) -> SafeString | str:

@@ -35,6 +35,7 @@ from runner.quotas import QuotaExceeded
 from runner.reports.documents import parameters_text
 from runner.samples import FIRST_SAMPLE, SAMPLES, Sample
 from runner.starting import BadInput, clean_source, latest_run, source_files
+from runner.sweeps.out_of_sample import out_of_sample
 
 RUNS_SHOWN = 20
 
@@ -169,6 +170,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
             ),
             "requirements": found.draft.get(packages.FIELD, ""),
             "backtest": backtests[0] if backtests else None,
+            "out_of_sample": out_of_sample(backtests[0], viewer) if backtests else None,
             # Of that run; the code beside it has its own.
             "parameters": parameters_text(backtests[0], shown.all) if shown and backtests else "",
         },
