@@ -58,7 +58,7 @@ class Document(NamedTuple):
 
     @property
     def fine(self) -> str:
-        """How many of its claims are neither doubt nor problem; "" where one is a problem, which praise does not mend."""
+        """How many of its claims are no doubt; "" where one is a problem, which praise does not mend."""
         states = [line["state"] for line in self.claims]
         good, notes = states.count("green"), states.count("grey")
         if not good or "red" in states or self.worst == "green":
