@@ -47,7 +47,6 @@ def test_a_leak_is_said_on_the_page_of_its_author_and_of_everybody(signed_in, op
     expect(box.locator("li").first).to_contain_text("Look-ahead")
     expect(box.locator("li").first).to_be_visible()
     expect(visitor.locator(".backtest__head .badge").first).to_have_text("Look-ahead")
-    expect(visitor.locator(".backtest .badge--verified")).to_have_count(0)
     eventually(visitor, lambda: visitor.evaluate("document.documentElement.scrollWidth") <= 360)
 
 
