@@ -129,6 +129,7 @@ class PlanAdmin(admin.ModelAdmin):
                 "fields": (
                     "concurrent_runs",
                     "runs_per_day",
+                    "address_runs_per_day",
                     "gpu_seconds_per_day",
                     "max_projects",
                     "sessions",

@@ -33,6 +33,12 @@ class Plan(models.Model):
     is_for_guests = models.BooleanField("for visitors without an account", default=False)
     concurrent_runs = models.PositiveIntegerField("runs at the same time")
     runs_per_day = models.PositiveIntegerField("runs a day")
+    address_runs_per_day = models.PositiveIntegerField(
+        "runs a day of one address",
+        default=1200,
+        help_text="Visitors without an account only: all of one network address together, such as a class, may start "
+        "so many runs and make so many projects in 24 hours. Each browser of theirs has the runs a day above.",
+    )
     cpu_seconds = models.PositiveIntegerField("CPU seconds a run")
     wall_seconds = models.PositiveIntegerField("seconds a run may last")
     memory_mb = models.PositiveIntegerField("memory, MB")

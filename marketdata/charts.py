@@ -153,8 +153,8 @@ def date_labels(dates: Sequence[str], most: int = 8) -> list[tuple[int, str]]:
 
 
 def short_number(value: float) -> str:
-    """12500 -> 12.5k, as labels have little room."""
-    for size, suffix in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
+    """12500 -> 12.5k, as labels have little room; with the letters of qfp.tearsheet.drawing."""
+    for size, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.4g}{suffix}"
     return f"{value:.4g}"

@@ -35,6 +35,7 @@ from runner.honesty import sending
 from runner.models import Backtest, Project, Run
 from runner.private import Shown
 from runner.reports.documents import parameters_text
+from runner.sweeps.out_of_sample import out_of_sample
 
 __all__ = ["Embed", "embed", "embed_of_project", "embed_offered", "oembed"]
 
@@ -180,6 +181,7 @@ def _shown_there(backtest: Backtest, shown: Shown) -> dict[str, Any]:
         "curve": equity_curve(backtest, POINTS),
         "parameters": parameters_text(backtest, shown.all),
         "remarks": backtest.remarked(shown.all),
+        "out_of_sample": out_of_sample(backtest, Viewer(None)),
         "private_note": shown.note,
         "claims": lines,
         "claims_summary": claims_box.summary(lines),

@@ -24,21 +24,23 @@ def existing_guest_project(viewer: Viewer) -> Project | None:
 def new_guest_project() -> tuple[Project, str]:
     """A project made of the first sample, and the key its browser must keep in the cookie."""
     key = new_guest_key()
-    return guest_project_of(hash_key(key), FIRST_SAMPLE.title, FIRST_SAMPLE.source, FIRST_SAMPLE.slug), key
+    slug = FIRST_SAMPLE.slug
+    return guest_project_of(hash_key(key), FIRST_SAMPLE.title, FIRST_SAMPLE.source, slug, template=slug), key
 
 
-def guest_project_of(guest_hash: str, title: str, source: str, slug: str) -> Project:
+def guest_project_of(guest_hash: str, title: str, source: str, slug: str, template: str = "") -> Project:
     return Project.objects.create(
         guest_hash=guest_hash,
         slug=slug,
         title=title,
         draft={ENTRY: source},
         expires=timezone.now() + timedelta(days=GUEST_DAYS),
+        template=template,
     )
 
 
 def project_from_sample(owner, sample: Sample) -> Project:
-    return Project.make(owner, sample.title, sample.source, slug=sample.slug)
+    return Project.make(owner, sample.title, sample.source, slug=sample.slug, template=sample.slug)
 
 
 def adopt_guest_projects(request: HttpRequest, user) -> int:

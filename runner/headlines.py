@@ -28,7 +28,7 @@ class Headline:
     @property
     def counts(self) -> bool:
         """Whether it may be shown as a gain or a loss."""
-        return self.standing.verified and not self.standing.leak
+        return self.standing.counts
 
 
 def headlines(runs: Iterable[Run]) -> dict[UUID, Headline]:

@@ -35,30 +35,31 @@ def open_copy(
     back: str,
     run: bool,
     forked_from: Revision | None = None,
+    template: str = "",
 ) -> HttpResponse:
-    """Make the project, start it if asked, and go to its editor; back with the reason where a limit forbids it.
+    """Make the project, start it if asked, and go to its editor; back with the reason where a limit forbids it. Where
+    one forbids only the run, the project is there without.
 
-    forked_from: a revision of another project; all of its files come along.
-
-    A guest's project and its first run are made together or not at all, so that the limit of runs from one address is
-    also one of projects.
+    forked_from: a revision of another project; all of its files come along. template: slug of the one it is a copy of.
     """
     viewer, key = Viewer.of(request), None
     try:
-        if viewer.user is None and not viewer.guest_hash:
-            key = new_guest_key()
-            viewer = Viewer(None, hash_key(key))
+        if viewer.user is None:
+            quotas.check_guest_project(quotas.plan_of(viewer), address_hash(request))
+            if not viewer.guest_hash:
+                key = new_guest_key()
+                viewer = Viewer(None, hash_key(key))
         with transaction.atomic():
             quotas.check_project(viewer, quotas.plan_of(viewer))
             if viewer.user is not None:
-                made = Project.make(viewer.user, title, source, slug=slug)
+                made = Project.make(viewer.user, title, source, slug=slug, template=template)
             else:
-                made = guest_project_of(viewer.guest_hash, title, source, slug)
+                made = guest_project_of(viewer.guest_hash, title, source, slug, template=template)
             if forked_from is not None:
                 made.draft, made.forked_from = forked_from.files, forked_from
                 made.save(update_fields=["draft", "forked_from"])
-            if run and sandbox_state.current(quotas.plan_of(viewer).queue).ready:
-                start_run(made, viewer, files=made.draft, address_hash=address_hash(request))
+        if run:
+            start_first_run(request, made, viewer)
     except QuotaExceeded as refusal:
         sign_up = "" if viewer.user is not None else " With an account, which is free, there is room for more."
         messages.warning(request, f"{refusal}{sign_up}")
@@ -67,3 +68,12 @@ def open_copy(
     if key is not None:
         remember_guest(response, key)
     return response
+
+
+def start_first_run(request: HttpRequest, made: Project, viewer: Viewer) -> None:
+    """Where the sandbox works and no limit forbids it, which its page is told otherwise."""
+    try:
+        if sandbox_state.current(quotas.plan_of(viewer).queue).ready:
+            start_run(made, viewer, files=made.draft, address_hash=address_hash(request))
+    except QuotaExceeded as refusal:
+        messages.warning(request, f"The project is yours to change, but was not run: {refusal}")

@@ -17,7 +17,7 @@ from qfp.sweeps.trial import overfitting_of
 
 from runner.models import Backtest, Run, Sweep, Trial
 
-__all__ = ["Days", "finding", "of_sweep", "tried_in", "window_of"]
+__all__ = ["Days", "finding", "of_sweep", "sweep_of", "tried_in", "window_of"]
 
 Days = tuple[str, str]
 
@@ -75,7 +75,7 @@ def finding(run: Run, backtest: Backtest) -> dict[str, Any] | None:
             "other from its first bar to its last was checked; how it chose within them is the program's word."
         )
         return {"state": "green", "sentence": text, "evidence": "box", "windows": windows}
-    sweep = _sweep_of(run)
+    sweep = sweep_of(run)
     if sweep is None:
         if run.search.get("walk"):
             text = "This run was to walk forward, but no windows came of it that end where this backtest does."
@@ -116,7 +116,7 @@ def _windows_before(run: Run, backtest: Backtest) -> int:
     return len(windows) if follow else 0
 
 
-def _sweep_of(run: Run) -> Sweep | None:
+def sweep_of(run: Run) -> Sweep | None:
     """The latest that this run made, or else its project, or else the project that was forked before it was. Those of a
     walk-forward that the site has asked for are windows of it.
     """

@@ -70,10 +70,11 @@ def limits_in_words(plan: Plan) -> list[dict[str, str]]:
     ]
 
 
-def _runs_of(viewer: Viewer, address_hash: str) -> Any:
+def _runs_of(viewer: Viewer) -> Any:
+    """Those of an account, or of one guest's browser, so that a class behind one address can work."""
     if viewer.user is not None:
         return Run.objects.filter(user=viewer.user)
-    return Run.objects.filter(user__isnull=True, address_hash=address_hash)
+    return Run.objects.filter(user__isnull=True, revision__project__guest_hash=viewer.guest_hash)
 
 
 def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | None = None, count: int = 1) -> None:
@@ -82,11 +83,8 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
     session, count: so many cells of this session. One session is one run at a time, however many cells wait in it.
     """
     hold(viewer, address_hash)
-    runs = _runs_of(viewer, address_hash)
-    # At once: an account's runs, or those of one guest's browser, so that a class behind one address can work.
-    # A day: an account's, or all of an address.
-    at_once = runs if viewer.user is not None else runs.filter(revision__project__guest_hash=viewer.guest_hash)
-    going = at_once.in_progress()
+    runs = _runs_of(viewer)
+    going = runs.in_progress()
     others = going.filter(session__isnull=False)
     if session is not None:
         others = others.exclude(session=session)
@@ -97,12 +95,41 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
             f"{have} still in progress, the limit of your plan ({plan.name}). Stop one or wait for it to finish."
         )
     if runs.counted_today().count() + count > plan.runs_per_day:
-        more = (
-            "Sign up for more, or come back tomorrow."
-            if viewer.user is None
-            else "The oldest stops counting 24 hours after it was started."
+        more = f"{_sign_up()} Or wait: the" if viewer.user is None else "The"
+        raise QuotaExceeded(
+            f"{plan.runs_per_day} runs in 24 hours, the limit of your plan ({plan.name}). {more} oldest stops counting "
+            "24 hours after it was started."
         )
-        raise QuotaExceeded(f"{plan.runs_per_day} runs in 24 hours, the limit of your plan ({plan.name}). {more}")
+    if viewer.user is None:
+        of_address = Run.objects.filter(user__isnull=True, address_hash=address_hash)
+        if of_address.counted_today().count() + count > plan.address_runs_per_day:
+            raise QuotaExceeded(_of_address(plan, "runs"))
+
+
+def check_guest_project(plan: Plan, address_hash: str) -> None:
+    """Count one more project of a visitor without an account. Raises QuotaExceeded where the address has had too many,
+    for a new browser has no other limit.
+    """
+    counted = f"guest-projects-of-{address_hash}-{timezone.now():%Y-%m-%d}"
+    try:
+        cache.add(counted, 0, DAY_SECONDS)
+        made = cache.incr(counted)
+    except redis.RedisError:
+        raise QuotaExceeded("New projects cannot be counted at the moment. Try again in a minute.") from None
+    if made > plan.address_runs_per_day:
+        raise QuotaExceeded(_of_address(plan, "projects"))
+
+
+def _of_address(plan: Plan, what: str) -> str:
+    return (
+        f"{plan.address_runs_per_day} {what} in 24 hours from your network address, the limit of all its visitors "
+        f"without an account. {_sign_up()}"
+    )
+
+
+def _sign_up() -> str:
+    runs = Plan.objects.for_new_accounts().runs_per_day
+    return f"Sign up: an account is free, has {runs} runs a day of its own and takes your projects along."
 
 
 def check_verification(viewer: Viewer, plan: Plan, address_hash: str, run: Run) -> None:
@@ -157,7 +184,7 @@ def check_project(viewer: Viewer, plan: Plan) -> None:
 def usage_of(viewer: Viewer, address_hash: str) -> dict[str, int]:
     plan = plan_of(viewer)
     return {
-        "runs_today": _runs_of(viewer, address_hash).counted_today().count(),
+        "runs_today": _runs_of(viewer).counted_today().count(),
         "runs_per_day": plan.runs_per_day,
         "projects": Project.objects.owned_by(viewer).count(),
         "max_projects": plan.max_projects,

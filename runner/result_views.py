@@ -31,6 +31,7 @@ from runner.reports.documents import parameters_text
 from runner.reports.logos import BadLogo
 from runner.reports.records import record_of
 from runner.run_views import find_run
+from runner.sweeps.out_of_sample import out_of_sample
 
 POINTS = 2_000
 NARROW_HEIGHT = 255  # a phone's charts are 4 to 3
@@ -73,6 +74,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "copied_library": backtest.engine_name if backtest.engine_name != OWN_ENGINE else "",
             "parameters": parameters_text(backtest, shown.all),
             "remarks": backtest.remarked(shown.all),
+            "out_of_sample": out_of_sample(backtest, Viewer.of(request)),
             "claims": lines,
             "claims_summary": claims_box.summary(lines),
             "charts": [drawn(chart) for chart in charts(record)],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from runner.access import Viewer
 from runner.models import Project, Revision, Run
+from runner.sweeps.out_of_sample import out_of_sample
 
 __all__ = ["is_wider", "last_success", "shown_revision", "what_others_see"]
 
@@ -42,10 +44,14 @@ def what_others_see(project: Project, visibility: str) -> list[str]:
         one = number == 1
         said.append(
             f"{'Its run opens' if one else f'All {number:,} runs open'} for whoever has the address of one: code as it "
-            "was then, parameters, output, files, backtests and trades. The site tells others the address of the "
-            "run that its page shows, and of no other. Pages of other sites may show a result, with all that it can "
-            "claim."
+            "was then, parameters, output, files, backtests and trades. The site tells others the address of the run "
+            "that its page shows, and of a walk-forward of the sweep it came from, and of no other. Pages of other "
+            "sites may show a result, with all that it can claim."
         )
+    shown = last_success(project)
+    for backtest in shown.backtests.order_by("position")[:1] if shown is not None else []:
+        if found := out_of_sample(backtest, Viewer(None)):
+            said.append(f"Beside its result stands: “{found.sentence}”, with the address of that walk-forward.")
     if own := runs.filter(manifest__data__private__0__isnull=False).count():
         said.append(
             f"{own:,} of them read data that are yours alone. Of those others see code and figures, and neither output "

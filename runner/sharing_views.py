@@ -14,9 +14,7 @@ from runner.views import find_project
 
 @require_POST
 def copy_project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
-    """A guest's is run at once, as in the first minute, so that the limit of runs from one address is also one of
-    projects.
-    """
+    """A guest's is run at once, as in the first minute."""
     found = find_project(Project.objects.visible_to(Viewer.of(request)), user=user, slug=slug)
     revision = sharing.shown_revision(found)
     if revision is None:

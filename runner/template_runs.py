@@ -16,13 +16,13 @@ from django.core.cache import cache
 from django.core.mail import send_mail
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from marketdata.store import current_snapshot_id
 from runner.models import ENTRY, Project, Run
 from runner.pictures import picture_of
 from runner.quotas import limits_of
-from runner.samples import FIRST_SAMPLE, SAMPLES, Sample
+from runner.samples import FIRST_SAMPLE, FOLDER, PICTURE, SAMPLES, Sample
 from runner.starting import queue_run
 
 logger = logging.getLogger(__name__)
@@ -42,10 +42,15 @@ class Shown:
     run: Run | None
 
     @property
-    def picture(self) -> SafeString | str:
-        if self.run is None:
-            return ""
+    def picture(self) -> SafeString:
+        """What its run drew; before the first one, what ships with it."""
+        return self.own_picture or mark_safe(self.sample.picture)
+
+    @property
+    def own_picture(self) -> SafeString | str:
         run = self.run
+        if run is None:
+            return ""
         return cache.get_or_set(f"template-picture-{run.pk}", lambda: picture_of(run), PICTURE_SECONDS) or ""
 
 
@@ -58,6 +63,13 @@ def shown() -> list[Shown]:
         for sample in SAMPLES
         if sample.slug not in newest or newest[sample.slug].status == Run.Status.SUCCEEDED
     ]
+
+
+def ship_pictures() -> None:
+    """Write what the templates drew here beside them, for sites that have not run them yet."""
+    for each in shown():
+        if picture := each.own_picture:
+            (FOLDER / each.sample.slug / PICTURE).write_text(f"{picture}\n", encoding="utf-8")
 
 
 def start_all() -> list[Run]:

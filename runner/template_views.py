@@ -29,4 +29,4 @@ def copy_template(request: HttpRequest, slug: str) -> HttpResponse:
     if sample is None:
         raise Http404("No such template.")
     back = reverse("runner:templates")
-    return open_copy(request, sample.title, sample.source, sample.slug, back=back, run=True)
+    return open_copy(request, sample.title, sample.source, sample.slug, back=back, run=True, template=sample.slug)

@@ -48,6 +48,11 @@ class Standing:
     reason: str
     leak: str
 
+    @property
+    def counts(self) -> bool:
+        """Whether its figures may be shown as gains."""
+        return self.verified and not self.leak
+
     def notices(self, what: str) -> list[str]:
         """What a reader has to know before `what` of it, such as its figures."""
         return [line for line in (self.told(what), self.leak) if line]

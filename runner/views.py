@@ -32,11 +32,12 @@ from runner.guests import existing_guest_project, new_guest_project, project_fro
 from runner.headlines import headlines
 from runner.honesty import sending
 from runner.models import ENTRY, Project, Run
-from runner.opening import SeeOther, open_copy
+from runner.opening import SeeOther, open_copy, start_first_run
 from runner.quotas import QuotaExceeded
 from runner.reports.documents import parameters_text
-from runner.samples import FIRST_SAMPLE, SAMPLES
-from runner.starting import BadInput, clean_source, latest_run, source_files, start_run
+from runner.samples import FIRST_SAMPLE, SAMPLES, Sample
+from runner.starting import BadInput, clean_source, latest_run, source_files
+from runner.sweeps.out_of_sample import out_of_sample
 
 RUNS_SHOWN = 20
 
@@ -85,6 +86,11 @@ def origin_of(project: Project, viewer: Viewer) -> Project | None:
         return None
     shown = Project.objects.listed() | Project.objects.owned_by(viewer)
     return shown.select_related("owner").filter(pk=project.forked_from.project_id).first()
+
+
+def template_of(project: Project) -> Sample | None:
+    """The template that it is a copy of, if there still is one."""
+    return next((sample for sample in SAMPLES if sample.slug == project.template), None)
 
 
 def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
@@ -161,12 +167,14 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
             "differing": differing(runs) if can_edit else {},
             "can_edit": can_edit,
             "origin": origin_of(found, viewer),
+            "template": template_of(found),
             "packages": packages.shown(
                 found.draft if can_edit else last_run.revision.files if last_run else {},
                 last_run.lock if last_run else None,
             ),
             "requirements": found.draft.get(packages.FIELD, ""),
             "backtest": backtests[0] if backtests else None,
+            "out_of_sample": out_of_sample(backtests[0], viewer) if backtests else None,
             # Of that run; the code beside it has its own.
             "parameters": parameters_text(backtests[0], shown.all) if shown and backtests else "",
         },
@@ -234,7 +242,8 @@ def new_project(request: HttpRequest) -> HttpResponse:
         try:
             with transaction.atomic():
                 quotas.check_project(viewer, quotas.plan_of(viewer))
-                made = Project.make(request.user, form.cleaned_data["title"], sample.source if sample else "")
+                source, template = (sample.source, sample.slug) if sample else ("", "")
+                made = Project.make(request.user, form.cleaned_data["title"], source, template=template)
             return SeeOther(made.edit_url)
         except QuotaExceeded as refusal:
             form.add_error(None, str(refusal))
@@ -245,7 +254,7 @@ def new_project(request: HttpRequest) -> HttpResponse:
 @require_POST
 def new_with_data(request: HttpRequest) -> HttpResponse:
     """A project whose program reads the named series ("use in a project"); a guest's is run at once, as in the first
-    minute, so that the limit of runs from one address is also one of projects.
+    minute.
     """
     view = view_of(request.user)
     named = request.POST.getlist("s")[:MOST_SERIES]
@@ -405,20 +414,17 @@ def try_sample(request: HttpRequest) -> HttpResponse:
                 return SeeOther("runner:dashboard")
     else:
         found = existing_guest_project(viewer)
-    try:
-        with transaction.atomic():
-            # A new guest's project and its first run are made together or not at all, so that the limit of runs
-            # from one address is also one of projects.
-            if found is None:
-                found, key = new_guest_project()
-                viewer = Viewer(None, found.guest_hash)
-            latest = latest_run(found)
-            if (latest is None or latest.is_finished) and sandbox_state.current(quotas.plan_of(viewer).queue).ready:
-                start_run(found, viewer, files=found.draft, address_hash=address_hash(request))
-    except QuotaExceeded as refusal:
-        messages.warning(request, str(refusal))
-        if key is not None:
+    if found is None:
+        try:
+            quotas.check_guest_project(quotas.plan_of(viewer), address_hash(request))
+        except QuotaExceeded as refusal:
+            messages.warning(request, str(refusal))
             return SeeOther("playground:home")
+        found, key = new_guest_project()
+        viewer = Viewer(None, found.guest_hash)
+    latest = latest_run(found)
+    if latest is None or latest.is_finished:
+        start_first_run(request, found, viewer)
     response = SeeOther(found.edit_url)
     if key is not None:
         remember_guest(response, key)

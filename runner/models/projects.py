@@ -73,6 +73,7 @@ class Project(models.Model):
     title = models.CharField(max_length=120)
     visibility = models.CharField(max_length=10, choices=Visibility.choices, default=Visibility.PRIVATE)
     forked_from = models.ForeignKey("Revision", on_delete=models.SET_NULL, null=True, blank=True, related_name="forks")
+    template = models.CharField(max_length=60, blank=True, help_text="Slug of the template that it is a copy of.")
     draft = models.JSONField(default=dict, help_text="Path to text; what the editor shows, saved as one types.")
     draft_version = models.PositiveIntegerField(default=1)
     draft_saved = models.DateTimeField(default=timezone.now)
@@ -139,11 +140,11 @@ class Project(models.Model):
         return slug
 
     @classmethod
-    def make(cls, owner: Any, title: str, source: str, slug: str = "") -> Project:
+    def make(cls, owner: Any, title: str, source: str, slug: str = "", template: str = "") -> Project:
         """A project of this owner with a slug of its own, made of `slug` or else of the title."""
         with transaction.atomic():
             free = cls.free_slug(owner, slug or title)
-            return cls.objects.create(owner=owner, slug=free, title=title, draft={ENTRY: source})
+            return cls.objects.create(owner=owner, slug=free, title=title, draft={ENTRY: source}, template=template)
 
     def hold(self) -> None:
         """Inside a transaction: nobody deletes it before that ends. Raises DoesNotExist when somebody has."""

@@ -75,6 +75,7 @@ def _as_data(document: Document) -> dict[str, Any]:
         "claims": [{name: line[name] for name in ("state", "title", "text")} for line in document.claims],
         "claims_summary": document.claims_summary,
         "worst": document.worst,
+        "fine": document.fine,
         "states": STATES,
         "notes": [[_pieces(line) for line in paragraph.splitlines()] for paragraph in document.paragraphs],
         "charts": [

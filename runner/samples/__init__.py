@@ -3,6 +3,7 @@
     <slug>/about.toml   title, sentence, level, tags
     <slug>/main.py      the program, in cells that explain themselves
     <slug>/tests.py     its reference values: run in the same namespace after it, never part of a copy
+    <slug>/picture.svg  what it drew when `manage.py run_templates --pictures` was last given: shown until it runs here
 
 The files are read as text and never imported by the site.
 """
@@ -13,6 +14,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+FOLDER, PICTURE = Path(__file__).parent, "picture.svg"
 CHECKED = "\n# %% Reference values\n"  # between a program and its tests
 LEVELS = {"start": "To start with", "intermediate": "Intermediate", "advanced": "Advanced"}
 
@@ -26,6 +28,7 @@ class Sample:
     tags: tuple[str, ...]
     source: str
     tests: str
+    picture: str
 
     @property
     def level_text(self) -> str:
@@ -41,15 +44,16 @@ def _read(folder: Path) -> Sample:
     about = tomllib.loads((folder / "about.toml").read_text(encoding="utf-8"))
     if about["level"] not in LEVELS:
         raise ValueError(f"{folder.name}/about.toml: level must be one of {', '.join(LEVELS)}")
-    source, tests = (folder / "main.py").read_text(encoding="utf-8"), folder / "tests.py"
+    tests, picture = folder / "tests.py", folder / PICTURE
     return Sample(
         folder.name,
         about["title"],
         about["sentence"],
         about["level"],
         tuple(about["tags"]),
-        source,
+        (folder / "main.py").read_text(encoding="utf-8"),
         tests.read_text(encoding="utf-8") if tests.exists() else "",
+        picture.read_text(encoding="utf-8") if picture.exists() else "",
     )
 
 
@@ -57,5 +61,5 @@ def _order(sample: Sample) -> tuple[int, str]:
     return list(LEVELS).index(sample.level), sample.title
 
 
-SAMPLES = sorted((_read(path.parent) for path in Path(__file__).parent.glob("*/about.toml")), key=_order)
+SAMPLES = sorted((_read(path.parent) for path in FOLDER.glob("*/about.toml")), key=_order)
 FIRST_SAMPLE = next(sample for sample in SAMPLES if sample.slug == "momentum")

@@ -48,7 +48,9 @@ def _mean(near: Plateau) -> str:
 def _edge(results: SweepResults, params: dict[str, Any], declared: list[dict[str, Any]]) -> str:
     """A sentence where values are the lowest or highest that were tried of three or more; "" inside the grid."""
     bounds = {param.get("name"): (param.get("minimum"), param.get("maximum")) for param in declared}
-    ends, wider = [], []
+    ends: list[str] = []
+    wider: list[str] = []
+    bound_by: list[str] = []
     for name, value in params.items():
         tried: set[Any] = {each.params.get(name) for each in results.tried}
         if len(tried) < 3 or not all(type(each) in (int, float) for each in tried):
@@ -57,8 +59,12 @@ def _edge(results: SweepResults, params: dict[str, Any], declared: list[dict[str
                                     strict=True):  # fmt: skip
             if value == end:
                 ends.append(f"{name} {value_text(value)} is the {word} that was tried")
-                wider += [name] if value != bound else []
+                (wider if value != bound else bound_by).append(name)
     if not ends:
         return ""
     hint = f" Better may lie beyond: sweep again with a wider range of {' and '.join(wider)}." if wider else ""
+    if bound_by:
+        hint += (
+            f" The program allows {' and '.join(bound_by)} no further: to try beyond, widen the range in its param()."
+        )
     return f" It lies at the edge: {' and '.join(ends)}.{hint}"

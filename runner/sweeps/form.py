@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from qfp.figures import GROUPS
+from qfp.figures import GROUPS, signed
 from qfp.sweeps.expressions import condition
 from qfp.sweeps.stretches import windows_of
 
@@ -204,7 +204,7 @@ def read_search(declared: list[dict[str, Any]], form: Mapping[str, str]) -> Sear
         text = getattr(found, name)
         whole = text.isascii() and text.isdigit() and len(text) <= 12
         if (text or name == "seed") and not (whole and least <= int(text) <= most):
-            found.errors[name] = f"{label}: a whole number from {least:,} to {most:,}."
+            found.errors[name] = f"{label}: a whole number from {signed(least, 0)} to {signed(most, 0)}."
     if not found.swept:
         found.errors[""] = "Choose at least one parameter to try values of."
     try:
@@ -232,8 +232,8 @@ def _count(found: Search, allows: Any) -> None:
     elif found.method == "grid" and not found.trials and found.count > MOST_TRIALS:
         before = "" if found.counted_all else " before the condition"
         found.errors["trials"] = (
-            f"{found.count:,} combinations{before} are more than the {MOST_TRIALS:,} of one sweep. Make the steps "
-            "larger, give a budget, or let another method than the grid choose."
+            f"{signed(found.count, 0)} combinations{before} are more than the {signed(MOST_TRIALS, 0)} of one sweep. "
+            "Make the steps larger, give a budget, or let another method than the grid choose."
         )
 
 
@@ -258,7 +258,7 @@ def _values(each: Dimension, param: dict[str, Any]) -> Iterator[Any]:
     if each.listed:
         listed = [parse_param(part.strip()) for part in each.listed.split(",") if part.strip()]
         if len(listed) > MOST_VALUES:
-            raise BadInput(f"{each.label}: at most {MOST_VALUES:,} values.")
+            raise BadInput(f"{each.label}: at most {signed(MOST_VALUES, 0)} values.")
         for value in listed:
             yield _checked(each, param, value)
         return
@@ -271,7 +271,7 @@ def _values(each: Dimension, param: dict[str, Any]) -> Iterator[Any]:
         raise BadInput(f"{each.label}: the step has to be above 0, and “to” not below “from”.")
     steps = (high - low) / step  # infinitely many where the step is next to nothing
     if not steps + 1e-9 < MOST_VALUES:
-        raise BadInput(f"{each.label}: more than {MOST_VALUES:,} values are too many; make the step larger.")
+        raise BadInput(f"{each.label}: more than {signed(MOST_VALUES, 0)} values are too many; make the step larger.")
     for place in range(math.floor(steps + 1e-9) + 1):
         value = low + place * step
         yield _checked(each, param, value if isinstance(value, int) else float(f"{value:.12g}"))

@@ -290,7 +290,10 @@ def score_text(value: float) -> str:
 
 
 def value_text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    """A number of six digits, in the page's signs; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return (f"{value:.6g}" if isinstance(value, float) else str(value)).replace("-", "\N{MINUS SIGN}")
 
 
 def params_text(params: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 INDEXES = "/pandas/core/indexes/"
 MOST_NAMES = 2_000  # that are looked through
 MOST_SAID = 8
+ALIKE = 0.75  # 1 is the same
 PRICES = ("Open", "High", "Low", "Close", "Volume")
 TELLS_ITSELF = sys.version_info >= (3, 12)  # what may have been meant by a name, at the end of its tracebacks
 
@@ -22,6 +23,8 @@ def meant(error: BaseException) -> str:
     """A sentence; "" where nothing lies near. Whatever goes wrong here, the error itself is shown."""
     kind = type(error)
     try:
+        if _asks_itself(error):
+            return ""
         if issubclass(kind, KeyError):
             return _of_key(error)
         if issubclass(kind, AttributeError):
@@ -33,20 +36,29 @@ def meant(error: BaseException) -> str:
     return ""
 
 
+def _asks_itself(error: BaseException) -> bool:
+    said = BaseException.__dict__["args"].__get__(error)
+    return len(said) == 1 and type(said[0]) is str and "Did you mean" in said[0]
+
+
 def _of_key(error: BaseException) -> str:
     frame = _last_frame(error, INDEXES)
     if frame is None:
         return ""
     labels, wanted = _texts(frame.f_locals.get("self")), _texts(frame.f_locals.get("key"))
-    for name in wanted:
-        if name not in labels and (other := _by_case(name, labels)):
-            return _another_case(name, other, labels)
-    return ""
+    return next(filter(None, (_of_label(name, labels) for name in wanted if name not in labels)), "")
 
 
-def _another_case(name: str, other: str, labels: list[str]) -> str:
+def _of_label(name: str, labels: list[str]) -> str:
+    """The label that was meant, by its capitals or by most of its letters."""
+    other = _near(name, labels)
+    if not other:
+        return ""
     more = f" and {len(labels) - MOST_SAID} more" if len(labels) > MOST_SAID else ""
-    said = f'There is no "{name}" among {", ".join(labels[:MOST_SAID])}{more}: write ["{other}"].'
+    said = f'There is no "{name}" among {", ".join(labels[:MOST_SAID])}{more}'
+    if other.casefold() != name.casefold():
+        return f'{said}. Did you mean ["{other}"]?'
+    said += f': write ["{other}"].'
     if name in PRICES and other == name.lower():
         said += " Code that wants Open, High, Low and Close gets them from .rename(columns=str.capitalize)."
     return said
@@ -58,8 +70,9 @@ def _of_attribute(error: BaseException) -> str:
         return ""
     if _is_of("pandas", "DataFrame", thing):
         labels = _texts(thing.columns)
-        if other := _by_case(name, labels):
-            return _another_case(name, other, labels)
+        if _by_case(name, labels) or not TELLS_ITSELF:
+            if said := _of_label(name, labels):
+                return said
     return "" if TELLS_ITSELF else _question(name, _names_of(thing))
 
 
@@ -72,11 +85,16 @@ def _of_name(error: BaseException) -> str:
 
 def _question(name: str, known: Iterable[Any]) -> str:
     """In Python's own words, which its newer releases add themselves."""
+    close = _near(name, [text for text in known if type(text) is str])
+    return f"Did you mean: {close!r}?" if close else ""
+
+
+def _near(name: str, known: list[str]) -> str | None:
     import difflib
 
-    texts = [text for text in known if type(text) is str]
-    close = _by_case(name, texts) or next(iter(difflib.get_close_matches(name, texts[:MOST_NAMES], 1, 0.75)), None)
-    return f"Did you mean: {close!r}?" if close else ""
+    folded = {other.casefold(): other for other in reversed(known[:MOST_NAMES]) if other != name}
+    near = difflib.get_close_matches(name.casefold(), folded, 1, ALIKE)
+    return _by_case(name, known) or (folded[near[0]] if near else None)
 
 
 def _by_case(name: str, known: list[str]) -> str | None:

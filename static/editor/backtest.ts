@@ -54,8 +54,13 @@ export function putClaims({ head, findings }: BacktestDrawn, box: HTMLElement): 
   for (const badge of head.querySelectorAll(".badge--problem, .badge--sum")) badge.remove();
   const [verified] = head.querySelectorAll(".backtest__head .badge");
   if (sum) verified?.after(sumBadge(box, sum));
-  if (box.dataset.looksAhead !== undefined) {
-    verified?.after(
+  const leak = box.dataset.looksAhead;
+  // Its profit is then no gain, and that its numbers were replayed no praise: see badge.css and card.css.
+  for (const part of [head, findings]) part.toggleAttribute("data-looks-ahead", leak !== undefined);
+  find(".leak", head)?.remove();
+  if (leak !== undefined) {
+    find(".backtest__head", head)?.after(make("p", { class: "leak small" }, leak));
+    verified?.before(
       make("a", { class: "badge badge--plain badge--problem", href: "/docs/honesty#look-ahead" }, icon("triangle-alert"), "Look-ahead"));
   }
 }

@@ -7,8 +7,8 @@ const ICONS = { grey: "info", green: "shield-check", blue: "clock", amber: "circ
 
 export function claimsBox(claims: Claims): HTMLElement {
   const { state, text } = claims.summary;
-  const looksAhead = claims.lines.some((line) => line.key === "lookahead" && line.state === "red");
-  return make("details", { id: `claims-${claims.backtest}`, class: `claims claims--${state}`, "data-state": state, "data-claims": String(claims.backtest), "data-looks-ahead": looksAhead ? "" : null, open: state === "red" ? "" : null },
+  const leak = claims.lines.find((line) => line.key === "lookahead" && line.state === "red");
+  return make("details", { id: `claims-${claims.backtest}`, class: `claims claims--${state}`, "data-state": state, "data-claims": String(claims.backtest), "data-looks-ahead": leak?.text ?? null, open: state === "red" ? "" : null },
     make("summary", {}, make("span", { class: "claims__badge" }, icon(ICONS[state]), text), make("span", {}, "What this result can claim")),
     make("ol", {}, ...claims.lines.map((line) =>
       make("li", { class: `claims__line claims__line--${line.state}` }, make("a", { href: line.link }, line.title),

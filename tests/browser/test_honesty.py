@@ -26,7 +26,17 @@ def test_a_leak_is_said_on_the_page_of_its_author_and_of_everybody(signed_in, op
     box = page.locator(".claims")
     expect(box.locator("summary")).to_contain_text("problem", timeout=60_000)
     expect(box).to_have_attribute("open", "")
-    expect(page.locator(".backtest__head .badge--problem")).to_have_text("Look-ahead", timeout=60_000)
+    badges = page.locator(".backtest__head .badge")
+    expect(badges.first).to_have_text("Look-ahead", timeout=60_000)
+    # Its profit is none, and that its numbers were replayed is no praise.
+    muted = page.evaluate("getComputedStyle(document.body).color"), page.locator(".backtest dt").first
+    tones = page.locator(".backtest .figures .gain").evaluate_all(
+        "all => all.map((each) => getComputedStyle(each).color)"
+    )
+    assert tones and set(tones) == {muted[0]}
+    praise = badges.filter(has_text="Verified").evaluate("(each) => getComputedStyle(each).color")
+    assert praise == muted[1].evaluate("(each) => getComputedStyle(each).color")
+    expect(page.locator(".backtest .leak")).to_contain_text("shift(-1)")
     expect(box.locator("li")).to_have_count(9)
     expect(box.locator("li").first).to_contain_text("shift(-1)", timeout=60_000)
 
@@ -36,7 +46,7 @@ def test_a_leak_is_said_on_the_page_of_its_author_and_of_everybody(signed_in, op
     box = visitor.locator(".claims")
     expect(box.locator("li").first).to_contain_text("Look-ahead")
     expect(box.locator("li").first).to_be_visible()
-    expect(visitor.locator(".backtest__head .badge--problem")).to_have_text("Look-ahead")
+    expect(visitor.locator(".backtest__head .badge").first).to_have_text("Look-ahead")
     eventually(visitor, lambda: visitor.evaluate("document.documentElement.scrollWidth") <= 360)
 
 

@@ -90,6 +90,7 @@ def test_years_below_a_small_curve_stand_evenly_however_its_points_do():
     # All the points of the extremes fall into one year.
     picks = [*range(300), *range(300, len(days), 200), len(days) - 1]
     drawing = equity_svg([str(days[at]) for at in picks], [100.0 + at for at in picks])
+    assert ">2M</text>" in equity_svg(["2020-01-01", "2020-06-01"], [1e6, 2e6]), "a million as in other charts"
     years = [float(x) for x, _ in re.findall(r'<text class="tick" x="([\d.]+)"[^>]*>(20\d\d)<', drawing)]
     steps = np.diff(years)
     assert len(years) >= 4 and max(steps) - min(steps) < 2

@@ -469,7 +469,8 @@ def test_a_run_that_knows_the_future_says_so_beside_verified_and_chances_are_not
         '{% load claims %}{% include "includes/backtest_badges.html" %}{% claims_box backtest %}'
     )
     said = drawn.render({"backtest": leaking})
-    assert "badge--verified" in said and "badge--problem" in said and "2012-03-05" in said and " open>" in said
+    assert "badge--verified" not in said and "2012-03-05" in said and " open>" in said
+    assert said.index("badge--problem") < said.index(">Verified<")
     quiet = drawn.render({"backtest": honest})
     assert "badge--verified" in quiet and "badge--problem" not in quiet and " open>" not in quiet
 

@@ -68,7 +68,7 @@ def test_what_was_not_verified_or_knew_the_future_says_so_before_its_figures(cli
     leak = {"state": "red", "sentence": "Look-ahead: the order of 2012-03-05 changed."}
     Backtest.objects.update(verified=False, verified_text="Not verified. No bars.", checks={"lookahead": leak})
     frame = client.get(embed_of(backtest)).content.decode()
-    before, figures, after = frame.partition('<dl class="figures figures--told">')
+    before, figures, after = frame.partition('<dl class="figures figures--told"')
     assert figures and "Not verified" in words(before) and "As told by the program" in words(before)
     assert leak["sentence"] in before and leak["sentence"] in words(after) and "problem" in words(before)
 

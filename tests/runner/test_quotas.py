@@ -10,7 +10,7 @@ from accounts.models import Plan
 from runner.access import Viewer
 from runner.claiming import place_in_queue
 from runner.models import ENTRY, Project, Run
-from runner.quotas import QuotaExceeded, limits_in_words, note_examined
+from runner.quotas import QuotaExceeded, check_run, limits_in_words, note_examined
 from runner.starting import start_run
 from tests.factories import make_finished_run, make_project, make_run
 
@@ -99,12 +99,30 @@ def test_a_guest_has_one_run_at_a_time_and_their_neighbour_one_of_their_own(clie
     assert Run.objects.count() == 2
 
 
-def test_guests_at_one_address_share_a_days_runs_and_so_its_projects(client):
+def test_a_class_behind_one_address_has_runs_of_its_own_each_and_may_copy_without_one(client):
     Plan.objects.filter(is_for_guests=True).update(runs_per_day=1)
-    client.post("/try")
-    response = type(client)().post("/try", follow=True)
-    assert "1 runs in 24 hours" in response.content.decode()
-    assert Project.objects.count() == Run.objects.count() == 1
+    neighbours = [type(client)() for _ in range(40)]
+    for each in neighbours:
+        assert "was not run" not in each.post("/try", follow=True).content.decode()
+    assert Run.objects.count() == Project.objects.count() == 40
+    Run.objects.update(status=Run.Status.SUCCEEDED, finished=timezone.now())
+    copied = neighbours[0].post("/templates/kelly/copy", follow=True).content.decode()
+    assert "1 runs in 24 hours" in copied and "500 runs a day of its own" in copied
+    assert Run.objects.count() == 40 and Project.objects.filter(template="kelly").count() == 1
+
+
+def test_all_guests_of_one_address_share_a_larger_days_runs_and_projects(client):
+    Plan.objects.filter(is_for_guests=True).update(address_runs_per_day=2)
+    for _ in range(2):
+        type(client)().post("/try")
+    run = Run.objects.first()
+    answer = type(client)().post("/try", follow=True).content.decode()
+    assert "2 projects in 24 hours from your network address" in answer and "Sign up" in answer
+    assert Project.objects.count() == Run.objects.count() == 2
+    Run.objects.update(status=Run.Status.SUCCEEDED, finished=timezone.now())
+    with pytest.raises(QuotaExceeded, match="2 runs in 24 hours from your network address"):
+        check_run(Viewer(None, "another"), Plan.objects.for_guests(), run.address_hash)
+    check_run(Viewer(None, "another"), Plan.objects.for_guests(), "elsewhere")
 
 
 def test_the_place_in_the_queue_is_counted():

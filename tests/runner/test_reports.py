@@ -229,6 +229,13 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
     (figures,) = [page.extract_text() for page in reader.pages if "Reward for risk" in page.extract_text()]
     assert all(name in figures for name in ("Sharpe, low end", "Gain to pain"))
     assert text.rindex("How it was run") < text.rindex("Entry price")
+    assert re.search(r"\d doubts? +\d of 9 points (is|are) fine", text), text[:300]
+    # Thirteen years stay on one page, and few more than forty trades are all there.
+    longer = stored(run, claim_of("IBM", 40, 20, bars=3300))
+    content = client.get(f"{longer.get_absolute_url()}/report.pdf").content
+    text = written(content)
+    assert len(re.findall(r"Jan\s+Feb\s+Mar", text)) == 1, "where a table goes on, its head stands once more"
+    assert 40 < longer.metrics["trades"] <= 60 and "The first 40" not in text
 
 
 def left_over(page) -> float:

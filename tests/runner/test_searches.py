@@ -170,7 +170,8 @@ def test_neighbours_are_told_of_what_was_picked_and_an_edge_is_called_one():
     said = neighbours_in_words(rising, None, [])
     assert "on the plateau" in said and "middle" not in said and "a 4 is the highest that was tried" in said
     assert "with a wider range of a." in said
-    assert "wider" not in neighbours_in_words(rising, None, [{"name": "a", "minimum": 0, "maximum": 4}])
+    said = neighbours_in_words(rising, None, [{"name": "a", "minimum": 0, "maximum": 4}])
+    assert "wider" not in said and "allows a no further: to try beyond, widen the range in its param()" in said
 
 
 def test_parameters_are_read_from_the_text_as_far_as_it_has_plain_values():

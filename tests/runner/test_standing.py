@@ -103,7 +103,7 @@ def test_two_runs_side_by_side_mark_the_column_that_nobody_checked(client, resul
     (head,) = re.findall(r"<thead>(?:(?!</thead>).)*Second less first.*?</thead>", page, re.DOTALL)
     first, second = (words(cell) for cell in re.findall(r"<th[^>]*>(.*?)</th>", head, re.DOTALL)[1:3])
     assert first == "First Verified"
-    assert second == f"Second As told by the program, not verified {LEAK}"
+    assert second == f"Second {LEAK} As told by the program, not verified"
     assert " ".join(f"The second: figures {TOLD}".split()) in words(page) and "The first: " not in words(page)
     assert "(as told by its program, not verified)" in words(page)
 
@@ -118,7 +118,7 @@ def test_a_figure_in_a_table_of_runs_has_its_mark_beside_it(results):
         # The newest first; on the dashboard that of the project stands above them.
         newer, older = (words(re.split("</td>|</a>", part)[0]) for part in page.split('<span class="headline">')[-2:])
         assert older.startswith(f"Verified {figure}") and LEAK not in older, where
-        assert newer.startswith(f"As told by the program, not verified {LEAK} {figure}"), where
+        assert newer.startswith(f"{LEAK} As told by the program, not verified {figure}"), where
         assert markup.escape(told.verified_text) in page
     assert "headline" not in Client().get(project.base_url).content.decode(), "others see no runs"
 

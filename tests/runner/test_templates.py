@@ -51,6 +51,9 @@ def test_template_that_fails_leaves_the_gallery_until_it_works_again(published, 
     page = client.get(reverse("runner:templates")).content.decode()
     assert "Heston" not in page and reverse("runner:copy-template", args=["heston"]) not in page
     assert reverse("runner:copy-template", args=["kelly"]) in page
+    # What has not run here yet shows what it drew elsewhere.
+    pictures = re.findall(r'template-card__picture"[^>]*>(.{0,200})', page)
+    assert len(pictures) == len(SAMPLES) - 1 and all(each.startswith("<svg") for each in pictures)
     assert reverse("runner:copy-template", args=["momentum"]) in page
     assert page.count('<a class="template-card__picture" href="/r/') == page.count("Works</span>") == 2
     greens = [timezone.now() - timedelta(hours=hours) for hours in (24, 1)]
@@ -100,6 +103,8 @@ def test_one_click_opens_a_copy_that_runs(who, client, services, engine, transac
     picture = template_runs.Shown(sample, run).picture
     assert picture.startswith("<svg") and "Growth" in picture
     assert client.get(response["Location"]).status_code == 200
+    if who == "alice":
+        assert 'from template <a href="/templates/#kelly">How much' in client.get(project.base_url).content.decode()
 
 
 def test_a_guest_may_look_at_several(client, db):

@@ -350,6 +350,9 @@ def test_nothing_a_strategy_holds_reaches_beyond_the_current_bar():
                 assert len(frame) == now
             assert self.line.s.index[-1] == bars.index[now - 1] == self.data.df.index[-1]
             assert float(self.close) == full[now - 1] and bool(self.data.Close > 0)
+            for ask in (lambda: self.data.Clsoe, lambda: self.data["clsoe"]):
+                with pytest.raises((AttributeError, KeyError), match=r"Volume\. Did you mean Close\?"):
+                    ask()
             shifted = resample_apply("W", None, self.data.Close.s)
             assert len(shifted) == now
 

@@ -35,6 +35,18 @@ def test_huge_figures_are_short_with_all_their_digits_beside_and_none_has_a_nega
     assert signed(-2.5e10, 2) == "\N{MINUS SIGN}2.50e10" and signed(999_999_999.4, 0) == "999\u202f999\u202f999"
 
 
+def test_warnings_that_differ_in_numbers_alone_are_counted():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with warned.folded():
+            for bar in range(120):
+                warnings.warn(f"time={bar}: Broker canceled the order (equity={bar * 1.5}).", stacklevel=1)
+            warnings.warn("Some trades remain open.", stacklevel=1)
+    said = [str(each.message) for each in shown]
+    assert [each.partition(":")[0] for each in said[:3]] == ["time=0", "time=1", "time=2"]
+    assert said[3] == "Some trades remain open." and said[4].startswith("and 117 more like this") and len(said) == 5
+
+
 def test_a_warning_of_many_trials_and_workers_is_shown_once():
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")

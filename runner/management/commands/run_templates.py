@@ -17,7 +17,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--wait", type=int, default=1800, help="seconds to wait for the runs to end")
 
-    def handle(self, *args: Any, wait: int, **options: Any) -> None:
+        parser.add_argument("--pictures", action="store_true", help="write what each draws beside it")
+
+    def handle(self, *args: Any, wait: int, pictures: bool, **options: Any) -> None:
         started = template_runs.start_all()
         until = time.monotonic() + wait
         while (left := Run.objects.filter(pk__in=[run.pk for run in started], finished__isnull=True).count()) > 0:
@@ -26,5 +28,7 @@ class Command(BaseCommand):
             time.sleep(0.5)
         for run in Run.objects.filter(pk__in=[run.pk for run in started]).select_related("revision__project"):
             self.stdout.write(f"{run.project.slug}: {run.get_status_display()}. {run.message}")
+        if pictures:
+            template_runs.ship_pictures()
         if red := template_runs.report():
             raise CommandError(f"Failed: {', '.join(run.project.slug for run in red)}")

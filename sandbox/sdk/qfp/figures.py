@@ -125,7 +125,13 @@ GROUPS: dict[str, tuple[Definition, ...]] = {
         Definition("gain_to_pain", "Gain to pain", ratio, "Sum of all returns over the sum of the losses."),
     ),
     "Beside buy and hold": (
-        Definition("buy_and_hold", "Buy and hold", percent, "Total return of holding what was traded, without costs."),
+        Definition(
+            "buy_and_hold",
+            "Buy and hold",
+            percent,
+            "Total return of holding what was traded from the first bar on, without costs. The table that "
+            "Backtest.run() returns counts from the bar at which all indicators have values.",
+        ),
         Definition("beta", "Beta", ratio, "How far the account moves when buying and holding moves by 1."),
         Definition("alpha", "Alpha", percent, "Return a year that beta does not explain."),
         Definition("correlation", "Correlation", ratio, "Of the returns with those of buying and holding."),

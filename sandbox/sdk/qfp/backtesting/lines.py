@@ -198,7 +198,7 @@ class Bars:
         if name.startswith("_"):
             raise AttributeError(name)
         if self._array(name) is None:
-            raise AttributeError(f"the bars have no column {name!r}; they have {', '.join(map(str, self._frame))}")
+            raise AttributeError(self._no_column(name))
         return self[name]
 
     def __getitem__(self, name: str) -> Line:
@@ -206,10 +206,18 @@ class Bars:
         if found is None:
             values = self._array(name)
             if values is None:
-                raise KeyError(f"the bars have no column {name!r}; they have {', '.join(map(str, self._frame))}")
+                raise KeyError(self._no_column(name))
             found = self._clock.seen(values, name)
             self.__dict__[name] = found
         return found
+
+    def _no_column(self, name: Any) -> str:
+        import difflib
+
+        there = list(map(str, self._frame))
+        near = difflib.get_close_matches(str(name).casefold(), [each.casefold() for each in there], 1, 0.75)
+        meant = next((f". Did you mean {each}?" for each in there if each.casefold() in near), "")
+        return f"the bars have no column {name!r}; they have {', '.join(there)}{meant}"
 
     def holds(self, line: Line) -> bool:
         """Whether this is the line of one of the columns."""

@@ -180,7 +180,7 @@ def listen(module: Any) -> None:
         self.__dict__[BARS] = self._data  # a FractionalBacktest runs on others
 
     def run_here(self: Any, params: dict[str, Any]) -> Any:
-        with pointing.at_programs_line(module):
+        with pointing.at_programs_line(module), warned.folded():
             return run(self, **params)
 
     @wraps(run)

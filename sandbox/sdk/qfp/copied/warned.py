@@ -1,18 +1,23 @@
-"""What has a search been warned of already? The same words are printed once, however many trials say them."""
+"""What has been warned of already? In a search the same words are printed once, however many trials say them, and in a
+run those that differ in numbers alone a few times.
+"""
 
 from __future__ import annotations
 
 import mmap
+import re
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["once"]
+__all__ = ["folded", "once"]
 
 PLACES = 1 << 16
+MOST_ALIKE = 3  # that are shown in full
 
 
 @lru_cache(maxsize=1)
@@ -37,3 +42,29 @@ def once() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = show
+
+
+@contextmanager
+def folded() -> Iterator[None]:
+    """Within it, of warnings that differ in nothing but numbers the first are shown, and at the end how many more."""
+    seen: Counter[tuple[type[Warning], str]] = Counter()
+    last: dict[tuple[type[Warning], str], tuple[tuple[Any, ...], dict[str, Any]]] = {}
+    show = warnings.showwarning
+
+    def show_few(message: Warning | str, category: type[Warning], *where: Any, **named: Any) -> None:
+        alike = category, re.sub(r"[\d.,]+", "0", str(message))
+        seen[alike] += 1
+        if seen[alike] <= MOST_ALIKE:
+            show(message, category, *where, **named)
+        last[alike] = where, named
+
+    warnings.showwarning = show_few
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
+        for (category, words), count in seen.items():
+            if count > MOST_ALIKE:
+                where, named = last[category, words]
+                told = f"and {count - MOST_ALIKE} more like this, with other numbers: {words[:200]}"
+                show(category(told), category, *where, **named)

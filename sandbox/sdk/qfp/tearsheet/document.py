@@ -57,6 +57,16 @@ class Document(NamedTuple):
         return self.claims_state or max((line["state"] for line in self.claims), key=list(STATES).index, default="")
 
     @property
+    def fine(self) -> str:
+        """How many of its claims are no doubt; "" where one is a problem, which praise does not mend."""
+        states = [line["state"] for line in self.claims]
+        good, notes = states.count("green"), states.count("grey")
+        if not good or "red" in states or self.worst == "green":
+            return ""
+        noted = f", {notes} {'is a note' if notes == 1 else 'are notes'}" if notes else ""
+        return f"{good} of {len(states)} points {'is' if good == 1 else 'are'} fine{noted}"
+
+    @property
     def groups(self) -> list[tuple[str, list[dict[str, Any]]]]:
         return grouped(self.figures)
 

@@ -109,6 +109,7 @@ def html(document: Document) -> str:
     if document.claims:
         said = f"{STATES[document.worst].sign} {document.claims_summary}"
         verdict = f'<a class="verdict {document.worst}" href="#claims">{escape(said)}</a>'
+        verdict += f' <span class="muted">{escape(document.fine)}</span>' if document.fine else ""
     return (
         f'<!doctype html><html lang="{document.language}"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'

@@ -17,7 +17,8 @@ __all__ = ["MONTHS", "tables"]
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 FALLS_SHOWN = 5
-TRADES_SHOWN = 40
+TRADES_SHOWN = 40  # of more than
+FEW_TRADES = 60
 MISSING = "\N{EN DASH}"
 
 
@@ -124,7 +125,9 @@ def _trades(record: Record) -> Table | None:
     if not len(record.trades):
         return None
     rows, tones = [], []
-    for trade in record.trades[:TRADES_SHOWN]:
+    total = len(record.trades)
+    few = total <= FEW_TRADES
+    for trade in record.trades[: total if few else TRADES_SHOWN]:
         fraction, profit = float(trade["return_fraction"]), float(trade["profit"])
         several = len(record.symbols) > 1
         name = (record.symbols[int(trade.get("instrument", 0))],) if several else ()
@@ -143,9 +146,8 @@ def _trades(record: Record) -> Table | None:
         tones.append(("",) * (len(rows[-1]) - 2) + (_tone(profit, 0.005), _tone(fraction)))
     columns = ("Entry", "Exit", *(("Instrument",) if len(record.symbols) > 1 else ()), "Size", "Entry price",
                "Exit price", "Profit", "Return")  # fmt: skip
-    total = len(record.trades)
-    note = f"The first {TRADES_SHOWN} of {signed(total, 0)} trades." if total > TRADES_SHOWN else ""
-    return Table("trade_list", "Trades", columns, rows, tones, note)
+    note = f"The first {TRADES_SHOWN} of {signed(total, 0)} trades; the files of the result's page have all of them."
+    return Table("trade_list", "Trades", columns, rows, tones, "" if few else note)
 
 
 def _percent(value: float) -> str:

@@ -1,0 +1,62 @@
+"""Is a result one of a sweep, and did a walk-forward of that sweep say how such a choice fares? Said beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qfp.figures import count
+
+from runner import private
+from runner.access import Viewer
+from runner.models import Backtest, Run
+from runner.overfitting import sweep_of
+
+__all__ = ["OutOfSample", "out_of_sample"]
+
+FIGURES = ("total_return", "sharpe")
+
+
+@dataclass(frozen=True)
+class OutOfSample:
+    """said: how it was chosen. found: what came of choosing so. url: of the walk-forward's backtest."""
+
+    said: str
+    found: str
+    url: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.said} {self.found}"
+
+
+def out_of_sample(backtest: Backtest, viewer: Viewer) -> OutOfSample | None:
+    """None where it is not one of a sweep's trials, or no walk-forward of that sweep has come through."""
+    run = backtest.run
+    sweep = None if run.search.get("walk") else sweep_of(run)
+    if sweep is None:
+        return None
+    names = sweep.about.get("space")
+    values = run.all_params | backtest.params
+    if (
+        not isinstance(names, dict)
+        or not sweep.trials.filter(params={name: values.get(name) for name in names}).exists()
+    ):
+        return None
+    walks = Run.objects.filter(
+        revision__runs__sweeps=sweep, search__walk__isnull=False, search__space__has_keys=list(names),
+        status=Run.Status.SUCCEEDED,
+    ).select_related("revision__project")  # fmt: skip
+    for walk in walks.order_by("-finished").distinct():
+        joined = next(iter(private.shown_to(walk, viewer).backtests(walk)), None)
+        windows = joined.checks.get("overfitting", {}).get("windows") if joined is not None else None
+        if joined is None or not joined.verified or not windows:
+            continue
+        figures = {figure["key"]: figure for figure in joined.figures}
+        told = ", ".join(f"{figures[key]['label'].lower()} {figures[key]['text']}" for key in FIGURES if key in figures)
+        return OutOfSample(
+            f"Its parameters are one of {count(sweep.trials.count())} combinations that were tried on these same data.",
+            f"Out of sample, chosen anew in {windows} window{'s' if windows > 1 else ''} and traded on the bars after: "
+            f"{told}.",
+            joined.get_absolute_url(),
+        )
+    return None
