@@ -22,7 +22,7 @@ from qfp.checking.amnesia import DAYS
 from marketdata.store import read_manifest
 from runner.honesty.examinable import NotComparable
 from runner.honesty.package_tables import PackageTables
-from runner.honesty.site_findings import dates
+from runner.honesty.site_findings import dates, dates_unseen
 from runner.honesty.varied_data import INVENTED_SHARES, Lent, with_panels
 from runner.models import Backtest, Run
 from runner.private import brought_series, personal_series
@@ -44,27 +44,35 @@ Decided = Callable[[str, Callable[[list[Any]], list[Any]]], dict[int, int]]
 def on_other_dates(
     run: Run, backtests: Sequence[Backtest], decided_otherwise: Decided, all_shares: bool, tables: PackageTables
 ) -> dict[int, dict[str, Any]]:
-    """What is said of each backtest where the same things happen on other dates, by position; nothing where that says
-    nothing.
+    """What is said of each backtest where the same things happen on other dates, by position, or of why that could not
+    be seen; nothing where the same dates, too, give other decisions.
 
     decided_otherwise: the first bars that were, on the data of a snapshot, with a function that gives claims the dates
     that there were. all_shares: whether the invented ones are moved, too. tables: of packages that it could read.
     """
     store = Path(settings.STORE_DIR)
     days = _days_between(store, run.snapshot, backtests)
-    if not days or _may_read_what_stays(run, tables):
-        return {}
+    if not days:
+        return _unseen(backtests, "only bars of whole days, in years that a calendar is known for, can be moved")
+    if _may_read_what_stays(run, tables):
+        return _unseen(backtests, "it may read days from files or tables whose dates stay")
     try:
         with moved_snapshot(store, run.snapshot, days, all_shares) as moved:
             found = decided_otherwise(moved, lambda claims: _on_their_dates(claims, backtests, days))
         if found and decided_otherwise(run.snapshot, list):
             return {}
-    except (NotComparable, BoxRefused, EngineUnavailable):
-        return {}
+    except NotComparable as reason:
+        return _unseen(backtests, str(reason))
+    except (BoxRefused, EngineUnavailable):
+        return _unseen(backtests, "the sandbox could not be had")
     except Exception:  # what else was found stays
         logger.exception("run %s: it was not made again on other dates", run.pk)
-        return {}
+        return _unseen(backtests, "a fault of ours")
     return {each.position: dates(each, found.get(each.position)) for each in backtests}
+
+
+def _unseen(backtests: Sequence[Backtest], reason: str) -> dict[int, dict[str, Any]]:
+    return {each.position: dates_unseen(reason) for each in backtests}
 
 
 def _may_read_what_stays(run: Run, tables: PackageTables) -> bool:

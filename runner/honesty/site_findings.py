@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.models import Backtest
 
-__all__ = ["choice", "dates", "finding", "is_leak", "splits"]
+__all__ = ["choice", "dates", "dates_unseen", "finding", "is_leak", "splits"]
 
 # When data were not changed, where the time for a run was over.
 WHEN = {
@@ -94,6 +94,11 @@ def dates(backtest: Backtest, bar: int | None) -> dict[str, Any]:
         "training; other days are a memory of history."
     )
     return {"dates": {"state": "amber", "sentence": sentence, "bar": bar, "date": date}}
+
+
+def dates_unseen(reason: str) -> dict[str, Any]:
+    """What is said where the site could not tell what the program decides on other dates, and why."""
+    return {"dates": {"state": "grey", "sentence": f"On other dates the site could not see what it decides: {reason}."}}
 
 
 def splits(backtest: Backtest, bar: int) -> dict[str, Any]:

@@ -209,7 +209,9 @@ def test_what_an_honest_program_decides_is_the_same_on_data_of_the_sites_own(run
     assert backtest.checks["companion"]["state"] == "green", backtest.checks["companion"]
     assert backtest.checks["lookahead"]["evidence"] == "site"
     assert "made it again 7 times" in claims_box.lines(backtest)[-1]["text"]
-    assert "dates" not in backtest.checks, "it names the days that it trades"
+    told = backtest.checks["dates"]
+    assert told["state"] == "grey" and "on other data it does not end well" in told["sentence"], "it names its days"
+    assert told["sentence"] in claims_box.lines(backtest)[1]["text"]
     assert "splits" not in backtest.checks, "it decides by what prices are to each other"
 
 
