@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db.models import Q
 from qfp.figures import count
 
 from runner import private
 from runner.access import Viewer
-from runner.models import Backtest, Run
+from runner.models import Backtest, Project, Run
 from runner.overfitting import sweep_of
 
 __all__ = ["OutOfSample", "out_of_sample"]
 
 FIGURES = ("total_return", "sharpe")
+MOST_WALKS = 5  # latest ones that are asked whether they came through
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,15 @@ def out_of_sample(backtest: Backtest, viewer: Viewer) -> OutOfSample | None:
         or not sweep.trials.filter(params={name: values.get(name) for name in names}).exists()
     ):
         return None
+    # The sweep may be of the project that this one was forked from: its author shows what came of it, or does not.
+    seen = Q(revision__project=run.project)
+    for others in (Project.objects.listed(), Project.objects.owned_by(viewer)):
+        seen |= Q(revision__project__in=others.values("pk"))
     walks = Run.objects.filter(
-        revision__runs__sweeps=sweep, search__walk__isnull=False, search__space__has_keys=list(names),
-        status=Run.Status.SUCCEEDED,
+        seen, revision__in=sweep.runs.values("revision"), search__walk__isnull=False,
+        search__space__has_keys=list(names), status=Run.Status.SUCCEEDED,
     ).select_related("revision__project")  # fmt: skip
-    for walk in walks.order_by("-finished").distinct():
+    for walk in walks.order_by("-finished")[:MOST_WALKS]:
         joined = next(iter(private.shown_to(walk, viewer).backtests(walk)), None)
         windows = joined.checks.get("overfitting", {}).get("windows") if joined is not None else None
         if joined is None or not joined.verified or not windows:

@@ -14,10 +14,12 @@ from django.utils import timezone
 from qfp.figures import signed
 
 from runner import claims_box, sharing
+from runner.access import Viewer
 from runner.events import Publisher
 from runner.leftovers import end_lost_runs
-from runner.models import Project, Run, Sweep, Trial
+from runner.models import Backtest, Project, Run, Sweep, Trial
 from runner.starting import wake_a_worker
+from runner.sweeps.out_of_sample import out_of_sample
 from runner.sweeps.results import walk_rows
 from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.runner.test_workers import ended, horse_of, running, until
@@ -141,6 +143,16 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     page = client.get(backtest.get_absolute_url()).content.decode()
     assert said in page and total in page and f'<a href="{joined.get_absolute_url()}">The walk-forward' in page
     assert "combinations that were tried on these" not in client.get(joined.get_absolute_url()).content.decode()
+
+    # A fork's result may be of the same sweep. What came of that is told as long as others may find it.
+    fork = make_project(source=PROGRAM, visibility="public", forked_from=run.revision)
+    forked = Backtest.objects.get(pk=backtest.pk)
+    forked.pk, forked.run = None, make_finished_run(fork, params=run.params, declared_params=run.declared_params)
+    forked.save()
+    assert out_of_sample(forked, Viewer(None))
+    for hidden in (Project.Visibility.UNLISTED, Project.Visibility.PRIVATE):
+        Project.objects.filter(pk=project.pk).update(visibility=hidden)
+        assert out_of_sample(forked, Viewer(None)) is None and out_of_sample(forked, Viewer(user)), hidden
 
 
 def plain(text: str) -> str:

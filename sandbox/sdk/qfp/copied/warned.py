@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -67,4 +67,5 @@ def folded() -> Iterator[None]:
             if count > MOST_ALIKE:
                 where, named = last[category, words]
                 told = f"and {count - MOST_ALIKE} more like this, with other numbers: {words[:200]}"
-                show(category(told), category, *where, **named)
+                with suppress(Exception):  # whatever their class or the program's own way of showing them asks for
+                    show(told, category, *where, **named)
