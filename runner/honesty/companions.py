@@ -149,6 +149,14 @@ def examine(run_id: UUID | str) -> None:
     except Exception:
         logger.exception("run %s: its companions", run.pk)
         leaks, chosen, unclear, doubt = {}, {}, {}, "a fault of ours"
+    clear = [each for each in backtests if not any(each.position in bars for bars in (before, leaks, chosen, unclear))]
+    held: dict[int, tuple[int, int]] = {}
+    try:
+        if not doubt:
+            held = {each.position: _held(each) for each in clear}
+    except Exception:  # what was found of others stays
+        logger.exception("run %s: what was filled within its bars", run.pk)
+        doubt = "a fault of ours"
     for backtest in backtests:
         why = doubt or (DRAWN if backtest.position in drawn else "")
         if not why and backtest.position not in looked_at and _can_draw(backtest):
@@ -163,7 +171,8 @@ def examine(run_id: UUID | str) -> None:
                 backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear, left)
             )
             continue
-        said = finding(backtest, first, tried, why, left, _held(backtest)) | memories.get(backtest.position, {})
+        within = held.get(backtest.position, (0, 0))
+        said = finding(backtest, first, tried, why, left, within) | memories.get(backtest.position, {})
         _note(backtest, same[backtest.position], said)
         if first is not None and backtest.position not in before:
             remember(same[backtest.position], first)
