@@ -101,26 +101,26 @@ def moved_snapshot(store: Path, snapshot: str, days: int, all_shares: bool) -> I
     """
     leave = {*personal_series(snapshot), *brought_series(snapshot)}
     manifest = read_manifest(store, snapshot, with_objects=True)
-    lent = Lent(store)
-    series, others = [], set[str]()
-    for entry in manifest["series"]:
-        if entry["id"] in leave or (not all_shares and entry["id"].startswith(INVENTED_SHARES)):
-            series.append(entry)
-            continue
-        held = {key: entry[key] for key in ("object", "actions") if entry.get(key)}
-        moved = {key: lent.put(_moved(store, digest, days), digest) for key, digest in held.items()}
-        others.add(entry["id"])
-        about = {key: _day(entry[key], days) for key in ("first", "last") if entry.get(key)}
-        series.append({**entry, **about, **moved})
-    universes = []
-    for universe in manifest.get("universes", []):
-        members = [
-            {**stay, **{key: _day(stay[key], days) for key in ("entered", "left") if stay[key]}}
-            for stay in universe["members"]
-        ]
-        universes.append({**with_panels(universe, others), "members": members})
-    with lent.snapshot({**manifest, "series": series, "universes": universes}) as moved_id:
-        yield moved_id
+    with Lent(store) as lent:
+        series, others = [], set[str]()
+        for entry in manifest["series"]:
+            if entry["id"] in leave or (not all_shares and entry["id"].startswith(INVENTED_SHARES)):
+                series.append(entry)
+                continue
+            held = {key: entry[key] for key in ("object", "actions") if entry.get(key)}
+            moved = {key: lent.put(_moved(store, digest, days), digest) for key, digest in held.items()}
+            others.add(entry["id"])
+            about = {key: _day(entry[key], days) for key in ("first", "last") if entry.get(key)}
+            series.append({**entry, **about, **moved})
+        universes = []
+        for universe in manifest.get("universes", []):
+            members = [
+                {**stay, **{key: _day(stay[key], days) for key in ("entered", "left") if stay[key]}}
+                for stay in universe["members"]
+            ]
+            universes.append({**with_panels(universe, others), "members": members})
+        with lent.snapshot({**manifest, "series": series, "universes": universes}) as moved_id:
+            yield moved_id
 
 
 def _moved(store: Path, digest: str, days: int) -> bytes:
