@@ -31,7 +31,7 @@ from sandbox.client import BoxRefused, EngineUnavailable
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["moved_snapshot", "on_other_dates"]
+__all__ = ["moved_snapshot", "on_other_dates", "unseen"]
 
 WHOLE_DAYS = ("1d", "1w", "1mo", "3mo")  # within a day, clocks were changed on other days in other years
 FIRST_BACK, LAST_ON = 1929, 2071  # years, as in qfp.checking.amnesia
@@ -53,25 +53,26 @@ def on_other_dates(
     store = Path(settings.STORE_DIR)
     days = _days_between(store, run.snapshot, backtests)
     if not days:
-        return _unseen(backtests, "only bars of whole days, in years that a calendar is known for, can be moved")
+        return unseen(backtests, "only bars of whole days, in years that a calendar is known for, can be moved")
     if _may_read_what_stays(run, tables):
-        return _unseen(backtests, "it may read days from files or tables whose dates stay")
+        return unseen(backtests, "it may read days from files or tables whose dates stay")
     try:
         with moved_snapshot(store, run.snapshot, days, all_shares) as moved:
             found = decided_otherwise(moved, lambda claims: _on_their_dates(claims, backtests, days))
         if found and decided_otherwise(run.snapshot, list):
             return {}
     except NotComparable as reason:
-        return _unseen(backtests, str(reason))
+        return unseen(backtests, str(reason))
     except (BoxRefused, EngineUnavailable):
-        return _unseen(backtests, "the sandbox could not be had")
+        return unseen(backtests, "the sandbox could not be had")
     except Exception:  # what else was found stays
         logger.exception("run %s: it was not made again on other dates", run.pk)
-        return _unseen(backtests, "a fault of ours")
+        return unseen(backtests, "a fault of ours")
     return {each.position: dates(each, found.get(each.position)) for each in backtests}
 
 
-def _unseen(backtests: Sequence[Backtest], reason: str) -> dict[int, dict[str, Any]]:
+def unseen(backtests: Sequence[Backtest], reason: str) -> dict[int, dict[str, Any]]:
+    """What is said of each backtest, by position, where it could not be made again on other dates, and why."""
     return {each.position: dates_unseen(reason) for each in backtests}
 
 

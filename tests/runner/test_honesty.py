@@ -296,6 +296,21 @@ def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
     assert sending.EXAMINING not in leaking
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_where_the_same_data_could_not_be_run_again_for_comparison_other_dates_are_not_tried(
+    public_run, monkeypatch, left
+):
+    def compare(run, backtests, variation, budget, tables):
+        budget.left = left
+        return {}, {}, {}
+
+    monkeypatch.setattr(companions, "_compare", compare)
+    companions.examine(public_run.pk)
+    checks = public_run.backtests.get().checks
+    assert checks["companion"]["state"] == "green" and checks["dates"]["state"] == "grey"
+    assert checks["dates"]["sentence"].endswith("there was no time left.")
+
+
 def test_what_was_found_of_a_run_holds_for_whoever_makes_the_same_and_for_nobody_else(public_run, monkeypatch):
     """Whoever writes one otherwise has the same days drawn, and turns nobody else's result red."""
     claim = claim_of("IBM", 40, 20, bars=300)
