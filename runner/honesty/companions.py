@@ -24,6 +24,7 @@ from django.db.models import F, Func, JSONField, Value
 from django.utils import timezone
 from qfp.checking.decisions import Decision
 from qfp.checking.repeating import ROUNDS, lasting
+from rq.timeouts import JobTimeoutException
 
 from marketdata.store import SnapshotMissing
 from runner.honesty import cuts, held_up, sending
@@ -144,6 +145,8 @@ def examine(run_id: UUID | str) -> None:
                 memories = _memories(run, backtests, budget, tables)
     except NotComparable as reason:
         leaks, chosen, unclear, doubt = {}, {}, {}, str(reason)
+    except JobTimeoutException:
+        leaks, chosen, unclear, doubt = {}, {}, {}, NO_TIME
     except Exception:
         logger.exception("run %s: its companions", run.pk)
         leaks, chosen, unclear, doubt = {}, {}, {}, "a fault of ours"

@@ -18,6 +18,7 @@ import numpy as np
 from django.conf import settings
 from qfp import objects
 from qfp.checking.amnesia import DAYS
+from rq.timeouts import JobTimeoutException
 
 from marketdata.store import read_manifest
 from runner.honesty.examinable import NotComparable
@@ -65,6 +66,8 @@ def on_other_dates(
         return unseen(backtests, str(reason))
     except (BoxRefused, EngineUnavailable):
         return unseen(backtests, "the sandbox could not be had")
+    except JobTimeoutException:
+        raise
     except Exception:  # what else was found stays
         logger.exception("run %s: it was not made again on other dates", run.pk)
         return unseen(backtests, "a fault of ours")

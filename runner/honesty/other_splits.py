@@ -23,6 +23,7 @@ from django.conf import settings
 from qfp import adjustment, objects
 from qfp.checking.decisions import Decision, first_difference, of_claim
 from qfp.checking.variations import PRICES
+from rq.timeouts import JobTimeoutException
 
 from marketdata.store import read_manifest
 from runner.honesty.differences import numbered
@@ -67,6 +68,8 @@ def on_other_splits(
             return {}
     except (NotComparable, BoxRefused, EngineUnavailable):
         return {}
+    except JobTimeoutException:
+        raise
     except Exception:  # what else was found stays
         logger.exception("run %s: it was not made again with other splits", run.pk)
         return {}

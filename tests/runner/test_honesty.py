@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from shutil import copytree
 from uuid import uuid4
 
 import django_rq
@@ -16,8 +15,6 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.utils import timezone
-from qfp.conventions import Usual
-from qfp.objects import object_path
 
 from marketdata.store import current_snapshot_id
 from runner import claims_box, repeats
@@ -271,44 +268,6 @@ def test_a_leak_that_was_found_stays_when_the_next_variation_cannot_be_compared(
     checks = public_run.backtests.get().checks
     assert checks["companion"]["state"] == checks["lookahead"]["state"] == "red"
     assert sending.EXAMINING not in checks and "band" in checks, "noted by another meanwhile"
-
-
-def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
-    public_run, monkeypatch, settings, tmp_path
-):
-    settings.STORE_DIR = copytree(STORE, tmp_path / "store")
-    other = stored(public_run, claim_of("AAPL", 40, 20, bars=300))
-    # So that what it reached within its bars is looked at.
-    other.orders[0] |= {"kind": "limit", "limit": 1.0}
-    other.conventions = Usual().as_dict()
-    other.save()
-
-    def compare(*_):
-        object_path(settings.STORE_DIR, other.instruments[0]["object"]).unlink(missing_ok=True)
-        return {0: 5}, {}, {}
-
-    monkeypatch.setattr(companions, "_compare", compare)
-    monkeypatch.setattr(companions, "_repeated", lambda *_: (set(), {}))
-    companions.examine(public_run.pk)
-    leaking, unseen = (each.checks for each in public_run.backtests.order_by("position"))
-    assert leaking["companion"]["state"] == leaking["lookahead"]["state"] == "red"
-    assert unseen["companion"]["state"] == "amber" and "a fault of ours" in unseen["companion"]["sentence"]
-    assert sending.EXAMINING not in leaking
-
-
-@pytest.mark.parametrize("left", [0, 1])
-def test_where_the_same_data_could_not_be_run_again_for_comparison_other_dates_are_not_tried(
-    public_run, monkeypatch, left
-):
-    def compare(run, backtests, variation, budget, tables):
-        budget.left = left
-        return {}, {}, {}
-
-    monkeypatch.setattr(companions, "_compare", compare)
-    companions.examine(public_run.pk)
-    checks = public_run.backtests.get().checks
-    assert checks["companion"]["state"] == "green" and checks["dates"]["state"] == "grey"
-    assert checks["dates"]["sentence"].endswith("there was no time left.")
 
 
 def test_what_was_found_of_a_run_holds_for_whoever_makes_the_same_and_for_nobody_else(public_run, monkeypatch):
