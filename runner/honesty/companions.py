@@ -24,6 +24,7 @@ from django.db.models import F, Func, JSONField, Value
 from django.utils import timezone
 from qfp.checking.decisions import Decision
 from qfp.checking.repeating import ROUNDS, lasting
+from rq.timeouts import JobTimeoutException
 
 from marketdata.store import SnapshotMissing
 from runner.honesty import cuts, held_up, sending
@@ -32,7 +33,7 @@ from runner.honesty.examinable import NotComparable
 from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.honesty.known_rows import last_known
-from runner.honesty.moved_dates import on_other_dates
+from runner.honesty.moved_dates import on_other_dates, unseen
 from runner.honesty.other_splits import on_other_splits
 from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
 from runner.honesty.reached_prices import held_bars, reached_prices
@@ -51,6 +52,7 @@ __all__ = ["examine", "examine_next"]
 
 LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
 MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of a file that counts as read
+PAIR = 2  # times that a run is made again on other dates, or with other splits, and on the same data for comparison
 TRIES = 3  # files that another run has opened meanwhile count as read
 TWICE = 3  # times that data and other data are read again where something was decided otherwise on those
 MOST_FOLLOWED = 3 * ROUNDS  # times that a run is made again of which some decisions are drawn
@@ -58,6 +60,7 @@ DRAWN = (
     "the same data gave other decisions: random numbers without a seed, or the time of day. Only what was decided "
     "alike each time was compared"
 )
+NO_TIME = "there was no time left"
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
 
 
@@ -138,17 +141,23 @@ def examine(run_id: UUID | str) -> None:
                     for found in (leaks, chosen, unclear)
                 )
                 leaks |= still
-            elif not doubt and not before and budget.left:
-                again, every = partial(_decided_otherwise, run, backtests, budget), _may_mean_invented(run, backtests)
-                memories = on_other_dates(run, backtests, again, every, tables)
-                chance, on = chance_of(run, backtests[0], "splits"), partial(_claims, run, budget=budget)
-                for position, of_splits in on_other_splits(run, backtests, on, chance, every).items():
-                    memories[position] = memories.get(position, {}) | of_splits
+            elif not doubt and not before:
+                memories = _memories(run, backtests, budget, tables)
     except NotComparable as reason:
         leaks, chosen, unclear, doubt = {}, {}, {}, str(reason)
+    except JobTimeoutException:
+        leaks, chosen, unclear, doubt = {}, {}, {}, NO_TIME
     except Exception:
         logger.exception("run %s: its companions", run.pk)
         leaks, chosen, unclear, doubt = {}, {}, {}, "a fault of ours"
+    clear = [each for each in backtests if not any(each.position in bars for bars in (before, leaks, chosen, unclear))]
+    held: dict[int, tuple[int, int]] = {}
+    try:
+        if not doubt:
+            held = {each.position: _held(each) for each in clear}
+    except Exception:  # what was found of others stays
+        logger.exception("run %s: what was filled within its bars", run.pk)
+        doubt = "a fault of ours"
     for backtest in backtests:
         why = doubt or (DRAWN if backtest.position in drawn else "")
         if not why and backtest.position not in looked_at and _can_draw(backtest):
@@ -163,12 +172,28 @@ def examine(run_id: UUID | str) -> None:
                 backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear, left)
             )
             continue
-        said = finding(backtest, first, tried, why, left, _held(backtest)) | memories.get(backtest.position, {})
+        within = held.get(backtest.position, (0, 0))
+        said = finding(backtest, first, tried, why, left, within) | memories.get(backtest.position, {})
         _note(backtest, same[backtest.position], said)
         if first is not None and backtest.position not in before:
             remember(same[backtest.position], first)
             for copy in same_as(same[backtest.position], backtest):
                 _note(copy, same[backtest.position], finding(copy, first, tried, ""))
+
+
+def _memories(run: Run, backtests: list[Backtest], budget: Budget, tables: PackageTables) -> dict[int, dict[str, Any]]:
+    """What is said of each backtest, by position, once the run was made again on other dates and with other splits, as
+    far as there is time for both repeats of each: what was decided otherwise has to be the same on the same data.
+    """
+    if budget.left < PAIR:
+        return unseen(backtests, NO_TIME)
+    every = _may_mean_invented(run, backtests)
+    memories = on_other_dates(run, backtests, partial(_decided_otherwise, run, backtests, budget), every, tables)
+    if budget.left >= PAIR:
+        chance, on = chance_of(run, backtests[0], "splits"), partial(_claims, run, budget=budget)
+        for position, of_splits in on_other_splits(run, backtests, on, chance, every).items():
+            memories[position] = memories.get(position, {}) | of_splits
+    return memories
 
 
 def _held(backtest: Backtest) -> tuple[int, int]:
@@ -419,7 +444,9 @@ def _lasting(
 
 def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None = None) -> list[Any]:
     """What the program claims on the data of this snapshot; nothing of it is stored or shown."""
-    for _ in range(min(TRIES, budget.left)):
+    for _ in range(TRIES):
+        if budget.left <= 0:
+            raise NotComparable(NO_TIME)
         budget.left -= 1
         try:
             again = repeat(run, "again", snapshot, sweeps)

@@ -18,6 +18,7 @@ import numpy as np
 from django.conf import settings
 from qfp import objects
 from qfp.checking.amnesia import DAYS
+from rq.timeouts import JobTimeoutException
 
 from marketdata.store import read_manifest
 from runner.honesty.examinable import NotComparable
@@ -31,7 +32,7 @@ from sandbox.client import BoxRefused, EngineUnavailable
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["moved_snapshot", "on_other_dates"]
+__all__ = ["moved_snapshot", "on_other_dates", "unseen"]
 
 WHOLE_DAYS = ("1d", "1w", "1mo", "3mo")  # within a day, clocks were changed on other days in other years
 FIRST_BACK, LAST_ON = 1929, 2071  # years, as in qfp.checking.amnesia
@@ -53,25 +54,28 @@ def on_other_dates(
     store = Path(settings.STORE_DIR)
     days = _days_between(store, run.snapshot, backtests)
     if not days:
-        return _unseen(backtests, "only bars of whole days, in years that a calendar is known for, can be moved")
+        return unseen(backtests, "only bars of whole days, in years that a calendar is known for, can be moved")
     if _may_read_what_stays(run, tables):
-        return _unseen(backtests, "it may read days from files or tables whose dates stay")
+        return unseen(backtests, "it may read days from files or tables whose dates stay")
     try:
         with moved_snapshot(store, run.snapshot, days, all_shares) as moved:
             found = decided_otherwise(moved, lambda claims: _on_their_dates(claims, backtests, days))
         if found and decided_otherwise(run.snapshot, list):
             return {}
     except NotComparable as reason:
-        return _unseen(backtests, str(reason))
+        return unseen(backtests, str(reason))
     except (BoxRefused, EngineUnavailable):
-        return _unseen(backtests, "the sandbox could not be had")
+        return unseen(backtests, "the sandbox could not be had")
+    except JobTimeoutException:
+        raise
     except Exception:  # what else was found stays
         logger.exception("run %s: it was not made again on other dates", run.pk)
-        return _unseen(backtests, "a fault of ours")
+        return unseen(backtests, "a fault of ours")
     return {each.position: dates(each, found.get(each.position)) for each in backtests}
 
 
-def _unseen(backtests: Sequence[Backtest], reason: str) -> dict[int, dict[str, Any]]:
+def unseen(backtests: Sequence[Backtest], reason: str) -> dict[int, dict[str, Any]]:
+    """What is said of each backtest, by position, where it could not be made again on other dates, and why."""
     return {each.position: dates_unseen(reason) for each in backtests}
 
 
@@ -101,26 +105,26 @@ def moved_snapshot(store: Path, snapshot: str, days: int, all_shares: bool) -> I
     """
     leave = {*personal_series(snapshot), *brought_series(snapshot)}
     manifest = read_manifest(store, snapshot, with_objects=True)
-    lent = Lent(store)
-    series, others = [], set[str]()
-    for entry in manifest["series"]:
-        if entry["id"] in leave or (not all_shares and entry["id"].startswith(INVENTED_SHARES)):
-            series.append(entry)
-            continue
-        held = {key: entry[key] for key in ("object", "actions") if entry.get(key)}
-        moved = {key: lent.put(_moved(store, digest, days), digest) for key, digest in held.items()}
-        others.add(entry["id"])
-        about = {key: _day(entry[key], days) for key in ("first", "last") if entry.get(key)}
-        series.append({**entry, **about, **moved})
-    universes = []
-    for universe in manifest.get("universes", []):
-        members = [
-            {**stay, **{key: _day(stay[key], days) for key in ("entered", "left") if stay[key]}}
-            for stay in universe["members"]
-        ]
-        universes.append({**with_panels(universe, others), "members": members})
-    with lent.snapshot({**manifest, "series": series, "universes": universes}) as moved_id:
-        yield moved_id
+    with Lent(store) as lent:
+        series, others = [], set[str]()
+        for entry in manifest["series"]:
+            if entry["id"] in leave or (not all_shares and entry["id"].startswith(INVENTED_SHARES)):
+                series.append(entry)
+                continue
+            held = {key: entry[key] for key in ("object", "actions") if entry.get(key)}
+            moved = {key: lent.put(_moved(store, digest, days), digest) for key, digest in held.items()}
+            others.add(entry["id"])
+            about = {key: _day(entry[key], days) for key in ("first", "last") if entry.get(key)}
+            series.append({**entry, **about, **moved})
+        universes = []
+        for universe in manifest.get("universes", []):
+            members = [
+                {**stay, **{key: _day(stay[key], days) for key in ("entered", "left") if stay[key]}}
+                for stay in universe["members"]
+            ]
+            universes.append({**with_panels(universe, others), "members": members})
+        with lent.snapshot({**manifest, "series": series, "universes": universes}) as moved_id:
+            yield moved_id
 
 
 def _moved(store: Path, digest: str, days: int) -> bytes:

@@ -23,6 +23,7 @@ from django.conf import settings
 from qfp import adjustment, objects
 from qfp.checking.decisions import Decision, first_difference, of_claim
 from qfp.checking.variations import PRICES
+from rq.timeouts import JobTimeoutException
 
 from marketdata.store import read_manifest
 from runner.honesty.differences import numbered
@@ -67,6 +68,8 @@ def on_other_splits(
             return {}
     except (NotComparable, BoxRefused, EngineUnavailable):
         return {}
+    except JobTimeoutException:
+        raise
     except Exception:  # what else was found stays
         logger.exception("run %s: it was not made again with other splits", run.pk)
         return {}
@@ -135,27 +138,27 @@ def split_snapshot(
     another order.
     """
     manifest = read_manifest(store, snapshot, with_objects=True)
-    lent = Lent(store)
-    factors = {
-        entry["id"]: _factor(store, entry, np.datetime64(began[:10], "us"))
-        for entry in manifest["series"]
-        if entry.get("actions")
-        and entry["id"] not in leave
-        and (all_shares or not entry["id"].startswith(INVENTED_SHARES))
-    }
-    least = min(factors.values(), default=1.0)
-    ratios: dict[str, float] = {}
-    series = []
-    for entry in manifest["series"]:
-        if entry["id"] in factors:
-            ratio = 2.0 ** min(LARGEST, 1 + round(2 * math.log2(factors[entry["id"]] / least)))
-            if (made := _split(store, entry, moment, ratio)) is not None:
-                ratios[entry["id"]] = ratio
-                entry = entry | {key: lent.put(content, entry[key]) for key, content in made.items()}
-        series.append(entry)
-    universes = [with_panels(universe, ratios) for universe in manifest.get("universes", [])]
-    with lent.snapshot({**manifest, "series": series, "universes": universes}) as made_id:
-        yield made_id, ratios
+    with Lent(store) as lent:
+        factors = {
+            entry["id"]: _factor(store, entry, np.datetime64(began[:10], "us"))
+            for entry in manifest["series"]
+            if entry.get("actions")
+            and entry["id"] not in leave
+            and (all_shares or not entry["id"].startswith(INVENTED_SHARES))
+        }
+        least = min(factors.values(), default=1.0)
+        ratios: dict[str, float] = {}
+        series = []
+        for entry in manifest["series"]:
+            if entry["id"] in factors:
+                ratio = 2.0 ** min(LARGEST, 1 + round(2 * math.log2(factors[entry["id"]] / least)))
+                if (made := _split(store, entry, moment, ratio)) is not None:
+                    ratios[entry["id"]] = ratio
+                    entry = entry | {key: lent.put(content, entry[key]) for key, content in made.items()}
+            series.append(entry)
+        universes = [with_panels(universe, ratios) for universe in manifest.get("universes", [])]
+        with lent.snapshot({**manifest, "series": series, "universes": universes}) as made_id:
+            yield made_id, ratios
 
 
 def _read(store: Path, entry: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

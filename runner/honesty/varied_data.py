@@ -32,7 +32,7 @@ INVENTED_SHARES = "synth/us/"  # five hundred of them, varied only where a progr
 
 
 class Lent:
-    """Objects that are put into the store for one box, and go with its snapshot. Nothing of both says so: a program
+    """Objects that are put into the store for one box, while a with statement lasts. Nothing of both says so: a program
     that looks for a sign finds what it finds in any other.
 
     Objects go by their content, so several workers may lend the same: each leaves a mark, and who takes away the last
@@ -43,6 +43,16 @@ class Lent:
         self._store = store
         self._marks = store / LENT / uuid4().hex
         self._new: dict[str, str] = {}  # and what each stands for
+
+    def __enter__(self) -> Lent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._alone():
+            shutil.rmtree(self._marks, ignore_errors=True)
+            for digest in self._new:
+                if not self._others_lend(digest):
+                    objects.object_path(self._store, digest).unlink(missing_ok=True)
 
     def put(self, content: bytes, instead: str) -> str:
         """Its name. instead: that of the object whose place it takes; it seems to be as old."""
@@ -64,13 +74,6 @@ class Lent:
     def _others_lend(self, digest: str) -> bool:
         return any((self._store / LENT).glob(f"*/{digest}"))
 
-    def _take_away(self) -> None:
-        with self._alone():
-            shutil.rmtree(self._marks, ignore_errors=True)
-            for digest in self._new:
-                if not self._others_lend(digest):
-                    objects.object_path(self._store, digest).unlink(missing_ok=True)
-
     @contextmanager
     def snapshot(self, manifest: dict[str, Any]) -> Iterator[str]:
         """Its id is another one each time: boxes that stand ready may still hold one that has gone, and another worker
@@ -83,17 +86,17 @@ class Lent:
             manifest = {**manifest, "universes": universes}
         else:
             manifest = {**manifest, "created_for": f"run {once}"}
-        name = objects.write_snapshot(self._store, manifest)
+        name = objects.snapshot_id(manifest)
+        folder = snapshot_folder(self._store, name)
         try:
-            folder = snapshot_folder(self._store, name)
+            objects.write_snapshot(self._store, manifest)
             for digest, instead in self._new.items():  # now that a snapshot needs them, they may seem old
                 with suppress(FileNotFoundError):
                     found = objects.object_path(self._store, instead).stat()
                     os.utime(objects.object_path(folder, digest), ns=(found.st_atime_ns, found.st_mtime_ns))
             yield name
         finally:
-            shutil.rmtree(snapshot_folder(self._store, name), ignore_errors=True)
-            self._take_away()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def with_panels(universe: Mapping[str, Any], changed: Collection[str]) -> dict[str, Any]:
@@ -129,36 +132,36 @@ def varied_snapshot(
     """
     moment = whole_day(moment)
     manifest = read_manifest(store, snapshot, with_objects=True)
-    lent = Lent(store)
-    among = {
-        entry["id"]: entry
-        for entry in manifest["series"]
-        if entry["id"] not in leave and (all_shares or not entry["id"].startswith(INVENTED_SHARES))
-    }
-    longer = _going_on(store, manifest.get("universes", []), among, moment, alone)
-    series, others = [], set[str]()
-    for entry in manifest["series"]:
-        varied = None
-        if entry["id"] in among:
-            extra, about = longer.get(entry["id"], (None, {}))
-            own = zlib.crc32(f"{entry['id']} {seed}".encode())
-            aside, far = entry["id"] not in alone, (reached or {}).get(entry["id"])
-            varied = _varied(store, entry, moment, tail, own, extra, opening, aside, far)
-        if varied is None:
-            series.append(entry)
-            continue
-        changed = {**entry, **about}
-        series.append(changed | {key: lent.put(content, entry[key]) for key, content in varied.items()})
-        others.add(entry["id"])
-    universes = []
-    for universe in manifest.get("universes", []):
-        members = other_stays(
-            universe["members"], str(moment)[:10], tail, zlib.crc32(f"{universe['name']} {seed}".encode()), longer
-        )
-        universes.append({**with_panels(universe, others), "members": members})
-    with lent.snapshot({**manifest, "series": series, "universes": universes}) as varied_id:
-        with tables.put(store, varied_id, moment, tail, seed) if tables is not None else nullcontext():
-            yield varied_id
+    with Lent(store) as lent:
+        among = {
+            entry["id"]: entry
+            for entry in manifest["series"]
+            if entry["id"] not in leave and (all_shares or not entry["id"].startswith(INVENTED_SHARES))
+        }
+        longer = _going_on(store, manifest.get("universes", []), among, moment, alone)
+        series, others = [], set[str]()
+        for entry in manifest["series"]:
+            varied = None
+            if entry["id"] in among:
+                extra, about = longer.get(entry["id"], (None, {}))
+                own = zlib.crc32(f"{entry['id']} {seed}".encode())
+                aside, far = entry["id"] not in alone, (reached or {}).get(entry["id"])
+                varied = _varied(store, entry, moment, tail, own, extra, opening, aside, far)
+            if varied is None:
+                series.append(entry)
+                continue
+            changed = {**entry, **about}
+            series.append(changed | {key: lent.put(content, entry[key]) for key, content in varied.items()})
+            others.add(entry["id"])
+        universes = []
+        for universe in manifest.get("universes", []):
+            members = other_stays(
+                universe["members"], str(moment)[:10], tail, zlib.crc32(f"{universe['name']} {seed}".encode()), longer
+            )
+            universes.append({**with_panels(universe, others), "members": members})
+        with lent.snapshot({**manifest, "series": series, "universes": universes}) as varied_id:
+            with tables.put(store, varied_id, moment, tail, seed) if tables is not None else nullcontext():
+                yield varied_id
 
 
 def _going_on(

@@ -135,6 +135,9 @@ def test_a_file_that_only_the_repetition_reads_keeps_it_from_being_compared(monk
     opened += [{"mine/mood@1"}] * 9
     with pytest.raises(companions.NotComparable, match="reads other files"):
         companions._claims(run, "b", budget)
+    for left in (0, 1):
+        with pytest.raises(companions.NotComparable, match="no time left"):
+            companions._claims(run, "b", companions.Budget(left))
 
 
 def test_what_a_run_has_not_read_is_neither_varied_nor_opened(tmp_path) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from django.conf import settings
+from qfp import objects
 from qfp.checking.amnesia import DAYS
 
-from marketdata.store import current_snapshot_id
+from marketdata.store import LENT, current_snapshot_id
 from runner.honesty import moved_dates
 from runner.honesty.examinable import NotComparable
+from runner.honesty.other_splits import split_snapshot
+from runner.honesty.varied_data import varied_snapshot
 from runner.snapshot_series import by_id
 
 
@@ -69,3 +73,42 @@ def test_dates_move_by_28_years_where_calendars_know_both_and_bars_are_of_whole_
     assert moved_dates._days_between(settings.STORE_DIR, snapshot, [backtest]) == days
     unknown = SimpleNamespace(instruments=[{"series": None}], dates=list(dates))
     assert moved_dates._days_between(settings.STORE_DIR, snapshot, [backtest, unknown]) == 0
+
+
+def _varied(store, snapshot, moment):
+    return varied_snapshot(store, snapshot, moment, 1, 1, all_shares=True)
+
+
+def _varied_but_the_last(store, snapshot, moment):
+    return varied_snapshot(store, snapshot, moment, 1, 1, all_shares=True, leave={"b"})
+
+
+def _moved(store, snapshot, moment):
+    return moved_dates.moved_snapshot(store, snapshot, -DAYS, True)
+
+
+def _split(store, snapshot, moment):
+    return split_snapshot(store, snapshot, moment, "2001-01-01", set(), True)
+
+
+@pytest.mark.parametrize("made", [_varied, _varied_but_the_last, _moved, _split])
+def test_of_data_that_cannot_be_made_whole_nothing_stays(tmp_path, settings, made):
+    settings.STORE_DIR = tmp_path
+    dates = np.arange("2001-01-01", "2001-12-27", dtype="datetime64[D]").astype("datetime64[us]")
+    acted = objects.put(tmp_path, objects.arrow_bytes(dates[:1], {"split": np.ones(1), "dividend": np.zeros(1)}))
+    series = [
+        {
+            "id": name,
+            "interval": "1d",
+            "actions": acted if name == "a" else None,
+            "object": objects.put(tmp_path, content),
+        }
+        for name in "ab"
+        for content in [objects.arrow_bytes(dates, {"close": np.arange(360.0) % 7 + ord(name)})]
+    ]
+    snapshot = objects.write_snapshot(tmp_path, {"series": series, "universes": []})
+    objects.object_path(tmp_path, series[1]["object"]).unlink()
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(FileNotFoundError), made(tmp_path, snapshot, dates[100]):
+        pass
+    assert set(tmp_path.rglob("*")) - before <= {tmp_path / LENT, tmp_path / LENT / ".lock"}

@@ -35,6 +35,7 @@ __all__ = [
     "rank",
     "read",
     "read_block",
+    "snapshot_id",
     "write_snapshot",
 ]
 
@@ -190,9 +191,18 @@ def rank(entry: Mapping[str, Any]) -> int:
     return {"S": 0, "C": 1}.get(entry.get("tier", ""), 2)
 
 
+def snapshot_id(manifest: Mapping[str, Any]) -> str:
+    """Under which a manifest is written."""
+    return hashlib.sha256(_manifest_bytes(manifest)).hexdigest()
+
+
+def _manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
+    return json_bytes({**manifest, "series": sorted(manifest["series"], key=lambda entry: entry["id"])})
+
+
 def write_snapshot(store: Path, manifest: Mapping[str, Any]) -> str:
     """Write a snapshot of objects that are in the store; its id. Doing it twice changes nothing."""
-    content = json_bytes({**manifest, "series": sorted(manifest["series"], key=lambda entry: entry["id"])})
+    content = _manifest_bytes(manifest)
     snapshot = hashlib.sha256(content).hexdigest()
     folder = store / "snapshots" / snapshot
     (folder / "objects").mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,77 @@
+"""Where data are gone or time is over while the site makes a run again, what it has found stays and is told."""
+
+from __future__ import annotations
+
+from shutil import copytree
+
+import pytest
+from qfp.conventions import Usual
+from qfp.objects import object_path
+from rq.timeouts import JobTimeoutException
+
+from runner.honesty import companions, sending
+from tests.runner.reported import STORE, claim_of, stored
+from tests.runner.test_honesty import public_run  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
+    public_run,  # noqa: F811
+    monkeypatch,
+    settings,
+    tmp_path,
+):
+    settings.STORE_DIR = copytree(STORE, tmp_path / "store")
+    other = stored(public_run, claim_of("AAPL", 40, 20, bars=300))
+    # So that what it reached within its bars is looked at.
+    other.orders[0] |= {"kind": "limit", "limit": 1.0}
+    other.conventions = Usual().as_dict()
+    other.save()
+
+    def compare(*_):
+        object_path(settings.STORE_DIR, other.instruments[0]["object"]).unlink(missing_ok=True)
+        return {0: 5}, {}, {}
+
+    monkeypatch.setattr(companions, "_compare", compare)
+    monkeypatch.setattr(companions, "_repeated", lambda *_: (set(), {}))
+    companions.examine(public_run.pk)
+    leaking, unseen = (each.checks for each in public_run.backtests.order_by("position"))
+    assert leaking["companion"]["state"] == leaking["lookahead"]["state"] == "red"
+    assert unseen["companion"]["state"] == "amber" and "a fault of ours" in unseen["companion"]["sentence"]
+    assert sending.EXAMINING not in leaking
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_where_the_same_data_could_not_be_run_again_for_comparison_other_dates_are_not_tried(
+    public_run,  # noqa: F811
+    monkeypatch,
+    left,
+):
+    def compare(run, backtests, variation, budget, tables):
+        budget.left = left
+        return {}, {}, {}
+
+    monkeypatch.setattr(companions, "_compare", compare)
+    companions.examine(public_run.pk)
+    checks = public_run.backtests.get().checks
+    assert checks["companion"]["state"] == "green" and checks["dates"]["state"] == "grey"
+    assert checks["dates"]["sentence"].endswith("there was no time left.")
+
+
+@pytest.mark.parametrize("tried", ["_decided_otherwise", "_claims"])
+def test_nothing_more_is_tried_once_the_time_of_the_job_is_over(public_run, monkeypatch, tried):  # noqa: F811
+    """_decided_otherwise: on other dates. _claims: with other splits."""
+    begun = []
+
+    def over(*_, **__):
+        begun.append(1)
+        raise JobTimeoutException
+
+    monkeypatch.setattr(companions, "_compare", lambda *_: ({}, {}, {}))
+    monkeypatch.setattr(companions, "_decided_otherwise", lambda *_, **__: {})
+    monkeypatch.setattr(companions, tried, over)
+    companions.examine(public_run.pk)
+    checks = public_run.backtests.get().checks
+    assert begun == [1] and sending.EXAMINING not in checks
+    assert checks["companion"]["sentence"].endswith("there was no time left.")
