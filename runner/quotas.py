@@ -16,6 +16,7 @@ from runner.access import Viewer
 from runner.models import Project, Run, Session
 from sandbox.protocol import Limits
 
+MOST_GUEST_RUNS_OF_AN_ADDRESS = 60  # in progress: a class starts together and waits in the queue
 MOST_GUEST_SESSIONS_OF_AN_ADDRESS = 3  # they hold memory even when nobody looks
 EXAMINED_SECONDS = 3600
 DAY_SECONDS = 24 * 3600
@@ -84,11 +85,7 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
     """
     hold(viewer, address_hash)
     runs = _runs_of(viewer)
-    going = runs.in_progress()
-    others = going.filter(session__isnull=False)
-    if session is not None:
-        others = others.exclude(session=session)
-    in_progress = going.whole().count() - _one_examined(going.whole()) + others.values("session").distinct().count()
+    in_progress = _in_progress(runs, session) - _one_examined(runs.in_progress().whole())
     if in_progress >= plan.concurrent_runs:
         have = "A run is" if in_progress == 1 else f"{in_progress} runs are"
         raise QuotaExceeded(
@@ -104,6 +101,20 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
         of_address = Run.objects.filter(user__isnull=True, address_hash=address_hash)
         if of_address.counted_today().count() + count > plan.address_runs_per_day:
             raise QuotaExceeded(_of_address(plan, "runs"))
+        if _in_progress(of_address, session) >= MOST_GUEST_RUNS_OF_AN_ADDRESS:  # a new browser has no other limit
+            raise QuotaExceeded(
+                f"{MOST_GUEST_RUNS_OF_AN_ADDRESS} runs are in progress from your network address, the limit of all its "
+                f"visitors without an account. Wait for some of them to finish. {_sign_up()}"
+            )
+
+
+def _in_progress(runs: Any, session: Session | None) -> int:
+    """How many of these runs are; the cells of another session are one together, those of this one none."""
+    going = runs.in_progress()
+    cells = going.filter(session__isnull=False)
+    if session is not None:
+        cells = cells.exclude(session=session)
+    return going.whole().count() + cells.values("session").distinct().count()
 
 
 def check_guest_project(plan: Plan, address_hash: str) -> None:

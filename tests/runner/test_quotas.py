@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Plan
+from runner import quotas
 from runner.access import Viewer
 from runner.claiming import place_in_queue
 from runner.models import ENTRY, Project, Run
@@ -123,6 +124,19 @@ def test_all_guests_of_one_address_share_a_larger_days_runs_and_projects(client)
     with pytest.raises(QuotaExceeded, match="2 runs in 24 hours from your network address"):
         check_run(Viewer(None, "another"), Plan.objects.for_guests(), run.address_hash)
     check_run(Viewer(None, "another"), Plan.objects.for_guests(), "elsewhere")
+
+
+def test_new_cookies_at_one_address_have_so_many_runs_in_progress_together(client, monkeypatch):
+    monkeypatch.setattr(quotas, "MOST_GUEST_RUNS_OF_AN_ADDRESS", 2)
+    for _ in range(2):
+        type(client)().post("/try")
+    newcomer = type(client)()
+    answer = newcomer.post("/try", follow=True).content.decode()
+    assert "2 runs are in progress from your network address" in answer and "Sign up: an account is free" in answer
+    assert (Run.objects.count(), Project.objects.count()) == (2, 3)
+    Run.objects.filter(pk=Run.objects.first().pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
+    newcomer.post("/try")
+    assert Run.objects.in_progress().count() == 2
 
 
 def test_the_place_in_the_queue_is_counted():
