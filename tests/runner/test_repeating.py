@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
+from django_rq.queues import DjangoRQ
 from qfp import objects
 
 from accounts.models import Plan
@@ -224,6 +225,9 @@ def test_who_asks_for_another_ones_run_takes_neither_their_turn_nor_its_last_ans
         raise redis.RedisError
 
     monkeypatch.setattr(verifying, "send", unreachable)
+    assert "does not answer" in ask(first) and first.verification == old
+    monkeypatch.undo()
+    monkeypatch.setattr(DjangoRQ, "original_enqueue_call", unreachable)  # only when all is written down
     assert "does not answer" in ask(first) and first.verification == old
     monkeypatch.undo()
     ask(first)
