@@ -9,7 +9,6 @@ from typing import Any
 import redis
 from django.core.cache import cache
 from django.db import connection
-from django.utils import timezone
 
 from accounts.models import Plan
 from runner.access import Viewer
@@ -118,17 +117,26 @@ def _in_progress(runs: Any, session: Session | None) -> int:
 
 
 def check_guest_project(plan: Plan, address_hash: str) -> None:
-    """Count one more project of a visitor without an account. Raises QuotaExceeded where the address has had too many,
-    for a new browser has no other limit.
+    """Count one more project of a visitor without an account, after every other limit. Raises QuotaExceeded where the
+    address has had too many, for a new browser has no other limit.
     """
-    counted = f"guest-projects-of-{address_hash}-{timezone.now():%Y-%m-%d}"
     try:
-        cache.add(counted, 0, DAY_SECONDS)
-        made = cache.incr(counted)
+        made = _count(f"guest-projects-of-{address_hash}")
     except redis.RedisError:
         raise QuotaExceeded("New projects cannot be counted at the moment. Try again in a minute.") from None
     if made > plan.address_runs_per_day:
         raise QuotaExceeded(_of_address(plan, "projects"))
+
+
+def _count(what: str) -> int:
+    """Count one more, and say how many it are now. They are forgotten together 24 hours after the first."""
+    if cache.add(what, 1, DAY_SECONDS):
+        return 1
+    try:
+        return cache.incr(what)
+    except ValueError:  # forgotten in this very moment
+        cache.set(what, 1, DAY_SECONDS)
+        return 1
 
 
 def _of_address(plan: Plan, what: str) -> str:
@@ -146,16 +154,16 @@ def _sign_up() -> str:
 def check_verification(viewer: Viewer, plan: Plan, address_hash: str, run: Run) -> None:
     """Raise QuotaExceeded where this viewer may not have somebody else's run made again now: one at a time, and no more
     of them a day than runs. RedisError where nobody can count them. Call after hold(), inside the transaction that
-    sends it.
+    sends it. Guests count by browser, all who have no cookie as one, and together as an address.
     """
-    who = _counted_as(viewer, address_hash)
+    who = _counted_as(viewer, viewer.guest_hash or address_hash)
     last = Run.objects.filter(pk=cache.get(f"verifying-for-{who}"), verification__state="waiting").first()
     if last is not None and last.pk != run.pk:
         raise QuotaExceeded("Another run is being verified for you. Wait for its answer, then press again.")
-    counted = f"verified-for-{who}-{timezone.now():%Y-%m-%d}"
-    cache.add(counted, 0, DAY_SECONDS)
-    if cache.incr(counted) > plan.runs_per_day:
-        raise QuotaExceeded(f"{plan.runs_per_day} runs verified today, the limit of your plan ({plan.name}).")
+    if _count(f"verified-for-{who}") > plan.runs_per_day:
+        raise QuotaExceeded(f"{plan.runs_per_day} runs verified in 24 hours, the limit of your plan ({plan.name}).")
+    if viewer.user is None and _count(f"verified-for-all-of-{address_hash}") > plan.address_runs_per_day:
+        raise QuotaExceeded(_of_address(plan, "verified runs"))
     cache.set(f"verifying-for-{who}", run.pk, EXAMINED_SECONDS)
 
 
@@ -187,9 +195,9 @@ def check_project(viewer: Viewer, plan: Plan) -> None:
     """Raise QuotaExceeded when the next project would be one too many. Call inside the transaction that makes it."""
     hold(viewer, viewer.guest_hash)
     if Project.objects.owned_by(viewer).count() >= plan.max_projects:
-        raise QuotaExceeded(
-            f"You have {plan.max_projects} projects, the limit of your plan ({plan.name}). Delete one to make another."
-        )
+        more = f" {_sign_up()}" if viewer.user is None else ""
+        have = "1 project" if plan.max_projects == 1 else f"{plan.max_projects} projects"
+        raise QuotaExceeded(f"You have {have}, the limit of your plan ({plan.name}). Delete one to make another.{more}")
 
 
 def usage_of(viewer: Viewer, address_hash: str) -> dict[str, int]:

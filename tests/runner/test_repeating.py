@@ -202,7 +202,12 @@ def test_everybody_may_have_a_public_run_verified_one_at_a_time_and_once_a_day(c
     assert ask(second)[:2] == (200, "waiting")
     Run.objects.update(verification={})
     Plan.objects.filter(pk=Plan.objects.for_guests().pk).update(runs_per_day=2)
-    assert "2 runs verified today, the limit of your plan" in ask(first)[2]
+    assert "2 runs verified in 24 hours, the limit of your plan" in ask(first)[2]
+    client.post("/try")  # with a cookie a neighbour is one visitor of the address
+    assert ask(first)[:2] == (200, "waiting")
+    Run.objects.update(verification={})
+    Plan.objects.filter(pk=Plan.objects.for_guests().pk).update(address_runs_per_day=1)
+    assert "from your network address" in ask(first)[2]
     for hidden in (a_run("unlisted"), a_run(snapshot="f" * 64)):
         assert ask(hidden)[:2] == (404, None)
 
