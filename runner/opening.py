@@ -14,7 +14,7 @@ from runner.access import Viewer, address_hash, hash_key, new_guest_key, remembe
 from runner.guests import guest_project_of
 from runner.models import Project, Revision
 from runner.quotas import QuotaExceeded
-from runner.starting import start_run
+from runner.starting import BadInput, start_run
 
 
 class SeeOther(HttpResponseRedirect):
@@ -38,17 +38,15 @@ def open_copy(
     template: str = "",
 ) -> HttpResponse:
     """Make the project, start it if asked, and go to its editor; back with the reason where a limit forbids it. Where
-    one forbids only the run, the project is there without.
+    only the run is refused, the project is there without.
 
     forked_from: a revision of another project; all of its files come along. template: slug of the one it is a copy of.
     """
     viewer, key = Viewer.of(request), None
     try:
-        if viewer.user is None:
-            quotas.check_guest_project(quotas.plan_of(viewer), address_hash(request))
-            if not viewer.guest_hash:
-                key = new_guest_key()
-                viewer = Viewer(None, hash_key(key))
+        if viewer.user is None and not viewer.guest_hash:
+            key = new_guest_key()
+            viewer = Viewer(None, hash_key(key))
         with transaction.atomic():
             quotas.check_project(viewer, quotas.plan_of(viewer))
             if viewer.user is not None:
@@ -58,12 +56,13 @@ def open_copy(
             if forked_from is not None:
                 made.draft, made.forked_from = forked_from.files, forked_from
                 made.save(update_fields=["draft", "forked_from"])
-        if run:
-            start_first_run(request, made, viewer)
+            if viewer.user is None:
+                quotas.check_guest_project(quotas.plan_of(viewer), address_hash(request))
     except QuotaExceeded as refusal:
-        sign_up = "" if viewer.user is not None else " With an account, which is free, there is room for more."
-        messages.warning(request, f"{refusal}{sign_up}")
+        messages.warning(request, str(refusal))
         return SeeOther(back)
+    if run:
+        start_first_run(request, made, viewer)
     response = SeeOther(made.edit_url)
     if key is not None:
         remember_guest(response, key)
@@ -71,9 +70,9 @@ def open_copy(
 
 
 def start_first_run(request: HttpRequest, made: Project, viewer: Viewer) -> None:
-    """Where the sandbox works and no limit forbids it, which its page is told otherwise."""
+    """Where the sandbox works and nothing forbids it, which its page is told otherwise."""
     try:
         if sandbox_state.current(quotas.plan_of(viewer).queue).ready:
             start_run(made, viewer, files=made.draft, address_hash=address_hash(request))
-    except QuotaExceeded as refusal:
-        messages.warning(request, f"The project is yours to change, but was not run: {refusal}")
+    except (BadInput, QuotaExceeded) as refusal:
+        messages.warning(request, f"The project is open, but was not run: {refusal}")

@@ -9,13 +9,13 @@ from typing import Any
 import redis
 from django.core.cache import cache
 from django.db import connection
-from django.utils import timezone
 
 from accounts.models import Plan
 from runner.access import Viewer
 from runner.models import Project, Run, Session
 from sandbox.protocol import Limits
 
+MOST_GUEST_RUNS_OF_AN_ADDRESS = 60  # in progress: a class starts together and waits in the queue
 MOST_GUEST_SESSIONS_OF_AN_ADDRESS = 3  # they hold memory even when nobody looks
 EXAMINED_SECONDS = 3600
 DAY_SECONDS = 24 * 3600
@@ -84,11 +84,7 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
     """
     hold(viewer, address_hash)
     runs = _runs_of(viewer)
-    going = runs.in_progress()
-    others = going.filter(session__isnull=False)
-    if session is not None:
-        others = others.exclude(session=session)
-    in_progress = going.whole().count() - _one_examined(going.whole()) + others.values("session").distinct().count()
+    in_progress = _in_progress(runs, session) - _one_examined(runs.in_progress().whole())
     if in_progress >= plan.concurrent_runs:
         have = "A run is" if in_progress == 1 else f"{in_progress} runs are"
         raise QuotaExceeded(
@@ -104,20 +100,43 @@ def check_run(viewer: Viewer, plan: Plan, address_hash: str, session: Session | 
         of_address = Run.objects.filter(user__isnull=True, address_hash=address_hash)
         if of_address.counted_today().count() + count > plan.address_runs_per_day:
             raise QuotaExceeded(_of_address(plan, "runs"))
+        if _in_progress(of_address, session) >= MOST_GUEST_RUNS_OF_AN_ADDRESS:  # a new browser has no other limit
+            raise QuotaExceeded(
+                f"{MOST_GUEST_RUNS_OF_AN_ADDRESS} runs are in progress from your network address, the limit of all its "
+                f"visitors without an account. Wait for some of them to finish. {_sign_up()}"
+            )
+
+
+def _in_progress(runs: Any, session: Session | None) -> int:
+    """How many of these runs are; the cells of another session are one together, those of this one none."""
+    going = runs.in_progress()
+    cells = going.filter(session__isnull=False)
+    if session is not None:
+        cells = cells.exclude(session=session)
+    return going.whole().count() + cells.values("session").distinct().count()
 
 
 def check_guest_project(plan: Plan, address_hash: str) -> None:
-    """Count one more project of a visitor without an account. Raises QuotaExceeded where the address has had too many,
-    for a new browser has no other limit.
+    """Count one more project of a visitor without an account, after every other limit. Raises QuotaExceeded where the
+    address has had too many, for a new browser has no other limit.
     """
-    counted = f"guest-projects-of-{address_hash}-{timezone.now():%Y-%m-%d}"
     try:
-        cache.add(counted, 0, DAY_SECONDS)
-        made = cache.incr(counted)
+        made = _count(f"guest-projects-of-{address_hash}")
     except redis.RedisError:
         raise QuotaExceeded("New projects cannot be counted at the moment. Try again in a minute.") from None
     if made > plan.address_runs_per_day:
         raise QuotaExceeded(_of_address(plan, "projects"))
+
+
+def _count(what: str) -> int:
+    """Count one more, and say how many it are now. They are forgotten together 24 hours after the first."""
+    if cache.add(what, 1, DAY_SECONDS):
+        return 1
+    try:
+        return cache.incr(what)
+    except ValueError:  # forgotten in this very moment
+        cache.set(what, 1, DAY_SECONDS)
+        return 1
 
 
 def _of_address(plan: Plan, what: str) -> str:
@@ -135,16 +154,16 @@ def _sign_up() -> str:
 def check_verification(viewer: Viewer, plan: Plan, address_hash: str, run: Run) -> None:
     """Raise QuotaExceeded where this viewer may not have somebody else's run made again now: one at a time, and no more
     of them a day than runs. RedisError where nobody can count them. Call after hold(), inside the transaction that
-    sends it.
+    sends it. Guests count by browser, all who have no cookie as one, and together as an address.
     """
-    who = _counted_as(viewer, address_hash)
+    who = _counted_as(viewer, viewer.guest_hash or address_hash)
     last = Run.objects.filter(pk=cache.get(f"verifying-for-{who}"), verification__state="waiting").first()
     if last is not None and last.pk != run.pk:
         raise QuotaExceeded("Another run is being verified for you. Wait for its answer, then press again.")
-    counted = f"verified-for-{who}-{timezone.now():%Y-%m-%d}"
-    cache.add(counted, 0, DAY_SECONDS)
-    if cache.incr(counted) > plan.runs_per_day:
-        raise QuotaExceeded(f"{plan.runs_per_day} runs verified today, the limit of your plan ({plan.name}).")
+    if _count(f"verified-for-{who}") > plan.runs_per_day:
+        raise QuotaExceeded(f"{plan.runs_per_day} runs verified in 24 hours, the limit of your plan ({plan.name}).")
+    if viewer.user is None and _count(f"verified-for-all-of-{address_hash}") > plan.address_runs_per_day:
+        raise QuotaExceeded(_of_address(plan, "verified runs"))
     cache.set(f"verifying-for-{who}", run.pk, EXAMINED_SECONDS)
 
 
@@ -176,9 +195,9 @@ def check_project(viewer: Viewer, plan: Plan) -> None:
     """Raise QuotaExceeded when the next project would be one too many. Call inside the transaction that makes it."""
     hold(viewer, viewer.guest_hash)
     if Project.objects.owned_by(viewer).count() >= plan.max_projects:
-        raise QuotaExceeded(
-            f"You have {plan.max_projects} projects, the limit of your plan ({plan.name}). Delete one to make another."
-        )
+        more = f" {_sign_up()}" if viewer.user is None else ""
+        have = "1 project" if plan.max_projects == 1 else f"{plan.max_projects} projects"
+        raise QuotaExceeded(f"You have {have}, the limit of your plan ({plan.name}). Delete one to make another.{more}")
 
 
 def usage_of(viewer: Viewer, address_hash: str) -> dict[str, int]:

@@ -68,23 +68,32 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
     )
 
 
-@transaction.atomic
 def _have_verified(run: Run, viewer: Viewer, address: str, mine: bool) -> None:
     """Send it unless it is under way. address: the hashed one of the request. mine: whether it is the viewer's own run.
-    Raises QuotaExceeded, and RedisError, with which nothing is written down either.
+    Raises QuotaExceeded, and RedisError, with which the run is not left waiting either.
     """
-    if mine:
-        quotas.one_at_a_time(f"verifying-for-{run.owner_key}")
-        if any(map(verifying.is_waiting, _same_owners(run))):
-            raise quotas.QuotaExceeded("One of your runs is being verified. Wait for its answer, then press again.")
-    else:
-        quotas.hold(viewer, address)
-    run.refresh_from_db(fields=["verification"], from_queryset=Run.objects.select_for_update(of=["self"]))
-    if verifying.is_waiting(run):
-        return
-    if not mine:
-        quotas.check_verification(viewer, quotas.plan_of(viewer), address, run)
-    verifying.send(run, by_owner=mine)
+    before = None
+    try:
+        with transaction.atomic():
+            if mine:
+                quotas.one_at_a_time(f"verifying-for-{run.owner_key}")
+                if any(map(verifying.is_waiting, _same_owners(run))):
+                    raise quotas.QuotaExceeded(
+                        "One of your runs is being verified. Wait for its answer, then press again."
+                    )
+            else:
+                quotas.hold(viewer, address)
+            run.refresh_from_db(fields=["verification"], from_queryset=Run.objects.select_for_update(of=["self"]))
+            if verifying.is_waiting(run):
+                return
+            if not mine:
+                quotas.check_verification(viewer, quotas.plan_of(viewer), address, run)
+            before = run.verification
+            verifying.send(run, by_owner=mine)
+    except redis.RedisError:
+        if before is not None:  # the job is sent after the commit, which cannot be taken back otherwise
+            Run.objects.filter(pk=run.pk, verification__state="waiting").update(verification=before)
+        raise
 
 
 def _same_owners(run: Run) -> Iterable[Run]:

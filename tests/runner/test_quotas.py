@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Plan
-from runner.access import Viewer
+from runner import quotas
+from runner.access import GUEST_COOKIE, Viewer
 from runner.claiming import place_in_queue
 from runner.models import ENTRY, Project, Run
 from runner.quotas import QuotaExceeded, check_run, limits_in_words, note_examined
@@ -112,17 +114,51 @@ def test_a_class_behind_one_address_has_runs_of_its_own_each_and_may_copy_withou
 
 
 def test_all_guests_of_one_address_share_a_larger_days_runs_and_projects(client):
-    Plan.objects.filter(is_for_guests=True).update(address_runs_per_day=2)
-    for _ in range(2):
-        type(client)().post("/try")
+    Plan.objects.filter(is_for_guests=True).update(address_runs_per_day=2, max_projects=1)
+    for _ in range(3):  # of which two are refused, and no project of the address
+        client.post("/templates/kelly/copy")
+    type(client)().post("/try")
     run = Run.objects.first()
     answer = type(client)().post("/try", follow=True).content.decode()
-    assert "2 projects in 24 hours from your network address" in answer and "Sign up" in answer
+    assert "2 projects in 24 hours from your network address" in answer
+    for page in (answer, type(client)().post("/templates/kelly/copy", follow=True).content.decode()):
+        assert page.count("an account is free") == 1 and "With an account" not in page
     assert Project.objects.count() == Run.objects.count() == 2
     Run.objects.update(status=Run.Status.SUCCEEDED, finished=timezone.now())
     with pytest.raises(QuotaExceeded, match="2 runs in 24 hours from your network address"):
         check_run(Viewer(None, "another"), Plan.objects.for_guests(), run.address_hash)
     check_run(Viewer(None, "another"), Plan.objects.for_guests(), "elsewhere")
+
+
+def test_a_count_that_was_dropped_meanwhile_begins_anew(monkeypatch):
+    monkeypatch.setattr(cache, "add", lambda *_: False)  # it was there a moment ago
+    quotas.check_guest_project(Plan.objects.for_guests(), "address")
+
+
+def test_a_project_whose_first_run_is_refused_is_there_and_says_why(client):
+    source = "# requirements: git+https://example.org/x\n"
+    shared = make_project(source=source, visibility=Project.Visibility.PUBLIC)
+    make_finished_run(shared)
+    answer = client.post(f"{shared.base_url}/copy")
+    copy = Project.objects.get(owner=None)
+    assert (answer.status_code, answer["Location"]) == (303, copy.edit_url) and GUEST_COOKIE in answer.cookies
+    page = client.get(copy.edit_url).content.decode()
+    assert "was not run" in page and "not from version control" in page
+    client.post("/try")  # which opens it again
+    assert "was not run" in client.get(copy.edit_url).content.decode() and Run.objects.count() == 1
+
+
+def test_new_cookies_at_one_address_have_so_many_runs_in_progress_together(client, monkeypatch):
+    monkeypatch.setattr(quotas, "MOST_GUEST_RUNS_OF_AN_ADDRESS", 2)
+    for _ in range(2):
+        type(client)().post("/try")
+    newcomer = type(client)()
+    answer = newcomer.post("/try", follow=True).content.decode()
+    assert "2 runs are in progress from your network address" in answer and "Sign up: an account is free" in answer
+    assert (Run.objects.count(), Project.objects.count()) == (2, 3)
+    Run.objects.filter(pk=Run.objects.first().pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
+    newcomer.post("/try")
+    assert Run.objects.in_progress().count() == 2
 
 
 def test_the_place_in_the_queue_is_counted():

@@ -17,7 +17,7 @@ from qfp.cells import split
 from accounts.forms import SignUpForm
 from accounts.models import Plan
 from marketdata import wanting
-from marketdata.models import Fetch
+from marketdata.models import Fetch, Provider
 from marketdata.providers.errors import QuotaExceeded
 from runner import quotas
 from runner.access import Viewer
@@ -144,6 +144,7 @@ def test_of_two_verifications_at_once_one_is_begun():
 
 
 def test_of_two_fetches_at_once_where_there_is_room_for_one_one_is_made():
+    Provider.objects.create(name="ecb")  # or one of both would wait for its row, before either has counted
     waiting = {"provider": "ecb", "interval": "1d", "status": Fetch.Status.QUEUED}
     Fetch.objects.bulk_create(
         Fetch(symbol=f"X{number}", **waiting) for number in range(wanting.UNFINISHED_OF_VISITORS - 1)

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
+from django_rq.queues import DjangoRQ
 from qfp import objects
 
 from accounts.models import Plan
@@ -201,7 +202,12 @@ def test_everybody_may_have_a_public_run_verified_one_at_a_time_and_once_a_day(c
     assert ask(second)[:2] == (200, "waiting")
     Run.objects.update(verification={})
     Plan.objects.filter(pk=Plan.objects.for_guests().pk).update(runs_per_day=2)
-    assert "2 runs verified today, the limit of your plan" in ask(first)[2]
+    assert "2 runs verified in 24 hours, the limit of your plan" in ask(first)[2]
+    client.post("/try")  # with a cookie a neighbour is one visitor of the address
+    assert ask(first)[:2] == (200, "waiting")
+    Run.objects.update(verification={})
+    Plan.objects.filter(pk=Plan.objects.for_guests().pk).update(address_runs_per_day=1)
+    assert "from your network address" in ask(first)[2]
     for hidden in (a_run("unlisted"), a_run(snapshot="f" * 64)):
         assert ask(hidden)[:2] == (404, None)
 
@@ -224,6 +230,9 @@ def test_who_asks_for_another_ones_run_takes_neither_their_turn_nor_its_last_ans
         raise redis.RedisError
 
     monkeypatch.setattr(verifying, "send", unreachable)
+    assert "does not answer" in ask(first) and first.verification == old
+    monkeypatch.undo()
+    monkeypatch.setattr(DjangoRQ, "original_enqueue_call", unreachable)  # only when all is written down
     assert "does not answer" in ask(first) and first.verification == old
     monkeypatch.undo()
     ask(first)

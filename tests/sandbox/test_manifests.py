@@ -123,7 +123,8 @@ def test_what_compose_sets_and_starts_is_there_and_every_queue_has_a_worker() ->
     text = (ROOT / "deploy" / "compose.yaml").read_text()
     services = {name: each for name, each in yaml.safe_load(text)["services"].items() if "build" in each}
     site = {name: each for name, each in services.items() if name != "engine"}
-    assert {each["env_file"] for each in site.values()} == {".env"}  # any variable of the site may stand there
+    # Any variable of the site may stand there, and all may be given otherwise.
+    assert all(each["env_file"] == [{"path": ".env", "required": False}] for each in site.values())
     assert "env_file" not in services["engine"] and "environment" not in services["engine"]
     interpolated = set(re.findall(r"\$\{([A-Z_]+)", text))
     assert {*interpolated, *site["web"]["environment"]} <= variables_read() | {"POSTGRES_PASSWORD"}
