@@ -63,7 +63,8 @@ def until_it_prints(run: Run) -> None:
 
 
 def ends(run: Run) -> list[dict]:
-    """The events of its end; the sequence numbers of all are checked on the way."""
+    """The events of its end, which come right after its row; the sequence numbers of all are checked on the way."""
+    wait_for(lambda: any(event["type"] == "finished" for event in Recording(run.pk).read()))
     events = Recording(run.pk).read()
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert events[-1]["type"] == "finished"
