@@ -27,7 +27,7 @@ LEASE_WHILE_WAITING = timedelta(seconds=40)
 # A guest has a key in the browser; the address behind it tells one person's many browsers from many people.
 _ORDER = """
 recent AS (
-    SELECT owner_key, coalesce(nullif(address_hash, ''), owner_key) AS source,
+    SELECT owner_key, CASE WHEN user_id IS NULL AND address_hash <> '' THEN address_hash ELSE owner_key END AS source,
            status = 'running' AS running, coalesce(started > statement_timestamp() - %(lately)s, false) AS lately
     FROM runner_run WHERE status = 'running' OR started > statement_timestamp() - %(lately)s
 ),
@@ -40,12 +40,13 @@ waiting AS (
     SELECT id, queued, owner_key, source, queue,
            row_number() OVER (PARTITION BY queue, owner_key ORDER BY queued, id) AS own,
            row_number() OVER (PARTITION BY queue, source ORDER BY queued, id) AS near
-    FROM (SELECT *, coalesce(nullif(address_hash, ''), owner_key) AS source FROM runner_run) run
+    FROM (SELECT *, CASE WHEN user_id IS NULL AND address_hash <> '' THEN address_hash ELSE owner_key END AS source
+          FROM runner_run) run
     WHERE status = 'queued' AND session_id IS NULL
 ),
 in_order AS (
     SELECT id, queue, row_number() OVER (
-        PARTITION BY queue ORDER BY coalesce(running, 0) + own, coalesce(lately, 0) + own, coalesce(had, 0) + near,
+        PARTITION BY queue ORDER BY coalesce(running, 0) + own, coalesce(had, 0) + near, coalesce(lately, 0) + own,
                                     queued, id
     ) AS place
     FROM waiting LEFT JOIN owners USING (owner_key) LEFT JOIN sources USING (source)
