@@ -14,6 +14,7 @@ from typing import Any
 INDEXES = "/pandas/core/indexes/"
 MOST_NAMES = 2_000  # that are looked through
 MOST_SAID = 8
+LONGEST = 100  # characters; a longer one is no misspelling, and takes long to compare
 ALIKE = 0.75  # 1 is the same
 PRICES = ("Open", "High", "Low", "Close", "Volume")
 TELLS_ITSELF = sys.version_info >= (3, 12)  # what may have been meant by a name, at the end of its tracebacks
@@ -85,7 +86,7 @@ def _of_name(error: BaseException) -> str:
 
 def _question(name: str, known: Iterable[Any]) -> str:
     """In Python's own words, which its newer releases add themselves."""
-    close = _near(name, [text for text in known if type(text) is str])
+    close = _near(name, list(filter(_is_name, known))) if _is_name(name) else None
     return f"Did you mean: {close!r}?" if close else ""
 
 
@@ -125,11 +126,16 @@ _SLOT = type(type("Any", (), {}).__dict__["__dict__"])  # of what keeps its attr
 def _texts(labels: Any) -> list[str]:
     """Those of an index, a list, or one key, that are texts; none of what pandas, NumPy or Python has not made."""
     if type(labels) is str:
-        return [labels]
+        return [labels] if _is_name(labels) else []
     known = type(labels) in (list, tuple) or _is_of("numpy", "ndarray", labels)
     if known or (_is_of("pandas", "Index", labels) and _is_plain(labels._values)):
-        return [label for label in islice(iter(labels), MOST_NAMES) if type(label) is str]
+        return [label for label in islice(iter(labels), MOST_NAMES) if _is_name(label)]
     return []
+
+
+def _is_name(text: Any) -> bool:
+    """Whether it can be shown: what turns the direction of writing or colours a console is in no sentence of ours."""
+    return type(text) is str and len(text) <= LONGEST and text.isprintable()
 
 
 def _is_plain(values: Any) -> bool:

@@ -54,6 +54,13 @@ def test_columns_that_are_spelled_otherwise_are_told() -> None:
     assert 'write ["open"]' in spelling.meant(error_of(lambda: BARS[["close", "Open"]]))
 
 
+@pytest.mark.parametrize("label", ["closes\u202e", "closes\x1b[31m", "close" + "s" * 200])
+def test_names_that_turn_a_line_around_or_fill_it_are_not_told(label: str) -> None:
+    bars = pd.DataFrame(1.0, range(3), ["open", label])
+    assert spelling.meant(error_of(lambda: bars["closes"])) == ""
+    assert spelling.meant(error_of(lambda: BARS[label])) == ""
+
+
 @pytest.mark.parametrize("kind", [Elsewhere, Inside, Frame])
 def test_what_only_says_that_it_is_of_pandas_is_not_asked(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
