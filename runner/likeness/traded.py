@@ -163,10 +163,12 @@ def _alike_to(project: Project, own: list[dict[str, Any]], left: int) -> tuple[s
     for run, revision, sides in rows.values_list("run", "run__revision", "sides")[:MOST_OTHERS]:
         runs.setdefault((run, revision), []).append(sides)
     found: set[int] = set()
-    for (_, revision), others in runs.items():
-        left -= sum(_length(one) + _length(other) for one in own for other in others)
-        if left < 0:
+    costs = {key: sum(_length(one) + _length(other) for one in own for other in of) for key, of in runs.items()}
+    for key in sorted(costs, key=costs.__getitem__):  # the smallest first: none is hidden by others that take long
+        (_, revision), others = key, runs[key]
+        if costs[key] > left:
             break
+        left -= costs[key]
         same = [[agreement(one, other) >= LEAST for other in others] for one in own]
         if all(map(any, same)) or all(map(any, zip(*same, strict=True))):
             found.add(revision)

@@ -252,3 +252,8 @@ def test_no_more_is_compared_at_once_than_there_is_room_for(settings, monkeypatc
     monkeypatch.setattr(traded, "MOST_WORK", 80)  # what one pair takes; the latest is the first to be compared
     made(third, (20, 20))
     assert list(TradedAlike.objects.filter(one__project=third).values_list("other__project", flat=True)) == [second.pk]
+    monkeypatch.setattr(traded, "MOST_WORK", 250)  # what three take, and less than the long one that is the latest
+    made(make_project(author, "b()"), (2, 3))
+    fourth = make_project(author, "g = 1")
+    made(fourth, (20, 20))
+    assert TradedAlike.objects.filter(one__project=fourth, other__project=first).exists()
