@@ -155,7 +155,9 @@ def _lookahead(backtest: Backtest, read: Sequence[str]) -> Line:
     """What was found, and a doubt where the run read a file that somebody brought along beside what it traded."""
     line = _seen_of_lookahead(backtest)
     if line["state"] == "green" and (told := backtest.checks.get("splits")):
-        line = line | {"state": told["state"], "text": f"{line['text']} But: {told['sentence']}"}
+        doubted = told["state"] == "amber"
+        more = f"But: {told['sentence']}" if doubted else told["sentence"]
+        line = line | {"state": "amber" if doubted else line["state"], "text": f"{line['text']} {more}"}
     traded = {instrument.get("series") for instrument in backtest.instruments}
     files = [series for series in read if series not in traded]
     if not files or line["state"] != "green":

@@ -28,7 +28,7 @@ from rq.timeouts import JobTimeoutException
 from marketdata.store import read_manifest
 from runner.honesty.differences import numbered
 from runner.honesty.examinable import NotComparable
-from runner.honesty.site_findings import splits
+from runner.honesty.site_findings import splits, splits_unseen
 from runner.honesty.varied_data import INVENTED_SHARES, Lent, with_panels
 from runner.models import Backtest, Run
 from runner.private import brought_series, personal_series
@@ -40,6 +40,9 @@ __all__ = ["on_other_splits", "split_snapshot"]
 
 EARLIEST, LATEST = 0.6, 0.9  # of the bars, between which the day is drawn
 LARGEST = 6  # ratio, as a power of two
+CENT = 0.01
+OWN_COMMISSION = "its commission is a function of its own, which may be another one at other prices"
+OTHERS_REFUSED = "the account could not pay for other orders than it could at these prices"
 
 
 def on_other_splits(
@@ -49,13 +52,18 @@ def on_other_splits(
     chance: random.Random,
     all_shares: bool,
 ) -> dict[int, dict[str, Any]]:
-    """What is said of each backtest that decides otherwise where only later splits are others, by position.
+    """What is said of each backtest that decides otherwise where only later splits are others, or of why that could not
+    be seen, by position.
 
     claims_on: what the program claims on the data of a snapshot. all_shares: whether the invented ones split, too.
     """
-    compared = [each for each in backtests if each.verified and not _was_refused(each.orders)]
-    if not compared or not _may_read_adjusted(run, backtests):
+    shown = [each for each in backtests if each.verified]
+    if not shown or not _may_read_adjusted(run, backtests):
         return {}
+    said = {each.position: splits_unseen(OWN_COMMISSION) for each in shown if _has_own_commission(each)}
+    compared = [each for each in shown if each.position not in said]
+    if not compared:
+        return said
     best = max(compared, key=lambda each: each.equity[-1] / each.cash)
     bar = int(len(best.dates) * chance.uniform(EARLIEST, LATEST))
     moment = np.datetime64(best.dates[bar][:10], "us")
@@ -63,22 +71,32 @@ def on_other_splits(
     try:
         with split_snapshot(Path(settings.STORE_DIR), run.snapshot, moment, best.dates[0], leave, all_shares) as made:
             other, ratios = made
-            found = _otherwise(backtests, compared, claims_on(other), moment, ratios)
-        if found and _otherwise(backtests, compared, claims_on(run.snapshot), moment, {}):
-            return {}
-    except (NotComparable, BoxRefused, EngineUnavailable):
-        return {}
+            found, unclear = _otherwise(backtests, compared, claims_on(other), moment, ratios)
+        if found and _otherwise(backtests, compared, claims_on(run.snapshot), moment, {})[0]:
+            return said
+    except NotComparable as reason:
+        return said | {each.position: splits_unseen(str(reason)) for each in compared}
+    except (BoxRefused, EngineUnavailable):
+        return said | {each.position: splits_unseen("the sandbox could not be had") for each in compared}
     except JobTimeoutException:
         raise
     except Exception:  # what else was found stays
         logger.exception("run %s: it was not made again with other splits", run.pk)
-        return {}
-    return {each.position: splits(each, found[each.position]) for each in compared if each.position in found}
+        return said | {each.position: splits_unseen("a fault of ours") for each in compared}
+    said |= {position: splits_unseen(OTHERS_REFUSED) for position in unclear}
+    return said | {each.position: splits(each, found[each.position]) for each in compared if each.position in found}
 
 
-def _was_refused(orders: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the account could not pay for everything: what it pays for follows from the level of prices."""
-    return any(order.get("outcome") == "refused" for order in orders)
+def _has_own_commission(backtest: Backtest) -> bool:
+    """Whether it is a function of the program, such as an amount for each share: it is another one at other prices, and
+    with it what the account has.
+    """
+    return backtest.conventions.get("commission", 0.0) is None
+
+
+def _refused(orders: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Those that the account could not pay: what it can pay for follows from the level of prices."""
+    return [at for at, order in enumerate(orders) if order.get("outcome") == "refused"]
 
 
 def _may_read_adjusted(run: Run, backtests: Sequence[Backtest]) -> bool:
@@ -98,28 +116,35 @@ def _otherwise(
     claims: Sequence[Any],
     moment: np.datetime64,
     ratios: Mapping[str, float],
-) -> dict[int, int]:
-    """The first bar before the moment that was decided otherwise, whatever the level of prices, by position."""
+) -> tuple[dict[int, int | None], set[int]]:
+    """By position the first bar before the moment that was decided otherwise, whatever the level of prices, None where
+    it is another backtest altogether; and positions of those of which other orders could not be paid.
+    """
     if len(claims) != len(backtests):
-        raise NotComparable("with other splits it makes other backtests")
-    found = {}
+        return {backtest.position: None for backtest in compared}, set()
+    found: dict[int, int | None] = {}
+    unclear = set()
     for backtest in compared:
         claim = claims[list(backtests).index(backtest)]
         if claim["strategy"] != backtest.strategy or claim["dates"] != backtest.dates:
-            raise NotComparable("with other splits it makes other backtests")
+            found[backtest.position] = None
+            continue
         orders = numbered(claim, backtest, claim.get("orders") or [])
-        if _was_refused(orders):
+        if _refused(orders) != _refused(backtest.orders):
+            unclear.add(backtest.position)
             continue
         levels = [
             1.0 if each.get("adjust") is None else ratios.get(each.get("series") or "", 1.0)
             for each in backtest.instruments
         ]
         until = int(np.searchsorted(np.array([date[:10] for date in backtest.dates]), str(moment)[:10])) - 1
-        theirs = [_without_level(each, levels) for each in of_claim({"orders": orders})]
         ours = [_without_level(each, []) for each in of_claim({"orders": backtest.orders})]
+        theirs = [_without_level(each, levels) for each in of_claim({"orders": orders})]
+        cents = CENT * max([1.0, *levels])
+        theirs[: len(ours)] = [_within(cents, one, other) for one, other in zip(ours, theirs, strict=False)]
         if (bar := first_difference(ours, theirs, until)) is not None:
             found[backtest.position] = bar
-    return found
+    return found, unclear
 
 
 def _without_level(decision: Decision, levels: Sequence[float]) -> Decision:
@@ -127,6 +152,14 @@ def _without_level(decision: Decision, levels: Sequence[float]) -> Decision:
     level = levels[decision.instrument] if decision.instrument < len(levels) else 1.0
     size = decision.size if abs(decision.size) < 1 else math.copysign(1.0, decision.size)
     return decision._replace(size=size, limit=decision.limit * level, stop=decision.stop * level)
+
+
+def _within(amount: float, ours: Decision, theirs: Decision) -> Decision:
+    """Theirs with our limit and stop where they lie so near: prices are often rounded before an order is given."""
+    near = {
+        name: own for name in ("limit", "stop") if abs((own := getattr(ours, name)) - getattr(theirs, name)) <= amount
+    }
+    return theirs._replace(**near)
 
 
 @contextmanager

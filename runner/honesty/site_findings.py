@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.models import Backtest
 
-__all__ = ["choice", "dates", "dates_unseen", "finding", "is_leak", "splits"]
+__all__ = ["choice", "dates", "dates_unseen", "finding", "is_leak", "splits", "splits_unseen"]
 
 # When data were not changed, where the time for a run was over.
 WHEN = {
@@ -101,15 +101,24 @@ def dates_unseen(reason: str) -> dict[str, Any]:
     return {"dates": {"state": "grey", "sentence": f"On other dates the site could not see what it decides: {reason}."}}
 
 
-def splits(backtest: Backtest, bar: int) -> dict[str, Any]:
-    """What is said where it decided otherwise with other splits after a day, and nothing else changed."""
-    date = backtest.dates[bar][:10]
+def splits(backtest: Backtest, bar: int | None) -> dict[str, Any]:
+    """What is said where it decided otherwise with other splits after a day, and nothing else changed. bar: None where
+    it was another backtest altogether.
+    """
+    date = "" if bar is None else backtest.dates[bar][:10]
     sentence = (
         "Levels of adjusted prices tell of later splits and dividends: the site has made it again with other splits "
-        f"later, which change earlier prices by a factor, and it decided otherwise, first on {date}. A rule about the "
-        "level of prices belongs on prices as they were traded (adjust=None)."
+        "later, which change earlier prices by a factor, and it "
+        f"{f'decided otherwise, first on {date}' if date else 'made other backtests'}. A rule about the level of "
+        "prices belongs on prices as they were traded (adjust=None)."
     )
     return {"splits": {"state": "amber", "sentence": sentence, "bar": bar, "date": date}}
+
+
+def splits_unseen(reason: str) -> dict[str, Any]:
+    """What is said where the site could not tell whether it hangs on the level of adjusted prices, and why."""
+    sentence = f"Whether it hangs on the level of adjusted prices the site could not see: {reason}."
+    return {"splits": {"state": "grey", "sentence": sentence}}
 
 
 def is_leak(finding: dict[str, Any]) -> bool:
