@@ -15,6 +15,7 @@ from qfp.backtesting import COMPATIBLE, USUAL, Backtest, many
 
 sys.path.insert(0, str(__import__("pathlib").Path(__file__).parent))
 from both_engines import SETTINGS, market
+from changed_names import changed_names
 from tiers_strategies import STRATEGIES, LongOnly, State
 
 
@@ -125,7 +126,7 @@ def main(only: str = "") -> None:
                     "trades": len(interpreted.account.closed_trades),
                 }
             )
-    json.dump({"same": results, "searches": searches()}, sys.stdout)
+    json.dump({"same": results, "searches": searches(), "changed": changed_names()}, sys.stdout)
 
 
 if __name__ == "__main__":

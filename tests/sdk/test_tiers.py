@@ -29,6 +29,11 @@ def test_a_step_that_raises_in_python_has_no_compiled_result(cases):
     assert not any(case["compiled"] for case in raised)
 
 
+def test_a_name_that_stands_for_something_else_is_read_anew(cases):
+    assert len(cases["changed"]) == 12
+    assert [one for one in cases["changed"] if one[1:] != [["compiled"] * 3, [True, True], True]] == []
+
+
 def test_a_search_gives_every_combination_the_figures_of_its_own_run(cases):
     found = cases["searches"]
     assert found["tiers"] == ["compiled", "compiled"] and found["same"] == [True, True]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import inspect
 import math
 from types import FunctionType
 from typing import Any
@@ -145,7 +144,7 @@ class Calls(Expressions):
     def call_of_method(self, base: Value, name: str, node: ast.Call, statement: bool) -> Value:
         given = {one.arg: self.expression(one.value) for one in node.keywords}
         if base.kind == "self" and name in ("buy", "sell"):
-            there = inspect.getattr_static(type(self.strategy), name)
+            there = self.outside.method(type(self.strategy), name)
             if getattr(there, "__module__", "").split(".")[0] not in ("qfp", "backtesting"):
                 raise self.refuse(f"calls a {name}() of its own", node)
             if node.args or not set(given) <= {"size", "limit", "stop", "sl", "tp", "tag"}:
@@ -169,7 +168,7 @@ class Calls(Expressions):
         if base.kind == "order" and name == "cancel" and not arguments:
             return Value("done", f"cancel(a, {base.code})")
         if base.kind == "self":
-            there = inspect.getattr_static(type(self.strategy), name)
+            there = self.outside.method(type(self.strategy), name)
             if isinstance(there, staticmethod):
                 return self.inlined(there.__func__, arguments, given, node, statement)
             return self.inlined(there, [base, *arguments], given, node, statement)
@@ -195,7 +194,7 @@ class Calls(Expressions):
         if own is None:
             raise self.refuse("calls super()", node)
         for cls in order[own + 1 :]:
-            there = vars(cls).get(name)
+            there = self.outside.above(cls, name)
             if isinstance(there, FunctionType):
                 if getattr(there, "__isabstractmethod__", False):
                     return Value("done", "")
@@ -212,6 +211,7 @@ class Calls(Expressions):
             tree = parsed(function)
         except Refused:
             raise self.refuse(f"calls {function.__name__}(), whose source cannot be read,", node) from None
+        self.outside.function(function)
         names = [one.arg for one in tree.args.args]
         if tree.args.vararg or tree.args.kwarg or tree.args.kwonlyargs or tree.args.posonlyargs or given:
             raise self.refuse(f"calls {function.__name__}() with arguments by name", node)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import builtins
-import inspect
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -202,6 +200,8 @@ class Expressions(Names):
         if kind is not None:
             self.fixed[path] = thing
             return Value(kind, literal(thing))
+        if path and isinstance(thing, (FunctionType, BuiltinFunctionType, ModuleType, np.ufunc)):
+            self.fixed[path] = thing
         return Value("thing", thing=thing, path=path)
 
     def of_constant(self, node: ast.Constant) -> Value:
@@ -223,14 +223,10 @@ class Expressions(Names):
             if variable not in self.known:
                 raise self.refuse(f"reads {node.id}, which may have no value there", node)
             return Value(self.types[variable], variable)
-        function = scope.function
-        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-        if node.id in cells:
-            return self.known_thing(cells[node.id].cell_contents, ())
-        for names in (function.__globals__, vars(builtins)):
-            if node.id in names:
-                return self.known_thing(names[node.id], ())
-        raise self.refuse(f"reads {node.id}, which is not there", node)
+        try:
+            return self.known_thing(self.outside.named(scope.function, node.id), ())
+        except LookupError:
+            raise self.refuse(f"reads {node.id}, which is not there", node) from None
 
     def of_attribute(self, node: ast.Attribute) -> Value:
         base, name = self.expression(node.value), node.attr
@@ -254,7 +250,7 @@ class Expressions(Names):
         if base.kind in ("position", "trade", "order") or (base.kind == "stretch" and name in ("max", "min")):
             return Value("method", thing=(base, name))
         if base.kind == "thing" and isinstance(base.thing, ModuleType):
-            return self.known_thing(getattr(base.thing, name), ())
+            return self.known_thing(self.outside.member(base.thing, name), ())
         raise self.refuse(f"uses {ast.unparse(node)}", node)
 
     def of_self(self, name: str, node: ast.AST) -> Value:
@@ -268,7 +264,7 @@ class Expressions(Names):
                 raise self.refuse(f"reads self.{name}, which may have no value there", node)
             return Value(self.types[variable], variable)
         if name not in vars(self.strategy):
-            there = inspect.getattr_static(type(self.strategy), name, None)
+            there = self.outside.method(type(self.strategy), name)
             if isinstance(there, property) and there.fget is not None:
                 return self.inlined(there.fget, [Value("self")], {}, node)
             if isinstance(there, (FunctionType, staticmethod)):
@@ -304,7 +300,9 @@ class Expressions(Names):
         if base.kind == "thing" and isinstance(base.thing, (tuple, list, dict)):
             try:
                 key = ast.literal_eval(node.slice)
-                return self.known_thing(base.thing[key], (*base.path, (key,)) if base.path else ())
+                if base.path:
+                    return self.known_thing(base.thing[key], (*base.path, (key,)))
+                return self.known_thing(self.outside.element(base.thing, key), ())
             except (ValueError, LookupError, TypeError):
                 pass
         raise self.refuse(f"uses {ast.unparse(node)}", node)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from abc import ABC, abstractmethod
 from types import FunctionType
 from typing import Any
 
+from qfp.backtesting.compiled.outside import Outside
 from qfp.backtesting.compiled.values import Refused, Scope, Value, joined, kind_of, parsed, type_of
 from qfp.backtesting.strategy import Strategy
 
@@ -25,6 +25,7 @@ class Names(ABC):
         self.series: list[tuple[tuple[Any, ...], str]] = []
         self.arguments: list[tuple[str, str]] = []
         self.fixed: dict[tuple[Any, ...], Any] = {}
+        self.outside = Outside()
         self.tags: list[Any] = [None]
         self.lines: list[str] = []
         self.depth = 2
@@ -55,7 +56,7 @@ class Names(ABC):
         return found
 
     def _begin_state(self, name: str) -> None:
-        if isinstance(inspect.getattr_static(type(self.strategy), name, None), property):
+        if isinstance(self.outside.method(type(self.strategy), name), property):
             raise Refused(f"sets self.{name}, which is a property")
         if hasattr(self.strategy, name):
             kind = type_of(getattr(self.strategy, name))

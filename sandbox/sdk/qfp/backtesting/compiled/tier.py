@@ -38,6 +38,7 @@ COLUMNS: dict[str, Any] = {"float": np.float64, "int": np.int64}
 ONE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 LONG = 1_000_000  # calls of next() from which on it pays to compile it with more effort
 LONG_SIFTED = 50_000_000  # where most bars are left out
+MOST_PROGRAMS = 8  # of a class: for attributes of other kinds, and for other things that its names stand for
 
 
 class Program:
@@ -140,7 +141,7 @@ def program_of(strategy: Strategy, runs: int = 1) -> tuple[Program, Bound]:
     else:
         bound = program.translation.bind(strategy)
         if bound is not None:
-            _programs[key] = [*(known or ()), program]
+            _programs[key] = [*(known or ())[1 - MOST_PROGRAMS :], program]
             return program, bound
         found = Refused("sets what it also reads as something else")
     if known is None:

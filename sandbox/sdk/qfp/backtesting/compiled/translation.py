@@ -11,11 +11,13 @@ from __future__ import annotations
 import ast
 import math
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from qfp.backtesting.compiled.machine import functions_of
+from qfp.backtesting.compiled.outside import Outside, alike
 from qfp.backtesting.compiled.quiet import condition_of
 from qfp.backtesting.compiled.sieve import Sieve, sieve_of
 from qfp.backtesting.compiled.statements import Statements
@@ -26,7 +28,6 @@ from qfp.backtesting.compiled.values import (
     column_of,
     fits,
     followed,
-    function_of,
     indented,
     parsed,
     stored,
@@ -48,13 +49,14 @@ class Translation:
     series: list[tuple[tuple[Any, ...], str]]  # path on the strategy, type of the column
     arguments: list[tuple[str, str]]  # attribute, type
     state: list[tuple[int, str, str]]  # number of the argument, attribute, type
-    fixed: dict[tuple[Any, ...], Any]  # what else was looked up, and has to be the same
+    fixed: dict[tuple[Any, ...], Any]  # what else was looked up on it, and has to be the same
+    outside: Outside  # what was looked up elsewhere
     tags: list[Any]
     sieve: Sieve | None  # that finds the bars on which next() may do something
 
     def bind(self, strategy: Strategy) -> Bound | None:
         """The columns and numbers of this strategy; None where something is of another kind."""
-        if len(strategy._account.decisions):
+        if len(strategy._account.decisions) or not self.outside.same(strategy):
             return None
         columns, numbers = [], []
         for path, kind in self.series:
@@ -70,7 +72,7 @@ class Translation:
             numbers.append(math.nan if value is None else float(value))
         for path, thing in self.fixed.items():
             try:
-                if followed(strategy, path) != thing:
+                if not alike(followed(strategy, path), thing):
                     return None
             except (AttributeError, KeyError, IndexError):
                 return None
@@ -102,7 +104,10 @@ class _Pass(Statements):
 
     def translation(self) -> Translation:
         cls = type(self.strategy)
-        function = function_of(cls, "next")
+        function = self.outside.method(cls, "next")
+        if not isinstance(function, FunctionType) or "next" in vars(self.strategy):
+            raise Refused("is not a plain function")
+        self.outside.function(function)
         for name in ("__getattr__", "__getattribute__", "__setattr__"):
             if getattr(cls, name, None) not in (None, getattr(object, name, None)):
                 raise Refused(f"belongs to a class with a {name}() of its own")
@@ -147,7 +152,9 @@ class _Pass(Statements):
             body="\n".join(self.lines),
             tail=indented(tail, 1),
         )
-        return Translation(functions_of(text), self.series, self.arguments, state, self.fixed, self.tags, sieve)
+        return Translation(
+            functions_of(text), self.series, self.arguments, state, self.fixed, self.outside, self.tags, sieve
+        )
 
 
 def _bars(body: str, floats: set[str], closes: int) -> tuple[str, Sieve | None]:

@@ -8,7 +8,7 @@ import math
 import textwrap
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -163,20 +163,17 @@ def code_of(thing: Any) -> Any:
     return getattr(thing, "__code__", None)
 
 
-def function_of(cls: type, name: str) -> FunctionType:
-    found = inspect.getattr_static(cls, name)
-    if not isinstance(found, FunctionType):
-        raise Refused("is not a plain function")
-    return found
+def parsed(function: FunctionType) -> ast.FunctionDef:
+    return _parsed(function, function.__code__)
 
 
 @lru_cache(maxsize=16)  # a translation asks for the same ones several times; nothing changes what it is given
-def parsed(function: FunctionType) -> ast.FunctionDef:
+def _parsed(function: FunctionType, code: CodeType) -> ast.FunctionDef:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     except (OSError, TypeError, SyntaxError, IndentationError, IndexError):
         raise Refused("cannot be read: its source is not there") from None
-    if not isinstance(tree, ast.FunctionDef) or tree.name != function.__code__.co_name:
+    if not isinstance(tree, ast.FunctionDef) or tree.name != code.co_name:
         raise Refused("cannot be read: it is not a plain function")
     if any(ast.unparse(one) != "property" for one in tree.decorator_list):
         raise Refused("is decorated")
