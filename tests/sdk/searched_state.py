@@ -188,6 +188,65 @@ def combinations_that_are_as_alone():
     return answers
 
 
+class Again(Base):
+    """Searched, changed, and searched again by the same backtest."""
+
+    level = 0.0
+
+    def init(self):
+        self.a = self.I(SMA, self.data.Close, self.fast)
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+    def next(self):
+        if self.a[-1] > self.b[-1] + self.level and not self.position:
+            self.buy()
+        elif self.a[-1] < self.b[-1]:
+            self.position.close()
+
+
+def of_highs(self):
+    self.a = self.I(SMA, self.data.High, self.fast)
+    self.b = self.I(SMA, self.data.Close, self.slow)
+
+
+def the_other_way(self):
+    if self.a[-1] < self.b[-1] + self.level and not self.position:
+        self.buy()
+    elif self.a[-1] > self.b[-1]:
+        self.position.close()
+
+
+def shifted(values, number):
+    return mean(values, number + LENGTH)
+
+
+GRID_OF_ONE = [{"fast": fast} for fast in (3, 5, 8, 13, 20)]
+
+
+def searched_again():
+    """[what changed, whether the second search found what single runs find, whether they find what they found before,
+    by which tier the runs that were compared went], for each.
+    """
+    own, found = globals(), []
+    for what, change in {
+        "nothing": lambda: None,
+        "an attribute that is not searched": lambda: setattr(Again, "level", 0.5),
+        "the default of one that is": lambda: setattr(Again, "slow", 99),
+        "init()": lambda: setattr(Again, "init", of_highs),
+        "next()": lambda: setattr(Again, "next", the_other_way),
+        "the function of an indicator": lambda: own.update(SMA=shifted),
+        "a number that it reads": lambda: own.update(LENGTH=7),
+    }.items():
+        test = Backtest(BARS, Again)
+        before = test.run_many(GRID_OF_ONE, ("final_equity",), tier="compiled").columns["final_equity"]
+        change()
+        again = test.run_many(GRID_OF_ONE, ("final_equity",), tier="compiled")
+        single = [Backtest(BARS, Again).run_once(one, tier="interpreted").equity[-1] for one in GRID_OF_ONE]
+        same = [bool(np.array_equal(other, single)) for other in (again.columns["final_equity"], before)]
+        found.append([what, *same, sorted({run.tier for run in again.runs.values()})])
+    return found
+
+
 print(
     json.dumps(
         {
@@ -195,6 +254,7 @@ print(
             "shared": shared,
             "too_soon": asked_too_soon(),
             "as_alone": combinations_that_are_as_alone(),
+            "again": searched_again(),
         }
     )
 )

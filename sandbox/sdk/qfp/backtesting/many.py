@@ -18,6 +18,7 @@ import numpy as np
 from qfp.backtesting.averages import averages
 from qfp.backtesting.lines import Bars, Clock
 from qfp.backtesting.products import Product
+from qfp.backtesting.purity import is_library
 from qfp.backtesting.sharing import Groups, Recipe, dependencies
 from qfp.backtesting.statistics import LABELS
 from qfp.backtesting.test import SMA
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Many", "Shared", "run_many"]
 
 NAN = float("nan")
+KEPT_BYTES = 32 << 20  # of indicators, from one search to the next; more are let go before that
+MOST_COMPARED = 100  # whose interpreted ends a backtest keeps
 COMPARED = 3  # combinations, beside the first and the best, that are given an init() of their own as well
 NEAR = 16  # columns of some thousand bars
 A_THREADS_BARS = 2_000_000  # of all combinations: so many take longer than a thread takes to start
@@ -293,7 +296,11 @@ class Shared:
             ):
                 continue
             arguments = [(at, kind) for at, (name, kind) in enumerate(translation.arguments) if name in group]
+            kept = self._kept(group, [recipes[name] for name in mine])
+            made.update((key, kept[key]) for key in each if key in kept and key not in made)
             todo = [key for key in each if key not in made and all(fits(key[1][1], kind) for _, kind in arguments)]
+            if not todo:
+                continue
             values = [key[1][1] for key in todo]
             lines: dict[str, np.ndarray | list[np.ndarray]] = {}
             for name in mine:
@@ -301,13 +308,25 @@ class Shared:
                 if found is None:
                     break
                 lines[name] = found
-            if not todo or len(lines) < len(mine):
+            if len(lines) < len(mine):
                 continue
             waits = np.max([_missing_before(one) for one in lines.values()], axis=0).tolist()
             of_series = [(at, lines[path[0]]) for at, path, _ in series]
             for number, (one, value, wait) in enumerate(zip(todo, values, waits, strict=True)):
                 real = math.nan if value is None else float(value)
-                made[one] = Made({at: rows[number] for at, rows in of_series}, {at: real for at, _ in arguments}, wait)
+                made[one] = kept[one] = Made(
+                    {at: rows[number] for at, rows in of_series}, {at: real for at, _ in arguments}, wait
+                )
+
+    def _kept(self, group: tuple[str, ...], recipes: list[Recipe]) -> dict[Any, Made]:
+        """What earlier searches of the same backtest made so, of functions that no program changes."""
+        if not all(is_library(recipe.function.__module__) for recipe in recipes):
+            return {}
+        everything = self.backtest.indicators
+        rows = sum(len(one) * len(key[-1]) for key, one in everything.items())
+        if rows * 8 * len(self.backtest._data) > KEPT_BYTES:
+            everything.clear()
+        return everything.setdefault((self.program, group, tuple(recipes)), {})
 
     def ends(self, part: slice = slice(None), curves: np.ndarray | None = None) -> tuple[Any, Any]:
         """(equity at the end, number of trades) of a part of them; -1 trades where machine code cannot tell.
@@ -371,16 +390,27 @@ class Shared:
         """
         if not len(answered):
             return True
+        known = self.backtest.compared
         for number in {int(answered[0]), int(answered[np.argmax(equity[answered])])}:
+            key = self.program, *[(name, type(value), value) for name, value in self.combinations[number].items()]
             prepared = first if number == 0 else self.backtest.prepare(self.combinations[number])
+            if known.get(key) == (equity[number], trades[number]) and self.is_as_alone(number, prepared):
+                found.runs[number] = self.backtest.carry_out(prepared, "compiled", compared=True)
+                continue
             found.runs[number] = run = self.backtest.carry_out(prepared, "interpreted")
             if run.equity[-1] != equity[number] or len(run.trades) != trades[number]:
                 return False
+            if len(known) >= MOST_COMPARED:
+                known.clear()
+            known[key] = run.equity[-1], len(run.trades)
         return all(map(self.is_as_alone, drawn(answered, self.combinations)))
 
-    def is_as_alone(self, number: int) -> bool:
-        """Whether an init() of its own makes of a combination, bit by bit, what it has here."""
-        prepared = self.backtest.prepare(self.combinations[number])
+    def is_as_alone(self, number: int, prepared: Prepared | None = None) -> bool:
+        """Whether an init() of its own makes of a combination, bit by bit, what it has here.
+
+        prepared: where that init() has run already.
+        """
+        prepared = prepared or self.backtest.prepare(self.combinations[number])
         bound = self.program.translation.bind(prepared.strategy)
         if bound is None or len(prepared.account.decisions) or prepared.warm_up != self.warm_ups[number]:
             return False

@@ -205,6 +205,9 @@ class Backtest:
         if rules is not None:
             self.rules = rules
         self._columns: dict[str, np.ndarray] = {}
+        # Of searches, by machine code: how the interpreted tier ended for some parameters, and indicators.
+        self.compared: dict[Any, tuple[float, int]] = {}
+        self.indicators: dict[Any, dict[Any, Any]] = {}
         self._calendar = Calendar(self._data.index)
         self._results: Stats | None = None
 
@@ -281,12 +284,12 @@ class Backtest:
         account.decisions.begin(min(warm_up, account.bar))
         return Prepared(strategy, account, clock, frame, warm_up, any(missing for _, missing in warm_ups))
 
-    def carry_out(self, prepared: Prepared, tier: str | None, whole: bool = False) -> Run:
-        """Run a prepared strategy over its bars; see run_once()."""
+    def carry_out(self, prepared: Prepared, tier: str | None, whole: bool = False, compared: bool = False) -> Run:
+        """Run a prepared strategy over its bars; see run_once(). compared: it was, with an interpreted run before."""
         strategy, account, clock = prepared.strategy, prepared.account, prepared.clock
         start, reason = 1 + prepared.warm_up, None
         if tier == "compiled" or (tier is None and len(clock.index) >= PAYS_FROM):
-            compiled = self.compiled(prepared, whole)
+            compiled = self.compiled(prepared, whole, compared)
             account, reason = compiled.account or account, compiled.reason
         if account is prepared.account:
             run_over(strategy, account, clock, start, self._finalize)
@@ -319,9 +322,12 @@ class Backtest:
             attempts.count(self, listed)
         return run_many(self, listed, figures, tier)
 
-    def compiled(self, prepared: Prepared, whole: bool = False) -> Compiled:
-        """What the compiled tier makes of a prepared strategy, compared over all bars or over the first ones."""
-        return run_compiled(prepared, self.account, 1 + prepared.warm_up, self._finalize, whole)
+    def compiled(self, prepared: Prepared, whole: bool = False, compared: bool = False) -> Compiled:
+        """What the compiled tier makes of a prepared strategy, compared over all bars or over the first ones.
+
+        compared: it was before, and is not again.
+        """
+        return run_compiled(prepared, self.account, 1 + prepared.warm_up, self._finalize, whole, compared)
 
     def report(self, run: Run) -> Stats:
         """The figures and tables of a run."""
