@@ -29,7 +29,7 @@ from rq.timeouts import JobTimeoutException
 from marketdata.store import SnapshotMissing
 from runner.honesty import cuts, held_up, sending
 from runner.honesty.differences import OF_ONE, differences, made
-from runner.honesty.examinable import NotComparable
+from runner.honesty.examinable import NotComparable, NotEnded
 from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.honesty.known_rows import last_known
@@ -456,9 +456,10 @@ def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None =
             break
     else:
         raise NotComparable("on other data it reads other files")
-    if again.outcome is None:
+    if again.outcome in (None, Run.Status.CRASHED):
         raise NotComparable("the sandbox engine went away")
     if again.outcome != Run.Status.SUCCEEDED:
-        raise NotComparable("on other data it does not end well")
+        raise NotEnded("on other data it does not end well")
     # With what the check knows of them, and in the units in which ours are kept.
-    return [{**claim, "orders": checked.orders, "fills": checked.fills} for claim, checked in again.claims]
+    known = ("orders", "fills", "equity")
+    return [{**claim, **{name: getattr(checked, name) for name in known}} for claim, checked in again.claims]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from runner.models import GPU, Project, Run
 
-__all__ = ["NotComparable", "is_shown", "why_never"]
+__all__ = ["NotComparable", "NotEnded", "is_shown", "why_never"]
 
 LONGEST_SECONDS = 120.0
 
 
 class NotComparable(Exception):
     """The other run says nothing about this one; the text says why."""
+
+
+class NotEnded(NotComparable):
+    """The program did not end well."""
 
 
 def is_shown(run: Run) -> bool:

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from qfp import adjustment, objects
-from qfp.checking.decisions import Decision, first_difference, of_claim
 from qfp.checking.variations import PRICES
 from rq.timeouts import JobTimeoutException
 
 from marketdata.store import read_manifest
 from runner.honesty.differences import numbered
-from runner.honesty.examinable import NotComparable
+from runner.honesty.examinable import NotComparable, NotEnded
+from runner.honesty.other_levels import Side, first_otherwise
 from runner.honesty.site_findings import splits, splits_unseen
 from runner.honesty.varied_data import INVENTED_SHARES, Lent, with_panels
 from runner.models import Backtest, Run
@@ -40,7 +40,6 @@ __all__ = ["on_other_splits", "split_snapshot"]
 
 EARLIEST, LATEST = 0.6, 0.9  # of the bars, between which the day is drawn
 LARGEST = 6  # ratio, as a power of two
-CENT = 0.01
 OWN_COMMISSION = "its commission is a function of its own, which may be another one at other prices"
 OTHERS_REFUSED = "the account could not pay for other orders than it could at these prices"
 
@@ -69,9 +68,13 @@ def on_other_splits(
     moment = np.datetime64(best.dates[bar][:10], "us")
     leave = {*personal_series(run.snapshot), *brought_series(run.snapshot)}
     try:
+        ended = True
         with split_snapshot(Path(settings.STORE_DIR), run.snapshot, moment, best.dates[0], leave, all_shares) as made:
             other, ratios = made
-            found, unclear = _otherwise(backtests, compared, claims_on(other), moment, ratios)
+            try:
+                found, unclear = _otherwise(backtests, compared, claims_on(other), moment, ratios)
+            except NotEnded:
+                ended, found, unclear = False, {each.position: None for each in compared}, set()
         if found and _otherwise(backtests, compared, claims_on(run.snapshot), moment, {})[0]:
             return said
     except NotComparable as reason:
@@ -84,19 +87,27 @@ def on_other_splits(
         logger.exception("run %s: it was not made again with other splits", run.pk)
         return said | {each.position: splits_unseen("a fault of ours") for each in compared}
     said |= {position: splits_unseen(OTHERS_REFUSED) for position in unclear}
-    return said | {each.position: splits(each, found[each.position]) for each in compared if each.position in found}
+    return said | {
+        each.position: splits(each, found[each.position], ended) for each in compared if each.position in found
+    }
 
 
 def _has_own_commission(backtest: Backtest) -> bool:
-    """Whether it is a function of the program, such as an amount for each share: it is another one at other prices, and
-    with it what the account has.
+    """Whether it is a function of the program, such as an amount for each share: at other prices than those that were
+    traded it is another one, and with it what the account has.
     """
-    return backtest.conventions.get("commission", 0.0) is None
+    adjusted = any(each.get("adjust") is not None for each in backtest.instruments)
+    return adjusted and backtest.conventions.get("commission", 0.0) is None
 
 
-def _refused(orders: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Those that the account could not pay: what it can pay for follows from the level of prices."""
-    return [at for at, order in enumerate(orders) if order.get("outcome") == "refused"]
+def _refused(orders: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """Those that the account could not pay, by their bar: what it can pay for follows from the level of prices."""
+    return [(order["bar"], at) for at, order in enumerate(orders) if order.get("outcome") == "refused"]
+
+
+def _first_other(ours: Sequence[tuple[int, int]], theirs: Sequence[tuple[int, int]]) -> int | None:
+    """The bar of the first order that one of both could not pay and the other could."""
+    return min({bar for bar, _ in {*ours} ^ {*theirs}}, default=None)
 
 
 def _may_read_adjusted(run: Run, backtests: Sequence[Backtest]) -> bool:
@@ -129,37 +140,38 @@ def _otherwise(
         if claim["strategy"] != backtest.strategy or claim["dates"] != backtest.dates:
             found[backtest.position] = None
             continue
-        orders = numbered(claim, backtest, claim.get("orders") or [])
-        if _refused(orders) != _refused(backtest.orders):
-            unclear.add(backtest.position)
-            continue
-        levels = [
-            1.0 if each.get("adjust") is None else ratios.get(each.get("series") or "", 1.0)
-            for each in backtest.instruments
-        ]
+        orders, fills = (numbered(claim, backtest, rows) for rows in (claim.get("orders") or [], claim["fills"]))
+        levels = _levels(backtest, ratios)
         until = int(np.searchsorted(np.array([date[:10] for date in backtest.dates]), str(moment)[:10])) - 1
-        ours = [_without_level(each, []) for each in of_claim({"orders": backtest.orders})]
-        theirs = [_without_level(each, levels) for each in of_claim({"orders": orders})]
-        cents = CENT * max([1.0, *levels])
-        theirs[: len(ours)] = [_within(cents, one, other) for one, other in zip(ours, theirs, strict=False)]
-        if (bar := first_difference(ours, theirs, until)) is not None:
+        other = None if _are_one(levels) else _first_other(_refused(backtest.orders), _refused(orders))
+        if other is not None:
+            until = min(until, other - 1)
+        bar = first_otherwise(
+            Side(backtest.orders, backtest.fills, backtest.equity),
+            Side(orders, fills, claim["equity"]),
+            levels,
+            until,
+            whole=not backtest.conventions.get("fractional"),
+            portfolio=str(backtest.conventions.get("id")).startswith("portfolio-"),
+        )
+        if bar is not None:
             found[backtest.position] = bar
+        elif other is not None:
+            unclear.add(backtest.position)
     return found, unclear
 
 
-def _without_level(decision: Decision, levels: Sequence[float]) -> Decision:
-    """With prices as they would be without those splits; of units only the side."""
-    level = levels[decision.instrument] if decision.instrument < len(levels) else 1.0
-    size = decision.size if abs(decision.size) < 1 else math.copysign(1.0, decision.size)
-    return decision._replace(size=size, limit=decision.limit * level, stop=decision.stop * level)
+def _levels(backtest: Backtest, ratios: Mapping[str, float]) -> list[float]:
+    """By instrument, what a price of ours is for 1 with those splits."""
+    return [
+        1.0 if each.get("adjust") is None else ratios.get(each.get("series") or "", 1.0)
+        for each in backtest.instruments
+    ]
 
 
-def _within(amount: float, ours: Decision, theirs: Decision) -> Decision:
-    """Theirs with our limit and stop where they lie so near: prices are often rounded before an order is given."""
-    near = {
-        name: own for name in ("limit", "stop") if abs((own := getattr(ours, name)) - getattr(theirs, name)) <= amount
-    }
-    return theirs._replace(**near)
+def _are_one(levels: Sequence[float]) -> bool:
+    """Whether it trades at the same prices, so that all has to be the same."""
+    return all(level == 1.0 for level in levels)
 
 
 @contextmanager

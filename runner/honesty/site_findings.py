@@ -101,15 +101,16 @@ def dates_unseen(reason: str) -> dict[str, Any]:
     return {"dates": {"state": "grey", "sentence": f"On other dates the site could not see what it decides: {reason}."}}
 
 
-def splits(backtest: Backtest, bar: int | None) -> dict[str, Any]:
+def splits(backtest: Backtest, bar: int | None, ended: bool = True) -> dict[str, Any]:
     """What is said where it decided otherwise with other splits after a day, and nothing else changed. bar: None where
-    it was another backtest altogether.
+    it was another backtest altogether. ended: whether the program ended well.
     """
+    other = "made other backtests" if ended else "did not end well"
     date = "" if bar is None else backtest.dates[bar][:10]
     sentence = (
         "Levels of adjusted prices tell of later splits and dividends: the site has made it again with other splits "
         "later, which change earlier prices by a factor, and it "
-        f"{f'decided otherwise, first on {date}' if date else 'made other backtests'}. A rule about the level of "
+        f"{f'decided otherwise, first on {date}' if date else other}. A rule about the level of "
         "prices belongs on prices as they were traded (adjust=None)."
     )
     return {"splits": {"state": "amber", "sentence": sentence, "bar": bar, "date": date}}
