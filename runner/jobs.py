@@ -7,6 +7,7 @@ from typing import Any
 from marketdata import garbage
 from runner import chunks, execution, hosts, leftovers, nightly, packages, template_runs, verifying
 from runner.honesty import companions
+from runner.likeness import traded
 from runner.reports import at_hand, making
 
 
@@ -24,6 +25,10 @@ def execute_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
 
 def examine_next_run() -> None:
     companions.examine_next()
+
+
+def compare_trades(run_id: str) -> None:
+    traded.note_later(run_id)
 
 
 def verify_run(run_id: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Min, Q, QuerySet
 
 from runner.likeness.alike import Program, are_alike, programs_by_revision, programs_of_revisions
-from runner.likeness.traded import hashes_by_revision
-from runner.models import Attempt, Backtest, PastProgram, PastTrial, Project, TradedAlike, Trial
+from runner.likeness.traded import hashes_by_revision, pairs_of
+from runner.models import Attempt, Backtest, PastProgram, PastTrial, Project, Trial
 
 __all__ = ["alike_shapes", "delete_one_by_one", "remember", "remember_for_others"]
 
@@ -78,8 +78,7 @@ def _of_traded_alike(project: Project, programs: dict[int, Program], tried: Trie
 
 def _traded_alike(project: Project, programs: dict[int, Program]) -> set[tuple[Program, str]]:
     """Programs of the project, and shapes of its owner's others that have traded nearly the same."""
-    pairs = TradedAlike.objects.filter(one__project=project, other__project__owner=project.owner_id)
-    found = list(pairs.order_by("-pk").values_list("one", "other")[:MOST_REVISIONS])
+    found = sorted(pairs_of(project), key=max, reverse=True)[:MOST_REVISIONS]
     others = programs_of_revisions({other for _, other in found})
     return {(programs[one], others[other].shape) for one, other in found if one in programs and other in others}
 

@@ -1,66 +1,106 @@
 """Which programs of the same author trade nearly the same, whatever they look like?
 
-A program can be written in more ways than are known, and what it did cannot: of every backtest the site keeps on which
-side of each instrument it stood, and from when on. Two backtests are of one strategy where these agree over the days
-that both cover. Runs are compared once, when they end.
+A program can be written in more ways than are known, and what it did cannot: of every backtest the site keeps what it
+held of each instrument, and from when on. Two backtests are of one strategy where these agree over the days that both
+cover. Runs are compared once, when they end, and by a job where that takes long.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
-from django.db.models import QuerySet
+import django_rq
+import numpy as np
+from django.db import transaction
+from django.db.models import BigIntegerField, F, Func, Q, QuerySet
 from django.db.models.fields.json import KT
+from redis.exceptions import RedisError
 
-from runner.models import Backtest, Project, Run, TradedAlike
+from runner.models import Backtest, Project, Revision, Run, TradedAlike
 
-__all__ = ["agreement", "hashes_by_revision", "note", "sides_of", "traded_alike"]
+logger = logging.getLogger(__name__)
 
-LEAST = 0.95  # correlation of the sides: neighbouring numbers of one strategy have more, different strategies less
+__all__ = ["agreement", "hashes_by_revision", "note", "note_later", "pairs_of", "sides_of", "traded_alike"]
+
+LEAST = 0.95  # correlation of what was held: neighbouring numbers of one strategy have more, different strategies less
 LEAST_TURNS = 5  # times that a position was left or turned: who buys and holds does what everybody does
 COMMON = 0.5  # of the shorter of two backtests, the days that the other one covers, too
-SMALL = 0.1  # of the largest part of the account that was in an instrument, or of all of it: less is no position
+STEPS = 10  # of a usual position, by which larger and smaller ones are told apart; what is larger counts as usual
+SMALL = 0.1  # of the largest position: less is on no side
 MOST_CHANGES = 1_000  # of a backtest, the latest ones
 MOST_OTHERS = 500  # latest backtests of the same instruments in the author's other projects
 MOST_ALIKE = 1_000  # latest revisions whose trials count for one project
 MOST_WORK = 200_000  # changes that are compared at once
+MOST_WORK_LATER = 20_000_000  # that a job compares of what was left then, which is all: of 20 backtests and MOST_OTHERS
 MOST_INSTRUMENTS = 50  # of which another one has to have one, too
 
-Change = tuple[int, int]  # seconds since 1970, and from then on 1 for long, -1 for short, 0 for neither
+PERIOD = 1 << 40  # seconds, longer than anything
+
+Change = tuple[int, int]  # seconds since 1970, and what was held from then on, in STEPS; negative for short
 
 
 def sides_of(backtest: Backtest) -> dict[str, Any]:
     """What the site keeps of it; {} where it left or turned its positions too seldom to be compared.
 
-    first, last: seconds since 1970. held: by instrument its changes, oldest first. hash: SHA-256 of held.
+    first, last: seconds since 1970. held: by instrument its changes, oldest first. hash: SHA-256 of the sides on which
+    it stood.
     """
     parts = _parts_of(backtest)
-    largest = min(1.0, max((abs(part) for _, _, part in parts), default=0.0))
+    first, last = _seconds(backtest.dates[0]), _seconds(backtest.dates[-1])
+    usual = _usual(parts, last)
     changes: list[tuple[int, str, int]] = []
     now: dict[str, int] = {}
     for moment, name, part in parts:
-        side = 0 if abs(part) <= SMALL * largest else int(math.copysign(1, part))
-        if side != now.get(name, 0):
-            now[name] = side
-            changes.append((moment, name, side))
-    first, last = _seconds(backtest.dates[0]), _seconds(backtest.dates[-1])
+        steps = round(STEPS * max(-1.0, min(1.0, part / usual))) if usual else 0
+        if steps != now.get(name, 0):
+            now[name] = steps
+            changes.append((moment, name, steps))
     if len(changes) > MOST_CHANGES:
         first = changes[-MOST_CHANGES][0]
-        begun = {name: (first, name, side) for _, name, side in changes[:-MOST_CHANGES]}
+        begun = {name: (first, name, steps) for _, name, steps in changes[:-MOST_CHANGES]}
         changes = [*begun.values(), *changes[-MOST_CHANGES:]]
     held: dict[str, list[Change]] = {}
-    for moment, name, side in changes:
-        held.setdefault(name, []).append((moment, side))
-    if sum(before != 0 for each in held.values() for (_, before), _ in pairwise(each)) < LEAST_TURNS:
+    for moment, name, steps in changes:
+        held.setdefault(name, []).append((moment, steps))
+    sides = {name: side for name, each in held.items() if (side := _sides(each, SMALL * STEPS))}
+    if sum(before != 0 for each in sides.values() for (_, before), _ in pairwise(each)) < LEAST_TURNS:
         return {}
-    told = json.dumps(held, sort_keys=True)
+    told = json.dumps(sides, sort_keys=True)
     return {"first": first, "last": last, "held": held, "hash": hashlib.sha256(told.encode()).hexdigest()}
+
+
+def _usual(parts: Iterable[tuple[int, str, float]], last: int) -> float:
+    """How large a position usually is, at most all of the account: the mean over time, and over the positions
+    themselves, so that small ones beside it count little however long they are held.
+    """
+    since: dict[str, tuple[int, float]] = {}
+    sums = squares = 0.0
+    for moment, name, part in [*parts, *((last, name, 0.0) for name in {name for _, name, _ in parts})]:
+        before, held = since.get(name, (moment, 0.0))
+        sums += (moment - before) * held
+        squares += (moment - before) * held**2
+        since[name] = moment, min(1.0, abs(part))
+    return squares / sums if sums else 0.0
+
+
+def _sides(changes: Sequence[Sequence[int]], small: float) -> list[Change]:
+    """From when on it was long (1), short (-1) or neither (0)."""
+    found: list[Change] = []
+    before = 0
+    for moment, steps in changes:
+        side = 0 if abs(steps) <= small else int(math.copysign(1, steps))
+        if side != before:
+            found.append((moment, side))
+            before = side
+    return found
 
 
 def _parts_of(backtest: Backtest) -> list[tuple[int, str, float]]:
@@ -95,84 +135,121 @@ def _seconds(date: str) -> int:
 
 
 def agreement(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """Correlation over time of the sides that two backtests stood on, of each instrument about its own mean; 0 where
-    there is too little to compare.
+    """Correlation over time of what two backtests held, of each instrument about its own mean; 0 where there is too
+    little to compare. Of what they held and of the sides alone, it is the larger one: the first finds one strategy with
+    a little of something beside it, the second finds one whose sizes are others each time.
     """
     first, last = max(one["first"], other["first"]), min(one["last"], other["last"])
     shorter = min(one["last"] - one["first"], other["last"] - other["first"])
-    if last <= first or last - first < COMMON * shorter or not one["held"].keys() & other["held"].keys():
+    names = {name: at for at, name in enumerate(one["held"].keys() | other["held"].keys())}
+    if last <= first or last - first < COMMON * shorter or len(names) == len(one["held"]) + len(other["held"]):
         return 0.0
-    both = own = others = 0.0
-    turns = [0, 0]
-    for name in one["held"].keys() | other["held"].keys():
-        x = y = xx = yy = xy = 0.0
-        before = (0, 0)
-        for length, *sides in _stretches(one["held"].get(name, ()), other["held"].get(name, ()), first, last):
-            part = length / (last - first)
-            a, b = sides
-            x, y, xx, yy, xy = x + part * a, y + part * b, xx + part * a * a, yy + part * b * b, xy + part * a * b
-            turns[0] += before[0] not in (0, a)
-            turns[1] += before[1] not in (0, b)
-            before = a, b
-        both, own, others = both + xy - x * y, own + xx - x * x, others + yy - y * y
-    if min(turns) < LEAST_TURNS or min(own, others) <= 0:
+    lengths, of, held = _stretches([one["held"], other["held"]], names, first, last)
+    sides = np.sign(np.where(np.abs(held) > SMALL * np.abs(held).max(axis=1, initial=0.0)[:, None], held, 0.0))
+    turned = (sides[:, :-1] != 0) & (sides[:, :-1] != sides[:, 1:]) & (of[:-1] == of[1:])
+    if turned.sum(axis=1).min() < LEAST_TURNS:
         return 0.0
-    return both / math.sqrt(own * others)
+    return max(_correlation(lengths / (last - first), of, each, len(names)) for each in (held, sides))
+
+
+def _correlation(parts: np.ndarray, of: np.ndarray, held: np.ndarray, names: int) -> float:
+    """parts: of the time. of: the instrument of each stretch. held: what was held in it, by backtest and stretch."""
+    means = [np.bincount(of, parts * each, names) for each in held]
+
+    def common(x: int, y: int) -> float:
+        return float((parts * held[x] * held[y]).sum() - (means[x] * means[y]).sum())
+
+    both, own, others = common(0, 1), common(0, 0), common(1, 1)
+    return both / math.sqrt(own * others) if min(own, others) > 0 else 0.0
 
 
 def _stretches(
-    one: Sequence[Sequence[int]], other: Sequence[Sequence[int]], first: int, last: int
-) -> Iterator[tuple[int, int, int]]:
-    """Seconds and both sides, from change to change."""
-    sides = [0, 0]
-    begun = first
-    changes = [(moment, which, side) for which, each in enumerate((one, other)) for moment, side in each]
-    for moment, which, side in sorted(changes):
-        if moment >= last:
-            break
-        if moment > begun:
-            yield moment - begun, sides[0], sides[1]
-            begun = moment
-        sides[which] = side
-    yield last - begun, sides[0], sides[1]
+    several: Sequence[Mapping[str, Sequence[Sequence[int]]]], names: Mapping[str, int], first: int, last: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Between the changes of any of them: seconds, the number of the instrument, and what each held, a row each."""
+    courses = []
+    for held in several:
+        told = [(names[name], *change) for name in sorted(held, key=names.__getitem__) for change in held[name]]
+        of, moments, steps = np.array(told, dtype=np.int64).reshape(-1, 3).T
+        courses.append((of * PERIOD + np.clip(moments - first, -1, None), steps))
+    starts = np.arange(len(names), dtype=np.int64) * PERIOD
+    inner = (keys[(keys % PERIOD < last - first) & (keys % PERIOD > 0)] for keys, _ in courses)
+    begun = np.unique(np.concatenate([starts, *inner]))
+    of, since = begun // PERIOD, begun % PERIOD
+    ends = np.append(np.where(of[1:] == of[:-1], since[1:], last - first), last - first)
+    found = np.zeros((len(courses), len(begun)))
+    for row, (keys, steps) in zip(found, courses, strict=True):
+        # A change before the first moment counts from the end of the instrument before, so it is looked up by place.
+        at = np.searchsorted(keys, begun, side="right") - 1
+        known = (at >= 0) & ((keys[at] + 1) // PERIOD == of)
+        row[known] = steps[at[known]]
+    return ends - since, of, found
 
 
-def note(project: Project, runs: Iterable[Run]) -> None:
-    """With which of its owner's other projects these runs of the project trade nearly the same."""
+def note(project: Project, runs: Iterable[Run], work: int = 0) -> None:
+    """With which of its owner's other projects these runs of the project trade nearly the same. What takes more than
+    MOST_WORK, or the given work, in changes that are compared, is left to a job.
+    """
     if project.owner_id is None:
         return
-    left = MOST_WORK
+    left = work or MOST_WORK
     for run in runs:
         own = [sides for sides in run.backtests.values_list("sides", flat=True) if sides]
-        found, left = _alike_to(project, own, left)
-        pairs = {(run.revision_id, other) for other in found}
-        TradedAlike.objects.bulk_create(
-            (TradedAlike(one_id=one, other_id=other) for pair in pairs for one, other in (pair, pair[::-1])),
-            ignore_conflicts=True,
-        )
+        found, took, whole = _alike_to(project, own, left)
+        left -= took
+        _keep(run.revision_id, found)
+        if not whole and not work:
+            _compare_later(run)
 
 
-def _alike_to(project: Project, own: list[dict[str, Any]], left: int) -> tuple[set[int], int]:
-    """Revisions of which a run has traded all that these backtests have, or the other way around, as of programs."""
+def note_later(run_id: UUID | str) -> None:
+    """What a job does: the same for one run, with all that was left."""
+    run = Run.objects.select_related("revision__project").filter(pk=run_id).first()
+    if run is not None:
+        note(run.revision.project, [run], MOST_WORK_LATER)
+
+
+def _compare_later(run: Run) -> None:
+    try:
+        job = f"compare-{run.pk}"
+        django_rq.get_queue("default").enqueue("runner.jobs.compare_trades", str(run.pk), job_id=job, result_ttl=0)
+    except RedisError as error:
+        logger.warning("run %s: its trades are not compared later (%s)", run.pk, type(error).__name__)
+
+
+def _keep(revision: int, found: set[int]) -> None:
+    if not found:
+        return
+    with transaction.atomic():
+        row, _ = TradedAlike.objects.select_for_update().get_or_create(one_id=revision)
+        row.others = sorted(found.union(row.others))[-MOST_ALIKE:]
+        row.save(update_fields=["others"])
+
+
+def _alike_to(project: Project, own: list[dict[str, Any]], most: int) -> tuple[set[int], int, bool]:
+    """Revisions of which a run has traded all that these backtests have, or the other way around, as of programs. And
+    how many changes were compared, of at most so many, and whether those were all.
+    """
     names = sorted({name for sides in own for name in sides["held"]})[:MOST_INSTRUMENTS]
     if not names:
-        return set(), left
+        return set(), 0, True
     rows = Backtest.objects.filter(run__revision__project__owner=project.owner_id, sides__held__has_any_keys=names)
     rows = rows.exclude(run__revision__project=project).order_by("-pk")
     runs: dict[tuple[Any, int], list[dict[str, Any]]] = {}
     for run, revision, sides in rows.values_list("run", "run__revision", "sides")[:MOST_OTHERS]:
         runs.setdefault((run, revision), []).append(sides)
     found: set[int] = set()
+    took = 0
     costs = {key: sum(_length(one) + _length(other) for one in own for other in of) for key, of in runs.items()}
     for key in sorted(costs, key=costs.__getitem__):  # the smallest first: none is hidden by others that take long
         (_, revision), others = key, runs[key]
-        if costs[key] > left:
-            break
-        left -= costs[key]
+        if took + costs[key] > most:
+            return found, took, False
+        took += costs[key]
         same = [[agreement(one, other) >= LEAST for other in others] for one in own]
         if all(map(any, same)) or all(map(any, zip(*same, strict=True))):
             found.add(revision)
-    return found, left
+    return found, took, True
 
 
 def _length(sides: Mapping[str, Any]) -> int:
@@ -183,8 +260,36 @@ def traded_alike(project: Project) -> list[int]:
     """Revisions of its owner's other projects that have traded nearly the same."""
     if project.owner_id is None:
         return []
-    rows: QuerySet[Any] = TradedAlike.objects.filter(one__project=project, other__project__owner=project.owner_id)
-    return list(rows.order_by("-other").values_list("other", flat=True).distinct()[:MOST_ALIKE])
+    told = Func(F("others"), function="unnest", output_field=BigIntegerField())
+    earlier = TradedAlike.objects.filter(one__project=project).annotate(other=told).values("other")
+    later = _later_than(project).values("one")
+    return list(_of_others(project).filter(Q(pk__in=earlier) | Q(pk__in=later)).order_by("-pk")[:MOST_ALIKE])
+
+
+def pairs_of(project: Project) -> set[tuple[int, int]]:
+    """Revisions of the project, each with one of its owner's other projects that has traded nearly the same."""
+    if project.owner_id is None:
+        return set()
+    earlier = TradedAlike.objects.filter(one__project=project).values_list("one", "others")
+    found = {(one, other) for one, others in earlier for other in others}
+    found |= {(one, other) for other, ones in _later_than(project).values_list("one", "others") for one in ones}
+    own = set(_ran(project))
+    known = set(_of_others(project).filter(pk__in={other for _, other in found}))
+    return {(one, other) for one, other in found if one in own and other in known}
+
+
+def _ran(project: Project) -> QuerySet[Any]:
+    return Revision.objects.filter(project=project, runs__isnull=False).distinct().values_list("pk", flat=True)
+
+
+def _later_than(project: Project) -> QuerySet[Any]:
+    """Rows of what came after some of its revisions and traded nearly the same."""
+    return TradedAlike.objects.filter(others__overlap=list(_ran(project))).exclude(one__project=project)
+
+
+def _of_others(project: Project) -> QuerySet[Any]:
+    rows: QuerySet[Any] = Revision.objects.filter(project__owner=project.owner_id).exclude(project=project)
+    return rows.values_list("pk", flat=True)
 
 
 def hashes_by_revision(project: Project) -> dict[int, set[frozenset[str]]]:

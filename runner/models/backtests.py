@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
@@ -53,9 +55,7 @@ class Backtest(models.Model):
     same = models.CharField(
         max_length=64, blank=True, help_text="What copies of it share; empty until the site has made it again."
     )
-    sides = models.JSONField(
-        default=dict, blank=True, help_text="On which side of each instrument it stood, and from when on."
-    )
+    sides = models.JSONField(default=dict, blank=True, help_text="What it held of each instrument, and from when on.")
 
     class Meta:
         ordering = ["run", "position"]
@@ -108,16 +108,16 @@ class Attempt(models.Model):
 
 
 class TradedAlike(models.Model):
-    """Two revisions of one author's projects, of which runs have traded nearly the same; there is a row each way."""
+    """A revision, and those of its author's other projects of which runs have traded nearly the same before it."""
 
-    one = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="traded_alike")
-    other = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="+")
+    one = models.OneToOneField(Revision, on_delete=models.CASCADE, related_name="traded_alike")
+    others = ArrayField(models.BigIntegerField(), default=list, help_text="Of revisions, some of which may be gone.")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["one", "other"], name="traded_alike_unique")]
+        indexes = [GinIndex(fields=["others"], name="traded_alike_others")]
 
     def __str__(self) -> str:
-        return f"{self.one_id} and {self.other_id}"
+        return f"{self.one_id} and {len(self.others)} others"
 
 
 class PastTrial(models.Model):

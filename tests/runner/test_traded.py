@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import django_rq
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,14 +12,14 @@ from django.core import signing
 from qfp import starter
 
 from marketdata.bars import read_bars
-from runner import claims_box, trials
+from runner import claims_box, jobs, trials
 from runner.access import GUEST_COOKIE, hash_key
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.guests import adopt_guest_projects
 from runner.intake import Intake
 from runner.likeness import traded
-from runner.models import Backtest, Project, Run, TradedAlike
+from runner.models import Backtest, Project, Revision, Run, TradedAlike
 from tests.factories import make_finished_run, make_project, make_user
 from tests.runner.reported import STORE, claim_of
 
@@ -104,6 +105,7 @@ def test_one_strategy_is_told_by_its_trades_with_other_sizes_numbers_nearby_and_
     close = prices["close"]
     crossing = mean(close, 21) > mean(close, 90)
     one = backtest_of(prices, crossing)
+    calm = close.diff().rolling(20).std() < close.diff().rolling(250).std()
     again = {
         "the same": backtest_of(prices, crossing),
         "half of it": backtest_of(prices, crossing * 0.5),
@@ -114,6 +116,14 @@ def test_one_strategy_is_told_by_its_trades_with_other_sizes_numbers_nearby_and_
         "and a little of another one, to and fro": together(
             backtest_of(prices, crossing), backtest_of(prices, 0.05 * (np.arange(DAYS) % 9 < 5))
         ),
+        "and a fifth of another one": together(
+            backtest_of(prices, crossing * 0.8), backtest_of(prices, 0.16 * (np.arange(DAYS) % 9 < 5))
+        ),
+        "and a little whenever it stands aside": backtest_of(
+            prices, np.where(crossing, 0.9, 0.12 * (np.arange(DAYS) % 9 < 5))
+        ),
+        "and as much of it as it is calm, to and fro": backtest_of(prices, crossing * np.where(calm, 0.9, 0.4)),
+        "both": backtest_of(prices, np.where(crossing, np.where(calm, 0.9, 0.6), 0.09 * (np.arange(DAYS) % 9 < 5))),
     }
     assert {way for way, other in again.items() if agreement(one, other) < traded.LEAST} == set()
     assert agreement(one, backtest_of(prices, ~crossing)) < -0.9
@@ -153,7 +163,7 @@ def test_splits_and_instruments_that_end_are_no_trades_and_only_the_latest_chang
     assert traded.sides_of(split)["held"] == plain["held"]
     ended = backtest_of(prices, wanted)
     ended.fills = ended.fills[:-1]
-    assert traded.sides_of(ended)["held"]["a"][-1][1] == 1
+    assert traded.sides_of(ended)["held"]["a"][-1][1] == traded.STEPS
     ended.flows = [
         {"bar": DAYS - 2, "instrument": 0, "kind": "delisting", "amount": 1.0},
         {"bar": DAYS - 2, "instrument": None, "kind": "interest", "amount": 1.0},
@@ -206,7 +216,7 @@ def test_what_an_author_tries_elsewhere_counts_where_it_trades_nearly_the_same_a
     assert "4 different trials, with 3 of other programs of its author that trade nearly the same," in line_of(result)
     first.remove()
     assert (count(second), count(other), count(stranger)) == (4, 1, 1)
-    assert not TradedAlike.objects.exists()
+    assert traded.traded_alike(second) == [] and traded.pairs_of(second) == set()
     third = make_project(author, "lambda: 0")
     made(third, (20, 20))
     assert count(third) == 5, "those of the deleted one, of the one that traded the same, and its own"
@@ -243,17 +253,40 @@ def test_what_a_guest_has_traded_is_compared_when_it_gets_an_owner(settings, rf)
 
 
 @pytest.mark.django_db
-def test_no_more_is_compared_at_once_than_there_is_room_for(settings, monkeypatch):
+def test_no_more_is_compared_at_once_than_there_is_room_for_and_a_job_compares_the_others(
+    services, settings, monkeypatch, django_capture_on_commit_callbacks
+):
     settings.STORE_DIR = STORE
     author = make_user()
     first, second, third = (make_project(author, text) for text in ("a()", "class C: pass", "def f(): pass"))
     made(first, (20, 20))
     made(second, (20, 20))
     monkeypatch.setattr(traded, "MOST_WORK", 80)  # what one pair takes; the latest is the first to be compared
-    made(third, (20, 20))
-    assert list(TradedAlike.objects.filter(one__project=third).values_list("other__project", flat=True)) == [second.pk]
+    with django_capture_on_commit_callbacks() as sent:
+        run = made(third, (20, 20)).run
+    assert found_beside(third) == {second.pk} and len(sent) == 1
+    queue = django_rq.get_queue("default")
+    sent[0]()
+    jobs.compare_trades(*queue.fetch_job(f"compare-{run.pk}").args)
+    queue.remove(f"compare-{run.pk}")
+    assert found_beside(third) == {first.pk, second.pk}
+    assert TradedAlike.objects.count() == 2, "a row for each revision, and each pair is kept by its later one"
+    assert traded.pairs_of(second) == {
+        (each, other) for other, each in traded.pairs_of(third) if each in ids(second)
+    } | {(each, other) for each in ids(second) for other in ids(first)}
     monkeypatch.setattr(traded, "MOST_WORK", 250)  # what three take, and less than the long one that is the latest
     made(make_project(author, "b()"), (2, 3))
     fourth = make_project(author, "g = 1")
     made(fourth, (20, 20))
-    assert TradedAlike.objects.filter(one__project=fourth, other__project=first).exists()
+    assert first.pk in found_beside(fourth)
+
+
+def found_beside(project: Project) -> set[int]:
+    """Projects that have traded nearly the same, by what is kept of each of both."""
+    found = set(Revision.objects.filter(pk__in=traded.traded_alike(project)).values_list("project", flat=True))
+    assert all(ids(project) & set(traded.traded_alike(Project.objects.get(pk=other))) for other in found)
+    return found
+
+
+def ids(project: Project) -> set[int]:
+    return set(project.revisions.values_list("pk", flat=True))
