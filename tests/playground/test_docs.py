@@ -84,7 +84,7 @@ def variables_read() -> set[str]:
                     found |= {name for name in names if str(name).endswith("_BASE")}
                 if called == "os.environ.get" or (called.startswith("environment.") and path.name == "settings.py"):
                     texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
-                    found |= {text for text in texts if re.fullmatch(r"[A-Z][A-Z_]{2,}", text)}
+                    found |= {text for text in texts if re.fullmatch(r"[A-Z][A-Z0-9_]{2,}", text)}
     # Values of LOG_LEVEL, and what every program has.
     return found - {"DEBUG", "INFO", "WARNING", "ERROR", "PATH", "HOME", "TMPDIR", "LANG"} | {"DEBUG"}
 
@@ -92,7 +92,7 @@ def variables_read() -> set[str]:
 def test_self_hosting_names_every_environment_variable_and_no_other():
     text = (docs.FOLDER / "self-hosting.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    documented = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    documented = {name for row in rows for name in re.findall(r"`([A-Z0-9_]+)`", row)}
     assert documented == variables_read()
 
 

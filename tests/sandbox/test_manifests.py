@@ -31,6 +31,21 @@ MODELS = {
     "Deployment": client.V1Deployment,
     "HorizontalPodAutoscaler": client.V2HorizontalPodAutoscaler,
 }
+# Which parts of compose.yaml get a secret; all others do without it.
+SECRETS = {
+    "EMAIL_URL": {"web", "house-keeping"},
+    "GOOGLE_CLIENT_SECRET": {"web"},
+    "GITHUB_CLIENT_SECRET": {"web"},
+    "METRICS_TOKEN": {"web"},
+    "STORE_S3_SECRET": {"prepare", "web", "worker", "parallel", "fetcher", "house-keeping"},
+    "PACKAGE_INDEX": {"worker", "parallel"},
+}
+# Of `make run`, other backends, or places that the image has set.
+OF_OTHER_SITES = {
+    "CHROMIUM", "CREDENTIAL_KEYS_FILE", "DATA_DIR", "DEBUG", "DOCKER_HOST", "FETCH_WORKERS", "GPU_SANDBOX_ENV", "HOST",
+    "LAYERS_DIR", "NSJAIL", "RUN_WORKERS", "SANDBOX_BACKEND", "SANDBOX_CLAIM", "SANDBOX_ENV", "SANDBOX_IMAGE",
+    "SANDBOX_NAMESPACE", "SANDBOX_PYTHON", "SANDBOX_RUNTIME", "STATIC_ROOT", "STORE_DIR", "UPLOADS_DIR",
+}  # fmt: skip
 WITHOUT_MODEL = {"ScaledObject"}  # KEDA's own
 
 
@@ -83,7 +98,11 @@ def test_the_workers_are_the_site_s_and_their_engine_takes_its_options() -> None
     options = parse_options(engine["command"][3:])
     assert options.backend == "kubernetes" and options.production
     assert options.namespace == of_kind("Role")[0]["metadata"]["namespace"]
-    assert {each["name"]: each["value"] for each in worker["env"]}["ENGINE_SOCKET"] == str(options.socket)
+    given = {each["name"]: each.get("value") for each in worker["env"]}
+    assert given["ENGINE_SOCKET"] == str(options.socket)
+    assert "envFrom" not in worker and given.keys() <= variables_read()
+    assert given["EMAIL_URL"] == "smtp://127.0.0.1:25"
+    assert not {name for name, parts in SECRETS.items() if "worker" not in parts} & given.keys() - {"EMAIL_URL"}
     places = {each["name"]: each["mountPath"] for each in engine["volumeMounts"]}
     assert str(options.store).startswith(places["files"]) and str(options.layers).startswith(places["files"])
     token = next(each for each in engine["volumeMounts"] if each["name"] == "token")
@@ -123,11 +142,14 @@ def test_what_compose_sets_and_starts_is_there_and_every_queue_has_a_worker() ->
     text = (ROOT / "deploy" / "compose.yaml").read_text()
     services = {name: each for name, each in yaml.safe_load(text)["services"].items() if "build" in each}
     site = {name: each for name, each in services.items() if name != "engine"}
-    # Any variable of the site may stand there, and all may be given otherwise.
-    assert all(each["env_file"] == [{"path": ".env", "required": False}] for each in site.values())
-    assert "env_file" not in services["engine"] and "environment" not in services["engine"]
-    interpolated = set(re.findall(r"\$\{([A-Z_]+)", text))
-    assert {*interpolated, *site["web"]["environment"]} <= variables_read() | {"POSTGRES_PASSWORD"}
+    assert all("env_file" not in each for each in services.values()) and "environment" not in services["engine"]
+    interpolated = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    given = {name for each in site.values() for name in each["environment"]}
+    assert interpolated | given <= variables_read() | {"POSTGRES_PASSWORD"}
+    assert variables_read() - given == OF_OTHER_SITES, "a new variable goes to the parts that read it"
+    for secret, parts in SECRETS.items():
+        told = {name for name, each in site.items() if f"${{{secret}" in str(each["environment"].get(secret))}
+        assert told == parts, secret
     commands = [" ".join(each["command"]) for each in services.values() if "command" in each]
     commands.append(" ".join(re.findall(r'"(\S+?)"', (ROOT / "deploy" / "Dockerfile").read_text().splitlines()[-1])))
     started = {name for command in commands for name in re.findall(r"manage\.py ([a-z_]+)", command)}
