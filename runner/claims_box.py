@@ -208,6 +208,8 @@ def _memory(backtest: Backtest) -> Line:
     told = backtest.checks.get("amnesia", {}).get("found", {}).get("state")
     if again.get("state") == "amber" and told != "remembers":  # which says more of the same
         return line | {"state": "amber", "text": again["sentence"]}
+    if told != "remembers" and (by_number := backtest.checks.get("numbers")):
+        return line | {"state": "amber", "text": by_number["sentence"]}
     if line["state"] != "green":
         return line
     text = f"The program's own sandbox says: {line['text']} The site has found no table in its text."

@@ -28,6 +28,7 @@ from rq.timeouts import JobTimeoutException
 
 from marketdata.store import SnapshotMissing
 from runner.honesty import cuts, held_up, sending
+from runner.honesty.by_number import SameOrders, on_later_bars
 from runner.honesty.differences import OF_ONE, differences, made
 from runner.honesty.examinable import NotComparable, NotEnded
 from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
@@ -107,6 +108,7 @@ def examine(run_id: UUID | str) -> None:
     turns: list[tuple[Backtest, str]] = []
     changed: list[tuple[_Variation, _Found]] = []
     drawn: set[int] = set()  # positions of those that decide otherwise on the same data, too
+    same_orders = SameOrders()
     looked_at = set(before)
     try:
         with layer_of(run, lambda text, done, total: None):
@@ -124,7 +126,7 @@ def examine(run_id: UUID | str) -> None:
                     date, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
                     moment = known[backtest.position][backtest.dates.index(date)]
-                    variation = _Variation(moment, tail, chance.getrandbits(32), way in cuts.INSIDE, known)
+                    variation = _Variation(moment, tail, chance.getrandbits(32), way in cuts.INSIDE, known, same_orders)
                     found = _compare(run, backtests, variation, budget, tables)
                     for known_so_far, now in zip((leaks, chosen, unclear), found, strict=True):
                         _earliest(known_so_far, now)
@@ -142,7 +144,7 @@ def examine(run_id: UUID | str) -> None:
                 )
                 leaks |= still
             elif not doubt and not before:
-                memories = _memories(run, backtests, budget, tables)
+                memories = _memories(run, backtests, budget, tables, same_orders)
     except NotComparable as reason:
         leaks, chosen, unclear, doubt = {}, {}, {}, str(reason)
     except JobTimeoutException:
@@ -181,7 +183,9 @@ def examine(run_id: UUID | str) -> None:
                 _note(copy, same[backtest.position], finding(copy, first, tried, ""))
 
 
-def _memories(run: Run, backtests: list[Backtest], budget: Budget, tables: PackageTables) -> dict[int, dict[str, Any]]:
+def _memories(
+    run: Run, backtests: list[Backtest], budget: Budget, tables: PackageTables, same: SameOrders
+) -> dict[int, dict[str, Any]]:
     """What is said of each backtest, by position, once the run was made again on other dates and with other splits, as
     far as there is time for both repeats of each: what was decided otherwise has to be the same on the same data.
     """
@@ -193,6 +197,10 @@ def _memories(run: Run, backtests: list[Backtest], budget: Budget, tables: Packa
         chance, on = chance_of(run, backtests[0], "splits"), partial(_claims, run, budget=budget)
         for position, of_splits in on_other_splits(run, backtests, on, chance, every).items():
             memories[position] = memories.get(position, {}) | of_splits
+    for position, of_numbers in on_later_bars(
+        run, backtests, same, partial(_claims, run, budget=budget), every
+    ).items():
+        memories[position] = memories.get(position, {}) | of_numbers
     return memories
 
 
@@ -280,7 +288,8 @@ def _choose(backtest: Backtest, way: str, chance: random.Random) -> tuple[str, i
 @dataclass(frozen=True)
 class _Variation:
     """Data that are others where they were not known at a moment. tail: 1 or -1, where prices go first. seed: of what
-    comes then. inside: the bar after the moment keeps its open. known: see last_known().
+    comes then. inside: the bar after the moment keeps its open. known: see last_known(). same: where orders on them
+    are counted.
     """
 
     moment: np.datetime64
@@ -288,9 +297,12 @@ class _Variation:
     seed: int
     inside: bool
     known: dict[int, np.ndarray] = field(compare=False)
+    same: SameOrders = field(compare=False)
 
     def differences(self, backtests: list[Backtest], claims: list[Any]) -> dict[int, int]:
-        return differences(backtests, claims, self.moment, self.inside, self.known)
+        found = differences(backtests, claims, self.moment, self.inside, self.known)
+        self.same.note(backtests, claims, self.moment)
+        return found
 
     def made(self, backtest: Backtest, claim: Any) -> list[Decision]:
         return made(backtest, claim, self.moment, self.known)

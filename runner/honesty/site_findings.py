@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.models import Backtest
 
-__all__ = ["choice", "dates", "dates_unseen", "finding", "is_leak", "splits", "splits_unseen"]
+__all__ = ["choice", "dates", "dates_unseen", "finding", "is_leak", "numbers", "splits", "splits_unseen"]
 
 # When data were not changed, where the time for a run was over.
 WHEN = {
@@ -99,6 +99,15 @@ def dates(backtest: Backtest, bar: int | None) -> dict[str, Any]:
 def dates_unseen(reason: str) -> dict[str, Any]:
     """What is said where the site could not tell what the program decides on other dates, and why."""
     return {"dates": {"state": "grey", "sentence": f"On other dates the site could not see what it decides: {reason}."}}
+
+
+def numbers() -> dict[str, Any]:
+    """What is said where it gives its orders on the same numbers of bars, whatever prices do."""
+    sentence = (
+        "The site has made it again on other prices, and where bars begin some later: it gives the same orders on the "
+        "same numbers of bars. A table of what happened does that, and so do random numbers with a seed."
+    )
+    return {"numbers": {"state": "amber", "sentence": sentence}}
 
 
 def splits(backtest: Backtest, bar: int | None, ended: bool = True) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from qfp.checking.amnesia import DAYS
 
 from marketdata.store import LENT, current_snapshot_id
 from runner.honesty import moved_dates
+from runner.honesty.by_number import later_snapshot
 from runner.honesty.examinable import NotComparable
 from runner.honesty.other_splits import split_snapshot
 from runner.honesty.varied_data import varied_snapshot
@@ -91,7 +92,11 @@ def _split(store, snapshot, moment):
     return split_snapshot(store, snapshot, moment, "2001-01-01", set(), True)
 
 
-@pytest.mark.parametrize("made", [_varied, _varied_but_the_last, _moved, _split])
+def _later(store, snapshot, moment):
+    return later_snapshot(store, snapshot, moment, set(), True)
+
+
+@pytest.mark.parametrize("made", [_varied, _varied_but_the_last, _moved, _split, _later])
 def test_of_data_that_cannot_be_made_whole_nothing_stays(tmp_path, settings, made):
     settings.STORE_DIR = tmp_path
     dates = np.arange("2001-01-01", "2001-12-27", dtype="datetime64[D]").astype("datetime64[us]")
