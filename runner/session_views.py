@@ -139,7 +139,7 @@ def data(request: HttpRequest, **where: str) -> HttpResponse:
     try:
         page = sessions.ask(_live(found), "ask", what="page", question=question)
     except Unanswered as refusal:
-        context["refusal"] = str(refusal)
+        context |= {"refusal": str(refusal), "refused": refusal.kind}
     else:
         context |= {"page": page, **_around(page, f"{url}/_data")}
     return _fragment(request, "runner/_data.html", context)

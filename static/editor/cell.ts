@@ -38,13 +38,17 @@ export class CellView {
   private readonly staleMark: HTMLElement;
   private old = false;
   private wall: number | null;
+  /** What it waits to be told; "" while it asks nothing. */
+  question = "";
+  readonly name: string;
+  private asked: EventOf<"input"> | null = null;
 
-  constructor(private readonly cell: CellRun, private readonly observer: SessionObserver, private readonly ended: () => void) {
+  constructor(private readonly cell: CellRun, private readonly observer: SessionObserver, private readonly heard: { ended(): void; asks(): void }) {
     this.run = cell.run;
     this.source = cell.source;
     this.status = cell.status;
     this.wall = cell.wall_seconds;
-    const name = cell.title || `Cell ${cell.index + 1}`;
+    const name = this.name = cell.title || `Cell ${cell.index + 1}`;
     const go = make("button", { type: "button", class: "session-cell__name", title: `Go to line ${cell.line}` }, name);
     go.addEventListener("click", () => observer.goToLine(cell.line));
     this.badge = make("span", { class: "badge" });
@@ -102,6 +106,8 @@ export class CellView {
   }
 
   private one(event: RunEvent): void {
+    // It went on, so somebody has answered: in another tab, or before this page was opened.
+    if (this.asked && event.seq > this.asked.seq && event.t > this.asked.t + 1 && event.type !== "stderr") this.asks("");
     switch (event.type) {
       case "phase":
         if (event.phase === "running" && !isFinal(this.status)) {
@@ -152,10 +158,10 @@ export class CellView {
     this.status = event.status;
     this.wall = event.wall_seconds ?? null;
     this.bars.forEach((bar) => bar.parentElement?.remove());
-    find("form", this.element)?.remove();
+    this.asks("");
     this.drawHead(event.message ?? "");
-    announce(`${this.cell.title || `Cell ${this.cell.index + 1}`}: ${STATUS_WORDS[event.status]}`, event.status !== "succeeded");
-    if (!isFinal(before)) this.ended();
+    announce(`${this.name}: ${STATUS_WORDS[event.status]}`, event.status !== "succeeded");
+    if (!isFinal(before)) this.heard.ended();
   }
 
   private drawHead(message: string): void {
@@ -189,7 +195,7 @@ export class CellView {
 
   private output(): OutputFrame {
     if (!this.frame) {
-      const holder = this.newFrame(`Charts and tables of ${this.cell.title || `cell ${this.cell.index + 1}`}`);
+      const holder = this.newFrame(`Charts and tables of ${this.name}`);
       this.rich.append(holder);
       this.frame = new OutputFrame(holder);
     }
@@ -215,8 +221,23 @@ export class CellView {
     }
   }
 
+  /** To where the answer goes. */
+  focus(): void {
+    find<HTMLInputElement>("form input", this.element)?.focus();
+  }
+
+  private asks(question: string): void {
+    if (!question) {
+      this.asked = null;
+      find("form", this.element)?.remove();
+    }
+    if (question === this.question) return;
+    this.question = question;
+    this.heard.asks();
+  }
+
   private ask(event: EventOf<"input">): void {
-    find("form", this.element)?.remove();
+    this.asks("");
     if (isFinal(this.status)) return;
     const field = make("input", { type: event.password ? "password" : "text", name: "text", maxlength: 10_000, autocomplete: "off", spellcheck: "false" });
     const prompt = event.prompt?.trim() || "The cell waits for a line";
@@ -227,7 +248,7 @@ export class CellView {
       send.disabled = true; // a second press would answer the next question
       void post(this.cell.input, { text: field.value }).then((answer) => {
         if (!answer.ok) throw new Error(String(answer.status));
-        form.remove();
+        if (form.isConnected) this.asks(""); // else the next question is there
         this.lines.append(make("div", { class: "console__line console__line--input" }, prompt + (event.password ? " ••••••" : ` ${field.value}`)));
       }).catch(() => {
         send.disabled = false;
@@ -236,6 +257,8 @@ export class CellView {
     });
     this.rich.after(form);
     announce(`The cell asks: ${prompt}`, true);
+    this.asked = event;
+    this.asks(prompt);
     field.focus();
   }
 }

@@ -2,8 +2,9 @@
 
 import { type CellRun, CellView } from "./cell";
 import type { Param } from "./events";
-import { announce, bytesize, elapsed, find, icon, make, need, post, toast } from "./page";
+import { announce, bytesize, elapsed, icon, make, need, post, toast } from "./page";
 import type { CellMark, SourceBox } from "./source";
+import { VariablesView } from "./variables";
 
 const POLL_MS = 15_000;
 const LAST_MINUTES_S = 120;
@@ -26,6 +27,7 @@ export interface SessionObserver {
   alone<Answer>(work: () => Promise<Answer>): Promise<Answer>;
   goToLine(line: number): void;
   began(): void;
+  asked(): void;
 }
 
 /** Lines that begin inside a text in three quotes: what looks like a mark there is none. */
@@ -58,11 +60,6 @@ export function splitCells(text: string): FileCell[] {
   return cells;
 }
 
-/** What a link of the variables or of a table is called. */
-function nameOf(link: HTMLElement): string {
-  return link.title || link.textContent || "";
-}
-
 export class SessionView {
   private state: SessionState | null = null;
   private readonly views = new Map<number, CellView>();
@@ -74,12 +71,11 @@ export class SessionView {
   private readonly wishes: Wish[] = [];
   private sending = false;
   private entered = false;
-  private loads = 0;
   private asked = 0;
-  private opening = 0;
   private readonly pane = need("#pane-session");
   private readonly list = need("#session-cells");
   private readonly look = need("#session-look");
+  private readonly variables: VariablesView;
   private readonly banner = need("#session-banner");
   private readonly empty = need("#session-empty");
 
@@ -88,13 +84,7 @@ export class SessionView {
       button.addEventListener("click", () => this.press(button.dataset.session as string));
     }
     for (const tab of this.pane.querySelectorAll<HTMLButtonElement>("[data-session-tab]")) tab.addEventListener("click", () => this.showTab(tab.dataset.sessionTab as string));
-    this.look.addEventListener("click", (event) => {
-      const link = event.target instanceof Element ? event.target.closest<HTMLAnchorElement>("a[data-look]") : null;
-      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      this.opening += 1; // a cell's end meanwhile must not bring the variables back in place of what was asked for
-      void this.load(link.href, nameOf(link)).finally(() => { this.opening -= 1; });
-    });
+    this.variables = new VariablesView(this.look, `${url}/_variables`);
     source.onChange(() => this.mark());
     source.onCursor(() => this.mark());
     source.onRunCell((line, what) => {
@@ -243,7 +233,7 @@ export class SessionView {
     for (const view of this.views.values()) view.leave();
     this.views.clear();
     this.list.replaceChildren();
-    find("[data-table], [data-variables]", this.look)?.remove();
+    this.variables.clear();
   }
 
   private show(cell: CellRun): void {
@@ -252,9 +242,15 @@ export class SessionView {
       shown.update(cell);
       return;
     }
-    const view = new CellView(cell, this.observer, () => {
-      void this.refresh();
-      if (this.tab === "variables" && !this.opening) void this.showVariables();
+    const view = new CellView(cell, this.observer, {
+      ended: () => {
+        void this.refresh();
+        if (this.tab === "variables") this.variables.renew();
+      },
+      asks: () => {
+        if (view.question) this.observer.asked();
+        this.draw();
+      },
     });
     if (shown) {
       shown.leave();
@@ -279,10 +275,25 @@ export class SessionView {
     const alive = state !== null && state.state !== "ended";
     for (const button of document.querySelectorAll<HTMLButtonElement>("[data-session=interrupt]")) button.disabled = state?.state !== "busy" && state?.state !== "starting";
     for (const button of document.querySelectorAll<HTMLButtonElement>("[data-session=restart], [data-session=close]")) button.disabled = !alive;
-    if (state?.state === "ended") this.notice(state.why, "info");
+    const asking = [...this.views.values()].find((view) => view.question);
+    need("[data-session-tab=cells]").toggleAttribute("data-news", asking !== undefined && this.tab !== "cells");
+    if (asking && this.tab !== "cells") this.noticeQuestion(asking);
+    else if (state?.state === "ended") this.notice(state.why, "info");
     else if (state?.silent) this.notice(state.silent, "triangle-alert");
     else this.drawCountdown();
     this.mark();
+  }
+
+  /** What a cell waits for stands among the cells: said where those are not shown, with a way there. */
+  private noticeQuestion(asking: CellView): void {
+    const words = `${asking.name} waits for input: ${asking.question}`;
+    if (this.banner.textContent?.startsWith(words)) return;
+    const answer = make("button", { type: "button", class: "button button--small" }, "Answer");
+    answer.addEventListener("click", () => {
+      this.showTab("cells");
+      asking.focus();
+    });
+    this.notice(words, "circle-help", answer);
   }
 
   private drawCountdown(): void {
@@ -361,35 +372,7 @@ export class SessionView {
     this.list.hidden = name !== "cells";
     this.look.hidden = name !== "variables";
     this.empty.hidden = name !== "cells" || this.views.size > 0;
-    if (name === "variables") void this.showVariables();
-  }
-
-  private async showVariables(): Promise<void> {
-    if (find("[data-table]", this.look)) return; // somebody reads a table; it is renewed when they step on
-    await this.load(`${this.url}/_variables`, "");
-  }
-
-  private async load(url: string, called: string): Promise<void> {
-    this.loads += 1;
-    const mine = this.loads;
-    this.look.setAttribute("aria-busy", "true");
-    try {
-      const answer = await fetch(url, { headers: { "HX-Request": "true", Accept: "text/html" } });
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-table], [data-variables]");
-      if (!fresh) throw new Error("not understood");
-      if (mine !== this.loads) return; // something else was asked for meanwhile
-      const focused = document.activeElement instanceof HTMLElement && this.look.contains(document.activeElement) ? document.activeElement : null;
-      this.look.replaceChildren(document.adoptNode(fresh));
-      if (called) announce(find("[role=status]", this.look)?.textContent ?? "Variables", true);
-      if (focused) {
-        const name = called || nameOf(focused); // a list that renews itself leaves the focus on its variable
-        const links = [...this.look.querySelectorAll<HTMLElement>("a[data-look]")];
-        (links.find((link) => nameOf(link) === name) ?? links[0])?.focus();
-      }
-    } catch {
-      if (mine === this.loads) this.look.replaceChildren(make("p", { class: "pane__empty", role: "status" }, "The server cannot be reached. Press Variables again in a moment."));
-    } finally {
-      if (mine === this.loads) this.look.removeAttribute("aria-busy");
-    }
+    if (name === "variables") this.variables.renew();
+    this.draw();
   }
 }

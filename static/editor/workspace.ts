@@ -241,6 +241,7 @@ function watchMode(url: string): void {
     stored: (text, version) => saver?.storedElsewhere(text, version),
     alone: (work) => (saver ? saver.alone(work) : work()),
     began: () => { if (tabs.isNarrow) tabs.show("result"); },
+    asked: () => tabs.news("result"),
     goToLine,
   });
   const key = `mode:${url}`;

@@ -146,6 +146,30 @@ def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
     expect(table.locator("th[aria-sort=descending]")).to_have_text("twice")
     expect(table.locator("tbody tr").first.locator("td").last).to_have_text("498")
 
+    # A cell that changes it renews what is read: the same rows, by the same column, scrolled as far.
+    page.get_by_role("link", name="Next rows").click()
+    expect(table.locator("tbody tr").first.locator("td").last).to_have_text("298")
+    table.evaluate("it => it.scrollTo(0, 900)")
+    editor = page.locator(".monaco-editor textarea, .monaco-editor .native-edit-context").first
+    editor.focus()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("\n# %% Change\nframe['twice'] += 1")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_label("Output of Change").locator(".badge")).to_have_text("Succeeded")
+    page.get_by_role("button", name="Variables").click()
+    expect(table.locator("tbody tr").first.locator("td").last).to_have_text("299")
+    expect(page.locator("#session-look")).to_contain_text("rows 101 to 200 of 250")
+    assert table.evaluate("it => it.scrollTop") == 900
+    # While a cell runs nobody answers: it stays, and says so.
+    editor.focus()
+    page.keyboard.type("\nimport time; time.sleep(3)")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_label("Output of Change").locator(".badge")).to_have_text("Running")
+    page.get_by_role("button", name="Variables").click()
+    expect(page.locator("#session-look")).to_contain_text("As it was before the last cell")
+    expect(table.locator("tbody tr").first.locator("td").last).to_have_text("300")
+    expect(page.locator("#session-look")).not_to_contain_text("As it was before")
+
 
 def seconds_left(banner) -> int:
     number, unit = re.search(r"Ends in (\d+)\s(s|min)", banner.inner_text()).groups()
@@ -181,6 +205,12 @@ def test_a_cell_asks_shows_and_fails_where_it_stands(signed_in):
     )
     page, _ = open_session(signed_in, source)
     page.get_by_role("button", name="Run all").click()
+    page.get_by_label("Who?").wait_for()
+    page.get_by_role("button", name="Variables").click()
+    expect(page.locator("#session-banner")).to_contain_text("Ask waits for input: Who?")
+    page.get_by_role("button", name="Answer").click()
+    expect(page.get_by_label("Who?")).to_be_focused()
+    expect(page.locator("#session-banner")).to_be_hidden()
     page.get_by_label("Who?").fill("Ada")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Output of Ask")).to_contain_text("hello Ada")
@@ -227,5 +257,8 @@ def test_nothing_of_a_session_leaves_the_screen(signed_in, width, height):
     for name in ("Run cell", "Run all", "Interrupt", "Restart"):
         box = page.locator(".actions__session").get_by_role("button", name=name).bounding_box()
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
-    for name in ("Cells", "Variables"):
-        expect(page.locator(".session-bar").get_by_role("button", name=name)).to_be_in_viewport(ratio=0.9)
+    bar = page.locator(".session-bar")
+    for name in ("Cells", "Variables", "End"):
+        expect(bar.get_by_role("button", name=name)).to_be_in_viewport(ratio=0.9)
+    state, end = page.locator("#session-state").bounding_box(), bar.get_by_role("button", name="End").bounding_box()
+    assert end["y"] < state["y"] + state["height"], "in one line"
