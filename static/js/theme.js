@@ -12,7 +12,8 @@ for (const form of forms) {
       other.setAttribute("aria-pressed", String(other.value === button.value));
     }
     document.dispatchEvent(new CustomEvent("themechange", { detail: { [button.name]: button.value } }));
-    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } }).catch(() => null);
+    // Kept alive: who leaves the page at once has chosen all the same.
+    const answer = await fetch(form.action, { method: "POST", body, keepalive: true, headers: { Accept: "application/json" } }).catch(() => null);
     if (!answer?.ok) form.submit();
   });
 }

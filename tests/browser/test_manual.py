@@ -1,8 +1,14 @@
-"""The manual is searched, read and copied from."""
+"""The manual is searched, read and copied from, in the theme that was chosen."""
 
 from __future__ import annotations
 
+import os
+import signal
+
 from playwright.sync_api import expect
+
+from sandbox.host import processes as process_table
+from tests.browser.pages import eventually
 
 
 def test_a_search_leads_to_the_section_and_its_code_is_copied(open_page):
@@ -17,3 +23,22 @@ def test_a_search_leads_to_the_section_and_its_code_is_copied(open_page):
     block.get_by_role("button", name="Copy").click()
     expect(block.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == block.locator("pre").inner_text()
+
+
+def test_a_theme_is_kept_though_its_page_is_left_before_the_server_answers(open_page, live_site):
+    page = open_page()
+    page.goto("/docs/limits")
+    web = [live_site.web.pid, *process_table.descendants(live_site.web.pid)]
+    dark = page.locator("[data-theme-form] button[value=dark]").last
+    try:
+        for pid in web:
+            os.kill(pid, signal.SIGSTOP)
+        with page.expect_request("**/theme"):
+            dark.evaluate("button => button.click()")
+        page.goto("about:blank")
+    finally:
+        for pid in web:
+            os.kill(pid, signal.SIGCONT)
+    eventually(page, lambda: any(each["name"] == "theme" for each in page.context.cookies()), 10)
+    page.goto("/docs/limits")
+    assert page.locator("html").get_attribute("data-theme") == "dark"
