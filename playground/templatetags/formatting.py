@@ -8,6 +8,8 @@ from datetime import date, datetime
 
 from django import template
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 register = template.Library()
 
@@ -145,6 +147,18 @@ def ago(value: datetime | None) -> str:
     if days <= 1:
         return "yesterday"
     return f"{days} days ago" if days < 14 else prose_date(value)
+
+
+@register.filter
+def time_ago(value: datetime | None) -> str | SafeString:
+    """ago() as an element whose words go on while the page is open (static/js/shared/ago.js)."""
+    if value is None:
+        return MISSING
+    seconds = int((timezone.now() - value).total_seconds())
+    return format_html(
+        '<time datetime="{}" title="{}" data-ago="{}">{}</time>',
+        machine_time(value), isotime(value), seconds, ago(value),
+    )  # fmt: skip
 
 
 @register.filter

@@ -1,5 +1,6 @@
-// What every page may use: definitions of words, closing menus, copy buttons, dismissing messages, native dialogs,
-// confirm-by-typing.
+// What every page may use: definitions of words, times that go on, closing menus, copy buttons, dismissing messages,
+// native dialogs, confirm-by-typing.
+import "./shared/ago.js";
 import "./shared/gloss.js";
 import "./shared/awaiting.js";
 import "./shared/edges.js";

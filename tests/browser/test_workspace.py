@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from accounts.models import Plan
@@ -29,6 +31,11 @@ def test_run_by_key_shows_output_and_how_it_ended(signed_in):
     expect(page.locator("#runs li")).to_have_count(1)
     page.reload()
     expect(page.locator(".console__line", has_text="the first line")).to_have_count(1)
+    # How long ago it was goes on while the page is open.
+    expect(page.locator("#runs time")).to_have_text("just now")
+    page.clock.set_fixed_time(timezone.now() + timedelta(minutes=7))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#runs time")).to_have_text("7 min ago")
 
 
 def test_the_list_of_runs_has_the_end_of_a_run_whatever_the_line_is_like(signed_in):
