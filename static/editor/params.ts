@@ -1,11 +1,12 @@
 // Which values will the next run be given? Sliders and boxes beside Run, drawn from what the code declared.
 
 import type { Param } from "./events";
-import { find, jsonScript, make } from "./page";
+import { find, jsonScript, make, need } from "./page";
 
 export class ParamPanel {
   private readonly drawn = new Map<string, string>();
   private readonly list: HTMLElement;
+  private readonly all: HTMLButtonElement | null;
 
   constructor(private readonly root: HTMLElement, private readonly changed: () => void) {
     this.list = find("[data-params]", root) ?? root;
@@ -15,7 +16,17 @@ export class ParamPanel {
       this.drawn.set(param.name, shapeOf(param));
       this.list.append(this.field(param, param.value ?? param.default));
     }
+    // On a phone they are one row; pressed, all of them stand below each other.
+    this.all = find<HTMLButtonElement>("[data-params-all]", root);
+    this.all?.addEventListener("click", () => this.all?.setAttribute("aria-expanded", String(this.root.toggleAttribute("data-open"))));
+    this.drawNumber();
+  }
+
+  private drawNumber(): void {
     this.root.hidden = this.drawn.size === 0;
+    if (!this.all) return;
+    this.all.hidden = this.drawn.size < 2;
+    need("span", this.all).textContent = `All ${this.drawn.size}`;
   }
 
   /** A declaration heard from a run. What the person has set meanwhile stays. */
@@ -27,7 +38,7 @@ export class ParamPanel {
     if (before) before.replaceWith(fresh);
     else this.list.append(fresh);
     this.drawn.set(param.name, shapeOf(param));
-    this.root.hidden = false;
+    this.drawNumber();
   }
 
   /** The code of the last finished run declared only these. */
@@ -38,7 +49,7 @@ export class ParamPanel {
       field.remove();
       this.drawn.delete(name);
     }
-    this.root.hidden = this.drawn.size === 0;
+    this.drawNumber();
   }
 
   values(): Record<string, string> {

@@ -217,9 +217,19 @@ def test_it_works_without_a_script(signed_in):
 
 
 def test_nothing_scrolls_sideways_on_a_phone(signed_in):
-    page, _ = open_editor(signed_in, "print('x' * 300)\n", has_touch=True, is_mobile=True, width=360, height=740)
+    source = "from qfp import param\nfor name in ('one', 'two_words', 'three'): param(name, 5, 1, 9)\nprint('x' * 300)\n"
+    page, _ = open_editor(signed_in, source, has_touch=True, is_mobile=True, width=360, height=740)
     page.locator("[data-action=run]").click()
     expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+    # Parameters are one row, the first of them whole; all of them are one press away.
+    one, three = page.get_by_role("spinbutton", name="one"), page.get_by_role("spinbutton", name="three")
+    page.get_by_role("tab", name="Result").click()
+    expect(one).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="All 3").click()
+    expect(three).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="All 3").click()
+    expect(three).not_to_be_in_viewport()
     for tab in ("Code", "Result", "Console", "Runs"):
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
