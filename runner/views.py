@@ -114,6 +114,7 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "offer_on_page": packages.offered(project, project.draft) if "offer" in request.GET else [],
         "params": chosen_params(last_declaring, project.source) if last_declaring else declared_in(project.source),
         "origin": origin_of(project, viewer),
+        "template": template_of(project),
         "limits": quotas.limits_in_words(quotas.plan_of(viewer)),
         "offers_gpu": quotas.plan_of(viewer).gpu_seconds_per_day > 0,
         "can_edit": True,
