@@ -10,12 +10,11 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from qfp.figures import signed
 
 register = template.Library()
 
 MISSING = "–"
-MINUS = "\N{MINUS SIGN}"
-THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 UNIT_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -29,9 +28,8 @@ def as_number(value: object) -> float | None:
 
 
 def grouped(number: float, digits: int) -> str:
-    """1234.5 with 1 digit -> "1 234.5": thin separators, a real minus sign, no negative zero."""
-    text = f"{abs(number):,.{digits}f}".replace(",", THIN_SPACE)
-    return MINUS + text if number < 0 and float(f"{number:.{digits}f}") != 0 else text
+    """1234.5 with 1 digit -> "1 234.5", with all its digits: written as the figures of a backtest are."""
+    return signed(number, digits, whole=True)
 
 
 @register.filter

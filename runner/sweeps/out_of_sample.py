@@ -14,7 +14,7 @@ from runner.overfitting import sweep_of
 
 __all__ = ["OutOfSample", "out_of_sample"]
 
-FIGURES = ("total_return", "sharpe")
+FIGURES = {"total_return": "total return", "sharpe": "Sharpe"}  # as they are called within a sentence
 MOST_WALKS = 5  # latest ones that are asked whether they came through
 
 
@@ -58,7 +58,7 @@ def out_of_sample(backtest: Backtest, viewer: Viewer) -> OutOfSample | None:
         if joined is None or not joined.verified or not windows:
             continue
         figures = {figure["key"]: figure for figure in joined.figures}
-        told = ", ".join(f"{figures[key]['label'].lower()} {figures[key]['text']}" for key in FIGURES if key in figures)
+        told = ", ".join(f"{name} {figures[key]['text']}" for key, name in FIGURES.items() if key in figures)
         return OutOfSample(
             f"Its parameters are one of {count(sweep.trials.count())} combinations that were tried on these same data.",
             f"Out of sample, chosen anew in {windows} window{'s' if windows > 1 else ''} and traded on the bars after: "

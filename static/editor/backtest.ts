@@ -86,7 +86,7 @@ const HEAD_FIGURES = 8;
 function figureList(figures: Figure[], verified: boolean): HTMLElement {
   return make("dl", { class: verified ? "figures" : "figures figures--told" }, ...figures.map((figure) =>
     make("div", {}, make("dt", {}, gloss(figure)),
-      make("dd", { class: (verified && toneOf(figure.key, figure.value)) || null, title: figure.full }, figure.text))));
+      make("dd", { class: [verified && toneOf(figure.key, figure.value), figure.text.length > 10 && "figures__long"].filter(Boolean).join(" ") || null, title: figure.full }, figure.text))));
 }
 
 /** Every figure by group, in the order of the table. */

@@ -9,9 +9,18 @@ from tests.factories import make_project, make_user
 
 KEYS = [each.key for group in GROUPS.values() for each in group]
 
+# Figures of which not all stands in one line of their cell.
+BROKEN = """[...document.querySelectorAll('.figures dd')].filter((dd) => {
+  const range = document.createRange();
+  range.selectNodeContents(dd);
+  const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
+  return lines.size > 1 || range.getBoundingClientRect().right > dd.parentElement.getBoundingClientRect().right;
+}).map((dd) => dd.textContent)"""
+
 
 def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(recorded, open_page):
-    shown = figures(dict.fromkeys(KEYS, 0.125))
+    long = {"total_return": 10.8321, "buy_and_hold": 123_456.789, "cagr": 2.97e7, "sharpe": -123_456.78}
+    shown = figures(dict.fromkeys(KEYS, 0.125) | long)
     event = {
         "type": "backtest",
         "backtest": 1,
@@ -28,6 +37,11 @@ def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(reco
     run = recorded(event, project=make_project(make_user(), visibility="public"))
     page = open_page()
     page.goto(run.get_absolute_url())
+    for width in (1110, 1280, 1920):  # a number stands in one line, and in its own cell
+        page.set_viewport_size({"width": width, "height": 800})
+        expect(page.locator(".figures dd").nth(2)).to_have_text("2.97 billion %")
+        assert page.evaluate(BROKEN) == [], width
+    page.set_viewport_size({"width": 1280, "height": 800})
     note = page.locator("#gloss-note")
     sharpe = page.locator(".figures .gloss", has_text="Sharpe")
     sharpe.hover()
@@ -55,6 +69,7 @@ def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(reco
 
     phone = open_page(width=360, has_touch=True, is_mobile=True)
     phone.goto(run.get_absolute_url())
+    assert phone.evaluate(BROKEN) == []
     phone.locator(".figures .gloss", has_text="CAGR").tap()
     expect(phone.locator("#gloss-note")).to_contain_text("Growth a year")
     inside = phone.locator("#gloss-note").bounding_box()

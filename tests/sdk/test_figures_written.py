@@ -28,11 +28,13 @@ def test_percentages_differ_by_points_and_others_in_their_own_form(key, change, 
 
 def test_huge_figures_are_short_with_all_their_digits_beside_and_none_has_a_negative_zero():
     shown = {each["key"]: each for each in figures({"total_return": 1.234e11, "cagr": -1e-9, "sharpe": math.nan})}
-    assert shown["total_return"]["text"] == "1.23e13\N{NO-BREAK SPACE}%"
+    assert shown["total_return"]["text"] == "12.34\N{NO-BREAK SPACE}trillion\N{NO-BREAK SPACE}%"
     assert shown["total_return"]["full"].replace("\u202f", "") == "12340000000000.0\N{NO-BREAK SPACE}%"
     assert (shown["cagr"]["text"], shown["sharpe"]["text"]) == ("0.0\N{NO-BREAK SPACE}%", "not defined")
     assert "full" not in shown["cagr"]
-    assert signed(-2.5e10, 2) == "\N{MINUS SIGN}2.50e10" and signed(999_999_999.4, 0) == "999\u202f999\u202f999"
+    assert signed(999_999_999.4, 0) == "999\u202f999\u202f999"
+    written = {2.97e9: "2.97 billion", -2.5e10: "\N{MINUS SIGN}25.00 billion", 9.99999e11: "1.00 trillion", 1.23e15: "1.23e15"}
+    assert {value: signed(value, 2).replace("\N{NO-BREAK SPACE}", " ") for value in written} == written
 
 
 def test_warnings_that_differ_in_numbers_alone_are_counted():

@@ -14,6 +14,7 @@ __all__ = [
 
 NOT_DEFINED = "not defined"
 HUGE = 1e9  # from here on nobody counts the digits
+WORDS = ((1e9, "billion"), (1e12, "trillion"))
 
 
 def percent(value: float, whole: bool = False) -> str:
@@ -23,11 +24,19 @@ def percent(value: float, whole: bool = False) -> str:
 def signed(value: float, digits: int, whole: bool = False) -> str:
     """12345.678 -> 12 345.68 with thin spaces, where no line may break, and a real minus sign; never "-0.0".
 
-    What is huge is written as 1.23e13, unless the whole of it is asked for.
+    What is huge is written as 2.97 billion or 2.97 trillion, and from a thousand of those on as 1.23e15, unless the whole
+    of it is asked for.
     """
-    text = f"{abs(value):,.{digits}f}" if whole or abs(value) < HUGE else f"{abs(value):.2e}".replace("e+", "e")
+    text = f"{abs(value):,.{digits}f}" if whole or abs(value) < HUGE else _huge(abs(value))
     text = text.replace(",", "\u202f")
     return f"\u2212{text}" if value < 0 and text.strip("0.\u202f") else text
+
+
+def _huge(value: float) -> str:
+    for size, word in WORDS:
+        if float(text := f"{value / size:.2f}") < 1000:
+            return f"{text}\u00a0{word}"
+    return f"{value:.2e}".replace("e+", "e")
 
 
 def ratio(value: float, whole: bool = False) -> str:
