@@ -27,6 +27,7 @@ LISTED = 50_000  # combinations that are counted one by one where there is a con
 FEW = 8  # values that the form proposes for a parameter
 MOST_WINDOWS = 100
 TYPED = ("low", "high", "step", "listed")  # of a parameter that is tried, as the form sends it
+COMMON = ("method", "constraint", "objective", "trials", "early_stop", "seed")
 LARGEST = 1e15  # up to which every whole number is one of a float
 
 # Method -> (name, what it does, packages that it needs beside those of every box).
@@ -58,6 +59,7 @@ class Dimension:
     listed: str = ""
     values: list[Any] = field(default_factory=list)
     error: str = ""
+    warning: str = ""
 
     @property
     def is_number(self) -> bool:
@@ -68,6 +70,11 @@ class Dimension:
         return len(self.values)
 
     @property
+    def note(self) -> str:
+        """Where what is wrong or odd about it is said in the page."""
+        return f"param-{self.name}"
+
+    @property
     def value_text(self) -> str:
         return (
             str(self.value).lower() if isinstance(self.value, bool) else "" if self.value is None else str(self.value)
@@ -76,7 +83,9 @@ class Dimension:
 
 @dataclass
 class Search:
-    """A sweep as it is asked for. errors: by field; "" for all of it. count: combinations; None while there are any."""
+    """A sweep as it is asked for. errors: by field; "nothing" where none is swept. warnings: by field, what is odd and
+    may be meant. count: combinations; None while there are errors.
+    """
 
     dimensions: list[Dimension]
     method: str = "grid"
@@ -86,6 +95,7 @@ class Search:
     early_stop: str = ""
     seed: str = "0"
     errors: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
     count: int | None = None
     counted_all: bool = True
 
@@ -100,6 +110,11 @@ class Search:
             return None
         usual = MOST_TRIALS if self.method == "grid" else 200
         return min(self.count, int(self.trials) if self.trials else usual, MOST_TRIALS)
+
+    @property
+    def notes(self) -> list[tuple[str, str, str]]:
+        """Field, error and warning of all fields that are of no parameter."""
+        return [(name, self.errors.get(name, ""), self.warnings.get(name, "")) for name in COMMON]
 
     @property
     def wrong(self) -> list[str]:
@@ -190,7 +205,7 @@ def _text(value: float) -> str:
 def read_search(declared: list[dict[str, Any]], form: Mapping[str, str]) -> Search:
     """What was asked for, with what is wrong beside each field."""
     found = Search([_read(param, form) for param in declared])
-    for name in ("method", "constraint", "objective", "trials", "early_stop", "seed"):
+    for name in COMMON:
         setattr(found, name, " ".join(str(form.get(name, getattr(found, name))).replace("\x00", "").split()))
     if found.method not in METHODS:
         found.errors["method"] = "Choose one of the methods."
@@ -206,7 +221,7 @@ def read_search(declared: list[dict[str, Any]], form: Mapping[str, str]) -> Sear
         if (text or name == "seed") and not (whole and least <= int(text) <= most):
             found.errors[name] = f"{label}: a whole number from {signed(least, 0)} to {signed(most, 0)}."
     if not found.swept:
-        found.errors[""] = "Choose at least one parameter to try values of."
+        found.errors["nothing"] = "Choose at least one parameter to try values of."
     try:
         allows = condition(found.constraint, [each.name for each in found.swept]) if found.constraint else None
     except ValueError as error:
@@ -235,6 +250,8 @@ def _count(found: Search, allows: Any) -> None:
             f"{signed(found.count, 0)} combinations{before} are more than the {signed(MOST_TRIALS, 0)} of one sweep. "
             "Make the steps larger, give a budget, or let another method than the grid choose."
         )
+    elif (tried := found.number_of_trials) is not None and tried < found.count and found.counted_all:
+        found.warnings["trials"] = f"{signed(found.count - tried, 0)} of {signed(found.count, 0)} combinations are left out."
 
 
 def _read(param: dict[str, Any], form: Mapping[str, str]) -> Dimension:
@@ -249,9 +266,21 @@ def _read(param: dict[str, Any], form: Mapping[str, str]) -> Dimension:
     if each.tried:
         try:
             each.values = list(dict.fromkeys(_values(each, param)))
+            each.warning = _odd(each)
         except BadInput as error:
             each.error = str(error)
     return each
+
+
+def _odd(each: Dimension) -> str:
+    """What is odd about its values, though they can be tried."""
+    last = each.values[-1]
+    high = "" if each.listed else parse_param(each.high)
+    shown = _text(last) if each.is_number else str(last)
+    if isinstance(high, (int, float)) and not math.isclose(last, high, rel_tol=1e-9, abs_tol=1e-12):
+        only = f"Only {shown} is tried" if each.count == 1 else f"The last value is {shown}"
+        return f"{only}: steps of {each.step} from {each.low} do not meet {each.high}."
+    return f"Only {shown} is tried, so nothing is compared." if each.count == 1 else ""
 
 
 def _values(each: Dimension, param: dict[str, Any]) -> Iterator[Any]:

@@ -136,7 +136,7 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     said = "one of 19 combinations that were tried on these same data. Out of sample, chosen anew in 4 windows and"
     Run.objects.filter(pk=walked.pk).update(finished=first.finished)  # else the walk-forward is what the page shows
     shared = " ".join(sharing.what_others_see(project, Project.Visibility.PUBLIC))
-    assert said in shared and total in shared
+    assert said in shared and f"{total}, Sharpe " in shared
     client.logout()
     assert client.get(address).status_code == 404
     Project.objects.update(visibility=Project.Visibility.PUBLIC)
@@ -242,6 +242,22 @@ def test_what_is_wrong_in_the_form_is_told_once(client):
     page = client.post(f"{project.base_url}/sweep", wrong | {"start": "yes"})
     assert page.status_code == 422 and page.content.decode().count("the step has to be above 0") == 1
     assert "What has to be changed is said at its field." in page.content.decode()
-    # As it is typed only the sum below the form is drawn anew.
-    part = client.post(f"{project.base_url}/sweep", wrong, headers={"HX-Request": "true"}).content.decode()
-    assert part.count("the step has to be above 0") == 1
+    # As it is typed only the sum below the form is drawn anew, and what is wrong or odd at each field.
+    part = told(client, project, wrong)
+    assert part["param-fast"] == "fast: the step has to be above 0, and “to” not below “from”."
+    odd = {"low:fast": "3", "high:fast": "20", "step:fast": "4"}
+    assert told(client, project, wrong | odd)["param-fast"] == "The last value is 19: steps of 4 from 3 do not meet 20."
+    assert told(client, project, wrong | odd | {"step:fast": "30"})["param-fast"].startswith("Only 3 is tried: steps")
+    alone = odd | {"high:fast": "3"}
+    assert told(client, project, wrong | alone)["param-fast"] == "Only 3 is tried, so nothing is compared."
+    assert told(client, project, wrong | alone | {"listed:fast": "5, 7"}) == {}
+    assert told(client, project, wrong | odd | {"step:fast": "1", "trials": "5"}) == {
+        "trials": "13 of 18 combinations are left out."
+    }
+
+
+def told(client, project: Project, form: dict) -> dict[str, str]:
+    """What is said at each field while the form is filled in."""
+    part = client.post(f"{project.base_url}/sweep", form, headers={"HX-Request": "true"}).content.decode()
+    notes = re.findall(r'id="note-([\w-]+)"[^>]*hx-swap-oob="innerHTML">(.*?)</div>', part)
+    return {at: text for at, note in notes if (text := re.sub("<[^>]+>", "", note))}
