@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
+from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import expect
 
-from runner.models import Project, Trial
+from runner.models import Project, Run, Sweep, Trial
 from tests.browser.pages import eventually
-from tests.factories import make_user
+from tests.factories import make_project, make_run, make_user
 
 FINISHED = re.compile("Succeeded|Failed|Lost|Timed")
 
@@ -82,3 +85,44 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
     phone.locator("#param-fast").wait_for()
     box = phone.locator("#param-fast").bounding_box()
     assert box["x"] + box["width"] <= phone.locator(".params__sweep").bounding_box()["x"]
+
+
+def test_of_a_live_sweep_only_what_has_changed_is_drawn_anew(signed_in):
+    user = make_user()
+    now = timezone.now()
+    live = {"status": Run.Status.RUNNING, "started": now, "lease_expires": now + timedelta(hours=1)}
+    run = make_run(make_project(user), **live, search={"space": {}, "method": "grid", "expected": 100})
+    sweep = Sweep.objects.create(project=run.project, key="live", about={"objective": "sharpe"})
+    sweep.runs.add(run)
+
+    def tried(first: int, end: int) -> None:
+        told = {"sweep": sweep, "run": run}
+        numbers = range(first, end)
+        Trial.objects.bulk_create(
+            Trial(key=str(n), number=n, params={"a": n % 10, "b": n // 10}, score=n / 100, **told) for n in numbers
+        )
+
+    tried(0, 60)
+    page = signed_in(user)
+    page.goto(reverse("runner:sweep", args=[run.pk]))
+    across, rows = page.get_by_label("Across"), page.locator(".sweep-trials")
+    rows.evaluate("it => it.scrollTo(0, 300)")
+    across.focus()
+    across.select_option("b")
+    tried(60, 70)
+    expect(page.locator("#sweep strong").first).to_have_text("70")
+    expect(rows.locator("tbody tr")).to_have_count(70)
+    assert rows.evaluate("it => it.scrollTop") == 300
+    expect(across).to_be_focused()
+    expect(across).to_have_value("b")
+    # What waited for the choice comes once the keyboard has gone on, which then keeps its place.
+    file = page.get_by_role("link", name="CSV of all")
+    file.focus()
+    expect(page.locator(".heat figcaption")).to_contain_text("70 trials")
+    expect(across).to_have_value("b")
+    tried(70, 80)
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
+    expect(page.locator("#sweep .badge").first).to_have_text("Succeeded")
+    expect(rows.locator("tbody tr")).to_have_count(80)
+    expect(file).to_be_focused()
+    expect(page.locator("#sweep[hx-get]")).to_have_count(0)
