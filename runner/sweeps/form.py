@@ -251,7 +251,8 @@ def _count(found: Search, allows: Any) -> None:
             "Make the steps larger, give a budget, or let another method than the grid choose."
         )
     elif (tried := found.number_of_trials) is not None and tried < found.count and found.counted_all:
-        found.warnings["trials"] = f"{signed(found.count - tried, 0)} of {signed(found.count, 0)} combinations are left out."
+        left = f"{signed(found.count - tried, 0)} of {signed(found.count, 0)}"
+        found.warnings["trials"] = f"{left} combinations are left out."
 
 
 def _read(param: dict[str, Any], form: Mapping[str, str]) -> Dimension:

@@ -217,7 +217,7 @@ def test_it_works_without_a_script(signed_in):
 
 
 def test_nothing_scrolls_sideways_on_a_phone(signed_in):
-    source = "from qfp import param\nfor name in ('one', 'two_words', 'three'): param(name, 5, 1, 9)\nprint('x' * 300)\n"
+    source = "from qfp import param\nfor name in ('one', 'two', 'three'): param(name, 5, 1, 9)\nprint('x' * 300)\n"
     page, _ = open_editor(signed_in, source, has_touch=True, is_mobile=True, width=360, height=740)
     page.locator("[data-action=run]").click()
     expect(page.locator("#run-status .badge")).to_have_text("Succeeded")

@@ -24,8 +24,8 @@ def percent(value: float, whole: bool = False) -> str:
 def signed(value: float, digits: int, whole: bool = False) -> str:
     """12345.678 -> 12 345.68 with thin spaces, where no line may break, and a real minus sign; never "-0.0".
 
-    What is huge is written as 2.97 billion or 2.97 trillion, and from a thousand of those on as 1.23e15, unless the whole
-    of it is asked for.
+    What is huge is written as 2.97 billion or 2.97 trillion, and from a thousand of those on as 1.23e15, unless the
+    whole of it is asked for.
     """
     text = f"{abs(value):,.{digits}f}" if whole or abs(value) < HUGE else _huge(abs(value))
     text = text.replace(",", "\u202f")
