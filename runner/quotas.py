@@ -10,7 +10,7 @@ import redis
 from django.core.cache import cache
 from django.db import connection
 
-from accounts.models import Plan
+from accounts.models import Plan, User
 from runner.access import Viewer
 from runner.models import Project, Run, Session
 from sandbox.protocol import Limits
@@ -194,10 +194,27 @@ def check_session(viewer: Viewer, plan: Plan, address_hash: str) -> None:
 def check_project(viewer: Viewer, plan: Plan) -> None:
     """Raise QuotaExceeded when the next project would be one too many. Call inside the transaction that makes it."""
     hold(viewer, viewer.guest_hash)
-    if Project.objects.owned_by(viewer).count() >= plan.max_projects:
+    count = Project.objects.owned_by(viewer).count()
+    if count >= plan.max_projects:
         more = f" {_sign_up()}" if viewer.user is None else ""
-        have = "1 project" if plan.max_projects == 1 else f"{plan.max_projects} projects"
-        raise QuotaExceeded(f"You have {have}, the limit of your plan ({plan.name}). Delete one to make another.{more}")
+        have = "1 project" if count == 1 else f"{count} projects"
+        limit = "the limit" if count == plan.max_projects else f"more than the {plan.max_projects}"
+        enough = "one" if count == plan.max_projects else count - plan.max_projects + 1
+        raise QuotaExceeded(
+            f"You have {have}, {limit} of your plan ({plan.name}). Delete {enough} to make another.{more}"
+        )
+
+
+def adopted_beyond_the_limit(user: User, adopted: int) -> str | None:
+    """What an account is told that has more projects than its plan allows, with those that it made as a guest."""
+    count, plan = Project.objects.filter(owner=user).count(), user.plan
+    if not adopted or count <= plan.max_projects:
+        return None
+    return (
+        f"What you made as a guest has come along. You have {count} projects now, more than the {plan.max_projects} of "
+        f"your plan ({plan.name}). All of them stay as they are; a new one can be made after "
+        f"{count - plan.max_projects + 1} are deleted."
+    )
 
 
 def usage_of(viewer: Viewer, address_hash: str) -> dict[str, int]:

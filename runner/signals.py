@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from allauth.account.signals import user_logged_in, user_signed_up
+from django.contrib import messages
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import QuerySet
@@ -18,11 +19,13 @@ from runner.ending import forget_stored_output
 from runner.guests import adopt_guest_projects
 from runner.models import Project, Run, Session
 from runner.past_trials import remember, remember_for_others
+from runner.quotas import adopted_beyond_the_limit
 
 
 @receiver([user_signed_up, user_logged_in])
 def keep_guest_work(request: Any, user: Any, **kwargs: Any) -> None:
-    adopt_guest_projects(request, user)
+    if told := adopted_beyond_the_limit(user, adopt_guest_projects(request, user)):
+        messages.warning(request, told)
 
 
 @receiver(post_delete, sender=Run)

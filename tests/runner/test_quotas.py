@@ -130,6 +130,26 @@ def test_all_guests_of_one_address_share_a_larger_days_runs_and_projects(client)
     check_run(Viewer(None, "another"), Plan.objects.for_guests(), "elsewhere")
 
 
+def test_a_guest_with_more_projects_than_the_plan_has_loses_none_and_is_told_of_the_limit(client):
+    Plan.objects.filter(is_default=True).update(max_projects=2)
+    for slug in ("kelly", "momentum", "heston"):
+        client.post(f"/templates/{slug}/copy")
+    run = Run.objects.in_progress().get()
+    page = client.post("/register", {"email": "ada@example.org", "password1": "a quiet harbour 91"}, follow=True)
+    assert "3 projects now, more than the 2 of your plan" in (told := page.content.decode()), told
+    assert "a new one can be made after 2 are deleted" in told
+    owner = Project.objects.first().owner
+    assert Project.objects.filter(owner=owner, expires=None).count() == 3 and Run.objects.get().user == owner
+    assert client.get(run.get_absolute_url()).status_code == 200
+    refused = client.post("/new", {"title": "Fourth"})
+    assert "You have 3 projects, more than the 2 of your plan" in refused.content.decode()
+    assert "Delete 2 to make another" in refused.content.decode()
+    for project in Project.objects.all()[:2]:
+        client.post(f"{project.base_url}/delete", {"confirmed": "yes"})
+    assert client.post("/new", {"title": "Fourth"}).status_code == 303
+    assert Project.objects.filter(owner=owner).count() == 2
+
+
 def test_a_count_that_was_dropped_meanwhile_begins_anew(monkeypatch):
     monkeypatch.setattr(cache, "add", lambda *_: False)  # it was there a moment ago
     quotas.check_guest_project(Plan.objects.for_guests(), "address")
