@@ -82,8 +82,11 @@ def test_prices_cannot_be_written_to_and_a_column_that_init_adds_is_of_its_own_r
     assert "Twice" not in bars.columns
 
 
+@pytest.mark.parametrize("directly", [True, False])
 @pytest.mark.parametrize("kind", [None, float])
-def test_a_column_is_what_pandas_makes_of_it_and_the_frame_cannot_be_written_to_by_it(kind):
+def test_a_column_is_what_pandas_makes_of_it_and_the_frame_cannot_be_written_to_by_it(kind, directly, monkeypatch):
+    if not directly:  # as with a pandas that has no such way
+        monkeypatch.delattr(pd.DataFrame, "_get_column_array")
     whole = pd.DataFrame({"a": [1.5, 2.5], "b": [1, 2], "d": [True, False]})
     more = whole.assign(e=[None, 1.0], f=pd.array([1, None], dtype="Int64"))
     for frame in (whole, more, whole.astype(object), whole[["b", "a"]].astype(float), whole[::-1]):
@@ -93,6 +96,12 @@ def test_a_column_is_what_pandas_makes_of_it_and_the_frame_cannot_be_written_to_
             assert found.flags.writeable <= wanted.flags.writeable
     twice = pd.concat([whole[["a", "b"]], whole[["a"]]], axis=1)
     assert column_of(twice, "a").shape == (2, 2) and column_of(twice, "b").tolist() == [1, 2]
+
+
+def test_a_column_is_read_without_a_series_in_between(monkeypatch):
+    bars = walk(60)
+    monkeypatch.delattr(pd.DataFrame, "__getitem__")
+    assert len(column_of(bars, "Close", float)) == 60
 
 
 @pytest.mark.parametrize("step", ["250us", "s", "7min", "h", "D", "W", "ME"])

@@ -40,7 +40,9 @@ def column_of(frame: Any, name: str, dtype: Any = None) -> np.ndarray:
     to. The Series in between takes pandas thirty functions, and to call one for the first time costs a box some pages.
     """
     place = frame.columns.get_loc(name)
-    values = frame._get_column_array(place) if isinstance(place, int) else None  # the only column of this name
+    # Not of pandas' public interface, so another pandas may lack it.
+    array_of = getattr(frame, "_get_column_array", None) if isinstance(place, int) else None  # the only one of its name
+    values = array_of(place) if array_of is not None else None
     if type(values) is not np.ndarray:
         return frame[name].to_numpy(dtype=dtype)
     values = values.view()
