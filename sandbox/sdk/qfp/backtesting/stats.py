@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Stats"]
 
 
-@cache
+@lru_cache(maxsize=16)
 def _labels(labels: tuple[str, ...]) -> pd.Index:
-    """An index of them; there are a few such tuples, and making one takes as long as a tenth of all figures."""
+    """An index of them. Most runs have the same, and making one takes as long as a tenth of all figures."""
     return pd.Index(labels, dtype=object)
 
 
