@@ -16,7 +16,6 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--wait", type=int, default=1800, help="seconds to wait for the runs to end")
-
         parser.add_argument("--pictures", action="store_true", help="write what each draws beside it")
 
     def handle(self, *args: Any, wait: int, pictures: bool, **options: Any) -> None:
