@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 from qfp.backtesting import Backtest, Strategy
 from qfp.backtesting.compiled import machine
+from qfp.backtesting.compiled.memory import Record
 from qfp.backtesting.compiled.quiet import Condition
 from qfp.backtesting.compiled.sieve import sieve_of
-from qfp.backtesting.compiled.tier import Record
 from qfp.backtesting.compiled.translation import Bound, translate
 from qfp.backtesting.test import SMA
 

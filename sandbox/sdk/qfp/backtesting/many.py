@@ -26,7 +26,8 @@ from qfp.backtesting.tiers import PAYS_FROM, Prepared, missing_before
 from qfp.threads import threads_for
 
 if TYPE_CHECKING:
-    from qfp.backtesting.compiled.tier import Program, Record
+    from qfp.backtesting.compiled.memory import Record
+    from qfp.backtesting.compiled.tier import Program
     from qfp.backtesting.running import Backtest, Run
 
 __all__ = ["Many", "Shared", "run_many"]

@@ -21,7 +21,7 @@ from qfp.backtesting.lines import Clock
 from qfp.backtesting.strategy import Position, Strategy
 
 if TYPE_CHECKING:
-    from qfp.backtesting.compiled.tier import CompiledAccount
+    from qfp.backtesting.compiled.account import CompiledAccount
 
 __all__ = ["CHECKED", "PAYS_FROM", "Compiled", "Prepared", "missing_before", "run_compiled", "run_over"]
 

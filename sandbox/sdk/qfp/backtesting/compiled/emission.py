@@ -1,16 +1,18 @@
-"""How does typed Python become LLVM's text? Functions in the words of language.py, instruction by instruction."""
+"""How does typed Python become LLVM's text? Functions in the words of language.py, instruction by instruction; words
+themselves in words.py and vectors.py.
+"""
 
 from __future__ import annotations
 
 import ast
-import struct
 from dataclasses import dataclass
 from typing import Any
 
 from qfp.backtesting.compiled.vectors import VECTORS, Vectors
 from qfp.backtesting.compiled.wide import Wide
+from qfp.backtesting.compiled.words import DECLARED, literal, word
 
-__all__ = ["LIBRARY", "PREFIX", "Cell", "Layout", "Source"]
+__all__ = ["PREFIX", "Cell", "Layout", "Source"]
 
 LLVM_TYPES = {"int": "i64", "float": "double", "bool": "i1"}
 BINARY = {
@@ -34,27 +36,8 @@ COMPARE: dict[type, tuple[str, str]] = {  # by integers, by floats (false for Na
     ast.Gt: ("sgt", "ogt"),
     ast.GtE: ("sge", "oge"),
 }
-# Functions of one argument or two, in LLVM or the C library. Those of the library go by names of our own: LLVM knows
-# what pow(x, 2) is and would put x * x, which is not always the same to the last bit.
 PREFIX = "account_"  # so that no function is taken for one of the C library: remainder() is another there
 INLINED = 150  # lines of LLVM's text: with fewer a function may become part of those that call it
-LIBRARY = {"fmod": 2, "pow": 2, "exp": 1, "log": 1, "sin": 1, "cos": 1, "tan": 1, "log10": 1, "log2": 1, "atan": 1}
-WORDS = {"less64": "olt", "at_most64": "ole", "equal64": "oeq", "unlike64": "une"}
-INTRINSICS = {"rint": "roundeven", "floor": "floor", "ceiling": "ceil", "root": "sqrt", "truncated": "trunc"}
-DECLARED = """declare double @llvm.fabs.f64(double)
-declare double @llvm.copysign.f64(double, double)
-declare double @llvm.roundeven.f64(double)
-declare double @llvm.floor.f64(double)
-declare double @llvm.ceil.f64(double)
-declare double @llvm.trunc.f64(double)
-declare double @llvm.sqrt.f64(double)
-declare double @llvm.fma.f64(double, double, double)
-declare double @llvm.vector.reduce.fmin.v16f64(<16 x double>)
-declare i8 @llvm.cttz.i8(i8, i1)
-declare i64 @llvm.cttz.i64(i64, i1)
-declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
-declare ptr @qfp_realloc(ptr, i64)
-""" + "\n".join(f"declare double @qfp_{name}({', '.join(['double'] * count)})" for name, count in LIBRARY.items())
 
 
 @dataclass(frozen=True)
@@ -126,10 +109,6 @@ class Source:
 
 def _llvm(kind: str) -> str:
     return LLVM_TYPES.get(kind, "ptr")
-
-
-def _number(value: float) -> str:
-    return f"0x{struct.unpack('>Q', struct.pack('>d', value))[0]:016X}"
 
 
 class _Function:
@@ -330,7 +309,7 @@ class _Function:
         if isinstance(node.value, int):
             return str(node.value), "int"
         assert isinstance(node.value, float)
-        return _number(node.value), "float"
+        return literal(node.value), "float"
 
     def of_name(self, node: ast.Name) -> tuple[str, str]:
         if node.id not in self.variables:
@@ -393,7 +372,7 @@ class _Function:
     def of_compare(self, node: ast.Compare) -> tuple[str, str]:
         assert len(node.ops) == 1, "comparisons are not chained here"
         left, right, kind = self.both(node.left, node.comparators[0])
-        whole, floating = COMPARE[type(node.ops[0])]
+        whole, floating = self.compared(node.ops[0])
         how = f"fcmp {floating}" if kind == "float" else f"icmp {whole}"
         return self.value(f"{how} {_llvm(kind)} {left}, {right}"), "bool"
 
@@ -454,51 +433,4 @@ class _Function:
             return self.value(f"call {_llvm(answer)} @{PREFIX}{name}({', '.join(given)})"), answer
         if name in VECTORS:
             return Vectors(self).answer(name, values), VECTORS[name]
-        value, kind = values[0]
-        if name == "resize":
-            column = node.args[0].attr if isinstance(node.args[0], ast.Attribute) else ""
-            size = self.value(f"mul i64 {values[1][0]}, {8 * self.source.layout.widths.get(column, 1)}")
-            found = self.value(f"call ptr @qfp_realloc(ptr {value}, i64 {size})")
-            onward = self.label("onward")
-            self.failing = True
-            self.end(f"br i1 {self.value(f'icmp ne ptr {found}, null')}, label %{onward}, label %failed")
-            self.begin(onward)
-            return found, kind
-        if name == "whole":  # of a float without a fraction
-            return self.value(f"fptosi double {value} to i64"), "int"
-        if name == "column":  # an address as a column of floats, column_of_int of ints
-            return self.value(f"inttoptr i64 {value} to ptr"), "list[float]"
-        if name == "column_of_int":
-            return self.value(f"inttoptr i64 {value} to ptr"), "list[int]"
-        if name == "called":
-            function = self.value(f"inttoptr i64 {values[0][0]} to ptr")
-            return self.value(f"call i64 {function}(ptr {values[1][0]})"), "int"
-        if name == "lowest_bit":
-            return self.value(f"call i64 @llvm.cttz.i64(i64 {value}, i1 true)"), "int"
-        if name in WORDS:
-            places = [self.value(f"inttoptr i64 {one} to ptr") for one, _ in values]
-            left, right = (self.value(f"load <64 x double>, ptr {place}, align 8") for place in places)
-            compared = self.value(f"fcmp {WORDS[name]} <64 x double> {left}, {right}")
-            return self.value(f"bitcast <64 x i1> {compared} to i64"), "int"
-        if name == "bits":
-            return self.value(f"bitcast double {value} to i64"), "int"
-        if name == "from_bits":
-            return self.value(f"bitcast i64 {value} to double"), "float"
-        floats = [self.convert(value, kind, "float") for value, kind in values]
-        passed = ", ".join(f"double {one}" for one in floats)
-        if name == "absolute":
-            return self.value(f"call double @llvm.fabs.f64({passed})"), "float"
-        if name == "fused":
-            return self.value(f"call double @llvm.fma.f64({passed})"), "float"
-        if name == "is_finite":
-            size = self.value(f"call double @llvm.fabs.f64({passed})")
-            return self.value(f"fcmp olt double {size}, {_number(float('inf'))}"), "bool"
-        if name == "float":
-            return floats[0], "float"
-        if name == "copysign":
-            return self.value(f"call double @llvm.copysign.f64({passed})"), "float"
-        if name in INTRINSICS:
-            return self.value(f"call double @llvm.{INTRINSICS[name]}.f64({passed})"), "float"
-        if name in LIBRARY:
-            return self.value(f"call double @qfp_{name}({passed})"), "float"
-        raise NameError(f"{name}() is not among the words of the language")
+        return word(self, node, values)

@@ -13,9 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from qfp.backtesting.compiled.emission import LIBRARY, PREFIX, Layout, Source
+from qfp.backtesting.compiled.emission import PREFIX, Layout, Source
 from qfp.backtesting.compiled.lanes import LANES, SIGNATURE, averages
 from qfp.backtesting.compiled.language import COMPENSATED
+from qfp.backtesting.compiled.words import LIBRARY
 
 __all__ = ["Kernel", "Unavailable", "call", "functions_of", "is_ready", "kernel", "load", "release"]
 
