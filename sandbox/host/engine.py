@@ -19,7 +19,6 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from sandbox.host.boxes import Boxes
 from sandbox.host.cells import CellRun
 from sandbox.host.identities import NoFreeNumbers
 from sandbox.host.launching import LaunchFailed
+from sandbox.host.listening import Listener, next_frame
 from sandbox.host.metrics import Metrics
 from sandbox.host.outcome import Observed
 from sandbox.host.sessions import OPERATIONS, Sessions
@@ -50,7 +50,6 @@ VERSION = "fork-1"
 QUEUE_SECONDS = 20.0
 RECHECK_SECONDS = 15.0
 HIGH_WATER_BYTES = 4 << 20
-MAX_EARLY_MESSAGES = 100
 
 
 class Engine:
@@ -177,7 +176,7 @@ class Engine:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         frames = FrameReader()
-        message = await _next_frame(reader, frames)
+        message = await next_frame(reader, frames)
         if message is None:
             return
         if message.get("op") == "status":
@@ -222,7 +221,7 @@ class Engine:
             writer.write(encode_frame({"type": "refused", "reason": reason}))
             await writer.drain()
             return
-        listener = _Listener(reader, frames)
+        listener = Listener(reader, frames)
         listening = asyncio.create_task(listener.listen())
         accepted = entered = False
         transport = writer.transport
@@ -271,7 +270,7 @@ class Engine:
             if entered:
                 self.admission.leave(request.owner)
 
-    async def _enter(self, request: BoxRequest, listener: _Listener, send: Any) -> bool:
+    async def _enter(self, request: BoxRequest, listener: Listener, send: Any) -> bool:
         """Wait for a place. False: there was none in time, or it is not wanted any more, and the client was told."""
         entering = asyncio.create_task(self.admission.enter(request.owner, QUEUE_SECONDS))
         listener.when_unwanted(entering.cancel)
@@ -288,7 +287,7 @@ class Engine:
         send({**ended_without_box("crashed", request, self.options.backend), "refused": reason})
         return False
 
-    async def _run_elsewhere(self, request: BoxRequest, send: Any, may_send: Any, listener: _Listener) -> None:
+    async def _run_elsewhere(self, request: BoxRequest, send: Any, may_send: Any, listener: Listener) -> None:
         """Who does not want the box any more does not wait for it; why there is none is for operators."""
         running = asyncio.create_task(self.boxes.run(request, send, may_send, listener.attach))
         listener.when_unwanted(running.cancel)
@@ -333,15 +332,6 @@ def _is_trusted(connection: socket.socket) -> bool:
     return uid in (0, os.geteuid())
 
 
-async def _next_frame(reader: asyncio.StreamReader, frames: FrameReader) -> dict[str, Any] | None:
-    while (message := frames.next_frame()) is None:
-        data = await reader.read(1 << 18)
-        if not data:
-            return None
-        frames.feed(data)
-    return message
-
-
 class _Client:
     """Who asks for something of a session, on one connection."""
 
@@ -350,7 +340,7 @@ class _Client:
     ) -> None:
         self._engine = engine
         self._writer = writer
-        self._listener = _Listener(reader, frames)
+        self._listener = Listener(reader, frames)
         self._listening: asyncio.Task[None] | None = None
         self._owner: str | None = None  # of the place that this has
         self.why_not = engine._why_not
@@ -379,71 +369,6 @@ class _Client:
             self._listening.cancel()
         if self._owner is not None:
             self._engine.admission.leave(self._owner)
-
-
-class _Listener:
-    """What the client says while its box is made and while it runs; its going away ends the box, or its cell."""
-
-    def __init__(self, reader: asyncio.StreamReader, frames: FrameReader) -> None:
-        self._reader, self._frames = reader, frames
-        self._box: Box | CellRun | None = None
-        self._early: list[dict[str, Any]] = []
-        self._gone = False
-        self._cancelled = False
-        self._stop_making: Callable[[], object] | None = None
-
-    @property
-    def unwanted(self) -> bool:
-        return self._gone or self._cancelled
-
-    def when_unwanted(self, stop_making: Callable[[], object]) -> None:
-        """Called once, if nobody wants the box any more before there is one."""
-        self._stop_making = stop_making
-
-    def attach(self, box: Box | CellRun) -> None:
-        """From now on it is this box; what was said before there was one is for it."""
-        self._box = box
-        for message in self._early:
-            self._tell(box, message)
-        self._early.clear()
-        if self._gone:
-            box.abandon()
-        elif self._cancelled:
-            box.cancel()  # it was meant for the one before, which was lost
-
-    async def listen(self) -> None:
-        try:
-            while (message := await _next_frame(self._reader, self._frames)) is not None:
-                if self._box is not None:
-                    self._tell(self._box, message)
-                elif len(self._early) < MAX_EARLY_MESSAGES:
-                    self._early.append(message)
-                    self._cancelled = self._cancelled or message.get("op") == "cancel"
-                    self._give_up()
-        except (ConnectionError, ProtocolError):
-            pass
-        self._gone = True
-        self._give_up()
-        if self._box is not None:
-            self._box.abandon()
-
-    def _give_up(self) -> None:
-        if self._box is None and self.unwanted and self._stop_making is not None:
-            stop_making, self._stop_making = self._stop_making, None  # a second one would stop the tidying up
-            stop_making()
-
-    def _tell(self, box: Box | CellRun, message: dict[str, Any]) -> None:
-        operation, body = message.get("op"), message.get("body")
-        number = message.get("id")
-        if operation == "cancel":
-            self._cancelled = True
-            box.cancel()
-        elif operation == "interrupt":
-            box.interrupt()
-        elif operation == "input" and isinstance(message.get("text"), str):
-            box.write_input(message["text"])
-        elif operation == "answer" and isinstance(body, dict) and isinstance(number, int):
-            box.answer(number, body)
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
