@@ -19,8 +19,9 @@ CERTIFICATES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 @pytest.fixture(scope="session")
 def _way_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StandIns, dict[str, str]]]:
     """The stand-ins, and the variables that lead a process to them."""
+    from tests.providers.answers import HOSTS
     from tests.providers.proxy import Proxy, certificate
-    from tests.providers.server import HOSTS, StandIns
+    from tests.providers.server import StandIns
 
     file, key = certificate(tmp_path_factory.mktemp("certificate"), HOSTS)
     stand_ins = StandIns(file, key)

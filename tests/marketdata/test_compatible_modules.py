@@ -18,8 +18,8 @@ from runner.models import Run
 from runner.recording import Recording
 from tests.factories import make_project, make_run
 from tests.marketdata.fetches import fetch_now
+from tests.providers.answers import GOOD
 from tests.providers.histories import history
-from tests.providers.server import GOOD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,8 +9,8 @@ import pytest
 from runner.models import Run, Session
 from runner.recording import Recording
 from tests.factories import make_project
+from tests.providers.answers import GOOD
 from tests.providers.histories import history
-from tests.providers.server import GOOD
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("worker", "fetcher")]
 

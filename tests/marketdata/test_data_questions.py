@@ -22,8 +22,8 @@ from runner.models import Run
 from runner.recording import Recording
 from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.marketdata.fetches import fetch_now
+from tests.providers.answers import GOOD, Reply
 from tests.providers.histories import history
-from tests.providers.server import GOOD, Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -21,8 +21,8 @@ from marketdata.providers import Question
 from marketdata.providers.connection import TIMEOUT
 from marketdata.providers.errors import NotEntitled, QuotaExceeded, RateLimited, SwitchedOff, UnknownSymbol
 from tests.factories import make_user
+from tests.providers.answers import GOOD, Reply, nonsense, too_many
 from tests.providers.histories import history
-from tests.providers.server import GOOD, Reply, nonsense, too_many
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,8 @@ from runner.execution import execute_next
 from runner.models import Run
 from runner.recording import Recording
 from tests.factories import make_project, make_run, make_user
+from tests.providers.answers import GOOD
 from tests.providers.histories import history
-from tests.providers.server import GOOD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from marketdata import credentials, fetching, key_test, provider_access, provide
 from marketdata.models import CredentialUse, Fetch, Provider, ProviderAgreement, ProviderCredential
 from tests.accounts.people import make_account, sign_in
 from tests.factories import make_user
-from tests.providers.server import BAD, FREE, GOOD
+from tests.providers.answers import BAD, FREE, GOOD
 
 pytestmark = pytest.mark.django_db
 

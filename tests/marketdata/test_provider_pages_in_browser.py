@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.accounts.people import PASSWORD, make_account
-from tests.providers.server import GOOD
+from tests.providers.answers import GOOD
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])

@@ -23,8 +23,7 @@ from marketdata.providers.errors import (
     RateLimited,
     UnknownSymbol,
 )
-from tests.providers.histories import history
-from tests.providers.server import (
+from tests.providers.answers import (
     BAD,
     FREE,
     GOOD,
@@ -34,6 +33,7 @@ from tests.providers.server import (
     nonsense,
     too_many,
 )
+from tests.providers.histories import history
 
 SHARES = {"tiingo": "AAPL", "alphavantage": "AAPL", "nasdaq": "WIKI/PRICES/AAPL", "yahoo": "AAPL"}
 SYMBOLS = {**SHARES, "fred": "CPIAUCSL", "ecb": "EURUSD", "binance": "BTCUSDT", "lseg": "AAPL.O"}

@@ -19,8 +19,8 @@ from marketdata import calendars, fetching, refresh, store, wanting
 from marketdata.bars import read_bars
 from marketdata.models import Fetch, QualityIssue, Refresh, Series
 from tests.factories import make_user
+from tests.providers.answers import GOOD, Reply, too_many
 from tests.providers.histories import history
-from tests.providers.server import GOOD, Reply, too_many
 
 pytestmark = pytest.mark.django_db
 
