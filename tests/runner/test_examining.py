@@ -11,13 +11,12 @@ from rq.timeouts import JobTimeoutException
 
 from runner.honesty import companions, sending
 from tests.runner.reported import STORE, claim_of, stored
-from tests.runner.test_honesty import public_run  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
-    public_run,  # noqa: F811
+    public_run,
     monkeypatch,
     settings,
     tmp_path,
@@ -44,7 +43,7 @@ def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
 
 @pytest.mark.parametrize("left", [0, 1])
 def test_where_the_same_data_could_not_be_run_again_for_comparison_other_dates_are_not_tried(
-    public_run,  # noqa: F811
+    public_run,
     monkeypatch,
     left,
 ):
@@ -60,7 +59,7 @@ def test_where_the_same_data_could_not_be_run_again_for_comparison_other_dates_a
 
 
 @pytest.mark.parametrize("tried", ["_decided_otherwise", "_claims"])
-def test_nothing_more_is_tried_once_the_time_of_the_job_is_over(public_run, monkeypatch, tried):  # noqa: F811
+def test_nothing_more_is_tried_once_the_time_of_the_job_is_over(public_run, monkeypatch, tried):
     """_decided_otherwise: on other dates. _claims: with other splits."""
     begun = []
 
