@@ -16,6 +16,7 @@ from runner.claims.bars import NotVerified, OurBars
 from runner.claims.checks import PRICE_TOLERANCE
 from runner.claims.commissions import Dues
 from runner.claims.fields import Log, TakenAway
+from runner.claims.funds import Funds
 from runner.claims.orders import ROOM, peaks_of, reached
 from runner.claims.waiting import UNIT_ROOM, Order, Told, Trade, Waiting
 
@@ -24,7 +25,6 @@ __all__ = ["UNLOGGED", "follow_one"]
 MOST_LOOKS = 2_000_000  # at an order on a bar: a few seconds
 SEARCH = 5  # looks that a search for the next bar counts as
 SOON = 3  # bars on which a new level is looked at before the next one that may reach it is searched: most are moved
-MONEY = 1e-9  # of the account: sums in another order have other last digits
 UNLOGGED = "What was refused or withdrawn, moved or dropped before it was reached, is the word of the library."
 CAME = ("filled", "refused")  # of orders that were reached
 NO_UNIT = "insufficient margin for a single unit"
@@ -71,7 +71,7 @@ class _Followed:
         window_bars: int | None,
         dues: Dues,
     ) -> None:
-        self.orders, self.log, self.bars, self.rules, self.cash = orders, log, bars, rules, cash
+        self.orders, self.log, self.bars, self.rules = orders, log, bars, rules
         self.usual = isinstance(rules, Usual)
         self.opens, self.highs, self.lows, self.closes = (
             column.tolist() for column in (bars.open, bars.high, bars.low, bars.close)
@@ -84,7 +84,7 @@ class _Followed:
         self.placed: dict[int, Waiting] = {}
         self.due: dict[int, list[Waiting]] = {}  # what is looked at on a bar
         self.created: list[Waiting] = []  # stops and targets, in this pass over the orders
-        self.units = self.cost = self.gross = 0.0
+        self.funds = Funds(cash, rules.margin)
         self.first_rank = self.last_rank = 0
         self.ruined = False
         self.looks = 0
@@ -303,7 +303,8 @@ class _Followed:
         why = f"The order of {size:g} decided on bar {order['bar']} was reached"
         need = share
         if share < 1:
-            least, exact, most = *self._affordable(mark, unit, share)[:2], self._affordable(mark, cheap, share)[2]
+            least, exact, _ = self.funds.affordable(mark, unit, share)
+            most = self.funds.affordable(mark, cheap, share)[2]
             if refused and order.get("reason") == NO_UNIT:
                 if least >= 1:
                     raise self._payable(order)
@@ -314,7 +315,7 @@ class _Followed:
             unit = cheap if refused else unit
         if not rules.hedging:
             need = self._net(need, long, price, booked, why)
-        least, most = self._affordable(mark, unit, 1.0)[0], self._affordable(mark, cheap, 1.0)[2]
+        least, most = self.funds.affordable(mark, unit, 1.0)[0], self.funds.affordable(mark, cheap, 1.0)[2]
         if refused:
             if need < least:
                 raise self._payable(order)
@@ -327,9 +328,9 @@ class _Followed:
         fill = self.told.take(booked, need, paid, why)
         trade = Trade(each.row, need, fill["price"], booked)
         self.trades[each.row] = trade
-        self.cash -= fill["commission"]
+        self.funds.cash -= fill["commission"]
         self.charged.append(fill)
-        self._count(need, fill["price"], abs(need))
+        self.funds.change(need, fill["price"], abs(need))
         if order.get("tp"):
             trade.tp = self._bracket(trade, "limit", order["tp"])
         if order.get("sl"):
@@ -359,23 +360,6 @@ class _Followed:
         return NotVerified(
             f"An order of {order['size']:g} decided on bar {order['bar']} was told as refused, and the account could "
             "pay for it."
-        )
-
-    def _affordable(self, mark: float, unit: float, share: float) -> tuple[float, float, float]:
-        """How many units a share of the account buys: at least, by our bars, and at most."""
-        if unit <= 0:
-            return math.inf, math.inf, math.inf
-        leverage = 1 / self.rules.margin
-        worth = self.cash + self.units * mark - self.cost
-        free = max(0.0, worth - self.gross * mark / leverage) * leverage
-        room = MONEY * (abs(self.cash) + self.gross * mark + abs(self.cost)) * leverage
-        by = share / unit
-        if share == 1.0:
-            return (free - room) * by * (1 - MONEY), free * by, (free + room) * by * (1 + MONEY)
-        return (
-            float(math.floor(max(0.0, free - room) * by * (1 - MONEY))),
-            float(math.floor(free * by)),
-            float(math.floor((free + room) * by * (1 + MONEY))),
         )
 
     def _told_units(self, long: bool, price: float, paid: float, booked: int) -> set[float]:
@@ -426,7 +410,7 @@ class _Followed:
 
     def _reduce(self, trade: Trade, price: float, size: float, bar: int, why: str) -> None:
         fill = self.told.take(bar, size, price, why)
-        self.cash += -size * (fill["price"] - trade.price) - fill["commission"]
+        self.funds.cash += -size * (fill["price"] - trade.price) - fill["commission"]
         self.charged.append({**fill, "size": -size})
         trade.size += size
         if abs(trade.size) <= UNIT_ROOM:
@@ -434,20 +418,13 @@ class _Followed:
             del self.trades[trade.row]
             self._drop(trade.sl)
             self._drop(trade.tp)
-        self._count(size, trade.price, -abs(size))
-
-    def _count(self, size: float, entry: float, more: float) -> None:
-        """size: by which what was entered at this price has changed. more: units, on whichever side."""
-        self.units += size
-        self.cost += size * entry
-        self.gross += more
+        self.funds.change(size, trade.price, -abs(size))
         if not self.trades:
-            self.units = self.cost = self.gross = 0.0
+            self.funds.close()
 
     def _check_ruin(self, bar: int) -> None:
         close = self.closes[bar]
-        worth = self.cash + self.units * close - self.cost
-        room = MONEY * (abs(self.cash) + self.gross * close + abs(self.cost))
+        worth, room = self.funds.worth(close), self.funds.room(close)
         if worth > room:
             return
         oldest = next(iter(self.trades.values()), None)
