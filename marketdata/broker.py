@@ -54,14 +54,6 @@ _SHAPES = {
 GOES_ON = (UnknownSymbol.__name__, NoData.__name__, NotEntitled.__name__)
 
 
-class _Failed(Exception):
-    """A fetch that ended with an error, which its row tells."""
-
-    def __init__(self, fetch: Fetch) -> None:
-        super().__init__(fetch.message)
-        self.fetch = fetch
-
-
 @dataclass
 class Want:
     """A series that the program asked for, and whom to ask for it."""

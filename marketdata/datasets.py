@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 from qfp import objects
 
@@ -226,12 +226,6 @@ def shared_datasets() -> QuerySet[Dataset]:
     return Dataset.objects.filter(
         visibility=Dataset.Visibility.PUBLIC, may_be_shared=True, deleted=None, versions__isnull=False
     ).distinct()
-
-
-def readable_by(user: Any) -> QuerySet[Dataset]:
-    """Their own, and what others share."""
-    shared = Q(visibility=Dataset.Visibility.PUBLIC, may_be_shared=True, deleted=None)
-    return Dataset.objects.filter(shared | Q(owner=user)) if user.is_authenticated else Dataset.objects.filter(shared)
 
 
 @transaction.atomic

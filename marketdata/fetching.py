@@ -29,7 +29,6 @@ from marketdata import (
     store,
     throttle,
 )
-from marketdata import bars as checks
 from marketdata.admission import Admission
 from marketdata.fetch_queue import show_life
 from marketdata.models import Fetch, Provider, Refresh, Series, Snapshot
@@ -43,6 +42,7 @@ from marketdata.providers.errors import (
     RateLimited,
     UnknownSymbol,
 )
+from marketdata.quality.series import PRICES
 
 logger = logging.getLogger(__name__)
 
@@ -228,8 +228,8 @@ def _usable(bars: Bars, question: Question, description: Description) -> Bars:
         wrong = "dates that are not in order or appear twice"
     elif any(np.isinf(values).any() for values in bars.columns.values()):
         wrong = "numbers that are infinite"
-    elif set(checks.PRICES) <= set(bars.columns):
-        prices = np.vstack([bars.columns[name] for name in checks.PRICES])
+    elif set(PRICES) <= set(bars.columns):
+        prices = np.vstack([bars.columns[name] for name in PRICES])
         if not np.all(np.isfinite(prices)) or (bars.kind == "equity" and not np.all(prices > 0)):
             wrong = "prices that are missing, zero or negative"
     elif not np.isfinite(bars.columns["close"]).any():

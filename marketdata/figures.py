@@ -18,8 +18,8 @@ from django.http import QueryDict
 from qfp import metrics
 from qfp.data.frames import adjusted_columns
 
-from marketdata.bars import PRICES
 from marketdata.browsing import Entry, View
+from marketdata.quality.series import PRICES
 
 MOST_POINTS = 2_000
 # Lines of many columns share a chart, so each gets fewer.

@@ -15,7 +15,6 @@ _PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _SCALES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _SHAPE = re.compile(r"^[-+(]?\s?[$€£¥]?\s?[-+]?(?P<body>\d[\d.,' ]*)(?:[eE][-+]?\d+)?\s?[%KMBTkmbt]?\)?$")
 _SAMPLE = 4000
-MOST_ODD_NAMED = 20
 
 
 @dataclass

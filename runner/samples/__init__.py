@@ -31,10 +31,6 @@ class Sample:
     picture: str
 
     @property
-    def level_text(self) -> str:
-        return LEVELS[self.level]
-
-    @property
     def checked_source(self) -> str:
         """The program with its reference values as a last cell: what the site itself runs."""
         return f"{self.source}{CHECKED}{self.tests}" if self.tests else self.source

@@ -15,11 +15,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from marketdata import credentials, fetch_queue, fetching, providers, store, throttle, wanting
-from marketdata.bars import read_bars
 from marketdata.models import CredentialUse, Fetch, Provider, ProviderAgreement, Refresh, Series
 from marketdata.providers import Question
 from marketdata.providers.connection import TIMEOUT
 from marketdata.providers.errors import NotEntitled, QuotaExceeded, RateLimited, SwitchedOff, UnknownSymbol
+from tests.bars import read_bars
 from tests.factories import make_user
 from tests.providers.answers import GOOD, Reply, nonsense, too_many
 from tests.providers.histories import history

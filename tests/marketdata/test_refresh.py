@@ -16,8 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from marketdata import calendars, fetching, refresh, store, wanting
-from marketdata.bars import read_bars
 from marketdata.models import Fetch, QualityIssue, Refresh, Series
+from tests.bars import read_bars
 from tests.factories import make_user
 from tests.providers.answers import GOOD, Reply, too_many
 from tests.providers.histories import history

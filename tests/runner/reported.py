@@ -9,9 +9,9 @@ import numpy as np
 from qfp import starter
 from qfp.conventions import BacktestingPy
 
-from marketdata.bars import read_bars
 from runner.backtests import CheckedBacktest, check_claim
 from runner.models import Backtest, Run
+from tests.bars import read_bars
 from tests.sdk.conftest import STORE
 
 

@@ -15,7 +15,6 @@ from qfp.backtesting import ledger
 from qfp.conventions import BacktestingPy, Usual
 from qfp.portfolio import orders as portfolio
 
-from marketdata.bars import read_bars
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.charts import equity_svg
 from runner.claims import fields, leverage
@@ -24,6 +23,7 @@ from runner.claims.fields import REASONS
 from runner.claims.leverage import _Account, _sides, _Step, check_leverage
 from runner.claims.orders import check_orders
 from runner.figures import thinned
+from tests.bars import read_bars
 from tests.sdk.conftest import STORE
 
 BARS = 60

@@ -15,12 +15,12 @@ from qfp.checking.decisions import first_other_fate
 from qfp.checking.variations import from_the_open, other_columns
 from qfp.portfolio import Portfolio, PortfolioResult
 
-from marketdata.bars import read_bars
 from runner.backtests import check_claim
 from runner.honesty import cuts
 from runner.honesty.differences import differences
 from runner.honesty.reached_prices import held_bars, reached_prices
 from runner.honesty.site_findings import finding
+from tests.bars import read_bars
 from tests.runner import random_programs
 from tests.runner.reported import STORE, claim_of
 from tests.sdk.conftest import data, starter  # noqa: F401

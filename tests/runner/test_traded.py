@@ -11,7 +11,6 @@ import pytest
 from django.core import signing
 from qfp import starter
 
-from marketdata.bars import read_bars
 from runner import claims_box, jobs, trials
 from runner.access import GUEST_COOKIE, hash_key
 from runner.data_questions import DataQuestions
@@ -20,6 +19,7 @@ from runner.guests import adopt_guest_projects
 from runner.intake import Intake
 from runner.likeness import traded
 from runner.models import Backtest, Project, Revision, Run, TradedAlike
+from tests.bars import read_bars
 from tests.factories import make_finished_run, make_project, make_user
 from tests.runner.reported import STORE, claim_of
 

@@ -168,7 +168,7 @@ def test_bars_are_memory_mapped_and_read_only(data, starter):
 
 
 def test_no_bar_of_a_share_or_index_is_faulty(data):
-    from marketdata.bars import faults
+    from tests.bars import faults
 
     for symbol in ("AAPL", "FB", "GOOG", "IBM", "MSFT", "SPX", "IXIC"):
         frame = data.prices(symbol, adjust=None)

@@ -10,7 +10,7 @@ import pytest
 from qfp import objects, panels, synthetic
 from qfp.data import catalogue
 
-from marketdata.bars import PRICES, faults
+from tests.bars import PRICES, faults
 
 
 def test_every_series_says_its_tier_rights_and_currency(data, starter):

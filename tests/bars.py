@@ -1,4 +1,4 @@
-"""What must hold of bars before we trust them, and how does the host read those of a snapshot?"""
+"""Bars as tests look at them: those of a snapshot, and what is wrong with some."""
 
 from __future__ import annotations
 
