@@ -51,8 +51,8 @@ def make_report(pk: int) -> None:
     making.make(pk)
 
 
-def make_report_for_readers(pk: int, everything: bool, form: str, key: str) -> None:
-    at_hand.make_for_readers(pk, everything, form, key)
+def make_report_for_readers(pk: int, everything: bool, form: str, chosen: str, key: str) -> None:
+    at_hand.make_for_readers(pk, everything, form, chosen, key)
 
 
 def end_lost_runs() -> None:

@@ -25,6 +25,7 @@ from runner.models import Backtest, Report
 from runner.private import Shown
 from runner.reports.documents import document_of, manifest_hash
 from runner.reports.pdf import pdf
+from runner.sweeps.out_of_sample import told_out_of_sample
 
 logger = logging.getLogger(__name__)
 
@@ -59,18 +60,20 @@ def report_for(backtest: Backtest, shown: Shown, form: str, viewer: Viewer, addr
 
     Raises TooMany, BeingMade, Unavailable. Without Redis nothing is kept and nothing counted.
     """
-    key = _key(backtest, shown, form)
+    chosen = told_out_of_sample(backtest, viewer)
+    key = _key(backtest, shown, form, chosen)
     long = len(backtest.dates) * len(backtest.instruments) > LONG_CELLS
     try:
         if (kept := cache.get(key)) is not None:
             return kept
         if long:
-            raise BeingMade(_step_of(key) or _sent(key, backtest, shown, form, viewer, address))
+            asked_by = (viewer, address)
+            raise BeingMade(_step_of(key) or _sent(key, backtest, shown, form, chosen, asked_by))
         count_one(viewer, address)
     except redis.RedisError:
         if long:
             raise Unavailable("The site's queue does not answer at the moment. Try again in a minute.") from None
-    return _made(key, backtest, shown, form)
+    return _made(key, backtest, shown, form, chosen)
 
 
 def count_one(viewer: Viewer, address: str) -> None:
@@ -90,22 +93,22 @@ def count_one(viewer: Viewer, address: str) -> None:
         )
 
 
-def make_for_readers(pk: int, everything: bool, form: str, key: str) -> None:
-    """What the job of a long one does."""
+def make_for_readers(pk: int, everything: bool, form: str, chosen: str, key: str) -> None:
+    """What the job of a long one does. chosen: what its reader is told of how its parameters were chosen."""
     backtest = Backtest.objects.select_related("run__revision__project__owner").filter(pk=pk).first()
     shown = Shown(everything)
     if backtest is None or shown.backtest(backtest) is None:
         return
     try:
-        _made(key, backtest, shown, form)
+        _made(key, backtest, shown, form, chosen)
     except Exception:
         logger.exception("a report of backtest %s could not be made", pk)
         cache.set(f"{key}-step", FAILED, FAILED_SECONDS)
 
 
-def _made(key: str, backtest: Backtest, shown: Shown, form: str) -> bytes:
+def _made(key: str, backtest: Backtest, shown: Shown, form: str, chosen: str) -> bytes:
     _step(key, "Replaying the account and drawing its charts")
-    document = document_of(backtest, shown.all)
+    document = document_of(backtest, shown.all, chosen=chosen)
     _step(key, "Setting the pages")
     content = pdf(document) if form == Report.Form.PDF else html(document).encode()
     try:
@@ -132,21 +135,22 @@ def _step_of(key: str) -> str:
     return step if sent is not None and sent.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.STARTED) else ""
 
 
-def _sent(key: str, backtest: Backtest, shown: Shown, form: str, viewer: Viewer, address: str) -> str:
-    count_one(viewer, address)
+def _sent(key: str, backtest: Backtest, shown: Shown, form: str, chosen: str, asked_by: tuple[Viewer, str]) -> str:
+    count_one(*asked_by)
     django_rq.get_queue("default").enqueue(
-        "runner.jobs.make_report_for_readers", backtest.pk, shown.all, form, key, job_id=key, result_ttl=0,
+        "runner.jobs.make_report_for_readers", backtest.pk, shown.all, form, chosen, key, job_id=key, result_ttl=0,
         failure_ttl=600,
     )  # fmt: skip
     return WAITING
 
 
-def _key(backtest: Backtest, shown: Shown, form: str) -> str:
+def _key(backtest: Backtest, shown: Shown, form: str, chosen: str) -> str:
     run = backtest.run
     owner = run.project.owner
     content = [
-        backtest.pk, shown.all, form, sdk_hash(), run.project.title, owner.username if owner is not None else "",
-        run.params, manifest_hash(run), claims_box.lines(backtest), asdict(backtest.standing),
+        backtest.pk, shown.all, form, chosen, sdk_hash(), run.project.title,
+        owner.username if owner is not None else "", run.params, manifest_hash(run), claims_box.lines(backtest),
+        asdict(backtest.standing),
     ]  # fmt: skip
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
     return f"report-for-readers-{digest}"

@@ -22,8 +22,9 @@ __all__ = ["document_of", "manifest_bytes", "manifest_hash", "parameters_of", "p
 INSTRUMENTS_NAMED = 8
 
 
-def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -> Document:
-    """prices: whether its reader may see trades and bars. title: by default the project's.
+def document_of(backtest: Backtest, prices: bool, title: str = "", chosen: str = "", **own: Any) -> Document:
+    """prices: whether its reader may see trades and bars. title: by default the project's. chosen: what
+    out_of_sample() says of it to its reader.
 
     own: notes and logo of the author."""
     run, record = backtest.run, record_of(backtest, prices)
@@ -57,7 +58,8 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", **own: Any) -
         first=[_windows(run)] if prices and run.search.get("walk") else [],
         description=" ".join([backtest.description, *backtest.remarked(prices)]),
         conventions=backtest.conventions.get("lines", []),
-        notices=standing.notices("Figures"),
+        notices=[line for line in (*standing.notices("Figures"), chosen) if line],
+        leak=bool(standing.leak),
         verified_text=standing.said,
         claims=lines,
         claims_summary=claimed["text"],

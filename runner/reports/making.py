@@ -11,11 +11,13 @@ from django.utils import timezone
 from qfp.tearsheet.page import html
 from rq.job import JobStatus
 
+from runner.access import Viewer
 from runner.models import Backtest, Report
 from runner.reports.documents import document_of
 from runner.reports.logos import MAX_BYTES as MAX_LOGO_BYTES
 from runner.reports.logos import redrawn, size_of_png
 from runner.reports.pdf import pdf
+from runner.sweeps.out_of_sample import told_out_of_sample
 from sandbox.protocol import MAX_NOTES
 
 logger = logging.getLogger(__name__)
@@ -113,6 +115,7 @@ def make(pk: int) -> None:
             report.backtest,
             prices=True,
             title=report.title,
+            chosen=told_out_of_sample(report.backtest, Viewer(report.backtest.run.project.owner)),
             notes=report.notes,
             logo=logo,
             logo_size=size_of_png(logo) if logo else (0, 0),

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from qfp.figures import signed
 from qfp.sweeps.plateau import Plateau, around
 from qfp.sweeps.trial import Trial as Tried
 
+from runner.overfitting import LIKELY
+from runner.sweeps.out_of_sample import Walked
 from runner.sweeps.results import SweepResults, params_text, score_text, value_text
 
-__all__ = ["neighbours_in_words"]
+__all__ = ["doubts", "neighbours_in_words"]
+
+
+def doubts(overfitting: dict[str, Any] | None, walked: Walked | None) -> list[str]:
+    """What speaks against going on with any combination of the sweep, a sentence each; none where nothing does."""
+    told = overfitting or {}
+    said = []
+    if not told.get("too_few") and (told.get("probability") or 0.0) > LIKELY:
+        said.append(
+            f"The probability of overfitting is {signed(told['probability'] * 100, 0)}\u00a0%: what was best in one half of "
+            "the time was mostly no better than the median in the other."
+        )
+    if walked is not None and walked.lost:
+        said.append("A walk-forward of this sweep, which chose as it does and traded the bars after, lost money.")
+    return said
 
 
 def neighbours_in_words(results: SweepResults, picked: Tried | None, declared: list[dict[str, Any]]) -> str:
@@ -20,7 +37,7 @@ def neighbours_in_words(results: SweepResults, picked: Tried | None, declared: l
     edge = _edge(results, plateau.params if picked is None else picked.params, declared)
     if picked is None:
         where = "on the plateau" if edge else "in the middle of the plateau"
-        return f"A single peak is mostly luck; {where} the neighbours do well, too: {_mean(plateau)}.{edge}"
+        return f"A single peak is mostly luck; {where} its neighbours count, too: {_mean(plateau)}.{edge}"
     if picked.number == plateau.number:
         return f"It is the plateau: {_mean(plateau)}.{edge}"
     return f"{_of(results, picked)} The plateau, {params_text(plateau.params)}, has a {_mean(plateau)}.{edge}"

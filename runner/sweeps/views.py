@@ -29,6 +29,7 @@ from runner.defaults import declared_in, with_defaults
 from runner.gpu import GpuUnavailable
 from runner.models import ENTRY, Project, Revision, Run, Sweep
 from runner.opening import SeeOther
+from runner.overfitting import window_of
 from runner.packages import PackageRefused
 from runner.quotas import QuotaExceeded
 from runner.recording import Recording
@@ -36,9 +37,10 @@ from runner.reports.records import record_of
 from runner.result_views import drawn
 from runner.run_views import EVENTS_AT_ONCE, find_run
 from runner.starting import BadInput, run_again, start_run
-from runner.sweeps.choice import neighbours_in_words
+from runner.sweeps.choice import doubts, neighbours_in_words
 from runner.sweeps.duration import seconds_by_sweep, seconds_of_sweep, walk_ahead
 from runner.sweeps.form import METHODS, OBJECTIVES, TYPED, Search, dimensions, read_search, read_walk, space_near
+from runner.sweeps.out_of_sample import walked_from
 from runner.sweeps.results import FEW, SweepResults, params_text, score_text, value_text, walk_rows
 from runner.views import chosen_params, find_project, keep_draft, keep_files
 
@@ -194,6 +196,9 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
         return render(request, template, context)
     if sweep is not None:
         context |= _shown(request, found, sweep, live)
+        if not live and window_of(sweep) is None:
+            context["walked"] = walked_from(sweep, found.project, viewer)
+        context["doubts"] = doubts(context["results"]["overfitting"], context.get("walked"))
         context["plan"] = quotas.plan_of(viewer)
         context["others"] = [] if found.search else list(found.sweeps.exclude(pk=sweep.pk).order_by("created"))
     elif live:

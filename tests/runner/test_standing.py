@@ -69,6 +69,15 @@ def test_reports_say_below_their_title_that_figures_are_the_programs_word(client
         assert 'class="notice"' in page if said else 'class="notice"' not in page
 
 
+def test_a_report_of_what_knew_the_future_has_nothing_in_the_colour_of_a_gain(client, results):
+    """For both files the colours come from the tones of the tables."""
+    for backtest, leaks in zip(results, (False, True), strict=True):
+        page = client.get(api(backtest, "/report.html")).content.decode()
+        assert ("class=gain" not in page) == leaks and "class=loss" in page
+        tones = {tone for table in document_of(backtest, True).tables for row in table.tones for tone in row}
+        assert tones == ({"", "loss"} if leaks else {"", "loss", "gain"})
+
+
 def test_programs_that_read_figures_are_told_beside_them(client, results):
     for backtest, expected in zip(results, ((True, None, None), (False, REASON, LEAK)), strict=True):
         told = client.get(api(backtest)).json()

@@ -19,9 +19,11 @@ from runner.events import Publisher
 from runner.leftovers import end_lost_runs
 from runner.models import Backtest, Project, Run, Sweep, Trial
 from runner.starting import wake_a_worker
-from runner.sweeps.out_of_sample import out_of_sample
+from runner.sweeps.choice import doubts
+from runner.sweeps.out_of_sample import Walked, out_of_sample
 from runner.sweeps.results import walk_rows
 from tests.factories import make_finished_run, make_project, make_run, make_user
+from tests.runner.test_reports import unsaid
 from tests.runner.test_workers import ended, horse_of, running, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine")]
@@ -131,6 +133,22 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
         not in client.get(f"{reverse('runner:sweep', args=[walked.pk])}?sweep={window.pk}").content.decode()
     )
 
+    # The sweep's own page names it, and advises nothing that it speaks against.
+    page = client.get(address).content.decode()
+    lost = joined.equity[-1] < joined.cash
+    assert "Out of sample, chosen anew in 4 windows" in page and f'href="{joined.get_absolute_url()}"' in page
+    assert ("Go on with the plateau" in page) == (not lost) and ("lost money" in page) == lost
+    told = sweep.overfitting | {"trials": 19, "probability": 0.76, "too_few": False}
+    Sweep.objects.filter(pk=sweep.pk).update(overfitting=told)
+    page = client.get(address).content.decode()
+    advised = page[page.index('id="choice-title"') : page.index("Use these values")]
+    assert "The probability of overfitting is 76\N{NO-BREAK SPACE}%" in advised and "luck" in advised
+    assert "Go on with" not in page and "button--primary" not in advised
+    assert (
+        "Out of sample"
+        not in client.get(f"{reverse('runner:sweep', args=[walked.pk])}?sweep={window.pk}").content.decode()
+    )
+
     # Whoever shows the combination that did best on these data is told, and tells, what choosing so has come to.
     total = next(figure["text"] for figure in joined.figures if figure["key"] == "total_return")
     said = "one of 19 combinations that were tried on these same data. Out of sample, chosen anew in 4 windows and"
@@ -140,6 +158,11 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     client.logout()
     assert client.get(address).status_code == 404
     Project.objects.update(visibility=Project.Visibility.PUBLIC)
+    found = out_of_sample(backtest, Viewer(None))
+    there = f"/api/v1{backtest.get_absolute_url().replace('/r/', '/runs/')}"
+    assert client.get(there).json()["out_of_sample"] == found.sentence
+    assert unsaid(client.get(f"{there}/report.pdf").content, [found.sentence]) == []
+    assert found.sentence in client.get(f"{there}/report.html").content.decode()
     page = client.get(backtest.get_absolute_url()).content.decode()
     assert said in page and total in page and f'<a href="{joined.get_absolute_url()}">The walk-forward' in page
     assert "combinations that were tried on these" not in client.get(joined.get_absolute_url()).content.decode()
@@ -153,6 +176,20 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     for hidden in (Project.Visibility.UNLISTED, Project.Visibility.PRIVATE):
         Project.objects.filter(pk=project.pk).update(visibility=hidden)
         assert out_of_sample(forked, Viewer(None)) is None and out_of_sample(forked, Viewer(user)), hidden
+
+
+def test_a_sweep_advises_nothing_that_its_overfitting_or_its_walk_forward_speak_against():
+    gained, lost = Walked("", "", False), Walked("", "", True)
+    assert doubts(None, None) == doubts({"probability": 0.5, "too_few": False}, gained) == []
+    assert (
+        doubts({"probability": None, "too_few": False}, None)
+        == doubts({"probability": 0.9, "too_few": True}, None)
+        == []
+    )
+    (one,) = doubts({"probability": 0.76, "too_few": False}, gained)
+    (other,) = doubts({"probability": 0.1, "too_few": False}, lost)
+    assert "76\N{NO-BREAK SPACE}%" in one and "lost money" in other
+    assert doubts({"probability": 0.76, "too_few": False}, lost) == [one, other]
 
 
 def plain(text: str) -> str:

@@ -70,6 +70,7 @@ def _page(result: Result, title: str, notes: str) -> str:
             description=describe([str(moment) for moment in record.dates], record.equity),
             conventions=result.conventions.lines(),
             claims=claims,
+            leak=any(line["state"] == "red" for line in claims if line["title"] == "Look-ahead"),
             claims_summary="as far as it was tested here",
             notices=[UNCHECKED],
             verified_text=UNCHECKED,

@@ -76,15 +76,23 @@ class Document(NamedTuple):
 
 
 def document(
-    record: Record, title: str, about: Sequence[tuple[str, str]], first: Sequence[Table] = (), **more: Any
+    record: Record,
+    title: str,
+    about: Sequence[tuple[str, str]],
+    first: Sequence[Table] = (),
+    leak: bool = False,
+    **more: Any,
 ) -> Document:
-    """The report of a record. first: tables that come before its own. more: other fields of Document."""
+    """The report of a record. first: tables that come before its own. leak: whether it was found to use the future:
+    then nothing in them has the colour of a gain. more: other fields of Document.
+    """
+    sheets = [*first, *tables(record)]
     return Document(
         title=title,
         strategy=record.strategy,
         about=about,
         figures=record.figures,
         charts=charts(record),
-        tables=[*first, *tables(record)],
+        tables=[sheet.without_gains() for sheet in sheets] if leak else sheets,
         **more,
     )

@@ -17,3 +17,7 @@ class Table(NamedTuple):
     rows: Sequence[tuple[str, ...]]
     tones: Sequence[tuple[str, ...]]
     note: str = ""
+
+    def without_gains(self) -> Table:
+        """The same, where nothing has the colour of a gain."""
+        return self._replace(tones=[tuple("" if tone == "gain" else tone for tone in row) for row in self.tones])
