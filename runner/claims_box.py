@@ -219,7 +219,7 @@ def _memory(backtest: Backtest) -> Line:
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:
     windows = backtest.checks.get("overfitting", {}).get("windows")
     within = min(trials.chosen_from(backtest.run), tried.count - 1) if windows else 0
-    what = _lineage(tried.count - within, within, tried.others)
+    what = _lineage(tried, within)
     if backtest.standing.leak:
         text = f"{what} How likely luck is says nothing of a run that knows the future."
         return _line("trials", "amber", "Trials", text)
@@ -252,10 +252,25 @@ def _chance_state(probability: float) -> str:
     return "green" if probability >= CONFIDENT else "amber" if probability >= UNLIKELY else "red"
 
 
-def _lineage(count: int, within: int, others: int) -> str:
+def _lineage(tried: trials.Trials, within: int) -> str:
+    """within: those that the windows of a walk-forward chose from."""
+    count, swept = tried.count - within, max(0, tried.in_sweeps - within)
     what = "1 trial" if count == 1 else f"{_count(count)} different trials"
-    if others:
-        what += f", with {_count(others)} of other programs of its author that trade nearly the same,"
+    rest = count - swept - tried.of_searches - tried.deleted
+    parts = [
+        f"{_count(number)} {one if number == 1 else several}"
+        for number, one, several in (
+            (swept, "combination of a sweep", "combinations of sweeps"),
+            (tried.of_searches, "result of a sweep or walk-forward", "results of sweeps and walk-forwards"),
+            (rest, "backtest of another run", "backtests of other runs"),
+            (tried.deleted, "in a deleted project", "in deleted projects"),
+        )
+        if number > 0
+    ]
+    if len(parts) > 1:
+        what += f" ({', '.join(parts)})"
+    if tried.others:
+        what += f", with {_count(tried.others)} of other programs of its author that trade nearly the same,"
     if not within:
         return f"{what} along the project's lineage."
     of = "the one combination" if within == 1 else f"the {_count(within)} combinations"

@@ -83,7 +83,9 @@ class Part:
 @dataclass(frozen=True)
 class Trials:
     """count: different ones, at least 1. others: how many of them count because their programs trade nearly the same.
-    annual_variance: of their Sharpe ratios; None for fewer than two.
+    in_sweeps, of_searches, deleted: how many of them are combinations of sweeps, backtests that runs of sweeps and
+    walk-forwards ended with, and what was tried in projects that have been deleted; the rest are backtests of other
+    runs. annual_variance: of their Sharpe ratios; None for fewer than two.
 
     Most are told by programs, so it is the widest of what all, a sweep's alone, and the best and the worst of them say:
     whoever tells of thousands of equal ones afterwards makes it no smaller.
@@ -92,6 +94,9 @@ class Trials:
     count: int
     parts: tuple[Part, ...] = ()
     others: int = 0
+    in_sweeps: int = 0
+    of_searches: int = 0
+    deleted: int = 0
 
     @property
     def annual_variance(self) -> float | None:
@@ -152,7 +157,7 @@ def of_project(project: Project) -> Trials:
     """What was tried in the project, before it was forked, and in its author's forks of it."""
     forks = _own_forks(project)
     where = Q(run__revision__project__in=[project.pk, *forks])
-    alike = alike_revisions(project)
+    alike = set(alike_revisions(project))
     if alike:
         where |= Q(run__revision__in=alike)
     before = Q(project__in=[project.pk, *forks])
@@ -163,22 +168,26 @@ def of_project(project: Project) -> Trials:
         before |= Q(project=ancestor)
     count, traded = _count(where, before), traded_alike(project)
     others = 0
-    if traded:
-        where |= Q(run__revision__in=alike_revisions(project, traded))
+    if traded and (further := set(alike_revisions(project, traded)) - alike):
+        where |= Q(run__revision__in=further)
         others = _count(where, before) - count
+    swept = Trial.objects.filter(where).order_by().values("key").distinct().count()
+    deleted = count + others - _count(where) if PastTrial.objects.filter(before).exists() else 0
     # Nobody would pick what was found to know the future: it counts as tried, and its ratio is no measure of luck.
     tried = Backtest.objects.filter(where).exclude(trial="")
     honest = tried.annotate(ahead=Coalesce(KT("checks__lookahead__state"), Value("", TextField()))).exclude(ahead="red")
+    ended = tried.exclude(run__search={}).order_by().values("trial").distinct().count()
     parts = (*_of_sweeps(Trial.objects.filter(where)), *_of_backtests(honest))
-    return Trials(max(1, count + others), parts, others)
+    return Trials(max(1, count + others), parts, others, swept, ended, deleted)
 
 
-def _count(where: Q, before: Q) -> int:
+def _count(where: Q, before: Q | None = None) -> int:
     """Different trials of runs, and of what has been deleted."""
     tried = Backtest.objects.filter(where).exclude(trial="")
-    further, deleted = Attempt.objects.filter(where), PastTrial.objects.filter(before)
     keys = [Trial.objects.filter(where).order_by().values("key")]
-    keys += [rows.order_by().values("trial") for rows in (further, deleted)]
+    keys.append(Attempt.objects.filter(where).order_by().values("trial"))
+    if before is not None:
+        keys.append(PastTrial.objects.filter(before).order_by().values("trial"))
     return tried.order_by().values("trial").union(*keys).count()
 
 

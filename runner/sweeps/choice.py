@@ -22,8 +22,8 @@ def doubts(overfitting: dict[str, Any] | None, walked: Walked | None) -> list[st
     if not told.get("too_few") and (told.get("probability") or 0.0) > LIKELY:
         share = f"{signed(told['probability'] * 100, 0)}\u00a0%"
         said.append(
-            f"The probability of overfitting is {share}: what was best in one half of the time was mostly no better than "
-            "the median in the other."
+            f"The probability of overfitting is {share}: what was best in one half of the time was mostly no better "
+            "than the median in the other."
         )
     if walked is not None and walked.lost:
         said.append("A walk-forward of this sweep, which chose as it does and traded the bars after, lost money.")

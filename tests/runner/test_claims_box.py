@@ -254,9 +254,14 @@ def test_what_the_windows_of_a_walk_forward_chose_from_is_told_apart_and_everyth
     sweep("b" * 64, [*range(98), "beyond"])  # what was tried on all bars before, with one that no window has
     joined = {"overfitting": {"state": "green", "sentence": "Out of sample.", "windows": 2}}
     all_of_them = line()
-    assert all_of_them["text"].startswith("100 different trials along the project's lineage. ")
+    assert all_of_them["text"].startswith(
+        "100 different trials (99 combinations of sweeps, 1 backtest of another run) along the project's lineage. "
+    )
     out = line(checks=joined, drift=0.0011)
-    assert out["text"].startswith("2 different trials along the project's lineage, besides the 98 combinations that")
+    assert out["text"].startswith(
+        "2 different trials (1 combination of a sweep, 1 backtest of another run) along the project's lineage, besides "
+        "the 98 combinations that"
+    )
     assert "% if those counted, too." in out["text"]
     states = {
         drift: (line(drift=drift)["state"], line(checks=joined, drift=drift)["state"]) for drift in (4e-4, 9e-4, 0.004)

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from django.core import signing
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from qfp import starter
 
 from runner import claims_box, jobs, trials
@@ -290,3 +292,20 @@ def found_beside(project: Project) -> set[int]:
 
 def ids(project: Project) -> set[int]:
     return set(project.revisions.values_list("pk", flat=True))
+
+
+@pytest.mark.django_db
+def test_what_is_alike_by_its_text_and_by_its_trades_counts_once(settings):
+    settings.STORE_DIR = STORE
+    author = make_user()
+    first, same, other = (make_project(author, text) for text in ("value = 1", "value = 2", "class C: pass"))
+    for project in (first, same):
+        made(project, (20, 20))
+    with CaptureQueriesContext(connection) as asked:
+        tried = trials.of_project(first)
+    assert (tried.count, tried.others) == (2, 0)
+    counted = [query["sql"] for query in asked if "UNION" in query["sql"]]
+    assert len(counted) == 1, "what its text has found is not looked for again"
+    made(other, (20, 20))
+    found = [trials.of_project(project) for project in (first, same, other)]
+    assert [(each.count, each.others) for each in found] == [(3, 1), (3, 1), (3, 2)]
