@@ -7,8 +7,9 @@ import warnings
 
 import numpy as np
 import pytest
-from qfp.backtesting import COMPATIBLE, Backtest, Strategy
+from qfp.backtesting import COMPATIBLE, USUAL, Backtest, Strategy
 from qfp.backtesting.lib import resample_apply
+from qfp.conventions import COPIED_FILLS, BacktestingPy, CopiedRules, PortfolioRules, Usual
 
 from tests.sdk.small_strategies import QUIET, Averages, bars_of, mean, once, walk
 
@@ -199,6 +200,36 @@ def test_a_fraction_of_the_account_is_valued_at_the_open_it_fills_at():
     margin = {"margin": 0.5}
     assert Backtest(bars, Twice, **margin).run().fills["Size"].tolist() == [100, 50]
     assert Backtest(bars, Twice, rules=COMPATIBLE, **margin).run().fills["Size"].tolist() == [100, 100]
+
+
+@pytest.mark.parametrize("rules", [USUAL, COMPATIBLE])
+def test_where_a_bar_reaches_stop_and_target_the_stop_counts_also_where_the_target_was_placed_last(rules):
+    class Late(Strategy):
+        def init(self):
+            pass
+
+        def next(self):
+            if len(self.data) == 2:
+                self.buy(size=1, sl=95)
+            elif len(self.data) == 3:
+                self.trades[0].tp = 105
+
+    tied = (100, 106, 94, 101)
+    assert Backtest(bars_of(QUIET, QUIET, QUIET, tied), Late, rules=rules).run().fills["Price"].tolist() == [100, 95]
+    entered = Backtest(
+        bars_of(QUIET, QUIET, (100, 106, 94, 101), (100, 106, 99, 101)), once("buy", size=1, limit=98, sl=95, tp=105),
+        rules=rules,
+    )  # fmt: skip
+    assert entered.run().fills["Price"].tolist() == [98, 95 if rules is USUAL else 105]
+
+
+def test_every_set_of_rules_says_what_counts_where_a_bar_reaches_both():
+    copied = [CopiedRules("backtrader", "1.9", fill) for fill in COPIED_FILLS] + [CopiedRules("zipline", "3.0")]
+    told = {type(rules).__name__: " ".join(rules.lines()) for rules in (Usual(), BacktestingPy(), PortfolioRules())}
+    assert all("reaches both a stop and a" in said and "the stop counts" in said for said in told.values())
+    assert "neither counts" in told["BacktestingPy"] and "neither counts" not in told["Usual"]
+    assert all("placed first counts" in " ".join(rules.lines()) for rules in copied[:-1])
+    assert "of the close alone" in " ".join(copied[-1].lines())
 
 
 def test_what_is_open_at_the_end_is_closed_at_the_last_close():

@@ -20,6 +20,7 @@ UNBOUNDED_LEVERAGE = 10_000.0  # of contracts that are held for a margin
 _UNLEVERED = "an order may make positions worth what the account is worth, and no more."
 WHOLE_UNITS = "Whole units only unless the order says otherwise."
 _OUTGROWN = "A short position that then loses outgrows it: its exposure may go beyond 100 %."
+_TIE = "Where a bar reaches both a stop and a target, the stop counts."
 COPIED_FILLS = ("next-open", "next-close", "same-open", "same-close")
 
 
@@ -74,6 +75,7 @@ class BacktestingPy:
         else:
             lines = ["Decided on a bar's close; market orders fill at the next bar's open."]
         lines.append("Limit and stop orders fill within a later bar, at their price or at an open beyond it.")
+        lines.append(self._tie_line())
         lines.append(_commission_line(self.commission))
         if self.spread:
             lines.append(f"Spread {_percent(self.spread)} of the price, paid on entry.")
@@ -100,6 +102,12 @@ class BacktestingPy:
         lines.append("Cash earns no interest; short positions pay no borrowing fee.")
         return lines
 
+    def _tie_line(self) -> str:
+        return (
+            f"{_TIE} In the bar in which a limit or stop order opens a trade neither counts, but for a target beyond a "
+            "touched stop order that is reached without the stop-loss."
+        )
+
     def _end_line(self) -> str:
         return "Trades open at the end are closed at the last bar."
 
@@ -116,11 +124,8 @@ class Usual(BacktestingPy):
 
     version = 2
 
-    def lines(self) -> list[str]:
-        """The rules as sentences, in the order they are printed."""
-        lines = super().lines()
-        lines.insert(2, "Where a bar reaches both a stop and a target, the stop counts.")
-        return lines
+    def _tie_line(self) -> str:
+        return _TIE
 
     def _end_line(self) -> str:
         return "Trades open at the end are closed at the last close."
@@ -298,6 +303,14 @@ class CopiedRules:
         )
         if self.fill != "next-close":
             lines.append("Limit and stop orders fill within a later bar, at their price or at an open beyond it.")
+        lines.append(
+            {
+                "backtrader": "Where a bar reaches several orders, the one that was placed first counts; of a bracket "
+                "of backtrader that is the stop.",
+                "zipline": "Whether a limit or stop is reached is asked of the close alone, which cannot be beyond "
+                "both a stop and a target.",
+            }[self.library]
+        )
         if self.at_close:
             lines.append("Some orders were to fill at the close of the next bar.")
         lines.append(self._commission_line())
