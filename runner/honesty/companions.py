@@ -35,11 +35,11 @@ from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.honesty.known_rows import last_known
 from runner.honesty.moved_dates import on_other_dates, unseen
-from runner.honesty.other_splits import on_other_splits
+from runner.honesty.other_splits import on_other_splits, unseen_on_other_splits
 from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
 from runner.honesty.reached_prices import held_bars, reached_prices
 from runner.honesty.sending import EXAMINING, is_recent, wanted
-from runner.honesty.site_findings import choice, finding, is_leak
+from runner.honesty.site_findings import choice, finding, is_leak, suspicion
 from runner.honesty.varied_data import varied_snapshot
 from runner.models import Backtest, Run
 from runner.packages import layer_of
@@ -62,6 +62,7 @@ DRAWN = (
     "alike each time was compared"
 )
 NO_TIME = "there was no time left"
+FAULT = "a fault of ours"
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
 
 
@@ -110,6 +111,7 @@ def examine(run_id: UUID | str) -> None:
     drawn: set[int] = set()  # positions of those that decide otherwise on the same data, too
     same_orders = SameOrders()
     looked_at = set(before)
+    confirmed = True  # that what was found is no chance
     try:
         with layer_of(run, lambda text, done, total: None):
             try:
@@ -136,6 +138,13 @@ def examine(run_id: UUID | str) -> None:
                     _tell_progress(backtests[0], tried, of)
             except (NotComparable, UnknownTables) as reason:
                 doubt = str(reason)  # a leak that was found before is one all the same
+            except JobTimeoutException:
+                raise
+            except Exception:
+                if not changed:
+                    raise
+                logger.exception("run %s: one of its companions", run.pk)
+                doubt = FAULT
             if changed:
                 drawn, still = _repeated(run, backtests, changed, tables)
                 leaks, chosen, unclear = (
@@ -146,12 +155,17 @@ def examine(run_id: UUID | str) -> None:
             elif not doubt and not before:
                 memories = _memories(run, backtests, budget, tables, same_orders)
     except NotComparable as reason:
-        leaks, chosen, unclear, doubt = {}, {}, {}, str(reason)
+        doubt, confirmed = str(reason), False
     except JobTimeoutException:
-        leaks, chosen, unclear, doubt = {}, {}, {}, NO_TIME
+        doubt, confirmed = NO_TIME, False
     except Exception:
         logger.exception("run %s: its companions", run.pk)
-        leaks, chosen, unclear, doubt = {}, {}, {}, "a fault of ours"
+        doubt, confirmed = FAULT, False
+    suspected: dict[int, int] = {}
+    if not confirmed:
+        for found in (leaks, chosen, unclear):
+            _earliest(suspected, found)
+        leaks, chosen, unclear = {}, {}, {}
     clear = [each for each in backtests if not any(each.position in bars for bars in (before, leaks, chosen, unclear))]
     held: dict[int, tuple[int, int]] = {}
     try:
@@ -159,7 +173,7 @@ def examine(run_id: UUID | str) -> None:
             held = {each.position: _held(each) for each in clear}
     except Exception:  # what was found of others stays
         logger.exception("run %s: what was filled within its bars", run.pk)
-        doubt = "a fault of ours"
+        doubt = FAULT
     for backtest in backtests:
         why = doubt or (DRAWN if backtest.position in drawn else "")
         if not why and backtest.position not in looked_at and _can_draw(backtest):
@@ -173,6 +187,9 @@ def examine(run_id: UUID | str) -> None:
             _note(
                 backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear, left)
             )
+            continue
+        if first is None and backtest.position in suspected:
+            _note(backtest, same[backtest.position], suspicion(backtest, suspected[backtest.position], doubt))
             continue
         within = held.get(backtest.position, (0, 0))
         said = finding(backtest, first, tried, why, left, within) | memories.get(backtest.position, {})
@@ -189,19 +206,19 @@ def _memories(
     """What is said of each backtest, by position, once the run was made again on other dates and with other splits, as
     far as there is time for both repeats of each: what was decided otherwise has to be the same on the same data.
     """
+    every, on = _may_mean_invented(run, backtests), partial(_claims, run, budget=budget)
     if budget.left < PAIR:
-        return unseen(backtests, NO_TIME)
-    every = _may_mean_invented(run, backtests)
-    memories = on_other_dates(run, backtests, partial(_decided_otherwise, run, backtests, budget), every, tables)
-    if budget.left >= PAIR:
-        chance, on = chance_of(run, backtests[0], "splits"), partial(_claims, run, budget=budget)
-        for position, of_splits in on_other_splits(run, backtests, on, chance, every).items():
-            memories[position] = memories.get(position, {}) | of_splits
-    for position, of_numbers in on_later_bars(
-        run, backtests, same, partial(_claims, run, budget=budget), every
-    ).items():
-        memories[position] = memories.get(position, {}) | of_numbers
-    return memories
+        of_dates = unseen(backtests, NO_TIME)
+    else:
+        decided = partial(_decided_otherwise, run, backtests, budget)
+        of_dates = on_other_dates(run, backtests, decided, every, tables)
+    if budget.left < PAIR:
+        of_splits = unseen_on_other_splits(run, backtests, NO_TIME)
+    else:
+        of_splits = on_other_splits(run, backtests, on, chance_of(run, backtests[0], "splits"), every)
+    parts = of_dates, of_splits, on_later_bars(run, backtests, same, on, every)
+    return {each.position: {name: told for part in parts for name, told in part.get(each.position, {}).items()}
+            for each in backtests}  # fmt: skip
 
 
 def _held(backtest: Backtest) -> tuple[int, int]:

@@ -36,7 +36,7 @@ from sandbox.client import BoxRefused, EngineUnavailable
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["on_other_splits", "split_snapshot"]
+__all__ = ["on_other_splits", "split_snapshot", "unseen_on_other_splits"]
 
 EARLIEST, LATEST = 0.6, 0.9  # of the bars, between which the day is drawn
 LARGEST = 6  # ratio, as a power of two
@@ -90,6 +90,13 @@ def on_other_splits(
     return said | {
         each.position: splits(each, found[each.position], ended) for each in compared if each.position in found
     }
+
+
+def unseen_on_other_splits(run: Run, backtests: Sequence[Backtest], reason: str) -> dict[int, dict[str, Any]]:
+    """What is said of each backtest, by position, whose run was not made again with other splits, and why."""
+    if not _may_read_adjusted(run, backtests):
+        return {}
+    return {each.position: splits_unseen(reason) for each in backtests if each.verified}
 
 
 def _has_own_commission(backtest: Backtest) -> bool:

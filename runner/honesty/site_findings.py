@@ -7,7 +7,9 @@ from typing import Any
 
 from runner.models import Backtest
 
-__all__ = ["choice", "dates", "dates_unseen", "finding", "is_leak", "numbers", "splits", "splits_unseen"]
+__all__ = [
+    "choice", "dates", "dates_unseen", "finding", "is_leak", "numbers", "splits", "splits_unseen", "suspicion",
+]  # fmt: skip
 
 # When data were not changed, where the time for a run was over.
 WHEN = {
@@ -35,6 +37,21 @@ def choice(backtest: Backtest, bar: int, held: bool, left: Sequence[str] = ()) -
     told = {"state": "amber", "sentence": sentence}
     chosen = {"state": "chosen" if held else "unclear", "bar": bar, "date": date}
     return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen}}
+
+
+def suspicion(backtest: Backtest, bar: int, why: str) -> dict[str, Any]:
+    """What is said where it decided otherwise on changed data, and it could not be seen whether that was chance."""
+    date = backtest.dates[bar][:10]
+    sentence = (
+        f"Where the site had changed later data, what it did on {date} changed with them. Whether that is look-ahead "
+        f"or chance could not be confirmed: {why}."
+    )
+    told = {"state": "amber", "sentence": sentence}
+    before = backtest.checks.get("lookahead", {})
+    if is_leak(before):
+        return {"companion": told}
+    found = {"state": "unconfirmed", "bar": bar, "date": date}
+    return {"companion": told, "lookahead": told | {"evidence": "site", "found": found}}
 
 
 def finding(

@@ -9,7 +9,10 @@ from qfp.conventions import Usual
 from qfp.objects import object_path
 from rq.timeouts import JobTimeoutException
 
+from runner import claims_box
 from runner.honesty import companions, sending
+from runner.honesty.reached_prices import reached_prices
+from runner.models import Backtest
 from tests.runner.reported import STORE, claim_of, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,6 +44,52 @@ def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
     assert sending.EXAMINING not in leaking
 
 
+def test_what_was_found_stays_a_doubt_where_data_are_gone_before_it_was_confirmed(
+    public_run,  # noqa: F811
+    monkeypatch,
+    settings,
+    tmp_path,
+):
+    """And a leak where only what was tried after it failed."""
+    settings.STORE_DIR = copytree(STORE, tmp_path / "store")
+    other = stored(public_run, claim_of("AAPL", 40, 20, bars=300))
+    other.orders[0] |= {"kind": "limit", "limit": 1.0}
+    other.conventions = Usual().as_dict()
+    other.save()
+    before = {each.pk: each.checks for each in public_run.backtests.all()}
+    path = object_path(settings.STORE_DIR, other.instruments[0]["object"])
+    content = path.read_bytes()
+    found = [({0: 5}, {}, {})]
+
+    def compare(run, backtests, variation, *_):
+        if found:
+            return found.pop()
+        path.unlink()
+        bar = other.fills[0]["bar"] - 1
+        moment = variation.known[other.position][bar]
+        return reached_prices(settings.STORE_DIR, backtests, moment, variation.known)
+
+    monkeypatch.setattr(companions, "_compare", compare)
+    monkeypatch.setattr(
+        companions, "_repeated", lambda run, backtests, changed, _: compare(run, backtests, *changed[0])
+    )
+    companions.examine(public_run.pk)
+    checks = public_run.backtests.get(position=0).checks
+    assert checks["companion"]["state"] == checks["lookahead"]["state"] == "amber"
+    date = public_run.backtests.get(position=0).dates[5]
+    for line in ("companion", "lookahead"):
+        assert f"what it did on {date} changed" in checks[line]["sentence"]
+        assert checks[line]["sentence"].endswith("could not be confirmed: a fault of ours.")
+
+    path.write_bytes(content)
+    for each in public_run.backtests.all():
+        Backtest.objects.filter(pk=each.pk).update(checks=before[each.pk])
+    found.append(({0: 5}, {}, {}))
+    monkeypatch.setattr(companions, "_repeated", lambda *_: (set(), {}))
+    companions.examine(public_run.pk)
+    assert public_run.backtests.get(position=0).checks["lookahead"]["state"] == "red"
+
+
 @pytest.mark.parametrize("left", [0, 1])
 def test_where_the_same_data_could_not_be_run_again_for_comparison_other_dates_are_not_tried(
     public_run,
@@ -52,10 +101,15 @@ def test_where_the_same_data_could_not_be_run_again_for_comparison_other_dates_a
         return {}, {}, {}
 
     monkeypatch.setattr(companions, "_compare", compare)
+    clean = {"state": "green", "sentence": "No look-ahead found.", "found": {"state": "clean"}}
+    public_run.backtests.update(checks={"lookahead": clean})
     companions.examine(public_run.pk)
     checks = public_run.backtests.get().checks
     assert checks["companion"]["state"] == "green" and checks["dates"]["state"] == "grey"
-    assert checks["dates"]["sentence"].endswith("there was no time left.")
+    assert checks["splits"]["state"] == "grey"
+    assert all(checks[line]["sentence"].endswith("there was no time left.") for line in ("dates", "splits"))
+    (line,) = (line for line in claims_box.lines(public_run.backtests.get()) if line["key"] == "lookahead")
+    assert checks["splits"]["sentence"] in line["text"]
 
 
 @pytest.mark.parametrize("tried", ["_decided_otherwise", "_claims"])
