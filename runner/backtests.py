@@ -19,6 +19,7 @@ import numpy as np
 from django.conf import settings
 from qfp import metrics
 from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual, lines_of_parts
+from qfp.figures import GROUPS
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
 from qfp.significance import bootstrap_interval
@@ -103,7 +104,10 @@ def check_claim(
         if run_snapshot is not None and claimed.snapshot not in (None, run_snapshot):
             raise NotVerified("The claimed data snapshot is not the one this run was given.")
         if claimed.fill_count > len(claimed.fills):
-            raise NotVerified(f"It has {claimed.fill_count:,} fills, more than are kept to be replayed.")
+            raise NotVerified(
+                f"It has {claimed.fill_count:,} fills, more than are kept to be replayed ({fields.MAX_FILLS:,} of a "
+                "backtest). A shorter period, or longer bars, can be verified."
+            )
         if claimed.order_count > len(claimed.orders):
             raise NotVerified(
                 f"It has {claimed.order_count:,} orders and lists {len(claimed.orders):,}; what was filled without one "
@@ -139,6 +143,8 @@ def check_claim(
         benchmark,
     )
     drawn = bootstrap_interval(metrics.returns_of(account.equity), paths=INTERVAL_DRAWS, periods_per_year=year)
+    if claimed.fill_count > len(claimed.fills):  # what was traded is not known
+        found |= {each.key: math.nan for each in GROUPS["Trading"] if each.key in found}
     found |= {"sharpe_low": drawn.low, "sharpe_high": drawn.high}
     return CheckedBacktest(
         strategy=fields.name(claim.get("strategy"), "strategy", 120),

@@ -18,6 +18,7 @@ from rq.timeouts import JobTimeoutException
 
 from runner import claims_box, overfitting, private, quotas, trials
 from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
+from runner.claims.packed import Opener
 from runner.claims.reading import read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
@@ -46,6 +47,7 @@ class Intake:
         self.data_questions = data_questions
         self.artefacts: dict[str, Artefact] = {}
         self.backtests: list[Backtest] = []
+        self.opener = Opener()
         self.compared = 0  # of them, with those of its owner's other projects
         self.attempts, self.said_beyond = 0, False  # beyond those, and whether that was said
         self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
@@ -110,7 +112,7 @@ class Intake:
 
     def _keep_backtest(self, event: dict[str, Any]) -> None:
         """Check the claim over our own bars; what the page shows is our calculation."""
-        claim, had = event.get("claim"), packages_of(self.run)
+        claim, had = self.opener.open(event.get("claim")), packages_of(self.run)
         checked = check_claim(claim, Path(settings.STORE_DIR), self._snapshot_of(claim), had)
         asked = membership.noted(checked.conventions, self.run.revision.files, checked.dates, checked.fills)
         checked = replace(checked, conventions=asked)
@@ -165,7 +167,7 @@ class Intake:
         if self.attempts >= MAX_ATTEMPTS:
             return
         self.attempts += 1
-        tried = storable(read_attempt(event.get("claim")))
+        tried = storable(read_attempt(self.opener.open(event.get("claim"))))
         named = trials.of_backtest(Backtest(**tried), self.run.revision.files, self.run.params)
         attempt = Attempt(run=self.run, trial=named)
         when_database_answers(

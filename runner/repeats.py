@@ -15,6 +15,7 @@ from django.conf import settings
 
 from marketdata.broker import Broker
 from runner.backtests import MAX_BACKTESTS, CheckedBacktest, ClaimRefused, check_claim
+from runner.claims.packed import Opener
 from runner.engines import engine_of, patiently
 from runner.models import Run
 from runner.packages import packages_of
@@ -55,6 +56,7 @@ def repeat(run: Run, name: str, snapshot: str, sweeps: SweepQuestions | None = N
         request_for(run), run_id=f"{run.pk}.{name}", snapshot=snapshot or None, watched=watched_objects(snapshot)
     )
     request = replace(request, limits=replace(request.limits, artefact_bytes=0, artefact_count=0))
+    opener = Opener()
     made, refused = Repeat(), _Refused(run, sweeps or SweepQuestions(run, left=0))
     with patiently(lambda: engine_of(run.queue).start(request)) as box:
         for event in box.events(poll_seconds=1.0):
@@ -63,7 +65,10 @@ def repeat(run: Run, name: str, snapshot: str, sweeps: SweepQuestions | None = N
             if event["type"] == "backtest" and len(made.claims) < MAX_BACKTESTS:
                 if event.get("attempt") is True:  # of which a run keeps nothing but the number
                     continue
-                claim = event.get("claim")
+                try:
+                    claim = opener.open(event.get("claim"))
+                except ClaimRefused:
+                    continue
                 if (checked := _checked(claim, snapshot, packages_of(run))) is not None:
                     made.claims.append((claim, checked))
             elif event["type"] == "ask":

@@ -34,6 +34,7 @@ PURE_SDK = {
     "objects",
     "periods",
     "panels",
+    "packing",
     "portfolio",
     "synthetic",
     "checking",

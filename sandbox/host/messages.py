@@ -176,7 +176,7 @@ def _param(raw: Message) -> Message:
 
 def _backtest(raw: Message) -> Message:
     claim = raw.get("claim")
-    if not isinstance(claim, dict):
+    if not isinstance(claim, dict | str):  # a text is a claim that was packed
         raise Refused("a backtest without a claim")
     # Its content is checked where it is replayed, outside the engine. "checks" and "report" name it by this number.
     attempt = {"attempt": True} if raw.get("attempt") is True else {}  # it counts as a trial, and shows nothing

@@ -459,6 +459,15 @@ def test_a_claim_by_the_second_version_of_the_rules_is_verified_too(claim):
     assert Usual().lines() != BacktestingPy().lines()
 
 
+def test_a_claim_with_more_fills_than_are_kept_has_figures_of_its_equity_and_none_of_its_trades(claim):
+    claim |= {"fills": [], "orders": [], "fill_count": 150_000, "order_count": 150_000}
+    checked = check_claim(claim, STORE)
+    assert not checked.verified and "It has 150,000 fills" in checked.verified_text
+    assert "100,000 of a backtest" in checked.verified_text and "shorter period" in checked.verified_text
+    assert checked.metrics["total_return"] == pytest.approx(claim["equity"][-1] / claim["cash"] - 1)
+    assert checked.metrics["trades"] is None and checked.metrics["exposure"] is None
+
+
 def test_a_claim_says_how_its_instruments_were_chosen(claim):
     said = check_claim(claim, STORE).conventions["survivorship"]
     assert said.startswith("Survivorship not controlled; chosen with hindsight: IBM (five well-known survivors")

@@ -12,7 +12,9 @@ import pytest
 from qfp.results import simple
 
 from runner.backtests import check_claim
+from runner.claims.packed import Opener
 from runner.samples import SAMPLES
+from sandbox.host.messages import read_message
 from tests.sdk.conftest import STORE
 
 STRATEGY = """
@@ -53,6 +55,22 @@ def test_a_market_order_fills_at_the_next_open_and_costs_a_thousandth(in_forked_
     assert "next bar's open" in text and "Commission 0.1 % of the traded value per fill" in text
     by_hand = 10_000 + 10 * (final["price"] - entry["price"]) - entry["commission"] - final["commission"]
     assert claim["equity"][-1] == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_a_backtest_of_many_orders_is_handed_over_packed_and_verified(in_forked_environment):
+    flip = """
+class Flip(BuyOnce):
+    def next(self):
+        self.position.close() if self.position else self.buy(size=1)
+
+backtest(Flip, data.prices("BTCUSD", interval="1m").iloc[:12_000], cash=1e6)
+"""
+    _, packed = run_claim(in_forked_environment, flip)
+    assert isinstance(packed, str) and len(packed) < 1_000_000
+    message, _ = read_message(json.dumps({"type": "backtest", "claim": packed}).encode())
+    checked = check_claim(Opener().open(message["claim"]), STORE)
+    assert checked.verified, checked.verified_text
+    assert len(checked.fills) + 1 == len(checked.orders) == checked.order_count == 11_999
 
 
 def test_a_result_is_called_what_it_is_named_unless_its_strategy_has_such_a_parameter(in_forked_environment):

@@ -30,7 +30,7 @@ Commission = float | tuple[float, float] | Callable[[float, float], float]
 PRICES = ("Open", "High", "Low", "Close")
 ORDER_COLUMNS = ["bar", "size", "kind", "limit", "stop", "sl", "tp", "closes", "outcome", "reason"]
 MAX_REFUSED_LISTED = 200
-MAX_ORDERS_LISTED = 100_000
+MAX_FILLS_LISTED = MAX_ORDERS_LISTED = 100_000
 
 
 def backtest(
@@ -213,7 +213,8 @@ class BacktestResult(Result):
             "dates": dates,
             "digest": digest(frame["Close"].to_numpy()),
             "equity": [float(value) for value in equity],
-            "fills": fills,
+            "fills": fills[:MAX_FILLS_LISTED],
+            "fill_count": len(fills),
             "flows": [],
             "orders": decisions[:MAX_ORDERS_LISTED],
             "order_count": len(decisions),

@@ -18,6 +18,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from qfp import packing
+
+_packer = packing.Packer()
 _lock = threading.Lock()
 _inbox_lock = threading.Lock()
 _half_a_line = False  # has been written, and its rest will not come
@@ -69,8 +72,8 @@ connect()
 
 
 def emit(message: dict[str, Any], in_order: bool = True) -> bool:
-    """Send one message; False when nobody listens. Numbers that JSON has no word for (NaN, infinity)
-    become null. in_order: its place among the texts matters.
+    """Send one message; False when nobody listens, and for a backtest of which nothing can be sent. Numbers that JSON
+    has no word for (NaN, infinity) become null. in_order: its place among the texts matters.
     """
     global connected, _fd, _half_a_line
     if _fd is None:
@@ -78,10 +81,12 @@ def emit(message: dict[str, Any], in_order: bool = True) -> bool:
     if relay is not None:
         relay(message)
         return True
-    try:
-        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=plain)
-    except ValueError:
-        text = json.dumps(_finite(message), ensure_ascii=False, separators=(",", ":"), default=plain)
+    text = _written(message)
+    if len(text) > packing.LONG and message.get("type") == "backtest":
+        packed = _packer.pack(message["claim"], _written)
+        if packed is None:
+            return False
+        text = _written({**message, "claim": packed})
     with _lock:
         view = memoryview((b"\n" if _half_a_line else b"") + text.encode("utf-8", "replace") + b"\n")
         try:
@@ -98,6 +103,19 @@ def emit(message: dict[str, Any], in_order: bool = True) -> bool:
             _fd, connected = None, False
             return False
     return True
+
+
+def _written(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=plain)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), default=plain)
+
+
+def begin_claims() -> None:
+    """Another cell: the site counts what its claims have anew."""
+    global _packer
+    _packer = packing.Packer()
 
 
 def begin_line() -> None:

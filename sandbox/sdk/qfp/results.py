@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qfp import channel, checking, forking, metrics
+from qfp import channel, checking, forking, metrics, packing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,10 @@ __all__ = ["Result", "digest", "head_figures", "simple"]
 
 # Of a claim: what was tried. Of backtests beyond those that the site records it is told no more, so that they count.
 ATTEMPTED = ("strategy", "params", "instruments", "period", "cash", "conventions")
+TOO_LONG = (
+    f"the site keeps backtests of up to {packing.MOST_BARS:,} bars, and up to {packing.MOST_OPENED // 10**6} MB of one "
+    "run. This one is longer, so it has no page and nobody checks it; a shorter period has one. Its figures:"
+)
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function or an object: another one in every run
 
 # While a program is tried with other values: takes each result, which is then neither shown nor handed over.
@@ -124,6 +128,10 @@ class Result(ABC):
         claim = {name: self.claim[name] for name in ATTEMPTED} if beyond else self.claim
         if channel.emit({"type": "backtest", "claim": claim, "number": number}):
             self.number = checking.before + number
+        elif channel.connected:
+            print(f"{self.strategy}: {TOO_LONG}")
+            for label, text in head_figures(self.metrics):
+                print(f"{label}: {text}")
         else:
             print(self.table())
             try:

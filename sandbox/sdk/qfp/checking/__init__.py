@@ -51,6 +51,7 @@ def forget() -> None:
     """A cell of a session begins: the site counts its backtests anew."""
     global backtests, before, cell
     before += backtests
+    channel.begin_claims()
     backtests, cell = 0, cell + 1
     _looked_at.clear()
     moves.clear()
