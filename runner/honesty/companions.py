@@ -163,8 +163,8 @@ def examine(run_id: UUID | str) -> None:
         doubt, confirmed = FAULT, False
     suspected: dict[int, int] = {}
     if not confirmed:
-        for found in (leaks, chosen, unclear):
-            _earliest(suspected, found)
+        for each_found in (leaks, chosen, unclear):
+            _earliest(suspected, each_found)
         leaks, chosen, unclear = {}, {}, {}
     clear = [each for each in backtests if not any(each.position in bars for bars in (before, leaks, chosen, unclear))]
     held: dict[int, tuple[int, int]] = {}

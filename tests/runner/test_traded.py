@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from django.core import signing
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from qfp import starter
@@ -309,3 +310,19 @@ def test_what_is_alike_by_its_text_and_by_its_trades_counts_once(settings):
     made(other, (20, 20))
     found = [trials.of_project(project) for project in (first, same, other)]
     assert [(each.count, each.others) for each in found] == [(3, 1), (3, 1), (3, 2)]
+
+
+@pytest.mark.django_db
+def test_backtests_that_were_made_before_it_was_kept_are_compared_afterwards(settings, capsys):
+    settings.STORE_DIR = STORE
+    author = make_user()
+    first, second = (make_project(author, text) for text in ("a()", "class C: pass"))
+    for project in (first, second):
+        made(project, (20, 20))
+    TradedAlike.objects.all().delete()
+    Backtest.objects.update(sides={})
+    assert (count(first), count(second)) == (1, 1)
+    for filled in (2, 0):
+        call_command("compare_trades")
+        assert f"of {filled} backtests" in capsys.readouterr().out
+        assert (count(first), count(second)) == (2, 2)
