@@ -150,9 +150,8 @@ def test_the_page_and_the_files_of_a_portfolio_name_each_instrument(client, run,
 
 def test_a_run_without_trades_has_a_report_without_holes(client, run, programs):
     cash, bars = programs[0]["cash"], len(programs[0]["dates"])
-    backtest = stored(
-        run, programs[0] | {"fills": [], "orders": [], "order_count": 0, "equity": [cash] * bars, "strategy": "Never"}
-    )
+    nothing = {"fills": [], "fill_count": 0, "orders": [], "order_count": 0}
+    backtest = stored(run, programs[0] | nothing | {"equity": [cash] * bars, "strategy": "Never"})
     assert backtest.verified
     for form in ("pdf", "html"):
         content = client.get(f"{backtest.get_absolute_url()}/report.{form}").content

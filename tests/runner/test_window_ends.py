@@ -87,6 +87,8 @@ def test_the_end_of_a_window_closes_what_is_open_and_no_more(data) -> None:  # n
         doubled[name] *= 2
     back = {name: -value if name == "size" else value for name, value in claim["fills"][at].items()}
     turned["fills"].insert(at + 1, back)
+    turned["fill_count"] += 1
     assert "What was open at the end was closed" in check_claim(turned, STORE).verified_text
     del kept["fills"][at]
+    kept["fill_count"] -= 1
     assert "What was open at the end was closed" in check_claim(kept, STORE).verified_text
