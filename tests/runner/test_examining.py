@@ -45,7 +45,7 @@ def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
 
 
 def test_what_was_found_stays_a_doubt_where_data_are_gone_before_it_was_confirmed(
-    public_run,  # noqa: F811
+    public_run,
     monkeypatch,
     settings,
     tmp_path,
