@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import linecache
+
 import pytest
 from qfp.backtesting import Backtest, Strategy
 from qfp.backtesting.compiled import Refused
 from qfp.backtesting.compiled.translation import translate
 from qfp.backtesting.lib import crossover
+from qfp.backtesting.reading import tree_of
+from qfp.backtesting.sharing import dependencies
+from qfp.backtesting.test import SMA
 
 from tests.sdk.test_backtesting import mean, walk
 from tests.sdk.test_equivalence import in_boxes_environment
@@ -40,6 +46,41 @@ def test_a_search_gives_every_combination_the_figures_of_its_own_run(cases):
     assert found["listed"]
     assert found["twice"] == [6, True]
     assert found["distinct"] >= 5 and found["errors"] == [0, 1] and found["best"]
+
+
+CELL = """
+class {name}(Strategy):
+    days = 5
+
+    def init(self):
+        self.line = self.I(SMA, self.data.{column}, self.days)
+
+    def next(self):
+        \"\"\"A text
+    of two lines.
+        \"\"\"
+        if self.line[-1] > {level}:
+            self.buy(size=1)
+"""
+
+
+def test_a_method_whose_lines_a_later_cell_has_taken_is_not_read_from_them():
+    names = {"Strategy": Strategy, "SMA": SMA, "__name__": __name__}
+
+    def run_cell(name, level, column):
+        text = CELL.format(name=name, level=level, column=column)
+        linecache.cache["cells.py"] = len(text), None, text.splitlines(keepends=True), "cells.py"
+        exec(compile(text, "cells.py", "exec"), names)
+        return names[name]
+
+    first, second = run_cell("First", 100.0, "Close"), run_cell("Second", 120.0, "High")
+    with pytest.raises(OSError, match="not there any more"):
+        tree_of(first.next)
+    assert dependencies(first) is None and dependencies(second)[1]["line"].column == "High"
+    assert ast.unparse(tree_of(second.next).body[1]).startswith("if self.line[-1] > 120.0")
+    again = run_cell("First", 100.0, "Close")
+    assert ast.unparse(tree_of(first.next)) == ast.unparse(tree_of(again.next))
+    assert dependencies(first)[1] == dependencies(again)[1] != dependencies(second)[1]
 
 
 class Base(Strategy):

@@ -10,7 +10,6 @@ import ast
 import builtins
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
@@ -22,6 +21,7 @@ import numpy as np
 from qfp.backtesting.averages import averages
 from qfp.backtesting.products import Product
 from qfp.backtesting.purity import answers_alike
+from qfp.backtesting.reading import tree_of
 from qfp.backtesting.strategy import Strategy
 from qfp.backtesting.test import SMA
 
@@ -95,7 +95,7 @@ def _tree(function: FunctionType) -> ast.stmt:
     """What a function's text says, read when it is first asked for."""
     found = _trees.get(function.__code__)
     if found is None:
-        found = _trees[function.__code__] = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        found = _trees[function.__code__] = tree_of(function)
     return found
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import math
-import textwrap
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
+
+from qfp.backtesting.reading import tree_of
 
 NONE = 0x7FF8_0000_4E4F_4E45  # a NaN that no arithmetic makes stands for None
 MOST = 2**53  # whole numbers beyond are left to the interpreted tier
@@ -170,7 +170,7 @@ def parsed(function: FunctionType) -> ast.FunctionDef:
 @lru_cache(maxsize=16)  # a translation asks for the same ones several times; nothing changes what it is given
 def _parsed(function: FunctionType, code: CodeType) -> ast.FunctionDef:
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+        tree = tree_of(function)
     except (OSError, TypeError, SyntaxError, IndentationError, IndexError):
         raise Refused("cannot be read: its source is not there") from None
     if not isinstance(tree, ast.FunctionDef) or tree.name != code.co_name:
