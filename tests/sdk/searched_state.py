@@ -49,6 +49,14 @@ def by_name(values, number):
     return SMA(values, number + int(os.environ.get("QN", "0")))
 
 
+def of_attribute(values):
+    return SMA(values, of_attribute.number)
+
+
+NAMELESS = {"mean": mean}
+exec("def without_module(values):\n    return mean(values, number)", NAMELESS)
+
+
 def deeper(values, number):
     sys.setrecursionlimit(1000 + number)
     return SMA(values, number)
@@ -126,6 +134,20 @@ class Environment(Base):
         self.b = self.I(by_name, self.data.Close, self.slow)
 
 
+class Attribute(Base):
+    def init(self):
+        of_attribute.number = self.fast
+        self.a = self.I(of_attribute, self.data.Close)
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+
+class Nameless(Base):
+    def init(self):
+        NAMELESS["number"] = self.fast
+        self.a = self.I(NAMELESS["without_module"], self.data.Close)
+        self.b = self.I(SMA, self.data.Close, self.slow)
+
+
 class Depth(Base):
     def init(self):
         self.a = self.I(deeper, self.data.Close, self.fast)
@@ -158,7 +180,7 @@ def asked_too_soon():
 warnings.simplefilter("ignore")
 GRID = [{"fast": fast, "slow": slow} for fast in (3, 5, 8, 13) for slow in (20, 31, 45, 60)]
 BARS = market(7, 800)
-EVERY = (Update, Helper, Append, Kept, Written, Summed, Environment, Depth, Plain, Lambda)
+EVERY = (Update, Helper, Append, Kept, Written, Summed, Environment, Attribute, Nameless, Depth, Plain, Lambda)
 differ = []
 for cls in EVERY:
     single = np.array([Backtest(BARS, cls).run_once(dict(one)).equity[-1] for one in GRID])

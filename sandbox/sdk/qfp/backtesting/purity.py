@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import builtins
 import dis
+import os
 import sys
 from collections.abc import Iterator, MutableMapping, MutableSequence, MutableSet
 from functools import lru_cache
+from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["answers_alike", "is_library", "reads_of"]
+__all__ = ["answers_alike", "is_library", "names_read", "reads_of"]
 
 CONSTANTS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
 # What reaches around names, or answers otherwise every time; as does what is drawn at random.
@@ -29,6 +31,7 @@ KEPT |= {"set_printoptions", "get_printoptions", "set_option", "get_option", "re
 KEPT |= {"save", "savez", "savez_compressed", "savetxt", "tofile", "to_csv", "to_parquet", "to_pickle", "to_json"}
 KEPT |= {"load", "loadtxt", "genfromtxt", "fromfile", "memmap", "read_csv", "read_parquet", "read_pickle", "read_json"}
 KEPT |= {"now", "today", "utcnow", "__dict__", "__globals__", "__defaults__", "__kwdefaults__", "__code__"}
+LIBRARIES = (f"{Path(os.__file__).parent}/", f"{Path(__file__).parents[2]}/")  # Python's and ours
 REACHES = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL", "LOAD_NAME", "IMPORT_FROM"}
 CHANGES = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR", "IMPORT_STAR"}
 
@@ -42,7 +45,7 @@ def reads_of(func: Any) -> tuple[Any, ...] | None:
     """Constants of modules that a function's answer depends on beside its arguments; None where more may be."""
     if "<" in getattr(func, "__qualname__", "<") or getattr(func, "__self__", None) is not None:
         return None
-    if is_library(getattr(func, "__module__", None)):
+    if _of_library(func):
         return ()
     found: list[Any] = []
     try:
@@ -58,10 +61,21 @@ def is_library(name: str | None) -> bool:
     if name is None:
         return True  # of numpy's ufuncs
     top = name.split(".")[0]
-    if top in ("qfp", "backtesting") or top in sys.stdlib_module_names:
-        return True
-    file = str(getattr(sys.modules.get(top), "__file__", None) or "")
-    return "site-packages" in file or "dist-packages" in file
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file is None:
+        return top in sys.stdlib_module_names  # a file of the program's own may have such a name, too
+    return "site-packages" in file or "dist-packages" in file or str(file).startswith(LIBRARIES)
+
+
+def _of_library(func: Any) -> bool:
+    name = getattr(func, "__module__", None)
+    # One that a program has made in a namespace without a name.
+    return is_library(name) and not (isinstance(func, FunctionType) and name in (None, "builtins"))
+
+
+def names_read(code: CodeType) -> list[tuple[str, ...]]:
+    """Every name of a module that the code reads, with the attributes that are read of it."""
+    return [path for path in _paths(code) if path is not None]
 
 
 class _Untold(Exception):
@@ -72,7 +86,7 @@ def _read(func: Any, found: list[Any], seen: set[Any]) -> None:
     func = getattr(func, "py_func", func)  # of numba
     if not isinstance(func, FunctionType):
         raise _Untold
-    if is_library(func.__module__) or func in seen:
+    if _of_library(func) or func in seen:
         return
     seen.add(func)
     for value in (*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values()):
@@ -95,7 +109,10 @@ def _read(func: Any, found: list[Any], seen: set[Any]) -> None:
             value = getattr(value, rest.pop(0), _Untold)
         _value(value, found, seen)
         for name in rest:  # of a library: what it keeps may be changed in place
+            own = isinstance(value, FunctionType) and not _of_library(value)
             value = getattr(value, name, None)
+            if own:  # an attribute of a function
+                _value(value, found, seen)
             if isinstance(value, (MutableMapping, MutableSequence, MutableSet)) or _is_outside(value):
                 raise _Untold
 
@@ -111,6 +128,7 @@ def _value(value: Any, found: list[Any], seen: set[Any]) -> None:
     if isinstance(value, CONSTANTS):
         found.append((type(value), value))
     elif isinstance(value, (tuple, frozenset)):
+        found.append((type(value), len(value)))
         for one in value:
             _value(one, found, seen)
     elif isinstance(value, (ModuleType, type)):
