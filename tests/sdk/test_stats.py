@@ -10,6 +10,7 @@ import pytest
 from qfp.backtesting import Backtest, Strategy
 from qfp.backtesting.lines import column_of
 from qfp.backtesting.statistics import Figures, TradeColumns
+from qfp.backtesting.stats import Stats
 
 from tests.sdk.test_backtesting import mean, walk
 
@@ -57,6 +58,18 @@ def test_a_figure_is_that_of_the_series_before_and_after_the_tables_are_made():
     assert len(found["_equity_curve"]) == 120 and found["SQN"] == before == found.SQN
     found["SQN"] = 5.0
     assert found["SQN"] == 5.0 and found.get("nothing") is None
+
+
+def test_who_writes_into_the_tables_changes_no_figure_of_the_run():
+    found, other = stats(), stats()
+    for name in ("_equity_curve", "_trades"):
+        table = found[name]
+        for column in range(table.shape[1]):
+            if table.dtypes.iloc[column].kind in "if":
+                table.iloc[:3, column] = 7
+    pd.testing.assert_frame_equal(Stats.of(found._run)["_trades"], other["_trades"])
+    pd.testing.assert_frame_equal(Stats.of(found._run)["_equity_curve"], other["_equity_curve"])
+    assert found.metrics == pytest.approx(other.metrics, abs=0, rel=0, nan_ok=True)
 
 
 def test_prices_cannot_be_written_to_and_a_column_that_init_adds_is_of_its_own_run():

@@ -420,9 +420,10 @@ def equity_table(index: pd.Index, equity: np.ndarray, figures: Figures | None = 
     """
     import pandas as pd
 
-    drawdown = below_peak(equity) if figures is None else figures.drawdown
+    # Copies, where it is the run's own: who writes into the table changes no figure.
+    drawdown = below_peak(equity) if figures is None else figures.drawdown.copy()
     begins, ends, _ = drawdown_spans(drawdown) if figures is None else figures.spans
-    columns: dict[str, Any] = {"Equity": equity, "DrawdownPct": drawdown}
+    columns: dict[str, Any] = {"Equity": equity.copy(), "DrawdownPct": drawdown}
     if type(index).__name__ == "DatetimeIndex":
         stamps: Any = index
         lengths = np.full(len(index), np.iinfo(np.int64).min)  # how NumPy writes a missing duration
@@ -443,15 +444,15 @@ def trades_table(index: pd.Index, known: TradeColumns, indicators: Sequence[Line
     sizes, extras = of_account["size"], known.extras()
     columns: dict[str, Any] = {
         "Size": sizes.astype(int),
-        "EntryBar": entries,
-        "ExitBar": exits,
+        "EntryBar": entries.copy(),
+        "ExitBar": exits.copy(),
         "EntryPrice": of_account["entry_price"],
         "ExitPrice": of_account["exit_price"],
         "SL": _prices(extras["sl"]),
         "TP": _prices(extras["tp"]),
-        "PnL": known.profits,
-        "Commission": known.commissions,
-        "ReturnPct": known.returns,
+        "PnL": known.profits.copy(),
+        "Commission": known.commissions.copy(),
+        "ReturnPct": known.returns.copy(),
         "EntryTime": index[entries],
         "ExitTime": index[exits],
     }
