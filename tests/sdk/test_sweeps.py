@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from qfp.backtesting import Strategy
 from qfp.significance import probability_of_overfitting
 from qfp.sweeps.searching import Learning
 from qfp.sweeps.space import Parameters, Space
+from qfp.sweeps.standing import stands_on
 from qfp.sweeps.trial import BLOCKS, Trial
 
 GRID = {"a": range(10), "b": range(10)}
@@ -117,6 +119,58 @@ def test_what_was_recorded_is_not_tried_again(tmp_path):
     assert whole.trials.drop(columns="error")[:40].equals(first.trials.drop(columns="error"))
     with pytest.raises(ValueError, match="another sweep"):
         quiet(counted, GRID, record=record, seed=1)
+    other_code = lambda a, b: bowl(a, b)  # noqa: E731
+    other_code.__name__ = "counted"
+    with pytest.raises(ValueError, match="another sweep"):
+        quiet(other_code, GRID, record=record)
+
+
+def level():
+    return LEVEL
+
+
+LEVEL, SETTINGS, PRICES = 1, {"up": [1.0]}, pd.Series([1.0, 2.0])
+
+
+class Reading(Dip):
+    limits = (1, 2)
+
+    def next(self):
+        if self.data.Close[-1] > level() + SETTINGS["up"][0] + PRICES.iloc[0]:
+            super().next()
+
+
+def test_whatever_its_trials_stand_on_makes_another_sweep_when_it_changes(monkeypatch):
+    def around(of_cell):
+        return lambda a: a + of_cell
+
+    first = stands_on(Reading, "sharpe", {"commission": lambda size, price: 1.0})
+    assert stands_on(Reading, "sharpe", {"commission": lambda size, price: 1.0}) == first
+    found = {first, stands_on(Reading, "sharpe", {"commission": lambda size, price: 2.0})}
+    usual = {"commission": lambda size, price: 1.0}
+    this = sys.modules[__name__]
+    for place, name, value in (
+        (this, "LEVEL", 2),
+        (this, "SETTINGS", {"up": [1.5]}),
+        (this, "PRICES", pd.Series([1.5, 2.0])),
+        (Dip, "hold", 4),
+        (Reading, "limits", (1, 3)),
+        (Dip, "next", lambda self: None),
+        (level, "number", 3),
+        (qfp, "__version__", "0.2.0"),
+    ):
+        with monkeypatch.context() as changed:
+            changed.setattr(place, name, value, raising=False)
+            found.add(stands_on(Reading, "sharpe", usual))
+        assert stands_on(Reading, "sharpe", usual) == first
+    assert len(found) == 10
+    assert stands_on(around(1)) == stands_on(around(1)) != stands_on(around(2))
+    assert len({stands_on(lambda m: m["sharpe"]), stands_on(lambda m: m["calmar"])}) == 2
+    deep = []
+    for _ in range(5_000):
+        deep = [deep]
+    for untold in (around(np.random.default_rng(1)), around(deep)):
+        assert stands_on(untold) != stands_on(untold)
 
 
 def test_a_strategy_gives_the_figures_of_its_backtest_and_the_overfitting_of_its_returns(monkeypatch):

@@ -56,7 +56,10 @@ class InFile(Record):
         head = json.dumps({"sweep": about}, sort_keys=True, default=str)
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
         if lines and lines[0].rstrip("\n") != head:
-            raise ValueError(f"{path} is the record of another sweep; name another file, or delete it")
+            raise ValueError(
+                f"{path} is the record of another sweep, of other code, or of code that reads what cannot be compared; "
+                "name another file, or delete it"
+            )
         whole = [line for line in lines if line.endswith("\n")]  # the last one may have been cut off
         for line in whole[1:]:
             trial = Trial.from_dict(json.loads(line))

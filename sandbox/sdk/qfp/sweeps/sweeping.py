@@ -17,6 +17,7 @@ from qfp.sweeps.recording import Record, digest_of_bars, record_of
 from qfp.sweeps.result import SweepResult
 from qfp.sweeps.searching import Search, search
 from qfp.sweeps.space import Constraint, Parameters, Space, key_of
+from qfp.sweeps.standing import stands_on
 from qfp.sweeps.trial import Trial
 
 __all__ = ["sweep"]
@@ -87,6 +88,7 @@ def sweep(
         # A function may say itself what it stands on, in its attribute `reads`; bars, of what they are a window.
         "bars": getattr(target, "reads", None) if bars is None else attrs.get("reads") or digest_of_bars(bars),
         "symbol": str(attrs.get("symbol") or ""),
+        "stands_on": stands_on(target, objective, options),
     }
     looking = search(parts, method, seed)
     kept, doubt = record_of(about, record)
