@@ -6,6 +6,7 @@ Runs in the boxes' environment.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import warnings
@@ -269,6 +270,35 @@ def searched_again():
     return found
 
 
+def by_sign(values, number, shift):
+    longer = 3 * isinstance(number, float) + 9 * isinstance(number, bool)
+    return SMA(values, int(number) + 4 + longer) * (1 + math.copysign(0.001, shift))
+
+
+class Exact(Strategy):
+    number, shift = 3, 0.0
+
+    def init(self):
+        self.a = self.I(by_sign, self.data.Close, self.number, self.shift)
+
+    def next(self):
+        if self.a[-1] < self.data.Close[-1] and not self.position:
+            self.buy(size=5)
+        elif self.a[-1] > self.data.Close[-1]:
+            self.position.close()
+
+
+def equal_values():
+    """Whether a search of values that are equal but not the same gives each what its own run gives, by both tiers."""
+    grid = [{"number": number, "shift": shift} for number in (1, True, 1.0) for shift in (0.0, -0.0)]
+    single = [Backtest(BARS, Exact).run_once(dict(one)).equity[-1] for one in grid]
+    assert len(set(single)) >= 4
+    return [
+        Backtest(BARS, Exact).run_many(grid, ("final_equity",), tier=tier).columns["final_equity"].tolist() == single
+        for tier in ("interpreted", "compiled")
+    ]
+
+
 print(
     json.dumps(
         {
@@ -277,6 +307,7 @@ print(
             "too_soon": asked_too_soon(),
             "as_alone": combinations_that_are_as_alone(),
             "again": searched_again(),
+            "equal": equal_values(),
         }
     )
 )

@@ -18,7 +18,7 @@ import numpy as np
 from qfp.backtesting.averages import averages
 from qfp.backtesting.lines import Bars, Clock
 from qfp.backtesting.products import Product
-from qfp.backtesting.purity import is_library
+from qfp.backtesting.purity import exactly, is_library
 from qfp.backtesting.sharing import Groups, Recipe, dependencies
 from qfp.backtesting.statistics import LABELS
 from qfp.backtesting.test import SMA
@@ -236,7 +236,7 @@ class Shared:
         of_number = [of_attribute.get(name, ()) for name, _ in translation.arguments]
 
         def key(group: tuple[str, ...], combination: Mapping[str, Any]) -> Any:
-            return group, *[(type(combination[name]), combination[name]) for name in group]
+            return group, *[(*exactly(combination[name]), combination[name]) for name in group]
 
         keys = {
             group: [key(group, self.combinations[first]) for first in firsts] for group, firsts in groups.firsts.items()
@@ -299,10 +299,10 @@ class Shared:
             arguments = [(at, kind) for at, (name, kind) in enumerate(translation.arguments) if name in group]
             kept = self._kept(group, [recipes[name] for name in mine])
             made.update((key, kept[key]) for key in each if key in kept and key not in made)
-            todo = [key for key in each if key not in made and all(fits(key[1][1], kind) for _, kind in arguments)]
+            todo = [key for key in each if key not in made and all(fits(key[1][-1], kind) for _, kind in arguments)]
             if not todo:
                 continue
-            values = [key[1][1] for key in todo]
+            values = [key[1][-1] for key in todo]
             lines: dict[str, np.ndarray | list[np.ndarray]] = {}
             for name in mine:
                 found = _lines(recipes[name], bars, values)
@@ -393,7 +393,7 @@ class Shared:
             return True
         known = self.backtest.compared
         for number in {int(answered[0]), int(answered[np.argmax(equity[answered])])}:
-            key = self.program, *[(name, type(value), value) for name, value in self.combinations[number].items()]
+            key = self.program, *[(name, *exactly(value)) for name, value in self.combinations[number].items()]
             prepared = first if number == 0 else self.backtest.prepare(self.combinations[number])
             if known.get(key) == (equity[number], trades[number]) and self.is_as_alone(number, prepared):
                 found.runs[number] = self.backtest.carry_out(prepared, "compiled", compared=True)

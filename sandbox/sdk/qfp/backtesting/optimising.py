@@ -70,7 +70,9 @@ def optimize(
             each = figures.tolist()
         else:
             each = [score(one) for one in combinations]
-        scores = {tuple(one.values()): value for one, value in zip(combinations, each, strict=True)}
+        scores = {}
+        for one, value in zip(combinations, each, strict=True):
+            scores.setdefault(tuple(one.values()), value)  # of equal ones, such as 1 and True, the one that is named
         if len(scores) < len(combinations):  # a value was given twice: the places are not theirs any more
             known.runs.clear()
         index, numbers = _index(scores, values), list(scores.values())

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["answers_alike", "is_library", "names_read", "reads_of"]
+__all__ = ["answers_alike", "exactly", "is_library", "names_read", "reads_of"]
 
 CONSTANTS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
 # What reaches around names, or answers otherwise every time; as does what is drawn at random.
@@ -65,6 +65,11 @@ def is_library(name: str | None) -> bool:
     if file is None:
         return top in sys.stdlib_module_names  # a file of the program's own may have such a name, too
     return "site-packages" in file or "dist-packages" in file or str(file).startswith(LIBRARIES)
+
+
+def exactly(value: Any) -> tuple[type, Any]:
+    """What tells a value from others that are equal to it, as 1 and True, or 0.0 and -0.0."""
+    return type(value), repr(value) if isinstance(value, float) else value
 
 
 def _of_library(func: Any) -> bool:
@@ -126,7 +131,7 @@ def _is_outside(value: Any) -> bool:
 def _value(value: Any, found: list[Any], seen: set[Any]) -> None:
     """What a name of the function stands for."""
     if isinstance(value, CONSTANTS):
-        found.append((type(value), value))
+        found.append(exactly(value))
     elif isinstance(value, (tuple, frozenset)):
         found.append((type(value), len(value)))
         for one in value:

@@ -20,7 +20,7 @@ import numpy as np
 
 from qfp.backtesting.averages import averages
 from qfp.backtesting.products import Product
-from qfp.backtesting.purity import answers_alike
+from qfp.backtesting.purity import answers_alike, exactly
 from qfp.backtesting.reading import tree_of
 from qfp.backtesting.strategy import Strategy
 from qfp.backtesting.test import SMA
@@ -270,8 +270,10 @@ def _codes(combinations: Sequence[Mapping[str, Any]], group: tuple[str, ...]) ->
     known: dict[Any, int] = {}
     if len(group) == 1:
         name = group[0]
-        return np.array([known.setdefault(one[name], len(known)) for one in combinations])
-    return np.array([known.setdefault(tuple([one[name] for name in group]), len(known)) for one in combinations])
+        return np.array([known.setdefault(exactly(one[name]), len(known)) for one in combinations])
+    return np.array(
+        [known.setdefault(tuple([exactly(one[name]) for name in group]), len(known)) for one in combinations]
+    )
 
 
 class Groups:

@@ -14,7 +14,7 @@ import numpy as np
 from qfp.backtesting.core import Account
 from qfp.backtesting.lines import Bars, Clock, Line
 from qfp.backtesting.orders import Order, Trade
-from qfp.backtesting.purity import reads_of
+from qfp.backtesting.purity import exactly, reads_of
 
 __all__ = ["Position", "Strategy"]
 
@@ -173,7 +173,7 @@ class Strategy(ABC):
             if isinstance(value, Line) and self._data.holds(value):
                 parts.append((word, Line, str(value.name)))
             elif value is None or isinstance(value, (int, float, str)):
-                parts.append((word, type(value), value))
+                parts.append((word, *exactly(value)))
             else:
                 return None
         return tuple(parts)
