@@ -190,6 +190,11 @@ def test_a_strategy_gives_the_figures_of_its_backtest_and_the_overfitting_of_its
     assert found.overfitting.probability == pytest.approx(expected.probability, abs=1e-12)
     assert found.deflated().trials == 12 and 0 <= found.deflated().probability <= 1
     assert "Too few" in quiet(Dip, frame, {"days": (3, 4, 5)}).overfitting.text
+    found.best["days"], before = 99, found.best
+    assert found.best == before and found.best["days"] != 99
+    monkeypatch.setattr(Dip, "next", lambda self: self.buy(size=0.1))
+    with pytest.raises(ValueError, match="has another score now"):
+        found.deflated()
 
 
 def test_pictures_and_table_have_every_trial():

@@ -38,3 +38,8 @@ def test_the_joined_equity_is_the_pieces_and_does_not_depend_on_what_comes_later
     assert np.array_equal(again.pieces[0], found.pieces[0]) and np.array_equal(again.pieces[1], found.pieces[1])
     paths = found.monte_carlo(paths=50, seed=1)
     assert np.array_equal(paths.final, found.monte_carlo(paths=50, seed=1).final)
+    with pytest.raises(ValueError, match="read-only"):
+        found.pieces[0][:] = 0
+    closes = frame["close"].to_numpy().copy()
+    frame.iloc[:, :4] = 50.0
+    assert found.result.metrics["buy_and_hold"] == pytest.approx(closes[-1] / closes[82] - 1)

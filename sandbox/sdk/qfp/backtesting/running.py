@@ -60,8 +60,10 @@ class Run:
 
     @property
     def equity(self) -> np.ndarray:
-        """What the account was worth at every close."""
-        return self.curve.whole
+        """What the account was worth at every close; not to be written to, as figures are made of it later."""
+        found = self.curve.whole
+        found.flags.writeable = False
+        return found
 
     @cached_property
     def metrics(self) -> dict[str, float]:

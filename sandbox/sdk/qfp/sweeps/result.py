@@ -81,7 +81,7 @@ class SweepResult:
     @property
     def best(self) -> dict[str, Any]:
         """Parameters of the single best trial; the first of equal ones."""
-        return self._scored(self._best).params
+        return Parameters(self._scored(self._best).params)
 
     @property
     def best_score(self) -> float:
@@ -94,7 +94,7 @@ class SweepResult:
     @property
     def plateau(self) -> dict[str, Any]:
         """Parameters of the middle of the best neighbourhood: what to go on with."""
-        return self._scored(self.neighbourhood).params
+        return Parameters(self._scored(self.neighbourhood).params)
 
     def _scored(self, found: Any) -> Any:
         if found is None:
@@ -109,11 +109,19 @@ class SweepResult:
     def deflated(self, params: dict[str, Any] | None = None, trials: int | None = None) -> Deflated:
         """The Sharpe ratio of a combination (the plateau's, when left out) against the best of so many worthless ones.
 
-        trials: how many to reckon with; those of this sweep when left out. The site counts the project's, too.
+        trials: how many to reckon with; those of this sweep when left out. The site counts the project's, too. Raises
+        ValueError where the combination has another score now than in the sweep.
         """
         from qfp.significance import deflated_sharpe_ratio
 
-        _, _, returns = self._evaluation.tried(Parameters(self.plateau if params is None else params))
+        chosen = Parameters(self.plateau if params is None else params)
+        score, _, returns = self._evaluation.tried(chosen)
+        before = next((trial.score for trial in self._tried if trial.params == chosen), score)
+        if math.isfinite(before) and score != before:
+            raise ValueError(
+                f"{self.target} has another score now than in the sweep, {score:.6g} instead of {before:.6g}: it, or "
+                "what it reads, has changed since, or it draws random numbers; sweep again"
+            )
         if returns is None:
             raise ValueError('the function gives no returns; let it give a dictionary with "returns", one per period')
         year = getattr(self._evaluation, "periods", 252.0)

@@ -194,7 +194,8 @@ class WalkForward:
         import pandas as pd
 
         self.strategy, self.places, self.pieces, self.cash = strategy, places, pieces, runs[0].cash
-        self._bars, self._runs, self._options = bars, runs, options
+        self._bars = bars.copy(deep=False)  # pandas copies when somebody writes to the caller's
+        self._runs, self._options = runs, options
         self.windows = pd.DataFrame(rows)
         index = bars.index[places[0].test_start : places[-1].test_stop]
         self.equity = pd.Series(np.concatenate(pieces), index=index, name="equity")
