@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 from both_engines import market
 from qfp.backtesting import Backtest, Strategy
 
-LEVEL, LEVELS, BY_NAME = 80.0, [80.0], {"up": 80.0}
+LEVEL, LEVELS, BY_NAME, FILTERS = 80.0, [80.0], {"up": 80.0}, []
 SETTINGS = ModuleType("settings")
 SETTINGS.level = 80.0
 
@@ -74,6 +74,46 @@ class Property(Number):
             self.buy(size=1)
 
 
+class Empty(Number):
+    def next(self):
+        if not FILTERS and self.data.Close[-1] < 80 and not self.position:
+            self.buy(size=1)
+
+
+class OwnEmpty(Number):
+    filters = []
+
+    def next(self):
+        if not self.filters and self.data.Close[-1] < 80 and not self.position:
+            self.buy(size=1)
+
+
+class Text(Number):
+    mode = ""
+
+    def next(self):
+        if self.data.Close[-1] < 80 and not self.position:
+            self.buy(size=1)
+        elif self.mode and self.position:
+            self.position.close()
+
+
+class Missing(Number):
+    target, after = None, None
+
+    def next(self):
+        if self.data.Close[-1] < 80 and not self.position and self.after is None:
+            self.buy(size=1, tp=self.target)
+
+
+class Plain(Number):
+    level = 80.0
+
+    def next(self):
+        if self.data.Close[-1] < self.level and not self.position:
+            self.buy(size=1)
+
+
 class Own(Number):
     """A function that is kept on the strategy."""
 
@@ -122,6 +162,10 @@ def wanted_lower(self):
     return self.data.Close[-1] < 70
 
 
+def level_of(self):
+    return self.data.Close[-2]
+
+
 def level_lower(self):
     return 70.0
 
@@ -150,6 +194,16 @@ CHANGES = {
         lambda: setattr(Method, "wanted", LOWER),
     ),
     "a property": (Property, lambda: setattr(Property, "level", property(level_lower)), lambda: None),
+    "whether a list is empty": (Empty, lambda: FILTERS.append(1), FILTERS.clear),
+    "whether a list of the class is empty": (OwnEmpty, lambda: OwnEmpty.filters.append(1), lambda: None),
+    "whether a text is empty": (Text, lambda: setattr(Text, "mode", "out"), lambda: setattr(Text, "mode", "")),
+    "a target that was none": (
+        Missing,
+        lambda: setattr(Missing, "target", 81.0),
+        lambda: setattr(Missing, "target", None),
+    ),
+    "whether an attribute is none": (Missing, lambda: setattr(Missing, "after", 1), lambda: None),
+    "a property instead of a number": (Plain, lambda: setattr(Plain, "level", property(level_of)), lambda: None),
     "a function kept on the strategy": (Own, lambda: setattr(Own.test, "rule", lower), lambda: None),
     "next() itself": (Number, lambda: setattr(Number, "next", Lower.next), lambda: None),
     "a name of the function around it": (*cell(), lambda: None),

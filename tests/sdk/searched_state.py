@@ -299,6 +299,36 @@ def equal_values():
     ]
 
 
+class Asked(Strategy):
+    mode, days, target = "", (), None
+
+    def init(self):
+        pass
+
+    def next(self):
+        if self.data.Close[-1] < self.data.Close[-2] and not self.position:
+            self.buy(size=5, tp=self.target)
+        elif self.position and (self.mode or self.days):
+            self.position.close()
+
+
+def asked_values():
+    """Whether a search of texts, tuples and prices, none among them, gives each what its own run gives."""
+    high = float(BARS["High"].max())
+    grids = {
+        "mode": ["", "a", "b", "c", "d", "e", "f"],
+        "days": [(), (1,), (2,), (3,), (4,), (5,)],
+        "target": [None, *(high * share for share in (0.999, 0.9991, 0.9992, 0.9993, 0.9994, 0.9995))],
+    }
+    found = []
+    for name, values in grids.items():
+        single = [Backtest(BARS, Asked).run_once({name: one}, tier="interpreted").equity[-1] for one in values]
+        assert len(set(single)) > 1
+        many = Backtest(BARS, Asked).run_many([{name: one} for one in values], ("final_equity",), tier="compiled")
+        found.append(many.tier == "compiled" and many.columns["final_equity"].tolist() == single)
+    return found
+
+
 print(
     json.dumps(
         {
@@ -308,6 +338,7 @@ print(
             "as_alone": combinations_that_are_as_alone(),
             "again": searched_again(),
             "equal": equal_values(),
+            "asked": asked_values(),
         }
     )
 )

@@ -17,6 +17,7 @@ from qfp.backtesting.compiled.values import (
     Refused,
     Value,
     column_of,
+    is_none,
     joined,
     kind_of,
     literal,
@@ -25,6 +26,7 @@ from qfp.backtesting.compiled.values import (
     written,
 )
 from qfp.backtesting.lines import Line
+from qfp.backtesting.strategy import Strategy
 
 OPERATORS: dict[type, str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 NAMES: dict[type, str] = {
@@ -51,6 +53,7 @@ NAMES: dict[type, str] = {
     ast.Nonlocal: "nonlocal",
     ast.Starred: "*",
 }
+OWN = {"data", "position", "trades", "orders", "closed_trades", "equity"}  # of Strategy
 PRIVATE = ("index", "df", "pip")
 POSITION = {
     "size": ("float", "a.units"),
@@ -142,7 +145,7 @@ class Expressions(Names):
         if value.kind in ("trades", "orders", "closed_trades"):
             return f"({COUNTS[value.kind]} > 0)"
         if value.kind == "thing":
-            return str(bool(value.thing))
+            return str(self.asked(bool, value))
         raise self.refuse(f"asks whether {ast.unparse(node)}" if isinstance(node, ast.expr) else "asks", node)
 
     def last(self, line: Value) -> Value:
@@ -191,6 +194,8 @@ class Expressions(Names):
             return Value("line" if thing.ndim == 1 else "rows", thing=thing, path=path)
         kind = type_of(thing)
         if kind == "none":
+            if path:
+                self.fixed[path] = None
             return Value("none", thing=None)
         if kind is not None and not path:
             return Value(kind, literal(thing))
@@ -254,8 +259,10 @@ class Expressions(Names):
         raise self.refuse(f"uses {ast.unparse(node)}", node)
 
     def of_self(self, name: str, node: ast.AST) -> Value:
-        if name in ("data", "position", "trades", "orders", "closed_trades"):
-            return Value(name, path=(name,))
+        if name in OWN and self.outside.method(type(self.strategy), name) is not vars(Strategy)[name]:
+            raise self.refuse(f"reads a self.{name} of its own", node)
+        if name in OWN - {"equity"}:
+            return Value(name)
         if name == "equity":
             return Value("float", "equity_at(a, closes[bar])")
         if name in self.set_attributes:
@@ -403,7 +410,8 @@ class Expressions(Names):
                 return f"(bits({value.code}) {'==' if equal else '!='} {NONE})"
             if value.kind == "line" and not isinstance(how, (ast.Is, ast.IsNot)):
                 raise self.refuse(f"compares {ast.unparse(node)}", node)
-            return str((value.kind == "none") == equal)
+            none = self.asked(is_none, value) if value.path else value.kind == "none"
+            return str(none == equal)
         sign = OPERATORS.get(type(how))
         if left.kind == right.kind == "thing" and sign in ("==", "!="):
             for value in (left, right):

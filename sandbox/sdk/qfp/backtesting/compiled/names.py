@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
@@ -25,6 +26,7 @@ class Names(ABC):
         self.series: list[tuple[tuple[Any, ...], str]] = []
         self.arguments: list[tuple[str, str]] = []
         self.fixed: dict[tuple[Any, ...], Any] = {}
+        self.answers: dict[tuple[tuple[Any, ...], Callable[[Any], bool]], bool] = {}
         self.outside = Outside()
         self.tags: list[Any] = [None]
         self.lines: list[str] = []
@@ -54,6 +56,14 @@ class Names(ABC):
                     if isinstance(node.value, ast.Name) and node.value.id == me:
                         found.add(node.attr)
         return found
+
+    def asked(self, ask: Callable[[Any], bool], value: Value) -> bool:
+        """What is asked about a thing or a series, and has to be answered alike wherever this reading serves."""
+        if value.path:
+            self.answers[value.path, ask] = ask(value.thing)
+        else:
+            self.outside.answer(ask, value.thing)
+        return ask(value.thing)
 
     def _begin_state(self, name: str) -> None:
         if isinstance(self.outside.method(type(self.strategy), name), property):

@@ -19,7 +19,7 @@ from qfp.backtesting.strategy import Strategy
 __all__ = ["Outside", "alike"]
 
 PLAIN = (int, float, str, bool, type(None), np.generic)
-_NOWHERE = object()
+METHODS = (FunctionType, staticmethod, property)
 
 
 class Outside:
@@ -43,9 +43,11 @@ class Outside:
     def method(self, cls: type, name: str) -> Any:
         """What a class has under a name, as it stands there; None where it has not. A strategy's own come before it."""
         found = _static(cls, name)
-        if isinstance(found, (FunctionType, staticmethod, property)):  # numbers are looked up on every strategy
+        if isinstance(found, METHODS):
             self._methods.add(name)
             self._found.append((_static, cls, name, found))
+        else:  # numbers are looked up on every strategy
+            self._found.append((_has_method, cls, name, False))
         return found
 
     def above(self, cls: type, name: str) -> Any:
@@ -56,6 +58,10 @@ class Outside:
         """It is put where it is called."""
         self._kept(getattr, function, "__code__")
         self._kept(getattr, function, "__defaults__")
+
+    def answer(self, ask: Callable[[Any], bool], thing: Any) -> None:
+        """What was asked about a thing that can be changed where it is."""
+        self._kept(_answer, ask, thing)
 
     def same(self, strategy: Strategy) -> bool:
         """Whether a reading that starts from this strategy would find the same."""
@@ -114,6 +120,14 @@ def _element(many: Any, key: Any) -> Any:
 
 def _static(cls: type, name: str) -> Any:
     return inspect.getattr_static(cls, name, None)
+
+
+def _has_method(cls: type, name: str) -> bool:
+    return isinstance(_static(cls, name), METHODS)
+
+
+def _answer(ask: Callable[[Any], bool], thing: Any) -> bool:
+    return ask(thing)
 
 
 def _own(cls: type, name: str) -> Any:

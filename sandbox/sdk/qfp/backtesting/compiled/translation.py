@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -50,6 +51,7 @@ class Translation:
     arguments: list[tuple[str, str]]  # attribute, type
     state: list[tuple[int, str, str]]  # number of the argument, attribute, type
     fixed: dict[tuple[Any, ...], Any]  # what else was looked up on it, and has to be the same
+    answers: dict[tuple[tuple[Any, ...], Callable[[Any], bool]], bool]  # what was asked about other things of it
     outside: Outside  # what was looked up elsewhere
     tags: list[Any]
     sieve: Sieve | None  # that finds the bars on which next() may do something
@@ -70,12 +72,13 @@ class Translation:
             if not fits(value, kind):
                 return None
             numbers.append(math.nan if value is None else float(value))
-        for path, thing in self.fixed.items():
-            try:
-                if not alike(followed(strategy, path), thing):
-                    return None
-            except (AttributeError, KeyError, IndexError):
+        try:
+            if not all(alike(followed(strategy, path), thing) for path, thing in self.fixed.items()):
                 return None
+            if any(ask(followed(strategy, path)) != answer for (path, ask), answer in self.answers.items()):
+                return None
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return None
         return Bound(columns, numbers)
 
 
@@ -153,7 +156,15 @@ class _Pass(Statements):
             tail=indented(tail, 1),
         )
         return Translation(
-            functions_of(text), self.series, self.arguments, state, self.fixed, self.outside, self.tags, sieve
+            functions_of(text),
+            self.series,
+            self.arguments,
+            state,
+            self.fixed,
+            self.answers,
+            self.outside,
+            self.tags,
+            sieve,
         )
 
 

@@ -80,6 +80,10 @@ def type_of(value: Any) -> str | None:
     return "float" if isinstance(value, float) else None  # np.float64 is one
 
 
+def is_none(thing: Any) -> bool:
+    return thing is None
+
+
 def fits(value: Any, kind: str) -> bool:
     """Whether an argument of this type can hold it."""
     found = type_of(value)
