@@ -72,6 +72,26 @@ def test_who_writes_into_the_tables_changes_no_figure_of_the_run():
     assert found.metrics == pytest.approx(other.metrics, abs=0, rel=0, nan_ok=True)
 
 
+@pytest.mark.parametrize("how", [lambda signals: (lambda: signals,), lambda signals: (np.asarray, signals)])
+def test_an_array_of_the_program_is_no_indicator_of_two_runs(how):
+    signals = np.tile([1.0, 1.0, -1.0, -1.0, 1.0, -1.0], 20)
+
+    class Follows(Strategy):
+        def init(self):
+            self.signal = self.I(*how(signals), name="signal")
+
+        def next(self):
+            if self.signal[-1] > 0 and not self.position:
+                self.buy(size=1)
+            elif self.signal[-1] < 0:
+                self.position.close()
+
+    found, before = Backtest(walk(120), Follows, finalize_trades=True).run(), signals.copy()
+    signals[:] = 0.0
+    trades = found["_trades"]
+    assert len(trades) > 9 and trades["Entry_signal"].tolist() == before[trades["EntryBar"]].tolist()
+
+
 def test_prices_cannot_be_written_to_and_a_column_that_init_adds_is_of_its_own_run():
     class Writes(Above):
         def init(self):

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["answers_alike", "exactly", "is_library", "names_read", "reads_of"]
+__all__ = ["answers_alike", "exactly", "from_library", "is_library", "names_read", "reads_of"]
 
 CONSTANTS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis))
 # What reaches around names, or answers otherwise every time; as does what is drawn at random.
@@ -45,7 +45,7 @@ def reads_of(func: Any) -> tuple[Any, ...] | None:
     """Constants of modules that a function's answer depends on beside its arguments; None where more may be."""
     if "<" in getattr(func, "__qualname__", "<") or getattr(func, "__self__", None) is not None:
         return None
-    if _of_library(func):
+    if from_library(func):
         return ()
     found: list[Any] = []
     try:
@@ -72,7 +72,8 @@ def exactly(value: Any) -> tuple[type, Any]:
     return type(value), repr(value) if isinstance(value, float) else value
 
 
-def _of_library(func: Any) -> bool:
+def from_library(func: Any) -> bool:
+    """Whether it is a library's function."""
     name = getattr(func, "__module__", None)
     # One that a program has made in a namespace without a name.
     return is_library(name) and not (isinstance(func, FunctionType) and name in (None, "builtins"))
@@ -91,7 +92,7 @@ def _read(func: Any, found: list[Any], seen: set[Any]) -> None:
     func = getattr(func, "py_func", func)  # of numba
     if not isinstance(func, FunctionType):
         raise _Untold
-    if _of_library(func) or func in seen:
+    if from_library(func) or func in seen:
         return
     seen.add(func)
     for value in (*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values()):
@@ -114,7 +115,7 @@ def _read(func: Any, found: list[Any], seen: set[Any]) -> None:
             value = getattr(value, rest.pop(0), _Untold)
         _value(value, found, seen)
         for name in rest:  # of a library: what it keeps may be changed in place
-            own = isinstance(value, FunctionType) and not _of_library(value)
+            own = isinstance(value, FunctionType) and not from_library(value)
             value = getattr(value, name, None)
             if own:  # an attribute of a function
                 _value(value, found, seen)

@@ -14,7 +14,7 @@ import numpy as np
 from qfp.backtesting.core import Account
 from qfp.backtesting.lines import Bars, Clock, Line
 from qfp.backtesting.orders import Order, Trade
-from qfp.backtesting.purity import exactly, reads_of
+from qfp.backtesting.purity import exactly, from_library, reads_of
 
 __all__ = ["Position", "Strategy"]
 
@@ -142,6 +142,10 @@ class Strategy(ABC):
         rows = 1 if values.ndim == 1 else len(values)
         if isinstance(name, list) and len(name) != rows:
             raise ValueError(f"{len(name)} names for {rows} rows of an indicator")
+        given = [one for one in args if isinstance(one, np.ndarray)]
+        if not from_library(func) or any(np.may_share_memory(values, one) for one in given):
+            # The program may have it, too, and write to it while tables are still to be made of this one.
+            values = values.copy() if values.flags.writeable else values
         line = self._clock.follow(np.asarray(values), name, plot=plot, overlay=overlay, color=color, scatter=scatter)
         self._indicators.append(line)
         return line
