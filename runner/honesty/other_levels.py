@@ -16,6 +16,7 @@ __all__ = ["Side", "first_otherwise"]
 
 CENT = 0.01  # prices are often rounded before an order is given
 NEAR = 0.01  # of a size: whole shares are other parts of an account at other prices, and what was held drifts apart
+MOST_RATIOS = 64  # latest ones of an instrument
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,13 @@ class _Held:
     ratios: dict[int, float] = field(default_factory=dict)
 
     def note(self, ours: float, theirs: float) -> None:
-        if ours and theirs and ours * theirs > 0:
-            ratio = theirs / ours
-            self.ratios[round(math.log(ratio) / NEAR)] = ratio  # one for all that are as good as the same
+        ratio = theirs / ours if ours else 0.0
+        if 0 < ratio < math.inf:
+            which = round(math.log(ratio) / NEAR)  # one for all that are as good as the same
+            self.ratios.pop(which, None)
+            self.ratios[which] = ratio
+            if len(self.ratios) > MOST_RATIOS:
+                del self.ratios[next(iter(self.ratios))]
 
 
 def first_otherwise(

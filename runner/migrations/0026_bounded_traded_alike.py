@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 size=None,
             ),
         ),
-        migrations.RunSQL(GATHER, migrations.RunSQL.noop),
+        migrations.RunSQL(GATHER, "DELETE FROM runner_tradedalike"),
         migrations.RemoveConstraint(model_name="tradedalike", name="traded_alike_unique"),
         migrations.RemoveField(model_name="tradedalike", name="other"),
         migrations.AlterField(

@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from qfp.backtesting import Backtest, Strategy
+from qfp.backtesting import Backtest, Strategy, many
 from qfp.backtesting.compiled import program_of
 from qfp.backtesting.lib import crossover
 from qfp.backtesting.many import Shared
@@ -312,6 +312,19 @@ class Asked(Strategy):
             self.position.close()
 
 
+def rows_kept():
+    """How many averages a backtest keeps after searches of five, five others and the first again; of room for seven."""
+    test, usual, many.KEPT_BYTES = Backtest(BARS, Again), many.KEPT_BYTES, 7 * 8 * len(BARS)
+    kept = []
+    for first in (3, 30, 3):
+        test.run_many([{"fast": first + one} for one in range(5)], ("final_equity",), tier="compiled")
+        kept.append(sum(map(len, test.indicators.values())))
+    many.KEPT_BYTES = 4 * 8 * len(BARS)
+    test.run_many([{"fast": one} for one in range(60, 65)], ("final_equity",), tier="compiled")
+    many.KEPT_BYTES = usual
+    return [*kept, sum(map(len, test.indicators.values()))]
+
+
 def asked_values():
     """Whether a search of texts, tuples and prices, none among them, gives each what its own run gives."""
     high = float(BARS["High"].max())
@@ -324,8 +337,8 @@ def asked_values():
     for name, values in grids.items():
         single = [Backtest(BARS, Asked).run_once({name: one}, tier="interpreted").equity[-1] for one in values]
         assert len(set(single)) > 1
-        many = Backtest(BARS, Asked).run_many([{name: one} for one in values], ("final_equity",), tier="compiled")
-        found.append(many.tier == "compiled" and many.columns["final_equity"].tolist() == single)
+        told = Backtest(BARS, Asked).run_many([{name: one} for one in values], ("final_equity",), tier="compiled")
+        found.append(told.tier == "compiled" and told.columns["final_equity"].tolist() == single)
     return found
 
 
@@ -336,6 +349,7 @@ print(
             "shared": shared,
             "too_soon": asked_too_soon(),
             "as_alone": combinations_that_are_as_alone(),
+            "kept": rows_kept(),
             "again": searched_again(),
             "equal": equal_values(),
             "asked": asked_values(),

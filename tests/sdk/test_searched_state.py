@@ -9,6 +9,7 @@ def test_a_search_with_state_beside_the_strategy_gives_what_single_runs_give():
     found = in_boxes_environment("searched_state.py")
     as_alone, again = found.pop("as_alone"), found.pop("again")
     assert (found.pop("equal"), found.pop("asked")) == ([True] * 2, [True] * 3)
+    assert found.pop("kept") == [5, 5, 5, 0]
     assert found == {"differ": [], "shared": ["Plain", "Lambda"], "too_soon": None}
     # Before, after another last digit of one bar's average, and after another warm-up of one of them.
     assert as_alone == [[True] * 4, [False] * 4, [True, False, True, True]]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Many", "Shared", "run_many"]
 
 NAN = float("nan")
-KEPT_BYTES = 32 << 20  # of indicators, from one search to the next; more are let go before that
+KEPT_BYTES = 32 << 20  # of indicators, from one search to the next
 MOST_COMPARED = 100  # whose interpreted ends a backtest keeps
 COMPARED = 3  # combinations, beside the first and the best, that are given an init() of their own as well
 NEAR = 16  # columns of some thousand bars
@@ -297,7 +297,8 @@ class Shared:
             ):
                 continue
             arguments = [(at, kind) for at, (name, kind) in enumerate(translation.arguments) if name in group]
-            kept = self._kept(group, [recipes[name] for name in mine])
+            its = tuple([recipes[name] for name in mine])
+            kept = self.backtest.indicators.get((self.program, group, its), {})
             made.update((key, kept[key]) for key in each if key in kept and key not in made)
             todo = [key for key in each if key not in made and all(fits(key[1][-1], kind) for _, kind in arguments)]
             if not todo:
@@ -315,19 +316,18 @@ class Shared:
             of_series = [(at, lines[path[0]]) for at, path, _ in series]
             for number, (one, value, wait) in enumerate(zip(todo, values, waits, strict=True)):
                 real = math.nan if value is None else float(value)
-                made[one] = kept[one] = Made(
-                    {at: rows[number] for at, rows in of_series}, {at: real for at, _ in arguments}, wait
-                )
+                made[one] = Made({at: rows[number] for at, rows in of_series}, {at: real for at, _ in arguments}, wait)
+            if all(is_library(recipe.function.__module__) for recipe in its):
+                self._keep((self.program, group, its), {one: made[one] for one in todo})
 
-    def _kept(self, group: tuple[str, ...], recipes: list[Recipe]) -> dict[Any, Made]:
-        """What earlier searches of the same backtest made so, of functions that no program changes."""
-        if not all(is_library(recipe.function.__module__) for recipe in recipes):
-            return {}
-        everything = self.backtest.indicators
-        rows = sum(len(one) * len(key[-1]) for key, one in everything.items())
-        if rows * 8 * len(self.backtest._data) > KEPT_BYTES:
+    def _keep(self, key: tuple[Any, tuple[str, ...], tuple[Recipe, ...]], new: dict[Any, Made]) -> None:
+        """For later searches of the same backtest, where there is room: what no program changes."""
+        everything, most = self.backtest.indicators, KEPT_BYTES // (8 * len(self.backtest._data))
+        rows = len(new) * len(key[-1])
+        if rows + sum(len(one) * len(its) for (_, _, its), one in everything.items()) > most:
             everything.clear()
-        return everything.setdefault((self.program, group, tuple(recipes)), {})
+        if rows <= most:
+            everything.setdefault(key, {}).update(new)
 
     def ends(self, part: slice = slice(None), curves: np.ndarray | None = None) -> tuple[Any, Any]:
         """(equity at the end, number of trades) of a part of them; -1 trades where machine code cannot tell.
