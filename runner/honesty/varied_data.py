@@ -247,9 +247,10 @@ def _actions(
     moment: np.datetime64,
     seed: int,
 ) -> bytes:
-    """What comes after the moment is on other days. Splits keep their ratios, and dividends their share of the price
-    that they are paid from: adjusted prices before the moment stay the same. What is between the same two bars, which
-    are weeks or have a gap there, stays together.
+    """What comes after the moment is on other days, in the same order. Splits keep their ratios, and dividends their
+    share of the price that they are paid from: adjusted prices before the moment stay the same, to the last bit, for
+    where two averages are equal that decides. What is between the same two bars, which are weeks or have a gap there,
+    stays together.
     """
     acted = dict(objects.read(store, digest))
     when = acted.pop("date").copy()
@@ -257,10 +258,12 @@ def _actions(
     moved = np.flatnonzero((when > moment) & (when <= dates[-1]) & (before >= 0))
     first = max(1, int(np.searchsorted(dates, moment, side="right")))
     bars, among = np.unique(before[moved], return_inverse=True)  # no more than there are days to draw from
-    days = (np.random.default_rng(seed).choice(len(dates) - first, size=len(bars), replace=False) + first)[among]
-    scale = np.ones(len(when))
-    scale[moved] = later[days - 1] / close[before[moved]]
+    drawn = np.random.default_rng(seed).choice(len(dates) - first, size=len(bars), replace=False)
+    days = (np.sort(drawn) + first)[among]
     when[moved] = dates[days]
-    acted["dividend"] = acted["dividend"] * scale
+    dividend, split = acted["dividend"].copy(), acted["split"][moved]
+    left = 1.0 - dividend[moved] / (close[before[moved]] / split)  # of the price, as qfp.adjustment has it
+    dividend[moved] = (1.0 - left) * (later[days - 1] / split)
+    acted["dividend"] = dividend
     order = np.argsort(when, kind="stable")
     return objects.arrow_bytes(when[order], {name: values[order] for name, values in acted.items()})

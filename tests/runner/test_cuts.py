@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qfp import objects
+from qfp.data.frames import adjusted_columns
 
 from marketdata.store import LENT, read_manifest
 from runner.honesty import companions, cuts
@@ -169,3 +170,29 @@ def test_what_a_run_has_not_read_is_neither_varied_nor_opened(tmp_path) -> None:
     assert not objects.object_path(tmp_path, found["b"]).exists()
     assert [path.name for path in (tmp_path / LENT).iterdir()] == [".lock"]
     assert found["a"] == series[0]["object"] and found["b"] != series[1]["object"]
+
+
+def test_adjusted_prices_before_the_moment_stay_the_same_to_the_last_bit(tmp_path) -> None:
+    draw = np.random.default_rng(3)
+    dates = np.arange("2001-01-01", "2003-12-27", dtype="datetime64[us]", step=np.timedelta64(1, "D"))
+    close = np.round(60 * np.exp(np.cumsum(draw.normal(0, 0.01, len(dates)))), 2)
+    on = np.sort(draw.choice(np.arange(5, len(dates)), 60, replace=False))
+    acts = {"split": np.ones(60), "dividend": np.round(draw.uniform(0.1, 0.9, 60), 4)}
+    acts["split"][[20, 31, 40, 55]] = 3.0, 1.5, 7.0, 1.1
+    acts["dividend"][[20, 31]] = 0.0
+    put = objects.put(tmp_path, objects.arrow_bytes(dates, {"close": close, "volume": close}))
+    acted = objects.put(tmp_path, objects.arrow_bytes(dates[on], acts))
+    series = [{"id": "a", "object": put, "actions": acted, "interval": "1d", "columns": ["close", "volume"]}]
+    snapshot = objects.write_snapshot(tmp_path, {"series": series, "created_for": "starter", "universes": []})
+    for seed in range(8):
+        head = 150 + 100 * seed
+        varied = {"moment": dates[head - 1], "tail": 1 - 2 * (seed % 2), "seed": seed, "all_shares": True}
+        with varied_snapshot(tmp_path, snapshot, **varied) as other:
+            entry = read_manifest(tmp_path, other, with_objects=True)["series"][0]
+            assert entry["actions"] != acted
+            for mode in ("all", "split"):
+                ours = adjusted_columns(tmp_path, series[0], mode)
+                theirs = adjusted_columns(tmp_path, entry, mode)
+                assert ours["close"][head:].tolist() != theirs["close"][head:].tolist()
+                for name in ("close", "volume"):
+                    assert ours[name][:head].tobytes() == theirs[name][:head].tobytes(), (seed, mode, name)
