@@ -34,12 +34,13 @@ LEAST = 0.95  # correlation of what was held: neighbouring numbers of one strate
 LEAST_TURNS = 5  # times that a position was left or turned: who buys and holds does what everybody does
 COMMON = 0.5  # of the shorter of two backtests, the days that the other one covers, too
 STEPS = 10  # of a usual position, by which larger and smaller ones are told apart; what is larger counts as usual
+COARSER = (1, 2, 3, 5)  # steps that are a change, where with fewer there are too many: what flutters hides no position
 SMALL = 0.1  # of the largest position: less is on no side
 MOST_CHANGES = 1_000  # of a backtest, the latest ones
 MOST_OTHERS = 500  # latest backtests of the same instruments in the author's other projects
 MOST_ALIKE = 1_000  # latest revisions whose trials count for one project
 MOST_WORK = 200_000  # changes that are compared at once
-MOST_WORK_LATER = 20_000_000  # that a job compares of what was left then, which is all: of 20 backtests and MOST_OTHERS
+MOST_WORK_LATER = 2_000_000  # that a job compares of what was left then: others wait in the same queue
 MOST_INSTRUMENTS = 50  # of which another one has to have one, too
 
 PERIOD = 1 << 40  # seconds, longer than anything
@@ -56,13 +57,10 @@ def sides_of(backtest: Backtest) -> dict[str, Any]:
     parts = _parts_of(backtest)
     first, last = _seconds(backtest.dates[0]), _seconds(backtest.dates[-1])
     usual = _usual(parts, last)
-    changes: list[tuple[int, str, int]] = []
-    now: dict[str, int] = {}
-    for moment, name, part in parts:
-        steps = round(STEPS * max(-1.0, min(1.0, part / usual))) if usual else 0
-        if steps != now.get(name, 0):
-            now[name] = steps
-            changes.append((moment, name, steps))
+    changes = next(
+        (found for least in COARSER if len(found := _changes(parts, usual, least)) <= MOST_CHANGES),
+        _changes(parts, usual, COARSER[-1]),
+    )
     if len(changes) > MOST_CHANGES:
         first = changes[-MOST_CHANGES][0]
         begun = {name: (first, name, steps) for _, name, steps in changes[:-MOST_CHANGES]}
@@ -75,6 +73,18 @@ def sides_of(backtest: Backtest) -> dict[str, Any]:
         return {}
     told = json.dumps(sides, sort_keys=True)
     return {"first": first, "last": last, "held": held, "hash": hashlib.sha256(told.encode()).hexdigest()}
+
+
+def _changes(parts: Iterable[tuple[int, str, float]], usual: float, least: int) -> list[tuple[int, str, int]]:
+    """When, of which instrument, and how many steps were held from then on. least: steps that are a change."""
+    found: list[tuple[int, str, int]] = []
+    now: dict[str, int] = {}
+    for moment, name, part in parts:
+        steps = round(STEPS * max(-1.0, min(1.0, part / usual))) if usual else 0
+        if abs(steps - now.get(name, 0)) >= least:
+            now[name] = steps
+            found.append((moment, name, steps))
+    return found
 
 
 def _usual(parts: Iterable[tuple[int, str, float]], last: int) -> float:

@@ -119,6 +119,10 @@ def test_one_strategy_is_told_by_its_trades_with_other_sizes_numbers_nearby_and_
         "and a little of another one, to and fro": together(
             backtest_of(prices, crossing), backtest_of(prices, 0.05 * (np.arange(DAYS) % 9 < 5))
         ),
+        "and five that flutter in the last year": together(
+            backtest_of(prices, crossing * 0.8),
+            *[backtest_of(prices, (np.arange(DAYS) > DAYS - 300) * (0.03 + 0.02 * (np.arange(DAYS) % 2)))] * 5,
+        ),
         "and a fifth of another one": together(
             backtest_of(prices, crossing * 0.8), backtest_of(prices, 0.16 * (np.arange(DAYS) % 9 < 5))
         ),

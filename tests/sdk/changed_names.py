@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 from both_engines import market
 from qfp.backtesting import Backtest, Strategy
 
@@ -170,6 +171,22 @@ def level_lower(self):
     return 70.0
 
 
+class Dumb(np.float64):
+    """A number that does not say which it is."""
+
+    def __repr__(self):
+        return "80.0"
+
+
+DUMB = Dumb(80.0)
+
+
+class OfDumb(Number):
+    def next(self):
+        if self.data.Close[-1] < DUMB and not self.position:
+            self.buy(size=1)
+
+
 def set_global(name, value):
     return lambda: globals().__setitem__(name, value)
 
@@ -178,6 +195,7 @@ def set_global(name, value):
 LOWER = Method.wanted
 CHANGES = {
     "a number of the module": (Number, set_global("LEVEL", 70.0), set_global("LEVEL", 80.0)),
+    "a number that hides what it is": (OfDumb, set_global("DUMB", Dumb(70.0)), lambda: None),
     "an element of a list": (Element, lambda: LEVELS.__setitem__(0, 70.0), lambda: LEVELS.__setitem__(0, 80.0)),
     "an element of a dict": (Named, lambda: BY_NAME.update(up=70.0), lambda: BY_NAME.update(up=80.0)),
     "a function that a function calls": (Called, set_global("below", lower), set_global("below", below)),

@@ -402,6 +402,7 @@ def test_nothing_a_strategy_holds_reaches_beyond_the_current_bar():
         (lambda: Backtest(walk(), Averages, commission="free"), "commission is a fraction"),
         (lambda: Backtest(walk(), Averages, commission=0.5), "0.001 is 0.1 %"),
         (lambda: Backtest(walk(), Averages, margin=2), "margin is a fraction"),
+        (lambda: Backtest(walk(), Averages, cash=float("inf")), "cash is an amount of money"),
         (lambda: Backtest(walk(), once("buy", size=1.5)).run(), "whole number of units"),
         (lambda: Backtest(walk(), once("buy", sl=1e6)).run(), "sl < entry < tp"),
         (lambda: Backtest(walk(), once("buy", limit=-1)).run(), "above 0"),

@@ -36,7 +36,7 @@ def test_a_step_that_raises_in_python_has_no_compiled_result(cases):
 
 
 def test_a_name_that_stands_for_something_else_is_read_anew(cases):
-    assert len(cases["changed"]) == 18
+    assert len(cases["changed"]) == 19
     assert [one for one in cases["changed"] if one[1:] != [["compiled"] * 3, [True, True], True]] == []
 
 

@@ -52,6 +52,8 @@ def checked_bars(data: pd.DataFrame, cash: float) -> tuple[pd.DataFrame, list[np
     """
     if not isinstance(data, pd.DataFrame):
         raise TypeError("data is a DataFrame with the columns Open, High, Low, Close and, if wanted, Volume")
+    if not math.isfinite(cash):
+        raise ValueError(f"cash is an amount of money, such as 10_000, not {cash!r}")
     data = capitalised(data)
     missing = [name for name in PRICES if name not in data.columns]
     if missing:

@@ -84,7 +84,7 @@ def alike(one: Any, other: Any) -> bool:
         return True
     if type(one) is not type(other):
         return False
-    if isinstance(one, PLAIN):
+    if isinstance(one, PLAIN) and type(one).__module__ in ("builtins", "numpy"):
         return repr(one) == repr(other)  # 0.0 is not -0.0, and a missing number is one
     if isinstance(one, tuple):
         return len(one) == len(other) and all(map(alike, one, other))
