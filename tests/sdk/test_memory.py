@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from qfp.checking.amnesia import follows_numbers
+from qfp.checking.amnesia import KEEPS, Remembered, follows_numbers, remembers
 from qfp.checking.decisions import Decision
 
 BARS = pd.DataFrame({"close": np.arange(1_000.0)})
@@ -43,3 +44,24 @@ def test_who_orders_on_bars_from_a_table_is_doubted(days: int) -> None:
     random = np.random.default_rng(days)
     table = sorted(zip(random.choice(900, days, replace=False), random.choice([-1.0, 1.0], days), strict=True))
     assert is_doubted(lambda count: [(int(bar), side) for bar, side in table if bar < count])
+
+
+def test_what_a_program_keeps_from_run_to_run_is_no_memory_of_history() -> None:
+    frame = pd.DataFrame({"close": np.arange(100.0)}, index=pd.date_range("2001-01-01", periods=100))
+    last = [0]
+
+    def by_month(frame: pd.DataFrame, factor: float, *, table: bool = False) -> list[Decision]:
+        """Orders in each new month; the one that it ended in is kept, and is one before the first run no more."""
+        found = []
+        for bar, day in enumerate(frame.index):
+            if day.month != last[0] or (table and str(day)[:10] == "2001-02-14"):
+                last[0] = day.month
+                found.append(Decision(bar, 0, "market", 1.0))
+        last[0] = 1
+        return found
+
+    base = by_month(frame, 1.0)
+    assert remembers(by_month, frame, base, 100) == Remembered(untested=KEEPS)
+    last[0] = 0
+    told = remembers(partial(by_month, table=True), frame, by_month(frame, 1.0, table=True), 100)
+    assert told.dates is not None and not told.untested

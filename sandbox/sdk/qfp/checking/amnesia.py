@@ -25,6 +25,7 @@ __all__ = [
     "DAYS",
     "DROPPED",
     "FACTOR",
+    "KEEPS",
     "Remembered",
     "follows_numbers",
     "remembers",
@@ -39,6 +40,7 @@ FEWEST_BARS, MOST_BARS = 10, 40  # with orders
 FEWEST_GAPS = 4  # of different lengths between them: who counts bars has one or two
 LONGEST_COUNT, COUNTED = 1_000, 0.95  # bars after which orders come again, and the share of them that does
 ALIKE, APART = 0.8, 0.3
+KEEPS = "what it keeps from one run to the next changes what it decides"
 PRICES = ("open", "high", "low", "close", "adj close", "dividend")
 
 
@@ -86,6 +88,12 @@ def remembers(
         dates = first_difference(base, decide(moved, 1.0), until)
         if dates is None:
             prices = first_difference(base, decide(with_other_prices(frame), FACTOR), until, FACTOR)
+        if (dates, prices) != (None, None):
+            # Each after a run that ended alike: what a program keeps from run to run, such as the last month, is no
+            # memory of history.
+            other, factor = (moved, 1.0) if dates is not None else (with_other_prices(frame), FACTOR)
+            if first_difference(decide(frame, 1.0), decide(other, factor), until, factor) is None:
+                return Remembered(untested=KEEPS)
     except Exception as error:
         return Remembered(untested=f"with other dates or prices it fails: {type(error).__name__}: {str(error)[:150]}")
     return Remembered(dates, prices)

@@ -171,6 +171,8 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
             why = f"with other {what} it fails: {type(error).__name__}: {str(error)[:150]}"
             return {"state": "untested", "why": why}
         if bar is not None:
+            if memory.is_of_what_it_keeps(what):
+                return {"state": "untested", "why": amnesia.KEEPS}
             if what != "names" and uses_tables([runs.strategy.get("on_bar"), runs.strategy.get("weights")], []):
                 return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
             if what == "dates":
@@ -234,6 +236,17 @@ class _Memory:
 
     def differs(self, what: str) -> int | None:
         """The first bar that is decided otherwise with other ones of these. Raises what the program raises."""
+        return first_difference(self.base, *self._decided(what))
+
+    def is_of_what_it_keeps(self, what: str) -> bool:
+        """Whether it decides the same as on the same data, each after a run that ended alike: what a program keeps from
+        run to run, such as the last month, is no memory of history.
+        """
+        same = self.runs.decided(self.frames, self.among)
+        return first_difference(same, *self._decided(what)) is None
+
+    def _decided(self, what: str) -> tuple[list[Decision], int, float]:
+        """What is decided with other ones of these, up to which bar, and how many times larger sizes are."""
         frames = self.moved if what in ("dates", "moved", "all") else self.frames
         factor = amnesia.FACTOR if what in ("prices", "moved", "all") else 1.0
         if factor != 1:
@@ -245,8 +258,7 @@ class _Memory:
         settings = {"cash": self.runs.settings["cash"] * factor}
         if (members := self.runs.settings.get("members")) is not None:
             settings["members"] = self._members(members, names, moved=what in ("dates", "moved", "all"))
-        decided = self.runs.decided(frames, self.among, **settings)
-        return first_difference(self.base, decided, self.until - 1, factor)
+        return self.runs.decided(frames, self.among, **settings), self.until - 1, factor
 
     def _members(self, universe: str, names: Mapping[str, str], *, moved: bool) -> Any:
         """The rows of a universe under these names, on the dates of the bars."""
