@@ -208,12 +208,14 @@ def _memory(backtest: Backtest) -> Line:
     told = backtest.checks.get("amnesia", {}).get("found", {}).get("state")
     if again.get("state") == "amber" and told != "remembers":  # which says more of the same
         return line | {"state": "amber", "text": again["sentence"]}
-    if told != "remembers" and (by_number := backtest.checks.get("numbers")):
+    by_number = backtest.checks.get("numbers", {})
+    if told != "remembers" and by_number.get("state") == "amber":
         return line | {"state": "amber", "text": by_number["sentence"]}
+    unseen = f" {by_number['sentence']}" if by_number.get("state") == "grey" else ""
     if line["state"] != "green":
-        return line
+        return line | {"text": f"{line['text']}{unseen}"}
     text = f"The program's own sandbox says: {line['text']} The site has found no table in its text."
-    return line | {"state": "grey", "text": f"{text} {again.get('sentence', '')}".rstrip()}
+    return line | {"state": "grey", "text": f"{text} {again.get('sentence', '')}".rstrip() + unseen}
 
 
 def _trials(backtest: Backtest, tried: trials.Trials) -> Line:

@@ -22,7 +22,7 @@ from rq.timeouts import JobTimeoutException
 from marketdata.store import read_manifest
 from runner.honesty.differences import numbered
 from runner.honesty.examinable import NotComparable
-from runner.honesty.site_findings import numbers
+from runner.honesty.site_findings import numbers, numbers_unseen
 from runner.honesty.varied_data import INVENTED_SHARES, Lent, with_panels
 from runner.models import Backtest, Run
 from runner.private import brought_series, personal_series
@@ -87,22 +87,28 @@ def on_later_bars(
         began = np.datetime64(first.dates[DROPPED].replace("Z", ""), "us")
         with later_snapshot(Path(settings.STORE_DIR), run.snapshot, began, leave, all_shares) as later:
             claims = claims_on(later)
-        return {each.position: numbers() for each in told if _follows(each, backtests, claims)}
+        follows = {each.position: _follows(each, backtests, claims) for each in told}
+        of_others = numbers_unseen("on bars that begin later it made other backtests")
+        said = {None: of_others, True: numbers()}
+        return {position: said[follows_them] for position, follows_them in follows.items() if follows_them in said}
     except JobTimeoutException:
         raise
-    except (NotComparable, BoxRefused, EngineUnavailable):
-        return {}
+    except NotComparable as reason:
+        return {each.position: numbers_unseen(str(reason)) for each in told}
+    except (BoxRefused, EngineUnavailable):
+        return {each.position: numbers_unseen("the sandbox could not be had") for each in told}
     except Exception:  # what else was found stays
         logger.exception("run %s: it was not made again on later bars", run.pk)
-        return {}
+        return {each.position: numbers_unseen("a fault of ours") for each in told}
 
 
-def _follows(backtest: Backtest, backtests: Sequence[Backtest], claims: Sequence[Any]) -> bool:
+def _follows(backtest: Backtest, backtests: Sequence[Backtest], claims: Sequence[Any]) -> bool | None:
+    """None where there is no backtest of the same bars to compare with."""
     if len(claims) != len(backtests):
-        return False
+        return None
     claim = claims[list(backtests).index(backtest)]
     if claim["dates"] != backtest.dates[DROPPED:]:
-        return False
+        return None
     theirs = of_claim({"orders": numbered(claim, backtest, claim.get("orders") or [])})
     return follows_numbers(
         lambda *_: theirs, pd.DataFrame(index=range(len(backtest.dates))), of_claim({"orders": backtest.orders})

@@ -8,7 +8,8 @@ from typing import Any
 from runner.models import Backtest
 
 __all__ = [
-    "choice", "dates", "dates_unseen", "finding", "is_leak", "numbers", "splits", "splits_unseen", "suspicion",
+    "choice", "dates", "dates_unseen", "finding", "is_leak", "numbers", "numbers_unseen", "splits", "splits_unseen",
+    "suspicion",
 ]  # fmt: skip
 
 # When data were not changed, where the time for a run was over.
@@ -125,6 +126,15 @@ def numbers() -> dict[str, Any]:
         "same numbers of bars. A table of what happened does that, and so do random numbers with a seed."
     )
     return {"numbers": {"state": "amber", "sentence": sentence}}
+
+
+def numbers_unseen(reason: str) -> dict[str, Any]:
+    """What is said where orders are the same whatever prices do, and whether by their numbers could not be told."""
+    sentence = (
+        "The site has made it again on other prices, and it gives the same orders; whether it reads them from a table "
+        f"by the number of the bar the site could not see: {reason}."
+    )
+    return {"numbers": {"state": "grey", "sentence": sentence}}
 
 
 def splits(backtest: Backtest, bar: int | None, ended: bool = True) -> dict[str, Any]:

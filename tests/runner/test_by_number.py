@@ -12,6 +12,7 @@ from qfp.checking.amnesia import DROPPED
 from marketdata.store import read_manifest
 from runner import claims_box
 from runner.honesty.by_number import SameOrders, on_later_bars
+from runner.honesty.examinable import NotEnded
 from tests.factories import make_finished_run, make_project
 from tests.runner.reported import STORE, claim_of, stored
 
@@ -80,3 +81,16 @@ def test_who_gives_few_orders_or_was_seen_seldom_on_other_prices_is_not_doubted(
     assert not on_other_prices(backtest, [claim] * 2).of(backtest)
     backtest.orders = claim["orders"][-5:]
     assert not on_other_prices(backtest, [claim | {"orders": backtest.orders}] * 3).of(backtest)
+
+
+@pytest.mark.parametrize("why", ["it does not end", "its bars begin elsewhere"])
+def test_where_it_cannot_be_compared_the_line_says_so(backtest, claim, why):
+    def claims_on(snapshot):
+        if why == "it does not end":
+            raise NotEnded("on other data it does not end well")
+        return [claim | {"dates": backtest.dates[DROPPED + 1 :]}]
+
+    told = on_later_bars(backtest.run, [backtest], on_other_prices(backtest, [claim] * 3), claims_on, all_shares=False)
+    backtest.checks = told[0] | {"amnesia": {"state": "green", "sentence": "It decides the same.", "found": {}}}
+    line = next(line for line in claims_box.lines(backtest) if line["key"] == "amnesia")
+    assert line["state"] == "grey" and "by the number of the bar the site could not see" in line["text"]
