@@ -38,6 +38,7 @@ COARSER = (1, 2, 3, 5)  # steps that are a change, where with fewer there are to
 SMALL = 0.1  # of the largest position: less is on no side
 MOST_CHANGES = 1_000  # of a backtest, the latest ones
 MOST_OTHERS = 500  # latest backtests of the same instruments in the author's other projects
+MOST_PAIRS = 20_000  # that are looked at for the trials of one project
 MOST_ALIKE = 1_000  # latest revisions whose trials count for one project
 MOST_WORK = 200_000  # changes that are compared at once
 MOST_WORK_LATER = 2_000_000  # that a job compares of what was left then: others wait in the same queue
@@ -277,13 +278,18 @@ def traded_alike(project: Project) -> list[int]:
 
 
 def pairs_of(project: Project) -> set[tuple[int, int]]:
-    """Revisions of the project, each with one of its owner's other projects that has traded nearly the same."""
+    """Revisions of the project, each with one of its owner's other projects that has traded nearly the same; of the
+    latest revisions, where there are more than MOST_PAIRS.
+    """
     if project.owner_id is None:
         return set()
-    earlier = TradedAlike.objects.filter(one__project=project).values_list("one", "others")
-    found = {(one, other) for one, others in earlier for other in others}
-    found |= {(one, other) for other, ones in _later_than(project).values_list("one", "others") for one in ones}
     own = set(_ran(project))
+    found: set[tuple[int, int]] = set()
+    rows = TradedAlike.objects.filter(Q(one__project=project) | Q(pk__in=_later_than(project))).order_by("-one")
+    for one, others in rows.values_list("one", "others").iterator(chunk_size=100):
+        found |= {(one, other) for other in others} if one in own else {(other, one) for other in others}
+        if len(found) >= MOST_PAIRS:
+            break
     known = set(_of_others(project).filter(pk__in={other for _, other in found}))
     return {(one, other) for one, other in found if one in own and other in known}
 
