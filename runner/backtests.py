@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from qfp import metrics
+from qfp import metrics, packing
 from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual, lines_of_parts
 from qfp.figures import GROUPS
 from qfp.portfolio.market import Market
@@ -104,10 +104,7 @@ def check_claim(
         if run_snapshot is not None and claimed.snapshot not in (None, run_snapshot):
             raise NotVerified("The claimed data snapshot is not the one this run was given.")
         if claimed.fill_count > len(claimed.fills):
-            raise NotVerified(
-                f"It has {claimed.fill_count:,} fills, more than are kept to be replayed ({fields.MAX_FILLS:,} of a "
-                "backtest). A shorter period, or longer bars, can be verified."
-            )
+            raise NotVerified(_beyond_what_is_kept(claimed))
         if claimed.order_count > len(claimed.orders):
             raise NotVerified(
                 f"It has {claimed.order_count:,} orders and lists {len(claimed.orders):,}; what was filled without one "
@@ -173,6 +170,24 @@ def check_claim(
         verified=verified,
         verified_text=verified_text,
         no_trades="" if claimed.fill_count else _no_trades(claimed, claim, price),
+    )
+
+
+def _beyond_what_is_kept(claimed: Claimed) -> str:
+    """Which limit is it for which a claim has come without its fills?"""
+    for count, what, most in (
+        (claimed.fill_count, "fills", fields.MAX_FILLS),
+        (claimed.order_count, "orders", fields.MAX_ORDERS),
+    ):
+        if count > most:
+            return (
+                f"It has {count:,} {what}, more than are kept to be replayed ({most:,} of a backtest). A shorter "
+                "period, or longer bars, can be verified."
+            )
+    return (
+        f"Its {claimed.fill_count:,} fills are beyond what is kept to be replayed ({packing.MOST_OPENED // 10**6} MB "
+        f"of all backtests of a run, {packing.MOST_SENT / 10**6:g} MB of one when packed). A shorter period, longer "
+        "bars, or fewer backtests in one run can be verified."
     )
 
 

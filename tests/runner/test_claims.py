@@ -464,6 +464,10 @@ def test_a_claim_with_more_fills_than_are_kept_has_figures_of_its_equity_and_non
     checked = check_claim(claim, STORE)
     assert not checked.verified and "It has 150,000 fills" in checked.verified_text
     assert "100,000 of a backtest" in checked.verified_text and "shorter period" in checked.verified_text
+    beyond = check_claim(claim | {"fill_count": 60_000}, STORE).verified_text
+    assert "150,000 orders, more than are kept" in beyond and "60,000" not in beyond
+    beyond = check_claim(claim | {"fill_count": 60_000, "order_count": 60_000}, STORE).verified_text
+    assert "60,000 fills" in beyond and "40 MB of all backtests of a run" in beyond and "100,000" not in beyond
     assert checked.metrics["total_return"] == pytest.approx(claim["equity"][-1] / claim["cash"] - 1)
     assert checked.metrics["trades"] is None and checked.metrics["exposure"] is None
 

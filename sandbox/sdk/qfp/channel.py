@@ -22,6 +22,7 @@ from qfp import packing
 
 _packer = packing.Packer()
 _lock = threading.Lock()
+_packing_lock = threading.Lock()
 _inbox_lock = threading.Lock()
 _half_a_line = False  # has been written, and its rest will not come
 # In a box: called before a message is written (True) and after (False), so that it keeps its place among
@@ -31,16 +32,16 @@ order: Callable[[int, bool], None] | None = None
 relay: Callable[[dict[str, Any]], None] | None = None
 
 
-def _renew_lock() -> None:
-    """In a forked child: another thread of the parent may have held the lock, and is not there to release
-    it.
+def _renew_locks() -> None:
+    """In a forked child: another thread of the parent may have held the locks, and is not there to release
+    them.
     """
-    global _lock
-    _lock = threading.Lock()
+    global _lock, _packing_lock
+    _lock, _packing_lock = threading.Lock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _descriptor(variable: str) -> int | None:
@@ -72,8 +73,8 @@ connect()
 
 
 def emit(message: dict[str, Any], in_order: bool = True) -> bool:
-    """Send one message; False when nobody listens, and for a backtest of which nothing can be sent. Numbers that JSON
-    has no word for (NaN, infinity) become null. in_order: its place among the texts matters.
+    """Send one message; False when nobody listens, and for a backtest of which nothing can be sent but that it was
+    tried. Numbers that JSON has no word for (NaN, infinity) become null. in_order: its place among the texts matters.
     """
     global connected, _fd, _half_a_line
     if _fd is None:
@@ -83,8 +84,12 @@ def emit(message: dict[str, Any], in_order: bool = True) -> bool:
         return True
     text = _written(message)
     if len(text) > packing.LONG and message.get("type") == "backtest":
-        packed = _packer.pack(message["claim"], _written)
+        with _packing_lock:
+            packed = _packer.pack(message["claim"], _written)
         if packed is None:
+            if message.get("attempt") is not True:
+                tried = packing.attempt_of(message["claim"])
+                emit({"type": "backtest", "claim": tried, "number": None, "attempt": True}, in_order)
             return False
         text = _written({**message, "claim": packed})
     with _lock:

@@ -12,18 +12,20 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["LONG", "MOST_BARS", "MOST_OPENED", "Packer", "opened"]
+__all__ = ["LONG", "MOST_BARS", "MOST_OPENED", "MOST_SENT", "Packer", "attempt_of", "opened"]
 
 LONG = 1_000_000  # characters from which on a claim is packed
-MOST_SENT = 7_500_000  # characters of one that is packed; the site takes messages of 8 million bytes
-MOST_OPENED = 40_000_000  # characters of all packed claims of a run, opened
+MOST_SENT = 7_500_000  # bytes of one that is packed; the site takes messages of 8 million bytes
+MOST_OPENED = 40_000_000  # bytes of all packed claims of a run, opened
 MOST_BARS = 200_000  # of a backtest that the site takes
 ROWS = {"fills": "fill_count", "orders": "order_count"}  # with the names of how many there are
 UNREAD = ("trades", "refused_orders")  # of a claim, which the site works out itself
+ATTEMPTED = ("strategy", "params", "instruments", "period", "cash", "conventions")  # of a claim: what was tried
+SPAN = ("first", "last")  # of an instrument's bars, which only a claim with bars has
 
 
 class Packer:
-    """Packs the claims of a run. left: characters that its claims may still have, opened."""
+    """Packs the claims of a run. left: bytes that its claims may still have, opened."""
 
     def __init__(self) -> None:
         self.left = MOST_OPENED
@@ -39,10 +41,10 @@ class Packer:
         if any(kept.get(count, 0) > len(kept.get(name) or ()) for name, count in ROWS.items()):
             kept = _without_rows(kept)  # some of them lead to nothing
         for form in (kept, _without_rows(kept)):
-            text = write(form)
+            text = write(form).encode("utf-8", "replace")
             if len(text) > self.left:
                 continue
-            packed = base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 1)).decode()
+            packed = base64.b64encode(zlib.compress(text, 1)).decode()
             if len(packed) <= MOST_SENT:
                 self.left -= len(text)
                 return packed
@@ -55,8 +57,17 @@ def _without_rows(claim: dict[str, Any]) -> dict[str, Any]:
     return {**claim, **counts, "fills": [], "orders": [], "flows": [], "taken_away": None}
 
 
+def attempt_of(claim: dict[str, Any]) -> dict[str, Any]:
+    """What a claim says was tried, without what came of it: all that the site needs to count it as a trial."""
+    tried = {name: claim.get(name) for name in ATTEMPTED}
+    traded = [{key: value for key, value in each.items() if key not in SPAN} for each in tried["instruments"] or ()]
+    return {**tried, "instruments": traded}
+
+
 def opened(packed: str, most: int = MOST_OPENED) -> bytes:
     """The JSON of a claim that was packed. Raises ValueError for anything else, and for more bytes than that."""
+    if most <= 0:  # which zlib takes for no limit
+        raise ValueError("there is no room for it")
     try:
         content = base64.b64decode(packed, validate=True)
         reader = zlib.decompressobj()

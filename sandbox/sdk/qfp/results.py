@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "digest", "head_figures", "simple"]
 
-# Of a claim: what was tried. Of backtests beyond those that the site records it is told no more, so that they count.
-ATTEMPTED = ("strategy", "params", "instruments", "period", "cash", "conventions")
 TOO_LONG = (
     f"the site keeps backtests of up to {packing.MOST_BARS:,} bars, and up to {packing.MOST_OPENED // 10**6} MB of one "
-    "run. This one is longer, so it has no page and nobody checks it; a shorter period has one. Its figures:"
+    "run. This one is longer, so it counts as a trial, has no page and nobody checks it; a shorter period has one. Its "
+    "figures:"
 )
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function or an object: another one in every run
 
@@ -125,7 +124,8 @@ class Result(ABC):
         # Several workers of pmap() count alike, so their backtests are numbered by chance, above all others.
         number = 2**32 + secrets.randbits(48) if forking.in_worker else checking.backtests - 1
         beyond = not forking.in_worker and checking.backtests > checking.MOST_BACKTESTS
-        claim = {name: self.claim[name] for name in ATTEMPTED} if beyond else self.claim
+        # Of backtests beyond those that the site records it is told no more than lets them count.
+        claim = packing.attempt_of(self.claim) if beyond else self.claim
         if channel.emit({"type": "backtest", "claim": claim, "number": number}):
             self.number = checking.before + number
         elif channel.connected:
