@@ -289,6 +289,8 @@ def _values(each: Dimension, param: dict[str, Any]) -> Iterator[Any]:
         listed = [parse_param(part.strip()) for part in each.listed.split(",") if part.strip()]
         if len(listed) > MOST_VALUES:
             raise BadInput(f"{each.label}: at most {signed(MOST_VALUES, 0)} values.")
+        if not listed:
+            raise BadInput(f"{each.label}: write the values to try, with commas between them.")
         for value in listed:
             yield _checked(each, param, value)
         return

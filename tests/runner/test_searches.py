@@ -123,6 +123,25 @@ def test_what_cannot_be_swept_is_said_beside_the_field(form, said):
         found.plan()
 
 
+@pytest.mark.parametrize(
+    "param",
+    [
+        FAST,
+        COST,
+        SIDE,
+        {"name": "loud", "kind": "boolean", "default": True},
+        {"name": "on", "kind": "text", "default": "a"},
+    ],
+    ids=lambda param: param["kind"],
+)
+def test_a_list_of_commas_alone_has_no_values(param):
+    for listed in (",", " , ,"):
+        found = read_search([param], {f"try:{param['name']}": "on", f"listed:{param['name']}": listed})
+        with pytest.raises(BadInput, match="write the values to try"):
+            found.plan()
+        assert found.count is None and found.dimensions[0].error
+
+
 def test_a_walk_forward_needs_bars_for_its_windows():
     form = {"train": "500", "test": "100", "purge": "5", "embargo": "0"}
     assert read_walk(form, 1000) == {

@@ -294,6 +294,9 @@ def test_what_is_wrong_in_the_form_is_told_once(client):
     alone = odd | {"high:fast": "3"}
     assert told(client, project, wrong | alone)["param-fast"] == "Only 3 is tried, so nothing is compared."
     assert told(client, project, wrong | alone | {"listed:fast": "5, 7"}) == {}
+    commas = wrong | odd | {"listed:fast": ","}
+    assert told(client, project, commas)["param-fast"] == "fast: write the values to try, with commas between them."
+    assert client.post(f"{project.base_url}/sweep", commas | {"start": "yes"}).status_code == 422
     assert told(client, project, wrong | odd | {"step:fast": "1", "trials": "5"}) == {
         "trials": "13 of 18 combinations are left out."
     }
