@@ -30,18 +30,20 @@ def doubts(overfitting: dict[str, Any] | None, walked: Walked | None) -> list[st
     return said
 
 
-def neighbours_in_words(results: SweepResults, picked: Tried | None, declared: list[dict[str, Any]]) -> str:
-    """Of what was picked, or else of the plateau. declared: the program's parameters, whose bounds end every range."""
+def neighbours_in_words(results: SweepResults, picked: Tried | None, declared: list[dict[str, Any]]) -> tuple[str, str]:
+    """(what its neighbours say of what was picked, or else of the plateau; how to look beyond the edge it lies at, else
+    ""). declared: the program's parameters, whose bounds end every range.
+    """
     plateau = results.plateau
     if plateau is None:
-        return "The plateau is looked for when all trials are there." if picked is None else _of(results, picked)
-    edge = _edge(results, plateau.params if picked is None else picked.params, declared)
+        return "The plateau is looked for when all trials are there." if picked is None else _of(results, picked), ""
+    edge, beyond = _edge(results, plateau.params if picked is None else picked.params, declared)
     if picked is None:
         where = "on the plateau" if edge else "in the middle of the plateau"
-        return f"A single peak is mostly luck; {where} its neighbours count, too: {_mean(plateau)}.{edge}"
+        return f"A single peak is mostly luck; {where} its neighbours count, too: {_mean(plateau)}.{edge}", beyond
     if picked.number == plateau.number:
-        return f"It is the plateau: {_mean(plateau)}.{edge}"
-    return f"{_of(results, picked)} The plateau, {params_text(plateau.params)}, has a {_mean(plateau)}.{edge}"
+        return f"It is the plateau: {_mean(plateau)}.{edge}", beyond
+    return f"{_of(results, picked)} The plateau, {params_text(plateau.params)}, has a {_mean(plateau)}.{edge}", beyond
 
 
 def _of(results: SweepResults, picked: Tried) -> str:
@@ -63,8 +65,10 @@ def _mean(near: Plateau) -> str:
     )
 
 
-def _edge(results: SweepResults, params: dict[str, Any], declared: list[dict[str, Any]]) -> str:
-    """A sentence where values are the lowest or highest that were tried of three or more; "" inside the grid."""
+def _edge(results: SweepResults, params: dict[str, Any], declared: list[dict[str, Any]]) -> tuple[str, str]:
+    """(a sentence where values are the lowest or highest that were tried of three or more, how to look beyond); both ""
+    inside the grid.
+    """
     bounds = {param.get("name"): (param.get("minimum"), param.get("maximum")) for param in declared}
     ends: list[str] = []
     wider: list[str] = []
@@ -79,10 +83,10 @@ def _edge(results: SweepResults, params: dict[str, Any], declared: list[dict[str
                 ends.append(f"{name} {value_text(value)} is the {word} that was tried")
                 (wider if value != bound else bound_by).append(name)
     if not ends:
-        return ""
-    hint = f" Better may lie beyond: sweep again with a wider range of {' and '.join(wider)}." if wider else ""
+        return "", ""
+    beyond = f" Better may lie beyond: sweep again with a wider range of {' and '.join(wider)}." if wider else ""
     if bound_by:
-        hint += (
+        beyond += (
             f" The program allows {' and '.join(bound_by)} no further: to try beyond, widen the range in its param()."
         )
-    return f" It lies at the edge: {' and '.join(ends)}.{hint}"
+    return f" It lies at the edge: {' and '.join(ends)}.", beyond

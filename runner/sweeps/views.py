@@ -260,6 +260,7 @@ def _drawn(results: SweepResults, asked: dict[str, str], declared: list[dict[str
     middle = results.trial(near.number) if near is not None else None
     chosen = picked or middle or results.peak
     failed = results.failed
+    neighbours, beyond = neighbours_in_words(results, picked, declared)
     return {
         "results": {
             "tried": len(results.tried),
@@ -277,7 +278,8 @@ def _drawn(results: SweepResults, asked: dict[str, str], declared: list[dict[str
         "picked": {"number": picked.number} if picked is not None else None,
         "chosen": {"number": chosen.number} if chosen is not None else None,
         "near": near is not None,
-        "neighbours": neighbours_in_words(results, picked, declared),
+        "neighbours": neighbours,
+        "beyond": beyond,
         "choices": _choices(results, middle, picked),
         "rows": [_row(results, each) for each in results.scored[:TRIALS_SHOWN]],
         "more": max(0, len(results.scored) - TRIALS_SHOWN),

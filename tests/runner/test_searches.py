@@ -177,20 +177,20 @@ def test_neighbours_are_told_of_what_was_picked_and_an_edge_is_called_one():
         return SweepResults(Sweep(about={"objective": "sharpe", "space": {"a": {}, "b": {}}}), tried=tried)
 
     inside = results(lambda a, b: 10.0 - (a - 2) ** 2 - (b - 2) ** 2)
-    said = neighbours_in_words(inside, None, [])
-    assert "in the middle of the plateau" in said and "edge" not in said
+    said, beyond = neighbours_in_words(inside, None, [])
+    assert not beyond and "in the middle of the plateau" in said and "edge" not in said
     assert "mean of 8.67 over it and its 8 neighbours, the worst of them 8.00" in said
-    said = neighbours_in_words(inside, inside.trial(0), [])
+    said, _ = neighbours_in_words(inside, inside.trial(0), [])
     assert said.startswith("What was picked has a mean of 5.00 over it and its 3 neighbours, the worst of them 2.00.")
     assert "The plateau, a 2, b 2, has a mean of 8.67" in said
     assert "It lies at the edge: a 0 is the lowest that was tried and b 0 is the lowest that was tried." in said
 
     rising = results(lambda a, b: float(a) - abs(b - 2))
-    said = neighbours_in_words(rising, None, [])
+    said, beyond = neighbours_in_words(rising, None, [])
     assert "on the plateau" in said and "middle" not in said and "a 4 is the highest that was tried" in said
-    assert "with a wider range of a." in said
-    said = neighbours_in_words(rising, None, [{"name": "a", "minimum": 0, "maximum": 4}])
-    assert "wider" not in said and "allows a no further: to try beyond, widen the range in its param()" in said
+    assert "with a wider range of a." in beyond
+    _, beyond = neighbours_in_words(rising, None, [{"name": "a", "minimum": 0, "maximum": 4}])
+    assert "wider" not in beyond and "allows a no further: to try beyond, widen the range in its param()" in beyond
 
 
 def test_parameters_are_read_from_the_text_as_far_as_it_has_plain_values():

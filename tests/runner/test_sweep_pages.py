@@ -143,12 +143,17 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     lost = joined.equity[-1] < joined.cash
     assert "Out of sample, chosen anew in 4 windows" in page and f'href="{joined.get_absolute_url()}"' in page
     assert ("Go on with the plateau" in page) == (not lost) and ("lost money" in page) == lost
+    (edge,) = (f"{address}?pick={row['trial']}" for row in rows if (row["fast"], row["slow"]) == ("10", "60"))
+    page = client.get(edge).content.decode()
+    assert "slow 60 is the highest" in page and ("Better may lie beyond" in page) == (not lost)
     told = sweep.overfitting | {"trials": 19, "probability": 0.76, "too_few": False}
     Sweep.objects.filter(pk=sweep.pk).update(overfitting=told)
     page = client.get(address).content.decode()
     advised = page[page.index('id="choice-title"') : page.index("Use these values")]
     assert "The probability of overfitting is 76\N{NO-BREAK SPACE}%" in advised and "luck" in advised
     assert "Go on with" not in page and "button--primary" not in advised
+    page = client.get(edge).content.decode()
+    assert "slow 60 is the highest" in page and "Better may lie beyond" not in page
     assert (
         "Out of sample"
         not in client.get(f"{reverse('runner:sweep', args=[walked.pk])}?sweep={window.pk}").content.decode()
