@@ -1,33 +1,51 @@
 // A page that asks again until its run has ended ([data-live]): of each answer only the parts that have changed are put
-// in, and none in which somebody is choosing or typing, which waits for the next answer.
+// in, and one in which somebody is choosing, typing or pressing waits until nobody does.
 
 const served = new WeakMap(); // part -> as the server wrote it
+const waiting = new Map(); // part that somebody may be using -> what takes its place, or null
 const SCROLLED = ".table-wrap, .heat__wrap";
-const TYPED = "select, input, textarea";
+const TYPED = "select, input:not([type=hidden]), textarea";
 const PRESSED = "a, button, summary, [tabindex]";
+const TOKEN = /<input[^>]* name="csrfmiddlewaretoken"[^>]*>/g; // another one in each answer
+const LOOK_MS = 200; // so soon it is asked again whether a part is in use
+let looking = 0;
 
-/** The parts of a page by what they are called; several of one name in their order. */
-function partsOf(page) {
-  const parts = new Map();
-  for (const part of page.children) {
-    const name = part.id || part.getAttribute("aria-labelledby") || part.getAttribute("aria-label") || part.className;
+/** The same name for the same thing in two versions; several of one name are told apart by their order. */
+function inOrder(things, nameOf) {
+  const named = new Map();
+  for (const thing of things) {
+    const name = nameOf(thing);
     let at = 0;
-    while (parts.has(`${name} ${at}`)) at += 1;
-    parts.set(`${name} ${at}`, part);
-    if (!served.has(part)) served.set(part, part.outerHTML);
+    while (named.has(`${name} ${at}`)) at += 1;
+    named.set(`${name} ${at}`, thing);
   }
-  return parts;
+  return named;
 }
+
+function partsOf(page) {
+  for (const part of page.children) {
+    if (!served.has(part)) served.set(part, part.outerHTML.replace(TOKEN, ""));
+  }
+  const named = (part) => part.id || part.getAttribute("aria-labelledby") || part.getAttribute("aria-label") || part.className;
+  return inOrder(page.children, named);
+}
+
+const controlsOf = (part) => inOrder(part.querySelectorAll(TYPED), (control) => `${control.type} ${control.name}`);
 
 function isUsed(part) {
-  return part.contains(document.activeElement) && document.activeElement.matches(TYPED);
+  return part.matches(":active") || (part.contains(document.activeElement) && document.activeElement.matches(TYPED));
 }
 
-/** What somebody had chosen, opened, scrolled to and stood on in a part goes over to the one that takes its place. */
+/** What somebody had chosen, typed, opened, scrolled to and stood on in a part goes over to the one that takes its place. */
 function carry(from, to) {
-  for (const select of to.querySelectorAll("select[name]")) {
-    const before = from.querySelector(`select[name="${CSS.escape(select.name)}"]`);
-    if ([...select.options].some((option) => option.value === before?.value)) select.value = before.value;
+  const controls = controlsOf(from);
+  for (const [name, control] of controlsOf(to)) {
+    const before = controls.get(name);
+    if (!before) continue;
+    if (before.options) {
+      if ([...control.options].some((option) => option.value === before.value)) control.value = before.value;
+    } else if (before.value !== before.defaultValue) control.value = before.value;
+    if (before.checked !== before.defaultChecked) control.checked = before.checked;
   }
   const opened = [...from.querySelectorAll("details")];
   to.querySelectorAll("details").forEach((details, at) => { details.open = opened[at]?.open ?? details.open; });
@@ -42,33 +60,41 @@ function carry(from, to) {
   (again.find((each) => name(each) === focused) ?? again[same])?.focus({ preventScroll: true });
 }
 
-/** Whether all of it is there now. put: of each part that has come. */
-function renew(shown, fresh, put) {
+/** Scripts that draw what has come are told. */
+function tell(part) {
+  part.dispatchEvent(new CustomEvent("htmx:afterSwap", { bubbles: true, detail: { elt: part } }));
+}
+
+/** What waits is put in, but where somebody is. */
+function settle() {
+  clearTimeout(looking);
+  for (const [old, part] of waiting) {
+    if (isUsed(old)) continue;
+    waiting.delete(old);
+    if (part) {
+      carry(old, part);
+      tell(part);
+    } else old.remove();
+  }
+  if (waiting.size) looking = setTimeout(settle, LOOK_MS);
+}
+
+function renew(shown, fresh) {
   const before = partsOf(shown);
-  let whole = true;
   let last = null;
+  waiting.clear();
   for (const [name, part] of partsOf(fresh)) {
     const old = before.get(name);
     before.delete(name);
     if (!old) {
       if (last) last.after(part);
       else shown.prepend(part);
-    } else if (served.get(old) === served.get(part)) {
-      last = old;
-      continue;
-    } else if (isUsed(old)) {
-      whole = false;
-      last = old;
-      continue;
-    } else carry(old, part);
-    last = part;
-    put(part);
+      tell(part);
+    } else if (served.get(old) !== served.get(part)) waiting.set(old, part);
+    last = old ?? part;
   }
-  for (const left of before.values()) {
-    if (isUsed(left)) whole = false;
-    else left.remove();
-  }
-  return whole;
+  for (const left of before.values()) waiting.set(left, null);
+  settle();
 }
 
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -78,9 +104,9 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (!fresh) return;
   event.detail.shouldSwap = false;
   document.adoptNode(fresh);
-  const wanted = ["hx-get", "hx-trigger", "data-live"].map((name) => [name, fresh.getAttribute(name)]);
-  const told = (part) => part.dispatchEvent(new CustomEvent("htmx:afterSwap", { bubbles: true, detail: { elt: part } }));
-  if (!renew(shown, fresh, told) || wanted.every(([name, value]) => shown.getAttribute(name) === value)) return;
+  renew(shown, fresh);
+  const wanted = ["hx-get", "hx-trigger"].map((name) => [name, fresh.getAttribute(name)]);
+  if (wanted.every(([name, value]) => shown.getAttribute(name) === value)) return;
   for (const [name, value] of wanted) {
     if (value === null) shown.removeAttribute(name);
     else shown.setAttribute(name, value);

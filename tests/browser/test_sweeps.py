@@ -9,10 +9,24 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from runner.models import Project, Run, Sweep, Trial
+from runner.models import Backtest, Project, Run, Sweep, Trial
 from tests.browser.pages import eventually
 from tests.factories import make_project, make_run, make_user
 
+# What is in the fields of a part, somebody having used them, once an answer with other hidden values has replaced it.
+REPLACED = """() => {
+  const choices = "<select name=v><option>a<option>b<option>c</select>".repeat(2);
+  const inputs = "<input name=n value=250><input name=t type=hidden value=NOW><input name=k type=checkbox>";
+  const fields = inputs + choices;
+  const served = (t) => `<div id=made data-live><p id=part>${fields.replace("NOW", t)}</p></div>`;
+  const made = new DOMParser().parseFromString(served(1), "text/html").querySelector("#made");
+  const [typed, hidden, ticked, one, other] = made.querySelectorAll("[name]");
+  [typed.value, ticked.checked, other.value] = ["500", true, "c"];
+  document.body.append(made);
+  const detail = { target: made, serverResponse: served(2), shouldSwap: true };
+  made.dispatchEvent(new CustomEvent("htmx:beforeSwap", { bubbles: true, detail }));
+  return [...made.querySelectorAll("[name]")].map((it) => (it.type === "checkbox" ? it.checked : it.value));
+}"""
 FINISHED = re.compile("Succeeded|Failed|Lost|Timed")
 
 
@@ -121,8 +135,38 @@ def test_of_a_live_sweep_only_what_has_changed_is_drawn_anew(signed_in):
     expect(page.locator(".heat figcaption")).to_contain_text("70 trials")
     expect(across).to_have_value("b")
     tried(70, 80)
-    Run.objects.filter(pk=run.pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
-    expect(page.locator("#sweep .badge").first).to_have_text("Succeeded")
     expect(rows.locator("tbody tr")).to_have_count(80)
     expect(file).to_be_focused()
+
+    # An answer in which only the form's token is another one replaces nothing, and a press on Stop outlasts any answer.
+    stop = page.get_by_role("button", name="Stop")
+    stop.evaluate("it => { it.dataset.seen = 'yes'; it.closest('form').target = 'stopped'; }")
+    page.evaluate("htmx.ajax('GET', location.href, { source: '#sweep', target: '#sweep', swap: 'outerHTML' })")
+    expect(stop).to_have_attribute("data-seen", "yes")
+    stop.hover()
+    page.mouse.down()
+    tried(80, 90)
+    expect(rows.locator("tbody tr")).to_have_count(90)
+    with page.expect_popup() as stopped:
+        page.mouse.up()
+    expect(stopped.value.get_by_role("heading", level=1)).to_contain_text("Sweep of")
+    stopped.value.close()
+    run.refresh_from_db()
+    assert run.cancel_requested
+    expect(page.locator("#sweep strong").first).to_have_text("90")
+
+    # Once the run has ended no more is asked for; where somebody was choosing, the rest comes as soon as nobody does.
+    Backtest.objects.create(
+        run=run, position=0, strategy="A", start=now, end=now, cash=1, dates=["2020-01-01"] * 750, equity=[1.0] * 750
+    )
+    across.focus()
+    tried(90, 100)
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
+    expect(page.locator("#sweep .badge").first).to_have_text("Succeeded")
     expect(page.locator("#sweep[hx-get]")).to_have_count(0)
+    expect(across).to_be_focused()
+    page.get_by_label("Choose on, bars").fill("500")
+    expect(page.locator(".heat figcaption")).to_contain_text("100 trials")
+    expect(across).to_have_value("b")
+    expect(page.get_by_label("Choose on, bars")).to_have_value("500")
+    assert page.evaluate(REPLACED) == ["500", "2", True, "a", "c"]
