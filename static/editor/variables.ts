@@ -3,6 +3,7 @@
 import { announce, find, make } from "./page";
 
 const LATER = "As it was before the last cell: it is read anew as soon as no cell runs.";
+const UNREACHED = "The server cannot be reached. Press Variables again in a moment.";
 
 /** What a link of the variables or of a table is called. */
 function nameOf(link: HTMLElement): string {
@@ -39,6 +40,7 @@ export class VariablesView {
   clear(): void {
     this.loads += 1; // what is on its way is of the one before
     this.address = this.list;
+    this.place.removeAttribute("aria-busy");
     this.place.replaceChildren();
   }
 
@@ -53,19 +55,24 @@ export class VariablesView {
       if (!fresh) throw new Error("not understood");
       if (mine !== this.loads) return; // something else was asked for meanwhile
       const table = find("[data-table]", this.place);
-      if (!called && table && ["busy", "silent"].includes(fresh.dataset.refused ?? "")) this.keep(table);
+      if (!called && table && ["busy", "silent"].includes(fresh.dataset.refused ?? "")) this.keep(table, LATER);
       else this.put(fresh, called);
       this.address = address;
     } catch {
-      if (mine === this.loads) this.place.replaceChildren(make("p", { class: "pane__empty", role: "status" }, "The server cannot be reached. Press Variables again in a moment."));
+      if (mine !== this.loads) return;
+      const table = find("[data-table]", this.place);
+      if (!called && table) this.keep(table, UNREACHED);
+      else this.place.replaceChildren(make("p", { class: "pane__empty", role: "status" }, UNREACHED));
     } finally {
       if (mine === this.loads) this.place.removeAttribute("aria-busy");
     }
   }
 
-  /** Nobody answers now: what is read stays, and says of when it is. */
-  private keep(table: HTMLElement): void {
-    if (!find("[data-later]", table)) find(".data__head", table)?.after(make("p", { class: "muted small", role: "status", "data-later": "" }, LATER));
+  /** Nobody answers now: what is read stays, and says why it may be old. */
+  private keep(table: HTMLElement, why: string): void {
+    const said = find("[data-later]", table);
+    if (said) said.textContent = why;
+    else find(".data__head", table)?.after(make("p", { class: "muted small", role: "status", "data-later": "" }, why));
   }
 
   private put(fresh: HTMLElement, called: string): void {

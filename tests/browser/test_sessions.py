@@ -169,6 +169,28 @@ def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
     expect(page.locator("#session-look")).to_contain_text("As it was before the last cell")
     expect(table.locator("tbody tr").first.locator("td").last).to_have_text("300")
     expect(page.locator("#session-look")).not_to_contain_text("As it was before")
+    # So it does where the server cannot be reached, until it can.
+    page.route("**/session/_data?*", lambda route: route.abort())
+    page.get_by_role("button", name="Variables").click()
+    expect(page.locator("#session-look")).to_contain_text("The server cannot be reached")
+    expect(table.locator("tbody tr").first.locator("td").last).to_have_text("300")
+    page.unroute("**/session/_data?*")
+    page.get_by_role("button", name="Variables").click()
+    expect(page.locator("#session-look")).not_to_contain_text("cannot be reached")
+    expect(table.locator("tbody tr").first.locator("td").last).to_have_text("300")
+    # What was on its way from an interpreter that is gone leaves nothing behind.
+    held = Held(page, "**/session/_data?*")
+    page.get_by_role("button", name="Variables").click()
+    held.wait()
+    page.get_by_role("button", name="Cells").click()
+    page.get_by_role("button", name="Restart").click()
+    expect(page.locator("#session-state")).to_have_text("Ended")
+    page.locator("[data-session=cell]").click()
+    expect(page.locator("#session-number")).to_contain_text("Session 2")
+    expect(page.locator("#session-look")).to_be_empty()
+    expect(page.locator("#session-look[aria-busy]")).to_have_count(0)
+    held.release()
+    expect(page.locator("#session-look")).to_be_empty()
 
 
 def seconds_left(banner) -> int:
