@@ -84,7 +84,7 @@ def _as_data(document: Document) -> dict[str, Any]:
         ],
         "tables": [_sheet(table) for table in document.tables],
         "groups": [
-            [group, [[figure["label"], _pieces(figure.get("full") or figure["text"])] for figure in members]]
+            [group, [[figure["label"], _pieces(figure["text"])] for figure in members]]
             for group, members in document.groups
         ],
         "conventions": list(document.conventions),

@@ -99,7 +99,7 @@ function figureTable(figures: Figure[]): HTMLElement {
   return make("div", { class: "figure-groups" }, ...[...groups].map(([group, members]) =>
     make("table", {}, make("caption", {}, group), make("tbody", {}, ...members.map((figure) =>
       make("tr", {}, make("th", { scope: "row" }, gloss(figure)),
-        make("td", { class: toneOf(figure.key, figure.value) || null }, figure.full ?? figure.text)))))));
+        make("td", { class: toneOf(figure.key, figure.value) || null, title: figure.full }, figure.text)))))));
 }
 
 /** The name of a figure with its definition, which static/js/shared/gloss.js shows. */

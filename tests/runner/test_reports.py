@@ -42,7 +42,7 @@ from tests.runner.reported import STORE, claim_of, claims_of_programs, equity_of
 pytestmark = pytest.mark.django_db
 
 HEADLINE = (*HEAD, "final_equity", "sortino", "calmar", "beta", "alpha", "win_rate", "profit_factor", "turnover",
-            "ulcer_index", "value_at_risk", "skewness", "average_trade")  # fmt: skip
+            "ulcer_index", "value_at_risk", "skewness", "average_trade", "commission_paid")  # fmt: skip
 # Runs whose figures are compared on every surface; each takes half a second, `make test-whole` compares a hundred.
 SURFACE_RUNS = int(os.environ.get("SURFACE_RUNS", "6"))
 HOSTILE = '#read("/etc/passwd") <script>alert(1)</script> $x^2$ *bold* @ref \\ `raw` {{ 7 }} "'
@@ -105,12 +105,13 @@ def test_page_api_html_and_pdf_write_the_same_digits_of_three_different_runs(cli
         hold, rest, bars = (int(chance.integers(low, high)) for low, high in ((2, 90), (2, 90), (120, 800)))
         more.append(claim_of(symbol, hold, rest, bars=bars, cash=float(10 ** chance.uniform(4, 7))))
     more[-1] = without_costs(more[-1])
-    for number, claim in enumerate([*programs, *more]):
+    huge = claim_of("IBM", 20, 20, bars=300, cash=1e13)  # its commission is of billions
+    for number, claim in enumerate([*programs, *more, huge]):
         backtest, reader = stored(run, claim), f"10.0.0.{number}"  # one address may have thirty made in ten minutes
         where, there = backtest.get_absolute_url(), f"/api/v1/runs/{run.pk}/backtests/{backtest.position}"
         told = client.get(there).json()
         shown = {key: told["figures"][key] for key in HEADLINE if key in told["figures"]}
-        assert len(shown) == 20
+        assert len(shown) == 21 and ("billion" in shown["commission_paid"]["text"]) == (claim is huge)
         assert len(told["claims"]) == 9
         sayings = [f"{figure['label']} {figure['text']}" for figure in shown.values()]
         sayings += [line["text"] for line in told["claims"]] + told["conventions"]

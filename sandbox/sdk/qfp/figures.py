@@ -186,7 +186,7 @@ def figures(values: Mapping[str, float | None]) -> list[dict[str, Any]]:
 
     values: by key, NaN or None where undefined; those say so. Keys that are missing are left out. group, place: in
     which part of the table, and at which place of the whole. anchor: where the formula is. full: all digits, only where
-    the text has fewer.
+    the text has fewer; for who points at it, as every surface writes the text.
     """
     shown: dict[str, dict[str, Any]] = {}
     places = {each.key: place for place, each in enumerate(chain.from_iterable(GROUPS.values()))}

@@ -186,7 +186,7 @@ def _groups(document: Document) -> str:
         "".join(
             f"<table><caption>{escape(group)}</caption><tbody>"
             + "".join(
-                f'<tr><th scope="row">{_term(figure)}</th><td>{escape(figure.get("full") or figure["text"])}</td></tr>'
+                f'<tr><th scope="row">{_term(figure)}</th><td{_full(figure)}>{escape(figure["text"])}</td></tr>'
                 for figure in members
             )
             + "</tbody></table>"
