@@ -27,7 +27,7 @@ SOURCE, FONTS = f"{HERE}/report.typ", f"{HERE}/fonts"
 CHART_HEIGHT = 170  # four of them on a page, below the contents
 # Columns of words and dates, not figures, besides the first: they stand at the left.
 WORDS = {"Dates", "Chosen on", "Chosen", "Traded", "Instrument", "Exit", "Peak", "Trough", "Recovered"}
-PAGE_WIDTH = 487  # points between the margins
+LONGEST = 20  # cells of a column that are measured
 UNBROKEN = 24  # letters of one word that fit into a line at any size
 
 
@@ -97,18 +97,15 @@ def _as_data(document: Document) -> dict[str, Any]:
 
 
 def _sheet(table: Table) -> dict[str, Any]:
-    """A table with widths after its longest cells; wraps: whether they are too long for one line all the same."""
-    small = len(table.columns) > 10
-    letter, around = (3.9, 4.8) if small else (4.7, 8.0)
-    longest = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
-    widths = [letter * length + around for length in longest]
+    """A table. longest: of each column the cells of most letters, after whose widths it is set."""
+    columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
+    longest = [sorted(dict.fromkeys(column), key=len, reverse=True)[:LONGEST] for column in columns]
     return {
         "title": table.title,
         "columns": list(table.columns),
         "left": [at for at, name in enumerate(table.columns) if name in WORDS],
-        "widths": widths,
-        "small": small,
-        "wraps": sum(widths) > PAGE_WIDTH,
+        "longest": longest,
+        "small": len(table.columns) > 10,
         "rows": [
             [list(pair) for pair in zip(row, tones, strict=True)]
             for row, tones in zip(table.rows, table.tones, strict=True)

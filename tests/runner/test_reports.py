@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from pypdf import PdfReader
 from qfp.figures import HEAD, percent
+from qfp.tearsheet.table import Table
 from qfp.tearsheet.thinning import thinned
 
 from playground.paths import BASE_DIR
@@ -31,7 +32,8 @@ from runner.honesty.checking import band_of
 from runner.honesty.interest import bills_paid
 from runner.models import Project, Report
 from runner.reports import logos, making
-from runner.reports.documents import manifest_hash
+from runner.reports.documents import document_of, manifest_hash
+from runner.reports.pdf import pdf
 from runner.reports.records import _record
 from runner.starting import start_run
 from tests.benchmarks.report_programs import write_returns
@@ -236,6 +238,14 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
     text = written(content)
     assert len(re.findall(r"Jan\s+Feb\s+Mar", text)) == 1, "where a table goes on, its head stands once more"
     assert 40 < longer.metrics["trades"] <= 60 and "The first 40" not in text
+
+
+def test_no_line_of_a_table_is_broken_where_all_its_cells_have_room(run, claims):
+    row = ("1", "2000-03-01 – 2004-07-02", "fast 10, slow 200", "−0.21", "2004-07-13 – 2005-12-15", "−6.0 %", "52")
+    columns = ("Window", "Chosen on", "Chosen", "Score then", "Traded", "Return", "Trials")
+    sheet = Table("windows", "Windows", columns, [row] * 3, [("",) * 7] * 3)
+    text = written(pdf(document_of(stored(run, claims[0]), True)._replace(tables=[sheet])))
+    assert text.count(row[1]) == text.count(row[4]) == 3
 
 
 def left_over(page) -> float:
