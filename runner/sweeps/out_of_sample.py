@@ -79,13 +79,21 @@ def walked_from(sweep: Sweep, project: Project, viewer: Viewer) -> Walked | None
             continue
         figures = {figure["key"]: figure for figure in joined.figures}
         told = ", ".join(f"{name} {figures[key]['text']}" for key, name in FIGURES.items() if key in figures)
+        held = figures.get("buy_and_hold", {})
+        if held.get("value") is not None:
+            told += f"; over the same bars {held['label'][:1].lower()}{held['label'][1:]} {held['text']}"
         return Walked(
-            f"Out of sample, chosen anew in {windows} window{'s' if windows > 1 else ''} and traded on the bars after: "
-            f"{told}.",
+            f"Out of sample, chosen anew in {windows} window{'s' if windows > 1 else ''} and traded on the bars after, "
+            f"{_years(joined)}: {told}.",
             joined.get_absolute_url(),
             joined.equity[-1] < joined.cash,
         )
     return None
+
+
+def _years(backtest: Backtest) -> str:
+    first, last = backtest.start.year, backtest.end.year
+    return f"in {first}" if first == last else f"from {first} to {last}"
 
 
 def _names(sweep: Sweep) -> dict[str, Any] | None:

@@ -165,6 +165,9 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     Run.objects.filter(pk=walked.pk).update(finished=first.finished)  # else the walk-forward is what the page shows
     shared = " ".join(sharing.what_others_see(project, Project.Visibility.PUBLIC))
     assert said in shared and f"{total}, Sharpe " in shared
+    held = next(figure["text"] for figure in joined.figures if figure["key"] == "buy_and_hold")
+    years = f"from {joined.start.year} to {joined.end.year}: total return"
+    assert years in shared and f"; over the same bars buy and hold {held}." in shared
     client.logout()
     assert client.get(address).status_code == 404
     Project.objects.update(visibility=Project.Visibility.PUBLIC)
