@@ -43,8 +43,8 @@ STRANGER = Viewer()
 THEMES = ("auto", "light", "dark")
 HEADLINES = 8
 POINTS = 400
-WIDTH, HEIGHT = 720, 1540  # pixels, for all of an ordinary result
-NARROW, NARROW_HEIGHT = 560, 2220  # the same below that width
+WIDTH, HEIGHT = 720, 1660  # pixels, for all of an ordinary result, its notes and some lines that come later
+NARROW, NARROW_HEIGHT = 560, 2400  # the same below that width
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"  # its links open pages of their own
 PROVIDER = "Quant Finance Playground"
 # For how long other sites may keep the answer; what is in the frame they ask for each time.
