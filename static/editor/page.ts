@@ -28,6 +28,12 @@ export function make<Name extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** What a refusal says, with the advice to sign up as a link. */
+export function leading(text: string): (Node | string)[] {
+  const [before = "", after] = text.split(/Sign up\b(.*)/s);
+  return after === undefined ? [text] : [before, make("a", { href: "/register" }, "Sign up"), after];
+}
+
 /** A copy of an icon that the template put into <template id="icons">. */
 export function icon(name: string): Node {
   const drawings = find<HTMLTemplateElement>("#icons");

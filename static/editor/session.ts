@@ -2,7 +2,7 @@
 
 import { type CellRun, CellView } from "./cell";
 import type { Param } from "./events";
-import { announce, bytesize, elapsed, icon, make, need, post, toast } from "./page";
+import { announce, bytesize, elapsed, icon, leading, make, need, post, toast } from "./page";
 import type { CellMark, SourceBox } from "./source";
 import { VariablesView } from "./variables";
 
@@ -334,7 +334,7 @@ export class SessionView {
   private say(text: string, tone: "error" | "info" = "info"): void {
     const place = need("#session-refusal");
     place.hidden = !text;
-    place.textContent = text;
+    place.replaceChildren(...leading(text));
     if (text) announce(text, tone === "error");
   }
 

@@ -8,12 +8,14 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Plan
+from playground.templatetags.formatting import prose_date
 from runner import quotas
 from runner.access import GUEST_COOKIE, Viewer
 from runner.claiming import place_in_queue
 from runner.models import ENTRY, Project, Run
 from runner.quotas import QuotaExceeded, check_run, limits_in_words, note_examined
 from runner.starting import start_run
+from runner.templatetags.leading import leading
 from tests.factories import make_finished_run, make_project, make_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services", "engine")]
@@ -135,6 +137,8 @@ def test_a_guest_with_more_projects_than_the_plan_has_loses_none_and_is_told_of_
     for slug in ("kelly", "momentum", "heston"):
         client.post(f"/templates/{slug}/copy")
     run = Run.objects.in_progress().get()
+    page = client.get(run.project.edit_url).content.decode()
+    assert f"A guest’s project, kept until {prose_date(run.project.expires)}" in page
     page = client.post("/register", {"email": "ada@example.org", "password1": "a quiet harbour 91"}, follow=True)
     assert "3 projects now, more than the 2 of your plan" in (told := page.content.decode()), told
     assert "a new one can be made after 2 are deleted" in told
@@ -143,7 +147,7 @@ def test_a_guest_with_more_projects_than_the_plan_has_loses_none_and_is_told_of_
     assert client.get(run.get_absolute_url()).status_code == 200
     refused = client.post("/new", {"title": "Fourth"})
     assert "You have 3 projects, more than the 2 of your plan" in refused.content.decode()
-    assert "Delete 2 to make another" in refused.content.decode()
+    assert '<a href="/dashboard">Delete 2 to make another</a>' in refused.content.decode()
     for project in Project.objects.all()[:2]:
         client.post(f"{project.base_url}/delete", {"confirmed": "yes"})
     assert client.post("/new", {"title": "Fourth"}).status_code == 303
@@ -174,11 +178,28 @@ def test_new_cookies_at_one_address_have_so_many_runs_in_progress_together(clien
         type(client)().post("/try")
     newcomer = type(client)()
     answer = newcomer.post("/try", follow=True).content.decode()
-    assert "2 runs are in progress from your network address" in answer and "Sign up: an account is free" in answer
+    assert "2 runs are in progress from your network address" in answer
+    assert '<a href="/register">Sign up</a>: an account is free' in answer
+    where = f"{Project.objects.latest('pk').base_url}/run"
+    panel = newcomer.post(where, {"source": "1"}, headers={"HX-Request": "true"})
+    assert panel.status_code == 422 and '<a href="/register">Sign up</a>: an account is free' in panel.content.decode()
     assert (Run.objects.count(), Project.objects.count()) == (2, 3)
     Run.objects.filter(pk=Run.objects.first().pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
     newcomer.post("/try")
     assert Run.objects.in_progress().count() == 2
+
+
+def test_what_is_told_stays_text_but_for_links_of_ours(client):
+    Plan.objects.filter(is_for_guests=True).update(max_projects=1)
+    client.post("/try")
+    project = Project.objects.get()
+    page = client.post("/templates/kelly/copy", follow=True).content.decode()
+    assert f'<a href="{project.edit_url}">Delete one to make another</a>. <a href="/register">Sign up</a>:' in page
+    stranger = {"request": type(client)().get("/docs").wsgi_request}  # who has no project to delete
+    told = leading(stranger, "<b>Sign up</b> & 'Delete one to make another'. Sign up")
+    assert told == (
+        '&lt;b&gt;<a href="/register">Sign up</a>&lt;/b&gt; &amp; &#x27;Delete one to make another&#x27;. Sign up'
+    )
 
 
 def test_the_place_in_the_queue_is_counted():
