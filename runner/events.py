@@ -158,11 +158,15 @@ class Feed:
                 except redis.RedisError:
                     found = []
                     await asyncio.sleep(0.5)
-                entries = _entries(found)
-                if entries and entries[-1][0] - self.last == len(entries):
-                    await self._add(entries)
-                else:
-                    await self._add_recorded()
+                try:
+                    entries = _entries(found)
+                    if entries and entries[-1][0] - self.last == len(entries):
+                        await self._add(entries)
+                    else:
+                        await self._add_recorded()
+                except Exception:  # its followers would wait for ever
+                    logger.exception("run %s: its events could not be read", self.run_id)
+                    await asyncio.sleep(0.5)
         finally:
             await connection.aclose()
 

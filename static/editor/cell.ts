@@ -68,7 +68,15 @@ export class CellView {
 
   follow(): void {
     this.feed = new RunFeed(this.cell.socket, this.cell.events, {
-      events: (batch) => { for (const event of batch) this.one(event); },
+      events: (batch) => {
+        for (const event of batch) {
+          try {
+            this.one(event);
+          } catch (error) {
+            reportError(error); // what comes after it is shown all the same
+          }
+        }
+      },
       queue: () => undefined,
       connection: () => undefined,
     });
@@ -84,6 +92,7 @@ export class CellView {
     this.status = cell.status;
     this.wall = cell.wall_seconds;
     this.drawHead(cell.message);
+    if (isFinal(cell.status)) this.feed?.over();
   }
 
   setStale(stale: boolean): void {

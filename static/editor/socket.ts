@@ -47,6 +47,13 @@ export class RunFeed {
     else this.connect();
   }
 
+  /** The page has heard elsewhere that the run is over: what a socket does not bring soon is read by HTTP. */
+  over(): void {
+    if (this.closed || this.ended) return;
+    clearTimeout(this.nextPoll);
+    this.nextPoll = window.setTimeout(() => void this.poll(true), POLL_MS);
+  }
+
   stop(): void {
     this.closed = true;
     removeEventListener("online", this.wake);
@@ -148,11 +155,12 @@ export class RunFeed {
     this.report("ended");
   }
 
-  private async poll(): Promise<void> {
+  /** anyway: also while a socket is open. */
+  private async poll(anyway = false): Promise<void> {
     clearTimeout(this.nextPoll);
     this.polls = true;
     if (this.closed || this.ended) return;
-    if (this.isOpen) {
+    if (this.isOpen && !anyway) {
       this.polls = false;
       return;
     }
@@ -184,12 +192,12 @@ export class RunFeed {
       state = "reconnecting";
     }
     if (this.closed || this.ended) return;
-    if (this.isOpen) {
+    if (this.isOpen && !anyway) {
       this.polls = false; // the socket came back while this was asked, and has said so
       return;
     }
     this.report(state);
-    this.nextPoll = window.setTimeout(() => void this.poll(), again);
+    this.nextPoll = window.setTimeout(() => void this.poll(anyway), again);
   }
 
   private get isOpen(): boolean {

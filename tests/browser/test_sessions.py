@@ -84,6 +84,18 @@ def test_every_press_sends_its_cell_however_fast_they_come(signed_in):
     assert [run.cell_index for run in Run.objects.order_by("queued")] == [0, 1, 2, 3, 4, 5]
 
 
+def test_what_a_silent_socket_does_not_bring_is_read_when_the_cell_is_known_to_be_over(signed_in):
+    page, _ = open_session(signed_in, "# %% Said\nprint('said', 6 * 7)\n")
+    page.route_web_socket(re.compile("/ws/r/"), lambda socket: None)  # opens, and never says a word
+    page.locator("[data-session=cell]").click()
+    output = page.get_by_label("Output of Said")
+    expect(output).to_be_visible()
+    eventually(page, lambda: Run.objects.get().status == Run.Status.SUCCEEDED)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(output).to_contain_text("said 42")
+    expect(output.locator(".badge--succeeded")).to_be_visible()
+
+
 def test_each_cell_has_its_own_buttons_in_the_editor(signed_in):
     page, project = open_session(signed_in)
     before = project.source
