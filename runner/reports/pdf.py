@@ -27,6 +27,7 @@ SOURCE, FONTS = f"{HERE}/report.typ", f"{HERE}/fonts"
 CHART_HEIGHT = 170  # four of them on a page, below the contents
 # Columns of words and dates, not figures, besides the first: they stand at the left.
 WORDS = {"Dates", "Chosen on", "Chosen", "Traded", "Instrument", "Exit", "Peak", "Trough", "Recovered"}
+DIGITS = str.maketrans("123456789", "0" * 9)
 LONGEST = 20  # cells of a column that are measured
 UNBROKEN = 24  # letters of one word that fit into a line at any size
 
@@ -97,9 +98,14 @@ def _as_data(document: Document) -> dict[str, Any]:
 
 
 def _sheet(table: Table) -> dict[str, Any]:
-    """A table. longest: of each column the cells of most letters, after whose widths it is set."""
+    """A table. longest: of each column the cells of most letters, after whose widths it is set; digits are as wide as
+    each other, so one of those that differ in digits alone does for all.
+    """
     columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
-    longest = [sorted(dict.fromkeys(column), key=len, reverse=True)[:LONGEST] for column in columns]
+    longest = [
+        sorted(dict.fromkeys(cell.translate(DIGITS) for cell in column), key=len, reverse=True)[:LONGEST]
+        for column in columns
+    ]
     return {
         "title": table.title,
         "columns": list(table.columns),

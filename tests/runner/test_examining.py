@@ -18,19 +18,20 @@ from tests.runner.reported import STORE, claim_of, stored
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
-    public_run,
-    monkeypatch,
-    settings,
-    tmp_path,
-):
+@pytest.fixture
+def other(public_run, settings, tmp_path):
+    """Another backtest of the run, in a store of its own, with a limit order: what it reached is looked at."""
     settings.STORE_DIR = copytree(STORE, tmp_path / "store")
     other = stored(public_run, claim_of("AAPL", 40, 20, bars=300))
-    # So that what it reached within its bars is looked at.
     other.orders[0] |= {"kind": "limit", "limit": 1.0}
     other.conventions = Usual().as_dict()
     other.save()
+    return other
 
+
+def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
+    public_run, other, monkeypatch, settings
+):
     def compare(*_):
         object_path(settings.STORE_DIR, other.instruments[0]["object"]).unlink(missing_ok=True)
         return {0: 5}, {}, {}
@@ -45,17 +46,9 @@ def test_a_leak_that_was_found_stays_where_prices_of_another_backtest_are_gone(
 
 
 def test_what_was_found_stays_a_doubt_where_data_are_gone_before_it_was_confirmed(
-    public_run,
-    monkeypatch,
-    settings,
-    tmp_path,
+    public_run, other, monkeypatch, settings
 ):
     """And a leak where only what was tried after it failed."""
-    settings.STORE_DIR = copytree(STORE, tmp_path / "store")
-    other = stored(public_run, claim_of("AAPL", 40, 20, bars=300))
-    other.orders[0] |= {"kind": "limit", "limit": 1.0}
-    other.conventions = Usual().as_dict()
-    other.save()
     before = {each.pk: each.checks for each in public_run.backtests.all()}
     path = object_path(settings.STORE_DIR, other.instruments[0]["object"])
     content = path.read_bytes()
