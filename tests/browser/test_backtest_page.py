@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import secrets
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -143,10 +144,10 @@ def elsewhere(tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def made(html: str) -> str:
-        (folder / "page.html").write_text(
-            f"<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>Elsewhere</title>{html}"
-        )
-        return f"http://localhost:{server.server_port}/page.html"
+        # A name of its own: the server tells changes to the second, so a second page of one second would be the first.
+        page = folder / f"page-{secrets.token_hex(4)}.html"
+        page.write_text(f"<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>Elsewhere</title>{html}")
+        return f"http://localhost:{server.server_port}/{page.name}"
 
     yield made
     server.shutdown()
