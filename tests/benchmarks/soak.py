@@ -26,7 +26,7 @@ def measure() -> None:
         engine = Engine(directory, "--ready", "1")
         try:
             soak.soak(engine, soak.mix(max(20, runs // 10), HOSTILE_SHARE, seed=1))
-            before, memory = soak.quiet(engine), soak.memory_bytes(engine)
+            before, memory = soak.quiet(engine, seconds=5.0), soak.memory_bytes(engine)
             begun = time.monotonic()
             tally = soak.soak(engine, soak.mix(runs, HOSTILE_SHARE))
             seconds = time.monotonic() - begun

@@ -160,10 +160,10 @@ def memory_bytes(engine: Engine) -> int:
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
 
-def quiet(engine: Engine) -> dict[str, int]:
-    """The counts when nothing comes or goes any more: the same for a third of the time to settle."""
+def quiet(engine: Engine, seconds: float = 1.0) -> dict[str, int]:
+    """The counts when nothing comes or goes any more: the same for so long, which after many runs is longer."""
     before, since, deadline = count(engine), time.monotonic(), time.monotonic() + 3 * SETTLE_SECONDS
-    while time.monotonic() < min(since + SETTLE_SECONDS / 3, deadline):
+    while time.monotonic() < min(since + seconds, deadline):
         time.sleep(0.2)
         if (now := count(engine)) != before or now["zombies"]:
             before, since = now, time.monotonic()

@@ -9,7 +9,7 @@ def test_sixty_mixed_runs_leave_everything_as_it_was(make_engine) -> None:
     engine = make_engine("--ready", "1")
     soak.soak(engine, soak.mix(16, 0.1, seed=1))  # what is made once is made now
     engine.run("print(1)")
-    before = soak.quiet(engine)
+    before = soak.quiet(engine, seconds=5.0)
     memory = soak.memory_bytes(engine)
     tally = soak.soak(engine, soak.mix(60, 0.3))
     assert not tally.wrong
