@@ -26,7 +26,7 @@ from tests.sandbox import soak
 from tests.sandbox.conftest import Engine, Result
 from tests.sandbox.test_engine import boxes_of, wait_until
 
-SLOW = "import time\nprint('on', flush=True)\ntime.sleep(3)\nprint('end')"
+SLOW = "import time\nprint('on', flush=True)\ntime.sleep(2)\nprint('end')"
 PATIENCE = 60.0  # a zygote loads in 2 s, and in much more where others work
 
 

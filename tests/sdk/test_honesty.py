@@ -58,8 +58,10 @@ FIRST_BARS = {
     "close_of_the_day_in_its_hours": 24,
     "average_of_the_month_in_its_days": 39,
 }
-# Of the programs as people write them every so many are run, for each takes a second; `make test-whole` runs all.
-EVERY = int(os.environ.get("HONESTY_EVERY", "4"))
+# Of the honest programs and of those as people write them every so many are run, for each takes a second;
+# `make test-whole` runs all.
+EVERY = int(os.environ.get("HONESTY_EVERY", "0"))
+EVERY_HONEST, EVERYDAY = EVERY or 3, EVERY or 6
 
 
 @pytest.fixture
@@ -99,8 +101,8 @@ def test_leaks_are_found_with_their_first_bar_and_the_line_that_leaks(judged):
 
 
 def test_honest_programs_raise_no_alarm(judged):
-    found = judged("honest*.py")
-    assert len(found) >= 60
+    found = judged("honest*.py", EVERY_HONEST)
+    assert len(found) >= 60 // EVERY_HONEST
     states = {(name, each["lookahead"]["state"]) for name, findings in found.items() for each in findings}
     assert {state for _, state in states} <= {"clean", "partly"}, states
     remembering = [name for name, findings in found.items() if findings[0]["amnesia"]["state"] == "remembers"]
@@ -109,7 +111,7 @@ def test_honest_programs_raise_no_alarm(judged):
 
 def test_programs_as_people_write_them_are_told_apart(judged):
     """Columns, loops, scikit-learn, portfolios: written after the tests were, in the manner of users."""
-    leaking, honest = judged("everyday_leaking*.py", EVERY), judged("everyday_honest*.py", EVERY)
+    leaking, honest = judged("everyday_leaking*.py", EVERYDAY), judged("everyday_honest*.py", EVERYDAY)
     assert {each["lookahead"]["state"] for found in leaking.values() for each in found} == {"leak"}, leaking
     assert {each["lookahead"]["state"] for found in honest.values() for each in found} <= {"clean", "partly"}, honest
     if "pandas_columns_zscore_all" in leaking:
