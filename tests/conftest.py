@@ -141,6 +141,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Any]:
+    import psycopg
+
     from playground.services import Services
 
     services = Services(Path(os.environ["DATA_DIR"]))
@@ -151,6 +153,10 @@ def services() -> Iterator[Any]:
         start_new_session=True,
     )
     services.start()
+    with psycopg.connect(services.database_url, autocommit=True) as postgres:
+        # Nobody keeps these rows over a loss of power; to wait for the disk is much of what a commit takes.
+        postgres.execute("ALTER SYSTEM SET fsync = off")
+        postgres.execute("SELECT pg_reload_conf()")
     yield services
     services.stop()
     assert guard.stdin is not None
