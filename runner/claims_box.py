@@ -34,7 +34,7 @@ from runner.models import Backtest, Run
 from runner.private import UPLOADS, brought_series, is_brought, personal_series
 from runner.snapshot_series import by_object
 
-__all__ = ["lines", "summaries", "summary"]
+__all__ = ["checking", "lines", "summaries", "summary"]
 
 NOT_MADE_AGAIN = "It has not made the run again on changed data."
 CONFIDENT = 0.95
@@ -79,12 +79,28 @@ def lines(
     return [line | {"word": STATES[line["state"]].word, "link": f"{GUIDE}#{slugify(line['title'])}"} for line in found]
 
 
-def summary(found: list[Line]) -> Line:
-    """The badge: as bad as the worst line; no praise where nothing but its sandbox's word speaks against a leak."""
+def checking(backtest: Backtest) -> str:
+    """How far the tests are that go on now and may change its lines; "" where none do."""
+    run = backtest.run
+    if not run.is_finished:
+        return "" if "lookahead" in backtest.checks else "Being checked"
+    if "companion" in backtest.checks or run.examination_asked is None or (told := sending.under_way(run)) is None:
+        return ""
+    return f"Checking: {told['done']} of {told['of']} done" if told["of"] else "Being checked"
+
+
+def summary(found: list[Line], checking: str = "") -> Line:
+    """The badge: as bad as the worst line; no praise where nothing but its sandbox's word speaks against a leak.
+
+    checking: of the same backtest. While tests go on doubts are not counted, as their number would change; a problem
+    stays one.
+    """
     counts = Counter(line["state"] for line in found)
     if counts["red"]:
         text = "1 problem" if counts["red"] == 1 else f"{counts['red']} problems"
         return {"state": "red", "text": text}
+    if checking:
+        return {"state": "blue", "text": checking}
     if counts["amber"]:
         text = "1 doubt" if counts["amber"] == 1 else f"{counts['amber']} doubts"
         return {"state": "amber", "text": text}
@@ -105,7 +121,7 @@ def summaries(backtests: Iterable[Backtest]) -> dict[int, Line]:
         kept: dict[str, Line] = cache.get_many(keys.values())
         new = [pk for pk, key in keys.items() if key not in kept][:MADE_AT_ONCE]
         few = Backtest.objects.select_related("run__revision__project").in_bulk(new)
-        made = {keys[pk]: summary(lines(backtest)) for pk, backtest in few.items()}
+        made = {keys[pk]: summary(lines(backtest), checking(backtest)) for pk, backtest in few.items()}
         cache.set_many(made, KEPT_SECONDS)
     except RedisError:
         return {}
@@ -124,6 +140,8 @@ def _line(key: str, state: str, title: str, text: str) -> Line:
 
 def _found(backtest: Backtest, key: str, title: str) -> Line:
     found = backtest.checks.get(key)
+    if not found and not backtest.run.is_finished:
+        return _line(key, "blue", title, "Tested once its program is over.")
     if not found:
         return _line(key, "amber", title, "Not tested: no finding came from the run.")
     said = found["sentence"]

@@ -49,12 +49,12 @@ class Pair:
     sentence: str
 
     @property
-    def notices(self) -> list[str]:
-        """What has to be known of either before its figures are compared."""
+    def notices(self) -> list[tuple[str, str]]:
+        """What has to be known of either before its figures are compared: states and sentences."""
         return [
-            f"{name}: {line}"
+            (state, f"{name}: {line}")
             for name, each in (("The first", self.one), ("The second", self.other))
-            for line in each.standing.notices("figures")
+            for state, line in each.standing.notices("figures")
         ]
 
 

@@ -184,7 +184,7 @@ def _shown_there(backtest: Backtest, shown: Shown) -> dict[str, Any]:
         "out_of_sample": out_of_sample(backtest, Viewer(None)),
         "private_note": shown.note,
         "claims": lines,
-        "claims_summary": claims_box.summary(lines),
+        "claims_summary": claims_box.summary(lines, claims_box.checking(backtest)),
     }
 
 

@@ -225,7 +225,8 @@ class Intake:
         when_database_answers(run_id=self.run.pk, action=lambda: backtest.save(update_fields=["checks"]))
 
     def _show_checks(self, backtest: Backtest, event: dict[str, Any], lines: list[claims_box.Line]) -> None:
-        shown = {"backtest": backtest.pk, "lines": lines, "summary": claims_box.summary(lines)}
+        summary = claims_box.summary(lines, claims_box.checking(backtest))
+        shown = {"backtest": backtest.pk, "lines": lines, "summary": summary}
         self.publisher.publish({"type": "checks", **shown, "t": event.get("t", 0.0)})
 
     @cached_property

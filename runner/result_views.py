@@ -67,7 +67,9 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
         {
             "backtest": backtest,
             # Search engines and chats show it without the page's badges.
-            "meta_description": " ".join([*backtest.standing.notices("Figures"), backtest.description]),
+            "meta_description": " ".join(
+                [*(line for _, line in backtest.standing.notices("Figures")), backtest.description]
+            ),
             "run": backtest.run,
             "project": project,
             "others": [other for other in shown.backtests(backtest.run) if other.pk != backtest.pk],
@@ -76,7 +78,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "remarks": backtest.remarked(shown.all),
             "out_of_sample": out_of_sample(backtest, Viewer.of(request)),
             "claims": lines,
-            "claims_summary": claims_box.summary(lines),
+            "claims_summary": claims_box.summary(lines, claims_box.checking(backtest)),
             "charts": [drawn(chart) for chart in charts(record)],
             "tables": [_cells(table) for table in tables(record)],
             "private_note": shown.note,

@@ -53,9 +53,11 @@ class Standing:
         """Whether its figures may be shown as gains."""
         return self.verified and not self.leak
 
-    def notices(self, what: str) -> list[str]:
-        """What a reader has to know before `what` of it, such as its figures."""
-        return [line for line in (self.told(what), self.leak) if line]
+    def notices(self, what: str) -> list[tuple[str, str]]:
+        """What a reader has to know before `what` of it, such as its figures: states of qfp.tearsheet.states, and
+        sentences.
+        """
+        return [(state, line) for state, line in (("amber", self.told(what)), ("red", self.leak)) if line]
 
     def told(self, what: str) -> str:
         """The line for what is its program's word; "" where it was verified."""

@@ -80,7 +80,7 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
             "figures": {
                 figure["key"]: {name: figure[name] for name in ("label", "value", "text")} for figure in found.figures
             },
-            "claims_summary": claims_box.summary(lines)["text"],
+            "claims_summary": claims_box.summary(lines, claims_box.checking(found))["text"],
             "claims": _told(lines),
             "conventions": found.conventions.get("lines", []),
             "page": found.get_absolute_url(),

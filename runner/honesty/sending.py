@@ -40,6 +40,7 @@ __all__ = [
     "send_missing",
     "send_waiting",
     "settle",
+    "under_way",
     "unexamined",
     "wanted",
 ]
@@ -84,10 +85,8 @@ def outlook_of_choice(run: Run) -> str:
 
 def progress(run: Run) -> str:
     """Where its repeats are, after "its repeats"; "" where none are sent."""
-    kept = run.backtests.filter(checks__has_key=EXAMINING).order_by("position").values_list(f"checks__{EXAMINING}")
-    for (told,) in kept[:1]:
-        if is_recent(told):
-            return f"are under way: {told['done']} of {told['of']} done" if told["of"] else "are under way"
+    if (told := under_way(run)) is not None:
+        return f"are under way: {told['done']} of {told['of']} done" if told["of"] else "are under way"
     if run.examination_asked is None:
         return ""
     if _waiting().filter(pk=run.pk).exists():
@@ -98,6 +97,12 @@ def progress(run: Run) -> str:
     except RedisError:
         return ""
     return "begin"
+
+
+def under_way(run: Run) -> dict[str, Any] | None:
+    """How far its repeats are, as it stands under EXAMINING; None where none are made now."""
+    kept = run.backtests.filter(checks__has_key=EXAMINING).order_by("position").values_list(f"checks__{EXAMINING}")
+    return next((told for (told,) in kept[:1] if is_recent(told)), None)
 
 
 def is_recent(told: Any) -> bool:

@@ -58,7 +58,7 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", chosen: str =
         first=[_windows(run)] if prices and run.search.get("walk") else [],
         description=" ".join([backtest.description, *backtest.remarked(prices)]),
         conventions=backtest.conventions.get("lines", []),
-        notices=[line for line in (*standing.notices("Figures"), chosen) if line],
+        notices=[*standing.notices("Figures"), *([("amber", chosen)] if chosen else [])],
         leak=bool(standing.leak),
         verified_text=standing.said,
         claims=lines,

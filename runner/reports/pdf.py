@@ -10,12 +10,14 @@ import json
 import os
 import re
 from binascii import b2a_base64  # of base64, which takes longer to load
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from qfp.tearsheet.charts import Chart
 from qfp.tearsheet.document import Document
-from qfp.tearsheet.drawing import svg
+from qfp.tearsheet.drawing import NARROW, WIDE, svg
 from qfp.tearsheet.states import STATES
 from qfp.tearsheet.tables import Table
 
@@ -24,7 +26,9 @@ __all__ = ["pdf"]
 # Not by pathlib, whose loading alone would be a thirtieth of a report's time in a new process.
 HERE = __file__.rpartition("/")[0]
 SOURCE, FONTS = f"{HERE}/report.typ", f"{HERE}/fonts"
-CHART_HEIGHT = 170  # four of them on a page, below the contents
+FIRST_HEIGHT, CHART_HEIGHT = 170, 150  # of the chart on the first page, and of the others
+# Charts that have a line of the page for themselves; others stand two beside each other.
+ALONE = ("equity", "drawdown", "trades")
 # Columns of words and dates, not figures, besides the first: they stand at the left.
 WORDS = {"Dates", "Chosen on", "Chosen", "Traded", "Instrument", "Exit", "Peak", "Trough", "Recovered"}
 DIGITS = str.maketrans("123456789", "0" * 9)
@@ -70,7 +74,7 @@ def _as_data(document: Document) -> dict[str, Any]:
         "language": document.language,
         "strategy": document.strategy,
         "description": document.description,
-        "notices": list(map(_pieces, document.notices)),
+        "notices": [[state, _pieces(line)] for state, line in document.notices],
         "about": [[label, _pieces(text)] for label, text in document.about],
         "head": [[figure["label"], figure["text"]] for figure in document.head],
         "claims": [{name: line[name] for name in ("state", "title", "text")} for line in document.claims],
@@ -79,10 +83,7 @@ def _as_data(document: Document) -> dict[str, Any]:
         "fine": document.fine,
         "states": STATES,
         "notes": [[_pieces(line) for line in paragraph.splitlines()] for paragraph in document.paragraphs],
-        "charts": [
-            {"title": chart.title, "sentence": chart.sentence, "svg": svg(chart, alone=True, height=CHART_HEIGHT)}
-            for chart in document.charts
-        ],
+        "charts": _beside(document.charts),
         "tables": [_sheet(table) for table in document.tables],
         "groups": [
             [group, [[figure["label"], _pieces(figure["text"])] for figure in members]]
@@ -95,6 +96,35 @@ def _as_data(document: Document) -> dict[str, Any]:
         "parts": 3 + len(document.tables) + bool(document.claims) + bool(document.paragraphs),
         "logo": _framed(document.logo, document.logo_size),
     }
+
+
+def _beside(charts: Sequence[Chart]) -> list[list[dict[str, str]]]:
+    """Lines of one chart or of two, in their order but for one that waits for its neighbour."""
+    lines: list[list[Chart]] = []
+    waiting: list[Chart] = []
+    for chart in charts:
+        if chart.key in ALONE:
+            lines.append([chart])
+        elif waiting:
+            lines.append([waiting.pop(), chart])
+        else:
+            waiting.append(chart)
+    return [
+        [
+            {
+                "title": chart.title,
+                "sentence": chart.sentence,
+                "svg": svg(
+                    chart,
+                    alone=True,
+                    height=CHART_HEIGHT if number else FIRST_HEIGHT,
+                    sheet=NARROW if len(line) > 1 else WIDE,
+                ),
+            }
+            for chart in line
+        ]
+        for number, line in enumerate([*lines, *([waiting] if waiting else [])])
+    ]
 
 
 def _sheet(table: Table) -> dict[str, Any]:

@@ -25,11 +25,12 @@ def of_run(found: Mapping[UUID, Any], run: Run | None) -> Any:
 @register.inclusion_tag("includes/claims_badge.html")
 def claims_badge(backtest: Backtest, tried: Trials | None = None, here: bool = False) -> dict[str, Any]:
     """The sum of the box, which it leads to. here: whether that stands on the same page."""
-    return {"backtest": backtest, "summary": boxes.summary(boxes.lines(backtest, tried)), "here": here}
+    summary = boxes.summary(boxes.lines(backtest, tried), boxes.checking(backtest))
+    return {"backtest": backtest, "summary": summary, "here": here}
 
 
 @register.inclusion_tag("runner/_claims_box.html")
 def claims_box(backtest: Backtest, tried: Trials | None = None, open: bool = False) -> dict[str, Any]:
     lines = boxes.lines(backtest, tried)
-    summary = boxes.summary(lines)
+    summary = boxes.summary(lines, boxes.checking(backtest))
     return {"backtest": backtest, "lines": lines, "summary": summary, "open": open or summary["state"] == "red"}

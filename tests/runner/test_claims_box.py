@@ -223,6 +223,9 @@ def test_the_badge_is_as_bad_as_the_worst_line():
     pending = [*found[:1], {"state": "blue"}]
     assert claims_box.summary(pending) == {"state": "blue", "text": "Being checked"}
     assert claims_box.summary([*found, *pending])["text"] == "2 doubts"
+    # While tests go on a number of doubts would grow; a problem stays one.
+    assert claims_box.summary(found, "Checking: 3 of 5 done") == {"state": "blue", "text": "Checking: 3 of 5 done"}
+    assert claims_box.summary([*found, {"state": "red"}], "Being checked")["text"] == "1 problem"
 
 
 def test_a_loss_is_no_fault_of_honesty():

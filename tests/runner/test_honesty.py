@@ -337,11 +337,17 @@ def test_what_others_see_is_green_only_where_the_site_has_looked_itself(public_r
     sending.send(backtest.run)
     state, text = states()["lookahead"]
     assert state == "blue" and "No look-ahead found." in text and "wait for a worker" in text
+    assert claims_box.checking(backtest) == ""
     first = public_run.backtests.get()
     assert companions._claim(first)
-    assert "are under way." in states()["lookahead"][1]
+    assert "are under way." in states()["lookahead"][1] and claims_box.checking(backtest) == "Being checked"
     companions._tell_progress(first, 2, 6)
     assert states()["lookahead"][0] == "blue" and "2 of 6 done" in states()["lookahead"][1]
+    assert claims_box.checking(backtest) == "Checking: 2 of 6 done"
+    backtest.run.status = backtest.run.Status.RUNNING
+    backtest.checks = {}
+    assert claims_box.checking(backtest) == "Being checked" and claims_box.lines(backtest)[0]["state"] == "blue"
+    backtest.run.status = backtest.run.Status.SUCCEEDED
     backtest.run.wall_seconds = 500.0
     assert "more than 120 seconds" in states()["lookahead"][1] and not sending.wanted(backtest.run)
 

@@ -238,6 +238,13 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
     text = written(content)
     assert len(re.findall(r"Jan\s+Feb\s+Mar", text)) == 1, "where a table goes on, its head stands once more"
     assert 40 < longer.metrics["trades"] <= 60 and "The first 40" not in text
+    # Claims that do not fit below the first chart go on over the page, and no last one stands there alone.
+    document = document_of(longer, True)
+    more = [line | {"text": f"Line {at}. {'More is said of it. ' * 14}"} for at, line in enumerate(document.claims)]
+    pages = PdfReader(io.BytesIO(pdf(document._replace(claims=more)))).pages
+    assert max(left_over(page) for page in pages[:-1]) < 1 / 4
+    first, second = (re.findall(r"Line (\d)\.", page.extract_text()) for page in pages[:2])
+    assert [*first, *second] == [*"012345678"] and len(first) > 2 and len(second) > 2
 
 
 def test_no_line_of_a_table_is_broken_where_all_its_cells_have_room(run, claims):

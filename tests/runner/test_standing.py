@@ -66,7 +66,9 @@ def test_reports_say_below_their_title_that_figures_are_the_programs_word(client
             head = text[: text.index("Total return")]
             assert (" ".join(f"Figures {TOLD}".split()) in head) is said, head
             assert (LEAK in head) is said
-        assert 'class="notice"' in page if said else 'class="notice"' not in page
+        # What knew the future is a problem in every form, and what nobody checked a doubt.
+        assert re.findall('class="notice ([a-z]+)"', page) == (["amber", "red"] if said else [])
+        assert [state for state, _ in document_of(backtest, True).notices] == (["amber", "red"] if said else [])
 
 
 def test_a_report_of_what_knew_the_future_has_nothing_in_the_colour_of_a_gain(client, results):

@@ -72,7 +72,7 @@ def _page(result: Result, title: str, notes: str) -> str:
             claims=claims,
             leak=any(line["state"] == "red" for line in claims if line["title"] == "Look-ahead"),
             claims_summary="as far as it was tested here",
-            notices=[UNCHECKED],
+            notices=[("amber", UNCHECKED)],
             verified_text=UNCHECKED,
             notes=notes,
         )

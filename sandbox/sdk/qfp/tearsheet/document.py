@@ -18,7 +18,7 @@ __all__ = ["Document", "document"]
 class Document(NamedTuple):
     """about: (label, text) below the title. figures: as qfp.figures writes them, the head first.
 
-    notices: what a reader has to know before any figure, each a sentence of its own below the title.
+    notices: what a reader has to know before any figure, each a state of qfp.tearsheet.states and a sentence.
     claims: the lines of the claims box, {state, title, text}; claims_summary: their sum in words; claims_state: that of
     the sum, where it is not the worst of theirs.
     notes: the author's own paragraphs, plain text. logo: a PNG of the author's, or nothing.
@@ -33,7 +33,7 @@ class Document(NamedTuple):
     charts: Sequence[Chart]
     tables: Sequence[Table]
     conventions: Sequence[str] = ()
-    notices: Sequence[str] = ()
+    notices: Sequence[tuple[str, str]] = ()
     verified_text: str = ""
     claims: Sequence[dict[str, str]] = ()
     claims_summary: str = ""

@@ -17,7 +17,7 @@ from qfp.figures import signed
 from qfp.tearsheet.charts import Chart, Trace, points
 from qfp.tearsheet.hours import NEVER, Closed
 
-__all__ = ["COLOURS", "NARROW", "STYLE", "coloured", "date_ticks", "svg"]
+__all__ = ["COLOURS", "NARROW", "STYLE", "WIDE", "coloured", "date_ticks", "svg"]
 
 HEIGHT = 220
 LEFT, TOP, BOTTOM = 10, 24, 24

@@ -23,7 +23,7 @@ NAMED_FIRST = ("Instruments", "Period")
 
 CSS = """
 :root{color-scheme:light;--page:#fff;--text:#14181c;--muted:#59636d;--line:#d9dde1;--link:#0b6a66;--gain:#1a5fc2;
---loss:#b0480a;--green:#1b6b2f;--amber:#7d4e00;--red:#b3261e;--warned:#fdf6ea;--edge:rgb(20 24 28/.2)}
+--loss:#b0480a;--green:#1b6b2f;--amber:#7d4e00;--red:#b3261e;--warned:#fdf6ea;--wrong:#fdeeec;--edge:rgb(20 24 28/.2)}
 *{box-sizing:border-box}
 body{margin:0 auto;padding:32px 24px 64px;max-width:960px;background:var(--page);color:var(--text);
 font:15px/1.5 Inter,system-ui,sans-serif;font-variant-numeric:tabular-nums}
@@ -33,8 +33,8 @@ h3{font-size:14px;font-weight:600;margin:0 0 4px}a{color:var(--link)}
 p{margin:0 0 8px;max-width:76ch;overflow-wrap:anywhere}
 header{display:flex;gap:24px;align-items:flex-start;justify-content:space-between}
 header img{max-height:64px;max-width:220px}
-.notice{margin:8px 0 0;padding:6px 12px;border-left:3px solid var(--amber);background:var(--warned);color:var(--amber);
-max-width:none}
+.notice{margin:8px 0 0;padding:6px 12px;border-left:3px solid;background:var(--warned);color:var(--amber);max-width:none}
+.notice.red{background:var(--wrong);color:var(--red)}
 .muted,figcaption,.note,caption{color:var(--muted);font-size:13px}
 dl.about{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:2px 16px;margin:32px 0 12px;font-size:14px}
 dl.about dt{color:var(--muted)}dl.about dd{margin:0;overflow-wrap:anywhere}
@@ -84,7 +84,7 @@ background:var(--page);box-shadow:inset -1px 0 var(--line)}}
 DARK = (
     "@media screen and (prefers-color-scheme:dark){:root{color-scheme:dark;--page:#0e1113;--text:#e4e8eb;"
     "--muted:#9ba6af;--line:#2b3238;--link:#4cc2b4;--gain:#6cabff;--loss:#f39a58;--green:#6fcf86;--amber:#e0b040;"
-    "--red:#ff8b82;--warned:#241d0c;--edge:rgb(0 0 0/.8)}.ts-text{fill:#9ba6af}.ts-grid{stroke:#2b3238}"
+    "--red:#ff8b82;--warned:#241d0c;--wrong:#2a1513;--edge:rgb(0 0 0/.8)}.ts-text{fill:#9ba6af}.ts-grid{stroke:#2b3238}"
     + coloured({"main": "#6cabff", "benchmark": "#8a949d", "fall": "#f39a58", "up": "#6cabff", "down": "#f39a58"})
     + "}"
 )
@@ -103,7 +103,7 @@ def html(document: Document) -> str:
     about = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in document.about)
     about_it = dict(document.about)
     what = ", ".join([f"Backtest of {document.strategy}", *(about_it[n] for n in NAMED_FIRST if n in about_it)])
-    notices = "".join(f'<p class="notice">{escape(line)}</p>' for line in document.notices)
+    notices = "".join(f'<p class="notice {state}">{escape(line)}</p>' for state, line in document.notices)
     head = "".join(f"<div><dt>{_term(f)}</dt><dd{_full(f)}>{escape(f['text'])}</dd></div>" for f in document.head)
     verdict = ""
     if document.claims:
