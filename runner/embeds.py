@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,8 +44,10 @@ STRANGER = Viewer()
 THEMES = ("auto", "light", "dark")
 HEADLINES = 8
 POINTS = 400
-WIDTH, HEIGHT = 720, 1660  # pixels, for all of an ordinary result, its notes and some lines that come later
-NARROW, NARROW_HEIGHT = 560, 2400  # the same below that width
+WIDTH = 720  # pixels
+# Lines over the width whose highest is high enough for all of an ordinary result, its notes and some lines that come
+# later: (pixels at no width, pixels less for one of width).
+HEIGHTS = ((1660.0, 0.0), (3140.0, 2.06), (4740.0, 6.5))
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"  # its links open pages of their own
 PROVIDER = "Quant Finance Playground"
 # For how long other sites may keep the answer; what is in the frame they ask for each time.
@@ -66,16 +69,19 @@ class Embed:
         query = urlencode({"backtest": self.backtest.position, **chosen})
         return f"{settings.SITE_URL}{reverse('runner:embed', args=[self.backtest.run_id])}?{query}"
 
-    def frame(self, width: int, height: int) -> str:
+    def frame(self, width: int, height: int, style: str = "max-width:100%") -> str:
         """Its HTML as text: a page that shows it escapes it once more."""
         return (
             f'<iframe src="{escape(self.address)}" title="{escape(self.title)}" width="{width}" height="{height}" '
-            f'sandbox="{SANDBOX}" loading="lazy" style="border:0;max-width:100%"></iframe>'
+            f'sandbox="{SANDBOX}" loading="lazy" style="border:0;{style}"></iframe>'
         )
 
     @property
     def code(self) -> str:
-        return self.frame(WIDTH, HEIGHT)
+        """The frame in a box of its own, as wide as its place: narrow ones are higher, and no script can tell them."""
+        lines = ", ".join(f"{at:g}px - {100 * less:g}cqw" if less else f"{at:g}px" for at, less in HEIGHTS)
+        frame = self.frame(WIDTH, height_for(WIDTH), f"width:100%;height:max({lines})")
+        return f'<div style="container-type:inline-size;max-width:{WIDTH}px">{frame}</div>'
 
     @property
     def discovery(self) -> list[tuple[str, str]]:
@@ -84,6 +90,11 @@ class Embed:
         where = f"{settings.SITE_URL}{reverse('runner:oembed')}"
         types = {"json": "application/json+oembed", "xml": "text/xml+oembed"}
         return [(type_, f"{where}?{urlencode({'url': page, 'format': form})}") for form, type_ in types.items()]
+
+
+def height_for(width: int) -> int:
+    """Pixels, of a frame of this width."""
+    return math.ceil(max(at - less * width for at, less in HEIGHTS))
 
 
 def embed_offered(backtest: Backtest) -> Embed | None:
@@ -225,7 +236,7 @@ def oembed(request: HttpRequest) -> HttpResponse:
     except Http404:
         return _refused(404, "There is no public result at this address.")
     width = min(WIDTH, most_wide or WIDTH)
-    height = NARROW_HEIGHT if width < NARROW else HEIGHT
+    height = height_for(width)
     answer = _told(frame, width, min(height, most_high or height))
     if form == "json":
         return JsonResponse(answer, json_dumps_params={"ensure_ascii": False})
@@ -280,7 +291,7 @@ def _told(frame: Embed, width: int, height: int) -> dict[str, Any]:
         "provider_name": PROVIDER,
         "provider_url": settings.SITE_URL,
         "cache_age": CACHE_SECONDS,
-        "html": frame.frame(width, height),
+        "html": frame.code if (width, height) == (WIDTH, height_for(WIDTH)) else frame.frame(width, height),
         "width": width,
         "height": height,
     }

@@ -40,10 +40,12 @@ def neighbours_in_words(results: SweepResults, picked: Tried | None, declared: l
     edge, beyond = _edge(results, plateau.params if picked is None else picked.params, declared)
     if picked is None:
         where = "on the plateau" if edge else "in the middle of the plateau"
-        return f"A single peak is mostly luck; {where} its neighbours count, too: {_mean(plateau)}.{edge}", beyond
+        said = f"A single peak is mostly luck; {where} its neighbours count, too."
+        return f"{said} {_region(plateau, params_text(plateau.params))}{edge}", beyond
     if picked.number == plateau.number:
-        return f"It is the plateau: {_mean(plateau)}.{edge}", beyond
-    return f"{_of(results, picked)} The plateau, {params_text(plateau.params)}, has a {_mean(plateau)}.{edge}", beyond
+        return f"It is the middle of the plateau. {_region(plateau, 'It')}{edge}", beyond
+    middle = f"The middle of the plateau, {params_text(plateau.params)},"
+    return f"{_of(results, picked)} {_region(plateau, middle)}{edge}", beyond
 
 
 def _of(results: SweepResults, picked: Tried) -> str:
@@ -52,16 +54,18 @@ def _of(results: SweepResults, picked: Tried) -> str:
         return "It has no score."
     if not near.neighbours:
         return "Nothing was tried next to it: whether it is luck, this sweep does not tell."
-    return f"What was picked has a {_mean(near)}."
+    return _region(near, "What was picked")
 
 
-def _mean(near: Plateau) -> str:
+def _region(near: Plateau, name: str) -> str:
+    """Its own figure and that of its region, which may be far from each other, in a sentence."""
+    own = f"{name} has {score_text(near.own)} by itself"
     if not near.neighbours:
-        return f"{score_text(near.score)}, with nothing tried next to it"
+        return f"{own}, with nothing tried next to it."
     many = "s" if near.neighbours > 1 else ""
     return (
-        f"mean of {score_text(near.score)} over it and its {near.neighbours} neighbour{many}, "
-        f"the worst of them {score_text(near.lowest)}"
+        f"{own}; over it and its {near.neighbours} neighbour{many} the median is {score_text(near.median)}, the mean "
+        f"{score_text(near.score)} and the worst {score_text(near.lowest)}."
     )
 
 

@@ -107,7 +107,7 @@ class SweepResults:
             return None
         if len(self.tried) <= FEW:
             return plateau(self.tried, self.maximize)
-        key = f"plateau:{self.sweep.pk}:{len(self.tried)}"
+        key = f"plateau-median:{self.sweep.pk}:{len(self.tried)}"
         with suppress(redis.RedisError):  # without it, it is looked for again
             if (kept := cache.get(key)) is not None:
                 return Plateau(**kept)

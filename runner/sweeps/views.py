@@ -19,6 +19,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from qfp.figures import count, percent
+from qfp.sweeps.plateau import around
 from qfp.sweeps.trial import Trial as Tried
 from qfp.tearsheet import charts
 
@@ -47,6 +48,7 @@ from runner.views import chosen_params, find_project, keep_draft, keep_files
 TRIALS_SHOWN = 100
 FAILED_SHOWN = 50
 WALK_CHARTS = ("equity", "drawdown")  # of a walk-forward's own page; its backtest has all of them
+MEDIAN = "Median of it and its neighbours"
 PURGE = 5  # bars, as proposed for a walk-forward
 FEW_TRIALS = 2_000  # with more, the page of a sweep that goes on is made anew less often
 KEPT_SECONDS = 300  # what is shown of as many trials
@@ -190,7 +192,7 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
             context |= {
                 "charts": [drawn(chart) for key in WALK_CHARTS for chart in charts(record, key)],
                 "claims": lines,
-                "claims_summary": claims_box.summary(lines),
+                "claims_summary": claims_box.summary(lines, claims_box.checking(joined)),
             }
         template = "runner/_walk.html" if getattr(request, "htmx", False) else "runner/walk.html"
         return render(request, template, context)
@@ -290,10 +292,12 @@ def _drawn(results: SweepResults, asked: dict[str, str], declared: list[dict[str
 
 def _choices(results: SweepResults, middle: Any, picked: Any) -> dict[str, Any]:
     """Plateau, peak and what was picked, side by side."""
-    offered = ("Plateau", middle), ("Single best", results.peak), ("Picked", picked)
+    offered = ("Middle of the plateau", middle), ("Single best", results.peak), ("Picked", picked)
     columns = [(name, trial) for name, trial in offered if trial]
+    regions = [around(results.tried, trial.number, results.maximize) for _, trial in columns]
     rows = [(name, [value_text(trial.params.get(name)) for _, trial in columns]) for name in results.names]
     rows.append((results.objective, [_row(results, trial)["score"] for _, trial in columns]))
+    rows.append((MEDIAN, [score_text(near.median) if near else "–" for near in regions]))
     return {"columns": [name for name, _ in columns], "rows": rows}
 
 

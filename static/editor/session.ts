@@ -1,7 +1,7 @@
 // How does a live session look? Cells with their outputs, the state of the interpreter, and what it holds.
 
 import { type CellRun, CellView } from "./cell";
-import type { Param } from "./events";
+import { isFinal, type Param, STATUS_WORDS } from "./events";
 import { announce, bytesize, elapsed, icon, leading, make, need, post, toast } from "./page";
 import type { CellMark, SourceBox } from "./source";
 import { VariablesView } from "./variables";
@@ -72,6 +72,7 @@ export class SessionView {
   private sending = false;
   private entered = false;
   private asked = 0;
+  private sent: number[] = []; // cells of the last press, of which something is to be told beside the variables
   private readonly pane = need("#pane-session");
   private readonly list = need("#session-cells");
   private readonly look = need("#session-look");
@@ -172,12 +173,15 @@ export class SessionView {
       }
       this.say("");
       this.asked += 1; // a state that is on its way knows nothing of these cells
-      if (this.state === null || this.state.state === "ended") {
+      const anew = this.state === null || this.state.state === "ended";
+      if (anew) {
         this.state = null; // a new one begins; the refresh below tells of it
         this.clearCells();
       }
       for (const cell of body.cells) this.show(cell);
-      this.showTab("cells");
+      this.sent = body.cells.map((cell) => cell.index);
+      if (anew) this.showTab("cells");
+      else this.draw(); // whoever reads a table goes on reading it
       this.observer.began();
       const asked = body.cells.at(-1);
       if (asked) this.views.get(asked.index)?.element.scrollIntoView({ block: "nearest" });
@@ -276,7 +280,7 @@ export class SessionView {
     for (const button of document.querySelectorAll<HTMLButtonElement>("[data-session=interrupt]")) button.disabled = state?.state !== "busy" && state?.state !== "starting";
     for (const button of document.querySelectorAll<HTMLButtonElement>("[data-session=restart], [data-session=close]")) button.disabled = !alive;
     const asking = [...this.views.values()].find((view) => view.question);
-    need("[data-session-tab=cells]").toggleAttribute("data-news", asking !== undefined && this.tab !== "cells");
+    need("[data-session-tab=cells]").toggleAttribute("data-news", this.tab !== "cells" && (asking ?? this.unseen()) !== undefined);
     if (asking && this.tab !== "cells") this.noticeQuestion(asking);
     else if (state?.state === "ended") this.notice(state.why, "info");
     else if (state?.silent) this.notice(state.silent, "triangle-alert");
@@ -288,12 +292,28 @@ export class SessionView {
   private noticeQuestion(asking: CellView): void {
     const words = `${asking.name} waits for input: ${asking.question}`;
     if (this.banner.textContent?.startsWith(words)) return;
-    const answer = make("button", { type: "button", class: "button button--small" }, "Answer");
-    answer.addEventListener("click", () => {
+    this.notice(words, "circle-help", this.leadingTo("Answer", () => asking.focus()));
+  }
+
+  /** Of the cells that were asked for beside the variables: the one that runs, or else one that did not come through. */
+  private unseen(): CellView | undefined {
+    const sent = this.tab === "cells" ? [] : this.sent.map((index) => this.views.get(index)).filter((view) => view !== undefined);
+    return sent.find((view) => !isFinal(view.status)) ?? sent.find((view) => view.status !== "succeeded");
+  }
+
+  private noticeUnseen(view: CellView): void {
+    const words = isFinal(view.status) ? `${view.name}: ${STATUS_WORDS[view.status]}` : `${view.name} runs; what is shown is as it was before`;
+    if (this.banner.textContent?.startsWith(words)) return;
+    this.notice(words, isFinal(view.status) ? "circle-x" : "clock", this.leadingTo("Show the cell", () => view.element.scrollIntoView({ block: "nearest" })));
+  }
+
+  private leadingTo(words: string, then: () => void): HTMLElement {
+    const button = make("button", { type: "button", class: "button button--small" }, words);
+    button.addEventListener("click", () => {
       this.showTab("cells");
-      asking.focus();
+      then();
     });
-    this.notice(words, "circle-help", answer);
+    return button;
   }
 
   private drawCountdown(): void {
@@ -301,7 +321,9 @@ export class SessionView {
     const left = state ? state.idle_left - (Date.now() - this.heardAt) / 1000 : 0;
     if (!state || state.state !== "idle" || left > LAST_MINUTES_S) {
       this.warned = false;
-      this.notice("");
+      const unseen = this.unseen();
+      if (unseen) this.noticeUnseen(unseen);
+      else this.notice("");
       return;
     }
     if (left <= 0) {
@@ -363,6 +385,7 @@ export class SessionView {
 
   private showTab(name: string): void {
     this.pane.dataset.tab = name;
+    if (name === "cells") this.sent = this.sent.filter((index) => !isFinal(this.views.get(index)?.status ?? "lost"));
     for (const tab of this.pane.querySelectorAll<HTMLButtonElement>("[data-session-tab]")) {
       const chosen = tab.dataset.sessionTab === name;
       tab.setAttribute("aria-pressed", String(chosen));

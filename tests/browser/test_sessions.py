@@ -168,14 +168,15 @@ def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
     page.keyboard.type("\n# %% Change\nframe['twice'] += 1")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_label("Output of Change").locator(".badge")).to_have_text("Succeeded")
-    page.get_by_role("button", name="Variables").click()
     expect(table.locator("tbody tr").first.locator("td").last).to_have_text("299")
+    expect(table).to_be_visible()
     expect(page.locator("#session-look")).to_contain_text("rows 101 to 200 of 250")
     assert table.evaluate("it => it.scrollTop") == 900
     # While a cell runs nobody answers: it stays, and says so.
     editor.focus()
     page.keyboard.type("\nimport time; time.sleep(3)")
     page.keyboard.press("Control+Enter")
+    expect(page.locator("#session-banner")).to_contain_text("Change runs; what is shown is as it was before")
     expect(page.get_by_label("Output of Change").locator(".badge")).to_have_text("Running")
     page.get_by_role("button", name="Variables").click()
     expect(page.locator("#session-look")).to_contain_text("As it was before the last cell")
@@ -190,6 +191,16 @@ def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
     page.get_by_role("button", name="Variables").click()
     expect(page.locator("#session-look")).not_to_contain_text("cannot be reached")
     expect(table.locator("tbody tr").first.locator("td").last).to_have_text("300")
+    # One that fails meanwhile is told, with a way there.
+    expect(page.locator("#session-banner")).to_be_hidden()
+    editor.focus()
+    page.keyboard.type("\n1 / 0")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#session-banner")).to_contain_text("Change: Failed")
+    expect(table).to_be_visible()
+    page.get_by_role("button", name="Show the cell").click()
+    expect(page.get_by_label("Output of Change")).to_be_visible()
+    expect(page.locator("#session-banner")).to_be_hidden()
     # What was on its way from an interpreter that is gone leaves nothing behind.
     held = Held(page, "**/session/_data?*")
     page.get_by_role("button", name="Variables").click()

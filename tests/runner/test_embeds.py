@@ -157,7 +157,7 @@ def test_hostile_words_stay_words(client, backtest):
     url = f"{BASE}{backtest.get_absolute_url()}"
     answer = oembed(client, url).json()
     assert escape(answer["html"]) in client.get(backtest.get_absolute_url()).content.decode(), "copied, it is the same"
-    assert answer["html"].count("<") == 2 and escape("</iframe><script>") in answer["html"]
+    assert answer["html"].count("<") == 4 and escape("</iframe><script>") in answer["html"]
     root = ElementTree.fromstring(oembed(client, url, format="xml").content)
     assert {each.tag: each.text for each in root} == {name: str(value) for name, value in answer.items()}
     assert "\u202e" not in answer["title"] and "\u202e" not in answer["author_name"]
@@ -178,6 +178,10 @@ def test_oembed_tells_how_to_place_it(client, backtest):
     for same in (run, f"{page}#claims", f"{page}?utm=x", source, page.replace("http://", "https://")):
         assert oembed(client, same).json() == told, same
     assert "backtest=0&amp;theme=dark" in oembed(client, f"{source}&theme=dark").json()["html"]
+    # A place that is narrow takes a higher frame, whether its width is told or the page finds it by itself.
+    assert "height:max(1660px, 3140px - 206cqw, 4740px - 650cqw)" in told["html"]
+    narrow = [oembed(client, page, maxwidth=width).json()["height"] for width in (360, 280)]
+    assert narrow == [2400, 2920] and 'width="280" height="2920"' in oembed(client, page, maxwidth="280").json()["html"]
     small = oembed(client, page, maxwidth="320", maxheight="200").json()
     assert (small["width"], small["height"]) == (320, 200) and 'width="320" height="200"' in small["html"]
     wide = oembed(client, page, maxwidth="5000", maxheight="5000").json()

@@ -78,4 +78,4 @@ def test_a_visitor_sees_the_sample_run_until_its_result_is_there_and_what_to_do_
     Run.objects.filter(pk=run.pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
     stored(run, claim_of("AAPL", 15, 5, bars=300))
     assert client.get("/showcase").status_code == 204
-    assert "The code below made this curve" in client.get("/").content.decode()
+    assert "Here are a strategy and what came of it." in client.get("/").content.decode()

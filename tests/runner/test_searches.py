@@ -179,10 +179,13 @@ def test_neighbours_are_told_of_what_was_picked_and_an_edge_is_called_one():
     inside = results(lambda a, b: 10.0 - (a - 2) ** 2 - (b - 2) ** 2)
     said, beyond = neighbours_in_words(inside, None, [])
     assert not beyond and "in the middle of the plateau" in said and "edge" not in said
-    assert "mean of 8.67 over it and its 8 neighbours, the worst of them 8.00" in said
+    assert "a 2, b 2 has 10.00 by itself; over it and its 8 neighbours the median is 9.00, the mean 8.67 and" in said
+    assert "the worst 8.00." in said
     said, _ = neighbours_in_words(inside, inside.trial(0), [])
-    assert said.startswith("What was picked has a mean of 5.00 over it and its 3 neighbours, the worst of them 2.00.")
-    assert "The plateau, a 2, b 2, has a mean of 8.67" in said
+    assert said.startswith(
+        "What was picked has 2.00 by itself; over it and its 3 neighbours the median is 5.00, the mean"
+    )
+    assert "The middle of the plateau, a 2, b 2, has 10.00 by itself;" in said
     assert "It lies at the edge: a 0 is the lowest that was tried and b 0 is the lowest that was tried." in said
 
     rising = results(lambda a, b: float(a) - abs(b - 2))

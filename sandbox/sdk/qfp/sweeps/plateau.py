@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qfp.metrics.series import median
 from qfp.sweeps.trial import Trial
 
 __all__ = ["Plateau", "around", "plateau"]
@@ -21,12 +22,14 @@ NEAR = 20_000  # pairs of trials at a time: what a core keeps near
 @dataclass(frozen=True)
 class Plateau:
     """The middle of the best neighbourhood. params: of the middle. score: mean of it and of its neighbours, those that
-    failed counted as the worst there was. own: the middle's own. lowest: the worst neighbour. neighbours: how many.
+    failed counted as the worst there was, and median of the same. own: the middle's own. lowest: the worst neighbour.
+    neighbours: how many.
     """
 
     number: int
     params: dict[str, Any]
     score: float
+    median: float
     own: float
     lowest: float
     neighbours: int
@@ -60,12 +63,14 @@ def plateau(trials: Sequence[Trial], maximize: bool = True) -> Plateau | None:
     best = int(np.flatnonzero(fit)[means[fit].argmax()])
     sign = 1.0 if maximize else -1.0
     chosen = trials[best]
+    there = filled[_near(coordinates, count, best, best + 1)[0]]
     return Plateau(
         chosen.number,
         dict(chosen.params),
         sign * float(means[best]),
+        sign * median(there),
         chosen.score,
-        sign * float(filled[_near(coordinates, count, best, best + 1)[0]].min()),
+        sign * float(there.min()),
         int(counts[best]) - 1,
     )
 
@@ -93,7 +98,8 @@ def around(trials: Sequence[Trial], number: int, maximize: bool = True) -> Plate
     there = np.where(np.isfinite(scores), scores, worst)[near]
     lowest = there.min() if maximize else there.max()
     chosen = trials[at]
-    return Plateau(number, dict(chosen.params), float(there.mean()), chosen.score, float(lowest), len(there) - 1)
+    mean, middle = float(there.mean()), median(there)
+    return Plateau(number, dict(chosen.params), mean, middle, chosen.score, float(lowest), len(there) - 1)
 
 
 def _coordinates(trials: Sequence[Trial]) -> list[tuple[np.ndarray, float]]:

@@ -209,6 +209,7 @@ class SweepResult:
         near = self._scored(self.neighbourhood)
         rows = [[name, str(near.params[name]), str(self.best[name])] for name in self.space.names]
         rows.append([self.objective, f"{near.own:.4g}", f"{self.best_score:.4g}"])
+        rows.append(["median of the neighbourhood", f"{near.median:.4g}", ""])
         rows.append(["mean of the neighbourhood", f"{near.score:.4g} ({near.neighbours} neighbours)", ""])
         rows.append(["worst of the neighbourhood", f"{near.lowest:.4g}", ""])
         columns = [{"name": name, "kind": "text"} for name in ("", "Plateau", "Single best")]

@@ -33,7 +33,8 @@ h3{font-size:14px;font-weight:600;margin:0 0 4px}a{color:var(--link)}
 p{margin:0 0 8px;max-width:76ch;overflow-wrap:anywhere}
 header{display:flex;gap:24px;align-items:flex-start;justify-content:space-between}
 header img{max-height:64px;max-width:220px}
-.notice{margin:8px 0 0;padding:6px 12px;border-left:3px solid;background:var(--warned);color:var(--amber);max-width:none}
+.notice{margin:8px 0 0;padding:6px 12px;border-left:3px solid;max-width:none;background:var(--warned);
+color:var(--amber)}
 .notice.red{background:var(--wrong);color:var(--red)}
 .muted,figcaption,.note,caption{color:var(--muted);font-size:13px}
 dl.about{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:2px 16px;margin:32px 0 12px;font-size:14px}
@@ -76,7 +77,7 @@ dl.terms{grid-template-columns:minmax(0,1fr);gap:0}dl.terms dd{margin-bottom:8px
 ul.claims li{grid-template-columns:20px minmax(0,1fr)}ul.claims li span{grid-column:2}header{flex-direction:column}}
 @media screen and (max-width:640px){figure .wide{display:none}figure .narrow{display:block}
 .wrap tbody th,.wrap thead th:first-child{position:sticky;left:0;max-width:110px;white-space:normal;
-background:var(--page);box-shadow:inset -1px 0 var(--line)}}
+background:var(--page);box-shadow:inset -1px 0 var(--line)}.wrap tbody th.date{white-space:nowrap}}
 @media print{body{max-width:none;padding:0;font-size:12px}details{display:none}h2{break-after:avoid}
 .wrap{background:none}}
 """
@@ -172,7 +173,8 @@ def _table(table: Table) -> str:
             f"<td{f' class={tone}' if tone else ''}>{escape(cell)}</td>"
             for cell, tone in zip(rest, tones[1:], strict=True)
         )
-        rows.append(f'<tr><th scope="row">{_heading(first)}</th>{cells}</tr>')
+        date = ' class="date"' if first[:1].isdigit() else ""  # or a year: it is not broken where it is narrow
+        rows.append(f'<tr><th scope="row"{date}>{_heading(first)}</th>{cells}</tr>')
     none = f'<tr><td colspan="{len(table.columns)}">None.</td></tr>'
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return (
