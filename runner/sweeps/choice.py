@@ -41,7 +41,7 @@ def neighbours_in_words(results: SweepResults, picked: Tried | None, declared: l
     if picked is None:
         where = "on the plateau" if edge else "in the middle of the plateau"
         said = f"A single peak is mostly luck; {where} its neighbours count, too."
-        return f"{said} {_region(plateau, params_text(plateau.params))}{edge}", beyond
+        return f"{said} {_region(plateau, f'The cell {params_text(plateau.params)}')}{edge}", beyond
     if picked.number == plateau.number:
         return f"It is the middle of the plateau. {_region(plateau, 'It')}{edge}", beyond
     middle = f"The middle of the plateau, {params_text(plateau.params)},"

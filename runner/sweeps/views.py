@@ -48,7 +48,7 @@ from runner.views import chosen_params, find_project, keep_draft, keep_files
 TRIALS_SHOWN = 100
 FAILED_SHOWN = 50
 WALK_CHARTS = ("equity", "drawdown")  # of a walk-forward's own page; its backtest has all of them
-MEDIAN = "Median of it and its neighbours"
+MEDIAN = "Median with neighbours"
 PURGE = 5  # bars, as proposed for a walk-forward
 FEW_TRIALS = 2_000  # with more, the page of a sweep that goes on is made anew less often
 KEPT_SECONDS = 300  # what is shown of as many trials
@@ -292,7 +292,7 @@ def _drawn(results: SweepResults, asked: dict[str, str], declared: list[dict[str
 
 def _choices(results: SweepResults, middle: Any, picked: Any) -> dict[str, Any]:
     """Plateau, peak and what was picked, side by side."""
-    offered = ("Middle of the plateau", middle), ("Single best", results.peak), ("Picked", picked)
+    offered = ("Plateau", middle), ("Single best", results.peak), ("Picked", picked)
     columns = [(name, trial) for name, trial in offered if trial]
     regions = [around(results.tried, trial.number, results.maximize) for _, trial in columns]
     rows = [(name, [value_text(trial.params.get(name)) for _, trial in columns]) for name in results.names]

@@ -86,6 +86,7 @@ def test_charts_draw_zoom_and_are_told_and_files_are_made_that_need_no_network(
     crises.evaluate("wrap => wrap.scrollLeft = 300")
     name = crises.locator("tbody th").first
     assert name.bounding_box()["x"] >= crises.bounding_box()["x"]
+    assert pieces(phone.locator("section[aria-labelledby=trade_list-title] tbody th").first) == 1
 
     with page.expect_download() as download:
         page.get_by_role("link", name="HTML").click()
@@ -111,6 +112,7 @@ def test_charts_draw_zoom_and_are_told_and_files_are_made_that_need_no_network(
     assert all(each.bounding_box()["width"] <= 332 for each in drawings.all())
     assert offline.locator("figure text:visible").first.bounding_box()["height"] > 10
     assert offline.evaluate("document.documentElement.scrollWidth") == 360
+    assert pieces(offline.locator("#trade_list tbody th").first) == 1
 
     # Its author gives it notes and a logo: both are in the file.
     mine = signed_in(user)
@@ -209,3 +211,9 @@ def test_a_page_of_another_site_shows_a_result_with_its_claims_and_learns_nothin
         dialog.get_by_role("button", name="Share it").click()
     page.goto(elsewhere(code))
     expect(frame.get_by_role("heading", name="Held & sold")).to_be_visible()
+
+
+def pieces(place) -> int:
+    """How many lines its words are broken into."""
+    script = "it => { const r = document.createRange(); r.selectNodeContents(it); return r.getClientRects().length; }"
+    return place.evaluate(script)
