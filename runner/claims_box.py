@@ -39,6 +39,7 @@ __all__ = ["checking", "lines", "summaries", "summary"]
 NOT_MADE_AGAIN = "It has not made the run again on changed data."
 CONFIDENT = 0.95
 UNLIKELY = 0.5
+COUNTING = "More may count: what was traded is still being compared with its author's other projects."
 NAMED = 3
 KEPT_SECONDS = 600
 MADE_AT_ONCE = 6
@@ -291,12 +292,13 @@ def _lineage(tried: trials.Trials, within: int) -> str:
         what += f" ({', '.join(parts)})"
     if tried.others:
         what += f", with {_count(tried.others)} of other programs of its author that trade nearly the same,"
+    counting = f" {COUNTING}" if tried.counting else ""
     if not within:
-        return f"{what} along the project's lineage."
+        return f"{what} along the project's lineage.{counting}"
     of = "the one combination" if within == 1 else f"the {_count(within)} combinations"
     return (
         f"{what} along the project's lineage, besides {of} that its windows chose from: each chose on earlier bars, by "
-        "the word of its program, so what was traded is not the best of them."
+        f"the word of its program, so what was traded is not the best of them.{counting}"
     )
 
 

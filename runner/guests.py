@@ -9,11 +9,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from runner.access import Viewer, hash_key, new_guest_key
-from runner.likeness import traded
+from runner.likeness import compared
 from runner.models import ENTRY, GUEST_DAYS, Project, Run, Session
 from runner.samples import FIRST_SAMPLE, Sample
-
-MOST_COMPARED = 5  # latest runs of a project that is adopted
 
 
 def existing_guest_project(viewer: Viewer) -> Project | None:
@@ -57,6 +55,6 @@ def adopt_guest_projects(request: HttpRequest, user) -> int:
             Run.objects.filter(revision__project=project, user__isnull=True).update(user=user)
             Session.objects.filter(project=project, user__isnull=True).update(user=user)
             adopted += changed
-        project.refresh_from_db(fields=["owner"])
-        traded.note(project, Run.objects.filter(revision__project=project).order_by("-queued")[:MOST_COMPARED])
+            if changed:
+                compared.compare_later(Run.objects.filter(revision__project=project))
     return adopted

@@ -23,7 +23,7 @@ from runner.claims.reading import read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.honesty import checking, membership
-from runner.likeness import traded
+from runner.likeness import compared, traded
 from runner.models import Artefact, Attempt, Backtest, Run
 from runner.packages import packages_of
 from runner.reports import making
@@ -186,8 +186,7 @@ class Intake:
             return
         self.compared = len(self.backtests)
         try:
-            project = self.run.revision.project
-            when_database_answers(run_id=self.run.pk, action=lambda: traded.note(project, [self.run]))
+            when_database_answers(run_id=self.run.pk, action=lambda: compared.compare(self.run))
         except OUR_ENDS:
             raise
         except Exception:

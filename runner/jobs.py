@@ -7,7 +7,7 @@ from typing import Any
 from marketdata import garbage
 from runner import chunks, execution, hosts, leftovers, nightly, packages, template_runs, verifying
 from runner.honesty import companions
-from runner.likeness import traded
+from runner.likeness import compared
 from runner.reports import at_hand, making
 
 
@@ -27,8 +27,8 @@ def examine_next_run() -> None:
     companions.examine_next()
 
 
-def compare_trades(run_id: str) -> None:
-    traded.note_later(run_id)
+def compare_trades() -> None:
+    compared.compare_next()
 
 
 def verify_run(run_id: str) -> None:

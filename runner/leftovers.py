@@ -14,6 +14,7 @@ from runner.cells import JOB, advance, is_sent, next_cell
 from runner.ending import FINISHED_KEYS, end_without_box, publish_finished
 from runner.events import Publisher
 from runner.honesty import sending
+from runner.likeness import compared
 from runner.models import Backtest, Project, Run, Session
 from runner.outcomes import sentence
 from runner.past_trials import delete_one_by_one
@@ -38,6 +39,7 @@ def end_lost_runs() -> tuple[int, int]:
     for run in Run.objects.abandoned():
         message = sentence(Run.Status.CRASHED, {}) if run.session_id is None else CELL_LOST
         used = gpu.seconds_of_lost(run)
+        compared.compare_later(Run.objects.filter(pk=run.pk))  # what it has traded until then
         if end_without_box(run, Run.Status.CRASHED, message + gpu.note(used), used):
             logger.error("run %s: its worker was lost", run.pk)
             lost += 1
@@ -46,6 +48,8 @@ def end_lost_runs() -> tuple[int, int]:
     _ring_missing_bells()
     if late := sending.send_missing():
         logger.warning("the queue had forgotten %d runs that are to be examined", late)
+    if compared.send_missing():
+        logger.warning("the queue had forgotten that trades are to be compared")
     if late := making.send_missing():
         logger.warning("%d reports were sent again", late)
     return lost, sent

@@ -28,6 +28,7 @@ from qfp.sweeps.trial import BLOCKS
 
 from runner.defaults import defaults_of
 from runner.likeness.alike import alike_revisions
+from runner.likeness.compared import is_counting
 from runner.likeness.traded import traded_alike
 from runner.models import ENTRY, MOST_ANCESTORS, Attempt, Backtest, PastTrial, Project, Run, Sweep, Trial
 from runner.past_trials import alike_shapes
@@ -83,6 +84,7 @@ class Part:
 @dataclass(frozen=True)
 class Trials:
     """count: different ones, at least 1. others: how many of them count because their programs trade nearly the same.
+    counting: whether more may be, once what was traded has been compared.
     in_sweeps, of_searches, deleted: how many of them are combinations of sweeps, backtests that runs of sweeps and
     walk-forwards ended with, and what was tried in projects that have been deleted; the rest are backtests of other
     runs. annual_variance: of their Sharpe ratios; None for fewer than two.
@@ -97,6 +99,7 @@ class Trials:
     in_sweeps: int = 0
     of_searches: int = 0
     deleted: int = 0
+    counting: bool = False
 
     @property
     def annual_variance(self) -> float | None:
@@ -178,7 +181,7 @@ def of_project(project: Project) -> Trials:
     honest = tried.annotate(ahead=Coalesce(KT("checks__lookahead__state"), Value("", TextField()))).exclude(ahead="red")
     ended = tried.exclude(run__search={}).order_by().values("trial").distinct().count()
     parts = (*_of_sweeps(Trial.objects.filter(where)), *_of_backtests(honest))
-    return Trials(max(1, count + others), parts, others, swept, ended, deleted)
+    return Trials(max(1, count + others), parts, others, swept, ended, deleted, is_counting(project))
 
 
 def _count(where: Q, before: Q | None = None) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from runner.likeness.traded import note, sides_of
+from runner.likeness.compared import NEXT, compare
+from runner.likeness.traded import sides_of
 from runner.models import Backtest, Run
 
 __all__ = ["compare_earlier"]
@@ -24,10 +25,10 @@ def compare_earlier() -> Iterator[tuple[int, int]]:
         wanted = ("instruments", "fills", "flows", "dates", "equity", "sides", "run")
         for backtest in Backtest.objects.filter(run=number).only(*wanted).iterator(AT_ONCE):
             sides = json.loads(json.dumps(sides_of(backtest)))  # with lists, as it is stored
-            if sides != backtest.sides:
+            if sides != {name: told for name, told in backtest.sides.items() if name != NEXT}:
                 Backtest.objects.filter(pk=backtest.pk).update(sides=sides)
                 filled += 1
         run = Run.objects.select_related("revision__project").filter(pk=number).first()
         if run is not None:  # not deleted meanwhile
-            note(run.revision.project, [run])
+            compare(run, whole=True)
         yield done, filled

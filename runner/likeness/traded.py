@@ -2,7 +2,7 @@
 
 A program can be written in more ways than are known, and what it did cannot: of every backtest the site keeps what it
 held of each instrument, and from when on. Two backtests are of one strategy where these agree over the days that both
-cover. Runs are compared once, when they end, and by a job where that takes long.
+cover. When runs are compared is told by runner/likeness/compared.py.
 """
 
 from __future__ import annotations
@@ -11,24 +11,22 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
 
-import django_rq
 import numpy as np
-from django.db import transaction
 from django.db.models import BigIntegerField, F, Func, Q, QuerySet
 from django.db.models.fields.json import KT
-from redis.exceptions import RedisError
+from rq.timeouts import JobTimeoutException
 
 from runner.models import Backtest, Project, Revision, Run, TradedAlike
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["agreement", "hashes_by_revision", "note", "note_later", "pairs_of", "sides_of", "traded_alike"]
+__all__ = ["Compared", "agreement", "compare_with_some", "hashes_by_revision", "pairs_of", "sides_of", "traded_alike"]
 
 LEAST = 0.95  # correlation of what was held: neighbouring numbers of one strategy have more, different strategies less
 LEAST_TURNS = 5  # times that a position was left or turned: who buys and holds does what everybody does
@@ -37,11 +35,12 @@ STEPS = 10  # of a usual position, by which larger and smaller ones are told apa
 COARSER = (1, 2, 3, 5)  # steps that are a change, where with fewer there are too many: what flutters hides no position
 SMALL = 0.1  # of the largest position: less is on no side
 MOST_CHANGES = 1_000  # of a backtest, the latest ones
-MOST_OTHERS = 500  # latest backtests of the same instruments in the author's other projects
+MOST_HASHES = 500  # latest backtests of a project, by which it is known once it is deleted
+MOST_OTHERS = 500  # runs of the author's other projects that one is compared with at once
+GROUP = 25  # of them, whose backtests are read together
+PAIR = 200  # changes, which take as long as what each pair of backtests takes beside its own
 MOST_PAIRS = 20_000  # that are looked at for the trials of one project
 MOST_ALIKE = 1_000  # latest revisions whose trials count for one project
-MOST_WORK = 200_000  # changes that are compared at once
-MOST_WORK_LATER = 2_000_000  # that a job compares of what was left then: others wait in the same queue
 MOST_INSTRUMENTS = 50  # of which another one has to have one, too
 
 PERIOD = 1 << 40  # seconds, longer than anything
@@ -197,70 +196,64 @@ def _stretches(
     return ends - since, of, found
 
 
-def note(project: Project, runs: Iterable[Run], work: int = 0) -> None:
-    """With which of its owner's other projects these runs of the project trade nearly the same. What takes more than
-    MOST_WORK, or the given work, in changes that are compared, is left to a job.
+@dataclass(frozen=True)
+class Compared:
+    """found: revisions that have traded nearly the same. next: the first backtest of the run with which it goes on; 0
+    after the last one.
     """
-    if project.owner_id is None:
-        return
-    left = work or MOST_WORK
-    for run in runs:
-        own = [sides for sides in run.backtests.values_list("sides", flat=True) if sides]
-        found, took, whole = _alike_to(project, own, left)
-        left -= took
-        _keep(run.revision_id, found)
-        if not whole and not work:
-            _compare_later(run)
+
+    found: set[int]
+    next: int = 0
 
 
-def note_later(run_id: UUID | str) -> None:
-    """What a job does: the same for one run, with all that was left."""
-    run = Run.objects.select_related("revision__project").filter(pk=run_id).first()
-    if run is not None:
-        note(run.revision.project, [run], MOST_WORK_LATER)
+def compare_with_some(run: Run, begin: int, most: int, *, one_at_least: bool) -> Compared:
+    """With runs of its owner's other projects, the latest first: those that come before the next one whose comparison
+    would make it more than so many changes, or more runs than MOST_OTHERS.
 
-
-def _compare_later(run: Run) -> None:
-    try:
-        job = f"compare-{run.pk}"
-        django_rq.get_queue("default").enqueue("runner.jobs.compare_trades", str(run.pk), job_id=job, result_ttl=0)
-    except RedisError as error:
-        logger.warning("run %s: its trades are not compared later (%s)", run.pk, type(error).__name__)
-
-
-def _keep(revision: int, found: set[int]) -> None:
-    if not found:
-        return
-    with transaction.atomic():
-        row, _ = TradedAlike.objects.select_for_update().get_or_create(one_id=revision)
-        row.others = sorted(found.union(row.others))[-MOST_ALIKE:]
-        row.save(update_fields=["others"])
-
-
-def _alike_to(project: Project, own: list[dict[str, Any]], most: int) -> tuple[set[int], int, bool]:
-    """Revisions of which a run has traded all that these backtests have, or the other way around, as of programs. And
-    how many changes were compared, of at most so many, and whether those were all.
+    begin: where an earlier call has ended; 0 for the first one. one_at_least: however many changes the first one takes.
     """
+    project = run.revision.project
+    own = [sides for sides in run.backtests.values_list("sides", flat=True) if "held" in sides]
     names = sorted({name for sides in own for name in sides["held"]})[:MOST_INSTRUMENTS]
-    if not names:
-        return set(), 0, True
-    rows = Backtest.objects.filter(run__revision__project__owner=project.owner_id, sides__held__has_any_keys=names)
-    rows = rows.exclude(run__revision__project=project).order_by("-pk")
-    runs: dict[tuple[Any, int], list[dict[str, Any]]] = {}
-    for run, revision, sides in rows.values_list("run", "run__revision", "sides")[:MOST_OTHERS]:
-        runs.setdefault((run, revision), []).append(sides)
+    if project.owner_id is None or not names:
+        return Compared(set())
+    heads = Backtest.objects.filter(run__revision__project__owner=project.owner_id, position=0)
+    heads = heads.exclude(run__revision__project=project).order_by("-pk")
+    if begin:
+        heads = heads.filter(pk__lte=begin)
+    told = list(heads.values_list("pk", "run", "run__revision")[: MOST_OTHERS + 1])
     found: set[int] = set()
-    took = 0
-    costs = {key: sum(_length(one) + _length(other) for one in own for other in of) for key, of in runs.items()}
-    for key in sorted(costs, key=costs.__getitem__):  # the smallest first: none is hidden by others that take long
-        (_, revision), others = key, runs[key]
-        if took + costs[key] > most:
-            return found, took, False
-        took += costs[key]
-        same = [[agreement(one, other) >= LEAST for other in others] for one in own]
-        if all(map(any, same)) or all(map(any, zip(*same, strict=True))):
+    left = most
+    for number, (head, revision, others) in enumerate(_with_sides(told[:MOST_OTHERS], names)):
+        left -= sum(PAIR + _length(one) + _length(other) for one in own for other in others)
+        if left < 0 and (number or not one_at_least):
+            return Compared(found, head)
+        if revision not in found and _is_alike(own, others, head):
             found.add(revision)
-    return found, took, True
+    return Compared(found, told[MOST_OTHERS][0] if len(told) > MOST_OTHERS else 0)
+
+
+def _with_sides(told: list[tuple[int, Any, int]], names: list[str]) -> Iterator[tuple[int, int, list[dict[str, Any]]]]:
+    """The first backtest of each run, its revision, and what its backtests of these instruments have held."""
+    for begin in range(0, len(told), GROUP):
+        group = told[begin : begin + GROUP]
+        rows = Backtest.objects.filter(run__in=[run for _, run, _ in group], sides__held__has_any_keys=names)
+        runs: dict[Any, list[dict[str, Any]]] = {}
+        for run, sides in rows.values_list("run", "sides"):
+            runs.setdefault(run, []).append(sides)
+        yield from ((head, revision, runs.get(run, [])) for head, run, revision in group)
+
+
+def _is_alike(own: list[dict[str, Any]], others: list[dict[str, Any]], head: int) -> bool:
+    """Whether one has traded all that the other one has, as of programs."""
+    try:
+        same = [[agreement(one, other) >= LEAST for other in others] for one in own]
+    except JobTimeoutException:
+        raise
+    except Exception:  # or what comes after it would never be compared
+        logger.exception("what was traded could not be compared with the run of backtest %s", head)
+        return False
+    return bool(others) and (all(map(any, same)) or all(map(any, zip(*same, strict=True))))
 
 
 def _length(sides: Mapping[str, Any]) -> int:
@@ -312,7 +305,7 @@ def hashes_by_revision(project: Project) -> dict[int, set[frozenset[str]]]:
     """By revision, of each of its runs the hashes of what it has traded."""
     rows = Backtest.objects.filter(run__revision__project=project, sides__has_key="hash").order_by("-pk")
     runs: dict[tuple[int, Any], set[str]] = {}
-    for revision, run, told in rows.values_list("run__revision", "run", KT("sides__hash"))[:MOST_OTHERS]:
+    for revision, run, told in rows.values_list("run__revision", "run", KT("sides__hash"))[:MOST_HASHES]:
         runs.setdefault((revision, run), set()).add(told)
     found: dict[int, set[frozenset[str]]] = {}
     for (revision, _), hashes in runs.items():
