@@ -1,11 +1,14 @@
-"""What does a claim say that was handed over packed? Of a run's claims no more is opened than there is room for."""
+"""What does a claim say that was handed over, packed or as it is? Of a run's claims no more is taken than there is room
+for.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
-from qfp.packing import MOST_OPENED, opened
+from qfp.packing import LONG, MOST_OPENED, opened
 
 from runner.claims.fields import MAX_BARS, MAX_FILLS, MAX_FLOWS, MAX_ORDERS, ClaimRefused
 from sandbox.protocol import load_json
@@ -24,15 +27,18 @@ NAME = re.compile(rb'"\s*:|"(?<=[{,\s]")([^"\\]{0,60})"\s*:')
 
 class Opener:
     """Of one run. left: bytes that its packed claims may still have when they are opened; none after one that cannot
-    be opened, as nobody knows how many that had.
+    be opened, as nobody knows how many that had. left_plain: characters that the others may still have.
     """
 
     def __init__(self) -> None:
-        self.left = MOST_OPENED
+        self.left = self.left_plain = MOST_OPENED
 
     def open(self, claim: Any) -> Any:
-        """The claim itself, or what was packed. Raises ClaimRefused for what cannot be opened."""
+        """The claim itself, or what was packed. Raises ClaimRefused for what cannot be opened, and what is longer, or
+        in more parts, than there is room for.
+        """
         if not isinstance(claim, str):
+            self._check(claim)
             return claim
         try:
             room, self.left = self.left, 0
@@ -43,6 +49,14 @@ class Opener:
             return load_json(text.decode())  # UTF-16 would be JSON, too, with other bytes than were counted
         except ValueError:
             raise ClaimRefused("it cannot be read, or is longer than what is kept of one run.") from None
+
+    def _check(self, claim: Any) -> None:
+        text = json.dumps(claim, ensure_ascii=False, separators=(",", ":"))
+        if len(text) > min(LONG, self.left_plain):
+            raise ClaimRefused("it is longer than what is kept of one run, or than what qfp hands over unpacked.")
+        self.left_plain -= len(text)
+        if _has_too_many_parts(text.encode("utf-8", "surrogatepass")):
+            raise ClaimRefused("it has too many parts.")
 
 
 def _has_too_many_parts(text: bytes) -> bool:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
-from qfp import channel, checking, metrics, packing
+from qfp import channel, checking, forking, metrics, packing
 from qfp.conventions import PortfolioRules
 from qfp.results import Result
 
@@ -113,6 +113,26 @@ def test_what_cannot_be_opened_or_is_longer_than_it_seems_is_refused(text):
         Opener().open(text)
 
 
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"params": "x" * packing.LONG},
+        {"params": {str(at): 0 for at in range(MOST_NAMES + 1)}},
+        {"params": [{}] * (MOST_OBJECTS + 1)},
+        {"params": [[]] * (MOST_LISTS + 1)},
+    ],
+)
+def test_what_is_not_packed_is_bounded_as_what_is(claim):
+    with pytest.raises(ClaimRefused):
+        Opener().open(claim)
+    opener, one = Opener(), {"dates": "x" * (packing.LONG - 100), "params": {"half of a character": "\ud800"}}
+    for _ in range(packing.MOST_OPENED // packing.LONG):
+        assert opener.open(one) is one
+    with pytest.raises(ClaimRefused):
+        opener.open(one)
+    assert opener.open(packed(b"{}")) == {}, "which have room of their own, as the library counts them"
+
+
 def test_what_a_text_of_a_claim_has_is_not_taken_for_its_fields():
     claim = claim_of(0, params={"note": '", ":{"a":0}, "b" : 1 \\"'}, reasons=["12:30:00", '"x":'] * 2_000)
     assert Opener().open(packed(json.dumps(claim).encode())) == claim
@@ -196,6 +216,11 @@ def test_what_is_too_long_to_be_handed_over_counts_as_a_trial_and_says_so(sent, 
     assert (tried["strategy"], tried["params"], tried["instruments"][0]["symbol"]) == ("Long", {"fast": 3}, "ABC")
     said = capsys.readouterr().out
     assert "200,000 bars" in said and "counts as a trial" in said and "Total return: 0.0%" in said
+    forking.run_forked(lambda at: Longer()._announce(), 1, 1, None, lambda done: None)
+    (message,) = sent()
+    assert message["attempt"] is True and "instead" not in message
+    in_worker = capsys.readouterr().out
+    assert "counts as a trial" in in_worker and in_worker in said
     channel._packer.left = 0
     assert not channel.emit({"type": "backtest", "claim": {**result.claim, "params": {"x": "y" * packing.LONG}}})
     assert sent() == []

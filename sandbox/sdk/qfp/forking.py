@@ -247,7 +247,10 @@ class Forked:
 
     def _take(self, worker: _Worker, kind: bytes, start: int, body: bytes) -> None:
         if kind == MESSAGE:
-            channel.emit(json.loads(body))
+            message = json.loads(body)
+            instead = message.pop("instead", "") if channel.relay is None else ""
+            if not channel.emit(message) and channel.connected and instead:
+                print(instead)
             return
         if kind == FAILURE:
             self._fail(Failure(**json.loads(body)))

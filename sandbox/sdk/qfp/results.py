@@ -126,18 +126,23 @@ class Result(ABC):
         beyond = not forking.in_worker and checking.backtests > checking.MOST_BACKTESTS
         # Of backtests beyond those that the site records it is told no more than lets them count.
         claim = packing.attempt_of(self.claim) if beyond else self.claim
-        if channel.emit({"type": "backtest", "claim": claim, "number": number}):
+        message = {"type": "backtest", "claim": claim, "number": number}
+        if forking.in_worker:  # whether it is too long is seen where its messages are sent on
+            message["instead"] = self._too_long()
+        if channel.emit(message):
             self.number = checking.before + number
         elif channel.connected:
-            print(f"{self.strategy}: {TOO_LONG}")
-            for label, text in head_figures(self.metrics):
-                print(f"{label}: {text}")
+            print(self._too_long())
         else:
             print(self.table())
             try:
                 self.plot()
             except ImportError:
                 print("For the chart, install plotly:  pip install plotly")
+
+    def _too_long(self) -> str:
+        figures = [f"{label}: {text}" for label, text in head_figures(self.metrics)]
+        return "\n".join([f"{self.strategy}: {TOO_LONG}", *figures])
 
 
 def simple(value: Any) -> Any:
