@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +131,14 @@ def _forget(credential: ProviderCredential) -> None:
 
 
 def rotate() -> tuple[int, bool]:
-    """(keys of people encrypted anew, whether a new key of the site was made). Earlier keys of the site are dropped.
+    """(keys of people encrypted anew, whether a new key of the site was made). Earlier keys of the site are dropped,
+    and what is left of them where they were before.
 
     Where the file cannot be written, its operator has put the new key in its first line, and that one is used.
     """
     with _keys(exclusive=True) as keys:
-        ours = os.access(keys_file(), os.W_OK) and os.access(keys_file().parent, os.W_OK)
+        path = _place()
+        ours = os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
         if ours:
             # Both stand in the file until nothing needs the earlier ones: an interruption loses nothing.
             keys = [Fernet.generate_key(), *keys]
@@ -157,11 +159,24 @@ def rotate() -> tuple[int, bool]:
                 done += 1
         if ours:
             _write(keys[:1])
+        if path.exists() and path != _earlier():
+            with suppress(OSError):  # what it holds opens nothing any more
+                _earlier().unlink(missing_ok=True)
     return done, ours
 
 
 def keys_file() -> Path:
+    """Where they stand: where the setting says, or where they were before there was such a place and are still."""
+    path, earlier = _place(), _earlier()
+    return earlier if earlier.exists() and not path.exists() else path
+
+
+def _place() -> Path:
     return Path(settings.CREDENTIAL_KEYS_FILE)
+
+
+def _earlier() -> Path:
+    return Path(settings.DATA_DIR) / "credential-keys"
 
 
 @contextmanager
@@ -170,9 +185,12 @@ def _keys(exclusive: bool = False) -> Iterator[list[bytes]]:
     path = keys_file()
     if not path.exists():
         _make(path)
-    # Beside the file: a rotation replaces the file itself.
-    with _lock(path).open("a") as lock:
+    with suppress(OSError):
+        _place().parent.mkdir(parents=True, exist_ok=True)
+    # Beside the file: a rotation replaces the file itself, and may move it from where it was before.
+    with _lock(_place()).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        path = keys_file()
         try:
             keys = path.read_bytes().split()
             for key in keys:
@@ -212,7 +230,7 @@ def _make(path: Path) -> None:
 
 
 def _write(keys: list[bytes]) -> None:
-    _draft(keys_file(), keys).replace(keys_file())
+    _draft(_place(), keys).replace(_place())
 
 
 def _draft(path: Path, keys: list[bytes]) -> Path:

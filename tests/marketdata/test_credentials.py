@@ -27,6 +27,7 @@ TIINGO = providers.find("tiingo")
 
 @pytest.fixture(autouse=True)
 def keys_file(settings, tmp_path):
+    settings.DATA_DIR = tmp_path / "data"
     settings.CREDENTIAL_KEYS_FILE = tmp_path / "keys" / "credential-keys"
     return settings.CREDENTIAL_KEYS_FILE
 
@@ -105,6 +106,25 @@ def test_rotation_encrypts_everything_anew_and_drops_the_old_key(alice, give_key
     assert key not in old_keys and stat.S_IMODE(keys_file.stat().st_mode) == 0o600
     assert json.loads(Fernet(key).decrypt(bytes(after.ciphertext)))["fields"] == {"key": SECRET}
     assert opened(alice) == {"key": SECRET}
+
+
+def test_keys_of_the_place_they_had_before_are_read_until_a_rotation_moves_them(alice, give_key, keys_file, settings):
+    earlier = settings.DATA_DIR / "credential-keys"
+    earlier.parent.mkdir(parents=True, exist_ok=True)
+    settings.CREDENTIAL_KEYS_FILE = earlier
+    give_key(alice, "tiingo", SECRET)
+    settings.CREDENTIAL_KEYS_FILE = keys_file
+    assert opened(alice) == {"key": SECRET}
+    give_key(bob := make_user(), "fred", SECRET)
+    assert not keys_file.exists() and credentials.keys_file() == earlier
+    old_keys = earlier.read_bytes()
+    call_command("rotate_credentials", stdout=StringIO())
+    assert not earlier.exists() and keys_file.read_bytes().split()[0] not in old_keys
+    assert opened(alice) == opened(bob, providers.find("fred")) == {"key": SECRET}
+    earlier.write_bytes(old_keys)  # a rotation that ended in between
+    assert opened(alice) == {"key": SECRET}
+    call_command("rotate_credentials", stdout=StringIO())
+    assert not earlier.exists()
 
 
 def test_a_key_that_cannot_be_opened_stops_the_rotation_and_nothing_is_lost(alice, give_key, keys_file):

@@ -42,7 +42,7 @@ SECRETS = {
 }
 # Of `make run`, other backends, or places that the image has set.
 OF_OTHER_SITES = {
-    "CHROMIUM", "CREDENTIAL_KEYS_FILE", "DATA_DIR", "DEBUG", "DOCKER_HOST", "FETCH_WORKERS", "GPU_SANDBOX_ENV", "HOST",
+    "CHROMIUM", "DATA_DIR", "DEBUG", "DOCKER_HOST", "FETCH_WORKERS", "GPU_SANDBOX_ENV", "HOST",
     "LAYERS_DIR", "NSJAIL", "RUN_WORKERS", "SANDBOX_BACKEND", "SANDBOX_CLAIM", "SANDBOX_ENV", "SANDBOX_IMAGE",
     "SANDBOX_NAMESPACE", "SANDBOX_PYTHON", "SANDBOX_RUNTIME", "STATIC_ROOT", "STORE_DIR", "UPLOADS_DIR",
 }  # fmt: skip
@@ -103,8 +103,8 @@ def test_the_workers_are_the_site_s_and_their_engine_takes_its_options() -> None
     assert "envFrom" not in worker and given.keys() <= variables_read()
     assert given["EMAIL_URL"] == "smtp://127.0.0.1:25"
     assert not {name for name, parts in SECRETS.items() if "worker" not in parts} & given.keys() - {"EMAIL_URL"}
-    places = {each["name"]: each["mountPath"] for each in engine["volumeMounts"]}
-    assert str(options.store).startswith(places["files"]) and str(options.layers).startswith(places["files"])
+    files = {each["mountPath"]: each["subPath"] for each in engine["volumeMounts"] if each["name"] == "files"}
+    assert files == {str(options.store): "store", str(options.layers): "layers"}
     token = next(each for each in engine["volumeMounts"] if each["name"] == "token")
     assert "token" not in {each["name"] for each in worker["volumeMounts"]} and token["readOnly"]
 
@@ -136,6 +136,24 @@ def test_composes_engine_refuses_without_control_groups_and_outlives_its_workers
     assert parse_options(words[5:]).production
     for name in ("worker", "parallel"):
         assert "engine" in services[name]["depends_on"]
+
+
+def test_the_site_s_keys_are_mounted_where_they_are_used_and_the_engine_sees_data_and_packages_alone() -> None:
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    mounts = {name: [each for each in one.get("volumes", [])] for name, one in services.items()}
+    for told in (mounts, {name: one.get("environment", {}) for name, one in services.items()}):
+        assert {name for name, each in told.items() if "/keys" in str(each)} == {"web", "fetcher"}
+    place = services["web"]["environment"]["CREDENTIAL_KEYS_FILE"]
+    assert place == services["fetcher"]["environment"]["CREDENTIAL_KEYS_FILE"] == "/keys/credential-keys"
+    assert "/keys" in re.findall(r"chown site:site (.*)", (ROOT / "deploy" / "Dockerfile").read_text())[0].split()
+    options = parse_options(services["engine"]["command"][5:])
+    data = [each for each in mounts["engine"] if "data" in (each if isinstance(each, str) else each["source"])]
+    assert {each["target"]: each["volume"]["subpath"] for each in data} == {
+        str(options.store): "store", str(options.layers): "layers"
+    }  # fmt: skip
+    assert all(each["read_only"] for each in data)
+    made = services["prepare"]["command"][-1]
+    assert all(str(place) in made for place in (options.store, options.layers))
 
 
 def test_what_compose_sets_and_starts_is_there_and_every_queue_has_a_worker() -> None:
