@@ -20,7 +20,7 @@ from uuid import UUID
 
 import numpy as np
 from django.conf import settings
-from django.db.models import F, Func, JSONField, Value
+from django.db.models import F
 from django.utils import timezone
 from qfp.checking.decisions import Decision
 from qfp.checking.repeating import ROUNDS, lasting
@@ -35,11 +35,12 @@ from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
 from runner.honesty.known_rows import last_known
 from runner.honesty.moved_dates import on_other_dates, unseen
+from runner.honesty.noting import note, with_more
 from runner.honesty.other_splits import on_other_splits, unseen_on_other_splits
 from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
 from runner.honesty.reached_prices import held_bars, reached_prices
 from runner.honesty.sending import EXAMINING, is_recent, wanted
-from runner.honesty.site_findings import choice, finding, is_leak, suspicion
+from runner.honesty.site_findings import box_line, choice, finding, is_leak, suspicion
 from runner.honesty.varied_data import varied_snapshot
 from runner.models import Backtest, Run
 from runner.packages import layer_of
@@ -180,24 +181,26 @@ def examine(run_id: UUID | str) -> None:
             why = NOT_ITS_DAYS
         left = [way for each, way in turns[tried:] if each.position == backtest.position]
         of_choice = unclear.get(backtest.position, chosen.get(backtest.position))
-        if of_choice is not None and is_leak(backtest.checks.get("lookahead", {})):
+        if of_choice is not None and is_leak(box_line(backtest)):
             _earliest(leaks, {backtest.position: of_choice})  # as its own box has said
         first = before.get(backtest.position, leaks.get(backtest.position))
         if first is None and of_choice is not None:
-            _note(
-                backtest, same[backtest.position], choice(backtest, of_choice, backtest.position not in unclear, left)
-            )
+            said = choice(backtest, of_choice, backtest.position not in unclear, left)
+            note(backtest, same[backtest.position], said)
             continue
         if first is None and backtest.position in suspected:
-            _note(backtest, same[backtest.position], suspicion(backtest, suspected[backtest.position], doubt))
+            note(backtest, same[backtest.position], suspicion(backtest, suspected[backtest.position], doubt))
+            continue
+        if first is None and doubt and "companion" in backtest.checks:
+            note(backtest, same[backtest.position], {})  # an earlier one has seen more
             continue
         within = held.get(backtest.position, (0, 0))
         said = finding(backtest, first, tried, why, left, within) | memories.get(backtest.position, {})
-        _note(backtest, same[backtest.position], said)
+        note(backtest, same[backtest.position], said)
         if first is not None and backtest.position not in before:
             remember(same[backtest.position], first)
             for copy in same_as(same[backtest.position], backtest):
-                _note(copy, same[backtest.position], finding(copy, first, tried, ""))
+                note(copy, same[backtest.position], finding(copy, first, tried, ""))
 
 
 def _memories(
@@ -233,17 +236,6 @@ def _earliest(known: dict[int, int], found: dict[int, int]) -> None:
         known[position] = min(bar, known.get(position, bar))
 
 
-def _note(backtest: Backtest, same: str, found: dict[str, Any]) -> None:
-    """What others have noted of it meanwhile stays."""
-    checks = Func(F("checks"), Value(EXAMINING), template="(%(expressions)s)", arg_joiner=" - ")
-    Backtest.objects.filter(pk=backtest.pk).update(checks=_with(checks, found), same=same)
-
-
-def _with(checks: F | Func, told: dict[str, Any]) -> Func:
-    told_too = Value(told, JSONField())
-    return Func(checks, told_too, template="(%(expressions)s)", arg_joiner=" || ", output_field=JSONField())
-
-
 def _would_count_for_others(run: Run) -> bool:
     """Whether the files that it has read are watched for a run that goes on now: reading them here would count as read
     there.
@@ -272,7 +264,9 @@ def _begun(done: int, of: int) -> dict[str, Any]:
 
 def _tell_progress(first: Backtest, done: int, of: int) -> None:
     """For whoever looks at it meanwhile. Only this changes: what others have found of it in between stays."""
-    Backtest.objects.filter(pk=first.pk, checks__has_key=EXAMINING).update(checks=_with(F("checks"), _begun(done, of)))
+    Backtest.objects.filter(pk=first.pk, checks__has_key=EXAMINING).update(
+        checks=with_more(F("checks"), _begun(done, of))
+    )
 
 
 def _turns(backtests: list[Backtest]) -> list[tuple[Backtest, str]]:

@@ -8,10 +8,11 @@ from typing import Any
 from runner.models import Backtest
 
 __all__ = [
-    "choice", "dates", "dates_unseen", "finding", "is_leak", "numbers", "numbers_unseen", "splits", "splits_unseen",
+    "OF_THE_SITE", "box_line", "box_line_under", "choice", "dates", "dates_unseen", "finding", "is_leak", "numbers", "numbers_unseen", "splits", "splits_unseen",
     "suspicion",
 ]  # fmt: skip
 
+OF_THE_SITE = ("companion", "dates", "numbers", "splits")  # names of findings that it alone makes
 # When data were not changed, where the time for a run was over.
 WHEN = {
     "opened": "when a trade began",
@@ -37,7 +38,7 @@ def choice(backtest: Backtest, bar: int, held: bool, left: Sequence[str] = ()) -
     sentence = f"{said} Run these values by themselves to have them tested for look-ahead.{_no_time(left)}"
     told = {"state": "amber", "sentence": sentence}
     chosen = {"state": "chosen" if held else "unclear", "bar": bar, "date": date}
-    return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen}}
+    return {"companion": told, "lookahead": told | {"evidence": "site", "found": chosen} | _under(backtest)}
 
 
 def suspicion(backtest: Backtest, bar: int, why: str) -> dict[str, Any]:
@@ -48,11 +49,10 @@ def suspicion(backtest: Backtest, bar: int, why: str) -> dict[str, Any]:
         f"or chance could not be confirmed: {why}."
     )
     told = {"state": "amber", "sentence": sentence}
-    before = backtest.checks.get("lookahead", {})
-    if is_leak(before):
+    if is_leak(box_line(backtest)):
         return {"companion": told}
     found = {"state": "unconfirmed", "bar": bar, "date": date}
-    return {"companion": told, "lookahead": told | {"evidence": "site", "found": found}}
+    return {"companion": told, "lookahead": told | {"evidence": "site", "found": found} | _under(backtest)}
 
 
 def finding(
@@ -68,7 +68,7 @@ def finding(
     left: as of choice(). held: of the bars at whose open it was filled, those of which only the close could be changed,
     and all.
     """
-    before = backtest.checks.get("lookahead", {})
+    before = box_line(backtest)
     if bar is not None:
         date = backtest.dates[bar][:10]
         sentence = f"Look-ahead: the site has changed later data, and what it did on {date} changed with them."
@@ -77,7 +77,7 @@ def finding(
             "sentence": sentence,
             "evidence": "site",
             "found": {"state": "leak", "bar": bar, "date": date},
-        }
+        } | _under(backtest)
         return {"companion": {"state": "red", "sentence": sentence}, "lookahead": before if is_leak(before) else red}
     if doubt:
         sentence = f"The site could not compare it on data of its own: {doubt}."
@@ -93,11 +93,15 @@ def finding(
         return {"companion": {"state": "amber", "sentence": sentence}}
     found = {"companion": {"state": "green", "sentence": sentence}}
     if before.get("found", {}).get("state") in ("clean", "partly", "untested"):
-        found["lookahead"] = before | {
-            "state": "green",
-            "evidence": "site",
-            "sentence": f"No look-ahead found. {sentence}",
-        }
+        found["lookahead"] = (
+            before
+            | {
+                "state": "green",
+                "evidence": "site",
+                "sentence": f"No look-ahead found. {sentence}",
+            }
+            | _under(backtest)
+        )
     return found
 
 
@@ -156,6 +160,23 @@ def splits_unseen(reason: str) -> dict[str, Any]:
     """What is said where the site could not tell whether it hangs on the level of adjusted prices, and why."""
     sentence = f"Whether it hangs on the level of adjusted prices the site could not see: {reason}."
     return {"splits": {"state": "grey", "sentence": sentence}}
+
+
+def box_line(backtest: Backtest) -> dict[str, Any]:
+    """What the look-ahead test in the program's own box has found, also where the site has found something else."""
+    told: dict[str, Any] = backtest.checks.get("lookahead", {})
+    return told if told.get("evidence") != "site" else told.get("box", {})
+
+
+def box_line_under(backtest: Backtest) -> dict[str, Any]:
+    """The same where an earlier examination has put its own in its place; {} elsewhere."""
+    return backtest.checks.get("lookahead", {}).get("box", {})
+
+
+def _under(backtest: Backtest) -> dict[str, Any]:
+    """What goes on saying so, once what the site has said does not hold any more."""
+    told = box_line(backtest)
+    return {"box": told} if told else {}
 
 
 def is_leak(finding: dict[str, Any]) -> bool:

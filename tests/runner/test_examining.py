@@ -11,8 +11,10 @@ from rq.timeouts import JobTimeoutException
 
 from runner import claims_box
 from runner.honesty import companions, sending
+from runner.honesty.examinable import NotComparable
 from runner.honesty.reached_prices import reached_prices
-from runner.models import Backtest
+from runner.honesty.site_findings import dates_unseen, numbers
+from runner.models import Backtest, FoundLeak
 from tests.runner.reported import STORE, claim_of, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,6 +83,40 @@ def test_what_was_found_stays_a_doubt_where_data_are_gone_before_it_was_confirme
     monkeypatch.setattr(companions, "_repeated", lambda *_: (set(), {}))
     companions.examine(public_run.pk)
     assert public_run.backtests.get(position=0).checks["lookahead"]["state"] == "red"
+
+
+@pytest.mark.parametrize("first", ["clean", "leak", "chosen"])
+def test_what_is_found_when_a_run_is_examined_again_takes_the_place_of_all_that_was_found_before(
+    public_run, monkeypatch, first
+):
+    """As it is where a worker died between what it noted of two backtests."""
+    own = {"state": "green", "sentence": "No look-ahead found.", "evidence": "box", "found": {"state": "clean"}}
+    public_run.backtests.update(checks={"lookahead": own})
+    found = {"clean": ({}, {}, {}), "leak": ({0: 5}, {}, {}), "chosen": ({}, {0: 5}, {})}[first]
+    memories = {0: numbers() | dates_unseen("of a test") | {"splits": {"state": "amber", "sentence": "Told."}}}
+    monkeypatch.setattr(companions, "_compare", lambda *_: found)
+    monkeypatch.setattr(companions, "_repeated", lambda *_: (set(), {}))
+    monkeypatch.setattr(companions, "_memories", lambda *_: memories)
+    companions.examine(public_run.pk)
+    checks = public_run.backtests.get().checks
+    assert checks["lookahead"]["evidence"] == "site" and checks["lookahead"] != own
+    assert ("numbers" in checks) is (first == "clean")
+
+    def fail(*_):
+        raise NotComparable("its data are gone")
+
+    other = stored(public_run, claim_of("AAPL", 40, 20, bars=300))
+    monkeypatch.setattr(companions, "_compare", fail)
+    companions.examine(public_run.pk)
+    assert public_run.backtests.get(position=0).checks == checks, "who could not look takes nothing away"
+    FoundLeak.objects.all().delete()
+    Backtest.objects.filter(pk=other.pk).update(checks={})
+    monkeypatch.setattr(companions, "_compare", lambda *_: ({0: 5}, {}, {}))
+    monkeypatch.setattr(companions, "_repeated", lambda *_: ({0}, {}))  # it draws
+    companions.examine(public_run.pk)
+    now = public_run.backtests.get(position=0).checks
+    assert now.keys() == {"companion", "lookahead"} and now["lookahead"] == own
+    assert "random numbers" in now["companion"]["sentence"]
 
 
 @pytest.mark.parametrize("left", [0, 1])

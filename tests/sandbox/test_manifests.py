@@ -140,7 +140,7 @@ def test_composes_engine_refuses_without_control_groups_and_outlives_its_workers
 
 def test_the_site_s_keys_are_mounted_where_they_are_used_and_the_engine_sees_data_and_packages_alone() -> None:
     services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
-    mounts = {name: [each for each in one.get("volumes", [])] for name, one in services.items()}
+    mounts = {name: list(one.get("volumes", [])) for name, one in services.items()}
     for told in (mounts, {name: one.get("environment", {}) for name, one in services.items()}):
         assert {name for name, each in told.items() if "/keys" in str(each)} == {"web", "fetcher"}
     place = services["web"]["environment"]["CREDENTIAL_KEYS_FILE"]
