@@ -8,8 +8,8 @@ from typing import Any
 from runner.models import Backtest
 
 __all__ = [
-    "OF_THE_SITE", "box_line", "box_line_under", "choice", "dates", "dates_unseen", "finding", "is_leak", "numbers", "numbers_unseen", "splits", "splits_unseen",
-    "suspicion",
+    "OF_THE_SITE", "box_line", "box_line_under", "choice", "dates", "dates_unseen", "finding", "is_leak", "numbers",
+    "numbers_unseen", "splits", "splits_unseen", "suspicion",
 ]  # fmt: skip
 
 OF_THE_SITE = ("companion", "dates", "numbers", "splits")  # names of findings that it alone makes

@@ -216,11 +216,10 @@ def test_what_is_too_long_to_be_handed_over_counts_as_a_trial_and_says_so(sent, 
     assert (tried["strategy"], tried["params"], tried["instruments"][0]["symbol"]) == ("Long", {"fast": 3}, "ABC")
     said = capsys.readouterr().out
     assert "200,000 bars" in said and "counts as a trial" in said and "Total return: 0.0%" in said
-    forking.run_forked(lambda at: Longer()._announce(), 1, 1, None, lambda done: None)
-    (message,) = sent()
-    assert message["attempt"] is True and "instead" not in message
-    in_worker = capsys.readouterr().out
-    assert "counts as a trial" in in_worker and in_worker in said
+    assert forking.run_forked(lambda at: Longer()._announce(), 2, 2, None, lambda done: None) == [None, None]
+    assert [(message["attempt"], "instead" in message) for message in sent()] == [(True, False)] * 2
+    of_workers = capsys.readouterr().out
+    assert of_workers == said[said.index("Long: the site") :] * 2
     channel._packer.left = 0
     assert not channel.emit({"type": "backtest", "claim": {**result.claim, "params": {"x": "y" * packing.LONG}}})
     assert sent() == []
