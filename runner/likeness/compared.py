@@ -139,7 +139,11 @@ def _ordered(others: Iterable[int]) -> list[int]:
 
 
 def _wake_a_worker() -> None:
-    """One job too many does nothing, and one that cannot be sent is sent later."""
+    """Once what was written is there. One job too many does nothing, and one that cannot be sent is sent later."""
+    transaction.on_commit(_send_a_job)
+
+
+def _send_a_job() -> None:
     try:
         name = f"{JOB}{uuid4().hex}"
         django_rq.get_queue("default").enqueue("runner.jobs.compare_trades", job_id=name, result_ttl=0)
