@@ -116,14 +116,11 @@ def _settle(revision: int, head: int, begin: int, found: set[int], further: int)
 
 def _keep(revision: int, head: int, found: Iterable[int], further: int) -> None:
     row = TradedAlike.objects.select_for_update().filter(one=revision).first()
-    if row is None:  # nothing was found, or it is deleted
+    if row is None:  # nothing was found, or the revision is deleted
         return
     others = {*row.others, *found, -head} if further else {*row.others, *found} - {-head}
-    row.others = _ordered(others)
-    if row.others:
-        row.save(update_fields=["others"])
-    else:
-        row.delete()
+    row.others = _ordered(others)  # also where that is nothing: another of its runs may just be opened in the row
+    row.save(update_fields=["others"])
     sides = Func(F("sides"), Value(NEXT), template="(%(expressions)s)", arg_joiner=" - ", output_field=JSONField())
     if further:
         told = Value({NEXT: further}, JSONField())
