@@ -433,6 +433,10 @@ def test_a_file_of_the_authors_that_was_read_is_said_and_doubts_the_look_ahead_t
         lines = {line["key"]: line for line in claims_box.lines(backtest)}
         assert (lines["data"]["state"], lines["lookahead"]["state"]) == ("green", "amber")
         assert f"{name}, a file that {whose} brought along" in lines["lookahead"]["text"]
+    backtest.run.manifest = {"data": {"private": [], "brought": ["mine/mood@1", "bob/mood@1"]}}
+    assert "bob/mood@1, files that somebody brought along" in claims_box.lines(backtest)[0]["text"]
+    backtest.run.manifest = {"data": {"private": [], "brought": ["us/1d/IBM"]}}
+    assert claims_box.lines(backtest)[0]["state"] == "green", "what is traded is changed for the test"
     monkeypatch.setattr(claims_box, "_known", lambda snapshot: {"b" * 64: {"last": "2010-12-31", "rights": "own"}})
     line = {line["key"]: line for line in claims_box.lines(backtest)}["data"]
     assert line["state"] == "amber" and "a file that somebody brought along" in line["text"]

@@ -103,6 +103,20 @@ def test_alike_trials_count_for_less_and_never_for_fewer_than_their_clusters():
     assert significance.effective_trials(60, 1.0, clusters) == 3
     assert significance.effective_trials(60, 0.0) == 60
     assert significance.trial_clusters(rng.normal(0, 0.01, (400, 12)))[1] == 12
+    few = copies[:, [0, 20, 40]]
+    one, two, three = np.corrcoef(few, rowvar=False)[np.triu_indices(3, 1)]
+    assert significance.trial_clusters(few)[0] == pytest.approx((one + two + three) / 3)
+    with_idle = np.column_stack([few, np.zeros(400)])
+    assert significance.trial_clusters(with_idle) == pytest.approx(significance.trial_clusters(few)), (
+        "it traded nothing"
+    )
+    assert significance.trial_clusters(few[:, :1]) == significance.trial_clusters(np.zeros((400, 3))) == (1.0, 1)
+
+
+def test_a_higher_sharpe_ratio_needs_fewer_years_to_stand_out_from_luck():
+    one, two = (significance.minimum_backtest_length(45, sharpe) for sharpe in (1.0, 2.0))
+    assert one == pytest.approx(significance.expected_maximum(45) ** 2) and two == pytest.approx(one / 4)
+    assert math.isnan(significance.minimum_backtest_length(45, 0.0))
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():
@@ -128,6 +142,10 @@ def test_an_interval_from_sums_is_the_one_from_written_out_draws(kind):
     assert quick.estimate == pytest.approx(metrics.sharpe_ratio(returns))
     assert quick == significance.bootstrap_interval(returns, "sharpe", paths=50, seed=9, block=7, kind=kind)
     assert quick != significance.bootstrap_interval(returns, "sharpe", paths=50, seed=10, block=7, kind=kind)
+    quick = significance.bootstrap_interval(returns, "mean", paths=50, seed=9, block=7, kind=kind)
+    slow = significance.bootstrap_interval(returns, np.mean, paths=50, seed=9, block=7, kind=kind)
+    assert (quick.low, quick.high) == pytest.approx((252 * slow.low, 252 * slow.high), rel=1e-9)
+    assert significance.bootstrap_interval([*returns, 1e200], "mean", paths=50, seed=9, block=7, kind=kind) == quick
 
 
 def test_overfitting_is_half_for_noise_and_rare_for_skill():
