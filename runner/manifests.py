@@ -157,19 +157,19 @@ def result_of(backtests: Sequence[Any]) -> str | None:
     return hashlib.sha256(json.dumps(canonical, separators=(",", ":")).encode()).hexdigest()
 
 
-def canonical_result(backtest: Any) -> dict[str, Any]:
-    """backtest: a Backtest, or what check_claim() gives."""
-    equity = backtest.equity
-    returns = [_rounded(after / before - 1 if before else 0.0) for before, after in pairwise(equity)]
+def canonical_result(backtest: Any, decimals: int | None = DECIMALS) -> dict[str, Any]:
+    """backtest: a Backtest, or what check_claim() gives. decimals: None for all that there are."""
+
+    def number(value: Any) -> Any:
+        if decimals is None or not isinstance(value, (int, float)):
+            return value
+        return round(float(value), decimals) + 0.0  # which makes -0.0 the 0.0 that it is
+
+    returns = [number(after / before - 1 if before else 0.0) for before, after in pairwise(backtest.equity)]
     names = ("entry_bar", "exit_bar", "size", "entry_price", "exit_price", "profit")
     return {
         "strategy": backtest.strategy,
         "dates": [backtest.dates[0], backtest.dates[-1]] if backtest.dates else [],
         "returns": returns,
-        "trades": [[_rounded(trade.get(name)) for name in names] for trade in backtest.trades],
+        "trades": [[number(trade.get(name)) for name in names] for trade in backtest.trades],
     }
-
-
-def _rounded(value: Any) -> Any:
-    # Adding 0.0 makes -0.0 the 0.0 that it is.
-    return round(float(value), DECIMALS) + 0.0 if isinstance(value, (int, float)) else value

@@ -25,9 +25,10 @@ from accounts.models import Plan
 from marketdata import store
 from marketdata.store import current_snapshot_id, snapshot_folder
 from runner import claims_box, comparing, nightly, verifying
+from runner.environment import environment_lock
 from runner.execution import execute_next
-from runner.manifests import result_of
-from runner.models import Backtest, Project, Run, Sweep
+from runner.manifests import code_of, result_of
+from runner.models import Backtest, PackageLock, Project, Run, Sweep
 from runner.samples import SAMPLES
 from tests.factories import make_finished_run, make_project, make_run, make_user
 
@@ -365,3 +366,66 @@ def test_the_hash_of_a_result_forgives_the_tenth_decimal_and_nothing_before():
     other = Backtest(strategy="A", dates=backtest.dates, equity=[100.0, 101.0 + 1e-6], trades=[])
     assert result_of([backtest]) == result_of([same]) != result_of([other])
     assert result_of([]) is None
+
+
+def test_what_differs_is_named_beyond_a_billionth_and_not_before():
+    def made(equity=(100.0, 110.0, 121.0), strategy="A", last="2020-01-03", **trade):
+        trades = [{"entry_bar": 1, "exit_bar": 2, "size": 3.0, "entry_price": 50.0, "exit_price": 60.0, "profit": 30.0}]
+        trades = [each | trade for each in trades]
+        return Backtest(strategy=strategy, dates=["2020-01-02", last], equity=list(equity), trades=trades)
+
+    def differs(other, kept=None):
+        return verifying._difference([kept or made()], [other])
+
+    assert differs(made()) is None
+    assert differs(made([100.0, 110.0, 121.0 + 5e-8])) is None
+    assert differs(made([100.0, 110.0, 121.0 + 5e-7])) == "A has other returns from bar 2 on."
+    assert differs(made(profit=30.0 + 2e-8)) is None and differs(made(size=3.0, profit=30.0 + 1e-7))
+    assert differs(made(exit_price=60.000001)) == "A differs in trade 1."
+    assert differs(made(exit_price=None)) == "A differs in trade 1."
+    assert differs(made([100.0, 110.0])) == "A has another number of bars or trades."
+    none = made()
+    none.trades = []
+    assert differs(none) == differs(made(), none) == "A has another number of bars or trades."
+    assert differs(made(strategy="B")) == differs(made(last="2020-01-04")) == "A is another strategy or period now."
+    assert verifying._difference([made()], [made(), made()]) == "it made its 2 backtests instead of 1."
+    assert verifying._difference([made()], []) is not None
+    # Digits that round to other sides of a ninth decimal are a billionth apart, and the numbers are not.
+    for place in range(1, 100):
+        low, high = ([1.0, 1.0 + (place + 0.5) * 1e-9 + by] for by in (-1e-11, 1e-11))
+        assert result_of([made(low)]) != result_of([made(high)]) and differs(made(low), made(high)) is None
+
+
+def test_what_is_kept_and_not_what_the_manifest_says_is_named_before_anything_runs_again():
+    project = make_project()
+    manifest = {
+        "code": code_of(project.draft),
+        "params": {"days": 5},
+        "search": {},
+        "environment": {"lock_sha256": environment_lock("runs"), "packages_sha256": None, "packages": []},
+        "data": {"snapshot": None, "series": []},
+    }
+    run = make_finished_run(project, params={"days": 5}, manifest=manifest)
+    assert verifying._recorded(run) is None
+    for kept, answer in (
+        ({"code": manifest["code"] | {"more.py": "0" * 64}}, "code"),
+        ({"code": {}}, "code"),
+        ({"params": {"days": 6}}, "code"),
+        ({"search": {"walk": {}}}, "code"),
+        ({"environment": manifest["environment"] | {"lock_sha256": "0" * 64}}, "environment"),
+        ({"environment": manifest["environment"] | {"packages_sha256": "0" * 64}}, "environment"),
+        ({"data": {"snapshot": "0" * 64, "series": []}}, "data"),
+    ):
+        run.manifest = manifest | kept
+        assert verifying._recorded(run).answer == answer, kept
+    run.manifest = {name: value for name, value in manifest.items() if name != "search"}  # as older ones are
+    assert verifying._recorded(run) is None
+    series = {"series": "us/1d/IBM", "sha256": "0" * 64, "actions_sha256": None}
+    run.manifest, run.snapshot = manifest | {"data": {"snapshot": "f" * 64, "series": [series]}}, "f" * 64
+    assert verifying._recorded(run).answer == "cannot", "nobody has it any more"
+    run.snapshot = ""
+    run.lock = PackageLock.objects.create(sha256="a" * 64, text="six==1.17.0\n")
+    packages = manifest["environment"] | {"packages_sha256": "a" * 64}
+    for text, answer in (("six==1.17.0", None), ("six==1.16.0", "environment")):
+        run.manifest = manifest | {"environment": packages | {"packages": [text]}}
+        assert getattr(verifying._recorded(run), "answer", None) == answer
