@@ -55,3 +55,15 @@ def once(side, at=2, **order):
                 getattr(self, side)(**order)
 
     return Once
+
+
+def moved(name, price):
+    """A strategy that gives the trade of its first order a stop-loss, "sl", or a target, "tp", at this price."""
+
+    class Moved(once("buy", size=10)):
+        def next(self):
+            super().next()
+            for trade in self.trades:
+                setattr(trade, name, price)
+
+    return Moved

@@ -11,7 +11,7 @@ from qfp.backtesting import COMPATIBLE, USUAL, Backtest, Strategy
 from qfp.backtesting.lib import resample_apply
 from qfp.conventions import COPIED_FILLS, BacktestingPy, CopiedRules, PortfolioRules, Usual
 
-from tests.sdk.small_strategies import QUIET, Averages, bars_of, mean, once, walk
+from tests.sdk.small_strategies import QUIET, Averages, bars_of, mean, moved, once, walk
 
 
 @pytest.mark.parametrize(("sign", "bar"), [(1, (112.0, 114.0, 111.0, 113.0)), (-1, (88.0, 89.0, 86.0, 87.0))])
@@ -406,6 +406,7 @@ def test_nothing_a_strategy_holds_reaches_beyond_the_current_bar():
         (lambda: Backtest(walk(), once("buy", size=1.5)).run(), "whole number of units"),
         (lambda: Backtest(walk(), once("buy", sl=1e6)).run(), "sl < entry < tp"),
         (lambda: Backtest(walk(), once("buy", limit=-1)).run(), "above 0"),
+        *((lambda name=name: Backtest(walk(), moved(name, -1)).run(), "above 0") for name in ("sl", "tp")),
     ],
 )
 def test_what_cannot_be_run_says_what_to_change(call, sentence):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from qfp.backtesting import Backtest, Strategy
 from qfp.backtesting.lines import column_of
-from qfp.backtesting.statistics import Figures, TradeColumns
+from qfp.backtesting.statistics import Calendar, Figures, TradeColumns
 from qfp.backtesting.stats import Stats
 
 from tests.sdk.test_backtesting import mean, walk
@@ -150,3 +150,21 @@ def test_durations_are_rounded_up_as_pandas_does(step, unit):
     for label, length in (("Max. Trade Duration", lengths.max()), ("Avg. Trade Duration", lengths.mean())):
         wanted = pd.Timedelta(int(length), unit=unit).ceil(rounded)
         assert figures.one(label) == wanted and figures.one(label).unit == wanted.unit
+
+
+@pytest.mark.parametrize(
+    ("step", "of", "a_year"),
+    [
+        *((step, "W", 52) for step in ("W", "W-FRI", "W-MON")),
+        *((step, "ME", 12) for step in ("ME", "MS")),
+        *((step, "YE", 1) for step in ("YE", "YS")),
+        *((step, "D", 365) for step in ("D", "7h", "2D")),
+        *((step, "D", 252) for step in ("B", "bh")),
+    ],
+)
+@pytest.mark.parametrize("zone", [None, "Asia/Tokyo"])
+def test_returns_a_year_are_of_the_periods_that_the_bars_are_of(step, of, a_year, zone):
+    index = pd.date_range("2019-12-30", periods=120, freq=step, tz=zone)
+    found, ends = Calendar(index).periods
+    assert found == a_year
+    assert ends.tolist() == pd.Series(np.arange(120), index).resample(of).last().dropna().tolist()
