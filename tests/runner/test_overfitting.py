@@ -70,6 +70,11 @@ def test_only_the_result_of_the_windows_of_a_walk_forward_is_out_of_sample():
     assert found_of(run, dates=dates)["sentence"].endswith("program's word.") and found_of(run, dates=dates)["windows"]
     for other in (dates[1:], dates[:3], [*dates, "2020-03-01"], [*dates[:2], "2020-01-20", *dates[2:]]):
         assert found_of(run, dates=other)["state"] == "amber"
+    late = run.sweeps.order_by("-created").first()
+    for learnt, state in ((dates[2], "green"), (dates[3], "amber")):  # of hours, a day is learnt from and traded
+        late.about["bars"]["train"][1] = learnt
+        late.save()
+        assert found_of(run, dates=dates)["state"] == state
     assert found_of(walked(make_project(), 0), dates=dates)["state"] == "amber"
     assert found_of(walked(make_project(), 2, trials=False), dates=dates)["state"] == "amber"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 import qfp
@@ -14,7 +14,7 @@ from qfp.tearsheet.states import STATES
 
 from runner import claims_box, past_trials, trials
 from runner.likeness import alike, stored
-from runner.models import PastProgram, PastTrial, Project, Trial
+from runner.models import Backtest, PastProgram, PastTrial, Project, Trial
 from runner.sweeps import questions as sweep_questions
 from runner.sweeps.questions import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user
@@ -311,3 +311,25 @@ def test_the_spread_of_trials_needs_two_and_is_none_where_it_cannot_be_counted()
     # Many in one place hide no few that are spread: what these alone give counts, too.
     many = trials.ENOUGH
     assert trials._variance([spread(100 * many, 0.0, 0.0, 0.0, 0.0), spread(many, 0.0, 4.0, -3.0, 3.0)]) >= 4.0
+
+
+def test_a_result_is_compared_with_trials_of_its_time_and_its_kind_of_bars():
+    known = {"strategy": "Own", "instruments": [{"symbol": "IBM"}], "equity": [1.0] * 100}
+    of = Backtest(**known, metrics={"periods_per_year": 252}, start=datetime(2010, 1, 1), end=datetime(2010, 4, 10))
+
+    def beside(first=None, last=None, **values):
+        days = (date(*first), date(*last)) if first and last else None
+        return trials.Part(trials.Spread(20, 0.0, 1.0, -2.0, 2.0), days, **values).is_beside(of)
+
+    assert beside(), "where nothing is known it counts"
+    assert (beside(bars=80), beside(bars=79)) == (True, False)
+    assert [beside(a_year=bars) for bars in (125, 126, 252, 504, 505)] == [False, True, True, True, False]
+    whole = {"first": (2010, 1, 1), "last": (2010, 4, 10)}
+    assert beside(**whole) and beside((2000, 1, 1), (2020, 1, 1))
+    assert (beside((2010, 1, 1), (2010, 3, 21)), beside((2010, 1, 1), (2010, 3, 20))) == (True, False)
+    assert (beside((2010, 1, 21), (2011, 1, 1)), beside((2010, 1, 22), (2011, 1, 1))) == (True, False)
+    assert not beside((2009, 1, 1), (2009, 12, 31)) and not beside((2010, 4, 11), (2011, 4, 11))
+    others = [beside(**whole, strategy=name, symbol=symbol) for name in ("Own", "Other") for symbol in ("IBM", "AAPL")]
+    assert others == [True, True, True, False]
+    of.metrics = {}
+    assert beside(a_year=5)
