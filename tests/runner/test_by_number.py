@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 from qfp import objects
-from qfp.checking.amnesia import DROPPED
+from qfp.checking.amnesia import DROPPED, FEWEST_BARS
 
 from marketdata.store import read_manifest
 from runner import claims_box
@@ -65,6 +65,8 @@ def test_orders_by_the_number_of_the_bar_are_a_doubt(backtest, claim, other, shi
             if each["id"] == claim["instruments"][0]["series"]
         )
         made.append(str(objects.read(STORE, entry["object"])["date"][0])[:10])
+        acted = [str(date)[:10] for date in objects.read(STORE, entry["actions"])["date"]]
+        assert acted and min(acted) >= made[0], "what came before is no part of such bars"
         orders = [{**each, "bar": each["bar"] - shift} for each in claim["orders"] if each["bar"] >= shift]
         return [claim | {"dates": backtest.dates[DROPPED:], "orders": orders}]
 
@@ -79,6 +81,14 @@ def test_orders_by_the_number_of_the_bar_are_a_doubt(backtest, claim, other, shi
 def test_who_gives_few_orders_or_was_seen_seldom_on_other_prices_is_not_doubted(backtest, claim):
     assert on_other_prices(backtest, [claim] * 3).of(backtest)
     assert not on_other_prices(backtest, [claim] * 2).of(backtest)
+    turned = claim | {"orders": [{**each, "size": -each["size"]} for each in claim["orders"]]}
+    assert not on_other_prices(backtest, [claim, claim, turned]).of(backtest)
+    backtest.orders = orders_on(range(100, 101 + FEWEST_BARS))  # prices are others after bar 100
+    for missing, found in ((100, True), (101, False)):
+        without = claim | {"orders": [each for each in backtest.orders if each["bar"] != missing]}
+        assert on_other_prices(backtest, [without] * 3).of(backtest) is found
+    backtest.orders = backtest.orders[:-1]
+    assert not on_other_prices(backtest, [claim | {"orders": backtest.orders}] * 3).of(backtest)
     backtest.orders = claim["orders"][-5:]
     assert not on_other_prices(backtest, [claim | {"orders": backtest.orders}] * 3).of(backtest)
 
