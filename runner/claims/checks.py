@@ -113,7 +113,7 @@ def compare_equity(ours: np.ndarray, claimed: np.ndarray, cash: float) -> None:
     # What the account was worth until then, not what it became.
     apart = np.abs(ours - claimed) / np.maximum.accumulate(np.maximum(np.abs(ours), cash))
     worst = int(apart.argmax())
-    if apart[worst] > EQUITY_TOLERANCE:
+    if not apart[worst] <= EQUITY_TOLERANCE:  # nor is what is no number the same
         raise NotVerified(
             f"Replaying the fills gives {ours[worst]:,.2f} on bar {worst}, the run said "
             f"{claimed[worst]:,.2f}: "

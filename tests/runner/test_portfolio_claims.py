@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import math
+from contextlib import nullcontext
 
+import numpy as np
 import pytest
 from qfp.portfolio import Portfolio, PortfolioResult
 
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.claims import follow_many
+from runner.claims.bars import NotVerified
+from runner.claims.checks import compare_equity
 from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
 SYMBOLS = ["IBM", "AAPL", "BRK.A"]
@@ -397,3 +402,17 @@ def test_more_than_can_be_followed_in_time_is_not_verified(claim, monkeypatch, m
     claim["order_count"] = len(claim["orders"])
     checked = check_claim(claim, STORE, claim["snapshot"])
     assert not checked.verified and said in checked.verified_text
+
+
+@pytest.mark.parametrize(
+    ("ours", "told", "same"),
+    [
+        ([100.0, 90.0], [100.0, 90.0 + 5e-5], True),  # a millionth of what the account was worth until then
+        ([100.0, 90.0], [100.0, 90.0 + 5e-4], False),
+        ([100.0, 900.0, 1.0], [100.0, 900.0, 1.0005], True),
+        ([100.0, math.nan, 90.0], [100.0, 95.0, 80.0], False),  # neither more nor less
+    ],
+)
+def test_an_equity_is_ours_to_the_millionth_and_never_where_there_is_none(ours, told, same):
+    with nullcontext() if same else pytest.raises(NotVerified, match="Replaying the fills"):
+        compare_equity(np.array(ours), np.array(told), 100.0)

@@ -276,6 +276,14 @@ def test_what_a_strategy_keeps_is_kept_by_name_and_another_spelling_is_told_so(k
     assert memory.days == 3 and "days" in memory and "hours" not in memory
 
 
+@pytest.mark.parametrize(("fill", "bought"), [("next-open", "A"), ("next-close", "B")])
+def test_what_fills_at_the_open_is_paid_before_what_the_bar_reaches_and_at_the_close_after_it(fill, bought):
+    orders = ordering((0, "B", 10, {"limit": 9.5}), (0, "A", 10))
+    dips = bars([10, 10, 10]).assign(low=9.0)
+    run = Portfolio({"A": bars([10, 10, 10]), "B": dips}, cash=100, fill=fill, commission=0).run(orders)
+    assert [(bar, symbol) for bar, symbol, *_ in fills_of(run)] == [(1, bought)]
+
+
 def test_leverage_is_a_limit_on_long_and_short_together_and_an_account_can_be_ruined():
     frames = {"A": bars([10.0, 10, 10, 30, 30]), "B": bars([10.0, 10, 10, 10, 10])}
     pair_of_shares = {"A": -1.0, "B": 1.0}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from qfp.portfolio import Portfolio
+from qfp.portfolio.schedule import decided, rows_of
 
 SYMBOLS = [f"S{number}" for number in range(6)]
 COUNT = 150
@@ -222,3 +223,37 @@ def test_what_is_decided_on_a_day_does_not_change_with_the_bars_after_it():
         early = decided(days[cut])
         assert early == everything[: len(early)] and len(early) > cut
         assert len(everything) == len(early) or everything[len(early)][0] > early[-1][0]
+
+
+def test_weights_are_decided_on_the_first_bar_of_a_period_and_after_the_warm_up():
+    days = ["2020-01-02", "2020-01-03", "2020-01-05", "2020-01-07", "2020-01-31", "2020-04-01", "2021-01-04"]
+    frame = pd.DataFrame({"close": np.arange(10.0, 17.0)}, index=pd.DatetimeIndex(days))
+    market = Portfolio({"A": frame}, fill="same-close").market
+    for rebalance, rows in (
+        ("daily", [0, 1, 2, 3, 4, 5, 6]),
+        ("weekly", [0, 3, 4, 5, 6]),  # Sunday is the last day of a week
+        ("monthly", [0, 5, 6]),
+        ("quarterly", [0, 5, 6]),
+        ("yearly", [0, 6]),
+        (["2020-01-04", "2020-01-05", "2020-02-01", "2030-01-01"], [2, 5]),
+    ):
+        assert rows_of(rebalance, market).tolist() == rows, rebalance
+    table = pd.DataFrame({"A": [0.2, 0.4, 0.6, 0.8]}, index=frame.index[[0, 2, 3, 5]])
+    for weights, rebalance, warm_up, found in (
+        (table, None, 0, ([0, 2, 3, 5], [0.2, 0.4, 0.6, 0.8])),
+        (table, None, 3, ([3, 5], [0.6, 0.8])),
+        (table, "monthly", 0, ([0, 5], [0.2, 0.8])),
+        ({"A": 0.5}, "yearly", 0, ([0, 6], [0.5, 0.5])),
+        ({"A": 0.5}, None, 1, ([5, 6], [0.5, 0.5])),
+        (lambda past: None if len(past) == 6 else {"A": 0.5}, "monthly", 0, ([0, 6], [0.5, 0.5])),
+    ):
+        rows, decisions = decided(weights, rebalance, market, None, warm_up, {})
+        assert (rows.tolist(), decisions[:, 0].tolist()) == found
+
+
+def test_equal_money_in_each_instrument_counts_from_its_first_close_with_what_it_pays_since():
+    days = pd.bdate_range("2020-01-01", periods=4)
+    pays = pd.DataFrame({"close": [10.0, 10, 10, 5], "dividend": [3.0, 0, 1, 0], "split": [1.0, 1, 1, 2]}, index=days)
+    late = pd.DataFrame({"close": [20.0, 30], "dividend": [7.0, 0]}, index=days[2:])
+    market = Portfolio({"A": pays, "B": late}, fill="same-close").market
+    assert market.equal_money(1_000.0).tolist() == pytest.approx([1_000, 1_000, 1_050, 1_300])
