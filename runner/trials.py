@@ -5,7 +5,8 @@ and conventions that gave a result; the same one run twice is one, also in a liv
 its default or is given that value. A fork begins with what had been tried before it was made, and what an author tries
 in a fork of their own, or with the same strategies in another project, counts, too, even after that has been deleted.
 Every combination that a sweep tried is one, whatever became of its run and in however many windows of a walk-forward it
-was tried, and so is what a run tried in backtests beyond those that are recorded.
+was tried, once for each set of values that the program gave to what its strategy reads beside its parameters; and so is
+what a run tried in backtests beyond those that are recorded.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from runner.sweeps.questions import MOST_AT_ONCE, MOST_TRIALS, TOLD, Refused, Sw
 
 __all__ = ["HeldSweeps", "chose_from_all"]
 
-OF_DATA = ("bars", "stands_on", "traded")  # what is told of a sweep that is another on other data
+OF_DATA = ("bars", "stands_on", "values_read", "traded")  # what is told of a sweep that is another on other data
 NOT_TRIED = "It was not tried on the data of the run."
 
 

@@ -126,6 +126,8 @@ class SweepQuestions:
             # Those of walk_forward() in a program are told as a sweep over all of its bars tells these.
             alone = list(all_bars) == ["bars"] and isinstance(all_bars["bars"], str)
             kept["bars"] = all_bars["bars"] if alone else all_bars
+        if isinstance(read := sweep.about.get("values_read"), str):  # what the program set around this sweep
+            kept["values_read"] = read
         key = self.code.fingerprint({"run_params": self.run.params, "params": params, **kept})
         number, length, blocks = told.get("number"), told.get("length"), told.get("blocks")
         whole = isinstance(length, int) and 0 < length < 2**31 and _is_blocks(blocks)

@@ -214,6 +214,20 @@ def test_numbers_too_large_for_a_float_are_no_parameters_and_no_figures():
     assert kept.score is None and kept.figures == {"sharpe": None}
 
 
+def test_a_program_that_sets_what_its_strategy_reads_around_a_sweep_tries_each_combination_anew(tmp_path, monkeypatch):
+    told = {}
+    for name, hold in (("first", 3), ("second", 4), ("again", 3)):
+        monkeypatch.setattr(Dip, "hold", hold)
+        qfp.sweep(Dip, bars(), {"days": (3, 5)}, record=tmp_path / name, workers=1, show=False)
+        told[name] = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+    project = make_project()
+    for name, count in (("first", 2), ("second", 4), ("again", 4)):
+        questions = SweepQuestions(make_finished_run(project))
+        sweep = questions.answer({"do": "open", "about": told[name][0]["sweep"]})["sweep"]
+        assert questions.answer({"do": "add", "sweep": sweep, "trials": told[name][1:]}) == {}
+        assert trials.of_project(project).count == count
+
+
 def test_the_windows_of_a_programs_own_walk_forward_count_each_combination_once(tmp_path):
     frame, space = bars(120), {"days": (3, 5)}
     asked = {"workers": 1, "show": False}

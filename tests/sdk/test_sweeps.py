@@ -15,7 +15,7 @@ from qfp.backtesting import Strategy
 from qfp.significance import probability_of_overfitting
 from qfp.sweeps.searching import Learning
 from qfp.sweeps.space import Parameters, Space
-from qfp.sweeps.standing import stands_on
+from qfp.sweeps.standing import stands_on, values_read
 from qfp.sweeps.trial import BLOCKS, Trial
 
 GRID = {"a": range(10), "b": range(10)}
@@ -171,6 +171,40 @@ def test_whatever_its_trials_stand_on_makes_another_sweep_when_it_changes(monkey
         deep = [deep]
     for untold in (around(np.random.default_rng(1)), around(deep)):
         assert stands_on(untold) != stands_on(untold)
+
+
+def shift(strategy):
+    return strategy.shift
+
+
+class Stepped(Reading):
+    shift, unread, days = 1, 1, 5
+
+    def next(self):
+        if shift(self) < LEVEL:
+            super().next()
+
+
+def test_trials_of_equal_parameters_are_told_apart_by_what_their_code_reads_and_by_nothing_else(monkeypatch):
+    this = sys.modules[__name__]
+    first = values_read(["days"], Stepped, {"cash": 1})
+    read = [(this, "LEVEL", 2), (this, "SETTINGS", {"up": [1.5]}), (Dip, "hold", 4), (Stepped, "shift", 2)]
+    read += [(Reading, "limits", 3), (Dip, "init", lambda self: None)]
+    idle = [(Stepped, "days", 7), (Stepped, "unread", 2), (qfp, "__version__", "0.2.0"), (this, "GRID", {})]
+    found = []
+    for place, name, value in read + idle:
+        with monkeypatch.context() as changed:
+            changed.setattr(place, name, value)
+            found.append(values_read(["days"], Stepped, {"cash": 1}))
+    assert found[4] == first, "no code names it"
+    assert first not in found[:4] + found[5:6] and len(set(found[:6])) == 6 and set(found[6:]) == {first}
+    drawn = [lambda a, k=k: np.random.default_rng(k).normal() + a for k in (1, 1, 2)]
+    one, again, other = (values_read(["a"], each) for each in drawn)
+    assert one == again != other
+    rng = np.random.default_rng(1)
+    before = values_read(["a"], lambda a: rng.normal() + a)
+    rng.normal()
+    assert values_read(["a"], lambda a: rng.normal() + a) == before, "what cannot be told makes no further trial"
 
 
 def test_a_strategy_gives_the_figures_of_its_backtest_and_the_overfitting_of_its_returns(monkeypatch):

@@ -1,7 +1,8 @@
 """What do the trials of a sweep stand on, beside their parameters and bars? A digest of code, and of values it reads.
 
 A program that changes an attribute or a name between two sweeps, a cell that was run again in between, other code with
-the same record: each is another sweep, whose trials are not those of the first.
+the same record: each is another sweep, whose trials are not those of the first. Values that the code of a strategy
+reads tell trials of equal parameters apart where trials are counted.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import datetime
 import functools
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -23,14 +25,16 @@ import numpy as np
 import qfp
 from qfp.backtesting.purity import is_library, names_read
 
-__all__ = ["stands_on"]
+__all__ = ["stands_on", "values_read"]
 
 PLAIN = (int, float, complex, str, bytes, type(None), type(Ellipsis), range, np.generic, PurePath, Decimal, Fraction)
 PLAIN += (datetime.date, datetime.time, datetime.timedelta, Enum)  # type: ignore[assignment]
 CODE = ("co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_argcount", "co_kwonlyargcount")
+CODES = (FunctionType, staticmethod, classmethod, property)
 # Of a class, what is made anew for each, or says where it stands.
 OF_CLASSES = {"__dict__", "__weakref__", "__doc__", "__module__", "__abstractmethods__", "_abc_impl", "__annotations__"}
 OF_CLASSES |= {"__firstlineno__", "__static_attributes__"}
+BY_ANY_NAME = {"getattr", "vars", "__dict__", "attrgetter"}
 _NOWHERE = object()
 
 
@@ -44,6 +48,21 @@ def stands_on(*things: Any) -> str:
     except Exception:  # of what the program's own objects do when they are looked at, or are too deep
         found.told = False
     return found.whole.hexdigest() if found.told else f"untold {secrets.token_hex(8)}"
+
+
+def values_read(but: Collection[str], *things: Any) -> str:
+    """The same text where a strategy or a function has the same code, and what that reads beside its parameters, named
+    in `but`, has the same values; of attributes of classes, those that some of the code names. What cannot be told, as
+    a generator of random numbers, is taken to be the same, so that trying it again is no further trial.
+    """
+    named: set[str] = set()
+    while True:
+        found = _Read(named, but)
+        with suppress(Exception):  # of what the program's own objects do when they are looked at, or are too deep
+            found.add(things)
+        if found.names <= named:
+            return found.whole.hexdigest()
+        named |= found.names  # of functions that were met after what they read
 
 
 class _Digest:
@@ -141,7 +160,12 @@ class _Digest:
         for one in cls.__mro__:
             self._say(one.__module__, one.__qualname__)
             if not is_library(one.__module__):
-                self._each([part for pair in sorted(vars(one).items()) if pair[0] not in OF_CLASSES for part in pair])
+                own = [pair for pair in sorted(vars(one).items()) if pair[0] not in OF_CLASSES and self._counts(*pair)]
+                self._each([part for pair in own for part in pair])
+
+    def _counts(self, name: str, value: Any) -> bool:
+        """Whether an attribute of a class is looked at."""
+        return True
 
     def _module(self, module: ModuleType) -> None:
         self._say(module.__name__)
@@ -172,3 +196,23 @@ class _Digest:
 
             if catalogue.current.cache_info().currsize:
                 self._say(catalogue.current().snapshot)
+
+
+class _Read(_Digest):
+    """named: what the code is known to name, of which `names` is what this digest has met."""
+
+    def __init__(self, named: set[str], but: Collection[str]) -> None:
+        super().__init__()
+        self.named, self.but, self.names = named, but, set[str]()
+
+    def _code(self, code: CodeType) -> None:
+        self.names.update(code.co_names, (each for each in code.co_consts if isinstance(each, str)))
+        super()._code(code)
+
+    def _counts(self, name: str, value: Any) -> bool:
+        if isinstance(value, CODES):
+            return True
+        return name not in self.but and (name in self.named or not BY_ANY_NAME.isdisjoint(self.named))
+
+    def _data(self, module: str) -> None:
+        """Later data are other bars, which a trial is told apart by already."""

@@ -17,7 +17,7 @@ from qfp.sweeps.recording import Record, digest_of_bars, record_of
 from qfp.sweeps.result import SweepResult
 from qfp.sweeps.searching import Search, search
 from qfp.sweeps.space import Constraint, Parameters, Space, key_of
-from qfp.sweeps.standing import stands_on
+from qfp.sweeps.standing import stands_on, values_read
 from qfp.sweeps.trial import Trial
 
 __all__ = ["sweep"]
@@ -77,6 +77,8 @@ def sweep(
     named = objective if isinstance(objective, str) else getattr(objective, "__name__", "objective")
     name = str(getattr(target, "__name__", type(target).__name__))
     attrs = getattr(bars, "attrs", None) or {}
+    # A function may say itself what it stands on, in its attribute `reads`; bars, of what they are a window.
+    reads = getattr(target, "reads", None) if bars is None else attrs.get("reads")
     about = {
         "target": name,
         "space": parts.as_dict(),
@@ -85,10 +87,10 @@ def sweep(
         "maximize": maximize,
         "seed": seed,
         "options": {name: getattr(value, "__qualname__", value) for name, value in options.items()},
-        # A function may say itself what it stands on, in its attribute `reads`; bars, of what they are a window.
-        "bars": getattr(target, "reads", None) if bars is None else attrs.get("reads") or digest_of_bars(bars),
+        "bars": reads if bars is None else reads or digest_of_bars(bars),
         "symbol": str(attrs.get("symbol") or ""),
         "stands_on": stands_on(target, objective, options),
+        "values_read": None if bars is None and reads else values_read(parts.names, target, options),
     }
     looking = search(parts, method, seed)
     kept, doubt = record_of(about, record)
