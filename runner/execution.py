@@ -236,6 +236,7 @@ class Execution:
             self.next_control = now + POLL_SECONDS
             for control in self.publisher.take_controls():
                 if control.get("type") == "input":
+                    self.intake.note_answer(control.get("text", ""))
                     box.send_input(control.get("text", ""))
         if now < self.next_heartbeat:
             return

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 MAX_PARAMS = 50
 MAX_ATTEMPTS = 1_000
+HIDDEN = "••••••"
 # These end the run whatever the message was: our database is away for long, or the run's time on our side is over.
 OUR_ENDS = (OperationalError, JobTimeoutException)
 
@@ -49,6 +50,7 @@ class Intake:
         self.backtests: list[Backtest] = []
         self.opener = Opener()
         self.compared = 0  # of them, with those of its owner's other projects
+        self.question: dict[str, Any] = {}  # what input() has asked last
         self.attempts, self.said_beyond = 0, False  # beyond those, and whether that was said
         self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
         self.params: dict[str, dict[str, Any]] = {}
@@ -69,8 +71,16 @@ class Intake:
             case "param":
                 self._take_param(event)
             case _:
+                if event["type"] == "input":
+                    self.question = event
                 self._note_first_output(event)
                 self.publisher.publish(event)
+
+    def note_answer(self, text: str) -> None:
+        """What is typed for input() belongs to what the run has shown; of a password only that there was one."""
+        shown = HIDDEN if self.question.get("password") else text
+        prompt, at = self.question.get("prompt", ""), self.question.get("t", 0.0)
+        self.publisher.publish({"type": "answer", "prompt": prompt, "text": shown, "t": at})
 
     def _note_first_output(self, event: dict[str, Any]) -> None:
         if self.run.first_output is None and event["type"] in ("stdout", "stderr", "display"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,12 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         Path(settings.RUNS_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def printed(events: Iterable[dict[str, Any]]) -> list[str]:
+    """What a page without scripts shows of them: what was printed, and what input() asked and was told."""
+    typed = {"answer": "{prompt}{text}\n", "stdout": "{text}", "stderr": "{text}"}
+    return [typed[event["type"]].format_map(event) for event in events if event["type"] in typed]
 
 
 class Recording:

@@ -26,7 +26,7 @@ from runner.headlines import headlines
 from runner.honesty import sending
 from runner.models import ENTRY, GPU, Artefact, Project, Run
 from runner.quotas import QuotaExceeded
-from runner.recording import Recording
+from runner.recording import Recording, printed
 from runner.reports.documents import manifest_bytes
 from runner.starting import BadInput, clean_source, latest_run, params_from, run_again, source_files, start_run
 from runner.views import SeeOther, chosen_params, find_project, keep_draft, keep_files, recent_runs, wants_json
@@ -118,7 +118,7 @@ def run_page(request: HttpRequest, run: Any) -> HttpResponse:
             "tried": trials.of_project(found.project) if backtests else None,
             "artefacts": found.artefacts.all() if shown.all else [],
             "private_note": shown.note,
-            "events_tail": [e["text"] for e in events if e["type"] in ("stdout", "stderr")],
+            "events_tail": printed(events),
             "packages_told": [e["text"] for e in events if e["type"] == "package"],
             "can_edit": can_edit,
             "can_run_again": can_edit and found.session_id is None and found.user == viewer.user,

@@ -18,7 +18,7 @@ from runner.access import Viewer, address_hash
 from runner.hosts import Unanswered
 from runner.models import Project, Run, Session
 from runner.quotas import QuotaExceeded
-from runner.recording import Recording
+from runner.recording import Recording, printed
 from runner.starting import BadInput, clean_source, params_from, source_files
 from runner.views import SeeOther, find_project, keep_draft, wants_json
 
@@ -103,7 +103,7 @@ def describe_cell(run: Run) -> dict[str, Any]:
 def _printed(run: Run | None) -> str:
     if run is None:
         return ""
-    return "".join(e["text"] for e in Recording(run.pk).read(limit=TEXT_EVENTS) if e["type"] in ("stdout", "stderr"))
+    return "".join(printed(Recording(run.pk).read(limit=TEXT_EVENTS)))
 
 
 @never_cache

@@ -12,6 +12,7 @@ import { RunFeed } from "./socket";
 
 const LINES_KEPT = 400;
 const OLD = "session ended";
+const WAITS = "The cell waits for a line";
 
 export interface CellRun {
   run: string; index: number; title: string; line: number; source: string; status: RunStatus; message: string;
@@ -42,6 +43,7 @@ export class CellView {
   question = "";
   readonly name: string;
   private asked: EventOf<"input"> | null = null;
+  private unanswered: string | null = null; // what it has asked last, as long as nothing was typed
 
   constructor(private readonly cell: CellRun, private readonly observer: SessionObserver, private readonly heard: { ended(): void; asks(): void }) {
     this.run = cell.run;
@@ -153,6 +155,10 @@ export class CellView {
       case "input":
         this.ask(event);
         break;
+      case "answer":
+        this.asks("");
+        this.sayTyped(event.prompt, event.text);
+        break;
       case "notice":
         this.rich.append(make("p", { class: "note" }, icon("info"), make("span", {}, event.text)));
         break;
@@ -168,6 +174,7 @@ export class CellView {
     this.wall = event.wall_seconds ?? null;
     this.bars.forEach((bar) => bar.parentElement?.remove());
     this.asks("");
+    if (this.unanswered !== null) this.sayTyped(this.unanswered, "");
     this.drawHead(event.message ?? "");
     announce(`${this.name}: ${STATUS_WORDS[event.status]}`, event.status !== "succeeded");
     if (!isFinal(before)) this.heard.ended();
@@ -230,6 +237,12 @@ export class CellView {
     }
   }
 
+  /** What was asked, and what was typed for it. */
+  private sayTyped(prompt: string, text: string): void {
+    this.unanswered = null;
+    this.lines.append(make("div", { class: "console__line console__line--input" }, `${prompt.trim() || WAITS} ${text}`));
+  }
+
   /** To where the answer goes. */
   focus(): void {
     find<HTMLInputElement>("form input", this.element)?.focus();
@@ -247,9 +260,10 @@ export class CellView {
 
   private ask(event: EventOf<"input">): void {
     this.asks("");
+    this.unanswered = event.prompt ?? "";
     if (isFinal(this.status)) return;
     const field = make("input", { type: event.password ? "password" : "text", name: "text", maxlength: 10_000, autocomplete: "off", spellcheck: "false" });
-    const prompt = event.prompt?.trim() || "The cell waits for a line";
+    const prompt = event.prompt?.trim() || WAITS;
     const send = make("button", { class: "button button--primary button--small" }, "Send");
     const form = make("form", { class: "console__input" }, make("label", {}, prompt, " ", field), send);
     form.addEventListener("submit", (submitted) => {
@@ -258,7 +272,6 @@ export class CellView {
       void post(this.cell.input, { text: field.value }).then((answer) => {
         if (!answer.ok) throw new Error(String(answer.status));
         if (form.isConnected) this.asks(""); // else the next question is there
-        this.lines.append(make("div", { class: "console__line console__line--input" }, prompt + (event.password ? " ••••••" : ` ${field.value}`)));
       }).catch(() => {
         send.disabled = false;
         toast("The line was not delivered. Send it again in a moment.", "error");

@@ -74,6 +74,7 @@ export type RunEvent = Numbered & (
   | ({ type: "backtest" } & BacktestShown)
   | ({ type: "checks" } & Claims)
   | { type: "input"; prompt?: string; password?: boolean }
+  | { type: "answer"; prompt: string; text: string }
   | { type: "error"; name?: string; message?: string; file?: string; line?: number; frames?: { file: string; line: number; function: string }[] }
   | { type: "cell"; index: number; title?: string; line?: number }
   | { type: "notice"; text: string }

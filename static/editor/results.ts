@@ -185,6 +185,10 @@ export class RunView {
       case "input":
         this.ask(event);
         break;
+      case "answer":
+        this.console.say("input", event.prompt + event.text);
+        if (this.asked) this.ask(null);
+        break;
       case "error":
         this.addError(event);
         break;
@@ -397,7 +401,6 @@ export class RunView {
     } finally {
       if (this.answered === asked) this.answered = null;
     }
-    this.console.say("input", (asked.prompt ?? "") + (asked.password ? "••••••" : text));
     if (this.asked === asked) this.ask(null);
   }
 

@@ -268,6 +268,8 @@ def test_a_cell_asks_shows_and_fails_where_it_stands(signed_in):
     page.keyboard.press("End")
     page.keyboard.type(" + 1")
     expect(failed.get_by_text("changed since")).to_be_visible()
+    page.reload()  # what was asked and typed is there as what was printed is
+    expect(page.get_by_label("Output of Ask")).to_contain_text("Who? Adahello Ada")
 
 
 def test_a_session_works_without_a_script(signed_in):

@@ -223,11 +223,17 @@ def test_a_cell_that_ends_the_interpreter_says_so():
 
 
 def test_input_of_a_cell_is_answered_through_its_run():
-    author = Author("name = input('Who? ')\nprint('hello', name)\n")
+    ask = "from getpass import getpass\nname, word = input('Who? '), getpass('Word? ')\n"
+    author = Author(f"{ask}print('hello', name, len(word))\n")
     (run,) = author.run()
-    until(lambda: any(event["type"] == "input" for event in Recording(run.pk).read()))
-    assert author.client.post(f"/r/{run.pk}/input", {"text": "Ada"}, **JSON).status_code == 200
-    assert printed(finished(run)) == "hello Ada\n"
+    for number, text in enumerate(("Ada", "secret"), 1):
+        until(lambda number=number: sum(e["type"] == "input" for e in Recording(run.pk).read()) == number)
+        assert author.client.post(f"/r/{run.pk}/input", {"text": text}, **JSON).status_code == 200
+    assert printed(finished(run)) == "hello Ada 6\n"
+    # Whoever comes back reads what was asked and typed, and no password.
+    pages = [author.client.get(author.url), author.client.get(f"/r/{run.pk}")]
+    assert all("Who? Ada\nWord? ••••••\nhello Ada 6\n" in page.content.decode() for page in pages)
+    assert "secret" not in str(Recording(run.pk).read())
 
 
 def test_nobody_else_sees_a_session_or_its_cells():
