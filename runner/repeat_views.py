@@ -50,20 +50,23 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
                 messages.error(request, "The site's queue does not answer at the moment. Press again in a minute.")
         return redirect(reverse("runner:verification", args=[found.pk]))
     kept = found.verification
+    waiting = verifying.is_waiting(found)
+    alone = bool(getattr(request, "htmx", False))
     return render(
         request,
-        "runner/verification.html",
+        "runner/_verification.html" if alone else "runner/verification.html",
         {
             "run": found,
             "project": found.project,
-            "waiting": verifying.is_waiting(found),
+            "waiting": waiting,
+            "under_way": verifying.under_way(found) if waiting else None,
             "answer": kept.get("answer", ""),
             "title": verdicts.ANSWERS.get(kept.get("answer", ""), ""),
             "text": kept.get("text", "") if private.shown_to(found, viewer).all else "",
             "at": parse_datetime(kept.get("at", "") or "") if kept.get("at") else None,
             "reason": reason,
             "can_verify": allowed and not reason,
-            "others": _others(found, viewer),
+            "others": [] if alone else _others(found, viewer),
         },
     )
 

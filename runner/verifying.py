@@ -36,7 +36,7 @@ from sandbox.client import BoxRefused, EngineUnavailable
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Verdict", "can_be_verified", "is_for_others", "is_waiting", "send", "verify"]
+__all__ = ["UnderWay", "Verdict", "can_be_verified", "is_for_others", "is_waiting", "send", "under_way", "verify"]
 
 QUEUE = "parallel"
 ON_ITS_WAY = timedelta(minutes=1)  # from what is written down to the job in the queue
@@ -55,6 +55,14 @@ class Verdict:
     @property
     def title(self) -> str:
         return ANSWERS[self.answer]
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """place: in the queue, 1 for what comes next; 0 once it is made again. seconds: for so long it has been."""
+
+    place: int
+    seconds: float = 0.0
 
 
 def can_be_verified(run: Run) -> str:
@@ -91,6 +99,18 @@ def is_waiting(run: Run) -> bool:
         return timezone.now() - at < ON_ITS_WAY or _has_job(run)
     except redis.RedisError:
         return True  # nobody can say, and nothing could be sent anyway
+
+
+def under_way(run: Run) -> UnderWay | None:
+    """How far the verification of a run has come that is_waiting(); None where nobody can say."""
+    try:
+        job = Job.fetch(_job_of(run), connection=django_rq.get_connection(QUEUE))
+        place = job.get_position()
+    except (NoSuchJobError, redis.RedisError):
+        return None
+    if place is not None:
+        return UnderWay(place + 1)
+    return UnderWay(0, (timezone.now() - job.started_at).total_seconds() if job.started_at else 0.0)
 
 
 def send(run: Run, by_owner: bool = False) -> None:

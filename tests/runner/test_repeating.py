@@ -20,6 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_rq.queues import DjangoRQ
 from qfp import objects
+from rq.job import Job, JobStatus
 
 from accounts.models import Plan
 from marketdata import store
@@ -195,11 +196,28 @@ def test_everybody_may_have_a_public_run_verified_one_at_a_time_and_once_a_day(c
     first, second = a_run(), a_run()
     assert "Verify</button>" in client.get(reverse("runner:verification", args=[first.pk])).content.decode()
     assert ask(first)[:2] == (200, "waiting")
+
+    def told() -> str:
+        return client.get(
+            reverse("runner:verification", args=[first.pk]), headers={"HX-Request": "true"}
+        ).content.decode()
+
+    job = Job.fetch(f"verify-{first.pk}", connection=django_rq.get_connection("parallel"))
+    django_rq.get_queue("parallel").enqueue("operator.not_", 0, at_front=True)
+    assert "Place 2 in the queue." in told() and "<html" not in told() and "hx-get" in told()
+    django_rq.get_queue("parallel").pop_job_id()
+    assert "Next in the queue." in told()
+    django_rq.get_queue("parallel").pop_job_id()
+    job.started_at = timezone.now() - timedelta(hours=2)
+    job.set_status(JobStatus.STARTED)
+    job.save()
+    assert "Running." in told() and "; the run took" in told()
     status, state, page = ask(second)
     assert (status, state) == (200, None) and "Another run is being verified for you" in page
     done = {"state": "done", "answer": "exact", "text": "", "at": timezone.now().isoformat()}
     Run.objects.filter(pk=first.pk).update(verification=done)
     assert ask(first)[0] == 404, "it was made again today"
+    assert 'data-answer="exact"' in told() and "hx-get" not in told(), "nothing more is asked"
     assert ask(second)[:2] == (200, "waiting")
     Run.objects.update(verification={})
     Plan.objects.filter(pk=Plan.objects.for_guests().pk).update(runs_per_day=2)
