@@ -1,12 +1,14 @@
-"""What becomes visible when a project is shared? Said before it is, and what others see of it is named on its page."""
+"""What becomes visible when a project is shared? Said before it is; who can see it, and where, is said once it is."""
 
 from __future__ import annotations
+
+from django.conf import settings
 
 from runner.access import Viewer
 from runner.models import Project, Revision, Run
 from runner.sweeps.out_of_sample import out_of_sample
 
-__all__ = ["is_wider", "last_success", "shown_revision", "what_others_see"]
+__all__ = ["is_wider", "last_success", "link_of", "shown_revision", "what_others_see", "who_sees"]
 
 REACH = [Project.Visibility.PRIVATE, Project.Visibility.UNLISTED, Project.Visibility.PUBLIC]
 
@@ -14,6 +16,21 @@ REACH = [Project.Visibility.PRIVATE, Project.Visibility.UNLISTED, Project.Visibi
 def is_wider(project: Project, visibility: str) -> bool:
     """Whether more people would see it than do now."""
     return REACH.index(Project.Visibility(visibility)) > REACH.index(Project.Visibility(project.visibility))
+
+
+def link_of(project: Project) -> str:
+    """What is handed to others."""
+    return f"{settings.SITE_URL}{project.base_url}"
+
+
+def who_sees(project: Project) -> str:
+    """Two sentences about a project that is stored like this."""
+    match project.visibility:
+        case Project.Visibility.PUBLIC:
+            return f"“{project.title}” is public: everybody sees it. It is listed under Explore and on your profile."
+        case Project.Visibility.UNLISTED:
+            return f"“{project.title}” is shared: whoever has its link sees it. It is in no list."
+    return f"“{project.title}” is private: only you see it. Its link opens for nobody else."
 
 
 def last_success(project: Project) -> Run | None:
@@ -44,9 +61,9 @@ def what_others_see(project: Project, visibility: str) -> list[str]:
         one = number == 1
         said.append(
             f"{'Its run opens' if one else f'All {number:,} runs open'} for whoever has the address of one: code as it "
-            "was then, parameters, output, files, backtests and trades. The site tells others the address of the run "
-            "that its page shows, and of a walk-forward of the sweep it came from, and of no other. Pages of other "
-            "sites may show a result, with all that it can claim."
+            "was then, parameters, output with what was typed for it, files, backtests and trades. The site tells "
+            "others the address of the run that its page shows, and of a walk-forward of the sweep it came from, and "
+            "of no other. Pages of other sites may show a result, with all that it can claim."
         )
     shown = last_success(project)
     for backtest in shown.backtests.order_by("position")[:1] if shown is not None else []:

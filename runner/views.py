@@ -122,6 +122,7 @@ def workspace_context(request: HttpRequest, project: Project) -> dict[str, Any]:
         "sandbox_reason": state.reason,
         "is_guest": project.is_guest,
         "guest_expires": project.expires,
+        "link": "" if project.is_guest else sharing.link_of(project),
         "urls": {name: f"{base}/{name}" for name in ("run", "draft", "save", "settings", "delete", "sweep")}
         | {"runs": f"{base}/_runs", "session": f"{base}/session"},
         "live": session is not None and session.is_alive,
@@ -174,6 +175,7 @@ def project(request: HttpRequest, user: str, slug: str) -> HttpResponse:
                 last_run.lock if last_run else None,
             ),
             "requirements": found.draft.get(packages.FIELD, ""),
+            "link": sharing.link_of(found),
             "backtest": backtests[0] if backtests else None,
             "out_of_sample": out_of_sample(backtests[0], viewer) if backtests else None,
             # Of that run; the code beside it has its own.
@@ -350,9 +352,22 @@ def change_settings(request: HttpRequest, **where: str) -> HttpResponse:
     if requirements != found.draft.get(packages.FIELD, ""):
         found.save_file(packages.FIELD, requirements)
     sending.send_all(found)
+    moved = before.visibility != found.visibility
+    told = sharing.who_sees(found) if moved else ""
     if wants_json(request):
-        return JsonResponse({"title": found.title, "visibility": found.visibility})
-    return SeeOther(found.edit_url)
+        return JsonResponse({"title": found.title, "visibility": found.visibility, "who": told})
+    back = _back_to(request, found)
+    if told and found.visibility != Project.Visibility.PRIVATE:
+        undo = "To take it back, choose “Private” in its settings."
+        told = f"{told} The link: {sharing.link_of(found)} {undo}"
+    if told or back != found.edit_url:
+        messages.success(request, told or "The settings are saved.")
+    return SeeOther(back)
+
+
+def _back_to(request: HttpRequest, found: Project) -> str:
+    """Where its settings were changed: on its own page or, without scripts, in the editor."""
+    return found.base_url if request.POST.get("back") == "page" else found.edit_url
 
 
 def _ask_before_sharing(request: HttpRequest, project: Project, form: ProjectSettingsForm) -> HttpResponse:
@@ -366,7 +381,8 @@ def _ask_before_sharing(request: HttpRequest, project: Project, form: ProjectSet
         share = {"heading": heading, "lines": lines, "embed": embed.code if embed else ""}
         return JsonResponse({"saved": False, "share": share})
     context = {"project": project, "heading": heading, "lines": lines, "embed": embed}
-    context["fields"] = list(form.cleaned_data.items())
+    context["fields"] = [*form.cleaned_data.items(), ("back", request.POST.get("back", ""))]
+    context["back"] = _back_to(request, project)
     return render(request, "runner/project_share.html", context)
 
 

@@ -1,4 +1,5 @@
-// Is what becomes visible known to whoever shares a project? Asked in a dialog; the server says what there is.
+// Is what becomes visible known to whoever shares a project? Asked in a dialog; the server says what there is. Once it is
+// shared, another one says who sees it and has the link.
 
 import { make, need } from "./page";
 
@@ -16,5 +17,16 @@ export function askToShare(asked: Sharing): Promise<boolean> {
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.onclose = () => resolve(dialog.returnValue === "share");
+  });
+}
+
+/** That it is shared, with its link. Whether it is to be private again. */
+export function tellShared(who: string): Promise<boolean> {
+  const dialog = need<HTMLDialogElement>("#shared-dialog");
+  need("[data-slot=who]", dialog).textContent = who;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => resolve(dialog.returnValue === "private");
   });
 }

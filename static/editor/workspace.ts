@@ -9,7 +9,7 @@ import { ParamPanel } from "./params";
 import { RunView } from "./results";
 import { DraftSaver } from "./save";
 import { SessionView } from "./session";
-import { askToShare, type Sharing } from "./sharing";
+import { askToShare, type Sharing, tellShared } from "./sharing";
 import { SourceBox } from "./source";
 
 const root = need("#workspace");
@@ -341,7 +341,7 @@ function watchTitle(settings: string): void {
     try {
       const values = { title: wanted, ...(visibility ? { visibility: visibility.value } : {}), ...(confirmed ? { confirmed: "yes" } : {}) };
       const answer = await post(settings, values);
-      const body = (await answer.json()) as { title?: string; visibility?: string; message?: string; confirm?: string; share?: Sharing };
+      const body = (await answer.json()) as { title?: string; visibility?: string; who?: string; message?: string; confirm?: string; share?: Sharing };
       if (body.share) {
         if (await askToShare(body.share)) await send(true);
         else if (visibility) visibility.value = holds;
@@ -357,6 +357,12 @@ function watchTitle(settings: string): void {
       document.title = document.title.replace(before, body.title ?? wanted);
       before = body.title ?? wanted;
       if (title.value.trim() === wanted) title.value = before; // not over what is typed by now
+      if (!body.who || !visibility) return;
+      if (holds === "private") toast(body.who, "success");
+      else if (await tellShared(body.who)) {
+        visibility.value = "private";
+        await send();
+      }
     } catch (error) {
       if (visibility) visibility.value = holds;
       toast(error instanceof TypeError ? "The name was not saved: the server cannot be reached." : (error as Error).message, "error");

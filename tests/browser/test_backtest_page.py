@@ -212,8 +212,16 @@ def test_a_page_of_another_site_shows_a_result_with_its_claims_and_learns_nothin
     page.get_by_label("Who can see it").select_option("unlisted")
     dialog = page.locator("#share-dialog")
     expect(dialog.get_by_label("HTML code")).to_have_value(code)
-    with page.expect_response("**/settings"):
-        dialog.get_by_role("button", name="Share it").click()
+    dialog.get_by_role("button", name="Share it").click()
+    shared = page.locator("#shared-dialog")
+    expect(shared).to_contain_text("whoever has its link sees it")
+    expect(shared.get_by_label("Link to hand on")).to_have_value(f"{live_site.url}{project.base_url}")
+    shared.get_by_role("button", name="Make it private").click()
+    expect(page.locator(".toast")).to_contain_text("only you see it")
+    expect(page.get_by_label("Who can see it")).to_have_value("private")
+    page.get_by_label("Who can see it").select_option("unlisted")
+    dialog.get_by_role("button", name="Share it").click()
+    shared.get_by_role("button", name="Done").click()
     page.goto(elsewhere(code))
     expect(frame.get_by_role("heading", name="Held & sold")).to_be_visible()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -132,12 +133,24 @@ def test_sharing_asks_first_and_says_what_becomes_visible(client, project):
     for part in (project.title, "revision 1", "All 2 runs", "1 of them read data that are yours alone"):
         assert part in lines, part
     assert 'name="confirmed"' in page and "Whoever has its address" in page and "Explore" not in lines
-    client.post(where, {**asked, "confirmed": "yes"})
+    confirmed = {**asked, "confirmed": "yes"}
+    page = client.post(where, {**confirmed, "back": "page"}, follow=True)
     project.refresh_from_db()
     assert project.visibility == Project.Visibility.UNLISTED
-    client.post(where, {"title": "Less", "visibility": "private"})
+    # Whoever came from its page is there again, and reads what happened, for whom, where, and how it is undone.
+    assert page.redirect_chain == [(project.base_url, 303)]
+    said = page.content.decode()
+    for part in ("whoever has its link sees it", f'value="{settings.SITE_URL}{project.base_url}"', "choose “Private”"):
+        assert part in said, part
+    told = client.post(where, {"visibility": "private"}, headers={"Accept": "application/json"}).json()
     project.refresh_from_db()
     assert project.visibility == Project.Visibility.PRIVATE, "what shows less to others needs no question"
+    assert "only you see it" in told["who"]
+    page = client.post(where, confirmed, follow=True)
+    assert page.redirect_chain == [(project.edit_url, 303)], "in the editor, without scripts"
+    assert f"The link: {settings.SITE_URL}{project.base_url} To take it back" in page.content.decode()
+    renamed = client.post(where, {"title": "Less"}, headers={"Accept": "application/json"}).json()
+    assert renamed["title"] == "Less" and not renamed["who"], "nobody sees more or less of it"
 
 
 def test_deleting_a_project_deletes_its_runs_and_their_files(client, project, django_capture_on_commit_callbacks):
