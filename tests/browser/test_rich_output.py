@@ -110,6 +110,18 @@ def test_every_kind_is_drawn_in_order(open_page, recorded):
     expect(cells).to_have_text(["10.25", "2.50", "1.00"])
     expect(frame.locator(".output:nth-child(4) strong")).to_have_text("bold")
     expect(frame.locator(".output:nth-child(5) details").first).to_contain_text("{1}")
+    # Between one run and the next the frame is hidden for a moment; what is drawn then is as wide as it is later.
+    page.evaluate("""() => {
+      const frame = document.querySelector("#output-frame");
+      const figure = { data: [{ type: "scatter", y: [1, 2] }], layout: {} };
+      const data = { "application/vnd.plotly.v1+json": figure };
+      frame.hidden = true;
+      frame.contentWindow.postMessage({ qfp: 1, kind: "display", seq: 99, data }, "*");
+      return new Promise((done) => setTimeout(done, 500)).then(() => { frame.hidden = false; });
+    }""")
+    late = frame.locator(".output:nth-child(6) .main-svg").first
+    expect(late).to_be_visible()
+    assert late.evaluate("svg => svg.clientWidth - svg.closest('.chart').clientWidth") == 0
 
 
 def test_backtest_of_the_page_shows_figures_chart_and_table(signed_in):

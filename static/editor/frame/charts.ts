@@ -107,6 +107,18 @@ function inOurColours(value: unknown, colours: string[], depth = 0): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, inOurColours(item, colours, depth + 1)]));
 }
 
+/** Where a frame is hidden as its chart is drawn, between one run and the next, there is no width for it until later. */
+function whenShown(chart: HTMLElement): Promise<void> {
+  if (chart.clientWidth) return Promise.resolve();
+  return new Promise((resolve) => {
+    new ResizeObserver((_, observer) => {
+      if (chart.isConnected && !chart.clientWidth) return;
+      observer.disconnect();
+      resolve();
+    }).observe(chart);
+  });
+}
+
 export async function drawPlotly(holder: HTMLElement, raw: unknown): Promise<void> {
   const value = typeof raw === "string" ? (JSON.parse(raw) as unknown) : raw;
   const figure = cleanFigure(value) as Figure;
@@ -125,6 +137,7 @@ export async function drawPlotly(holder: HTMLElement, raw: unknown): Promise<voi
     if (ours && !layout.margin?.t && (layout.title?.text ?? layout.title)) layout.margin = { ...layout.margin, t: 84 };
     if (typeof layout.width === "number" && layout.width > chart.clientWidth) delete layout.width;
     const data = structuredClone(ours ? inOurColours(figure.data, palette()) : figure.data) as unknown[];
+    await whenShown(chart);
     await window.Plotly?.react(chart, data, layout, CONFIG);
   };
   await draw();
@@ -273,6 +286,7 @@ export async function drawBacktest(holder: HTMLElement, backtest: BacktestShown)
       { type: "scatter", mode: "lines", x: days, y: equity, name: "Equity", line: { color: gain, width: 1.75 }, ...hover(equity, 0) },
       { type: "scatter", mode: "lines", x: days, y: fallen, yaxis: "y2", name: "Drawdown", line: { color: loss, width: 1.25 }, fill: "tozeroy", fillcolor: translucent(loss, 0.22), ...hover(fallen, 1, "\u00a0%") },
     ];
+    await whenShown(chart);
     await window.Plotly?.react(chart, data, layout, { ...CONFIG, displayModeBar: false });
   };
   await draw();
