@@ -49,6 +49,7 @@ TRIALS_SHOWN = 100
 FAILED_SHOWN = 50
 WALK_CHARTS = ("equity", "drawdown")  # of a walk-forward's own page; its backtest has all of them
 MEDIAN = "Median with neighbours"
+MOST_BEFORE = 50  # runs among which a walk-forward's sweep is looked for
 PURGE = 5  # bars, as proposed for a walk-forward
 FEW_TRIALS = 2_000  # with more, the page of a sweep that goes on is made anew less often
 KEPT_SECONDS = 300  # what is shown of as many trials
@@ -185,7 +186,7 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
         "poll": 2,
     }
     if found.search.get("walk") and sweep is None:
-        context["windows"] = walk_rows(found)
+        context |= {"windows": walk_rows(found), "swept": _swept_before(found) if editable else None}
         if (joined := context["joined"]) is not None:
             joined.run = found
             record, lines = record_of(joined, True), claims_box.lines(joined)
@@ -393,6 +394,17 @@ def use_values(request: HttpRequest, run: Any) -> HttpResponse:
         request, f"Revision {revision.number} has these values: {params_text(values)}. The one before it is kept."
     )
     return SeeOther(project.edit_url)
+
+
+def _swept_before(run: Run) -> Run | None:
+    """The sweep that a walk-forward was begun from: the latest before it of the same code and names, of the same
+    values where there is one.
+    """
+    space = run.search.get("space", {})
+    before = Run.objects.filter(revision=run.revision, search__walk__isnull=True, queued__lt=run.queued)
+    latest = before.exclude(search={}).order_by("-queued")[:MOST_BEFORE]
+    found = [each for each in latest if each.search.get("space", {}).keys() == space.keys()]
+    return next((each for each in found if each.search.get("space", {}) == space), next(iter(found), None))
 
 
 @require_POST

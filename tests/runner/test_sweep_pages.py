@@ -116,6 +116,9 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     assert walked.revision == run.revision != project.revisions.first(), "what was written since stays the latest"
     assert project.revisions.count() == 2 and project.revisions.first().source == project.source
     page = client.get(reverse("runner:sweep", args=[walked.pk])).content.decode()
+    assert f'<a href="{reverse("runner:sweep", args=[run.pk])}">The sweep it came from</a>' in page
+    part = client.get(reverse("runner:sweep", args=[run.pk]), headers={"HX-Request": "true"}).content.decode()
+    assert f"{run.pk}/backtests/0" in part, "whoever has watched the sweep is led to its result"
     assert page.count("?sweep=") == 4 and "purge 5, embargo 2" in page and "Out of sample" in page
     (joined,) = walked.backtests.all()
     assert joined.verified, joined.verified_text
