@@ -273,6 +273,8 @@ class Zygote:
         shell.prepare()
         for name in LIBRARIES:
             __import__(name)
+        if (pools := sys.modules.get("threadpoolctl")) is not None:
+            vars(pools)["_HAS_PROCFS"] = False  # it would look for libraries in /proc, which no box has
         for name in sys.argv[2:]:  # what goes with a device, where it is installed
             try:
                 __import__(name)
