@@ -308,3 +308,10 @@ backtest(Follow, euro, cash=1e6)
 change = data.prices("BAA", interval="1mo")["close"].diff()
 signal = -change.reindex(close.index, method="ffill")
 backtest(Follow, bars)
+
+# %% the_one_share_that_has_won_by_far
+from qfp import portfolio_backtest
+
+closes = data.panel(["IBM", "MSFT", "AAPL", "GOOG"], start="2005-01-03", end="2012-12-31")
+best = (closes.iloc[-1] / closes.iloc[0]).idxmax()
+portfolio_backtest([best], weights={best: 1.0}, rebalance="yearly", start="2005-01-03", end="2012-12-31")

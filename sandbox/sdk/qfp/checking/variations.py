@@ -170,7 +170,9 @@ def other_values(values: np.ndarray, head: int, random: np.random.Generator, tai
         spread = float(known.std()) if len(known) else 1.0
         shuffled = random.permutation(rest)
         if len(known) and (known > 0).all():  # like prices: another size, so that the last becomes first
-            return np.where(np.isnan(rest), rest, shuffled * np.exp(tail * 0.5 + random.normal(0.0, 1.0)))
+            before, after = values[:head][np.isfinite(values[:head])], rest[np.isfinite(rest)]
+            level = before[-1] / np.median(after) if len(before) and len(after) else 1.0  # who has won wins no more
+            return np.where(np.isnan(rest), rest, shuffled * level * np.exp(tail * 0.5 + random.normal(0.0, 1.0)))
         shuffled = shuffled + tail * (spread or 1.0) * (0.5 + random.random(len(rest)))
         return np.where(np.isnan(rest), rest, shuffled)
     if values.dtype.kind == "b":
