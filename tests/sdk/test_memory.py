@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from qfp.checking.amnesia import KEEPS, Remembered, follows_numbers, remembers
-from qfp.checking.decisions import Decision
+from qfp.checking.amnesia import FACTOR, KEEPS, Remembered, follows_numbers, remembers
+from qfp.checking.decisions import Decision, first_difference
 
 BARS = pd.DataFrame({"close": np.arange(1_000.0)})
 
@@ -39,6 +39,15 @@ def test_who_buys_and_sells_on_every_so_many_bars_remembers_nothing(every: int) 
     assert not is_doubted(always) and not is_doubted(when_held)
 
 
+def test_who_buys_and_sells_by_counts_of_their_own_or_holds_longer_each_time_remembers_nothing() -> None:
+    def growing(count: int) -> list[tuple[int, float]]:
+        return [(7 * held + held * (held + 1) // 2 + at * held, 1.0 - 2 * at) for held in range(1, 38) for at in (0, 1)]
+
+    clocks = [(bar, 1.0 if bar % 31 == 0 else -1.0) for bar in range(30, 1000) if 0 in (bar % 31, bar % 37)]
+    assert not is_doubted(lambda count: [order for order in clocks if order[0] < count])
+    assert not is_doubted(lambda count: [order for order in growing(count) if order[0] < count])
+
+
 @pytest.mark.parametrize("days", [15, 60, 250])
 def test_who_orders_on_bars_from_a_table_is_doubted(days: int) -> None:
     random = np.random.default_rng(days)
@@ -65,3 +74,14 @@ def test_what_a_program_keeps_from_run_to_run_is_no_memory_of_history() -> None:
     last[0] = 0
     told = remembers(partial(by_month, table=True), frame, by_month(frame, 1.0, table=True), 100)
     assert told.dates is not None and not told.untested
+
+
+def test_as_much_money_for_each_order_is_no_memory_of_prices() -> None:
+    def spent(size: float, times: float, **more: float) -> list[Decision]:
+        return [Decision(3, 0, "market", size * times, **more)]
+
+    assert first_difference(spent(11, 1), [Decision(3, 0, "market", 2.0)], 9, FACTOR) is None
+    assert first_difference(spent(0.31, 1), spent(0.31, 1 / FACTOR), 9, FACTOR) is None
+    assert first_difference(spent(11, 1), [Decision(3, 0, "market", 2.0)], 9) == 3, "at the same prices it is another"
+    assert first_difference(spent(40, 1), spent(40, 0.5), 9, FACTOR) == 3
+    assert first_difference(spent(40, 1, stop=8.0), spent(40, 0.25, stop=30.0), 9, FACTOR) == 3, "two dollars below"

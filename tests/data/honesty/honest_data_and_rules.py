@@ -418,3 +418,59 @@ backtest(Follow, bars)
 monthly = data.prices("BAA", "1990-01-01", interval="1mo").dropna()
 signal = monthly["close"].rolling(3).mean() - monthly["close"]
 backtest(Follow, monthly.assign(open=monthly["close"], high=monthly["close"], low=monthly["close"]))
+
+
+# %% parameters_chosen_on_earlier_bars
+class Above(Strategy):
+    days = 10
+
+    def init(self):
+        self.mean = self.I(mean, self.data.Close, self.days)
+
+    def next(self):
+        if self.data.Close[-1] > self.mean[-1] and not self.position:
+            self.buy(size=0.9)
+        elif self.data.Close[-1] < self.mean[-1] and self.position:
+            self.position.close()
+
+
+early = close[:"2009-09-30"]
+gained = {days: (early.pct_change().shift(-1) * (early > mean(early, days))).sum() for days in range(2, 40)}
+backtest(Above, bars[:"2009-09-30"])
+backtest(Above, bars["2009-10-01":], days=max(gained, key=gained.get))
+
+# %% an_average_in_a_column_of_the_bars
+bars["average"] = close.rolling(20).mean().fillna(0)
+
+
+class Above(Follow):
+    def value(self):
+        return self.data.Close[-1] - self.data.Average[-1] if self.data.Average[-1] else 0
+
+
+backtest(Above, bars)
+
+
+# %% so_much_money_each_month
+class Saving(Strategy):
+    def init(self):
+        self.month = 0
+
+    def next(self):
+        if self.data.index[-1].month != self.month:
+            self.month = self.data.index[-1].month
+            self.buy(size=int(5_000 // self.data.Close[-1]))
+
+
+backtest(Saving, bars, cash=200_000)
+
+# %% columns_of_another_scale_beside_the_bars
+bars["rsi"] = 100 * returns.clip(lower=0).rolling(14).mean() / returns.abs().rolling(14).mean()
+
+
+class Oversold(Follow):
+    def value(self):
+        return 1 if self.data.Rsi[-1] < 40 else -1 if self.data.Rsi[-1] > 60 else 0
+
+
+backtest(Oversold, bars)

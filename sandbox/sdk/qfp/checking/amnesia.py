@@ -28,6 +28,7 @@ __all__ = [
     "KEEPS",
     "Remembered",
     "follows_numbers",
+    "own_columns",
     "remembers",
     "with_other_dates",
     "with_other_prices",
@@ -42,6 +43,8 @@ LONGEST_COUNT, COUNTED = 1_000, 0.95  # bars after which orders come again, and 
 ALIKE, APART = 0.8, 0.3
 KEEPS = "what it keeps from one run to the next changes what it decides"
 PRICES = ("open", "high", "low", "close", "adj close", "dividend")
+NO_PRICES = ("volume", "split")
+NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,28 @@ def with_other_dates(frame: pd.DataFrame) -> pd.DataFrame | None:
     return moved
 
 
-def with_other_prices(frame: pd.DataFrame) -> pd.DataFrame:
+def with_other_prices(frame: pd.DataFrame, *, own: bool = False) -> pd.DataFrame:
+    """own: whether columns of the program that look like prices are multiplied, too, such as an average."""
     names = [name for name in frame.columns if str(name).lower() in PRICES]
+    if own:
+        names += _like_prices(frame)
     return frame.assign(**{name: frame[name] * FACTOR for name in names})
+
+
+def own_columns(frame: pd.DataFrame) -> list[str]:
+    """Those that the program has put beside the bars."""
+    return [str(name) for name in frame.columns if str(name).lower() not in (*PRICES, *NO_PRICES)]
+
+
+def _like_prices(frame: pd.DataFrame) -> list[str]:
+    """Own columns that are about as large as the close on nearly all bars that have them."""
+    found = []
+    for name in own_columns(frame):
+        if frame[name].dtype.kind == "f":
+            share = (frame[name] / frame["Close"]).dropna()
+            if len(share) and share.between(1 / FACTOR, FACTOR).mean() >= NEARLY_ALL:
+                found.append(name)
+    return found
 
 
 def remembers(
@@ -88,6 +110,10 @@ def remembers(
         dates = first_difference(base, decide(moved, 1.0), until)
         if dates is None:
             prices = first_difference(base, decide(with_other_prices(frame), FACTOR), until, FACTOR)
+        if prices is not None and _like_prices(frame):
+            level = with_other_prices(frame, own=True)
+            if first_difference(base, decide(level, FACTOR), until, FACTOR) is None:
+                return Remembered()
         if (dates, prices) != (None, None):
             # Each after a run that ended alike: what a program keeps from run to run, such as the last month, is no
             # memory of history.
@@ -123,10 +149,19 @@ def follows_numbers(
 
 
 def _are_counted(base: Sequence[Decision]) -> bool:
-    """Whether the orders come again and again after so many bars: who buys on every 20th and sells on every 7th bar
-    counts, and knows no history.
+    """Whether the orders come again and again after so many bars, all of them or purchases and sales each by a count of
+    its own: who buys on every 31st and sells on every 37th bar counts, and knows no history.
     """
     orders = {(each.bar, each.size > 0) for each in base}
+    sides = [sorted(bar for bar, bought in orders if bool(bought) == side) for side in (True, False)]
+    return _come_again(orders, FEWEST_BARS) or all(
+        len(bars) < FEWEST_GAPS or _grow(bars) or _come_again({(bar, True) for bar in bars}, FEWEST_GAPS)
+        for bars in sides
+    )
+
+
+def _come_again(orders: set[tuple[int, bool]], fewest: int) -> bool:
+    """fewest: orders that have to be seen once more, or to be missing."""
     first, last = min(orders)[0], max(orders)[0]
     bars = np.zeros((2, last - first + 1), dtype=bool)
     for bar, bought in orders:
@@ -134,9 +169,15 @@ def _are_counted(base: Sequence[Decision]) -> bool:
     for step in range(1, min(LONGEST_COUNT, (last - first) // 2) + 1):
         earlier, later = bars[:, :-step], bars[:, step:]
         either = int((earlier | later).sum())
-        if either >= FEWEST_BARS and int((earlier & later).sum()) >= COUNTED * either:
+        if either >= fewest and int((earlier & later).sum()) >= COUNTED * either:
             return True
     return False
+
+
+def _grow(bars: Sequence[int]) -> bool:
+    """Whether each pause is longer, or shorter, than the one before by as much."""
+    _, times = np.unique(np.diff(bars, 2), return_counts=True)
+    return bool(times.max() >= COUNTED * times.sum())
 
 
 def _alike(base: Sequence[Decision], theirs: Sequence[Decision], shift: int, last: int) -> float:

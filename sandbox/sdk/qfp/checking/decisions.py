@@ -64,10 +64,12 @@ def of_fills(fills: Iterable[dict[str, Any]], until: int) -> list[Decision]:
 def first_difference(one: Sequence[Decision], other: Sequence[Decision], until: int, prices: float = 1.0) -> int | None:
     """The first bar, up to `until`, on which two runs did not ask for the same; None when there is none.
 
-    prices: what the prices of `other` were multiplied by.
+    prices: what the prices of `other` were multiplied by. Units that cost as much money as before are the same then.
     """
     ours, theirs = _by_bar(one, until, 1.0), _by_bar(other, until, prices)
-    return min((bar for bar in ours.keys() | theirs.keys() if not _same(ours.get(bar), theirs.get(bar))), default=None)
+    return min(
+        (bar for bar in ours.keys() | theirs.keys() if not _same(ours.get(bar), theirs.get(bar), prices)), default=None
+    )
 
 
 def first_other_fill(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]], until: int) -> int | None:
@@ -196,13 +198,20 @@ def _by_bar(decisions: Iterable[Decision], until: int, prices: float) -> dict[in
     return {bar: sorted(orders, key=lambda order: order[:3]) for bar, orders in found.items()}
 
 
-def _same(ours: list[tuple[Any, ...]] | None, theirs: list[tuple[Any, ...]] | None) -> bool:
+def _same(ours: list[tuple[Any, ...]] | None, theirs: list[tuple[Any, ...]] | None, prices: float = 1.0) -> bool:
     if ours is None or theirs is None or len(ours) != len(theirs):
         return False
     return all(
-        one[:2] == other[:2] and all(is_close(a, b) for a, b in zip(one[2:], other[2:], strict=True))
+        one[:2] == other[:2]
+        and (is_close(one[2], other[2]) or (prices != 1.0 and _cost_the_same(one[2], other[2] * prices, prices)))
+        and all(is_close(a, b) for a, b in zip(one[3:], other[3:], strict=True))
         for one, other in zip(ours, theirs, strict=True)
     )
+
+
+def _cost_the_same(one: float, other: float, prices: float) -> bool:
+    """Whether these are the units that one amount of money buys, whole ones or parts."""
+    return is_close(one, other) or (abs(one) >= prices and one * other > 0 and abs(one - other) < prices)
 
 
 def is_close(one: float, other: float) -> bool:

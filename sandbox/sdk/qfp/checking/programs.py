@@ -187,7 +187,11 @@ class _ProgramRuns:
             for number, (ours, theirs) in enumerate(zip(self.program.claims, claims, strict=True))
             if ours["params"] != theirs["params"]
         }
-        self.chosen |= chosen
+        known = self.over[self.dates[-1 if variation is None else variation.cut]]
+        for number, why in chosen.items():
+            # What a backtest over later bars alone was given may have been chosen on data that are others now.
+            if self.over[self.program.claims[number]["dates"][0]] <= known:
+                self.chosen[number] = why
         found = self._decisions(claims)
         if chosen:  # that is another finding; what they decided with other parameters says nothing
             found = [each for each in found if each.instrument // CLAIM not in chosen]

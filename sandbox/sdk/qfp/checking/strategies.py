@@ -192,7 +192,8 @@ class _Look:
         found = amnesia.remembers(decide, self.frame, base.decisions, self.count)
         if found.untested:
             return {"state": "untested", "why": found.untested}
-        if (found.dates is not None or found.prices is not None) and self.uses_tables(base):
+        beside = found.prices is not None and bool(amnesia.own_columns(self.frame))
+        if beside or ((found.dates is not None or found.prices is not None) and self.uses_tables(base)):
             return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
         if found.dates is not None:
             first = {"date": moment(self.frame.index, found.dates), "bar": found.dates}
