@@ -57,6 +57,7 @@ def first_otherwise(
     one, other = (_by_bar(of_claim({"orders": side.orders}), until) for side in (ours, theirs))
     fills = [_fills_by_bar(side.fills) for side in (ours, theirs)]
     exact = all(level == 1.0 for level in levels)
+    others = tuple({level for level in levels if level})
     held: dict[int, _Held] = {}
     last = -1
     for bar in sorted(one.keys() | other.keys()):
@@ -74,7 +75,7 @@ def first_otherwise(
                     return bar
                 # Of whole shares none may be left to buy or sell at one of two prices.
                 first, second = ([_sum(bar, instrument, kind, each)] for each in (first, second))
-            same = _Same(level, 0.0 if exact else NEAR, whole, account, held.get(instrument, _Held()))
+            same = _Same(level, 0.0 if exact else NEAR, whole, account, held.get(instrument, _Held()), others)
             if not all(same.agree(a, b, units) for a, b in zip(first, second, strict=True)):
                 return bar
     return None
@@ -82,13 +83,14 @@ def first_otherwise(
 
 @dataclass(frozen=True)
 class _Same:
-    """near: as NEAR. account: theirs for 1 of ours, in currency."""
+    """near: as NEAR. account: theirs for 1 of ours, in currency. others: levels of all that is traded."""
 
     level: float
     near: float
     whole: bool
     account: float
     held: _Held
+    others: tuple[float, ...] = ()
 
     def agree(self, one: Decision, other: Decision, units: bool) -> bool:
         cents = CENT * max(1.0, self.level)
@@ -102,8 +104,9 @@ class _Same:
         return any(self._is(ratio, one.size, other.size) for ratio in self._ratios())
 
     def _ratios(self) -> list[float]:
-        """Of theirs to ours, of a program that knows no level."""
-        return [1.0, self.level, self.level * self.account, *self.held.ratios.values()]
+        """Of theirs to ours, of a program that knows no level: of a pair one hedges so many units of the other."""
+        hedged = (self.level / level for level in self.others)
+        return [1.0, self.level, self.level * self.account, *hedged, *self.held.ratios.values()]
 
     def _is(self, ratio: float, ours: float, theirs: float) -> bool:
         """Whether the order, or what is held after it, is that many times ours."""

@@ -61,3 +61,9 @@ def test_ratios_are_as_many_as_are_worth_a_look():
         held.note(1.0, 1.02**step / 1e30)
     held.note(1.0, 1.02**3_990 / 1e30)
     assert len(held.ratios) <= MOST_RATIOS and next(reversed(held.ratios.values())) == 1.02**3_990 / 1e30
+
+
+def test_a_pair_in_units_is_hedged_by_as_many_as_both_levels_say():
+    ours, theirs = (side(order(5, 100.0, instrument=0), order(5, units, instrument=1)) for units in (-60.0, -30.0))
+    assert first_otherwise(ours, theirs, [4.0, 2.0], 29) is None
+    assert first_otherwise(ours, theirs, [4.0, 8.0], 29) == 5, "at these levels two thirds of 60 are no hedge"
