@@ -2,11 +2,12 @@
 
 A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period
 and conventions that gave a result; the same one run twice is one, also in a live session, and whether a parameter has
-its default or is given that value. A fork begins with what had been tried before it was made, and what an author tries
-in a fork of their own, or with the same strategies in another project, counts, too, even after that has been deleted.
-Every combination that a sweep tried is one, whatever became of its run and in however many windows of a walk-forward it
-was tried, once for each set of values that the program gave to what its strategy reads beside its parameters; and so is
-what a run tried in backtests beyond those that are recorded.
+its default or is given that value. Where a run tries the same again and it comes out otherwise, the program has changed
+something beside its parameters in between, and that is another one. A fork begins with what had been tried before it
+was made, and what an author tries in a fork of their own, or with the same strategies in another project, counts, too,
+even after that has been deleted. Every combination that a sweep tried is one, whatever became of its run and in however
+many windows of a walk-forward it was tried, once for each set of values that the program gave to what its strategy
+reads beside its parameters; and so is what a run tried in backtests beyond those that are recorded.
 """
 
 from __future__ import annotations
@@ -134,9 +135,13 @@ class Code:
         return name in self._defaults and value == default and isinstance(value, bool) == isinstance(default, bool)
 
 
-def of_backtest(backtest: Backtest, files: dict[str, str], run_params: dict[str, Any]) -> str:
+def of_backtest(
+    backtest: Backtest, files: dict[str, str], run_params: dict[str, Any], ended: tuple[str, float] | None = None
+) -> str:
+    """The name of a trial. ended: a figure of it, where its run had tried the same before and that was another one."""
     return Code(files).fingerprint(
         {
+            **({} if ended is None else {"ended": ended}),
             "run_params": run_params,
             "strategy": backtest.strategy,
             "params": backtest.params,

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from qfp.conventions import BacktestingPy
+from qfp.packing import EQUITY
 
 from runner.claims import fields
 from runner.claims.fields import ClaimRefused
 
-__all__ = ["Claimed", "aware", "read_attempt", "read_claim"]
+__all__ = ["EQUITY", "Claimed", "aware", "read_attempt", "read_claim"]
 
 MOST_WINDOWS = 100  # of a walk-forward
 
@@ -78,8 +79,8 @@ def read_claim(claim: dict[str, Any]) -> Claimed:
 
 
 def read_attempt(claim: Any) -> dict[str, Any]:
-    """What a claim says was tried, under the names of a Backtest's fields, without what came of it. Raises
-    ClaimRefused.
+    """What a claim says was tried, under the names of a Backtest's fields, and `ended`, name and value of a
+    figure that it tells, or None. Raises ClaimRefused.
     """
     claim = fields.mapping(claim, "The claim")
     period = fields.mapping(claim.get("period"), "period")
@@ -92,7 +93,16 @@ def read_attempt(claim: Any) -> dict[str, Any]:
         "end": aware(stamps[-1]),
         "cash": fields.number(claim.get("cash"), "cash", 1e-9, 1e15),
         "conventions": fields.rules(claim.get("conventions")).as_dict(),
+        "ended": _ended(claim.get("ended")),
     }
+
+
+def _ended(told: Any) -> tuple[str, float] | None:
+    if told is None:
+        return None
+    if not isinstance(told, list) or len(told) != 2:
+        raise ClaimRefused("ended must be the name of a figure and its value.")
+    return fields.name(told[0], "ended", 60), fields.number(told[1], "ended")
 
 
 def _window_bars(params: dict[str, Any], count: int) -> int | None:

@@ -235,7 +235,9 @@ def test_backtests_beyond_those_that_are_recorded_count_as_trials():
         intake.publisher.close()
         assert run.attempts.count() == 3
     assert trials.of_project(project).count == 3
-    one = Backtest(run=run, position=0, **read_attempt(claim))
+    tried = read_attempt(claim)
+    assert tried.pop("ended") is None
+    one = Backtest(run=run, position=0, **tried)
     one.trial = trials.of_backtest(one, run.revision.files, run.params)
     one.save()
     assert trials.of_project(project).count == 3, "recorded elsewhere, it is the same trial"
@@ -247,6 +249,16 @@ def test_backtests_beyond_those_that_are_recorded_count_as_trials():
         intake.take({"type": "backtest", "claim": {**claim, "params": {"fast": fast}}, "number": None, "attempt": True})
     intake.publisher.close()
     assert run.attempts.count() == 2 and trials.of_project(project).count == 4
+    for _ in range(2):  # the same parameters with other ends: the program sets something around it
+        run = make_run(project)
+        intake = Intake(run, Publisher(run.pk), DataQuestions(run))
+        for equity in (10_500.0, 10_500.0, 11_000.0, 12_000.0):
+            ended = {"params": {"fast": 4}, "ended": ["Equity Final [$]", equity]}
+            intake.take({"type": "backtest", "claim": {**claim, **ended}, "number": None, "attempt": True})
+        intake.take({"type": "backtest", "claim": {**claim, "ended": "much"}, "number": None, "attempt": True})
+        intake.publisher.close()
+        assert run.attempts.count() == 3 and trials.of_project(project).count == 6
+    run = make_run(project)
     assert not [event for event in Recording(run.pk).read() if event["type"] == "notice"]
 
 

@@ -28,12 +28,12 @@ test = Backtest(bars.rename(columns=str.capitalize), Cross, commission=0.001)
 """
 
 
-def attempts(in_forked_environment, more):
+def attempts(in_forked_environment, more, name="params"):
     _, messages = in_forked_environment(PROGRAM + more)
     found = [one for one in messages if one["type"] == "backtest" and one.get("attempt")]
     for one in found:
         read_attempt(one["claim"])
-    return [one["claim"]["params"] for one in found]
+    return [one["claim"][name] for one in found]
 
 
 def test_what_is_tried_with_backtest_itself_is_told_once(in_forked_environment):
@@ -44,7 +44,8 @@ def test_what_is_tried_with_backtest_itself_is_told_once(in_forked_environment):
         "test.run_many([{'fast': 8}, {'fast': 7}])\nbacktest(Cross, bars, fast=6)\n",
     )
     grid = [{"fast": fast, "slow": slow} for fast in range(3, 6) for slow in (20, 30)]
-    assert told == [*grid, {"fast": 9}, {"fast": 8}, {"fast": 7}]
+    # A search and a run tell different figures of the same combination, so that the site hears of it twice.
+    assert told == [*grid, {"fast": 3, "slow": 20}, {"fast": 9}, {"fast": 8}, {"fast": 7}]
 
 
 def test_no_more_are_told_than_the_site_counts(in_forked_environment):
@@ -57,6 +58,18 @@ def test_of_earlier_cells_of_a_session_nothing_is_kept(in_forked_environment):
     cells = "from qfp import checking\nfor cell in range(3):\n    checking.forget()\n    test.run(fast=7)\n"
     kept = "from qfp.backtesting import attempts\nassert sum(map(len, attempts._known.values())) == 1\n"
     assert attempts(in_forked_environment, cells + kept) == [{"fast": 7}] * 3
+
+
+def test_an_attribute_that_is_set_around_a_run_makes_another_trial_of_it(in_forked_environment):
+    program = """
+for _ in range(2):
+    for Cross.fast in (4, 5, 6):
+        test.run(slow=30)
+        test.optimize(slow=[30, 40], maximize="Sharpe Ratio")
+"""
+    told = attempts(in_forked_environment, program, "ended")
+    runs = [ended for ended in told if ended[0] == "Equity Final [$]"]
+    assert len(runs) == len({each[1] for each in runs}) == 3 and len(told) == 3 + 6
 
 
 PORTFOLIO = """

@@ -21,6 +21,7 @@ MOST_BARS = 200_000  # of a backtest that the site takes
 ROWS = {"fills": "fill_count", "orders": "order_count"}  # with the names of how many there are
 UNREAD = ("trades", "refused_orders")  # of a claim, which the site works out itself
 ATTEMPTED = ("strategy", "params", "instruments", "period", "cash", "conventions")  # of a claim: what was tried
+EQUITY = "Equity Final [$]"  # of claims that tell no other figure of what was tried
 SPAN = ("first", "last")  # of an instrument's bars, which only a claim with bars has
 
 
@@ -58,10 +59,11 @@ def _without_rows(claim: dict[str, Any]) -> dict[str, Any]:
 
 
 def attempt_of(claim: dict[str, Any]) -> dict[str, Any]:
-    """What a claim says was tried, without what came of it: all that the site needs to count it as a trial."""
+    """What a claim says was tried and its last equity: all that the site needs to count it as a trial."""
     tried = {name: claim.get(name) for name in ATTEMPTED}
     traded = [{key: value for key, value in each.items() if key not in SPAN} for each in tried["instruments"] or ()]
-    return {**tried, "instruments": traded}
+    ended = [EQUITY, claim["equity"][-1]] if claim.get("equity") else claim.get("ended")
+    return {**tried, "instruments": traded, "ended": ended}
 
 
 def opened(packed: str, most: int = MOST_OPENED) -> bytes:

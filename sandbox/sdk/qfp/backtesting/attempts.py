@@ -13,14 +13,16 @@ import numpy as np
 import pandas as pd
 
 from qfp import channel, checking, results
+from qfp.packing import EQUITY
 
 if TYPE_CHECKING:
-    from qfp.backtesting.running import Backtest
+    from qfp.backtesting.running import Backtest, Run
     from qfp.portfolio.running import Portfolio
 
-__all__ = ["MOST", "asked_by_program", "count", "count_portfolio"]
+__all__ = ["MOST", "asked_by_program", "count", "count_portfolio", "count_run"]
 
 MOST = 1_000  # of a program, or of a cell of a session; the site counts no more
+MOST_TOLD = 1e15  # a figure that the site takes; larger ones, and NaN, tell nothing
 _known: dict[tuple[int, int], set[bytes]] = {}  # SHA-256 of what was told, by process and cell: of the present ones
 
 
@@ -29,20 +31,30 @@ def asked_by_program(depth: int = 2) -> bool:
     return str(sys._getframe(depth).f_globals.get("__name__", "")).split(".")[0] != "qfp"
 
 
-def count(test: Backtest, combinations: Iterable[Mapping[str, Any]]) -> None:
-    """Tell the site of every combination that it has not heard of, as far as it counts them."""
+def count(
+    test: Backtest, combinations: Iterable[Mapping[str, Any]], figures: Iterable[float], label: str = EQUITY
+) -> None:
+    """Tell the site of every combination that it has not heard of, as far as it counts them.
+
+    figures: of each combination, named by label. Where the same has another one than before, something else has changed
+    that the strategy reads, and it is another trial.
+    """
     frame = test._data
     if not _is_heard() or not isinstance(frame.index, pd.DatetimeIndex) or len(frame) < 2:
         return
     if len(told := _told()) < MOST:
-        _tell(told, _about(test), combinations)
+        _tell(told, _about(test), combinations, figures, label)
+
+
+def count_run(test: Backtest, params: Mapping[str, Any], run: Run) -> None:
+    count(test, [params], (run.figures.one(EQUITY) for _ in range(1)))  # found only where somebody listens
 
 
 def count_portfolio(portfolio: Portfolio, strategy: Any, params: Mapping[str, Any], equity: np.ndarray) -> None:
     """The same for one run of a portfolio. What its function reads beside its parameters shows in its equity alone."""
     if _is_heard() and len(portfolio.market.index) >= 2 and len(told := _told()) < MOST:
         given = {**params, "equity": hashlib.sha256(np.ascontiguousarray(equity, dtype=float).tobytes()).hexdigest()}
-        _tell(told, _about_portfolio(portfolio, strategy), [given])
+        _tell(told, _about_portfolio(portfolio, strategy), [given], [float("nan")])
 
 
 def _is_heard() -> bool:
@@ -57,14 +69,22 @@ def _told() -> set[bytes]:
     return _known.setdefault(now, set())
 
 
-def _tell(told: set[bytes], about: dict[str, Any], combinations: Iterable[Mapping[str, Any]]) -> None:
-    for one in combinations:
+def _tell(
+    told: set[bytes],
+    about: dict[str, Any],
+    combinations: Iterable[Mapping[str, Any]],
+    figures: Iterable[float],
+    label: str = EQUITY,
+) -> None:
+    for one, figure in zip(combinations, figures, strict=True):
         params = {str(key): results.simple(value) for key, value in one.items()}
-        name = hashlib.sha256(json.dumps([about, params], sort_keys=True, default=str).encode()).digest()
+        ended = [label[:60], float(figure)] if abs(figure) <= MOST_TOLD else None
+        name = hashlib.sha256(json.dumps([about, params, ended], sort_keys=True, default=str).encode()).digest()
         if name in told:
             continue
         told.add(name)
-        channel.emit({"type": "backtest", "claim": {**about, "params": params}, "number": None, "attempt": True})
+        claim = {**about, "params": params, "ended": ended}
+        channel.emit({"type": "backtest", "claim": claim, "number": None, "attempt": True})
         if len(told) >= MOST:
             return
 

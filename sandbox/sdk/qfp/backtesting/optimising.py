@@ -77,7 +77,7 @@ def optimize(
             known.runs.clear()
         index, numbers = _index(scores, values), list(scores.values())
     heatmap = pd.Series(numbers, index=index, name=backtest_label, dtype=float)
-    attempts.count(backtest, _each(index, values))
+    attempts.count(backtest, _each(index, values), heatmap.to_numpy(), backtest_label)
     best = 0 if heatmap.isna().all() else int(np.nanargmax(heatmap.to_numpy()))
     run = known.runs.get(best)
     if run is None:

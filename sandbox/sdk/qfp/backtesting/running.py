@@ -224,7 +224,7 @@ class Backtest:
         of their own _strategy, _equity_curve and _trades. Warns about refused orders and what is open at the end.
         """
         run = self.run_once(params)
-        attempts.count(self, [params])
+        attempts.count_run(self, params, run)
         return self.reported(run)
 
     def reported(self, run: Run) -> Stats:
@@ -249,9 +249,10 @@ class Backtest:
         """
         if tier not in (None, "interpreted", "compiled"):
             raise ValueError(f'tier is "interpreted" or "compiled", not {tier!r}')
+        run = self.carry_out(self.prepare(params, memo), tier, whole)
         if attempts.asked_by_program():
-            attempts.count(self, [params])
-        return self.carry_out(self.prepare(params, memo), tier, whole)
+            attempts.count_run(self, params, run)
+        return run
 
     def account(self) -> Account:
         """An account at its beginning."""
@@ -320,9 +321,10 @@ class Backtest:
         from qfp.backtesting.many import run_many
 
         listed = combinations if isinstance(combinations, Product) else list(combinations)
-        if attempts.asked_by_program():
-            attempts.count(self, listed)
-        return run_many(self, listed, figures, tier)
+        many = run_many(self, listed, figures, tier)
+        if attempts.asked_by_program() and figures:
+            attempts.count(self, listed, many.columns[figures[0]], figures[0])
+        return many
 
     def compiled(self, prepared: Prepared, whole: bool = False, compared: bool = False) -> Compiled:
         """What the compiled tier makes of a prepared strategy, compared over all bars or over the first ones.
