@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from playground import process_table
+from playground.management.commands.up import queues_of_worker
 from playground.services import Services
 from tests.conftest import free_port
 
@@ -97,6 +98,13 @@ def site(data, django_db_setup):
         site.supervisor.terminate()
         site.supervisor.wait(30)
     site.log.close()
+
+
+def test_a_single_worker_takes_what_others_would(settings):
+    settings.RUN_WORKERS = 2
+    assert ["parallel" in queues_of_worker(number) for number in (1, 2)] == [False, True]
+    settings.RUN_WORKERS = 1
+    assert queues_of_worker(1)[-1] == "parallel"  # what the site repeats, too
 
 
 def test_everything_answers_and_a_stop_leaves_nothing(site):

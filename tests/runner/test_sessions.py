@@ -341,8 +341,13 @@ def test_a_worker_killed_during_a_cell_loses_the_cell_and_not_the_session(worker
     worker.wait()
     second = _launch("worker", processes.worker_command(f"host-{hosts.settings.SANDBOX_HOST}", "runs"))
     request.addfinalizer(lambda: _end(second))
-    Run.objects.filter(pk=busy.pk).update(lease_expires=timezone.now() - timedelta(seconds=1))
-    leftovers.end_lost_runs()
+
+    def is_ended() -> bool:  # as by the scheduler, again and again: what the worker left may hold on for a moment
+        Run.objects.filter(pk=busy.pk).update(lease_expires=timezone.now() - timedelta(seconds=1))
+        leftovers.end_lost_runs()
+        return Run.objects.get(pk=busy.pk).is_finished
+
+    until(is_ended)
     lost = finished(busy)
     assert lost.status == "crashed" and "The session goes on" in lost.message
     (after,) = author.ran("cell", 6)

@@ -51,11 +51,11 @@ class Program:
 
 
 def queues_of_worker(number: int) -> tuple[str, ...]:
-    """What belongs to sessions on this machine comes first. The first worker takes no chunks of parallel work, so that
-    a new run never waits for all of them.
+    """What belongs to sessions on this machine comes first. The first of several workers takes no chunks of parallel
+    work, so that a new run never waits for all of them.
     """
     queues = (f"host-{settings.SANDBOX_HOST}", "runs", "large")
-    return queues if number == 1 else (*queues, "parallel")
+    return queues if number == 1 < settings.RUN_WORKERS else (*queues, "parallel")
 
 
 class Stopped(Exception):
