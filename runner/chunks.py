@@ -17,13 +17,17 @@ import redis
 from django.db import OperationalError, connections
 from django.utils import timezone
 
+from runner.attempts import MAX_ATTEMPTS, Attempts
 from runner.chunk_store import KEY_SECONDS, Names, NotPossible, Storage, cpu_key
+from runner.claims.fields import ClaimRefused
+from runner.claims.packed import Opener
 from runner.engines import USUAL, engine_of, patiently
 from runner.events import redis_connection
 from runner.models import Run
 from runner.outcomes import sentence
 from runner.packages import IndexUnavailable, PackageRefused, layer_of
 from runner.requests import request_for
+from runner.storable import TooDeep
 from sandbox.client import Box, BoxRefused, EngineUnavailable
 from sandbox.protocol import BoxRequest
 
@@ -98,6 +102,7 @@ class ChunkBox:
         if run is None or chunk is None:
             return
         self.chunk = json.loads(chunk)
+        self.attempts = Attempts(run, Opener(), MAX_ATTEMPTS - run.attempts.count())
         lost = refused = ""
         try:
             with layer_of(run, lambda text, done, total: None):  # this host may not have had the run's packages yet
@@ -171,6 +176,11 @@ class ChunkBox:
     def _handle(self, box: Box, event: dict[str, Any]) -> None:
         if event["type"] == "ask":
             box.answer(event["id"], self._answer(event["what"], event["body"]))
+        elif event["type"] == "backtest":
+            try:
+                self.attempts.count(event.get("claim"))
+            except (ClaimRefused, TooDeep):
+                logger.info("run %s: chunk %d told of a backtest that cannot be read", self.names.run_id, self.number)
         elif event["type"] in ("stdout", "stderr"):
             room = MAX_TEXT_BYTES - self.text_bytes
             text = event["text"][:room]

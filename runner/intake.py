@@ -16,15 +16,16 @@ from django.utils import timezone
 from qfp.checking.literals import LONG, place_in, written_in
 from rq.timeouts import JobTimeoutException
 
-from runner import claims_box, overfitting, private, quotas, trials
+from runner import claims_box, overfitting, private, quotas
+from runner.attempts import MAX_ATTEMPTS, Attempts
 from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
 from runner.claims.packed import Opener
-from runner.claims.reading import EQUITY, read_attempt
+from runner.claims.reading import EQUITY
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.honesty import checking, membership
 from runner.likeness import compared, traded
-from runner.models import Artefact, Attempt, Backtest, Run
+from runner.models import Artefact, Backtest, Run
 from runner.packages import packages_of
 from runner.reports import making
 from runner.storable import TooDeep, storable
@@ -33,7 +34,6 @@ from runner.waiting import when_database_answers
 logger = logging.getLogger(__name__)
 
 MAX_PARAMS = 50
-MAX_ATTEMPTS = 1_000
 HIDDEN = "••••••"
 # These end the run whatever the message was: our database is away for long, or the run's time on our side is over.
 OUR_ENDS = (OperationalError, JobTimeoutException)
@@ -51,8 +51,7 @@ class Intake:
         self.opener = Opener()
         self.compared = 0  # of them, with those of its owner's other projects
         self.question: dict[str, Any] = {}  # what input() has asked last
-        self.attempts, self.said_beyond = 0, False  # beyond those, and whether that was said
-        self.ended: dict[tuple[str, str], float] = {}  # a figure of what was tried first, by name of trial and figure
+        self.attempts, self.said_beyond = Attempts(run, self.opener), False  # beyond those, and whether that was said
         self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
         self.params: dict[str, dict[str, Any]] = {}
         self.unquoted: dict[int, dict[str, Any]] = {}  # findings whose text is not kept as yet, by the program's number
@@ -156,7 +155,7 @@ class Intake:
             no_trades=storable(checked.no_trades)[:400],
         )
         backtest.sides = traded.sides_of(backtest)
-        backtest.trial = self._named(backtest, (EQUITY, checked.equity[-1]))
+        backtest.trial = self.attempts.named(backtest, (EQUITY, checked.equity[-1]))
         chosen = when_database_answers(run_id=self.run.pk, action=lambda: overfitting.finding(self.run, backtest))
         if chosen is not None:
             backtest.checks = {"overfitting": storable(chosen)}
@@ -175,22 +174,7 @@ class Intake:
             self.said_beyond = True
             recorded = f"Only the first {MAX_BACKTESTS} backtests of a run are recorded."
             self.notice(event, f"{recorded} Up to {MAX_ATTEMPTS:,} further ones count as trials.")
-        if self.attempts >= MAX_ATTEMPTS:
-            return
-        self.attempts += 1
-        tried = storable(read_attempt(self.opener.open(event.get("claim"))))
-        ended = tried.pop("ended")
-        attempt = Attempt(run=self.run, trial=self._named(Backtest(**tried), ended))
-        when_database_answers(
-            run_id=self.run.pk, action=lambda: Attempt.objects.bulk_create([attempt], ignore_conflicts=True)
-        )
-
-    def _named(self, backtest: Backtest, ended: tuple[str, float] | None) -> str:
-        """The name of a trial. ended: name and value of a figure of it."""
-        named = trials.of_backtest(backtest, self.run.revision.files, self.run.params)
-        if ended is None or self.ended.setdefault((named, ended[0]), ended[1]) == ended[1]:
-            return named
-        return trials.of_backtest(backtest, self.run.revision.files, self.run.params, ended)
+        self.attempts.count(event.get("claim"))
 
     def _take_examining(self, event: dict[str, Any]) -> None:
         """The program is over and its tests go on: whoever waits for it need not wait for them."""

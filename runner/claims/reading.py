@@ -93,11 +93,13 @@ def read_attempt(claim: Any) -> dict[str, Any]:
         "end": aware(stamps[-1]),
         "cash": fields.number(claim.get("cash"), "cash", 1e-9, 1e15),
         "conventions": fields.rules(claim.get("conventions")).as_dict(),
-        "ended": _ended(claim.get("ended")),
+        "ended": _ended(claim.get("ended"), claim.get("equity")),
     }
 
 
-def _ended(told: Any) -> tuple[str, float] | None:
+def _ended(told: Any, equity: Any) -> tuple[str, float] | None:
+    if isinstance(equity, list) and equity:  # a claim in full
+        told = [EQUITY, equity[-1]]
     if told is None:
         return None
     if not isinstance(told, list) or len(told) != 2:

@@ -16,7 +16,7 @@ from rq import Worker
 
 from accounts.models import Plan
 from playground import processes
-from runner import chunk_store, chunks, parallel
+from runner import chunk_store, chunks, parallel, trials
 from runner.access import Viewer
 from runner.chunk_store import Names, folder_of
 from runner.chunks import work_on_chunk
@@ -176,6 +176,40 @@ print([each["score"].tolist() for each in swept], [each["far"].unique().tolist()
     bars = [e for e in Recording(run.pk).read() if e["type"] == "progress" and e["label"] == "far"]
     assert bars[-1]["value"] == 10 and bars[-1]["done"]
     nothing_is_left(run, engine)
+
+
+def test_what_further_boxes_try_in_backtests_counts_as_trials(run_worker, chunk_workers):
+    run, printed = finish(
+        begin(
+            """
+import pandas as pd
+from qfp import backtest, pmap
+from qfp.backtesting import Backtest, Strategy
+
+class Hold(Strategy):
+    bar = 1
+    def init(self):
+        pass
+    def next(self):
+        if len(self.data) == self.bar:
+            self.buy()
+
+days = pd.date_range("2020-01-01", periods=60, freq="D")
+closes = [100.0 + number for number in range(60)]
+bars = pd.DataFrame({name: closes for name in ("Open", "High", "Low", "Close")}, index=days)
+
+def tried(bar):
+    if bar % 2:
+        return float(backtest(Hold, bars, bar=bar).equity.iloc[-1])
+    return float(Backtest(bars, Hold).run(bar=bar)["Equity Final [$]"])
+
+print(len(set(pmap(tried, [2, 3, 4, 5, 6, 2, 3], where="hosts", chunk=2))))
+"""
+        )
+    )
+    assert run.status == Run.Status.SUCCEEDED, (run.message, stderr_of(run))
+    assert printed.splitlines()[-1] == "5" and not run.backtests.exists()
+    assert run.attempts.count() == trials.of_project(run.revision.project).count == 5
 
 
 def test_error_names_the_item_and_stops_the_rest(run_worker, chunk_workers, engine):
