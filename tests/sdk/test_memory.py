@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from qfp.checking.amnesia import FACTOR, KEEPS, Remembered, follows_numbers, remembers
+from qfp.backtesting import Strategy
+from qfp.checking.amnesia import FACTOR, KEEPS, Remembered, follows_numbers, on_another_level, remembers
 from qfp.checking.decisions import Decision, first_difference
+from qfp.checking.recording import StrategyRuns
 
 BARS = pd.DataFrame({"close": np.arange(1_000.0)})
 
@@ -85,3 +87,29 @@ def test_as_much_money_for_each_order_is_no_memory_of_prices() -> None:
     assert first_difference(spent(11, 1), [Decision(3, 0, "market", 2.0)], 9) == 3, "at the same prices it is another"
     assert first_difference(spent(40, 1), spent(40, 0.5), 9, FACTOR) == 3
     assert first_difference(spent(40, 1, stop=8.0), spent(40, 0.25, stop=30.0), 9, FACTOR) == 3, "two dollars below"
+
+
+@pytest.mark.parametrize("commission", [0.001, (5, 0.001), lambda size, price: max(1.0, 0.005 * abs(size))])
+def test_fees_in_currency_are_as_high_in_proportion_on_another_level_of_prices(commission: Any) -> None:
+    class Three(Strategy):
+        def init(self) -> None:
+            pass
+
+        def next(self) -> None:
+            close = self.data.Close
+            if self.position:
+                self.position.close()
+            elif len(close) > 2 and close[-1] < close[-2]:
+                self.buy(size=0.8)
+
+    closes = 100 + 10 * np.sin(np.arange(300.0))
+    bars = pd.DataFrame(dict.fromkeys(("Open", "High", "Low", "Close"), closes))
+    bars.index = pd.date_range("2020-01-01", periods=300)
+    options = {"cash": 10_000.0, "commission": commission}
+    runs = StrategyRuns(Three, bars, options, {})
+
+    def decide(frame: pd.DataFrame, factor: float) -> list[Decision]:
+        return runs.recorded(frame, 299, options=on_another_level(options, factor)).decisions
+
+    base = decide(bars, 1.0)
+    assert len(base) > 100 and remembers(decide, bars, base, 299) == Remembered()

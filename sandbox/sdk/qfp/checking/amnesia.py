@@ -8,7 +8,7 @@ some bars later and still gives its orders on the same numbers, it reads them fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +28,7 @@ __all__ = [
     "KEEPS",
     "Remembered",
     "follows_numbers",
+    "on_another_level",
     "own_columns",
     "remembers",
     "with_other_dates",
@@ -76,6 +77,18 @@ def with_other_prices(frame: pd.DataFrame, *, own: bool = False) -> pd.DataFrame
     if own:
         names += _like_prices(frame)
     return frame.assign(**{name: frame[name] * FACTOR for name in names})
+
+
+def on_another_level(settings: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Cash and commission of an account where prices are so many times as high: the same fees in proportion."""
+    found = {"cash": settings.get("cash", 10_000) * factor}
+    commission = settings.get("commission")
+    if callable(commission):
+        found["commission"] = lambda size, price: factor * commission(size, price / factor)
+    elif isinstance(commission, (tuple, list)):
+        fixed, share = commission
+        found["commission"] = (fixed * factor, share)
+    return found
 
 
 def own_columns(frame: pd.DataFrame) -> list[str]:

@@ -255,7 +255,7 @@ class _Memory:
         if what in ("names", "all"):
             names = {name: f"I{at:03}" for at, name in enumerate(frames)}
             frames = {names[name]: frame for name, frame in frames.items()}
-        settings = {"cash": self.runs.settings["cash"] * factor}
+        settings = amnesia.on_another_level(self.runs.settings, factor)
         if (members := self.runs.settings.get("members")) is not None:
             settings["members"] = self._members(members, names, moved=what in ("dates", "moved", "all"))
         return self.runs.decided(frames, self.among, **settings), self.until - 1, factor

@@ -186,7 +186,8 @@ class _Look:
 
         def decide(frame: pd.DataFrame, factor: float) -> list[Decision]:
             self.before.restore()
-            last[:] = [self.runs.recorded(frame, self.count - 1, options={"cash": cash * factor})]
+            options = amnesia.on_another_level(self.runs.options, factor)
+            last[:] = [self.runs.recorded(frame, self.count - 1, options=options)]
             return last[0].decisions
 
         found = amnesia.remembers(decide, self.frame, base.decisions, self.count)
