@@ -57,6 +57,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
     backtest, shown = found_backtest(request, run, position)
     record = record_of(backtest, shown.all)
     lines = claims_box.lines(backtest)
+    badge = claims_box.summary(lines, claims_box.checking(backtest))
     project = backtest.run.project
     can_edit = Project.objects.editable_by(Viewer.of(request)).filter(pk=project.pk).exists()
     if not can_edit:
@@ -66,9 +67,9 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
         "runner/backtest.html",
         {
             "backtest": backtest,
-            # Search engines and chats show it without the page's badges.
+            # Search engines and chats show it without the rest of the page.
             "meta_description": " ".join(
-                [*(line for _, line in backtest.standing.notices("Figures")), backtest.description]
+                [*(line for _, line in backtest.standing.notices("Figures")), f"{badge['text']}.", backtest.description]
             ),
             "run": backtest.run,
             "project": project,
@@ -78,7 +79,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "remarks": backtest.remarked(shown.all),
             "out_of_sample": out_of_sample(backtest, Viewer.of(request)),
             "claims": lines,
-            "claims_summary": claims_box.summary(lines, claims_box.checking(backtest)),
+            "claims_summary": badge,
             "charts": [drawn(chart) for chart in charts(record)],
             "tables": [_cells(table) for table in tables(record)],
             "private_note": shown.note,

@@ -139,7 +139,8 @@ def test_what_a_search_engine_quotes_of_a_page_says_whose_word_it_is(client, res
         page = client.get(backtest.get_absolute_url()).content.decode()
         (quoted,) = re.findall(r'<meta name="description" content="([^"]*)"', page)
         assert markup.unescape(quoted).startswith(f"Figures {TOLD}") is said
-        assert quoted.endswith(markup.escape(backtest.description))
+        badge = client.get(api(backtest)).json()["claims_summary"]
+        assert quoted.endswith(f"{badge}. {markup.escape(backtest.description)}")
 
 
 def test_the_page_of_a_project_tells_how_many_doubts_there_are_beside_its_badge(client, results):
