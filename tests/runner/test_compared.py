@@ -1,0 +1,122 @@
+"""Is every run compared with what its author's others have traded, whatever is lost, fails or comes between?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import django_rq
+import pytest
+from django.core import signing
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from runner import jobs, leftovers
+from runner.access import GUEST_COOKIE, hash_key
+from runner.data_questions import DataQuestions
+from runner.events import Publisher
+from runner.guests import adopt_guest_projects
+from runner.intake import Intake
+from runner.likeness import compared, traded
+from runner.models import Backtest, Project, Run, TradedAlike
+from tests.factories import make_finished_run, make_project, make_user
+from tests.runner.reported import STORE, claim_of
+from tests.runner.trading import count, found_beside, ids, line_of, made, traded_by
+
+
+@pytest.mark.django_db
+def test_what_a_guest_has_traded_is_compared_when_it_gets_an_owner(settings, rf):
+    settings.STORE_DIR = STORE
+    author = make_user()
+    made(alice := make_project(author, "a()"), (20, 20))
+    guest = make_project(guest_hash=hash_key("key"), draft={"main.py": "class C: pass"})
+    revision = guest.make_revision(guest.draft, author=None)
+    run = make_finished_run()
+    run.revision = revision
+    run.save()
+    traded_by(run, (20, 20))
+    assert count(guest) == 1
+    request = rf.get("/")
+    request.user = author
+    request.COOKIES[GUEST_COOKIE] = signing.dumps("key", salt="runner.guest")
+    with CaptureQueriesContext(connection) as asked:
+        assert adopt_guest_projects(request, author) == 1
+    assert not any("held" in query["sql"] for query in asked), "whoever signs in does not wait for it"
+    backtest = run.backtests.get()
+    assert count(guest) == 1 and "is still being compared" in line_of(backtest)
+    jobs.compare_trades()
+    assert count(guest) == 2 and "is still being compared" not in line_of(backtest)
+    assert TradedAlike.objects.get().others == list(ids(alice)), "nothing is open any more"
+
+
+@pytest.mark.django_db
+def test_no_more_is_compared_at_once_than_there_is_room_for_and_jobs_compare_the_others_whatever_is_lost(
+    services, settings, monkeypatch, django_capture_on_commit_callbacks
+):
+    settings.STORE_DIR = STORE
+    author = make_user()
+    projects = [make_project(author, text) for text in ("a()", "class C: pass", "def f(): pass")]
+    for project in projects:
+        made(project, (20, 20))
+    first, second, third = projects
+    monkeypatch.setattr(compared, "MOST_WORK", traded.PAIR + 80)  # what one pair takes; the latest is the first
+    monkeypatch.setattr(compared, "MOST_WORK_LATER", 1)  # a job compares with one all the same
+    last = make_project(author, "b = 1")
+    with django_capture_on_commit_callbacks() as sent:
+        result = made(last, (20, 20))
+    assert found_beside(last) == {third.pk} and len(sent) == 1, "a job is asked for, and then lost"
+    assert "is still being compared" in line_of(result)
+    queue = django_rq.get_queue("default")
+    for _ in range(2):
+        with django_capture_on_commit_callbacks(execute=True):
+            leftovers.end_lost_runs()
+    (job,) = [name for name in queue.job_ids if name.startswith(compared.JOB)]
+    queue.remove(job)
+    failing = compared._settle
+    monkeypatch.setattr(compared, "_settle", None)
+    with pytest.raises(TypeError):
+        jobs.compare_trades()  # its worker dies before anything is kept
+    monkeypatch.setattr(compared, "_settle", failing)
+    for found in ({third.pk, second.pk}, {third.pk, second.pk, first.pk}):
+        assert compared.is_counting(last)
+        jobs.compare_trades()
+        assert found_beside(last) == found
+    assert not compared.is_counting(last) and not compared.send_missing()
+    jobs.compare_trades()  # one too many
+    assert "is still being compared" not in line_of(result) and compared.NEXT not in result.sides
+    assert TradedAlike.objects.count() == 3, "a row for each revision, and each pair is kept by its later one"
+    assert traded.pairs_of(second) == {
+        (each, other) for other, each in traded.pairs_of(last) | traded.pairs_of(third) if each in ids(second)
+    } | {(each, other) for each in ids(second) for other in ids(first)}
+
+
+@pytest.mark.django_db
+def test_however_many_runs_its_author_has_one_is_compared_with_all_of_them(settings, monkeypatch):
+    settings.STORE_DIR = STORE
+    monkeypatch.setattr(traded, "MOST_OTHERS", 2)
+    author = make_user()
+    projects = [make_project(author, f"f{number}()") for number in range(4)]
+    for project, turns in zip(projects, ((20, 20), (10, 30), (2, 3), (9, 9)), strict=True):
+        made(project, turns)
+    made(last := make_project(author, "class C: pass"), (20, 20))
+    assert found_beside(last) == set()
+    for _ in range(2):  # the one before it was left, too
+        jobs.compare_trades()
+    assert found_beside(last) == {projects[0].pk} and not compared.is_counting(last)
+
+
+@pytest.mark.django_db
+def test_what_a_run_traded_before_it_was_lost_is_compared(services, settings):
+    settings.STORE_DIR = STORE
+    author = make_user()
+    made(first := make_project(author, "a()"), (20, 20))
+    second = make_project(author, "class C: pass")
+    run = make_finished_run(second)
+    intake = Intake(run, Publisher(run.pk), DataQuestions(run))
+    intake.take({"type": "backtest", "number": 0, "claim": claim_of("IBM", 20, 20, bars=600)})
+    Run.objects.filter(pk=run.pk).update(
+        status=Run.Status.RUNNING, finished=None, lease_expires=timezone.now() - timedelta(minutes=5)
+    )
+    assert leftovers.end_lost_runs()[0] == 1
+    jobs.compare_trades()
+    assert found_beside(second) == {first.pk}
