@@ -187,12 +187,15 @@ class Intake:
         if self.compared == len(self.backtests):
             return
         self.compared = len(self.backtests)
-        try:
-            when_database_answers(run_id=self.run.pk, action=lambda: compared.compare(self.run))
-        except OUR_ENDS:
-            raise
-        except Exception:
-            logger.exception("run %s: its trades could not be compared", self.run.pk)
+        run = Run.objects.filter(pk=self.run.pk)
+        for action in (lambda: compared.compare(self.run), lambda: compared.compare_later(run)):
+            try:
+                when_database_answers(run_id=self.run.pk, action=action)
+                return
+            except OUR_ENDS:
+                raise
+            except Exception:
+                logger.exception("run %s: its trades could not be compared", self.run.pk)
 
     def _take_checks(self, event: dict[str, Any]) -> None:
         """Keep what the tests of honesty found, and show what the backtest can claim now."""

@@ -8,6 +8,7 @@ from itertools import chain
 
 from django.db.models import Count
 from django.utils import timezone
+from rq.timeouts import JobTimeoutException
 
 from runner import gpu
 from runner.cells import JOB, advance, is_sent, next_cell
@@ -39,7 +40,12 @@ def end_lost_runs() -> tuple[int, int]:
     for run in Run.objects.abandoned():
         message = sentence(Run.Status.CRASHED, {}) if run.session_id is None else CELL_LOST
         used = gpu.seconds_of_lost(run)
-        compared.compare_later(Run.objects.filter(pk=run.pk))  # what it has traded until then
+        try:
+            compared.compare_later(Run.objects.filter(pk=run.pk))  # what it has traded until then
+        except JobTimeoutException:
+            raise
+        except Exception:
+            logger.exception("run %s: its trades are not compared", run.pk)
         if end_without_box(run, Run.Status.CRASHED, message + gpu.note(used), used):
             logger.error("run %s: its worker was lost", run.pk)
             lost += 1

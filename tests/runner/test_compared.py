@@ -106,7 +106,19 @@ def test_however_many_runs_its_author_has_one_is_compared_with_all_of_them(setti
 
 
 @pytest.mark.django_db
-def test_what_a_run_traded_before_it_was_lost_is_compared(services, settings):
+def test_where_comparing_fails_at_the_end_of_a_run_a_job_does_it(settings, monkeypatch):
+    settings.STORE_DIR = STORE
+    author = make_user()
+    made(first := make_project(author, "a()"), (20, 20))
+    monkeypatch.setattr(compared, "MOST_WORK", None)
+    made(second := make_project(author, "class C: pass"), (20, 20))
+    assert compared.is_counting(second)
+    jobs.compare_trades()
+    assert found_beside(second) == {first.pk} and not compared.is_counting(second)
+
+
+@pytest.mark.django_db
+def test_what_a_run_traded_before_it_was_lost_is_compared(services, settings, monkeypatch):
     settings.STORE_DIR = STORE
     author = make_user()
     made(first := make_project(author, "a()"), (20, 20))
@@ -114,9 +126,12 @@ def test_what_a_run_traded_before_it_was_lost_is_compared(services, settings):
     run = make_finished_run(second)
     intake = Intake(run, Publisher(run.pk), DataQuestions(run))
     intake.take({"type": "backtest", "number": 0, "claim": claim_of("IBM", 20, 20, bars=600)})
-    Run.objects.filter(pk=run.pk).update(
-        status=Run.Status.RUNNING, finished=None, lease_expires=timezone.now() - timedelta(minutes=5)
-    )
+    lost = {"status": Run.Status.RUNNING, "finished": None, "lease_expires": timezone.now() - timedelta(minutes=5)}
+    Run.objects.filter(pk=run.pk).update(**lost)
+    with monkeypatch.context() as broken:
+        broken.setattr(compared, "MOST_ALIKE", None)
+        assert leftovers.end_lost_runs()[0] == 1, "whatever fails, the run ends"
+    Run.objects.filter(pk=run.pk).update(**lost)
     assert leftovers.end_lost_runs()[0] == 1
     jobs.compare_trades()
     assert found_beside(second) == {first.pk}
