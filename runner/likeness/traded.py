@@ -206,19 +206,19 @@ class Compared:
     next: int = 0
 
 
-def compare_with_some(run: Run, begin: int, most: int, *, one_at_least: bool) -> Compared:
+def compare_with_some(run: Run, owner: int, begin: int, most: int, *, one_at_least: bool) -> Compared:
     """With runs of its owner's other projects, the latest first: those that come before the next one whose comparison
     would make it more than so many changes, or more runs than MOST_OTHERS.
 
-    begin: where an earlier call has ended; 0 for the first one. one_at_least: however many changes the first one takes.
+    owner: as the database has it now; a run that a guest has begun may have got one since. begin: where an earlier call
+    has ended; 0 for the first one. one_at_least: however many changes the first one takes.
     """
-    project = run.revision.project
     own = [sides for sides in run.backtests.values_list("sides", flat=True) if "held" in sides]
     names = sorted({name for sides in own for name in sides["held"]})[:MOST_INSTRUMENTS]
-    if project.owner_id is None or not names:
+    if not names:
         return Compared(set())
-    heads = Backtest.objects.filter(run__revision__project__owner=project.owner_id, position=0)
-    heads = heads.exclude(run__revision__project=project).order_by("-pk")
+    heads = Backtest.objects.filter(run__revision__project__owner=owner, position=0)
+    heads = heads.exclude(run__revision__project=run.revision.project_id).order_by("-pk")
     if begin:
         heads = heads.filter(pk__lte=begin)
     told = list(heads.values_list("pk", "run", "run__revision")[: MOST_OTHERS + 1])

@@ -108,7 +108,11 @@ class Attempt(models.Model):
 
 
 class TradedAlike(models.Model):
-    """A revision, and those of its author's other projects of which runs have traded nearly the same before it."""
+    """A revision, and those of its author's other projects of which runs have traded nearly the same before it.
+
+    others: besides revisions, where runs of its own are not compared with all others as yet, 0 and each of these runs
+    by the number of its first backtest below 0; see runner/likeness/compared.py.
+    """
 
     one = models.OneToOneField(Revision, on_delete=models.CASCADE, related_name="traded_alike")
     others = ArrayField(models.BigIntegerField(), default=list, help_text="Of revisions, some of which may be gone.")
