@@ -36,7 +36,8 @@ def manifest_of(
     Everybody gets the same, so with private series nothing is in it that the program could have written them into.
     """
     shown = [backtest for backtest in backtests if backtest.verified or not private]
-    tried = trials.of_project(run.project)
+    # As it is now: a guest may have signed in since the run began.
+    tried = trials.of_project(Project.objects.get(pk=run.revision.project_id))
     return {
         "version": VERSION,
         "run": str(run.pk),
