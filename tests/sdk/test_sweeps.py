@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
+import threading
+from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -205,6 +209,94 @@ def test_trials_of_equal_parameters_are_told_apart_by_what_their_code_reads_and_
     before = values_read(["a"], lambda a: rng.normal() + a)
     rng.normal()
     assert values_read(["a"], lambda a: rng.normal() + a) == before, "what cannot be told makes no further trial"
+
+
+@dataclass
+class Config:
+    hold: int = 3
+
+
+@dataclass(slots=True)
+class Slotted:
+    hold: int = 3
+
+
+RNG, LOCK, CONFIG, SLOTTED = np.random.default_rng(1), threading.Lock(), Config(), Slotted()
+QUEUE, RAW, CACHE, LOG, COUNT = deque([1]), bytearray(b"1"), {}, [], 0
+
+
+class Unreadable:
+    def __getattr__(self, name):
+        raise OSError(name)
+
+
+UNREADABLE = Unreadable()
+
+
+def test_what_cannot_be_told_hides_nothing_that_is_read_after_it():
+    def drawn(a):
+        return RNG.random() + UNREADABLE.x + LOCK.locked() + CONFIG.hold + SLOTTED.hold + QUEUE[0] + RAW[0] + a
+
+    found = [values_read(["a"], drawn)]
+    for thing, change in ((CONFIG, {"hold": 4}), (SLOTTED, {"hold": 4}), (QUEUE, 2), (RAW, 2), (CONFIG, {"hold": 3})):
+        if isinstance(change, dict):
+            thing.hold = change["hold"]
+        else:
+            thing[0] = change
+        found.append(values_read(["a"], drawn))
+    assert len(set(found)) == 6
+    assert stands_on(deque([1], 2)) == stands_on(deque([1], 2)) != stands_on(deque([1]))
+
+
+class Remembering(Dip):
+    kept, seen, up, size = [], 0, [1], 1
+
+    def init(self):
+        global COUNT
+        COUNT += 1
+        super().init()
+        self.own, self.up = [], list(self.up)
+
+    def next(self):
+        count = len(self.data)
+        CACHE[count] = CACHE.get(count, 0) + 1
+        LOG.append(count)
+        self.kept.append(count)
+        type(self).seen += 1
+        CONFIG.calls = count
+        self.up[0] = self.size
+        if self.hold:
+            super().next()
+
+
+def test_what_a_strategy_keeps_from_run_to_run_makes_no_other_trials_of_equal_ones(tmp_path, monkeypatch):
+    def told(name):
+        return json.loads((tmp_path / name).read_text().splitlines()[0])["sweep"]["values_read"]
+
+    frame, space = bars(), {"days": (3, 5)}
+    found = []
+    for name in ("first", "second"):
+        quiet(Remembering, frame, space, workers=1, record=tmp_path / name)
+        found.append(told(name))
+    assert len(LOG) and len(CACHE) and COUNT and Remembering.kept and len(set(found)) == 1
+    for place, name, value in ((Remembering, "hold", 4), (Remembering, "up", [2]), (Remembering, "size", 2)):
+        with monkeypatch.context() as changed:
+            changed.setattr(place, name, value)
+            found.append(values_read(["days"], Remembering, {}))
+    assert len(set(found)) == 4, "what it only reads, or changes of its own, still does"
+
+
+def test_what_code_reads_by_any_name_is_read():
+    class Named(Dip):
+        other = 1
+
+        def next(self):
+            if getattr(self, "".join(["oth", "er"])):
+                super().next()
+
+    first = values_read(["days"], Named)
+    Named.other = 2
+    assert values_read(["days"], Named) != first
 
 
 def test_a_strategy_gives_the_figures_of_its_backtest_and_the_overfitting_of_its_returns(monkeypatch):

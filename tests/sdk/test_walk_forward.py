@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import qfp
+from qfp.sweeps import walking
 from qfp.sweeps.walking import windows_of
 
 from tests.sdk.test_sweeps import Dip, bars
@@ -43,3 +46,32 @@ def test_the_joined_equity_is_the_pieces_and_does_not_depend_on_what_comes_later
     closes = frame["close"].to_numpy().copy()
     frame.iloc[:, :4] = 50.0
     assert found.result.metrics["buy_and_hold"] == pytest.approx(closes[-1] / closes[82] - 1)
+
+
+NOTES: list[int] = []
+
+
+def note(where, what):
+    where.append(what)
+
+
+class Noting(Dip):
+    def init(self):
+        super().init()
+        note(NOTES, self.days)
+
+
+def test_whatever_its_strategy_changes_from_window_to_window_all_windows_are_of_the_same_trials(tmp_path, monkeypatch):
+    def told(*arguments, **options):
+        record = tmp_path / str(len(abouts))
+        found = qfp.sweep(*arguments, record=record, **options)
+        abouts.append(json.loads(record.read_text().splitlines()[0])["sweep"])
+        return found
+
+    abouts: list[dict] = []
+    monkeypatch.setattr(walking, "sweep", told)
+    frame, asked = bars(200), {"train": 80, "test": 40, "workers": 1, "show": False}
+    qfp.walk_forward(Noting, frame, {"days": (3, 5)}, **asked)
+    assert len(NOTES) > 3 and len(abouts) == 3
+    assert len({about["bars"]["train"][0] for about in abouts}) == 3
+    assert len({about["values_read"] for about in abouts}) == 1

@@ -11,19 +11,28 @@ import datetime
 import functools
 import hashlib
 import secrets
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from pathlib import PurePath
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
 
 import numpy as np
 
 import qfp
 from qfp.backtesting.purity import is_library, names_read
+from qfp.sweeps.changes import changes_of
 
 __all__ = ["stands_on", "values_read"]
 
@@ -52,17 +61,20 @@ def stands_on(*things: Any) -> str:
 
 def values_read(but: Collection[str], *things: Any) -> str:
     """The same text where a strategy or a function has the same code, and what that reads beside its parameters, named
-    in `but`, has the same values; of attributes of classes, those that some of the code names. What cannot be told, as
-    a generator of random numbers, is taken to be the same, so that trying it again is no further trial.
+    in `but`, has the same values; of attributes of classes, those that some of the code names.
+
+    What cannot be told, as a generator of random numbers, is taken to be the same, so that trying it again is no
+    further trial; and so is what the code itself changes under a name that it reads: CACHE[n] = ..., LOG.append(...),
+    Settings.count += 1, self.log.append(...) on a list of the class. What it changes otherwise, through another name,
+    an argument or a method of an object of its own, is told, so that another value of it is another trial.
     """
-    named: set[str] = set()
-    while True:
-        found = _Read(named, but)
-        with suppress(Exception):  # of what the program's own objects do when they are looked at, or are too deep
-            found.add(things)
-        if found.names <= named:
-            return found.whole.hexdigest()
-        named |= found.names  # of functions that were met after what they read
+    known = _Code()
+    while known.grows:  # of functions that were met after what they read
+        known.grows = False
+        _Read(known, but, tables=False).add(things)
+    found = _Read(known, but)
+    found.add(things)
+    return found.whole.hexdigest()
 
 
 class _Digest:
@@ -90,6 +102,8 @@ class _Digest:
 
         return (
             ((tuple, list), self._each),
+            (deque, lambda many: self._each([many.maxlen, *many])),
+            (bytearray, lambda one: self.add(bytes(one))),
             ((set, frozenset), lambda many: self._each(sorted(many, key=repr))),
             (Mapping, lambda many: self._each([part for pair in many.items() for part in pair])),
             (np.ndarray, self._array),
@@ -142,18 +156,22 @@ class _Digest:
         if is_library(function.__module__) and function.__module__ not in (None, "builtins"):
             self._data(function.__module__)
             return
-        self._each([function.__code__, function.__defaults__, function.__kwdefaults__, vars(function)])
-        for cell in function.__closure__ or ():
+        self._each([function.__code__, function.__defaults__, function.__kwdefaults__, self._attributes(function)])
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
-                self.add(cell.cell_contents)
+                value = cell.cell_contents
             except ValueError:  # it has no value yet
                 self._say("empty")
+                continue
+            if not self._changes(name, value):
+                self.add(value)
         for name, *path in names_read(function.__code__):
             self._say(name)
             thing = function.__globals__.get(name, _NOWHERE)
             while path and isinstance(thing, ModuleType) and not is_library(thing.__name__):
-                thing = getattr(thing, path.pop(0), _NOWHERE)
-            if thing is not _NOWHERE:  # one of Python's own otherwise, or none
+                name = path.pop(0)
+                thing = getattr(thing, name, _NOWHERE)
+            if thing is not _NOWHERE and not self._changes(name, thing):  # one of Python's own otherwise, or none
                 self.add(thing)
 
     def _class(self, cls: type) -> None:
@@ -166,6 +184,19 @@ class _Digest:
     def _counts(self, name: str, value: Any) -> bool:
         """Whether an attribute of a class is looked at."""
         return True
+
+    def _changes(self, name: str, value: Any) -> bool:
+        """Whether what stands under the name is left out, as the code changes it itself."""
+        return False
+
+    def _attributes(self, thing: Any) -> dict[str, Any]:
+        """Of an object, with those that have a slot."""
+        found = dict(getattr(thing, "__dict__", {}))
+        for cls in type(thing).__mro__:
+            if not is_library(cls.__module__):
+                slots = [name for name, slot in vars(cls).items() if isinstance(slot, MemberDescriptorType)]
+                found |= {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
+        return {name: value for name, value in found.items() if not self._changes(name, value)}
 
     def _module(self, module: ModuleType) -> None:
         self._say(module.__name__)
@@ -185,9 +216,10 @@ class _Digest:
         if is_library(cls.__module__) and isinstance(around, FunctionType):  # kept answers, machine code
             self.add(around)
             return
-        self.told = self.told and not is_library(cls.__module__) and hasattr(thing, "__dict__")
-        if self.told:
-            self._each([cls, vars(thing)])
+        if is_library(cls.__module__):
+            self.told = False
+        else:
+            self._each([cls, self._attributes(thing)])
 
     def _data(self, module: str) -> None:
         """Whoever may ask for data stands on what there is."""
@@ -198,21 +230,61 @@ class _Digest:
                 self._say(catalogue.current().snapshot)
 
 
-class _Read(_Digest):
-    """named: what the code is known to name, of which `names` is what this digest has met."""
+class _Code:
+    """What all of the code names and changes, as far as it has been met. grows: some was met for the first time."""
 
-    def __init__(self, named: set[str], but: Collection[str]) -> None:
+    def __init__(self) -> None:
+        self.names, self.changed, self.attributes, self.own = set[str](), set[str](), set[str](), set[str]()
+        self.grows = True
+
+    def add(self, code: CodeType) -> None:
+        before = self._size()
+        self.names.update(code.co_names, (each for each in code.co_consts if isinstance(each, str)))
+        for known, more in zip((self.changed, self.attributes, self.own), changes_of(code), strict=True):
+            known |= more
+        self.grows = self.grows or self._size() > before
+
+    def _size(self) -> int:
+        return sum(map(len, (self.names, self.changed, self.attributes, self.own)))
+
+    def changes(self, name: str) -> bool:
+        return name in self.changed or (name in self.attributes and name not in self.own)
+
+
+class _Read(_Digest):
+    """known: of the code; more is added as it is met. tables: whether the values of arrays and tables are read, too."""
+
+    def __init__(self, known: _Code, but: Collection[str], tables: bool = True) -> None:
         super().__init__()
-        self.named, self.but, self.names = named, but, set[str]()
+        self.known, self.but, self.tables = known, but, tables
+
+    def add(self, thing: Any) -> None:
+        try:
+            super().add(thing)
+        except Exception:  # of what the program's own objects do when they are looked at, or are too deep
+            self._say("untold")
+
+    def _array(self, array: np.ndarray) -> None:
+        if self.tables:
+            super()._array(array)
+
+    def _table(self, table: Any) -> None:
+        if self.tables:
+            super()._table(table)
 
     def _code(self, code: CodeType) -> None:
-        self.names.update(code.co_names, (each for each in code.co_consts if isinstance(each, str)))
+        self.known.add(code)
         super()._code(code)
 
     def _counts(self, name: str, value: Any) -> bool:
         if isinstance(value, CODES):
             return True
-        return name not in self.but and (name in self.named or not BY_ANY_NAME.isdisjoint(self.named))
+        if name in self.but or self._changes(name, value):
+            return False
+        return name in self.known.names or not BY_ANY_NAME.isdisjoint(self.known.names)
+
+    def _changes(self, name: str, value: Any) -> bool:
+        return self.known.changes(name) and not isinstance(value, (*CODES, type, ModuleType, BuiltinFunctionType))
 
     def _data(self, module: str) -> None:
         """Later data are other bars, which a trial is told apart by already."""

@@ -77,8 +77,11 @@ def sweep(
     named = objective if isinstance(objective, str) else getattr(objective, "__name__", "objective")
     name = str(getattr(target, "__name__", type(target).__name__))
     attrs = getattr(bars, "attrs", None) or {}
-    # A function may say itself what it stands on, in its attribute `reads`; bars, of what they are a window.
-    reads = getattr(target, "reads", None) if bars is None else attrs.get("reads")
+    # A function may say itself what it stands on, in its attribute `reads`; bars, of what they are a window, and what
+    # was read before the first one.
+    reads, values = getattr(target, "reads", None) if bars is None else attrs.get("reads"), attrs.get("values_read")
+    if values is None and (bars is not None or not reads):
+        values = values_read(parts.names, target, options)
     about = {
         "target": name,
         "space": parts.as_dict(),
@@ -90,7 +93,7 @@ def sweep(
         "bars": reads if bars is None else reads or digest_of_bars(bars),
         "symbol": str(attrs.get("symbol") or ""),
         "stands_on": stands_on(target, objective, options),
-        "values_read": None if bars is None and reads else values_read(parts.names, target, options),
+        "values_read": values,
     }
     looking = search(parts, method, seed)
     kept, doubt = record_of(about, record)

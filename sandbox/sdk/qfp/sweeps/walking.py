@@ -18,6 +18,7 @@ from qfp import metrics
 from qfp.sweeps.joining import joined
 from qfp.sweeps.recording import digest_of_bars
 from qfp.sweeps.space import Parameters
+from qfp.sweeps.standing import values_read
 from qfp.sweeps.stretches import Window, places_of, windows_of
 from qfp.sweeps.sweeping import sweep
 
@@ -89,10 +90,12 @@ def walk_forward(
     digest, asked = digest_of_bars(bars), {"cash": cash, **options}
     # As sweep() is asked, so that what it has tried over all bars is the same trial.
     told = options if cash == USUAL_CASH else asked
+    read = values_read(space, strategy, told)  # before the first window: a strategy may change what it reads
 
     def chosen(window: Window) -> SweepResult:
         seen = bars.iloc[window.train_start : window.train_stop]
-        seen.attrs = {**bars.attrs, "reads": {"bars": digest, **places_of(bars.index, window)}}
+        reads = {"bars": digest, **places_of(bars.index, window)}
+        seen.attrs = {**bars.attrs, "reads": reads, "values_read": read}
         return sweep(strategy, seen, space, show=False, **searching, **told)
 
     result = walk(strategy.__name__, bars, windows, chosen, lambda params: (strategy, bars, asked, params), choose)
