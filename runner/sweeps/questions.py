@@ -83,7 +83,9 @@ class SweepQuestions:
             raise Refused("The description of the sweep is too long to be kept.")
         if len(self.opened) >= self.left:
             raise Refused(f"At most {MOST_SWEEPS} sweeps of one run are kept.")
-        values = {"run_params": self.run.params, "sweep": about}
+        # What its code reads is in what it stands on, so that a sweep that was told without it goes on.
+        named = {name: each for name, each in about.items() if name != "values_read"}
+        values = {"run_params": self.run.params, "sweep": named}
         # Only a digest of its bars says what a sweep reads. Of a function or a program only the run knows its data.
         if not isinstance(about.get("bars"), str):
             values["snapshot"] = self.run.snapshot

@@ -97,12 +97,12 @@ def test_a_sweep_that_is_asked_again_on_other_data_gives_what_it_gave_at_first()
     told = [{"number": 1, "params": {"n": 1}, "score": 1.0}]
     for name, bars in (("f", "a" * 64), ("f", "b" * 64), ("g", None)):
         asked = SweepQuestions(run)
-        sweep = asked.answer({"do": "open", "about": {"target": name, "bars": bars}})["sweep"]
+        sweep = asked.answer({"do": "open", "about": {"target": name, "bars": bars, "values_read": bars}})["sweep"]
         asked.answer({"do": "add", "sweep": sweep, "trials": [{**told[0], "params": {"n": len(bars or "")}}, *told]})
     held = HeldSweeps(run)
 
     def known(name, bars):
-        sweep = held.answer({"do": "open", "about": {"target": name, "bars": bars}})["sweep"]
+        sweep = held.answer({"do": "open", "about": {"target": name, "bars": bars, "values_read": bars}})["sweep"]
         return sweep, len(held.answer({"do": "known", "sweep": sweep, "after": -1})["trials"])
 
     first, second = known("f", "c" * 64), known("f", "d" * 64)

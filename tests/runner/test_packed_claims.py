@@ -220,6 +220,10 @@ def test_what_is_too_long_to_be_handed_over_counts_as_a_trial_and_says_so(sent, 
     assert [(message["attempt"], "instead" in message) for message in sent()] == [(True, False)] * 2
     of_workers = capsys.readouterr().out
     assert of_workers == said[said.index("Long: the site") :] * 2
+    short = {"type": "backtest", "claim": TRIED, "number": 1}
+    relayed = lambda at: channel.emit({**short, "instead": "It is too long."})  # noqa: E731
+    assert forking.run_forked(relayed, 2, 2, None, lambda done: None) == [True, True]
+    assert sent() == [short] * 2 and capsys.readouterr().out == "", "what is said of long ones is not sent"
     channel._packer.left = 0
     assert not channel.emit({"type": "backtest", "claim": {**result.claim, "params": {"x": "y" * packing.LONG}}})
     assert sent() == []

@@ -226,6 +226,16 @@ def test_a_program_that_sets_what_its_strategy_reads_around_a_sweep_tries_each_c
         sweep = questions.answer({"do": "open", "about": told[name][0]["sweep"]})["sweep"]
         assert questions.answer({"do": "add", "sweep": sweep, "trials": told[name][1:]}) == {}
         assert trials.of_project(project).count == count
+    about = told["first"][0]["sweep"]
+    earlier = {name: value for name, value in about.items() if name != "values_read"}
+    project = make_project()
+    for asked in (earlier, about):  # before a box told what its code reads, and the same sweep afterwards
+        questions = SweepQuestions(make_finished_run(project))
+        sweep = questions.answer({"do": "open", "about": asked})["sweep"]
+        known = questions.answer({"do": "known", "sweep": sweep, "after": -1})["trials"]
+        assert len(known) == (0 if asked is earlier else 2)
+        assert questions.answer({"do": "add", "sweep": sweep, "trials": told["first"][1:]}) == {}
+        assert trials.of_project(project).count == 2
 
 
 def test_the_windows_of_a_programs_own_walk_forward_count_each_combination_once(tmp_path):

@@ -54,8 +54,11 @@ class InFile(Record):
         self.path = Path(path)
         self.known = {}
         head = json.dumps({"sweep": about}, sort_keys=True, default=str)
+        # What its code reads is in what it stands on, so that a record that was begun without it goes on.
+        bare = {name: each for name, each in about.items() if name != "values_read"}
+        heads = {head, json.dumps({"sweep": bare}, sort_keys=True, default=str)}
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True) if self.path.exists() else []
-        if lines and lines[0].rstrip("\n") != head:
+        if lines and lines[0].rstrip("\n") not in heads:
             raise ValueError(
                 f"{path} is the record of another sweep, of other code, or of code that reads what cannot be compared; "
                 "name another file, or delete it"
