@@ -17,6 +17,7 @@ import qfp
 from qfp import metrics
 from qfp.backtesting import Strategy
 from qfp.significance import probability_of_overfitting
+from qfp.sweeps.changes import changes_of
 from qfp.sweeps.searching import Learning
 from qfp.sweeps.space import Parameters, Space
 from qfp.sweeps.standing import stands_on, values_read
@@ -288,6 +289,27 @@ def test_what_a_strategy_keeps_from_run_to_run_makes_no_other_trials_of_equal_on
             changed.setattr(place, name, value)
             found.append(values_read(["days"], Remembering, {}))
     assert len(set(found)) == 4, "what it only reads, or changes of its own, still does"
+
+
+@pytest.mark.parametrize(
+    ("line", "names", "attributes"),
+    [
+        ("KEPT[n] += 1", {"KEPT"}, set()),
+        ("KEPT[OTHER if n else v][v] = OTHER[n]", {"KEPT"}, set()),
+        ("mod.KEPT[1:2] = v", {"KEPT"}, set()),
+        ("del KEPT[n]; TABLE.loc[n, 1] = v", {"KEPT", "TABLE"}, set()),
+        ("KEPT.setdefault(OTHER, []).append(v); KEPT.get(OTHER).add(v)", {"KEPT"}, set()),
+        ("Settings.hold = self.__class__.count = v", {"hold", "count"}, set()),
+        ("self.kept.by[n].rows.append(v)", set(), {"by"}),
+        ("self.trades[-1].sl = v[OTHER] = OTHER[n]; rows = [OTHER]; rows.append(v)", set(), set()),
+        ("self.hold = OTHER.hold + max(OTHER[n], v); print(f'{OTHER[n]}')", set(), set()),
+    ],
+)
+def test_what_code_changes_is_told_by_the_names_it_stands_under(line, names, attributes):
+    made = {}
+    exec(f"def code(self, n, v):\n    {line}", made)
+    found = changes_of(made["code"].__code__)
+    assert found[:2] == (names, attributes)
 
 
 def test_what_code_reads_by_any_name_is_read():

@@ -11,7 +11,7 @@ __all__ = ["Changes", "changes_of"]
 
 METHODS = {"append", "appendleft", "extend", "extendleft", "insert", "update", "add", "setdefault", "pop", "popleft"}
 METHODS |= {"popitem", "clear", "remove", "discard", "sort", "reverse", "rotate", "fill"}
-PARTS = {"loc", "iloc", "at", "iat", "values", "flat"}  # what is changed through them is what they belong to
+PARTS = {"loc", "iloc", "at", "iat", "values", "flat", "get"}  # what is changed through them is what they belong to
 KEEPS = {"STORE_GLOBAL", "DELETE_GLOBAL"}
 LOCAL = ""
 
@@ -47,6 +47,8 @@ def changes_of(code: CodeType) -> Changes:
         outer = kind.endswith("_DEREF") and name in code.co_freevars
         if kind in KEEPS or (outer and not kind.startswith("LOAD")):
             names.add(name)
+        elif place[1] is None:
+            continue
         elif kind in ("LOAD_GLOBAL", "LOAD_NAME") or kind.startswith("LOAD_FAST") or kind == "LOAD_DEREF":
             paths[place] = [name if outer or kind in ("LOAD_GLOBAL", "LOAD_NAME") else LOCAL]
             ended.discard(place)
@@ -54,7 +56,7 @@ def changes_of(code: CodeType) -> Changes:
             path = paths.setdefault(place, [LOCAL])
             if name in METHODS:
                 change(path)
-            if place not in ended:
+            elif place not in ended:
                 path.append(name)
         elif kind in ("STORE_ATTR", "DELETE_ATTR"):
             path = paths.get(place, [LOCAL])
