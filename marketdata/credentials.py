@@ -159,9 +159,9 @@ def rotate() -> tuple[int, bool]:
                 done += 1
         if ours:
             _write(keys[:1])
-        if path.exists() and path != _earlier():
-            with suppress(OSError):  # what it holds opens nothing any more
-                _earlier().unlink(missing_ok=True)
+        with suppress(OSError):  # one of them is not there, or may not be removed
+            if not path.samefile(_earlier()):  # the same may have two names, where a folder is a link
+                _earlier().unlink()  # what it holds opens nothing any more
     return done, ours
 
 

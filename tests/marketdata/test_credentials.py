@@ -127,6 +127,17 @@ def test_keys_of_the_place_they_had_before_are_read_until_a_rotation_moves_them(
     assert not earlier.exists()
 
 
+def test_a_rotation_leaves_the_file_that_its_folder_has_another_name_for(alice, give_key, settings, tmp_path):
+    (tmp_path / "disk").mkdir()
+    settings.DATA_DIR.symlink_to(tmp_path / "disk")
+    settings.CREDENTIAL_KEYS_FILE = tmp_path / "disk" / "credential-keys"
+    give_key(alice, "tiingo", SECRET)
+    old_keys = settings.CREDENTIAL_KEYS_FILE.read_bytes()
+    call_command("rotate_credentials", stdout=StringIO())
+    assert settings.CREDENTIAL_KEYS_FILE.read_bytes() != old_keys
+    assert opened(alice) == {"key": SECRET}
+
+
 def test_a_key_that_cannot_be_opened_stops_the_rotation_and_nothing_is_lost(alice, give_key, keys_file):
     give_key(alice, "tiingo", SECRET)
     ProviderCredential.objects.create(user=make_user(), provider="fred", ciphertext=b"nonsense", key_version="x")
