@@ -40,7 +40,7 @@ from runner.honesty.other_splits import on_other_splits, unseen_on_other_splits
 from runner.honesty.package_tables import PackageTables, UnknownTables, tables_of
 from runner.honesty.reached_prices import held_bars, reached_prices
 from runner.honesty.sending import EXAMINING, is_recent, wanted
-from runner.honesty.site_findings import box_line, choice, finding, is_leak, suspicion
+from runner.honesty.site_findings import DRAWN, box_line, choice, finding, has_seen, is_leak, suspicion
 from runner.honesty.varied_data import varied_snapshot
 from runner.models import Backtest, Run
 from runner.packages import layer_of
@@ -58,10 +58,6 @@ PAIR = 2  # times that a run is made again on other dates, or with other splits,
 TRIES = 3  # files that another run has opened meanwhile count as read
 TWICE = 3  # times that data and other data are read again where something was decided otherwise on those
 MOST_FOLLOWED = 3 * ROUNDS  # times that a run is made again of which some decisions are drawn
-DRAWN = (
-    "the same data gave other decisions: random numbers without a seed, or the time of day. Only what was decided "
-    "alike each time was compared"
-)
 NO_TIME = "there was no time left"
 FAULT = "a fault of ours"
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
@@ -191,7 +187,7 @@ def examine(run_id: UUID | str) -> None:
         if first is None and backtest.position in suspected:
             note(backtest, same[backtest.position], suspicion(backtest, suspected[backtest.position], doubt))
             continue
-        if first is None and doubt and "companion" in backtest.checks:
+        if first is None and doubt and has_seen(backtest):
             note(backtest, same[backtest.position], {})  # an earlier one has seen more
             continue
         within = held.get(backtest.position, (0, 0))

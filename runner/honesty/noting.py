@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import F, Func, JSONField, Value
 
 from runner.honesty.sending import EXAMINING
-from runner.honesty.site_findings import OF_THE_SITE, box_line_under
+from runner.honesty.site_findings import OF_THE_SITE, taken_back
 from runner.models import Backtest
 
 __all__ = ["note", "with_more"]
@@ -15,10 +15,13 @@ __all__ = ["note", "with_more"]
 
 def note(backtest: Backtest, same: str, found: dict[str, Any]) -> None:
     """What others have noted of it meanwhile stays. found: nothing where it could not be looked at."""
-    if found and "lookahead" not in found and (told := box_line_under(backtest)):
-        found = found | {"lookahead": told}
+    old: tuple[str, ...] = (EXAMINING, *OF_THE_SITE) if found else (EXAMINING,)
+    if found and "lookahead" not in found and backtest.checks.get("lookahead", {}).get("evidence") == "site":
+        old = (*old, "lookahead")
+        if told := taken_back(backtest, found):
+            found = found | {"lookahead": told}
     checks: F | Func = F("checks")
-    for name in (EXAMINING, *(OF_THE_SITE if found else ())):
+    for name in old:
         checks = Func(checks, Value(name), template="(%(expressions)s)", arg_joiner=" - ")
     Backtest.objects.filter(pk=backtest.pk).update(checks=with_more(checks, found), same=same)
 

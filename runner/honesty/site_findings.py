@@ -8,11 +8,16 @@ from typing import Any
 from runner.models import Backtest
 
 __all__ = [
-    "OF_THE_SITE", "box_line", "box_line_under", "choice", "dates", "dates_unseen", "finding", "is_leak", "numbers",
-    "numbers_unseen", "splits", "splits_unseen", "suspicion",
+    "DRAWN", "OF_THE_SITE", "box_line", "choice", "dates", "dates_unseen", "finding", "has_seen", "is_leak", "numbers",
+    "numbers_unseen", "splits", "splits_unseen", "suspicion", "taken_back",
 ]  # fmt: skip
 
 OF_THE_SITE = ("companion", "dates", "numbers", "splits")  # names of findings that it alone makes
+UNCOMPARED = "The site could not compare it on data of its own"
+DRAWN = (
+    "the same data gave other decisions: random numbers without a seed, or the time of day. Only what was decided "
+    "alike each time was compared"
+)
 # When data were not changed, where the time for a run was over.
 WHEN = {
     "opened": "when a trade began",
@@ -80,7 +85,7 @@ def finding(
         } | _under(backtest)
         return {"companion": {"state": "red", "sentence": sentence}, "lookahead": before if is_leak(before) else red}
     if doubt:
-        sentence = f"The site could not compare it on data of its own: {doubt}."
+        sentence = f"{UNCOMPARED}: {doubt}."
         return {"companion": {"state": "amber", "sentence": sentence}}
     times = "once" if tried == 1 else f"{tried} times"
     sentence = f"The site has made it again {times} on data that it had changed: the same decisions until then."
@@ -92,7 +97,7 @@ def finding(
         )
         return {"companion": {"state": "amber", "sentence": sentence}}
     found = {"companion": {"state": "green", "sentence": sentence}}
-    if before.get("found", {}).get("state") in ("clean", "partly", "untested"):
+    if _is_lost(backtest) or before.get("found", {}).get("state") in ("clean", "partly", "untested"):
         found["lookahead"] = (
             before
             | {
@@ -168,15 +173,29 @@ def box_line(backtest: Backtest) -> dict[str, Any]:
     return told if told.get("evidence") != "site" else told.get("box", {})
 
 
-def box_line_under(backtest: Backtest) -> dict[str, Any]:
-    """The same where an earlier examination has put its own in its place; {} elsewhere."""
-    return backtest.checks.get("lookahead", {}).get("box", {})
+def taken_back(backtest: Backtest, found: dict[str, Any]) -> dict[str, Any]:
+    """The line of the look-ahead test once an earlier one of the site's does not hold any more: what the box has said,
+    or where that was not kept what is found now; {} where the box has said nothing. found: as finding() says it.
+    """
+    return found["companion"] | {"evidence": "site"} if _is_lost(backtest) else box_line(backtest)
+
+
+def _is_lost(backtest: Backtest) -> bool:
+    """Whether the site once put its own in the place of what the box had said and kept nothing of that."""
+    told = backtest.checks.get("lookahead", {})
+    return told.get("evidence") == "site" and "box" not in told
+
+
+def has_seen(backtest: Backtest) -> bool:
+    """Whether an earlier examination has said more of it than why nothing could be compared."""
+    told = backtest.checks.get("companion", {}).get("sentence", "")
+    why = told.startswith(UNCOMPARED) and DRAWN not in told
+    return any(name in backtest.checks for name in OF_THE_SITE if name != "companion" or not why)
 
 
 def _under(backtest: Backtest) -> dict[str, Any]:
-    """What goes on saying so, once what the site has said does not hold any more."""
-    told = box_line(backtest)
-    return {"box": told} if told else {}
+    """What goes on saying so, once what the site has said does not hold any more; {} in it where nothing did."""
+    return {"box": box_line(backtest)}
 
 
 def is_leak(finding: dict[str, Any]) -> bool:

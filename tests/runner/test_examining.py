@@ -13,7 +13,8 @@ from runner import claims_box
 from runner.honesty import companions, sending
 from runner.honesty.examinable import NotComparable
 from runner.honesty.reached_prices import reached_prices
-from runner.honesty.site_findings import dates_unseen, numbers
+from runner.honesty.noting import note
+from runner.honesty.site_findings import choice, dates_unseen, finding, numbers
 from runner.models import Backtest, FoundLeak
 from tests.runner.reported import STORE, claim_of, stored
 
@@ -105,10 +106,13 @@ def test_what_is_found_when_a_run_is_examined_again_takes_the_place_of_all_that_
     def fail(*_):
         raise NotComparable("its data are gone")
 
-    other = stored(public_run, claim_of("AAPL", 40, 20, bars=300))
+    unseen, other = (stored(public_run, claim_of("AAPL", slow, 20, bars=300)) for slow in (30, 40))
+    Backtest.objects.filter(pk=unseen.pk).update(checks=finding(unseen, None, 0, companions.FAULT))
     monkeypatch.setattr(companions, "_compare", fail)
     companions.examine(public_run.pk)
     assert public_run.backtests.get(position=0).checks == checks, "who could not look takes nothing away"
+    unseen.refresh_from_db()
+    assert "its data are gone" in unseen.checks["companion"]["sentence"], "where nothing was seen the last reason counts"
     FoundLeak.objects.all().delete()
     Backtest.objects.filter(pk=other.pk).update(checks={})
     monkeypatch.setattr(companions, "_compare", lambda *_: ({0: 5}, {}, {}))
@@ -117,6 +121,26 @@ def test_what_is_found_when_a_run_is_examined_again_takes_the_place_of_all_that_
     now = public_run.backtests.get(position=0).checks
     assert now.keys() == {"companion", "lookahead"} and now["lookahead"] == own
     assert "random numbers" in now["companion"]["sentence"]
+
+
+def test_a_finding_of_the_site_is_taken_back_where_what_the_box_had_said_was_not_kept(public_run):
+    backtest = public_run.backtests.get()
+    silent = choice(backtest, 5, True)
+    assert silent["lookahead"]["found"]["state"] == "chosen"
+    backtest.checks = silent
+    note(backtest, "", finding(backtest, None, 3, ""))
+    assert public_run.backtests.get().checks.keys() == {"companion"}, "its box has never said anything"
+    old = {name: {key: value for key, value in told.items() if key != "box"} for name, told in silent.items()}
+    for doubt, state in (("", "green"), (companions.DRAWN, "amber")):
+        backtest.checks = old
+        backtest.save()
+        note(backtest, "", finding(backtest, None, 3, doubt))
+        backtest.refresh_from_db()
+        told = backtest.checks["lookahead"]
+        assert told["state"] == backtest.checks["companion"]["state"] == state and "found" not in told
+        assert backtest.checks["companion"]["sentence"] in told["sentence"]
+    note(backtest, "", {})
+    assert public_run.backtests.get().checks["lookahead"] == told
 
 
 @pytest.mark.parametrize("left", [0, 1])
