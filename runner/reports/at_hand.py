@@ -150,7 +150,7 @@ def _key(backtest: Backtest, shown: Shown, form: str, chosen: str) -> str:
     content = [
         backtest.pk, shown.all, form, chosen, sdk_hash(), run.project.title,
         owner.username if owner is not None else "", run.params, manifest_hash(run), claims_box.lines(backtest),
-        asdict(backtest.standing),
+        claims_box.checking(backtest), asdict(backtest.standing),
     ]  # fmt: skip
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
     return f"report-for-readers-{digest}"

@@ -20,6 +20,7 @@ from runner.sweeps.results import walk_rows
 __all__ = ["document_of", "manifest_bytes", "manifest_hash", "parameters_of", "parameters_text"]
 
 INSTRUMENTS_NAMED = 8
+MADE_MEANWHILE = "when this file was made"
 
 
 def document_of(backtest: Backtest, prices: bool, title: str = "", chosen: str = "", **own: Any) -> Document:
@@ -30,7 +31,10 @@ def document_of(backtest: Backtest, prices: bool, title: str = "", chosen: str =
     run, record = backtest.run, record_of(backtest, prices)
     project, standing = run.project, backtest.standing
     lines = claims_box.lines(backtest)
-    claimed = claims_box.summary(lines)
+    checking = claims_box.checking(backtest)
+    claimed = claims_box.summary(lines, checking and f"{checking} {MADE_MEANWHILE}")
+    if checking and claimed["state"] == "red":
+        claimed["text"] += f"; {checking[0].lower()}{checking[1:]} {MADE_MEANWHILE}"
     first, last = record.dates[0], record.dates[-1]
     symbols = [*record.symbols[:INSTRUMENTS_NAMED]]
     if len(record.symbols) > len(symbols):

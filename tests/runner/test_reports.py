@@ -19,6 +19,7 @@ import django_rq
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from django.utils import timezone
 from pypdf import PdfReader
 from qfp.figures import HEAD, percent
 from qfp.tearsheet.table import Table
@@ -30,7 +31,8 @@ from runner.execution import execute_next
 from runner.honesty import interest
 from runner.honesty.checking import band_of
 from runner.honesty.interest import bills_paid
-from runner.models import Project, Report
+from runner.honesty.sending import EXAMINING
+from runner.models import Backtest, Project, Report, Run
 from runner.reports import logos, making
 from runner.reports.documents import document_of, manifest_hash
 from runner.reports.pdf import pdf
@@ -245,6 +247,21 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
     assert max(left_over(page) for page in pages[:-1]) < 1 / 4
     first, second = (re.findall(r"Line (\d)\.", page.extract_text()) for page in pages[:2])
     assert [*first, *second] == [*"012345678"] and len(first) > 2 and len(second) > 2
+
+
+def test_a_report_that_is_made_while_tests_go_on_says_so_and_counts_no_doubts(client, run, claims):
+    backtest = stored(run, claims[0])
+    Run.objects.filter(pk=run.pk).update(examination_asked=timezone.now())
+    begun = {"since": timezone.now().isoformat(), "done": 3, "of": 5}
+    red = {"state": "red", "sentence": "Look-ahead.", "evidence": "box", "found": {"state": "leak"}}
+    meanwhile = "hecking: 3 of 5 done when this file was made"
+    for checks, said in (({}, f"C{meanwhile}"), ({"lookahead": red}, f"1 problem; c{meanwhile}")):
+        Backtest.objects.filter(pk=backtest.pk).update(checks=checks | {EXAMINING: begun})
+        page, paper = (client.get(f"{backtest.get_absolute_url()}/report.{form}").content for form in ("html", "pdf"))
+        for text in (as_text(page.decode()), " ".join(written(paper).split())):
+            assert text.count(said) >= 1 and not re.search(r"\d doubt|points (is|are) fine", text), text[:300]
+    Backtest.objects.filter(pk=backtest.pk).update(checks={})
+    assert re.search(r"\d doubts", client.get(f"{backtest.get_absolute_url()}/report.html").content.decode())
 
 
 def test_no_line_of_a_table_is_broken_where_all_its_cells_have_room(run, claims):

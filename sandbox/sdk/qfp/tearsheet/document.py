@@ -58,10 +58,12 @@ class Document(NamedTuple):
 
     @property
     def fine(self) -> str:
-        """How many of its claims are no doubt; "" where one is a problem, which praise does not mend."""
+        """How many of its claims are no doubt; "" where one is a problem, which praise does not mend, and while tests go
+        on, which change it.
+        """
         states = [line["state"] for line in self.claims]
         good, notes = states.count("green"), states.count("grey")
-        if not good or "red" in states or self.worst == "green":
+        if not good or "red" in states or self.worst in ("green", "blue"):
             return ""
         noted = f", {notes} {'is a note' if notes == 1 else 'are notes'}" if notes else ""
         return f"{good} of {len(states)} points {'is' if good == 1 else 'are'} fine{noted}"
