@@ -8,7 +8,7 @@ from uuid import UUID
 import redis
 from django.utils import timezone
 
-from runner.events import Publisher, control_key, redis_connection, stream_key
+from runner.events import Publisher, lines_key, redis_connection, stream_key
 from runner.models import Run
 from runner.outcomes import sentence
 from runner.recording import Recording
@@ -59,6 +59,6 @@ def forget_stored_output(run_id: UUID | str) -> None:
     Recording(run_id).delete()
     try:
         with redis_connection() as connection:
-            connection.delete(stream_key(run_id), control_key(run_id))
+            connection.delete(stream_key(run_id), lines_key(run_id))
     except redis.RedisError:
         pass  # both keys expire by themselves

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 STREAM_LENGTH = 5000
 STREAM_SECONDS = 3600
+MOST_LINES = 100  # for input(), sent before they are asked for
 BATCH = 500
 GATHER_SECONDS = 0.03
 
@@ -35,7 +36,7 @@ def stream_key(run_id: UUID | str) -> str:
     return f"run:{run_id}:events"
 
 
-def control_key(run_id: UUID | str) -> str:
+def lines_key(run_id: UUID | str) -> str:
     return f"run:{run_id}:control"
 
 
@@ -85,26 +86,32 @@ class Publisher:
             self._wire_down_until = time.monotonic() + 2
             logger.warning("run %s: events not sent (%s), recorded only", self.run_id, type(error).__name__)
 
-    def take_controls(self) -> list[dict[str, Any]]:
-        """What people sent to the running program (lines for input()) since the last call."""
+    def take_line(self) -> str | None:
+        """The first line that was sent for input() and not taken yet; None where there is none."""
         try:
-            with self.redis.pipeline(transaction=True) as pipe:
-                pipe.lrange(control_key(self.run_id), 0, -1)
-                pipe.delete(control_key(self.run_id))
-                found = pipe.execute()[0]
+            found = self.redis.lpop(lines_key(self.run_id))
         except redis.RedisError:
-            return []
-        return [json.loads(item) for item in found]
+            return None
+        return json.loads(found)["text"] if found else None
+
+    def forget_lines(self) -> None:
+        """Those that the program has not asked for: one may be a password."""
+        with suppress(redis.RedisError):
+            self.redis.delete(lines_key(self.run_id))
 
     def close(self) -> None:
         self.redis.close()
 
 
-def send_control(run_id: UUID | str, message: dict[str, Any]) -> None:
+def send_line(run_id: UUID | str, text: str) -> bool:
+    """For input(), kept until the program asks; False, and it is not, where enough of them wait."""
     with redis_connection() as connection, connection.pipeline() as pipe:
-        pipe.rpush(control_key(run_id), json.dumps(message))
-        pipe.expire(control_key(run_id), STREAM_SECONDS)
+        if connection.llen(lines_key(run_id)) >= MOST_LINES:
+            return False
+        pipe.rpush(lines_key(run_id), json.dumps({"text": text}))
+        pipe.expire(lines_key(run_id), STREAM_SECONDS)
         pipe.execute()
+    return True
 
 
 class Feed:

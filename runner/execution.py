@@ -126,7 +126,7 @@ class Execution:
         self.publisher = Publisher(run.pk)
         self.had_box = False
         self.next_heartbeat = 0.0
-        self.next_control = 0.0
+        self.next_line = 0.0  # when one is looked for, once the program has asked
         self.cancelling = False
         self.began = time.monotonic()
         self.program_began: float | None = None
@@ -226,18 +226,18 @@ class Execution:
         client = engine_of(self.run.queue)
         box = patiently(lambda: client.start(request))
         # A short program's output does not wait for its first heartbeat; the lease of the claim is long.
-        self.next_heartbeat = self.next_control = time.monotonic() + FIRST_HEARTBEAT_SECONDS
+        self.next_heartbeat = time.monotonic() + FIRST_HEARTBEAT_SECONDS
         return box
 
     def _heartbeat(self, box: Any) -> None:
-        """Renew the lease, hear a wish to stop, pass on what was typed for input(). box: None before one is there."""
+        """Renew the lease, hear a wish to stop, answer input(). box: None before one is there."""
         now = time.monotonic()
-        if box is not None and now >= self.next_control:
-            self.next_control = now + POLL_SECONDS
-            for control in self.publisher.take_controls():
-                if control.get("type") == "input":
-                    self.intake.note_answer(control.get("text", ""))
-                    box.send_input(control.get("text", ""))
+        # One line for each question and none before it, so that a password that is typed ahead is known as one.
+        if box is not None and self.intake.question and now >= self.next_line:
+            self.next_line = now + POLL_SECONDS
+            if (line := self.publisher.take_line()) is not None:
+                self.intake.note_answer(line)
+                box.send_input(line)
         if now < self.next_heartbeat:
             return
         self.next_heartbeat = now + HEARTBEAT_SECONDS
@@ -335,6 +335,7 @@ class Execution:
                     "t": ended.get("t", 0.0),
                 }
             )
+        self.publisher.forget_lines()
         publish_finished(self.publisher, values, ended.get("t"))
         if self.run.session_id is not None:
             sessions.after_cell(self.run, ended)

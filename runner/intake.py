@@ -50,7 +50,7 @@ class Intake:
         self.backtests: list[Backtest] = []
         self.opener = Opener()
         self.compared = 0  # of them, with those of its owner's other projects
-        self.question: dict[str, Any] = {}  # what input() has asked last
+        self.question: dict[str, Any] = {}  # what input() has asked and was not told yet
         self.attempts, self.said_beyond = Attempts(run, self.opener), False  # beyond those, and whether that was said
         self.claimed: dict[int, Backtest] = {}  # by the program's number; without those that were refused
         self.params: dict[str, dict[str, Any]] = {}
@@ -78,9 +78,10 @@ class Intake:
 
     def note_answer(self, text: str) -> None:
         """What is typed for input() belongs to what the run has shown; of a password only that there was one."""
-        shown = HIDDEN if self.question.get("password") else text
-        prompt, at = self.question.get("prompt", ""), self.question.get("t", 0.0)
-        self.publisher.publish({"type": "answer", "prompt": prompt, "text": shown, "t": at})
+        question, self.question = self.question, {}
+        shown = HIDDEN if question["password"] else text
+        told = {"type": "answer", "prompt": question["prompt"], "text": shown}
+        self.publisher.publish(told | {"t": question.get("t", 0.0)})
 
     def _note_first_output(self, event: dict[str, Any]) -> None:
         if self.run.first_output is None and event["type"] in ("stdout", "stderr", "display"):

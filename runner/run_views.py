@@ -20,7 +20,7 @@ from runner.access import Viewer, address_hash
 from runner.claiming import place_in_queue
 from runner.differing import differing
 from runner.ending import request_cancel
-from runner.events import send_control
+from runner.events import MOST_LINES, send_line
 from runner.gpu import GpuUnavailable
 from runner.headlines import headlines
 from runner.honesty import sending
@@ -206,7 +206,7 @@ def again(request: HttpRequest, run: Any) -> HttpResponse:
 
 @require_POST
 def send_input(request: HttpRequest, run: Any) -> HttpResponse:
-    """A line for the program that waits in input()."""
+    """A line for the program that waits in input(), or will."""
     found = find_run(request, run, editable=True)
     text = request.POST.get("text", "").replace("\r", "").replace("\n", " ")
     if len(text) > MAX_INPUT:
@@ -214,9 +214,11 @@ def send_input(request: HttpRequest, run: Any) -> HttpResponse:
     if found.status != Run.Status.RUNNING:
         return JsonResponse({"message": "This run is not waiting for input any more."}, status=409)
     try:
-        send_control(found.pk, {"type": "input", "text": text})
+        sent = send_line(found.pk, text)
     except redis.RedisError:
         return JsonResponse({"message": "The line was not delivered. Send it again in a moment."}, status=503)
+    if not sent:
+        return JsonResponse({"message": f"{MOST_LINES} lines wait already, until the program asks for them."}, status=429)
     return JsonResponse({"sent": True}) if wants_json(request) else SeeOther(found)
 
 

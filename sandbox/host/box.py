@@ -104,7 +104,10 @@ class Box:
         self.walls.write_inbox(frame)
 
     def write_input(self, text: str) -> None:
-        self.walls.write_stdin(text.encode("utf-8", "replace"), MAX_STDIN_BACKLOG)
+        line = text.encode("utf-8", "replace")
+        self.walls.write_stdin(line, MAX_STDIN_BACKLOG)
+        if self._output is not None:
+            self._output.count_typed(len(line))
 
     def stop(self, reason: str) -> None:
         """End the program for a reason that becomes the outcome; the first reason counts."""

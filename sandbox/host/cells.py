@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sandbox.host import outcome
-from sandbox.host.box import MAX_STDIN_BACKLOG, NEAR_LIMIT, OUTPUT_LIMITS, Send
+from sandbox.host.box import NEAR_LIMIT, OUTPUT_LIMITS, Send
 from sandbox.host.outcome import Observed
 from sandbox.protocol import CRASHED, Cell
 
@@ -64,7 +64,7 @@ class CellRun:
 
     def write_input(self, text: str) -> None:
         if self.runs:
-            self.session.walls.write_stdin(text.encode("utf-8", "replace"), MAX_STDIN_BACKLOG)
+            self.session.write_input(text)
 
     def answer(self, number: int, body: dict[str, Any]) -> None:
         if self.runs:

@@ -153,14 +153,24 @@ class Output:
 
     # Text
 
+    def count_typed(self, size: int) -> None:
+        """What is typed for input() is kept with what is printed, and counts like it. size: in bytes."""
+        self._text_bytes += size
+        self._look_at_text_bytes()
+
+    def _look_at_text_bytes(self) -> bool:
+        """Whether there may be more; the box is stopped where there was too much."""
+        if self._text_bytes <= self._box.limits.output_bytes:
+            return True
+        self._flush()
+        self._box.stop("output_bytes")
+        return False
+
     def _take_text(self, descriptor: int, data: bytes) -> None:
-        limits = self._box.limits
-        room = int(limits.output_bytes) - self._text_bytes
+        room = int(self._box.limits.output_bytes) - self._text_bytes
         self._text_bytes += len(data)
         self._add_text(self._texts[descriptor], self._decoders[descriptor].decode(data[: max(0, room)]))
-        if self._text_bytes > limits.output_bytes:
-            self._flush()
-            self._box.stop("output_bytes")
+        if not self._look_at_text_bytes():
             return
         now = time.monotonic()
         if now - self._last_flush >= FLUSH_SECONDS:

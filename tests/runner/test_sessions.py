@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from playground import processes
 from runner import cells, hosts, leftovers, sessions
+from runner.events import MOST_LINES, lines_key, redis_connection, send_line
 from runner.hosts import Unanswered
 from runner.models import Run, Session
 from runner.recording import Recording
@@ -226,14 +227,21 @@ def test_input_of_a_cell_is_answered_through_its_run():
     ask = "from getpass import getpass\nname, word = input('Who? '), getpass('Word? ')\n"
     author = Author(f"{ask}print('hello', name, len(word))\n")
     (run,) = author.run()
-    for number, text in enumerate(("Ada", "secret"), 1):
-        until(lambda number=number: sum(e["type"] == "input" for e in Recording(run.pk).read()) == number)
+    until(lambda: any(e["type"] == "input" for e in Recording(run.pk).read()))
+    for text in ("Ada", "secret", "secret of nobody's question"):  # the last two before they are asked for
         assert author.client.post(f"/r/{run.pk}/input", {"text": text}, **JSON).status_code == 200
     assert printed(finished(run)) == "hello Ada 6\n"
     # Whoever comes back reads what was asked and typed, and no password.
     pages = [author.client.get(author.url), author.client.get(f"/r/{run.pk}")]
     assert all("Who? Ada\nWord? ••••••\nhello Ada 6\n" in page.content.decode() for page in pages)
     assert "secret" not in str(Recording(run.pk).read())
+    # What nobody asks for is kept up to a number of lines, and no longer than the run.
+    with redis_connection() as redis:
+        until(lambda: not redis.exists(lines_key(run.pk)))
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.RUNNING, finished=None)
+    assert all(send_line(run.pk, "x") for _ in range(MOST_LINES))
+    refused = author.client.post(f"/r/{run.pk}/input", {"text": "x"}, **JSON)
+    assert refused.status_code == 429 and "until the program asks" in refused.json()["message"]
 
 
 def test_nobody_else_sees_a_session_or_its_cells():

@@ -184,6 +184,13 @@ def test_a_flood_keeps_its_first_part_and_ends(engine: Engine, stream: str) -> N
     assert len(result.stdout + result.stderr) == 256 * 1024
 
 
+def test_what_is_typed_counts_as_what_is_printed(engine: Engine) -> None:
+    source = "while True: print(len(input()), flush=True)"
+    result = engine.run(source, answers=("x" * 60_000,) * 9, wall_seconds=20)
+    assert (result.outcome, result.ended["limit"]["name"]) == ("output_exceeded", "output_bytes")
+    assert len(result.of("input")) == 5
+
+
 def test_a_flood_of_charts_ends(engine: Engine) -> None:
     result = engine.run("from IPython.display import HTML\nwhile True: display(HTML('x' * 100_000))")
     assert result.outcome == "output_exceeded"

@@ -147,19 +147,25 @@ def test_a_client_that_goes_away_interrupts_its_cell_and_keeps_the_session(live)
     assert session.cell("print(z)").stdout == "5\n"
 
 
+def type_much(box: Any, event: dict[str, Any]) -> None:
+    if event["type"] == "input":
+        box.send_input("x" * 9_000)
+
+
 @pytest.mark.parametrize(
     ("source", "limits", "outcome", "limit"),
     [
         ("while True: pass", {"cpu_seconds": 1}, "timed_out", "cpu_seconds"),
         ("import time; time.sleep(60)", {"wall_seconds": 1}, "timed_out", "wall_seconds"),
         ("while True: print('x' * 1000)", {"output_bytes": 50_000}, "output_exceeded", "output_bytes"),
+        ("while True: input()", {"output_bytes": 50_000, "wall_seconds": 20}, "output_exceeded", "output_bytes"),
         ("while True: display(1)", {"events": 50}, "output_exceeded", "events"),
     ],
 )
 def test_a_cell_at_its_limit_is_interrupted_and_the_session_stays(live, source, limits, outcome, limit):
     session = live()
     session.cell("x = 1")
-    ended = session.cell(source, **limits).ended
+    ended = session.cell(source, on_event=type_much, **limits).ended
     assert (ended["outcome"], ended["limit"]["name"]) == (outcome, limit)
     assert ended["session"]["alive"]
     assert session.cell("print(x)").stdout == "1\n"
