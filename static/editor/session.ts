@@ -384,8 +384,9 @@ export class SessionView {
   }
 
   private showTab(name: string): void {
+    const among = name === "cells" || this.tab === "cells"; // what has ended there is seen
     this.pane.dataset.tab = name;
-    if (name === "cells") this.sent = this.sent.filter((index) => !isFinal(this.views.get(index)?.status ?? "lost"));
+    if (among) this.sent = this.sent.filter((index) => !isFinal(this.views.get(index)?.status ?? "lost"));
     for (const tab of this.pane.querySelectorAll<HTMLButtonElement>("[data-session-tab]")) {
       const chosen = tab.dataset.sessionTab === name;
       tab.setAttribute("aria-pressed", String(chosen));

@@ -262,6 +262,10 @@ def test_a_cell_asks_shows_and_fails_where_it_stands(signed_in):
     expect(page.get_by_label("Output of Show").frame_locator("iframe").locator("td").first).to_be_visible()
     failed = page.get_by_label("Output of Fail")
     expect(failed.locator(".badge")).to_have_text("Failed")
+    page.get_by_role("button", name="Variables").click()
+    expect(page.locator("#session-look")).to_be_visible()
+    expect(page.locator("#session-banner")).to_be_hidden()  # it was seen to fail
+    page.get_by_role("button", name="Cells").click()
     failed.get_by_role("button", name="go to line 8").first.click()
     expect(page.locator(".monaco-editor .line-called")).to_have_count(1)
     # A changed cell is marked in both places.
