@@ -89,7 +89,7 @@ class Publisher:
     def take_line(self) -> str | None:
         """The first line that was sent for input() and not taken yet; None where there is none."""
         try:
-            found = self.redis.lpop(lines_key(self.run_id))
+            found: Any = self.redis.lpop(lines_key(self.run_id))
         except redis.RedisError:
             return None
         return json.loads(found)["text"] if found else None

@@ -218,7 +218,7 @@ def send_input(request: HttpRequest, run: Any) -> HttpResponse:
     except redis.RedisError:
         return JsonResponse({"message": "The line was not delivered. Send it again in a moment."}, status=503)
     if not sent:
-        return JsonResponse({"message": f"{MOST_LINES} lines wait already, until the program asks for them."}, status=429)
+        return JsonResponse({"message": f"{MOST_LINES} lines wait until the program asks for them."}, status=429)
     return JsonResponse({"sent": True}) if wants_json(request) else SeeOther(found)
 
 
