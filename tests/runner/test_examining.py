@@ -12,8 +12,8 @@ from rq.timeouts import JobTimeoutException
 from runner import claims_box
 from runner.honesty import companions, sending
 from runner.honesty.examinable import NotComparable
-from runner.honesty.reached_prices import reached_prices
 from runner.honesty.noting import note
+from runner.honesty.reached_prices import reached_prices
 from runner.honesty.site_findings import choice, dates_unseen, finding, numbers
 from runner.models import Backtest, FoundLeak
 from tests.runner.reported import STORE, claim_of, stored
@@ -112,7 +112,7 @@ def test_what_is_found_when_a_run_is_examined_again_takes_the_place_of_all_that_
     companions.examine(public_run.pk)
     assert public_run.backtests.get(position=0).checks == checks, "who could not look takes nothing away"
     unseen.refresh_from_db()
-    assert "its data are gone" in unseen.checks["companion"]["sentence"], "where nothing was seen the last reason counts"
+    assert "its data are gone" in unseen.checks["companion"]["sentence"], "of two reasons the last one"
     FoundLeak.objects.all().delete()
     Backtest.objects.filter(pk=other.pk).update(checks={})
     monkeypatch.setattr(companions, "_compare", lambda *_: ({0: 5}, {}, {}))

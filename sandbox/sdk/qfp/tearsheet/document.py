@@ -58,8 +58,8 @@ class Document(NamedTuple):
 
     @property
     def fine(self) -> str:
-        """How many of its claims are no doubt; "" where one is a problem, which praise does not mend, and while tests go
-        on, which change it.
+        """How many of its claims are no doubt; "" where one is a problem, which praise does not mend, and while tests
+        go on, which change it.
         """
         states = [line["state"] for line in self.claims]
         good, notes = states.count("green"), states.count("grey")
