@@ -402,7 +402,7 @@ def _swept_before(run: Run) -> Run | None:
     """
     space = run.search.get("space", {})
     before = Run.objects.filter(revision=run.revision, search__walk__isnull=True, queued__lt=run.queued)
-    latest = before.exclude(search={}).order_by("-queued")[:MOST_BEFORE]
+    latest = before.exclude(search={}).only("search").order_by("-queued")[:MOST_BEFORE]
     found = [each for each in latest if each.search.get("space", {}).keys() == space.keys()]
     return next((each for each in found if each.search.get("space", {}) == space), next(iter(found), None))
 

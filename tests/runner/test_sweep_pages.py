@@ -22,6 +22,7 @@ from runner.starting import wake_a_worker
 from runner.sweeps.choice import doubts
 from runner.sweeps.out_of_sample import Walked, out_of_sample
 from runner.sweeps.results import walk_rows
+from runner.sweeps.views import _swept_before
 from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.runner.test_reports import unsaid
 from tests.runner.test_workers import ended, horse_of, running, until
@@ -117,6 +118,7 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     assert project.revisions.count() == 2 and project.revisions.first().source == project.source
     page = client.get(reverse("runner:sweep", args=[walked.pk])).content.decode()
     assert f'<a href="{reverse("runner:sweep", args=[run.pk])}">The sweep it came from</a>' in page
+    assert _swept_before(walked).get_deferred_fields() >= {"manifest", "message"}, "fifty are read"
     part = client.get(reverse("runner:sweep", args=[run.pk]), headers={"HX-Request": "true"}).content.decode()
     assert f"{run.pk}/backtests/0" in part, "whoever has watched the sweep is led to its result"
     assert page.count("?sweep=") == 4 and "purge 5, embargo 2" in page and "Out of sample" in page
