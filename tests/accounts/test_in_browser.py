@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 
 from tests.accounts.oauth_server import CLIENT_ID, CLIENT_SECRET, OAuthServer, Person
-from tests.conftest import free_port
+from tests.surroundings import free_port
 
 pytestmark = pytest.mark.browser
 PASSWORD = "a quiet harbour 91"

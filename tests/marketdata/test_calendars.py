@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from marketdata import calendars
-from tests.conftest import ROOT
+from tests.surroundings import ROOT
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the package's, about pandas

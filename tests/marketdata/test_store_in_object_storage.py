@@ -19,8 +19,8 @@ from qfp import objects
 
 from marketdata import archiving, garbage, object_storage, store
 from marketdata.models import Snapshot
-from tests.conftest import free_port
 from tests.marketdata.test_store import bars, entry
+from tests.surroundings import free_port
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,7 @@ import pytest
 from playground import process_table
 from playground.management.commands.up import queues_of_worker
 from playground.services import Services
-from tests.conftest import free_port
+from tests.surroundings import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 90
