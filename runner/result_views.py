@@ -56,12 +56,11 @@ def found_backtest(request: HttpRequest, run: Any, position: int) -> tuple[Backt
 def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse:
     backtest, shown = found_backtest(request, run, position)
     record = record_of(backtest, shown.all)
-    lines = claims_box.lines(backtest)
-    badge = claims_box.summary(lines, claims_box.checking(backtest))
     project = backtest.run.project
     can_edit = Project.objects.editable_by(Viewer.of(request)).filter(pk=project.pk).exists()
     if not can_edit:
         sending.send(backtest.run)
+    claimed = _claims(backtest)
     return render(
         request,
         "runner/backtest.html",
@@ -69,7 +68,11 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "backtest": backtest,
             # Search engines and chats show it without the rest of the page.
             "meta_description": " ".join(
-                [*(line for _, line in backtest.standing.notices("Figures")), f"{badge['text']}.", backtest.description]
+                [
+                    *(line for _, line in backtest.standing.notices("Figures")),
+                    f"{claimed['claims_summary']['text']}.",
+                    backtest.description,
+                ]
             ),
             "run": backtest.run,
             "project": project,
@@ -78,8 +81,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "parameters": parameters_text(backtest, shown.all),
             "remarks": backtest.remarked(shown.all),
             "out_of_sample": out_of_sample(backtest, Viewer.of(request)),
-            "claims": lines,
-            "claims_summary": badge,
+            **claimed,
             "charts": [drawn(chart) for chart in charts(record)],
             "tables": [_cells(table) for table in tables(record)],
             "private_note": shown.note,
@@ -89,6 +91,21 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "reports": backtest.reports.defer("content", "logo")[:10] if shown.all else [],
         },
     )
+
+
+@never_cache
+@require_safe
+def claims(request: HttpRequest, run: Any, position: int) -> HttpResponse:
+    """The part of its page that changes while the site makes the run again."""
+    backtest, _ = found_backtest(request, run, position)
+    return render(request, "runner/_result_claims_anew.html", {"backtest": backtest, **_claims(backtest)})
+
+
+def _claims(backtest: Backtest) -> dict[str, Any]:
+    """claims_due: whether they are about to change."""
+    lines = claims_box.lines(backtest)
+    summary = claims_box.summary(lines, claims_box.checking(backtest))
+    return {"claims": lines, "claims_summary": summary, "claims_due": sending.is_due(backtest.run)}
 
 
 def drawn(chart: Chart) -> dict[str, Any]:

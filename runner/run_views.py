@@ -139,6 +139,17 @@ def run_status(request: HttpRequest, run: Any) -> HttpResponse:
 
 @never_cache
 @require_GET
+def run_claims(request: HttpRequest, run: Any) -> HttpResponse:
+    """What each of its backtests can claim by now, for the pane that has shown what it could at the run's end."""
+    found = find_run(request, run)
+    backtests = private.shown_to(found, Viewer.of(request)).backtests(found)
+    tried = trials.of_project(found.project) if backtests else None
+    context = {"backtests": backtests, "tried": tried, "due": bool(backtests) and sending.is_due(found)}
+    return render(request, "runner/_run_claims.html", context)
+
+
+@never_cache
+@require_GET
 def run_events(request: HttpRequest, run: Any) -> HttpResponse:
     """The stored events after a number: for polling where sockets are blocked, and for "load all"."""
     found = find_run(request, run)

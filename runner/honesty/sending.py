@@ -31,6 +31,7 @@ __all__ = [
     "PATIENCE",
     "QUEUE",
     "claim",
+    "is_due",
     "is_recent",
     "outlook",
     "outlook_of_choice",
@@ -51,6 +52,7 @@ JOB = "examine-"  # with which the names of its jobs begin
 EXAMINING = "examining"  # among the checks of a run's first backtest: {since, done, of}, the last two in times
 PATIENCE = timedelta(hours=1)  # with a worker that may have died, and with the end of another run
 LATELY = timedelta(minutes=10)  # an examination takes up to four, and more where the program takes its time
+SENT_WITHIN = timedelta(minutes=1)  # of its end
 JOB_PATIENCE = timedelta(seconds=15)  # until a job counts as lost
 MOST_AT_PUBLISHING = 5  # for the workers are there for everybody; the others when somebody opens them
 
@@ -60,6 +62,14 @@ def wanted(run: Run) -> bool:
     looked at yet.
     """
     return is_shown(run) and _can_be_made_again(run)
+
+
+def is_due(run: Run) -> bool:
+    """Whether its repeats are under way or about to be, so that what is said of it is about to change."""
+    if not run.is_finished or not wanted(run):
+        return False
+    just_ended = run.finished is not None and timezone.now() - run.finished < SENT_WITHIN
+    return run.examination_asked is not None or just_ended
 
 
 def outlook(run: Run) -> str:

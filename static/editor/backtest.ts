@@ -48,7 +48,9 @@ export function putClaims({ head, findings }: BacktestDrawn, box: HTMLElement): 
   const old = find<HTMLDetailsElement>(".claims", findings);
   if (old) {
     box.toggleAttribute("open", old.open || (box.hasAttribute("open") && !old.matches(".claims--red")));
+    const held = old.contains(document.activeElement);
     old.replaceWith(box);
+    if (held) find("summary", box)?.focus({ preventScroll: true });
   } else findings.prepend(box);
   const sum = find(".claims__badge", box);
   for (const badge of head.querySelectorAll(".badge--problem, .badge--sum")) badge.remove();

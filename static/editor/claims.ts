@@ -1,7 +1,7 @@
-// What can a backtest claim? Draws the box of nine lines, as the server does.
+// What can a backtest claim? Draws the box of nine lines, as the server does, and asks the server for it after a run.
 
 import type { Claims } from "./events";
-import { icon, make } from "./page";
+import { announce, find, icon, make } from "./page";
 
 const ICONS = { grey: "info", green: "shield-check", blue: "clock", amber: "circle-help", red: "triangle-alert" };
 
@@ -13,4 +13,58 @@ export function claimsBox(claims: Claims): HTMLElement {
     make("ol", {}, ...claims.lines.map((line) =>
       make("li", { class: `claims__line claims__line--${line.state}` }, make("a", { href: line.link }, line.title),
         make("span", { class: "claims__state" }, line.word), make("p", {}, line.text)))));
+}
+
+const AGAIN_MS = 2000;
+
+/** The boxes as the server draws them, who counts anew; those of a run that has ended are asked for until they change no
+ * more. put: given each that has changed. */
+export class ServerClaims {
+  private waiting = 0;
+  private url = "";
+  private readonly boxes = new Map<string, HTMLElement>();
+  private readonly last = new Map<string, string>(); // the text of those that were asked for
+
+  constructor(private readonly put: (key: string, box: HTMLElement) => void) {
+    for (const box of document.querySelectorAll<HTMLElement>("[data-claims]")) this.boxes.set(box.dataset.claims ?? "", box);
+  }
+
+  get(key: string): HTMLElement | undefined {
+    return this.boxes.get(key);
+  }
+
+  ask(url: string): void {
+    this.stop();
+    this.url = url;
+    if (url) void this.look(url);
+  }
+
+  stop(): void {
+    clearTimeout(this.waiting);
+    this.url = "";
+  }
+
+  private async look(url: string): Promise<void> {
+    let due = true;
+    try {
+      const answer = await fetch(url);
+      const told = new DOMParser().parseFromString(answer.ok ? await answer.text() : "", "text/html");
+      if (url !== this.url) return;
+      due = find("[data-due]", told) !== null;
+      for (const box of told.querySelectorAll<HTMLElement>("[data-claims]")) this.take(box, due);
+    } catch {
+      if (url !== this.url) return; // else the server cannot be reached, and is asked again
+    }
+    clearTimeout(this.waiting);
+    if (due) this.waiting = setTimeout(() => void this.look(url), AGAIN_MS);
+  }
+
+  private take(box: HTMLElement, due: boolean): void {
+    const [key, text] = [box.dataset.claims ?? "", box.outerHTML];
+    if (this.last.get(key) === text) return;
+    this.last.set(key, text);
+    this.boxes.set(key, document.adoptNode(box));
+    this.put(key, box);
+    if (!due) announce(`${find(".claims__badge", box)?.textContent}: what this result can claim`);
+  }
 }

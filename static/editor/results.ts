@@ -1,7 +1,7 @@
 // What does one run look like while it goes and when it has ended? Draws the panel, figures, progress and files of a run.
 
 import { type BacktestDrawn, drawBacktest, putClaims, tabName } from "./backtest";
-import { claimsBox } from "./claims";
+import { claimsBox, ServerClaims } from "./claims";
 import type { Console } from "./console";
 import { type EventOf, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
 import type { OutputFrame } from "./outputs";
@@ -48,7 +48,7 @@ export class RunView {
   private answered: EventOf<"input"> | null = null; // its answer is on its way
   private backtests: (BacktestDrawn & { event: EventOf<"backtest"> })[] = [];
   private curveOf: EventOf<"backtest"> | null = null;
-  private readonly claims = new Map<string, HTMLElement>(); // as the server drew them, which counts anew
+  private readonly claims = new ServerClaims((key, box) => this.putBox(key, box));
   private ticking = 0;
   private readonly title = document.title;
 
@@ -64,7 +64,6 @@ export class RunView {
 
   /** curve: the frame of the chosen backtest's curve. frame: that of all that the program shows itself. */
   constructor(private readonly console: Console, private readonly curve: OutputFrame, private readonly frame: OutputFrame, private readonly observer: RunObserver) {
-    for (const box of document.querySelectorAll<HTMLElement>("[data-claims]")) this.claims.set(box.dataset.claims ?? "", box);
     this.prompt.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.answer();
@@ -90,6 +89,7 @@ export class RunView {
   attach(panel: HTMLElement): void {
     this.feed?.stop();
     this.feed = null;
+    this.claims.stop();
     this.panel = panel;
     const { run, socket, events, status, started, wallLimit } = panel.dataset;
     if (!run || !socket || !events) {
@@ -246,6 +246,12 @@ export class RunView {
     if (event.status === "failed") this.offerErrorLine();
     announce(`${STATUS_WORDS[event.status] ?? event.status}. ${event.message ?? ""}`, true);
     this.observer.ended(event.status, this.declared);
+    this.renewClaims();
+  }
+
+  /** What its backtests can claim changes after its end: while the site makes it again, and with who sees it. */
+  renewClaims(): void {
+    if (!this.inProgress && this.backtests.length) this.claims.ask(this.panel.dataset.claimsUrl ?? "");
   }
 
   // Pieces -----------------------------------------------------------------------------------------------------
@@ -269,10 +275,14 @@ export class RunView {
 
   /** The second finding of a backtest replaces its first. */
   private addClaims(event: EventOf<"checks">): void {
-    const drawn = this.backtests.find((each) => each.event.backtest === event.backtest);
-    if (!drawn) return;
-    putClaims(drawn, this.claims.get(String(event.backtest)) ?? claimsBox(event));
-    announce(`${event.summary.text}: what this result can claim`);
+    const key = String(event.backtest);
+    if (this.putBox(key, this.claims.get(key) ?? claimsBox(event))) announce(`${event.summary.text}: what this result can claim`);
+  }
+
+  private putBox(key: string, box: HTMLElement): boolean {
+    const drawn = this.backtests.find(({ event }) => String(event.backtest) === key);
+    if (drawn) putClaims(drawn, box);
+    return drawn !== undefined;
   }
 
   private chosen(): number {

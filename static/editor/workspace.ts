@@ -353,6 +353,7 @@ function watchTitle(settings: string): void {
         toast(body.message ?? "The name was not saved.", "error", ...link);
         return;
       }
+      if (body.visibility && body.visibility !== holds) view.renewClaims();
       holds = body.visibility ?? holds;
       document.title = document.title.replace(before, body.title ?? wanted);
       before = body.title ?? wanted;

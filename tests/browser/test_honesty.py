@@ -6,14 +6,15 @@ import pytest
 from playwright.sync_api import expect
 
 from playground import processes
-from runner import verifying
+from runner import claims_box, verifying
 from runner.access import Viewer
-from runner.models import ENTRY, Run
+from runner.honesty import companions, site_findings
+from runner.models import ENTRY, Backtest, Run
 from runner.starting import start_run
 from tests.browser.pages import eventually
 from tests.conftest import _end, _launch
 from tests.factories import make_project, make_user
-from tests.runner.test_honesty import LEAK
+from tests.runner.test_honesty import HONEST, LEAK
 from tests.runner.test_repeating import PROGRAM
 
 
@@ -75,3 +76,32 @@ def test_verify_is_pressed_answered_and_led_on_to_a_comparison(signed_in, verifi
     expect(page.get_by_role("heading", name="Two runs compared")).to_be_visible()
     expect(page.locator("main")).to_contain_text("days")
     expect(page.locator("main")).to_contain_text("Run 2, revision 1")
+
+
+def test_the_pane_says_what_the_page_of_the_result_says_while_it_is_checked_and_after(signed_in, open_page, engine):
+    owner = make_user()
+    project = make_project(owner, source=HONEST, visibility="public")
+    pane, page = signed_in(owner), open_page()
+    pane.goto(project.edit_url)
+    pane.keyboard.press("Control+Enter")
+    in_pane = pane.locator(".backtest__head .badge--sum")
+    expect(in_pane).to_be_visible(timeout=60_000)
+    eventually(pane, lambda: Run.objects.filter(status=Run.Status.SUCCEEDED).exists(), seconds=60)
+    first = Backtest.objects.get()
+    page.goto(first.get_absolute_url())
+    on_page = page.locator("#result-badges .result-claims__sum")
+    eventually(pane, lambda: in_pane.inner_text() == on_page.inner_text())
+    assert companions._claim(first)
+    for done in (0, 3):
+        companions._tell_progress(first, done, 5)
+        for badge in (in_pane, on_page, page.locator("#claims .badge")):
+            expect(badge).to_have_text(f"Checking: {done} of 5 done")
+    first.checks |= site_findings.finding(first, None, 0, "on other data it does not end well")
+    first.save()
+    said = claims_box.summary(claims_box.lines(first))["text"]
+    assert "doubt" in said
+    for badge in (in_pane, on_page, page.locator("#claims .badge")):
+        expect(badge).to_have_text(said)
+    expect(page.locator("#claims[hx-get]")).to_have_count(0)  # nothing is to come
+    pane.reload()
+    expect(in_pane).to_have_text(said)
