@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
-from runner import comparing, private, quotas, sharing, verdicts, verifying
+from runner import comparing, private, quotas, sharing, trials, verdicts, verifying
 from runner.access import Viewer, address_hash
 from runner.differing import differing
 from runner.headlines import headlines
@@ -51,6 +51,9 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
         return redirect(reverse("runner:verification", args=[found.pk]))
     kept = found.verification
     waiting = verifying.is_waiting(found)
+    shown = private.shown_to(found, viewer)
+    # That it is the same again is no praise of what it can claim.
+    backtests = [] if waiting else shown.backtests(found)
     alone = bool(getattr(request, "htmx", False))
     return render(
         request,
@@ -62,8 +65,10 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
             "under_way": verifying.under_way(found) if waiting else None,
             "answer": kept.get("answer", ""),
             "title": verdicts.ANSWERS.get(kept.get("answer", ""), ""),
-            "text": kept.get("text", "") if private.shown_to(found, viewer).all else "",
+            "text": kept.get("text", "") if shown.all else "",
             "at": parse_datetime(kept.get("at", "") or "") if kept.get("at") else None,
+            "backtests": backtests,
+            "tried": trials.of_project(found.project) if backtests else None,
             "reason": reason,
             "can_verify": allowed and not reason,
             "others": [] if alone else _others(found, viewer),

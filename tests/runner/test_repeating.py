@@ -88,7 +88,13 @@ def test_a_run_made_again_is_exact_and_what_was_changed_since_is_named(engine, c
     assert run.verification["answer"] == "exact", run.verification
     client.force_login(user)
     page = client.get(reverse("runner:verification", args=[run.pk])).content.decode()
-    assert 'data-answer="exact"' in page
+    assert 'data-answer="exact"' in page and "badge--problem" not in page
+    # Whoever is sent this page alone reads beside it that the run knew the future.
+    leak = {"state": "red", "sentence": "It reads what came later.", "found": {"state": "leak"}}
+    run.backtests.update(checks=run.backtests.get().checks | {"lookahead": leak})
+    page = client.get(reverse("runner:verification", args=[run.pk])).content.decode()
+    assert ">Look-ahead</a>" in page and f'{run.backtests.get().get_absolute_url()}#claims" title' in page
+    assert ">1 problem</a>" in page
 
     def with_manifest(**values) -> str:
         run.manifest = {**manifest, **values}
