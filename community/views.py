@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from community.gallery import public_projects
-from runner import claims_box
+from runner import claims_box, template_runs
 from runner.models import Backtest, Project
 
 PAGE_SIZE = 24
@@ -25,11 +25,13 @@ def _cards(projects: QuerySet[Project], page_number: str | None):
     page = Paginator(projects, PAGE_SIZE).get_page(page_number)
     backtests = Backtest.objects.only(*SHOWN).in_bulk([project.backtest_id for project in page if project.backtest_id])
     summaries = claims_box.summaries(backtests.values())
+    pictures = template_runs.pictures([project for project in page if not project.backtest_id])
     return page, [
         {
             "project": project,
             "backtest": backtests.get(project.backtest_id),
             "summary": summaries.get(project.backtest_id),
+            "picture": pictures.get(project.pk, ""),
         }
         for project in page
     ]

@@ -7,6 +7,7 @@ from these runs (shown()): the newest decides, and a picture comes from the newe
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -63,6 +64,12 @@ def shown() -> list[Shown]:
         for sample in SAMPLES
         if sample.slug not in newest or newest[sample.slug].status == Run.Status.SUCCEEDED
     ]
+
+
+def pictures(projects: Iterable[Project]) -> dict[int, SafeString]:
+    """What the gallery shows of those that are templates, by primary key."""
+    slugs = {project.slug: project.pk for project in projects if project.owner.username == SITE_USER}
+    return {slugs[each.sample.slug]: each.picture for each in (shown() if slugs else []) if each.sample.slug in slugs}
 
 
 def ship_pictures() -> None:

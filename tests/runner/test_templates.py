@@ -55,12 +55,23 @@ def test_template_that_fails_leaves_the_gallery_until_it_works_again(published, 
     pictures = re.findall(r'template-card__picture"[^>]*>(.{0,200})', page)
     assert len(pictures) == len(SAMPLES) - 1 and all(each.startswith("<svg") for each in pictures)
     assert reverse("runner:copy-template", args=["momentum"]) in page
+    # Picture and title lead to the run, and to the copy where there is none.
+    green = published["kelly"].revisions.last().runs.get(status=Run.Status.SUCCEEDED).get_absolute_url()
+    assert f'<h3><a href="{green}">' in page and page.count('for="copy-black-scholes"') == 2
+    assert page.count('id="copy-black-scholes"') == 1
     assert page.count('<a class="template-card__picture" href="/r/') == page.count("Works</span>") == 2
     greens = [timezone.now() - timedelta(hours=hours) for hours in (24, 1)]
     shown = re.findall(r'Works</span> run <time datetime="([\d-]+T\d\d)', page)
     assert sorted(shown) == sorted(f"{green:%Y-%m-%dT%H}" for green in greens)
     finished(published["heston"], Run.Status.SUCCEEDED)
     assert reverse("runner:copy-template", args=["heston"]) in client.get(reverse("runner:templates")).content.decode()
+
+
+def test_a_template_without_a_backtest_has_its_picture_among_public_projects(published, client):
+    finished(published["heston"], Run.Status.SUCCEEDED)
+    page = client.get("/explore").content.decode()
+    pictures = re.findall(r'template-card__picture"[^>]*>(.{4})', page)
+    assert pictures == ["<svg"] * len(published)
 
 
 def test_staff_get_one_mail_that_names_what_failed(published):
