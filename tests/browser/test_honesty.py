@@ -105,3 +105,9 @@ def test_the_pane_says_what_the_page_of_the_result_says_while_it_is_checked_and_
     expect(page.locator("#claims[hx-get]")).to_have_count(0)  # nothing is to come
     pane.reload()
     expect(in_pane).to_have_text(said)
+    # Its page has room with all that stands at the top for whoever is signed in, beside a scrollbar of 15 pixels, too.
+    pane.goto(first.get_absolute_url())
+    for width in (345, 320):
+        pane.set_viewport_size({"width": width, "height": 740})
+        assert pane.evaluate("document.documentElement.scrollWidth") <= width
+        assert pane.locator(".avatar").bounding_box()["x"] + 24 <= width
