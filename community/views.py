@@ -25,7 +25,7 @@ def _cards(projects: QuerySet[Project], page_number: str | None):
     page = Paginator(projects, PAGE_SIZE).get_page(page_number)
     backtests = Backtest.objects.only(*SHOWN).in_bulk([project.backtest_id for project in page if project.backtest_id])
     summaries = claims_box.summaries(backtests.values())
-    pictures = template_runs.pictures([project for project in page if not project.backtest_id])
+    pictures = template_runs.pictures([project for project in page if not project.has_backtest])
     return page, [
         {
             "project": project,
