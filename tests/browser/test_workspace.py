@@ -225,6 +225,14 @@ def test_nothing_scrolls_sideways_on_a_phone(signed_in):
     one, three = page.get_by_role("spinbutton", name="one"), page.get_by_role("spinbutton", name="three")
     page.get_by_role("tab", name="Result").click()
     expect(one).to_be_in_viewport(ratio=1)
+    # With a label as long as any, too, no number is beyond the edge of the row or under its fade, down to 320.
+    page.locator(".param__label").first.evaluate("(label) => { label.textContent = 'Lookback, days'; }")
+    for width in (360, 320):
+        page.set_viewport_size({"width": width, "height": 740})
+        row, box = page.locator(".params__list").bounding_box(), page.locator("#param-one").bounding_box()
+        assert row and box and box["x"] + box["width"] <= row["x"] + row["width"] - 28, width
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+    page.set_viewport_size({"width": 360, "height": 740})
     page.get_by_role("button", name="All 3").click()
     expect(three).to_be_in_viewport(ratio=1)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
