@@ -250,9 +250,7 @@ export class RunView {
   }
 
   /** What its backtests can claim changes after its end: while the site makes it again, and with who sees it. */
-  renewClaims(): void {
-    if (!this.inProgress && this.backtests.length) this.claims.ask(this.panel.dataset.claimsUrl ?? "");
-  }
+  renewClaims(): void { if (!this.inProgress && this.backtests.length) this.claims.ask(this.panel.dataset.claimsUrl ?? ""); }
 
   // Pieces -----------------------------------------------------------------------------------------------------
 
@@ -273,16 +271,14 @@ export class RunView {
     }
   }
 
-  /** The second finding of a backtest replaces its first. */
   private addClaims(event: EventOf<"checks">): void {
-    const key = String(event.backtest);
-    if (this.putBox(key, this.claims.get(key) ?? claimsBox(event))) announce(`${event.summary.text}: what this result can claim`);
+    if (this.putBox(String(event.backtest), this.claims.get(String(event.backtest)) ?? claimsBox(event))) announce(`${event.summary.text}: what this result can claim`);
   }
 
   private putBox(key: string, box: HTMLElement): boolean {
-    const drawn = this.backtests.find(({ event }) => String(event.backtest) === key);
-    if (drawn) putClaims(drawn, box);
-    return drawn !== undefined;
+    const drawn = this.backtests.filter(({ event }) => String(event.backtest) === key);
+    for (const each of drawn) putClaims(each, box);
+    return drawn.length > 0;
   }
 
   private chosen(): number {
