@@ -10,6 +10,8 @@ import pytest
 from qfp.copied import warned
 from qfp.figures import difference, figures, signed
 
+WHY = "It says at length why. " * 12  # whoever reads it wants the end, too
+
 
 @pytest.mark.parametrize(
     ("key", "change", "text"),
@@ -43,11 +45,12 @@ def test_warnings_that_differ_in_numbers_alone_are_counted():
         warnings.simplefilter("always")
         with warned.folded():
             for bar in range(120):
-                warnings.warn(f"time={bar}: Broker canceled the order (equity={bar * 1.5}).", stacklevel=1)
+                warnings.warn(f"time={bar}: Broker canceled it. Its equity, {bar * 1.5:,}, is low. {WHY}", stacklevel=1)
             warnings.warn("Some trades remain open.", stacklevel=1)
     said = [str(each.message) for each in shown]
     assert [each.partition(":")[0] for each in said[:3]] == ["time=0", "time=1", "time=2"]
-    assert said[3] == "Some trades remain open." and said[4].startswith("and 117 more like this") and len(said) == 5
+    whole = f"time=119: Broker canceled it. Its equity, 178.5, is low. {WHY}"
+    assert said[3:] == ["Some trades remain open.", f"and 117 more like this, with other numbers; the last: {whole}"]
 
 
 def test_a_warning_of_many_trials_and_workers_is_shown_once():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +22,7 @@ def warn(text: str) -> None:
     warnings.warn(text, stacklevel=depth)
 
 
-@contextmanager
+@contextlib.contextmanager
 def at_programs_line(module: Any) -> Iterator[None]:
     """Within it, warnings whose place is in the module's package, or here, are shown at the program's line."""
     libraries = (OURS, f"{Path(module.__file__).parent}/")
@@ -32,7 +32,7 @@ def at_programs_line(module: Any) -> Iterator[None]:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: Any, **named: Any
     ) -> None:
         if filename.startswith(libraries):
-            frame, _ = _programs_frame((*libraries, warnings.__file__))
+            frame, _ = _programs_frame((*libraries, warnings.__file__, contextlib.__file__))
             if frame is not None:
                 filename, lineno = frame.f_code.co_filename, frame.f_lineno
         show(message, category, filename, lineno, *more, **named)

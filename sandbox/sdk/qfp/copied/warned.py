@@ -46,26 +46,28 @@ def once() -> Iterator[None]:
 
 @contextmanager
 def folded() -> Iterator[None]:
-    """Within it, of warnings that differ in nothing but numbers the first are shown, and at the end how many more."""
+    """Within it, of warnings that differ in nothing but numbers the first are shown, and at the end the last, with how
+    many more there were.
+    """
     seen: Counter[tuple[type[Warning], str]] = Counter()
-    last: dict[tuple[type[Warning], str], tuple[tuple[Any, ...], dict[str, Any]]] = {}
+    last: dict[tuple[type[Warning], str], tuple[str, tuple[Any, ...], dict[str, Any]]] = {}
     show = warnings.showwarning
 
     def show_few(message: Warning | str, category: type[Warning], *where: Any, **named: Any) -> None:
-        alike = category, re.sub(r"[\d.,]+", "0", str(message))
+        alike = category, re.sub(r"\d+(?:[.,]\d+)*", "0", str(message))
         seen[alike] += 1
         if seen[alike] <= MOST_ALIKE:
             show(message, category, *where, **named)
-        last[alike] = where, named
+        last[alike] = str(message), where, named
 
     warnings.showwarning = show_few
     try:
         yield
     finally:
         warnings.showwarning = show
-        for (category, words), count in seen.items():
+        for alike, count in seen.items():
             if count > MOST_ALIKE:
-                where, named = last[category, words]
-                told = f"and {count - MOST_ALIKE} more like this, with other numbers: {words[:200]}"
+                words, where, named = last[alike]
+                told = f"and {count - MOST_ALIKE} more like this, with other numbers; the last: {words}"
                 with suppress(Exception):  # whatever their class or the program's own way of showing them asks for
-                    show(told, category, *where, **named)
+                    show(told, alike[0], *where, **named)
