@@ -478,7 +478,7 @@ def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None =
     if again.outcome in (None, Run.Status.CRASHED):
         raise NotComparable("the sandbox engine went away")
     if again.outcome == Run.Status.FAILED:
-        raise NotEnded("on other data it does not end well")
+        raise NotEnded("on other data the program ended with an error")
     if again.outcome != Run.Status.SUCCEEDED:  # which a busy machine may be the reason of
         raise NotComparable("on other data it did not come to its end")
     # With what the check knows of them, and in the units in which ours are kept.

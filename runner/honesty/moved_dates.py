@@ -21,9 +21,9 @@ from qfp.checking.amnesia import DAYS
 from rq.timeouts import JobTimeoutException
 
 from marketdata.store import read_manifest
-from runner.honesty.examinable import NotComparable
+from runner.honesty.examinable import NotComparable, NotEnded
 from runner.honesty.package_tables import PackageTables
-from runner.honesty.site_findings import dates, dates_unseen
+from runner.honesty.site_findings import dates, dates_failed, dates_unseen
 from runner.honesty.varied_data import INVENTED_SHARES, Lent, with_panels
 from runner.models import Backtest, Run
 from runner.private import brought_series, personal_series
@@ -59,7 +59,10 @@ def on_other_dates(
         return unseen(backtests, "it may read days from files or tables whose dates stay")
     try:
         with moved_snapshot(store, run.snapshot, days, all_shares) as moved:
-            found = decided_otherwise(moved, lambda claims: _on_their_dates(claims, backtests, days))
+            try:
+                found = decided_otherwise(moved, lambda claims: _on_their_dates(claims, backtests, days))
+            except NotEnded:
+                return {each.position: dates_failed() for each in backtests}
         if found and decided_otherwise(run.snapshot, list):
             return {}
     except NotComparable as reason:

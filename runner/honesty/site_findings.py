@@ -8,8 +8,8 @@ from typing import Any
 from runner.models import Backtest
 
 __all__ = [
-    "DRAWN", "OF_THE_SITE", "box_line", "choice", "dates", "dates_unseen", "finding", "has_seen", "is_leak", "numbers",
-    "numbers_unseen", "splits", "splits_unseen", "suspicion", "taken_back",
+    "DRAWN", "OF_THE_SITE", "box_line", "choice", "dates", "dates_failed", "dates_unseen", "finding", "has_seen",
+    "is_leak", "numbers", "numbers_unseen", "splits", "splits_unseen", "suspicion", "taken_back",
 ]  # fmt: skip
 
 OF_THE_SITE = ("companion", "dates", "numbers", "splits")  # names of findings that it alone makes
@@ -125,7 +125,18 @@ def dates(backtest: Backtest, bar: int | None) -> dict[str, Any]:
 
 def dates_unseen(reason: str) -> dict[str, Any]:
     """What is said where the site could not tell what the program decides on other dates, and why."""
-    return {"dates": {"state": "grey", "sentence": f"On other dates the site could not see what it decides: {reason}."}}
+    sentence = f"What it decides on other dates the site could not see: {reason}."
+    return {"dates": {"state": "grey", "sentence": sentence}}
+
+
+def dates_failed() -> dict[str, Any]:
+    """What is said where the program ends with an error on other dates."""
+    sentence = (
+        "The site has made it again on the same prices with dates 28 years apart, and there the program ended with an "
+        "error, so nothing was compared. Programs that ask for days by name do that, as in start= and end=: leave them "
+        "out or count bars, as in bars[-1000:], and this is tested, too."
+    )
+    return {"dates": {"state": "grey", "sentence": sentence}}
 
 
 def numbers() -> dict[str, Any]:
@@ -150,7 +161,7 @@ def splits(backtest: Backtest, bar: int | None, ended: bool = True) -> dict[str,
     """What is said where it decided otherwise with other splits after a day, and nothing else changed. bar: None where
     it was another backtest altogether. ended: whether the program ended well.
     """
-    other = "made other backtests" if ended else "did not end well"
+    other = "made other backtests" if ended else "ended with an error"
     date = "" if bar is None else backtest.dates[bar][:10]
     sentence = (
         "Levels of adjusted prices tell of later splits and dividends: the site has made it again with other splits "

@@ -97,7 +97,7 @@ def test_who_gives_few_orders_or_was_seen_seldom_on_other_prices_is_not_doubted(
 def test_where_it_cannot_be_compared_the_line_says_so(backtest, claim, why):
     def claims_on(snapshot):
         if why == "it does not end":
-            raise NotEnded("on other data it does not end well")
+            raise NotEnded("on other data the program ended with an error")
         return [claim | {"dates": backtest.dates[DROPPED + 1 :]}]
 
     told = on_later_bars(backtest.run, [backtest], on_other_prices(backtest, [claim] * 3), claims_on, all_shares=False)

@@ -118,8 +118,8 @@ def test_a_commission_of_the_programs_own_is_known():
 @pytest.mark.parametrize(
     ("fails", "state", "told"),
     [
-        (lambda snapshot, own: snapshot != own, "amber", "and it did not end well. A rule about the level"),
-        (lambda snapshot, own: True, "grey", "could not see: it does not end well."),  # on the same data, too
+        (lambda snapshot, own: snapshot != own, "amber", "and it ended with an error. A rule about the level"),
+        (lambda snapshot, own: True, "grey", "could not see: it ended with an error."),  # on the same data, too
     ],
 )
 def test_a_program_that_ends_with_an_error_at_another_level_hangs_on_it(settings, fails, state, told):
@@ -130,7 +130,7 @@ def test_a_program_that_ends_with_an_error_at_another_level_hangs_on_it(settings
 
     def claims_on(snapshot):
         if fails(snapshot, run.snapshot):
-            raise NotEnded("it does not end well")
+            raise NotEnded("it ended with an error")
         return [claim]
 
     found = on_other_splits(run, [backtest], claims_on, random.Random(1), all_shares=False)
