@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from runner import claims_box
 from runner.charts import equity_curve
 from runner.models import Backtest, Run
 from runner.samples import CHECKED, FIRST_SAMPLE
@@ -17,6 +19,7 @@ FIGURES_SHOWN = ("total_return", "buy_and_hold", "cagr", "sharpe", "max_drawdown
 class Showcase:
     title: str
     backtest: Backtest
+    summary: dict[str, Any] | None  # of what it can claim
     sentence: str
     svg: str
     figures: list[dict]
@@ -51,6 +54,7 @@ def find() -> Showcase | None:
     return Showcase(
         title=backtest.run.project.title,
         backtest=backtest,
+        summary=claims_box.summaries([backtest]).get(backtest.pk),
         sentence=backtest.description,
         svg=equity_curve(backtest, POINTS),
         figures=[by_key[key] for key in FIGURES_SHOWN if key in by_key],

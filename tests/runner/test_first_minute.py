@@ -8,8 +8,9 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from runner import claims_box
 from runner.access import GUEST_COOKIE
-from runner.models import Project, Run
+from runner.models import Backtest, Project, Run
 from runner.samples import FIRST_SAMPLE, SAMPLES
 from runner.showcase import SITE_USER
 from tests.factories import PASSWORD, make_project, make_run, make_user
@@ -78,4 +79,9 @@ def test_a_visitor_sees_the_sample_run_until_its_result_is_there_and_what_to_do_
     Run.objects.filter(pk=run.pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
     stored(run, claim_of("AAPL", 15, 5, bars=300))
     assert client.get("/showcase").status_code == 204
-    assert "Here are a strategy and what came of it." in client.get("/").content.decode()
+    page = client.get("/").content.decode()
+    assert "Here are a strategy and what came of it." in page
+    backtest = Backtest.objects.get()
+    badge = claims_box.summary(claims_box.lines(backtest), claims_box.checking(backtest))["text"]
+    assert f">{badge}</a>" in page and "doubt" in badge, "what Explore and the workspace say beside the figure"
+    assert "Survivorship: not controlled" in page
