@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Any
 
 from runner.models import Run
+
+HINT = re.compile(r"\.? (Did you mean\b[^?]+\?)")
+WRAPPED = re.compile(r"^RuntimeError: The indicator .+? failed: (?=\w+: )")  # qfp.backtesting names the cause itself
 
 
 def megabytes(count: float) -> str:
@@ -45,6 +49,13 @@ def sentence(status: Any, ended: dict[str, Any]) -> str:
         case _:
             text = "The system lost this run; it was not your code, and it does not count. Press Run to run it again."
     return " ".join([text, *_notices(ended.get("notices") or [])])
+
+
+def in_short(message: str) -> str:
+    """The same for a list, which shows the first words alone: what was meant, then the error itself."""
+    rest = WRAPPED.sub("", message)
+    found = HINT.search(rest)
+    return f"{found[1]} {rest[: found.start()]}{rest[found.end() :]}" if found else rest
 
 
 def _failure(ended: dict[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""Where does a message lead that says what to do? Its words become a link to the page of ours that does it."""
+"""Where does a message lead that says what to do? Its words become a link to the page of ours that does it. And what
+do lists show of one? `{{ run.message|in_short }}`.
+"""
 
 import re
 from collections.abc import Callable
@@ -13,8 +15,10 @@ from django.utils.safestring import SafeString, mark_safe
 
 from runner.access import Viewer
 from runner.guests import existing_guest_project
+from runner.outcomes import in_short
 
 register = template.Library()
+register.filter("in_short", in_short)
 
 
 def _register(_request: HttpRequest) -> str:

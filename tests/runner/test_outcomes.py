@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from html import unescape
+
 import pytest
+from django.template import Context, Template
 
 from runner.execution import execute_next
 from runner.likeness import alike
 from runner.models import Run
+from runner.outcomes import in_short
 from runner.recording import Recording
 from tests.factories import make_project, make_run
 
@@ -121,6 +125,32 @@ def test_parameters_reach_the_code_and_are_recorded(run_source):
     assert text_of(run).strip() == "20"
     assert run.declared_params[0]["name"] == "lookback"
     assert run.declared_params[0]["default"] == 60
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            "RuntimeError: The indicator 'x' failed: AttributeError: the bars have no column 'Clsoe'; they have Open, "
+            "High, Low, Close, Volume. Did you mean Close? (main.py, line 7).",
+            "Did you mean Close? AttributeError: the bars have no column 'Clsoe'; they have Open, High, Low, Close, "
+            "Volume (main.py, line 7).",
+        ),
+        (
+            'KeyError: \'Clsoe\' (main.py, line 3). There is no "Clsoe" among Close. Did you mean ["Close"]?',
+            'Did you mean ["Close"]? KeyError: \'Clsoe\' (main.py, line 3). There is no "Clsoe" among Close',
+        ),
+        (
+            "NameError: name 'Rising' is not defined. Did you mean: 'rising'?",
+            "Did you mean: 'rising'? NameError: name 'Rising' is not defined",
+        ),
+        ("ValueError: 3 is not 4 (main.py, line 1).", "ValueError: 3 is not 4 (main.py, line 1)."),
+    ],
+)
+def test_a_list_shows_first_what_was_meant_and_of_two_errors_the_cause(message, shown):
+    assert in_short(message) == shown
+    page = Template("{% load leading %}{{ message|in_short }}").render(Context({"message": message}))
+    assert unescape(page) == shown
 
 
 def test_files_left_behind_are_kept_and_links_are_not_followed(run_source):
