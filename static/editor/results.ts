@@ -6,6 +6,7 @@ import type { Console } from "./console";
 import { type EventOf, isFinal, type Param, type RunEvent, type RunStatus, STATUS_WORDS } from "./events";
 import type { OutputFrame } from "./outputs";
 import { announce, bytesize, count, duration, elapsed, find, icon, make, need, post, toast } from "./page";
+import { ofBacktesting, OF_BACKTRADER, PRINTED_SHARPE, PRINTED_STATS } from "./printed";
 import { type Connection, RunFeed } from "./socket";
 
 const PHASE_WORDS: Record<string, string> = {
@@ -17,10 +18,6 @@ const PHASE_WORDS: Record<string, string> = {
   saving: "Saving the results",
 };
 
-const PRINTED_STATS = /^Sharpe Ratio\s+[-\d.n]/m;
-const PRINTED_SHARPE = /sharpe/i;
-const OF_BACKTESTING = "The table in the console is by the definitions of backtesting.py: its Sharpe Ratio and Volatility (Ann.) are compounded, its Exposure Time leaves out trades that are open at the end.";
-const OF_BACKTRADER = "A Sharpe ratio that an analyser of backtrader prints is of returns of calendar years, less 1 % each, unless the program says otherwise; the one here is of all bars, with nothing taken off.";
 const STOPPING = "Stopping…";
 const BUSY = "A run is going; stop it first, or wait for it.";
 const STAYING = [STOPPING, BUSY]; // until the run ends
@@ -53,7 +50,7 @@ export class RunView {
   private readonly title = document.title;
 
   private errorLine = 0;
-  private readonly printed = { stats: false, sharpe: false }; // the table of backtesting.py's, and the word
+  private readonly printed = { stats: "", sharpe: false }; // the table of backtesting.py's, and the word
   private readonly notices = need("#run-notices");
   private readonly progress = need("#run-progress");
   private readonly figures = need("#figures");
@@ -162,7 +159,7 @@ export class RunView {
       case "stdout":
       case "stderr":
         this.console.write(event.type, event.text);
-        this.printed.stats ||= PRINTED_STATS.test(event.text);
+        this.printed.stats ||= PRINTED_STATS.test(event.text) ? event.text : "";
         this.printed.sharpe ||= PRINTED_SHARPE.test(event.text);
         if (this.printed.sharpe) this.noteOnPrinted();
         break;
@@ -213,7 +210,8 @@ export class RunView {
     this.console.clear();
     this.curve.reset();
     this.curveOf = null;
-    this.printed.stats = this.printed.sharpe = false;
+    this.printed.stats = "";
+    this.printed.sharpe = false;
     this.frame.reset();
     this.bars.clear();
     this.backtests = [];
@@ -264,7 +262,7 @@ export class RunView {
   /** What a library prints by other definitions is explained where both are seen. */
   private noteOnPrinted(): void {
     for (const { head, event } of this.backtests) {
-      const text = event.library === "backtrader" ? this.printed.sharpe && OF_BACKTRADER : this.printed.stats && OF_BACKTESTING;
+      const text = event.library === "backtrader" ? this.printed.sharpe && OF_BACKTRADER : this.printed.stats && ofBacktesting(this.printed.stats, event.figures);
       if (!text || find("[data-printed]", head)) continue;
       find(".figures", head)?.after(make("p", { class: "backtest__remark small", "data-printed": "" }, text, " ",
         make("a", { href: "/docs/metrics#figures-of-other-libraries" }, "How they differ")));
