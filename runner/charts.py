@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from qfp.figures import signed
 from qfp.tearsheet.drawing import date_ticks
 from qfp.tearsheet.hours import NEVER, Closed
 
@@ -135,6 +136,6 @@ def _closed(stored: Sequence[Mapping[str, Any]]) -> Closed:
 def _sentence(points: Sequence[tuple[str, float]], deepest: float) -> str:
     (first, start), (last, end) = points[0], points[-1]
     return (
-        f"Equity went from {start:,.0f} on {first[:10]} to {end:,.0f} on {last[:10]}; "
+        f"Equity went from {signed(start, 0)} on {first[:10]} to {signed(end, 0)} on {last[:10]}; "
         f"the worst fall was {-100 * deepest:.1f} %."
     )

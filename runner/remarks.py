@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from qfp.figures import signed
+
 __all__ = ["remarks", "why_no_trades"]
 
 REASONS = 4
@@ -25,14 +27,15 @@ def remarks(
     refused = [order for order in orders if order["outcome"] == "refused"]
     if refused:
         reasons = Counter(order.get("reason") or "no reason was given" for order in refused).most_common()
-        told = "; ".join(f"{reason} ({count:,})" for reason, count in reasons[:REASONS])
+        told = "; ".join(f"{reason} ({signed(count, 0)})" for reason, count in reasons[:REASONS])
         rest = sum(count for _, count in reasons[REASONS:])
         were = "order was" if len(refused) == 1 else "orders were"
         first = f"the first decided on {dates[refused[0]['bar']][:10]}"
-        found.append(f"{len(refused):,} {were} refused, {first}: {told}{f'; others ({rest:,})' if rest else ''}.")
+        others = f"; others ({signed(rest, 0)})" if rest else ""
+        found.append(f"{signed(len(refused), 0)} {were} refused, {first}: {told}{others}.")
     waiting = sum(order["outcome"] == "waiting" for order in orders)
     if waiting:
-        found.append(f"{waiting:,} {'order' if waiting == 1 else 'orders'} never filled.")
+        found.append(f"{signed(waiting, 0)} {'order' if waiting == 1 else 'orders'} never filled.")
     ended = [instruments[flow["instrument"]]["symbol"] for flow in flows if flow["kind"] == "delisting"]
     if ended:
         names = ", ".join(ended[:5]) + (f" and {len(ended) - 5} more" if len(ended) > 5 else "")
@@ -50,5 +53,6 @@ def why_no_trades(orders: Sequence[dict[str, Any]], order_count: int, price: flo
     if len(orders) < order_count or any(order["outcome"] != "refused" for order in orders):
         return ""
     reason = Counter(order.get("reason") or "" for order in orders).most_common(1)[0][0]
-    costs = f" One unit costs about {price:,.2f}; raise the cash, or trade a part of one." if price is not None else ""
+    unit = "" if price is None else signed(price, 2)
+    costs = f" One unit costs about {unit}; raise the cash, or trade a part of one." if unit else ""
     return f"Every order was refused{f': {reason}' if reason else ''}.{costs}"

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from qfp.figures import signed
 from qfp.metrics import normal
 from qfp.metrics.series import NAN, NOISE, PERIODS_PER_YEAR, series, spread
 from qfp.metrics.sharpe import (
@@ -283,8 +284,8 @@ class Overfitting:
         if math.isnan(self.probability):
             return "Not defined: the periods are too few, or nothing varies."
         return (
-            f"In {self.probability:.0%} of {self.splits:,} splits the best of {self.configurations:,} configurations "
-            f"in one half was no better than the median in the other."
+            f"In {signed(100 * self.probability, 0)}\u00a0% of {signed(self.splits, 0)} splits the best of "
+            f"{signed(self.configurations, 0)} configurations in one half was no better than the median in the other."
         )
 
     def histogram(self, bins: int = 20) -> list[tuple[float, float, int]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from qfp import forking
 from qfp.calls import Call
+from qfp.figures import signed
 from qfp.forking import Failure
 from qfp.parallel import run_call
 from qfp.progressing import Progress
@@ -150,11 +151,11 @@ class _Sweep:
                 if score > best:
                     best, best_at = score, len(self.tried)
                 if early_stop is not None and len(self.tried) - best_at >= early_stop:
-                    return f"The last {early_stop:,} trials were no better."
+                    return f"The last {signed(early_stop, 0)} trials were no better."
             bar.set(len(self.tried), "" if best == float("-inf") else f"best {best if self.maximize else -best:.4g}")
             if seconds is not None and time.monotonic() - began >= seconds:
                 return f"The {seconds:g} seconds were used up."
-        return f"The budget of {self.limit:,} trials was used up."
+        return f"The budget of {signed(self.limit, 0)} trials was used up."
 
     def _try(self, asked: Sequence[Parameters], bar: Progress) -> list[Trial]:
         first = len(self.tried)
