@@ -9,6 +9,7 @@ from uuid import UUID
 import redis
 from django.contrib import messages
 from django.db import transaction
+from django.db.models import Prefetch, prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,7 +21,7 @@ from runner import comparing, private, quotas, sharing, trials, verdicts, verify
 from runner.access import Viewer, address_hash
 from runner.differing import differing
 from runner.headlines import headlines
-from runner.models import Project, Run
+from runner.models import Backtest, Project, Run
 from runner.run_views import find_run
 
 RECENT = 20
@@ -53,6 +54,9 @@ def verification(request: HttpRequest, run: Any) -> HttpResponse:
     waiting = verifying.is_waiting(found)
     shown = private.shown_to(found, viewer)
     # That it is the same again is no praise of what it can claim.
+    if not waiting:  # rows that may have megabytes are not read for badges
+        light = Backtest.objects.defer("orders", "fills", "flows", "trades", "holdings")
+        prefetch_related_objects([found], Prefetch("backtests", light))
     backtests = [] if waiting else shown.backtests(found)
     alone = bool(getattr(request, "htmx", False))
     return render(

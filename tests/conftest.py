@@ -5,14 +5,13 @@ Parts are started by the first test that asks for them:
 
     services            PostgreSQL and Redis (every test with a database has them)
     engine              the sandbox engine; boxes are real
-    worker              an RQ worker of the "runs" queue, for files one after the other
+    worker              an RQ worker of the "runs" queue, for the tests of one file
     live_site           the web server with engine and worker; .url, .restart_web()
     package_index       a package index of this machine; packages are made on the fly
     page, open_page     Chromium on the live site; a violated Content-Security-Policy fails the test
 
-Tests with a browser run last: once its event loop turns, no asynchronous test could start. Before them come the files
-with a worker, which stays from one to the next. `make test` shares the files out to three processes, each with a site
-of its own.
+Tests with a browser run last: once its event loop turns, no asynchronous test could start. `make test` shares the
+files out to three processes, each with a site of its own.
 """
 
 from __future__ import annotations
@@ -78,8 +77,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    working = {item.path for item in items if _has_worker(item)}
-    items.sort(key=lambda item: ("browser" in getattr(item, "fixturenames", ()), item.path in working))
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
 
 
 # Services and database
@@ -277,37 +275,18 @@ def engine(services: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def worker(services: Any, django_db_setup: None, engine: Any) -> subprocess.Popen:
+def worker(services: Any, django_db_setup: None, engine: Any) -> Iterator[subprocess.Popen]:
     import django_rq
     from django.conf import settings
     from rq import Worker
 
     from playground import processes
 
-    if _kept and _kept[0].poll() is None:
-        return _kept[0]
     process = _launch("worker", processes.worker_command(f"host-{settings.SANDBOX_HOST}", "runs"))
-    _kept[:] = [process]
     redis = django_rq.get_connection("runs")
     _wait("worker", process, lambda: any(known.pid == process.pid for known in Worker.all(connection=redis)))
-    return process
-
-
-# The worker, which takes seconds to start: no test finds one that has not asked for it, but those of the same file.
-_kept: list[subprocess.Popen] = []
-
-
-def _has_worker(item: pytest.Item) -> bool:
-    """Whether the test has the worker above, and not one of its own file."""
-    fixtures = item._fixtureinfo.name2fixturedefs.get("worker", ()) if isinstance(item, pytest.Function) else ()
-    return bool(fixtures) and fixtures[-1].baseid == "tests"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    if _kept and (nextitem is None or (nextitem.path != item.path and not _has_worker(nextitem))):
-        _end(_kept.pop())
-    return (yield)
+    yield process
+    _end(process)
 
 
 @pytest.fixture

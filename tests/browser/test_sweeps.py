@@ -94,11 +94,15 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
     assert project.source.endswith("# mine")
     expect(page.locator("#param-fast")).to_have_value(fast)
 
-    # On a phone the link to the sweep stands beside them, not above.
+    # On a phone the link to the sweep is one press away, behind what shows all of them.
     phone.goto(page.url)
     phone.locator("#param-fast").wait_for()
     box = phone.locator("#param-fast").bounding_box()
-    assert box["x"] + box["width"] <= phone.locator(".params__sweep").bounding_box()["x"]
+    more = phone.locator(".params__all")
+    assert box["x"] + box["width"] <= more.bounding_box()["x"]
+    expect(phone.locator(".params__sweep")).to_be_hidden()
+    more.click()
+    expect(phone.locator(".params__sweep")).to_be_visible()
 
 
 def test_of_a_live_sweep_only_what_has_changed_is_drawn_anew(signed_in):

@@ -77,19 +77,18 @@ def work(worker: subprocess.Popen) -> None:
     until(lambda: not queue().started_job_registry.count, "the end of the job")
 
 
-# The first, for the work-horse of files before may be near the end of its jobs.
-def test_a_work_horse_that_is_killed_while_it_waits_is_replaced(worker):
-    horse = horse_of(worker)
-    os.kill(horse, signal.SIGKILL)
-    work(worker)
-    assert horse_of(worker) != horse
-
-
 def test_one_waiting_process_does_one_run_after_the_other(worker):
     horse = horse_of(worker)
     work(worker)
     work(worker)
     assert horse_of(worker) == horse
+
+
+def test_a_work_horse_that_is_killed_while_it_waits_is_replaced(worker):
+    horse = horse_of(worker)
+    os.kill(horse, signal.SIGKILL)
+    work(worker)
+    assert horse_of(worker) != horse
 
 
 def test_a_work_horse_that_is_killed_in_a_run_fails_the_job_and_the_run_is_found(worker):
