@@ -15,8 +15,8 @@ from qfp.checking.decisions import Decision, is_close
 __all__ = ["ROUNDS", "lasting"]
 
 # What is decided with the probability p, whatever the data, seems to follow them in all rounds with (p - p²) to their
-# power, at most 1 in 16,384; and each of the decisions that are followed has that chance.
-ROUNDS = 7
+# power, at most 1 in 1,048,576; and each of the decisions that are followed, at some dozens of cuts, has that chance.
+ROUNDS = 10
 MOST_FOLLOWED = 3
 NEAR = 0.1  # sizes that are as near are the same: what another order has cost moves those after it
 
