@@ -15,8 +15,9 @@ from qfp.checking.decisions import Decision, is_close
 __all__ = ["ROUNDS", "lasting"]
 
 # What is decided with the probability p, whatever the data, seems to follow them in all rounds with (p - p²) to their
-# power, at most 1 in 1,048,576; and each of the decisions that are followed, at some dozens of cuts, has that chance.
-ROUNDS = 10
+# power: at most 1 in 16,384 in the fewest, and 1 in 1,048,576 in the most, for which there is not always time. Each of
+# the decisions that are followed, at some dozens of cuts, has that chance.
+FEWEST_ROUNDS, ROUNDS = 7, 10
 MOST_FOLLOWED = 3
 NEAR = 0.1  # sizes that are as near are the same: what another order has cost moves those after it
 
@@ -46,10 +47,12 @@ def lasting(
     # What leaks shows right before the data part, and what is drawn to hide it costs the less, the smaller it is.
     changes.sort(key=lambda change: (-change.decision.bar, -abs(change.decision.size)))
     left = changes[:MOST_FOLLOWED]
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         for run, on_same in ((run_other, False), (run_same, True)):
-            if not left or (decided := run()) is None:
+            if not left:
                 return []
+            if (decided := run()) is None:
+                return [change.decision for change in left] if turn >= FEWEST_ROUNDS else []
             made = _Made(decided)
             left = [change for change in left if made.has(change.decision) is (change.made is on_same)]
     return [change.decision for change in left]
