@@ -248,7 +248,12 @@ print(pmap(work, range(4), where="hosts", chunk=1))
 """)
     redis = django_rq.get_connection("parallel")
     wait_for(lambda: len([k for k in redis.scan_iter(f"run:{run.pk}:pmap:*") if b":alive:" in k]) == 2, run)
-    busy = next(worker for worker in chunk_workers if worker.poll() is None and children_of(worker.pid))
+
+    def at_work():  # not one that waits: the run's own worker helps with what has waited for a second
+        pids = {known.pid for known in Worker.all(connection=redis) if known.get_current_job_id()}
+        return next((worker for worker in chunk_workers if worker.poll() is None and worker.pid in pids), None)
+
+    busy = wait_for(at_work, run)
     kill_all_of(busy.pid)  # with the box it had just started
     chunk_workers.append(start_worker("parallel"))
     run, printed = finish(run)

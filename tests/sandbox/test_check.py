@@ -105,5 +105,7 @@ def test_containers_are_tried_too_and_what_is_weaker_by_nature_is_told(podman: P
     strict = [replace(each, elsewhere=("", "")) for each in chosen if each.name == "disk"]
     assert not check.check(ENVIRONMENT, strict, ways=ways).ok
     unseen = [replace(each, untried=("docker",)) for each in chosen if each.name == "identity"]
-    (told,) = check.check(ENVIRONMENT, unseen, ways=ways).promises
+    report = check.check(ENVIRONMENT, unseen, ways=ways)
+    assert report.ok, report.reason
+    (told,) = report.promises
     assert told["kept"] is None and "not tried" in told["seen"]
