@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -206,7 +207,14 @@ def test_a_project_is_found_by_the_indexes_whatever_the_case_of_its_address(clie
     assert client.get(shout).status_code == client.get(project.base_url).status_code == 200
     with CaptureQueriesContext(connection) as asked:
         find_project(Project.objects.all(), project.owner.username.upper(), project.slug.upper())
+    # So many of both that the planner has a reason, whatever it has counted in the tests before.
+    people = get_user_model()
+    people.objects.bulk_create(
+        [people(username=f"one-of-many-{number}", plan=project.owner.plan) for number in range(300)]
+    )
+    Project.objects.bulk_create([Project(owner=project.owner, title="One", slug=f"{n}-of-many") for n in range(300)])
     with connection.cursor() as cursor:
+        cursor.execute("ANALYZE accounts_user, runner_project")
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN {asked.captured_queries[0]['sql']}")
         looked_up = [line for (line,) in cursor.fetchall()]
