@@ -171,6 +171,7 @@ def test_a_page_of_another_site_shows_a_result_with_its_claims_and_learns_nothin
     expect(field).to_be_in_viewport()
     code = field.input_value()
 
+    page.goto("about:blank")  # so that nothing is still on its way for the page that is left
     asked: list = []
     spoken: list[str] = []
     page.on("request", lambda request: asked.append(request))
