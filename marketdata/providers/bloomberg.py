@@ -58,6 +58,8 @@ def _refusal(kind: str, question: Question) -> ProviderError:
         return NotEntitled(f"The site's session with Bloomberg does not include {question.symbol}. {ELSEWHERE}")
     if kind == "RateLimited":
         return RateLimited("Bloomberg refuses for now: the day's or the month's limit of the session.")
+    if kind == "BadResponse":
+        return unreadable(question, "Bloomberg")
     return ProviderDown("The site's session with Bloomberg does not answer. Tell the site's operator.")
 
 

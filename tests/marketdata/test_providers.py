@@ -315,6 +315,7 @@ class Session:
         elif security == "MSFT US Equity":
             self.events = [Events(Event.RESPONSE, Element(responseError=Element(category="LIMIT")))]
         else:
+            assert security != "NEWS US Equity", "a field of no kind that is known"
             row = lambda day, price: Element(date=datetime(2024, 1, day), PX_OPEN=price, PX_HIGH=price + 1,
                                              PX_LOW=price - 1, PX_LAST=price, PX_VOLUME=1000.0)
             parts = [Element(securityData=Element(fieldData=Table([row(day, 100.0 + day)]))) for day in (2, 3)]
@@ -343,6 +344,13 @@ def test_bloomberg_is_asked_through_the_operators_session(bloomberg):
         ask("bloomberg", "NOPE US Equity")
     with pytest.raises(RateLimited):
         ask("bloomberg", "MSFT US Equity")
+
+
+def test_a_program_that_fails_is_not_told_as_a_provider_that_is_down_and_the_log_says_why(bloomberg, caplog):
+    with pytest.raises(BadResponse, match="not the data it promises"):
+        ask("bloomberg", "NEWS US Equity")
+    [line] = [record.getMessage() for record in caplog.records if record.name == "marketdata.providers.own_process"]
+    assert "asks Bloomberg failed, exit status 0" in line and "a field of no kind that is known" in line
 
 
 def test_without_a_session_bloomberg_explains_itself():

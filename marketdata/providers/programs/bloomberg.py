@@ -6,6 +6,7 @@ A question on the input, the answer on the output, both JSON: a session, one His
 import json
 import signal
 import sys
+import traceback
 
 import blpapi
 
@@ -82,5 +83,6 @@ if __name__ == "__main__":
     try:
         said = answer(asked)
     except Exception:
-        said = {"error": "ProviderDown"}
+        traceback.print_exc()
+        said = {"error": "BadResponse"}
     json.dump(said, out)

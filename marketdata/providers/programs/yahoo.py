@@ -7,6 +7,7 @@ gets a process and a home folder of its own.
 import json
 import signal
 import sys
+import traceback
 import warnings
 
 
@@ -78,5 +79,6 @@ if __name__ == "__main__":
     try:
         said = answer(asked)
     except Exception as problem:
+        traceback.print_exc()
         said = {"error": kind_of(problem)}
     json.dump(said, out)
