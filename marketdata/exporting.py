@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,11 @@ def csv_lines(path: Path, zone: str) -> Iterator[bytes]:
     import pyarrow as pa
 
     batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
-    yield _written([[safe_cell(name) for name in batch.schema.names]])
+    yield written([[safe_cell(name) for name in batch.schema.names]])
     for start in range(0, batch.num_rows, ROWS_AT_ONCE):
         part = batch.slice(start, ROWS_AT_ONCE)
         columns = [_as_texts(column, zone) for column in part.columns]
-        yield _written(zip(*columns, strict=True))
+        yield written(zip(*columns, strict=True))
 
 
 def _as_texts(column: Any, zone: str) -> list[str]:
@@ -67,7 +67,8 @@ def _as_texts(column: Any, zone: str) -> list[str]:
     return [safe_cell(value or "") for value in column.to_pylist()]
 
 
-def _written(rows: Any) -> bytes:
+def written(rows: Iterable[Sequence[str]]) -> bytes:
+    """Rows of texts as lines of CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue().encode()

@@ -262,7 +262,7 @@ def numbers(values: np.ndarray) -> list[float | None]:
 
 def sentence(columns: Mapping[str, np.ndarray], entry: Entry, adjust: str) -> str:
     """What the chart shows, for those who cannot see it."""
-    name, values, dates = _leading(columns, entry)
+    name, values, dates = _leading(columns)
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return f"{entry['symbol']} has no values in this range."
@@ -286,7 +286,7 @@ def sentence(columns: Mapping[str, np.ndarray], entry: Entry, adjust: str) -> st
     return f"{what} {went} from {at(first)} to {at(last)}{change}{how}; lowest {at(low)}, highest {at(high)}."
 
 
-def _leading(columns: Mapping[str, np.ndarray], entry: Entry) -> tuple[str, np.ndarray, np.ndarray]:
+def _leading(columns: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray, np.ndarray]:
     """The column that speaks for the series: the close, the ten-year yield, or the first."""
     names = [
         name for name in columns if name not in ("date", "dividend", "split") and columns[name].dtype.kind in "fiu"
@@ -306,7 +306,7 @@ def periods_per_year(entry: Entry, dates: np.ndarray) -> float:
 
 def key_figures(columns: Mapping[str, np.ndarray], entry: Entry) -> list[dict[str, Any]]:
     """[{key, label, value, form, help}] of the whole series, measured on adjusted closes."""
-    name, values, dates = _leading(columns, entry)
+    name, values, dates = _leading(columns)
     known = np.isfinite(values)
     values, dates = values[known], dates[known]
     if not len(values):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from marketdata.exporting import safe_cell
+from marketdata.exporting import safe_cell, written
 from runner.models import Backtest
 from runner.reports.records import record_of
 
@@ -98,9 +97,9 @@ def csv_pieces(backtest: Backtest, kind: str) -> Iterator[bytes]:
     columns = COLUMNS[kind]
     if told := backtest.standing.told(kind.capitalize()):
         yield f"# {_one_cell(told)}\r\n".encode()
-    yield _written([list(columns)])
+    yield written([list(columns)])
     for part in _parts(backtest, kind):
-        yield _written([[_cell(row[name], type_) for name, type_ in columns.items()] for row in part])
+        yield written([[_cell(row[name], type_) for name, type_ in columns.items()] for row in part])
 
 
 def _cell(value: Any, type_: str) -> str:
@@ -116,12 +115,6 @@ def _cell(value: Any, type_: str) -> str:
 def _one_cell(text: str) -> str:
     """Without what ends a cell in any spreadsheet, so that no part of it begins another, which could be a formula."""
     return re.sub(r'[\s,;|"]+', " ", text)
-
-
-def _written(rows: list[list[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue().encode()
 
 
 def parquet_pieces(backtest: Backtest, kind: str) -> Iterator[bytes]:

@@ -217,7 +217,7 @@ def adopted_beyond_the_limit(user: User, adopted: int) -> str | None:
     )
 
 
-def usage_of(viewer: Viewer, address_hash: str) -> dict[str, int]:
+def usage_of(viewer: Viewer) -> dict[str, int]:
     plan = plan_of(viewer)
     return {
         "runs_today": _runs_of(viewer).counted_today().count(),

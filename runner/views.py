@@ -225,7 +225,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             "runs": runs,
             "headlines": headlines([*runs, *last_runs.values()]),
             "differing": differing(runs),
-            "usage": quotas.usage_of(viewer, ""),
+            "usage": quotas.usage_of(viewer),
             "samples": SAMPLES,
         },
     )

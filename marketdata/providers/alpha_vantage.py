@@ -83,7 +83,7 @@ def _full(question: Question, connection: Connection) -> Bars:
     dividend, split = columns.pop("dividend"), columns.pop("split")
     if not np.all(np.isfinite(split) & (split > 0) & np.isfinite(dividend) & (dividend >= 0)):
         raise unreadable(question, "Alpha Vantage")
-    bars = Bars(everything.dates, columns, actions_of(everything.dates, split, dividend), **_about(found))
+    bars = Bars(everything.dates, columns, actions_of(everything.dates, split, dividend), **_about())
     return within(bars, question, "Alpha Vantage")
 
 
@@ -98,11 +98,11 @@ def _compact(question: Question, connection: Connection) -> Bars:
         BAR_COLUMNS,
         question,
         "Alpha Vantage",
-        **_about(found) | {"adjustment": "raw; this key gives neither splits nor dividends"},
+        **_about() | {"adjustment": "raw; this key gives neither splits nor dividends"},
     )
 
 
-def _about(found: dict[str, Any]) -> dict[str, Any]:
+def _about() -> dict[str, Any]:
     return {"adjustment": RAW, "unit": "", "zone": "America/New_York"}
 
 

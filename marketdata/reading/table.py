@@ -74,10 +74,10 @@ def understand(content: bytes, choices: dict[str, Any]) -> Table:
         assert standard or name == "negative"
     names = [column.name for column in raw.columns]
     date, time, moments = find_dates(table, raw, choices)
-    targets = _targets(table, raw, choices, names, date, time)
+    targets = _targets(choices, names, date, time)
     values = _figures(table, raw, choices, targets)
     if not raw.has_header and not choices.get("names"):
-        targets = _name_by_figures(table, raw, targets, values)
+        targets = _name_by_figures(table, targets, values)
     _describe(table, raw, targets, values)
     if moments is None or moments.values is None:
         _show_unplaced(table, raw, date, targets, values)
@@ -90,7 +90,7 @@ def understand(content: bytes, choices: dict[str, Any]) -> Table:
 # Columns
 
 
-def _targets(table: Table, raw: Raw, choices: dict[str, Any], names: list[str], date: int, time: int) -> list[str]:
+def _targets(choices: dict[str, Any], names: list[str], date: int, time: int) -> list[str]:
     """Our name for each column; "" leaves it out."""
     wanted = choices.get("names")
     if isinstance(wanted, list) and len(wanted) == len(names):
@@ -106,7 +106,7 @@ def _targets(table: Table, raw: Raw, choices: dict[str, Any], names: list[str], 
     return ["date_" if name == "date" else name for name in targets]
 
 
-def _name_by_figures(table: Table, raw: Raw, targets: list[str], values: list[Any]) -> list[str]:
+def _name_by_figures(table: Table, targets: list[str], values: list[Any]) -> list[str]:
     """Without a header: four columns of which the second is never below and the third never above the others are
     bars; anything else is asked about.
     """

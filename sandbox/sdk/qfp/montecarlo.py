@@ -88,7 +88,7 @@ def european(
     Returns an Estimate. `black_scholes` gives the exact value.
     """
     option = _Option(kind, spot, strike, rate, volatility, years, dividend, 1, variance_reduction)
-    return _simulate(option, _European(option, _is_long(paths)), paths, EUROPEAN_BLOCK, seed, workers, where, progress)
+    return _simulate(_European(option, _is_long(paths)), paths, EUROPEAN_BLOCK, seed, workers, where, progress)
 
 
 def asian(
@@ -123,7 +123,7 @@ def asian(
     if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= 100_000:
         raise ValueError(f"steps must be a whole number from 1 to 100,000, not {steps!r}")
     option = _Option(kind, spot, strike, rate, volatility, years, dividend, steps, variance_reduction)
-    return _simulate(option, _Asian(option, _is_long(paths, steps)), paths, ASIAN_BLOCK, seed, workers, where, progress)
+    return _simulate(_Asian(option, _is_long(paths, steps)), paths, ASIAN_BLOCK, seed, workers, where, progress)
 
 
 def black_scholes(
@@ -277,7 +277,6 @@ class _Moments:
 
 
 def _simulate(
-    option: _Option,
     simulation: _European | _Asian,
     paths: int,
     block: int,

@@ -157,7 +157,6 @@ class Share:
     symbol: str
     bars: Bars
     beta: float
-    own_deviation: float
     fate: str
     entered: np.datetime64
     left: np.datetime64 | None
@@ -228,7 +227,7 @@ def _share(number: int, over: Market, begin: int, end: int, member: int, fate: s
         for name, values in bars.columns.items():
             values[-MINUTE_SESSIONS:] = late.columns[name]
     left = None if fate == "listed" else over.sessions[end - 1]
-    return Share(symbol, bars, beta, own, fate, over.sessions[member], left, minutes)
+    return Share(symbol, bars, beta, fate, over.sessions[member], left, minutes)
 
 
 def _minutes(bars: Bars, deviation: float, volume: float, stream: np.random.RandomState) -> Bars:
