@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from runner.charts import equity_svg
 from runner.models import Run
 
 
@@ -51,6 +52,9 @@ def context() -> dict[str, Any]:
             {"label": "Sharpe", "text": "1.24", "value": None},
             {"label": "Trades", "text": "63", "value": None},
         ],
+        "curve": equity_svg(
+            ("2023-11-20", "2024-08-20", "2025-05-20", "2025-11-20", "2026-11-20"), (100, 118, 107, 135, 148), 720, 400
+        ),
         "rows": [
             ("2026-11-20", "AAPL", "+1.2 %", 0.012, "1 204"),
             ("2026-11-19", "MSFT", "−0.4 %", -0.004, "880"),
