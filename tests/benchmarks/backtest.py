@@ -32,7 +32,7 @@ CONVENTIONS = {
     "close of the next bar": 5_766_408.54,
     "open of the next bar, 95 % at the close": 5_913_680.13,
 }
-# The first compiles for 20 to 40 seconds of CPU in every process, the second tries hundreds of combinations.
+# The first compiles for seconds in every process, the second tries hundreds of combinations.
 ONCE = ("vectorbt", "theirs optimize")
 # bars -> (rounds, engines). backtrader takes minutes for a million bars.
 SINGLE = {
