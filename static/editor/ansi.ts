@@ -1,7 +1,7 @@
 // How does terminal text become lines? Colours and styles of ANSI escapes, carriage returns, erasures.
 // Yields plain data; console.ts makes the elements. Sequences we do not draw are swallowed, never shown.
 
-export interface Span { text: string; style: string }
+interface Span { text: string; style: string }
 
 /** One line: its pieces with their styles. A style is a key such as "b;f1" ("" is plain); see styleOf(). */
 export interface TextLine { spans: Span[] }

@@ -4,7 +4,7 @@ import * as monaco from "monaco-editor/editor";
 import "monaco-editor/features/register.all";
 import "monaco-editor/languages/definitions/python/register";
 
-export interface EditorOptions {
+interface EditorOptions {
   value: string;
   readOnly: boolean;
   worker: string;

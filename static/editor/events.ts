@@ -50,7 +50,7 @@ export interface BacktestShown {
 }
 
 /** What a backtest can claim: nine lines, and the worst of them in a word or two. */
-export interface ClaimLine {
+interface ClaimLine {
   key: string;
   state: "grey" | "green" | "blue" | "amber" | "red";
   word: string;

@@ -4,7 +4,7 @@ import { find, remembered } from "./page";
 
 const SINGLE_KEYS_OFF = "single-keys-off";
 
-export interface KeyActions {
+interface KeyActions {
   run(everything: boolean): void;
   /** Shift+Enter and Alt with an arrow are the session's while there is one; false leaves the key to the editor. */
   goOn(): boolean;

@@ -85,7 +85,7 @@ function themeMessage(): Outgoing {
 }
 
 /** Light or dark as the page is drawn now, whatever was chosen. */
-export function schemeNow(): "light" | "dark" {
+function schemeNow(): "light" | "dark" {
   const { theme } = document.documentElement.dataset;
   if (theme === "light" || theme === "dark") return theme;
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";

@@ -79,7 +79,7 @@ export function clock(moment: Date): string {
   return `${String(moment.getHours()).padStart(2, "0")}:${String(moment.getMinutes()).padStart(2, "0")}`;
 }
 
-export function csrfToken(): string {
+function csrfToken(): string {
   return find<HTMLInputElement>("input[name=csrfmiddlewaretoken]")?.value ?? "";
 }
 

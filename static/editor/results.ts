@@ -22,7 +22,7 @@ const STOPPING = "Stopping…";
 const BUSY = "A run is going; stop it first, or wait for it.";
 const STAYING = [STOPPING, BUSY]; // until the run ends
 
-export interface RunObserver {
+interface RunObserver {
   param(param: Param): void;
   began(): void;
   running(): void;

@@ -10,7 +10,7 @@ const POLL_MS = 15_000;
 const LAST_MINUTES_S = 120;
 const MARK = /^#\s?%%(.*)$/;
 
-export interface FileCell { index: number; title: string; first: number; line: number; last: number; source: string }
+interface FileCell { index: number; title: string; first: number; line: number; last: number; source: string }
 
 interface SessionState {
   number: number; state: "starting" | "idle" | "busy" | "ended"; words: string; why: string;
@@ -44,7 +44,7 @@ function linesInTexts(text: string): Set<number> {
 }
 
 /** The cells of a file as they are marked while one types; the server has the last word when they are run. */
-export function splitCells(text: string): FileCell[] {
+function splitCells(text: string): FileCell[] {
   const lines = text.split(/\r\n?|\n/);
   const quoted = linesInTexts(lines.join("\n"));
   const starts = lines.flatMap((line, at) => (MARK.test(line.trimEnd()) && !quoted.has(at + 1) ? [at + 1] : []));

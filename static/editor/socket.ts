@@ -4,7 +4,7 @@ import type { RunEvent } from "./events";
 
 export type Connection = "connecting" | "live" | "reconnecting" | "polling" | "ended";
 
-export interface FeedListener {
+interface FeedListener {
   events(batch: RunEvent[]): void;
   queue(place: number): void;
   connection(state: Connection): void;
