@@ -45,7 +45,6 @@ def percent(value: object, digits: int = 1) -> str:
     return MISSING if found is None else grouped(found * 100, digits) + UNIT_SPACE + "%"
 
 
-@register.filter
 def signed_percent(value: object, digits: int = 1) -> str:
     """Like percent, with the sign always written: gain and loss are never told by colour alone."""
     found = as_number(value)
@@ -129,7 +128,6 @@ def prose_date(value: date | datetime | None) -> str:
     return f"{moment.day} {moment.strftime('%b %Y')}"
 
 
-@register.filter
 def ago(value: datetime | None) -> str:
     """How long ago, in the one unit that says it: "just now", "5 min ago", "yesterday", then the date."""
     if value is None:

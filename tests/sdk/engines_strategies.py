@@ -7,8 +7,6 @@ import math
 import numpy as np
 import pandas as pd
 
-AGG = {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"}
-
 
 def mean(values, count):
     return pd.Series(values).rolling(count).mean()
