@@ -106,7 +106,7 @@ def summary(found: list[Line], checking: str = "") -> Line:
         text = "1 doubt" if counts["amber"] == 1 else f"{counts['amber']} doubts"
         return {"state": "amber", "text": text}
     if counts["blue"]:
-        return {"state": "blue", "text": "Being checked"}
+        return {"state": "blue", "text": "Waiting to be checked"}
     if any(line["state"] == "grey" and line.get("key") == "lookahead" for line in found):
         return {"state": "grey", "text": "No doubts found by its own sandbox"}
     return {"state": "green", "text": "No doubts found"}

@@ -102,10 +102,10 @@ def claims(request: HttpRequest, run: Any, position: int) -> HttpResponse:
 
 
 def _claims(backtest: Backtest) -> dict[str, Any]:
-    """claims_due: whether they are about to change."""
+    """claims_due: in how many seconds they may be others; 0 where they stay."""
     lines = claims_box.lines(backtest)
     summary = claims_box.summary(lines, claims_box.checking(backtest))
-    return {"claims": lines, "claims_summary": summary, "claims_due": sending.is_due(backtest.run)}
+    return {"claims": lines, "claims_summary": summary, "claims_due": sending.look_again_after(backtest.run)}
 
 
 def drawn(chart: Chart) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def run_claims(request: HttpRequest, run: Any) -> HttpResponse:
     found = find_run(request, run)
     backtests = private.shown_to(found, Viewer.of(request)).backtests(found)
     tried = trials.of_project(found.project) if backtests else None
-    context = {"backtests": backtests, "tried": tried, "due": bool(backtests) and sending.is_due(found)}
+    context = {"backtests": backtests, "tried": tried, "due": sending.look_again_after(found) if backtests else 0}
     return render(request, "runner/_run_claims.html", context)
 
 

@@ -31,8 +31,8 @@ __all__ = [
     "PATIENCE",
     "QUEUE",
     "claim",
-    "is_due",
     "is_recent",
+    "look_again_after",
     "outlook",
     "outlook_of_choice",
     "progress",
@@ -64,12 +64,19 @@ def wanted(run: Run) -> bool:
     return is_shown(run) and _can_be_made_again(run)
 
 
-def is_due(run: Run) -> bool:
-    """Whether its repeats are under way or about to be, so that what is said of it is about to change."""
+def look_again_after(run: Run) -> int:
+    """In how many seconds a page that shows it asks what is said of it by then: seldom where no worker has come for
+    long; 0 where its repeats are neither under way nor about to be.
+    """
     if not run.is_finished or not wanted(run):
-        return False
-    just_ended = run.finished is not None and timezone.now() - run.finished < SENT_WITHIN
-    return run.examination_asked is not None or just_ended
+        return 0
+    last = max(filter(None, [run.finished, run.examination_asked, run.examination_began]))
+    waited = timezone.now() - last
+    if run.examination_asked is None:
+        return 2 if waited < SENT_WITHIN else 0
+    if waited < (LATELY if last == run.examination_began else SENT_WITHIN):
+        return 2
+    return 10 if waited < LATELY else 30
 
 
 def outlook(run: Run) -> str:

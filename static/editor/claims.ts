@@ -15,12 +15,11 @@ export function claimsBox(claims: Claims): HTMLElement {
         make("span", { class: "claims__state" }, line.word), make("p", {}, line.text)))));
 }
 
-const AGAIN_MS = 2000;
-
 /** The boxes as the server draws them, who counts anew; those of a run that has ended are asked for until they change no
- * more. put: given each that has changed. */
+ * more, as often as it says. put: given each that has changed. */
 export class ServerClaims {
   private waiting = 0;
+  private pause = 2; // seconds
   private url = "";
   private readonly boxes = new Map<string, HTMLElement>();
   private readonly last = new Map<string, string>(); // the text of those that were asked for
@@ -35,6 +34,7 @@ export class ServerClaims {
 
   ask(url: string): void {
     this.stop();
+    this.pause = 2;
     this.url = url;
     if (url) void this.look(url);
   }
@@ -45,26 +45,25 @@ export class ServerClaims {
   }
 
   private async look(url: string): Promise<void> {
-    let due = true;
     try {
       const answer = await fetch(url);
       const told = new DOMParser().parseFromString(answer.ok ? await answer.text() : "", "text/html");
       if (url !== this.url) return;
-      due = find("[data-due]", told) !== null;
-      for (const box of told.querySelectorAll<HTMLElement>("[data-claims]")) this.take(box, due);
+      this.pause = Number(find("[data-due]", told)?.dataset.due ?? 0);
+      for (const box of told.querySelectorAll<HTMLElement>("[data-claims]")) this.take(box);
     } catch {
       if (url !== this.url) return; // else the server cannot be reached, and is asked again
     }
     clearTimeout(this.waiting);
-    if (due) this.waiting = setTimeout(() => void this.look(url), AGAIN_MS);
+    if (this.pause) this.waiting = setTimeout(() => void this.look(url), this.pause * 1000);
   }
 
-  private take(box: HTMLElement, due: boolean): void {
+  private take(box: HTMLElement): void {
     const [key, text] = [box.dataset.claims ?? "", box.outerHTML];
     if (this.last.get(key) === text) return;
     this.last.set(key, text);
     this.boxes.set(key, document.adoptNode(box));
     this.put(key, box);
-    if (!due) announce(`${find(".claims__badge", box)?.textContent}: what this result can claim`);
+    if (!this.pause) announce(`${find(".claims__badge", box)?.textContent}: what this result can claim`);
   }
 }

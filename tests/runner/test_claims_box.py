@@ -221,7 +221,7 @@ def test_the_badge_is_as_bad_as_the_worst_line():
     assert claims_box.summary(found[:1])["state"] == "green"
     assert claims_box.summary([{"state": "grey"}])["state"] == "green", "a note is no doubt"
     pending = [*found[:1], {"state": "blue"}]
-    assert claims_box.summary(pending) == {"state": "blue", "text": "Being checked"}
+    assert claims_box.summary(pending) == {"state": "blue", "text": "Waiting to be checked"}
     assert claims_box.summary([*found, *pending])["text"] == "2 doubts"
     # While tests go on a number of doubts would grow; a problem stays one.
     assert claims_box.summary(found, "Checking: 3 of 5 done") == {"state": "blue", "text": "Checking: 3 of 5 done"}

@@ -106,6 +106,14 @@ def test_a_run_that_is_published_while_the_queue_is_away_is_examined_later(clien
     died = timezone.now() - sending.PATIENCE - timedelta(minutes=1)
     Run.objects.filter(pk=public_run.pk).update(examination_asked=died, examination_began=died + timedelta(seconds=1))
     assert sending.send_missing() == 1 and sending.claim() == public_run
+    # Pages that show it ask again, seldom where no worker comes.
+    for minutes, seconds in ((0, 2), (2, 10), (15, 30)):
+        public_run.finished = public_run.examination_asked = timezone.now() - timedelta(minutes=minutes)
+        assert sending.look_again_after(public_run) == seconds
+    public_run.examination_began = timezone.now() - timedelta(minutes=2)
+    assert sending.look_again_after(public_run) == 2, "a worker is at it"
+    public_run.examination_asked = None
+    assert sending.look_again_after(public_run) == 0
 
 
 def test_all_runs_that_others_see_are_examined_not_the_last_one_alone(client, public_run):
