@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from playground import processes
 from runner import claims_box, verifying
 from runner.access import Viewer
-from runner.honesty import companions, site_findings
+from runner.honesty import companions, sending, site_findings
 from runner.models import ENTRY, Backtest, Run
 from runner.starting import start_run
 from tests.browser.pages import eventually
@@ -91,12 +91,22 @@ def test_the_pane_says_what_the_page_of_the_result_says_while_it_is_checked_and_
     page.goto(first.get_absolute_url())
     on_page = page.locator("#result-badges .result-claims__sum")
     eventually(pane, lambda: in_pane.inner_text() == on_page.inner_text())
-    assert companions._claim(first)
+    assert sending.claim() == first.run and companions._claim(first)
     for done in (0, 3):
         companions._tell_progress(first, done, 5)
         for badge in (in_pane, on_page, page.locator("#claims .badge")):
             expect(badge).to_have_text(f"Checking: {done} of 5 done")
-    first.checks |= site_findings.finding(first, None, 0, "on other data it does not end well")
+    # A leak that is found meanwhile is said with the figures, and their gains are none any more.
+    own = first.checks["lookahead"]
+    first.refresh_from_db()
+    first.checks["lookahead"] = {"state": "red", "sentence": "It knew Friday on Thursday."}
+    first.save()
+    expect(page.locator("#head-figures .leak")).to_have_text("It knew Friday on Thursday.")
+    expect(page.locator("#result-badges")).to_contain_text("Look-ahead")
+    colours = "all => all.map((each) => getComputedStyle(each).color)"
+    tones = page.locator(".figure-groups .gain, #head-figures .gain").evaluate_all(colours)
+    assert tones and set(tones) == set(page.locator("body").evaluate_all(colours))
+    first.checks |= {"lookahead": own} | site_findings.finding(first, None, 0, "on other data it does not end well")
     first.save()
     said = claims_box.summary(claims_box.lines(first))["text"]
     assert "doubt" in said
