@@ -26,6 +26,7 @@ from qfp.tearsheet import charts
 from marketdata.exporting import safe_cell
 from runner import claims_box, packages, private, quotas, sandbox_state
 from runner.access import Viewer, address_hash
+from runner.claiming import place_in_queue
 from runner.defaults import declared_in, with_defaults
 from runner.gpu import GpuUnavailable
 from runner.models import ENTRY, Project, Revision, Run, Sweep
@@ -184,6 +185,7 @@ def sweep_page(request: HttpRequest, run: Any) -> HttpResponse:
         "query": request.GET.urlencode(),
         "walk": found.search.get("walk"),
         "poll": 2,
+        "place": place_in_queue(found.pk) if found.status == Run.Status.QUEUED else 0,
     }
     if found.search.get("walk") and sweep is None:
         context |= {"windows": walk_rows(found), "swept": _swept_before(found) if editable else None}

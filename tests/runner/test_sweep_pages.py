@@ -282,11 +282,13 @@ def test_a_sweep_from_the_form_goes_on_where_its_worker_was_killed(client, worke
 
 def test_before_the_first_trial_the_page_tells_which_package_is_brought_in(client):
     user = make_user()
-    run = make_run(make_project(user), status=Run.Status.RUNNING, started=timezone.now(), search={"method": "tpe"})
+    run = make_run(make_project(user), search={"method": "tpe"})
     client.force_login(user)
+    page = reverse("runner:sweep", args=[run.pk])
+    assert "Waiting for a free worker. Next in the queue." in client.get(page).content.decode()
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.RUNNING, started=timezone.now())
     publisher = Publisher(run.pk)
     publisher.publish({"type": "package", "text": "Downloading optuna 5.0.0 (0.4 MB)", "t": 0.1})
-    page = reverse("runner:sweep", args=[run.pk])
     assert "Packages come first: Downloading optuna 5.0.0 (0.4 MB)." in client.get(page).content.decode()
     publisher.publish({"type": "phase", "phase": "running", "t": 0.2})
     assert "The first trials are being made." in client.get(page).content.decode()
