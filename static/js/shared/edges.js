@@ -1,6 +1,6 @@
-// Does more stand beside what a sideways scrolling table shows? Marks it, so that the style can let its edge fade.
+// Does more stand beside what a sideways scrolling table or program shows? Marks it, so that the style can let its edge fade.
 
-const WIDE = ".table-wrap, .heat__wrap";
+const WIDE = ".table-wrap, .heat__wrap, .code pre";
 const seen = new WeakSet();
 
 function mark(wrap) {
