@@ -110,7 +110,7 @@ class Comparison:
         parts = [f"{self.names[at]} {shown_number(ends[at], 2)}" for at in order]
         text = (
             f"100 on {prose_day(self.dates[0])} became, by {prose_day(self.dates[-1])}: {', '.join(parts)} "
-            f"({len(self.dates):,} days that all have)."
+            f"({shown_number(len(self.dates), 0)} days that all have)."
         )
         if len(self.entries) == 2 and np.isfinite(both := self.correlations()[0][1]):
             text += f" Their returns have a correlation of {both:.2f}."

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.utils import timezone
 from qfp import objects
+from qfp.figures import signed
 
 from marketdata import archive, store
 from marketdata.models import Dataset, DatasetVersion, Series
@@ -62,9 +63,10 @@ def check_quota(user: Any, name: str, more_bytes: int = 0) -> None:
         )
     if usage["bytes"] + more_bytes > usage["most_bytes"]:
         raise Refusal(
-            f"Your datasets take {usage['bytes'] / 1e6:,.1f} MB"
-            + (f" and this one would take {more_bytes / 1e6:,.1f} MB" if more_bytes else "")
-            + f"; the limit of your plan ({plan.name}) is {plan.dataset_mb:,} MB. Delete versions you do not need."
+            f"Your datasets take {signed(usage['bytes'] / 1e6, 1)} MB"
+            + (f" and this one would take {signed(more_bytes / 1e6, 1)} MB" if more_bytes else "")
+            + f"; the limit of your plan ({plan.name}) is {signed(plan.dataset_mb, 0)} MB. Delete versions you do not "
+            "need."
         )
 
 

@@ -321,7 +321,7 @@ def key_figures(columns: Mapping[str, np.ndarray], entry: Entry) -> list[dict[st
             _figure("mean", "Mean", float(values.mean()), "number", "Arithmetic mean of all values."),
         ]
     year = periods_per_year(entry, dates)
-    a_year = f"{year:,.0f} bars a year"
+    a_year = f"{shown_number(year, 0)} bars a year"
     whole = can_be_adjusted(entry) or entry["adjustment"].startswith(ADJUSTED_AT)
     dividends = "with dividends reinvested" if whole else "prices only"
     return [

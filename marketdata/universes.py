@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from qfp.figures import count
+
 Universe = Mapping[str, Any]
 
 
@@ -46,7 +48,7 @@ def counts(universe: Universe) -> tuple[list[str], list[int]]:
 def sentence(universe: Universe, today: Sequence[Mapping[str, Any]], day: date) -> str:
     members = universe["members"]
     gone = sum(1 for member in members if member["left"])
-    text = f"{len(today):,} of {len(members):,} names were in it on {day.day} {day:%b %Y}"
+    text = f"{count(len(today))} of {count(len(members))} names were in it on {day.day} {day:%b %Y}"
     if gone:
-        return f"{text}; {gone:,} left and {'stays' if gone == 1 else 'stay'} listed with the dates."
+        return f"{text}; {count(gone)} left and {'stays' if gone == 1 else 'stay'} listed with the dates."
     return f"{text}." if universe["survivorship"] == "free" else f"{text}; none ever left, so it holds survivors only."

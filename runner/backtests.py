@@ -19,7 +19,7 @@ import numpy as np
 from django.conf import settings
 from qfp import metrics, packing
 from qfp.conventions import BacktestingPy, CopiedRules, PortfolioRules, Usual, lines_of_parts
-from qfp.figures import GROUPS
+from qfp.figures import GROUPS, signed
 from qfp.portfolio.market import Market
 from qfp.replay import PortfolioReplay, Replay, replay, replay_portfolio
 from qfp.significance import bootstrap_interval
@@ -107,8 +107,8 @@ def check_claim(
             raise NotVerified(_beyond_what_is_kept(claimed))
         if claimed.order_count > len(claimed.orders):
             raise NotVerified(
-                f"It has {claimed.order_count:,} orders and lists {len(claimed.orders):,}; what was filled without one "
-                "that is listed cannot be told."
+                f"It has {signed(claimed.order_count, 0)} orders and lists {signed(len(claimed.orders), 0)}; what was "
+                "filled without one that is listed cannot be told."
             )
         if isinstance(claimed.rules, PortfolioRules):
             held, benchmark, holdings = _replayed_portfolio(claimed, claimed.rules, store)
@@ -175,19 +175,19 @@ def check_claim(
 
 def _beyond_what_is_kept(claimed: Claimed) -> str:
     """Which limit is it for which a claim has come without its fills?"""
-    for count, what, most in (
+    for held, what, most in (
         (claimed.fill_count, "fills", fields.MAX_FILLS),
         (claimed.order_count, "orders", fields.MAX_ORDERS),
     ):
-        if count > most:
+        if held > most:
             return (
-                f"It has {count:,} {what}, more than are kept to be replayed ({most:,} of a backtest). A shorter "
-                "period, or longer bars, can be verified."
+                f"It has {signed(held, 0)} {what}, more than are kept to be replayed ({signed(most, 0)} of a "
+                "backtest). A shorter period, or longer bars, can be verified."
             )
     return (
-        f"Its {claimed.fill_count:,} fills are beyond what is kept to be replayed ({packing.MOST_OPENED // 10**6} MB "
-        f"of all backtests of a run, {packing.MOST_SENT / 10**6:g} MB of one when packed). A shorter period, longer "
-        "bars, or fewer backtests in one run can be verified."
+        f"Its {signed(claimed.fill_count, 0)} fills are beyond what is kept to be replayed "
+        f"({packing.MOST_OPENED // 10**6} MB of all backtests of a run, {packing.MOST_SENT / 10**6:g} MB of one when "
+        "packed). A shorter period, longer bars, or fewer backtests in one run can be verified."
     )
 
 

@@ -24,7 +24,7 @@ __all__ = ["Comparison", "compare"]
 
 MOST_LINES = 400  # of a difference in code
 MOST_COMPARED = 2_000  # lines of all files of either run; the time grows with more than their square
-TOO_LONG = f"(not the same, and too long to compare line by line: more than {MOST_COMPARED:,} lines)"
+TOO_LONG = f"(not the same, and too long to compare line by line: more than {signed(MOST_COMPARED, 0)} lines)"
 NONE = "–"
 TOLD = " (as told by its program, not verified)"
 THIN = "\u202f"
@@ -146,7 +146,7 @@ def _code(one: dict[str, str], other: dict[str, str]) -> list[tuple[str, str]]:
                 continue
             lines = list(difflib.unified_diff(before, after, "first", "second", lineterm=""))
             more = len(lines) - MOST_LINES
-            text = "\n".join(lines[:MOST_LINES]) + (f"\n... {more:,} more lines" if more > 0 else "")
+            text = "\n".join(lines[:MOST_LINES]) + (f"\n... {signed(more, 0)} more lines" if more > 0 else "")
             found.append((path, text or "(only in how lines end)"))
     return found
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import OperationalError
 from django.utils import timezone
 from qfp.checking.literals import LONG, place_in, written_in
+from qfp.figures import count
 from rq.timeouts import JobTimeoutException
 
 from runner import claims_box, overfitting, private, quotas
@@ -174,7 +175,7 @@ class Intake:
         if event.get("attempt") is not True and not self.said_beyond:
             self.said_beyond = True
             recorded = f"Only the first {MAX_BACKTESTS} backtests of a run are recorded."
-            self.notice(event, f"{recorded} Up to {MAX_ATTEMPTS:,} further ones count as trials.")
+            self.notice(event, f"{recorded} Up to {count(MAX_ATTEMPTS)} further ones count as trials.")
         self.attempts.count(event.get("claim"))
 
     def _take_examining(self, event: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ import re
 import signal
 from typing import Any
 
+from qfp.figures import signed
+
 from runner.models import Run
 
 HINT = re.compile(r"\.? (Did you mean\b[^?]+\?)")
@@ -13,7 +15,7 @@ WRAPPED = re.compile(r"^RuntimeError: The indicator .+? failed: (?=\w+: )")  # q
 
 
 def megabytes(count: float) -> str:
-    return f"{count / 1_000_000:,.0f} MB".replace(",", "\u2009") if count >= 1_000_000 else f"{count / 1000:.0f} KB"
+    return f"{signed(count / 1_000_000, 0)} MB" if count >= 1_000_000 else f"{count / 1000:.0f} KB"
 
 
 def seconds(count: float) -> str:
@@ -37,7 +39,7 @@ def sentence(status: Any, ended: dict[str, Any]) -> str:
         case Run.Status.OUT_OF_MEMORY:
             text = f"Memory limit of {megabytes(value)} reached. Load less at once, or free what is done with by del."
         case Run.Status.OUTPUT_EXCEEDED if limit.get("name") == "events":
-            text = f"Output limit of {value:,.0f} pieces reached; the rest was cut. Print less often."
+            text = f"Output limit of {signed(value, 0)} pieces reached; the rest was cut. Print less often."
         case Run.Status.OUTPUT_EXCEEDED:
             text = f"Output limit of {megabytes(value)} reached; the rest was cut. Print less, or write to a file."
         case Run.Status.DISK_FULL if limit.get("met") is False:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from qfp.figures import count
 
 from runner.access import Viewer
 from runner.models import Project, Revision, Run
@@ -60,10 +61,10 @@ def what_others_see(project: Project, visibility: str) -> list[str]:
     if number := runs.count():
         one = number == 1
         said.append(
-            f"{'Its run opens' if one else f'All {number:,} runs open'} for whoever has the address of one: code as it "
-            "was then, parameters, output with what was typed for it, files, backtests and trades. The site tells "
-            "others the address of the run that its page shows, and of a walk-forward of the sweep it came from, and "
-            "of no other. Pages of other sites may show a result, with all that it can claim."
+            f"{'Its run opens' if one else f'All {count(number)} runs open'} for whoever has the address of one: code "
+            "as it was then, parameters, output with what was typed for it, files, backtests and trades. The site "
+            "tells others the address of the run that its page shows, and of a walk-forward of the sweep it came "
+            "from, and of no other. Pages of other sites may show a result, with all that it can claim."
         )
     shown = last_success(project)
     for backtest in shown.backtests.order_by("position")[:1] if shown is not None else []:
@@ -71,8 +72,8 @@ def what_others_see(project: Project, visibility: str) -> list[str]:
             said.append(f"Beside its result stands: “{found.sentence}”, with the address of that walk-forward.")
     if own := runs.filter(manifest__data__private__0__isnull=False).count():
         said.append(
-            f"{own:,} of them read data that are yours alone. Of those others see code and figures, and neither output "
-            "nor files nor trades."
+            f"{count(own)} of them read data that are yours alone. Of those others see code and figures, and neither "
+            "output nor files nor trades."
         )
     else:
         said.append(

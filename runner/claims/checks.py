@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from qfp.conventions import BacktestingPy, CopiedRules
+from qfp.figures import signed
 
 from runner.claims.bars import NotVerified, OurBars
 
@@ -115,7 +116,6 @@ def compare_equity(ours: np.ndarray, claimed: np.ndarray, cash: float) -> None:
     worst = int(apart.argmax())
     if not apart[worst] <= EQUITY_TOLERANCE:  # nor is what is no number the same
         raise NotVerified(
-            f"Replaying the fills gives {ours[worst]:,.2f} on bar {worst}, the run said "
-            f"{claimed[worst]:,.2f}: "
-            "the bars were changed in the code, or the fills are not complete."
+            f"Replaying the fills gives {signed(ours[worst], 2, True)} on bar {worst}, the run said "
+            f"{signed(claimed[worst], 2, True)}: the bars were changed in the code, or the fills are not complete."
         )

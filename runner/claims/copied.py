@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from qfp.conventions import CopiedRules
+from qfp.figures import signed
 from qfp.portfolio.market import Market
 
 from runner.claims import checks
@@ -202,7 +203,7 @@ def check_cash(fills: checks.Columns, cash: float, count: int, rules: CopiedRule
     short = np.flatnonzero(left < -checks.LEVERAGE_TOLERANCE * max(1.0, most))
     if len(short):
         bar = int(short[0])
-        raise NotVerified(f"On bar {bar} it bought for {-left[bar]:,.2f} more than the account could pay.")
+        raise NotVerified(f"On bar {bar} it bought for {signed(-left[bar], 2, True)} more than the account could pay.")
 
 
 def _ordered(

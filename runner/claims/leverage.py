@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from qfp.conventions import BacktestingPy
+from qfp.figures import signed
 
 from runner.claims.bars import NotVerified, OurBars
 from runner.claims.checks import LEVERAGE_TOLERANCE, PRICE_TOLERANCE
@@ -146,7 +147,8 @@ class _Book:
             paid = value <= allowed * (1 + LEVERAGE_TOLERANCE) + 1e-9 or self._came_before(step)
             if not paid:
                 raise NotVerified(
-                    f"On bar {bar} it opened {value:,.2f} with {allowed:,.2f} to pay for it by the stated rules."
+                    f"On bar {bar} it opened {signed(value, 2, True)} with {signed(allowed, 2, True)} to pay for it by "
+                    "the stated rules."
                 )
         self.opened[bar] += value
         self.account = self.account.after(step)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import django_rq
 from django.db import transaction
 from django.utils import timezone
+from qfp.figures import count
 from qfp.tearsheet.page import html
 from rq.job import JobStatus
 
@@ -40,7 +41,7 @@ def ask(backtest: Backtest, *, form: str, title: str = "", notes: str = "", logo
     if form not in Report.Form.values:
         raise Refused("A report is a PDF or an HTML file.")
     if len(notes) > MAX_NOTES:
-        raise Refused(f"The notes have more than {MAX_NOTES:,} characters.")
+        raise Refused(f"The notes have more than {count(MAX_NOTES)} characters.")
     report = Report.objects.create(
         backtest=backtest,
         form=form,

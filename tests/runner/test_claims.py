@@ -336,7 +336,7 @@ def test_what_may_be_opened_without_a_log_is_valued_at_the_close():
     fills = [{"bar": bar, "size": size, "price": 100.0, "commission": 0.0} for bar, size in ((1, 50.0), (2, 160.0))]
     check_leverage(fills, [], bars, 10_000.0, BacktestingPy(margin=0.5))
     fills[1]["size"] = 220.0
-    with pytest.raises(NotVerified, match=r"opened 22,000.00 with 20,000.00 to pay for it"):
+    with pytest.raises(NotVerified, match=r"opened 22\s000\.00 with 20\s000\.00 to pay for it"):
         check_leverage(fills, [], bars, 10_000.0, BacktestingPy(margin=0.5))
 
 
@@ -462,12 +462,13 @@ def test_a_claim_by_the_second_version_of_the_rules_is_verified_too(claim):
 def test_a_claim_with_more_fills_than_are_kept_has_figures_of_its_equity_and_none_of_its_trades(claim):
     claim |= {"fills": [], "orders": [], "fill_count": 150_000, "order_count": 150_000}
     checked = check_claim(claim, STORE)
-    assert not checked.verified and "It has 150,000 fills" in checked.verified_text
-    assert "100,000 of a backtest" in checked.verified_text and "shorter period" in checked.verified_text
+    assert not checked.verified and "It has 150\u202f000 fills" in checked.verified_text
+    assert "100\u202f000 of a backtest" in checked.verified_text and "shorter period" in checked.verified_text
     beyond = check_claim(claim | {"fill_count": 60_000}, STORE).verified_text
-    assert "150,000 orders, more than are kept" in beyond and "60,000" not in beyond
+    assert "150\u202f000 orders, more than are kept" in beyond and "60\u202f000" not in beyond
     beyond = check_claim(claim | {"fill_count": 60_000, "order_count": 60_000}, STORE).verified_text
-    assert "60,000 fills" in beyond and "40 MB of all backtests of a run" in beyond and "100,000" not in beyond
+    assert "60\u202f000 fills" in beyond and "40 MB of all backtests of a run" in beyond
+    assert "100\u202f000" not in beyond
     assert checked.metrics["total_return"] == pytest.approx(claim["equity"][-1] / claim["cash"] - 1)
     assert checked.metrics["trades"] is None and checked.metrics["exposure"] is None
 

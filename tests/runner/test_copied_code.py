@@ -195,7 +195,7 @@ def test_what_a_bar_bought_and_sold_again_has_paid_for_nothing_on_it() -> None:
     check((1, 90.0), (2, -90.0), (2, 90.0), (2, -90.0), (2, 90.0), (3, 10.0))
     check((1, 700.0), (1, -700.0), leverage=8.0)
     for at in (1, 2):
-        with pytest.raises(NotVerified, match=r"On bar 1 it bought for 6,000\.00 more"):
+        with pytest.raises(NotVerified, match=r"On bar 1 it bought for 6\s000\.00 more"):
             check((1, 700.0), (at, -700.0))
 
 

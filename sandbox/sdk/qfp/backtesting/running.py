@@ -23,6 +23,7 @@ from qfp.backtesting.statistics import Calendar, Figures, TradeColumns
 from qfp.backtesting.stats import Stats
 from qfp.backtesting.strategy import Strategy, preparing
 from qfp.backtesting.tiers import PAYS_FROM, Compiled, Prepared, missing_before, run_compiled, run_over
+from qfp.figures import signed
 
 if TYPE_CHECKING:
     from qfp.backtesting.many import Many
@@ -154,7 +155,7 @@ class Run:
         too_late = sum(order._limit is None and order._stop is None for order in account.orders)
         if account.refused and len(account.refused) + too_late >= account.placed:
             price = float(self._closes[-1])
-            return f"every order was refused; one unit costs about {price:,.2f}, so cash has to be larger."
+            return f"every order was refused; one unit costs about {signed(price, 2)}, so cash has to be larger."
         if too_late == account.placed:
             return "it ordered on the last bar only, and there is no bar after it to fill on."
         return f"{account.placed} orders were placed, but no price reached their limit or stop in time."

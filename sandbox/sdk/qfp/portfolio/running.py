@@ -12,6 +12,7 @@ import numpy as np
 
 from qfp.backtesting import attempts
 from qfp.conventions import FILLS, PortfolioRules, _parts
+from qfp.figures import signed
 from qfp.moments import instants
 from qfp.portfolio import orders as o
 from qfp.portfolio.account import Account
@@ -295,7 +296,7 @@ class PortfolioRun:
                 name = market.symbols[flow["instrument"]]
                 lines.append(
                     f"{name} has no bars after {self._date(int(market.last[flow['instrument']]))}; what was held of it "
-                    f"was paid out at its last close, {flow['price']:,.2f}."
+                    f"was paid out at its last close, {signed(flow['price'], 2)}."
                 )
         if self.ruined_at is not None:
             lines.append(f"The account was worth nothing on {self._date(self.ruined_at)}; it ended there.")
@@ -318,8 +319,8 @@ class PortfolioRun:
                 number = refused[0][1]
                 price = market.marks[-1, number]
                 return (
-                    f"every order was refused; one share of {market.symbols[number]} costs about {price:,.2f}, so cash "
-                    "has to be larger."
+                    f"every order was refused; one share of {market.symbols[number]} costs about {signed(price, 2)}, "
+                    "so cash has to be larger."
                 )
             if all(reason in (o.ENDED, o.NO_PRICE, o.HALTED) for _, _, reason in refused):
                 return "there was no data to fill on; the instruments had no bars when they were ordered."
