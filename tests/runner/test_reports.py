@@ -242,11 +242,17 @@ def test_the_pdf_is_tagged_vector_with_its_fonts_and_all_parts(client, run, clai
     assert 40 < longer.metrics["trades"] <= 60 and "The first 40" not in text
     # Claims that do not fit below the first chart go on over the page, and no last one stands there alone.
     document = document_of(longer, True)
-    more = [line | {"text": f"Line {at}. {'More is said of it. ' * 14}"} for at, line in enumerate(document.claims)]
-    pages = PdfReader(io.BytesIO(pdf(document._replace(claims=more)))).pages
-    assert max(left_over(page) for page in pages[:-1]) < 1 / 4
-    first, second = (re.findall(r"Line (\d)\.", page.extract_text()) for page in pages[:2])
+
+    def with_claims(times: int) -> list:
+        more = [f"Line {at}. {'More is said of it. ' * times}" for at in range(len(document.claims))]
+        claims = [line | {"text": text} for line, text in zip(document.claims, more, strict=True)]
+        pages = PdfReader(io.BytesIO(pdf(document._replace(claims=claims)))).pages
+        assert max(left_over(page) for page in pages[:-1]) < 1 / 4
+        return [re.findall(r"Line (\d)\.", page.extract_text()) for page in pages[:2]]
+
+    first, second = with_claims(14)
     assert [*first, *second] == [*"012345678"] and len(first) > 2 and len(second) > 2
+    assert with_claims(9) == [[*"012345678"], []], "two lines of each stay together"
 
 
 def test_a_report_that_is_made_while_tests_go_on_says_so_and_counts_no_doubts(client, run, claims):
