@@ -66,6 +66,17 @@ def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(reco
     page.keyboard.press("Escape")
     expect(note).to_be_hidden()
     expect(average).to_be_focused()
+    # What the focus itself has scrolled to is explained, too.
+    before, last = page.locator(".figure-groups .gloss").nth(-2), page.locator(".figure-groups .gloss").last
+    before.evaluate("it => it.focus({ preventScroll: true })")
+    expect(last).not_to_be_in_viewport()
+    page.keyboard.press("Tab")
+    expect(last).to_be_in_viewport()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(note).to_be_visible()
+    expect(last).to_have_attribute("aria-describedby", "gloss-text")
+    under = note.bounding_box()["y"] - last.bounding_box()["y"]
+    assert -note.bounding_box()["height"] - 12 < under < 60, "beside the word"
 
     phone = open_page(width=360, has_touch=True, is_mobile=True)
     phone.goto(run.get_absolute_url())

@@ -131,5 +131,10 @@ document.addEventListener("keydown", (event) => {
   from?.focus();
   returning = false;
 });
-addEventListener("scroll", (event) => { if (word && !inNote(event.target)) hide(); }, { capture: true, passive: true });
+addEventListener("scroll", (event) => {
+  if (!word || !note || inNote(event.target)) return;
+  // The keyboard scrolls to what it reaches, after it has reached it.
+  if (word === document.activeElement && !pinned) place(word, note);
+  else hide();
+}, { capture: true, passive: true });
 addEventListener("resize", hide);
