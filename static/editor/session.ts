@@ -2,7 +2,7 @@
 
 import { type CellRun, CellView } from "./cell";
 import { isFinal, type Param, STATUS_WORDS } from "./events";
-import { announce, bytesize, elapsed, icon, leading, make, need, post, toast } from "./page";
+import { announce, bytesize, elapsed, find, icon, leading, make, need, post, toast } from "./page";
 import type { CellMark, SourceBox } from "./source";
 import { VariablesView } from "./variables";
 
@@ -336,11 +336,13 @@ export class SessionView {
       this.warned = true;
       announce(`The session ${words.toLowerCase()}`, true);
     }
-    const keep = make("button", { type: "button", class: "button button--small" }, "Keep it");
+    if (find("[data-keep]", this.banner)) {
+      need("span", this.banner).textContent = words; // the button stays: who presses it may need longer than a second
+      return;
+    }
+    const keep = make("button", { type: "button", class: "button button--small", "data-keep": "" }, "Keep it");
     keep.addEventListener("click", () => void this.act("keep"));
-    const focused = this.banner.contains(document.activeElement);
     this.notice(words, "triangle-alert", keep);
-    if (focused) keep.focus();
   }
 
   private tick(): void {
