@@ -370,7 +370,7 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Root has no use for Chromium's own sandbox, and a container's /dev/shm is often small.
         own = ["--no-sandbox", "--disable-dev-shm-usage"] if os.getuid() == 0 else ["--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=program, args=own)
+        browser = playwright.chromium.launch(executable_path=program, args=own, timeout=1_000 * START_SECONDS)
         yield browser
         browser.close()
 

@@ -43,10 +43,14 @@ class Held:
         page.route(url, self._take)
 
     def _take(self, route: Route) -> None:
-        if self._holds:
-            self.answers.append((route, route.fetch()))
-        else:
+        if not self._holds:
             route.fallback()
+            return
+        answer = route.fetch()
+        if self._holds:
+            self.answers.append((route, answer))
+        else:  # the others were let go while it was fetched
+            route.fulfill(response=answer)
 
     def wait(self) -> None:
         """Until the first has its answer."""

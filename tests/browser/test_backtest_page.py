@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from runner.models import Project, Report
 from runner.reports import making
+from tests.browser.pages import eventually
 from tests.factories import make_finished_run, make_project, make_user
 from tests.runner.reported import claim_of, stored
 from tests.runner.test_reports import picture
@@ -187,7 +188,7 @@ def test_a_page_of_another_site_shows_a_result_with_its_claims_and_learns_nothin
     assert len(only.response().body()) < 150_000
     with page.context.expect_page() as opened:
         frame.get_by_role("link", name="Charts, tables and code of this result").click()
-    assert opened.value.url == f"{live_site.url}{backtest.get_absolute_url()}"
+    expect(opened.value).to_have_url(f"{live_site.url}{backtest.get_absolute_url()}")
     # On a phone it is narrower, and as high as that asks for: nothing of it has to be scrolled to.
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(elsewhere(code))
@@ -201,7 +202,9 @@ def test_a_page_of_another_site_shows_a_result_with_its_claims_and_learns_nothin
     # Whatever stood in it, no script would run and nothing of its site is within reach.
     assert held.evaluate("origin") == "null"
     held.evaluate("document.body.append(Object.assign(document.createElement('script'), {textContent: 'ran = true'}))")
-    assert held.evaluate("typeof ran") == "undefined" and "sandboxed" in spoken.pop()
+    assert held.evaluate("typeof ran") == "undefined"
+    eventually(page, lambda: bool(spoken))
+    assert "sandboxed" in spoken.pop()
     complaints.texts.clear()
 
     Project.objects.filter(pk=project.pk).update(visibility=Project.Visibility.PRIVATE)

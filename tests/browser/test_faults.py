@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -35,12 +36,13 @@ def test_web_and_workers_killed_at_once_and_the_page_comes_back_by_itself(signed
     page.goto(project.edit_url)
     page.locator("body[data-ready]").wait_for()
     page.keyboard.press("Control+Enter")
-    expect(page.locator(".console__line", has_text="line 2")).to_have_count(1)
+    expect(page.locator(".console__line").get_by_text("line 2", exact=True)).to_have_count(1)
 
     lost = [live_site.web.pid, worker.pid]
     lost += [pid for parent in lost for pid in process_table.descendants(parent)]
     for pid in lost:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has gone with its parent
+            os.kill(pid, signal.SIGKILL)
     live_site.web.wait()
     worker.wait()
     live_site.start_web()
@@ -58,7 +60,7 @@ def test_web_and_workers_killed_at_once_and_the_page_comes_back_by_itself(signed
         # And it goes on from there.
         page.keyboard.press("Control+Enter")
         eventually(page, lambda: Run.objects.count() == 2)
-        expect(page.locator(".console__line", has_text="line 2")).to_have_count(1)
+        expect(page.locator(".console__line").get_by_text("line 2", exact=True)).to_have_count(1)
     finally:
         _end(successor)
 

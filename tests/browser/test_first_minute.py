@@ -63,4 +63,4 @@ def test_output_is_complete_after_the_browser_left_and_the_web_server_restarted(
     # A web server that goes away under an open page: the page says so, comes back by itself, misses nothing.
     live_site.restart_web()
     expect(elsewhere.locator("#run-status .badge")).to_have_text("Succeeded", timeout=40_000)
-    assert numbers_in_console(elsewhere) == list(range(1, 13))
+    eventually(elsewhere, lambda: numbers_in_console(elsewhere) == list(range(1, 13)))

@@ -39,6 +39,6 @@ def test_a_theme_is_kept_though_its_page_is_left_before_the_server_answers(open_
     finally:
         for pid in web:
             os.kill(pid, signal.SIGCONT)
-    eventually(page, lambda: any(each["name"] == "theme" for each in page.context.cookies()), 10)
+    eventually(page, lambda: any(each["name"] == "theme" for each in page.context.cookies()))
     page.goto("/docs/limits")
     assert page.locator("html").get_attribute("data-theme") == "dark"

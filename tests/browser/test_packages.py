@@ -62,8 +62,7 @@ def test_the_offer_works_without_a_script_and_on_a_phone(signed_in, index):
     page.goto(project.edit_url)
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("button", name="Install and run").click()
-    assert "/r/" in page.url
-    eventually(page, lambda: Run.objects.get().is_finished, seconds=60)
-    page.reload()
+    page.wait_for_url("**/r/**")
+    eventually(page, lambda: Run.objects.get().is_finished, seconds=60)  # its page loads itself anew
     expect(page.locator("#console")).to_contain_text("it is 42")
     expect(page.locator("#console")).to_contain_text("Resolving")

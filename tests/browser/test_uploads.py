@@ -75,8 +75,8 @@ def test_sending_goes_on_after_a_lost_connection_and_a_closed_page(signed_in, li
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_text("The connection is lost")).to_be_visible()
     assert Upload.objects.get().received == 1_000_000
-    page.unroute_all(behavior="ignoreErrors")
     page.goto("/data/mine/")  # closed, and the same file chosen again
+    page.unroute_all(behavior="ignoreErrors")
     page.locator("input[name=file]").set_input_files(file)
     page.get_by_role("button", name="Send").click()
     page.wait_for_url("**/data/mine/uploads/**")
