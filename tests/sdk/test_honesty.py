@@ -22,7 +22,7 @@ from qfp import metrics
 from qfp.backtesting import Strategy
 from qfp.checking import apart, programs
 from qfp.checking.band import COSTS, FILLS, band
-from qfp.checking.clock import Clock
+from qfp.checking.clock import BUSY, Clock
 from qfp.checking.decisions import Decision, first_difference
 from qfp.checking.lookahead import NotRepeatable, examine
 from qfp.checking.recording import StrategyRuns
@@ -284,7 +284,21 @@ def test_time_that_a_busy_machine_takes_away_is_not_counted():
     while time.process_time() < worked:
         pass
     assert clock.passed >= 0.05
-    assert Clock.within(spare=3.0, seconds=1.0).slowness == 1.5 and Clock.within(None, 1.0).slowness == 4.0
+    assert Clock.within(spare=3.0, seconds=1.0).slowness == 1.5 and Clock.within(None, 1.0).slowness == BUSY
+
+
+def test_a_copy_on_a_busy_machine_has_the_time_that_it_works_and_an_idle_one_no_more_than_that():
+    def work_seldom(say):
+        for _ in range(10):
+            ready = time.process_time() + 0.005
+            while time.process_time() < ready:
+                pass
+            time.sleep(0.25)
+        return "done"
+
+    assert apart.tried_apart(work_seldom, 2.0).get("value") == "done"
+    idle = apart.tried_apart(lambda say: time.sleep(600), 0.3)
+    assert idle["failed"] == apart.TOOK_TOO_LONG
 
 
 def test_what_differs_by_itself_is_no_leak():

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from qfp.checking.clock import Clock
     from qfp.checking.strategies import Before
 
-__all__ = ["begin", "examine_program", "forget", "look", "look_at_copied", "look_at_portfolio", "spare", "tell"]
+__all__ = [
+    "begin",
+    "examine_program",
+    "forget",
+    "look",
+    "look_at_copied",
+    "look_at_portfolio",
+    "spare",
+    "tell",
+    "time_left",
+]
 
 MOST_BACKTESTS = 20  # of a program; the site keeps no more
 
@@ -35,16 +45,21 @@ moves: dict[int, list[int]] = {}  # of its prices, by the same number: see telli
 
 
 def spare() -> float | None:
-    """Seconds that are left before the program is ended; None without a limit."""
-    if until is None:
+    """Seconds that are left before the program is ended, of which it may work all; None without a limit."""
+    left = time_left()
+    if left is None:
         return None
-    left = until - time.monotonic()
     if cpu_limit is not None:
         import resource
 
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         left = min(left, cpu_limit - sum(each.ru_utime + each.ru_stime for each in used))
     return max(0.0, left)
+
+
+def time_left() -> float | None:
+    """Seconds that may still pass, whether the program works or waits; None without a limit."""
+    return None if until is None else max(0.0, until - time.monotonic())
 
 
 def forget() -> None:

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qfp import channel
+from qfp import channel, checking
+from qfp.checking.clock import Clock
 
 __all__ = ["CANNOT", "TOOK_TOO_LONG", "Told", "can_fork", "error_text", "tried_apart", "why_failed"]
 
@@ -25,6 +26,7 @@ CANNOT = "a copy of the program could not be started"
 TOOK_TOO_LONG = "time ran out, as when the site is busy. Run it again for the whole test"
 MAX_ANSWER = 16 << 20
 SHARE_OF_MEMORY = 0.45
+LOOKED_AT = 0.2  # seconds, after which it is seen whether the copy still works
 
 
 class Told(LookupError):
@@ -39,7 +41,8 @@ def tried_apart(action: Callable[[Callable[[Any], None]], Any], seconds: float) 
     """What `action` returns in a forked copy: {"value": ..., "said": [...]}, or {"failed": why, "said": [...]}.
 
     action: is given a function that hands over a JSON value at once, in case time runs out before it returns. seconds:
-      after them the copy is ended, with everything it started.
+      of processor time, after them the copy is ended, with everything it started. So it is where it does nothing at
+      all for as long, and before the run has used half of the time that it has left.
     """
     if _little_memory():
         return {"failed": "there is not enough memory left for a copy of the program", "said": []}
@@ -53,7 +56,7 @@ def tried_apart(action: Callable[[Callable[[Any], None]], Any], seconds: float) 
         _act(action, read, write)
     os.close(write)
     try:
-        return _heard(read, time.monotonic() + seconds)
+        return _heard(read, child, seconds)
     finally:
         os.close(read)
         for end in (os.killpg, os.kill):
@@ -136,16 +139,20 @@ def error_text(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _heard(read: int, deadline: float) -> dict[str, Any]:
-    text = b""
+def _heard(read: int, child: int, seconds: float) -> dict[str, Any]:
+    text, clock = b"", Clock.within(checking.time_left(), seconds, child)
+    worked, since = 0.0, clock.began  # what it had worked when it was last seen to
     found: dict[str, Any] = {"said": []}
     poller = select.poll()
     poller.register(read, select.POLLIN | select.POLLHUP)
     while "value" not in found and "failed" not in found:
-        left = deadline - time.monotonic()
-        if left <= 0 or not poller.poll(left * 1000):
-            found["failed"] = TOOK_TOO_LONG
-            break
+        if not poller.poll(1000 * LOOKED_AT):
+            if clock.worked > worked:
+                worked, since = clock.worked, time.monotonic()
+            if clock.passed > seconds or time.monotonic() - since > seconds:
+                found["failed"] = TOOK_TOO_LONG
+                break
+            continue
         part = os.read(read, 1 << 16)
         if not part:
             found["failed"] = "it ended without an answer"

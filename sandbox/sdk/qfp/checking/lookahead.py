@@ -89,7 +89,7 @@ def examine(
     most. Raises NotRepeatable.
     """
     seen = Seen()
-    test = _Test(subject, base, seen, Clock.within(checking.spare(), seconds), run_seconds)
+    test = _Test(subject, base, seen, Clock.within(checking.time_left(), seconds), run_seconds)
     plan = _plan(base, subject.count, telling or Telling())
     deadline = 0.0  # for what is followed where the same bars give other decisions
     shortest = min(plan, key=test.expected, default=None)
