@@ -104,7 +104,7 @@ def check_claim(
         if run_snapshot is not None and claimed.snapshot not in (None, run_snapshot):
             raise NotVerified("The claimed data snapshot is not the one this run was given.")
         if claimed.fill_count > len(claimed.fills):
-            raise NotVerified(_beyond_what_is_kept(claimed))
+            raise NotVerified(_why_fills_are_missing(claimed))
         if claimed.order_count > len(claimed.orders):
             raise NotVerified(
                 f"It has {signed(claimed.order_count, 0)} orders and lists {signed(len(claimed.orders), 0)}; what was "
@@ -173,8 +173,8 @@ def check_claim(
     )
 
 
-def _beyond_what_is_kept(claimed: Claimed) -> str:
-    """Which limit is it for which a claim has come without its fills?"""
+def _why_fills_are_missing(claimed: Claimed) -> str:
+    """Which limit is it for which a claim has come without its fills? For one, all are left out, and all orders."""
     for held, what, most in (
         (claimed.fill_count, "fills", fields.MAX_FILLS),
         (claimed.order_count, "orders", fields.MAX_ORDERS),
@@ -184,6 +184,11 @@ def _beyond_what_is_kept(claimed: Claimed) -> str:
                 f"It has {signed(held, 0)} {what}, more than are kept to be replayed ({signed(most, 0)} of a "
                 "backtest). A shorter period, or longer bars, can be verified."
             )
+    if claimed.fills or claimed.orders:
+        return (
+            f"It says that it has {signed(claimed.fill_count, 0)} fills and lists {signed(len(claimed.fills), 0)}, so "
+            "that its equity cannot be followed."
+        )
     return (
         f"Its {signed(claimed.fill_count, 0)} fills are beyond what is kept to be replayed "
         f"({packing.MOST_OPENED // 10**6} MB of all backtests of a run, {packing.MOST_SENT / 10**6:g} MB of one when "

@@ -473,6 +473,12 @@ def test_a_claim_with_more_fills_than_are_kept_has_figures_of_its_equity_and_non
     assert checked.metrics["trades"] is None and checked.metrics["exposure"] is None
 
 
+def test_a_claim_that_lists_fewer_fills_than_it_has_is_told_so_and_of_no_limit(claim):
+    for listed in (claim["fills"][:1], []):
+        said = check_claim(claim | {"fills": listed, "fill_count": 2}, STORE).verified_text
+        assert f"It says that it has 2 fills and lists {len(listed)}" in said and "MB" not in said
+
+
 def test_a_claim_says_how_its_instruments_were_chosen(claim):
     said = check_claim(claim, STORE).conventions["survivorship"]
     assert said.startswith("Survivorship not controlled; chosen with hindsight: IBM (five well-known survivors")
