@@ -53,7 +53,8 @@ logger = logging.getLogger(__name__)
 __all__ = ["examine", "examine_next"]
 
 LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
-MOST_SECONDS = 240.0  # that all of them take, and what is made twice because of a file that counts as read
+MOST_SECONDS = 240.0  # that all of them work, and what is made twice because of a file that counts as read
+BUSY = 4.0  # times as long as it works a run may count for less than it took, as on a busy machine
 PAIR = 2  # times that a run is made again on other dates, or with other splits, and on the same data for comparison
 TRIES = 3  # files that another run has opened meanwhile count as read
 TWICE = 3  # times that data and other data are read again where something was decided otherwise on those
@@ -71,7 +72,9 @@ class Budget:
 
     @classmethod
     def of(cls, run: Run) -> Budget:
-        times = int(MOST_SECONDS / max(run.wall_seconds or 0.0, 0.1))
+        passed = run.wall_seconds or 0.0
+        worked = passed if run.cpu_seconds is None else min(passed, max(run.cpu_seconds, passed / BUSY))
+        times = int(MOST_SECONDS / max(worked, 0.1))
         return cls(max(LEAST_TIMES, min(MOST_TIMES, times)))
 
 

@@ -114,8 +114,15 @@ def test_every_backtest_of_a_run_has_a_day_of_its_own_and_unverified_ones_draw_n
     others = [(position, way) for _, way in best for position in (0, 3)]  # or what earns most would hide them
     turns = [(each.position, way) for each, way in companions._turns(several)]
     assert turns == [*best, *others]
-    left = [companions.Budget.of(SimpleNamespace(wall_seconds=seconds)).left for seconds in (3.0, 45.0, 119.0)]
-    assert left == [companions.MOST_TIMES, 5, companions.LEAST_TIMES]
+    for took, worked, left in (
+        (3.0, None, companions.MOST_TIMES),
+        (45.0, 45.0, 5),
+        (119.0, None, companions.LEAST_TIMES),
+        (24.0, 6.0, companions.MOST_TIMES),  # on a busy machine
+        (100.0, 1.0, 9),  # it slept
+        (45.0, 90.0, 5),  # on several cores
+    ):
+        assert companions.Budget.of(SimpleNamespace(wall_seconds=took, cpu_seconds=worked)).left == left
 
 
 def test_a_file_that_only_the_repetition_reads_keeps_it_from_being_compared(monkeypatch) -> None:

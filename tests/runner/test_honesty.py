@@ -182,7 +182,7 @@ def test_a_sweep_beside_a_leak_makes_it_no_choice_and_a_choice_is_no_leak(
     monkeypatch.setattr(companions, "repeat", lambda *given: made.append(given) or repeats.repeat(*given))
     slow = (values, state) == ("range(1, 40)", "chosen")
     if slow:
-        Run.objects.filter(pk=run.pk).update(wall_seconds=119.0)
+        Run.objects.filter(pk=run.pk).update(wall_seconds=119.0, cpu_seconds=119.0)
     companions.examine(run.pk)
     backtest.refresh_from_db()
     told = backtest.checks["companion"]["sentence"]
