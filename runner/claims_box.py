@@ -40,6 +40,8 @@ NOT_MADE_AGAIN = "It has not made the run again on changed data."
 CONFIDENT = 0.95
 UNLIKELY = 0.5
 COUNTING = "More may count: what was traded is still being compared with its author's other projects."
+# What the strategy alone could not be tested with: what the program around it had made stays on its dates.
+STAYED = ("it looks up other data", "its weights, dates or members are a table by date", "with other dates")
 NAMED = 3
 KEPT_SECONDS = 600
 MADE_AT_ONCE = 6
@@ -224,15 +226,20 @@ def _memory(backtest: Backtest) -> Line:
     site itself sees of a memory are tables in the text.
     """
     line, again = _found(backtest, "amnesia", "Memory of history"), backtest.checks.get("dates", {})
-    told = backtest.checks.get("amnesia", {}).get("found", {}).get("state")
+    of_box = backtest.checks.get("amnesia", {})
+    told = of_box.get("found", {}).get("state")
     if again.get("state") == "amber" and told != "remembers":  # which says more of the same
         return line | {"state": "amber", "text": again["sentence"]}
     by_number = backtest.checks.get("numbers", {})
     if told != "remembers" and by_number.get("state") == "amber":
         return line | {"state": "amber", "text": by_number["sentence"]}
     unseen = f" {by_number['sentence']}" if by_number.get("state") == "grey" else ""
-    if line["state"] != "green":
-        return line | {"text": f"{line['text']}{unseen}"}
+    # With all that it reads on other dates, which its own sandbox could not do, the site has made it again.
+    moved = told == "untested" and again.get("same") and of_box.get("no_table")
+    moved = moved and str(of_box["found"].get("why")).startswith(STAYED)
+    if line["state"] != "green" and not moved:
+        also = f" {again['sentence']}" if told == "untested" and again else ""
+        return line | {"text": f"{line['text']}{also}{unseen}"}
     text = f"The program's own sandbox says: {line['text']} The site has found no table in its text."
     return line | {"state": "grey", "text": f"{text} {again.get('sentence', '')}".rstrip() + unseen}
 

@@ -78,6 +78,8 @@ def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0,
     if written >= LONG and found["amnesia"]["state"] == "green":
         told = {"state": "remembers", "what": "table", "count": written, "place": place}
         found["amnesia"] = {"state": "amber", "sentence": amnesia_sentence(told), "evidence": "site", "found": told}
+    elif told.get("state") == "untested":
+        found["amnesia"]["no_table"] = written < LONG
     return found
 
 

@@ -114,7 +114,7 @@ def dates(backtest: Backtest, bar: int | None) -> dict[str, Any]:
     """What is said once the run was made again where the same things happen on dates 28 years apart."""
     again = "The site has made it again on the same prices with dates 28 years apart"
     if bar is None:
-        return {"dates": {"state": "grey", "sentence": f"{again}: the same decisions."}}
+        return {"dates": {"state": "grey", "sentence": f"{again}: the same decisions.", "same": True}}
     date = backtest.dates[bar][:10]
     sentence = (
         f"{again}, and it decided otherwise, first on {date}. Days of meetings and holidays do that, and the end of "

@@ -31,6 +31,19 @@ def test_what_was_seen_of_one_thing_is_a_doubt_beside_what_praises_it_and_takes_
         assert found["state"] == "red" and "Seen by the site." not in found["text"]
         found = line("amnesia", **clean, **{key: seen("grey")})
         assert found["state"] == "grey" and found["text"].endswith(" Seen by the site.")
+    stayed = {"lookahead": {}, "amnesia": {"state": "untested", "why": "it looks up other data, which stay"}}
+    by_number = {
+        "amnesia": {"state": "untested", "why": "its orders are looked up in a table by the number of the bar"}
+    }
+    for told, written, same, state in (
+        (stayed, 0, True, "grey"),
+        (stayed, 0, False, "amber"),
+        (stayed, 20, True, "amber"),
+        (by_number, 0, True, "amber"),
+    ):
+        found = line("amnesia", **checking.findings(told, written=written), dates=seen("grey") | {"same": same})
+        assert found["state"] == state and found["text"].endswith(" Seen by the site."), found
+        assert told["amnesia"]["why"] in found["text"]
     assert line("amnesia", **knows, numbers=seen("grey"))["text"].endswith(" Seen by the site.")
     by_site = {"lookahead": clean["lookahead"] | {"evidence": "site"}}
     for state, said in (("amber", " But: Seen by the site."), ("grey", " Seen by the site.")):
