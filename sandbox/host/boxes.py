@@ -116,13 +116,15 @@ class Boxes:
 
     def prepare_backend(self) -> str:
         """Where somebody else makes the boxes: no groups, no zygote, nothing mounted here."""
-        self.identities = Identities(distinct=True)
         try:
+            self.identities = Identities(distinct=True)
             # Engines with the same directory on several machines or in several pods must not sweep each other's boxes.
             here = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
             self._cold = backends.launcher(self.options, f"{self.group_name}-{here}", self._find_device())
         except (backends.BackendMissing, devices.DeviceMissing) as error:
             return str(error)
+        except NoFreeNumbers as error:
+            return f"The engine found no user ids for boxes: {error}."
         return ""
 
     @property

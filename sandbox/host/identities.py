@@ -17,7 +17,7 @@ from sandbox.host.nsjail import BLOCK
 # Tried in order, one for each engine of a machine; the small ones serve a container whose user namespace maps 65536
 # numbers only.
 FIRST_CHOICES = (
-    *range(1_879_000_000, 1_879_160_000, BLOCK), 1_610_000_000, 700_000_000, 7_000_000, 52_000, 42_000, 31_000,
+    *range(1_879_000_000, 1_879_500_000, BLOCK), 1_610_000_000, 700_000_000, 7_000_000, 52_000, 42_000, 31_000,
 )  # fmt: skip
 
 

@@ -8,6 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sandbox.host import identities
+from sandbox.host.boxes import Boxes
+from sandbox.host.engine import parse_options
+from sandbox.host.metrics import Metrics
 from tests.sandbox.conftest import MEGABYTE, Engine, Result
 
 BACKENDS = ("engine", "docker_engine", "kubernetes_engine")  # each is compared with the cold engine
@@ -80,6 +84,12 @@ def test_it_ends_and_shows_the_same(request, backend: str, name: str, expected: 
     source, limits = PROGRAMS[name]
     engine: Engine = request.getfixturevalue(backend)
     assert seen(engine.run(source, **limits)) == expected[name]
+
+
+def test_an_engine_that_finds_no_user_ids_for_its_containers_says_so(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(identities, "FIRST_CHOICES", ())
+    words = [f"--{name}={tmp_path}" for name in ("socket", "env", "store", "state")]
+    assert "no user ids for boxes" in Boxes(parse_options([*words, "--backend=docker"]), Metrics()).prepare()
 
 
 def test_the_programs_are_what_they_are_called(expected: dict) -> None:
