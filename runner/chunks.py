@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
@@ -46,19 +46,27 @@ def work_on_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
     """One attempt at one chunk, from the claim to the news. A second delivery of the same job does nothing."""
     with redis_connection() as client:
         names = Names(run_id, call)
+        if client.exists(names.claim(number, attempt)):
+            return
         # The sign of life first: a claim without one is what a lost worker looks like.
-        with pulse(names.alive(number, attempt)):
-            if not client.exists(names.open) or not client.set(
-                names.claim(number, attempt), 1, nx=True, ex=KEY_SECONDS
-            ):
+        with pulse(names.alive(number, attempt)) as life:
+            if not client.exists(names.open):
+                return
+            if not client.set(names.claim(number, attempt), 1, nx=True, ex=KEY_SECONDS):
+                life.is_anothers = True
                 return
             ChunkBox(client, names, number, attempt).go()
 
 
+@dataclass
+class Life:
+    is_anothers: bool = False  # who gives the same sign, and goes on
+
+
 @contextmanager
-def pulse(key: str) -> Iterator[None]:
+def pulse(key: str) -> Iterator[Life]:
     """A key that is there as long as this process lives and is in here."""
-    ended = threading.Event()
+    ended, life = threading.Event(), Life()
 
     def beat() -> None:
         with redis_connection() as client:
@@ -68,15 +76,16 @@ def pulse(key: str) -> Iterator[None]:
                     first.set()
                 if ended.wait(PULSE_SECONDS):
                     break
-            with suppress(redis.RedisError):
-                client.delete(key)
+            if not life.is_anothers:
+                with suppress(redis.RedisError):
+                    client.delete(key)
 
     first = threading.Event()
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     first.wait(PULSE_SECONDS)
     try:
-        yield
+        yield life
     finally:
         ended.set()
         thread.join()

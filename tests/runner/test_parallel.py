@@ -249,8 +249,11 @@ print(pmap(work, range(4), where="hosts", chunk=1))
     redis = django_rq.get_connection("parallel")
     wait_for(lambda: len([k for k in redis.scan_iter(f"run:{run.pk}:pmap:*") if b":alive:" in k]) == 2, run)
 
-    def at_work():  # not one that waits: the run's own worker helps with what has waited for a second
-        pids = {known.pid for known in Worker.all(connection=redis) if known.get_current_job_id()}
+    def jobs():
+        return {(known.pid, known.get_current_job_id()) for known in Worker.all(connection=redis)}
+
+    def at_work():  # and has been for a while: who is told of a chunk that the run's own worker helps with does nothing
+        pids = {pid for pid, job in jobs() & (time.sleep(0.3) or jobs()) if job}
         return next((worker for worker in chunk_workers if worker.poll() is None and worker.pid in pids), None)
 
     busy = wait_for(at_work, run)
@@ -430,7 +433,7 @@ def test_engine_without_room_costs_no_attempt_but_has_an_end(fanout, monkeypatch
         assert refuse() == []
     assert chunk.losses <= 1 and chunk.attempt >= 5 and not chunk.done
     monkeypatch.setattr(parallel, "FULL_SECONDS", 0.0)
-    done = refuse()
+    done = wait_for(refuse)  # once more, where nothing was in work just then
     assert "no box for it" in done[0]["failure"]["message"] and "All boxes" in done[0]["failure"]["message"]
 
 
@@ -479,8 +482,13 @@ def test_second_delivery_of_a_chunk_does_nothing(fanout, engine):
     fanout.answer({"do": "add", "call": call, "number": 0, "items": text(b"items")})
     names = Names(str(fanout.run.pk), call)
     fanout.client.set(names.claim(0, 1), 1)
+    fanout.client.set(names.alive(0, 1), 1)
     work_on_chunk(str(fanout.run.pk), call, 0, 1)
     assert fanout.client.llen(names.news) == 0
+    assert fanout.client.exists(names.alive(0, 1)), "the first one's sign of life"
+    with chunks.pulse(names.alive(0, 1)) as life:
+        life.is_anothers = True  # as where both began at once
+    assert fanout.client.exists(names.alive(0, 1))
     fanout.client.delete(names.claim(0, 1), names.open)
     work_on_chunk(str(fanout.run.pk), call, 0, 1)  # of a call that is closed
     assert not fanout.client.exists(names.claim(0, 1))
