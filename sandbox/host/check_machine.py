@@ -93,7 +93,7 @@ class Machine:
         return made
 
     def run(self, source: str, owner: str = "check", during: Callable[[], None] | None = None, **limits: Any) -> Seen:
-        """One program from start to end; `during` is called at its first output."""
+        """One program from start to end; `during` is called at its first output, and ends what it asks by input()."""
         source = source.replace("MARK", self.mark)
         request = BoxRequest("check", owner, {"main.py": source}, "main.py", {}, replace(LIMITS, **limits))
         seen = Seen()
@@ -107,6 +107,7 @@ class Machine:
                             seen.first_output = event["t"]
                             if during is not None:
                                 during()
+                                box.send_input("")
                         seen.printed += event["text"]
                     elif event["type"] == "artefact":
                         seen.files.append(event["name"])
