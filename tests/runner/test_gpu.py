@@ -187,9 +187,18 @@ def test_a_run_whose_engine_is_lost_counts_what_it_had_used(project, gpu_engine,
     monkeypatch.setattr(gpu, "check_there_is_one", lambda plan: None)
     run = start(project, "import time\nprint('on', flush=True)\ntime.sleep(60)")
     began = time.monotonic()
-    ending = threading.Timer(1.5, lambda: os.kill(engine_pid(), signal.SIGKILL))
+
+    def kill_once_it_prints() -> None:
+        while not any(event["type"] == "stdout" for event in Recording(run.pk).read()):
+            if time.monotonic() - began > 60:
+                return
+            time.sleep(0.05)
+        os.kill(engine_pid(), signal.SIGKILL)
+
+    ending = threading.Thread(target=kill_once_it_prints)
     ending.start()
     execute_next(GPU)
+    ending.join()
     run.refresh_from_db()
     assert run.status == Run.Status.CRASHED
     assert 0 < run.gpu_seconds < time.monotonic() - began

@@ -199,7 +199,7 @@ FOUND_OUT = [
     ),
     (
         "the network of the machine",
-        "import socket, time\ns = socket.socket()\ns.setsockopt(1, 2, 1)\ns.bind(('127.0.0.1', 47021))\ns.listen()\nprint('on', flush=True)\ntime.sleep(4)",
+        "import socket, time\ns = socket.socket()\ns.setsockopt(1, 2, 1)\ns.bind(('127.0.0.1', 47021))\ns.listen()\nprint('on', flush=True)\ntime.sleep(60)",
         "probe_closed",
     ),
     ("a canary mounted", "print(open('CANARY/secret.env').read())", "token"),
@@ -225,10 +225,26 @@ def test_the_host_notices_a_box_without_a_wall(make_engine: Any, host: Host, way
     canary = str(host.canary)
     engine = make_engine("--no-zygote", start_with=engine_with(way).replace("CANARY", canary))
     source = source.replace("CANARY", canary)
+    stays: list[Any] = []  # the box of the one that is still there when the host looks
+    may_look = threading.Event()
+
+    def note(box: Any, event: dict[str, Any]) -> None:
+        if event.get("text") == "on\n":
+            stays.append(box)
+            may_look.set()
+
+    def run() -> None:
+        try:
+            watch.results.append(engine.run(source, on_event=note))
+        finally:
+            may_look.set()
+
     with host.watched(engine, patience=2.0) as watch:
-        running = threading.Thread(target=lambda: watch.results.append(engine.run(source)))
+        running = threading.Thread(target=run)
         running.start()
-        running.join(1.5)  # one of them is still there when the host looks
+        assert may_look.wait(60)
+    for box in stays:
+        box.cancel()
     running.join()
     remove_sysv_keys()
     assert any(wrong.startswith(check) for wrong in watch.wrong), (watch.wrong, [r.stderr for r in watch.results])
