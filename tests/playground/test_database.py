@@ -49,7 +49,7 @@ def test_connections_in_use_are_not_shared():
 def test_a_connection_that_was_cut_is_replaced():
     first = in_another_thread(server_process)
     with psycopg.connect(settings.SERVICES.database_url, autocommit=True) as postgres:
-        postgres.execute("SELECT pg_terminate_backend(%s)", [first])
+        postgres.execute("SELECT pg_terminate_backend(%s, 60000)", [first])
     assert in_another_thread(server_process) != first
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -68,8 +69,9 @@ def test_nothing_listens_on_a_port(fresh):
     inodes = {line.split()[9] for line in listening.splitlines() if line.split()[3] == "0A"}
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").iterdir():
-            target = os.readlink(link)
-            assert not (target.startswith("socket:") and target[8:-1] in inodes)
+            with suppress(FileNotFoundError):  # Redis opens a file for a moment, ten times a second
+                target = os.readlink(link)
+                assert not (target.startswith("socket:") and target[8:-1] in inodes)
 
 
 def test_developer_command_says_where_the_services_are(fresh):

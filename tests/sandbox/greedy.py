@@ -232,7 +232,7 @@ LIMITED = {
     "ordinary: aborting": Greedy("import os\nos.abort()", "failed", signal=6),
     "ordinary: a fault in memory": Greedy("import ctypes\nctypes.string_at(0)", "failed", signal=11),
     "ordinary: stopped and continued by a child": Greedy(
-        "import os, signal, time\nme = os.getpid()\nif os.fork() == 0:\n    time.sleep(.3); os.kill(me, signal.SIGCONT); os._exit(0)\nos.kill(me, signal.SIGSTOP)\nprint('on', me != 1)",
+        "import os, signal, time\nme = os.getpid()\nif os.fork() == 0:\n    while True: time.sleep(.3); os.kill(me, signal.SIGCONT)\nos.kill(me, signal.SIGSTOP)\nprint('on', me != 1)",
         "succeeded",
         says="on True",
     ),

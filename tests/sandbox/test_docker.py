@@ -62,7 +62,7 @@ assert set(CHOSEN) | OF_A_CONTAINER <= set(ATTACKS) and set(CHOSEN_GREEDY) <= se
 SLEEPER = "print('on', flush=True)\nimport time\ntime.sleep(60)"
 
 
-def wait_until(condition, seconds: float = 15.0) -> bool:
+def wait_until(condition, seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

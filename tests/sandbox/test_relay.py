@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 
 import pytest
 
@@ -21,6 +22,7 @@ class Pair:
         rich, self.program_rich = os.pipe()
         self.program_in = program_reads
         inside = _relay(self.inner, {relay.STDOUT: out, relay.RICH: rich}, {relay.STDIN: stdin}, speaks_first=False)
+        self.inside = inside
         engine_in, self.stdin = os.pipe()
         self.out, engine_out = os.pipe()
         self.rich, engine_rich = os.pipe()
@@ -104,10 +106,10 @@ def test_the_last_words_are_there_when_the_stream_has_ended():
     while relay._unread_bytes(pair.program_out):
         pass
     os.write(pair.program_rich, b"2")
-    pause = threading.Event()
-    while pair.inner.fileno() >= 0 and relay._unread_bytes(pair.program_rich):
-        pass
-    pause.wait(0.1)  # both are on their way; the second waits for the first to be read
+    os.close(pair.program_out)
+    os.close(pair.program_rich)
+    while not pair.inside.is_sent((relay.STDOUT, relay.RICH)):
+        time.sleep(0.001)  # both are on their way; the second waits for the first to be read
     pair.end()
     assert (os.read(pair.out, 10), os.read(pair.rich, 10)) == (b"1", b"2")
 

@@ -107,9 +107,9 @@ def test_leaving_and_raising_keep_the_interpreter_and_ending_it_does_not(live):
 
 def test_what_a_thread_prints_between_cells_comes_with_the_next(live):
     session = live()
-    session.cell("import threading\nthreading.Timer(0.3, print, ['late']).start()")
+    session.cell("import threading\nlate = threading.Timer(0.3, print, ['late'])\nlate.start()")
     time.sleep(1)
-    assert session.cell("print('now')").stdout == "late\nnow\n"
+    assert session.cell("late.join()\nprint('now')").stdout == "late\nnow\n"
 
 
 # Interrupts and limits
