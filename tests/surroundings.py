@@ -25,11 +25,23 @@ OF_THE_SITE = (
 ).split()
 
 
+_taken: list[socket.socket] = []  # names of ports, for as long as this process lives
+
+
 def free_port() -> int:
-    """A port for a server that starts later: none of those that the machine's connections are given meanwhile."""
+    """A port for a server that starts later: none of those that the machine's connections are given meanwhile, nor one
+    that another process of tests has got and not opened yet.
+    """
     first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = random.randrange(10_000, max(20_000, first_given))
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0playground-tests-port-{port}")
+        except OSError:
+            name.close()
+            continue
+        _taken.append(name)
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
