@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from playground import processes
@@ -137,11 +137,12 @@ def test_everybodys_runs_end_once_and_a_late_single_run_is_not_kept_waiting(work
         type(plan).objects.filter(pk=plan.pk).update(concurrent_runs=20, runs_per_day=1000)
         late = make_user(username="late")
         runs = []
-        for person in people:
-            person.refresh_from_db()
-            project = make_project(person)
-            # Long enough that each has three left when the late one comes.
-            runs += [start(project, f"import time; time.sleep(0.2); print({number})") for number in range(8)]
+        with transaction.atomic():  # all of them wait before the first is begun
+            for person in people:
+                person.refresh_from_db()
+                project = make_project(person)
+                # Long enough that each has three left when the late one comes.
+                runs += [start(project, f"import time; time.sleep(0.2); print({number})") for number in range(8)]
         late.refresh_from_db()
         single = start(make_project(late), "print('late')")
         wake_a_worker()  # delivered twice

@@ -26,7 +26,7 @@ def run_script(tmp_path, child_environment):
             env={**os.environ, **child_environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -40,9 +40,11 @@ def listen(live_site):
         events: list[dict] = []
         try:
             address = live_site.url.replace("http", "ws", 1) + path
-            with connect(address, origin=origin or live_site.url, additional_headers=headers) as socket:
+            with connect(
+                address, origin=origin or live_site.url, additional_headers=headers, open_timeout=60
+            ) as socket:
                 while True:
-                    events += json.loads(socket.recv(timeout=10)).get("events", [])
+                    events += json.loads(socket.recv(timeout=60)).get("events", [])
         except InvalidStatus:
             return [], None
         except ConnectionClosed as closed:

@@ -16,7 +16,6 @@ from qfp.figures import signed
 from runner import claims_box, sharing
 from runner.access import Viewer
 from runner.events import Publisher
-from runner.leftovers import end_lost_runs
 from runner.models import Backtest, Project, Run, Sweep, Trial
 from runner.starting import wake_a_worker
 from runner.sweeps.choice import doubts
@@ -25,7 +24,7 @@ from runner.sweeps.results import walk_rows
 from runner.sweeps.views import _swept_before
 from tests.factories import make_finished_run, make_project, make_run, make_user
 from tests.runner.test_reports import unsaid
-from tests.runner.test_workers import ended, horse_of, running, until
+from tests.runner.test_workers import ended, horse_of, running, until, until_it_is_found
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine")]
 
@@ -256,12 +255,7 @@ def test_a_sweep_from_the_form_goes_on_where_its_worker_was_killed(client, worke
     live = client.get(reverse("runner:sweep", args=[lost.pk]), headers={"HX-Request": "true"}).content.decode()
     assert "of 200 trials" in plain(live) and 'hx-trigger="every 2s"' in live
     os.kill(horse_of(worker), signal.SIGKILL)
-
-    def is_found() -> bool:  # what the killed process had just begun may still renew the lease
-        Run.objects.filter(pk=lost.pk).update(lease_expires=lost.queued)
-        return end_lost_runs()[0] == 1
-
-    until(is_found, "the end of the lost run")
+    until_it_is_found(lost)
     before = Trial.objects.count()
     assert 0 < before < 200
     page = client.get(reverse("runner:sweep", args=[lost.pk])).content.decode()

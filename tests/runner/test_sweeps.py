@@ -8,12 +8,11 @@ import signal
 import pytest
 
 from runner import trials
-from runner.leftovers import end_lost_runs
 from runner.models import Run, Sweep, Trial
 from runner.recording import Recording
 from runner.starting import wake_a_worker
 from tests.factories import make_project, make_run
-from tests.runner.test_workers import ended, horse_of, running, until
+from tests.runner.test_workers import ended, horse_of, running, until, until_it_is_found
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("services", "engine")]
 
@@ -43,8 +42,7 @@ def test_a_sweep_of_two_thousand_whose_worker_is_killed_goes_on_and_no_trial_is_
     running(lost)
     until(lambda: Trial.objects.count() >= 50, "the first trials")
     os.kill(horse_of(worker), signal.SIGKILL)
-    Run.objects.filter(pk=lost.pk).update(lease_expires=lost.queued)
-    assert end_lost_runs()[0] == 1
+    until_it_is_found(lost)
     before = Trial.objects.count()
     assert 50 <= before < 2_000
     again = make_run(project)
