@@ -54,7 +54,7 @@ __all__ = ["examine", "examine_next"]
 
 LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
 MOST_SECONDS = 240.0  # that all of them work, and what is made twice because of a file that counts as read
-BUSY = 4.0  # times as long as it works a run may count for less than it took, as on a busy machine
+BUSY = 2.0  # times as long as it works a run may count for less than it took, as on a busy machine
 PAIR = 2  # times that a run is made again on other dates, or with other splits, and on the same data for comparison
 TRIES = 3  # files that another run has opened meanwhile count as read
 TWICE = 3  # times that data and other data are read again where something was decided otherwise on those
