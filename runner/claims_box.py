@@ -40,8 +40,6 @@ NOT_MADE_AGAIN = "It has not made the run again on changed data."
 CONFIDENT = 0.95
 UNLIKELY = 0.5
 COUNTING = "More may count: what was traded is still being compared with its author's other projects."
-# What the strategy alone could not be tested with: what the program around it had made stays on its dates.
-STAYED = ("it looks up other data", "its weights, dates or members are a table by date", "with other dates")
 NAMED = 3
 KEPT_SECONDS = 600
 MADE_AT_ONCE = 6
@@ -234,9 +232,8 @@ def _memory(backtest: Backtest) -> Line:
     if told != "remembers" and by_number.get("state") == "amber":
         return line | {"state": "amber", "text": by_number["sentence"]}
     unseen = f" {by_number['sentence']}" if by_number.get("state") == "grey" else ""
-    # With all that it reads on other dates, which its own sandbox could not do, the site has made it again.
-    moved = told == "untested" and again.get("same") and of_box.get("no_table")
-    moved = moved and str(of_box["found"].get("why")).startswith(STAYED)
+    # Its strategy fails with other dates alone, and the site has made it again with all that it reads on other dates.
+    moved = told == "untested" and of_box["found"].get("but_dates") and of_box.get("no_table") and again.get("same")
     if line["state"] != "green" and not moved:
         also = f" {again['sentence']}" if told == "untested" and again else ""
         return line | {"text": f"{line['text']}{also}{unseen}"}

@@ -49,7 +49,20 @@ WORDS = (
     "table",
 )
 NOT_KEPT = "the reason is not kept: it could quote data, and this run could read data that one person alone may see"
-UNQUOTED = ("state", "what", "bar", "bars", "cuts", "tails", "orders", "programs", "line", "count", "named")
+UNQUOTED = (
+    "state",
+    "what",
+    "bar",
+    "bars",
+    "cuts",
+    "tails",
+    "orders",
+    "programs",
+    "line",
+    "count",
+    "named",
+    "but_dates",
+)
 
 
 def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0, place: str = "") -> dict[str, Any]:

@@ -51,7 +51,7 @@ JOB = "examine-"  # with which the names of its jobs begin
 
 EXAMINING = "examining"  # among the checks of a run's first backtest: {since, done, of}, the last two in times
 PATIENCE = timedelta(hours=1)  # with a worker that may have died, and with the end of another run
-LATELY = timedelta(minutes=10)  # an examination takes up to four, and more where the program takes its time
+LATELY = timedelta(minutes=10)  # an examination takes up to eight, and mostly less than two
 SENT_WITHIN = timedelta(minutes=1)  # of its end
 JOB_PATIENCE = timedelta(seconds=15)  # until a job counts as lost
 MOST_AT_PUBLISHING = 5  # for the workers are there for everybody; the others when somebody opens them
@@ -65,10 +65,12 @@ def wanted(run: Run) -> bool:
 
 
 def look_again_after(run: Run) -> int:
-    """In how many seconds a page that shows it asks what is said of it by then: seldom where no worker has come for
-    long; 0 where its repeats are neither under way nor about to be.
+    """In how many seconds a page that shows it asks what is said of it by then: while it goes on, and seldom where no
+    worker has come for long; 0 where its repeats are neither under way nor about to be.
     """
-    if not run.is_finished or not wanted(run):
+    if not run.is_finished:
+        return 2 if timezone.now() - (run.started or run.queued) < LATELY else 10
+    if not wanted(run):
         return 0
     last = max(filter(None, [run.finished, run.examination_asked, run.examination_began]))
     waited = timezone.now() - last

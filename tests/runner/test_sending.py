@@ -114,6 +114,8 @@ def test_a_run_that_is_published_while_the_queue_is_away_is_examined_later(clien
     assert sending.look_again_after(public_run) == 2, "a worker is at it"
     public_run.examination_asked = None
     assert sending.look_again_after(public_run) == 0
+    public_run.status, public_run.started = Run.Status.RUNNING, timezone.now()
+    assert sending.look_again_after(public_run) == 2, "its own tests go on"
 
 
 def test_all_runs_that_others_see_are_examined_not_the_last_one_alone(client, public_run):

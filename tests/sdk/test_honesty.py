@@ -301,6 +301,30 @@ def test_a_copy_on_a_busy_machine_has_the_time_that_it_works_and_an_idle_one_no_
     assert idle["failed"] == apart.TOOK_TOO_LONG
 
 
+def test_a_copy_that_works_on_and_on_is_ended_whether_it_talks_or_not():
+    def work(say):
+        told = 0.0
+        while (now := time.process_time()) < 10:
+            if now > told + 0.02:
+                say(told := now)
+
+    busy = apart.tried_apart(work, 0.5)
+    assert busy["failed"] == apart.TOOK_TOO_LONG and busy["said"][-1] - busy["said"][0] < 5
+    silent = apart.tried_apart(lambda say: work(lambda told: None), 0.5)
+    assert silent["failed"] == apart.TOOK_TOO_LONG
+
+
+def test_patience_is_with_what_works_however_slowly_and_not_with_what_does_nothing():
+    clock = SimpleNamespace(worked=0.0, elapsed=0.0, passed=0.0)
+    patience = apart.Patience(clock, 1.0)
+    for clock.elapsed, clock.worked in ((0.9, 0.0), (1.8, 0.1), (2.7, 0.2), (3.6, 0.3)):
+        assert not patience.is_over, clock
+    clock.elapsed = 4.7
+    assert patience.is_over, "nothing for more than a second"
+    clock.elapsed, clock.worked, clock.passed = 4.8, 1.1, 1.1
+    assert patience.is_over, "it had its time"
+
+
 def test_what_differs_by_itself_is_no_leak():
     noisy = Follower(noise=True)
     with pytest.raises(NotRepeatable):

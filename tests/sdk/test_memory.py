@@ -78,6 +78,19 @@ def test_what_a_program_keeps_from_run_to_run_is_no_memory_of_history() -> None:
     assert told.dates is not None and not told.untested
 
 
+@pytest.mark.parametrize(("level", "told"), [(1e9, (None, True)), (250.0, (50, False))])
+def test_who_fails_with_other_dates_is_still_asked_about_other_prices(level: float, told: tuple[Any, bool]) -> None:
+    frame = pd.DataFrame({"close": 100.0 + np.arange(100.0)}, index=pd.date_range("2001-01-01", periods=100))
+
+    def decide(frame: pd.DataFrame, factor: float) -> list[Decision]:
+        if frame.index[0].year != 2001:
+            raise KeyError("its own table has no such day")
+        return [Decision(bar, 0, "market", 1.0) for bar in range(50, 100) if frame["close"].iloc[bar] < level]
+
+    found = remembers(decide, frame, decide(frame, 1.0), 100)
+    assert (found.prices, found.but_dates) == told and (told[0] or "KeyError" in found.untested)
+
+
 def test_as_much_money_for_each_order_is_no_memory_of_prices() -> None:
     def spent(size: float, times: float, **more: float) -> list[Decision]:
         return [Decision(3, 0, "market", size * times, **more)]

@@ -50,11 +50,14 @@ NEARLY_ALL = 0.9
 
 @dataclass(frozen=True)
 class Remembered:
-    """dates, prices: the first bar that is decided otherwise with other ones, or None. untested: why, if so."""
+    """dates, prices: the first bar that is decided otherwise with other ones, or None. untested: why, if so; but_dates:
+    with other dates alone, while other prices change nothing.
+    """
 
     dates: int | None = None
     prices: int | None = None
     untested: str = ""
+    but_dates: bool = False
 
 
 def with_other_dates(frame: pd.DataFrame) -> pd.DataFrame | None:
@@ -112,7 +115,7 @@ def remembers(
 ) -> Remembered:
     """decide: gives the decisions over other bars with so much more cash. base: those over `frame`."""
     dates = prices = None
-    moved = with_other_dates(frame)
+    failed, moved = "", with_other_dates(frame)
     if moved is None:
         return Remembered(untested="its bars have no dates that could be moved")
     try:
@@ -120,13 +123,16 @@ def remembers(
         with suppress(Exception):
             if first_difference(base, decide(with_other_prices(moved), FACTOR), until, FACTOR) is None:
                 return Remembered()
-        dates = first_difference(base, decide(moved, 1.0), until)
+        try:
+            dates = first_difference(base, decide(moved, 1.0), until)
+        except Exception as error:
+            failed = f"with other dates it fails: {_told(error)}"
         if dates is None:
             prices = first_difference(base, decide(with_other_prices(frame), FACTOR), until, FACTOR)
         if prices is not None and _like_prices(frame):
             level = with_other_prices(frame, own=True)
             if first_difference(base, decide(level, FACTOR), until, FACTOR) is None:
-                return Remembered()
+                prices = None
         if (dates, prices) != (None, None):
             # Each after a run that ended alike: what a program keeps from run to run, such as the last month, is no
             # memory of history.
@@ -134,8 +140,14 @@ def remembers(
             if first_difference(decide(frame, 1.0), decide(other, factor), until, factor) is None:
                 return Remembered(untested=KEEPS)
     except Exception as error:
-        return Remembered(untested=f"with other dates or prices it fails: {type(error).__name__}: {str(error)[:150]}")
+        return Remembered(untested=f"with other dates or prices it fails: {_told(error)}")
+    if failed and prices is None:
+        return Remembered(untested=failed, but_dates=True)
     return Remembered(dates, prices)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:150]}"
 
 
 def follows_numbers(

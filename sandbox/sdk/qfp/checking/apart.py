@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -139,33 +138,46 @@ def error_text(error: BaseException) -> str:
         return type(error).__name__
 
 
+class Patience:
+    """With a copy: for as long as it may work, and no longer than that while it does nothing at all."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock, self.seconds = clock, seconds
+        self.worked = self.since = 0.0  # what it had worked when it was last seen to, and when that was
+
+    @property
+    def is_over(self) -> bool:
+        if self.clock.worked > self.worked:
+            self.worked, self.since = self.clock.worked, self.clock.elapsed
+        return self.clock.passed > self.seconds or self.clock.elapsed - self.since > self.seconds
+
+
 def _heard(read: int, child: int, seconds: float) -> dict[str, Any]:
-    text, clock = b"", Clock.within(checking.time_left(), seconds, child)
-    worked, since = 0.0, clock.began  # what it had worked when it was last seen to
+    # What processes of the copy's own work is not seen, so what the run has left to work bounds the wait as well.
+    text, patience = b"", Patience(Clock.within(checking.spare(), seconds, child), seconds)
     found: dict[str, Any] = {"said": []}
     poller = select.poll()
     poller.register(read, select.POLLIN | select.POLLHUP)
     while "value" not in found and "failed" not in found:
-        if not poller.poll(1000 * LOOKED_AT):
-            if clock.worked > worked:
-                worked, since = clock.worked, time.monotonic()
-            if clock.passed > seconds or time.monotonic() - since > seconds:
-                found["failed"] = TOOK_TOO_LONG
-                break
-            continue
-        part = os.read(read, 1 << 16)
-        if not part:
-            found["failed"] = "it ended without an answer"
-            break
-        text += part
-        if len(text) > MAX_ANSWER:
-            found["failed"] = "its answer was too long"
-            break
-        *lines, text = text.split(b"\n")
-        for line in lines:
-            for key, value in json.loads(line).items():
-                if key == "said":
-                    found["said"].append(value)
-                else:
-                    found[key] = value
+        if poller.poll(1000 * LOOKED_AT):
+            text = _take(read, text, found)
+        if "value" not in found and patience.is_over:
+            found.setdefault("failed", TOOK_TOO_LONG)
     return found
+
+
+def _take(read: int, text: bytes, found: dict[str, Any]) -> bytes:
+    """What is there to be read is put into `found`. text: the beginning of a line, as the rest that is returned."""
+    part = os.read(read, 1 << 16)
+    text += part
+    if not part or len(text) > MAX_ANSWER:
+        found["failed"] = "its answer was too long" if part else "it ended without an answer"
+        return b""
+    *lines, text = text.split(b"\n")
+    for line in lines:
+        for key, value in json.loads(line).items():
+            if key == "said":
+                found["said"].append(value)
+            else:
+                found[key] = value
+    return text

@@ -6,12 +6,12 @@ import time
 
 __all__ = ["Clock"]
 
-BUSY = 10.0  # times as slow as alone: a machine busier than that is waited for no longer
+BUSY = 4.0  # times as slow as alone: a machine busier than that is waited for no longer
 
 
 class Clock:
     """Seconds of processor time since it was made, of this process and of children that have ended; never more than
-    have passed, and never less than a tenth of them, as for a program that sleeps.
+    have passed, and never less than a fourth of them, as for a program that sleeps.
 
     child: the number of a process that has just begun, to be watched instead.
     """
@@ -31,8 +31,13 @@ class Clock:
         return (_worked() if self.child is None else _worked_by(self.child)) - self.before
 
     @property
+    def elapsed(self) -> float:
+        """Seconds since it was made, whoever worked."""
+        return time.monotonic() - self.began
+
+    @property
     def passed(self) -> float:
-        seconds = time.monotonic() - self.began
+        seconds = self.elapsed
         return min(seconds, max(self.worked, seconds / self.slowness))
 
 

@@ -27,6 +27,7 @@ from qfp.checking.strategies import (
 )
 from qfp.checking.telling import of_backtest
 from qfp.checking.variations import Variation
+from qfp.checking.words import LOOKS_UP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,7 +158,7 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
     with suppress(Exception):
         if memory.differs("all") is None:
             return _by_numbers(runs, memory, share)
-    named, whats = False, ["dates", "names", "prices"]
+    named, failed, whats = False, "", ["dates", "names", "prices"]
     with suppress(Exception):  # who names instruments fails with other names, and is soon told apart
         if memory.differs("moved") is None:
             whats = ["names"]
@@ -168,13 +169,15 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
             if what == "names":  # it says itself which instruments it means
                 named = True
                 continue
-            why = f"with other {what} it fails: {type(error).__name__}: {str(error)[:150]}"
-            return {"state": "untested", "why": why}
+            failed = failed or f"with other {what} it fails: {type(error).__name__}: {str(error)[:150]}"
+            if what == "dates":
+                continue
+            return {"state": "untested", "why": failed}
         if bar is not None:
             if memory.is_of_what_it_keeps(what):
                 return {"state": "untested", "why": amnesia.KEEPS}
             if what != "names" and uses_tables([runs.strategy.get("on_bar"), runs.strategy.get("weights")], []):
-                return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
+                return {"state": "untested", "why": LOOKS_UP}
             if what == "dates":
                 parts = list(runs.strategy.values())
                 if (days := published(parts, memory.grown(None), memory.grown(what))) is not None:
@@ -189,6 +192,8 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
                     at = {"bar": bar, "date": moment(runs.index, bar)}
                     return {"state": "remembers", "what": "boundary", "day": day, **at}
             return {"state": "remembers", "what": what, "bar": bar, "date": moment(runs.index, bar)}
+    if failed:
+        return {"state": "untested", "why": failed, "but_dates": True}
     found = _by_numbers(runs, memory, share)
     return found | {"named": True} if named and found["state"] == "clean" else found
 
