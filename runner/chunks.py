@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ def work_on_chunk(run_id: str, call: str, number: int, attempt: int) -> None:
         with pulse(names.alive(number, attempt)) as life:
             if not client.exists(names.open):
                 return
-            if not client.set(names.claim(number, attempt), 1, nx=True, ex=KEY_SECONDS):
+            if not client.set(names.claim(number, attempt), os.getpid(), nx=True, ex=KEY_SECONDS):
                 life.is_anothers = True
                 return
             ChunkBox(client, names, number, attempt).go()

@@ -247,16 +247,13 @@ def work(x):
 print(pmap(work, range(4), where="hosts", chunk=1))
 """)
     redis = django_rq.get_connection("parallel")
-    wait_for(lambda: len([k for k in redis.scan_iter(f"run:{run.pk}:pmap:*") if b":alive:" in k]) == 2, run)
 
-    def jobs():
-        return {(known.pid, known.get_current_job_id()) for known in Worker.all(connection=redis)}
+    def at_work():  # has claimed a chunk: who is told of one that the run's own worker helps with does nothing
+        claimed_by = {int(redis.get(key)) for key in redis.scan_iter(f"run:{run.pk}:pmap:*:claim:*")}
+        here = (worker for worker in chunk_workers if worker.poll() is None)
+        return next((worker for worker in here if claimed_by & {*children_of(worker.pid)}), None)
 
-    def at_work():  # and has been for a while: who is told of a chunk that the run's own worker helps with does nothing
-        pids = {pid for pid, job in jobs() & (time.sleep(0.3) or jobs()) if job}
-        return next((worker for worker in chunk_workers if worker.poll() is None and worker.pid in pids), None)
-
-    busy = wait_for(at_work, run)
+    busy = wait_for(lambda: engine.status()["boxes"] > 1 and at_work(), run)
     kill_all_of(busy.pid)  # with the box it had just started
     chunk_workers.append(start_worker("parallel"))
     run, printed = finish(run)
@@ -481,14 +478,18 @@ def test_second_delivery_of_a_chunk_does_nothing(fanout, engine):
     call = fanout.answer({"do": "open", "function": text(b"f")})["call"]
     fanout.answer({"do": "add", "call": call, "number": 0, "items": text(b"items")})
     names = Names(str(fanout.run.pk), call)
-    fanout.client.set(names.claim(0, 1), 1)
-    fanout.client.set(names.alive(0, 1), 1)
+    # Both at once: the other one's claim is on its way when this one looks for it, and there when this one claims.
+    fanout.client.client_pause(500, all=False)  # what is read is answered, what is written waits in its order
+    other = fanout.client.connection_pool.get_connection()
+    other.send_command("SET", names.claim(0, 1), 1)
     work_on_chunk(str(fanout.run.pk), call, 0, 1)
+    assert other.read_response() == b"OK"
+    fanout.client.connection_pool.release(other)
+    assert fanout.client.exists(names.alive(0, 1)), "the other one's sign of life"
+    fanout.client.delete(names.alive(0, 1))
+    work_on_chunk(str(fanout.run.pk), call, 0, 1)
+    assert not fanout.client.exists(names.alive(0, 1)), "the other one is done, and who waits for that would wait on"
     assert fanout.client.llen(names.news) == 0
-    assert fanout.client.exists(names.alive(0, 1)), "the first one's sign of life"
-    with chunks.pulse(names.alive(0, 1)) as life:
-        life.is_anothers = True  # as where both began at once
-    assert fanout.client.exists(names.alive(0, 1))
     fanout.client.delete(names.claim(0, 1), names.open)
     work_on_chunk(str(fanout.run.pk), call, 0, 1)  # of a call that is closed
     assert not fanout.client.exists(names.claim(0, 1))
