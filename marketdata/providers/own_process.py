@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from marketdata.providers.errors import BadResponse, ProviderDown
+from marketdata.redaction import redact
 
 logger = logging.getLogger(__name__)
 
@@ -32,18 +34,20 @@ def ask_program(program: str, question: dict[str, Any], provider: str, python: s
     Raises ProviderDown when it takes too long, BadResponse when it fails or answers with something else; the log
     says why it failed.
     """
-    with tempfile.TemporaryDirectory(prefix="provider-") as home, tempfile.TemporaryFile() as chatter:
+    with tempfile.TemporaryDirectory(prefix="provider-") as home:
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         process = subprocess.Popen(
             # -I: neither our folder nor PYTHON variables are looked at.
             [python, "-I", str(PROGRAMS / f"{program}.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=chatter,  # of libraries; what matters is in the answer, unless it fails
+            stderr=subprocess.PIPE,  # of libraries; what matters is in the answer, unless it fails
             cwd=home,
             env={**environment, "HOME": home, "TMPDIR": home},
             start_new_session=True,
         )
+        chatter = _Chatter(cast(IO[bytes], process.stderr))
+        process.stderr = None  # communicate() would keep all of it
         try:
             # It also ends itself after that time, should we be gone by then.
             output, _ = process.communicate(json.dumps({**question, "seconds": SECONDS}).encode(), timeout=SECONDS)
@@ -62,11 +66,31 @@ def ask_program(program: str, question: dict[str, Any], provider: str, python: s
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or answer.get("error") == BadResponse.__name__:
-            chatter.seek(max(0, chatter.seek(0, os.SEEK_END) - MOST_SAID))
-            said = chatter.read().decode(errors="replace").strip()
+            said = chatter.last_lines()
             logger.error("the program that asks %s failed, exit status %s: %s", provider, process.returncode, said)
     if not isinstance(answer, dict):
         raise BadResponse(
             f"The program that asks {provider} failed. Try again; if it fails again, tell the site's operator."
         )
     return answer
+
+
+class _Chatter(threading.Thread):
+    """Reads what a program says beside its answer, so that it never waits for us, and keeps the last of it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.stream = stream
+        self.kept = b""
+        self.start()
+
+    def run(self) -> None:
+        with self.stream as stream:
+            while piece := os.read(stream.fileno(), MOST_SAID):
+                self.kept = (self.kept + piece)[-MOST_SAID:]
+
+    def last_lines(self) -> str:
+        """Whole ones, without keys: of half a line nobody could tell that a key begins it."""
+        self.join(1)  # what left its session may hold the other end still
+        said = self.kept.partition(b"\n")[2] if len(self.kept) == MOST_SAID else self.kept
+        return redact(said.decode(errors="replace").strip())

@@ -274,6 +274,8 @@ def test_what_cannot_be_a_symbol_reaches_no_provider(symbol):
 
 BLPAPI = """
 class Event: TIMEOUT, RESPONSE, PARTIAL_RESPONSE = 10, 5, 6
+class InvalidStateException(Exception): pass
+class UnknownErrorException(Exception): pass
 class SessionOptions:
     def setServerHost(self, host): assert host == "bpipe.example.org"
     def setServerPort(self, port): assert port == 8194
@@ -314,7 +316,12 @@ class Session:
             self.events = [Events(Event.RESPONSE, Element(securityData=data))]
         elif security == "MSFT US Equity":
             self.events = [Events(Event.RESPONSE, Element(responseError=Element(category="LIMIT")))]
+        elif security == "GONE US Equity":
+            raise InvalidStateException("Session Not Started", 0x10003)
         else:
+            if security == "NEWS US Equity":
+                import sys
+                sys.stderr.write("apikey=" + "AB12CD34" * 1000 + "\\ntoken=AB12CD34\\n")
             assert security != "NEWS US Equity", "a field of no kind that is known"
             row = lambda day, price: Element(date=datetime(2024, 1, day), PX_OPEN=price, PX_HIGH=price + 1,
                                              PX_LOW=price - 1, PX_LAST=price, PX_VOLUME=1000.0)
@@ -347,10 +354,13 @@ def test_bloomberg_is_asked_through_the_operators_session(bloomberg):
 
 
 def test_a_program_that_fails_is_not_told_as_a_provider_that_is_down_and_the_log_says_why(bloomberg, caplog):
+    with pytest.raises(ProviderDown, match="session with Bloomberg does not answer"):
+        ask("bloomberg", "GONE US Equity")
     with pytest.raises(BadResponse, match="not the data it promises"):
         ask("bloomberg", "NEWS US Equity")
     [line] = [record.getMessage() for record in caplog.records if record.name == "marketdata.providers.own_process"]
     assert "asks Bloomberg failed, exit status 0" in line and "a field of no kind that is known" in line
+    assert len(line) < 5000 and "AB12CD34" not in line
 
 
 def test_without_a_session_bloomberg_explains_itself():

@@ -82,7 +82,9 @@ if __name__ == "__main__":
     out, sys.stdout = sys.stdout, sys.stderr
     try:
         said = answer(asked)
-    except Exception:
+    except Exception as problem:
         traceback.print_exc()
-        said = {"error": "BadResponse"}
+        # What is asked of a session that is lost; other errors of blpapi tell of an answer of no form that is known.
+        lost = isinstance(problem, (blpapi.InvalidStateException, blpapi.UnknownErrorException))
+        said = {"error": "ProviderDown" if lost else "BadResponse"}
     json.dump(said, out)
