@@ -113,6 +113,7 @@ def test_the_pane_says_what_the_page_of_the_result_says_while_it_is_checked_and_
     for badge in (in_pane, on_page, page.locator("#claims .badge")):
         expect(badge).to_have_text(said)
     expect(page.locator("#claims[hx-get]")).to_have_count(0)  # nothing is to come
+    expect(page.locator("#head-figures .leak")).to_have_count(0)  # what was taken back is
     pane.reload()
     expect(in_pane).to_have_text(said)
     # Its page has room with all that stands at the top for whoever is signed in, beside a scrollbar of 15 pixels, too.
