@@ -77,6 +77,9 @@ def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(reco
     expect(last).to_have_attribute("aria-describedby", "gloss-text")
     under = note.bounding_box()["y"] - last.bounding_box()["y"]
     assert -note.bounding_box()["height"] - 12 < under < 60, "beside the word"
+    last.evaluate("it => { for (let each = it; each; each = each.parentElement) each.scrollTop = 0; }")
+    expect(last).not_to_be_in_viewport()
+    expect(note).to_be_hidden()
 
     phone = open_page(width=360, has_touch=True, is_mobile=True)
     phone.goto(run.get_absolute_url())

@@ -73,6 +73,13 @@ function place(found, shown) {
   shown.style.setProperty("left", `${Math.max(8, Math.min(at.left, innerWidth - size.width - 8))}px`);
 }
 
+/** Whether some of it shows in what was scrolled, the window or a part of the page. */
+function isInside(scrolled, found) {
+  const at = found.getBoundingClientRect();
+  const part = scrolled instanceof Element && scrolled.contains(found) ? scrolled.getBoundingClientRect() : null;
+  return at.bottom > (part?.top ?? 0) && at.top < (part?.bottom ?? innerHeight);
+}
+
 function hide() {
   clearTimeout(timer);
   pinned = false;
@@ -133,8 +140,8 @@ document.addEventListener("keydown", (event) => {
 });
 addEventListener("scroll", (event) => {
   if (!word || !note || inNote(event.target)) return;
-  // The keyboard scrolls to what it reaches, after it has reached it.
-  if (word === document.activeElement && !pinned) place(word, note);
+  // The keyboard scrolls to what it reaches, after it has reached it; who scrolls on leaves it.
+  if (word === document.activeElement && !pinned && isInside(event.target, word)) place(word, note);
   else hide();
 }, { capture: true, passive: true });
 addEventListener("resize", hide);
