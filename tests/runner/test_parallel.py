@@ -250,11 +250,9 @@ print(pmap(work, range(4), where="hosts", chunk=1))
 
     def at_work():  # has claimed a chunk: who is told of one that the run's own worker helps with does nothing
         claimed_by = {int(redis.get(key)) for key in redis.scan_iter(f"run:{run.pk}:pmap:*:claim:*")}
-        here = (worker for worker in chunk_workers if worker.poll() is None)
-        return next((worker for worker in here if claimed_by & {*children_of(worker.pid)}), None)
+        return next((w for w in chunk_workers if w.poll() is None and claimed_by & {*children_of(w.pid)}), None)
 
-    busy = wait_for(lambda: engine.status()["boxes"] > 1 and at_work(), run)
-    kill_all_of(busy.pid)  # with the box it had just started
+    kill_all_of(wait_for(lambda: engine.status()["boxes"] > 1 and at_work(), run).pid)  # with its box
     chunk_workers.append(start_worker("parallel"))
     run, printed = finish(run)
     assert (run.status, printed) == (Run.Status.SUCCEEDED, "[0, 1, 4, 9]\n"), stderr_of(run)
