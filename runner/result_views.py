@@ -26,7 +26,7 @@ from runner.honesty import sending
 from runner.models import Backtest, Project, Report
 from runner.private import Shown
 from runner.reports import making
-from runner.reports.at_hand import BeingMade, TooMany, Unavailable, count_one, report_for
+from runner.reports.at_hand import WAITING, BeingMade, TooMany, Unavailable, count_one, report_for
 from runner.reports.documents import parameters_text
 from runner.reports.logos import BadLogo
 from runner.reports.records import record_of
@@ -35,6 +35,7 @@ from runner.sweeps.out_of_sample import out_of_sample
 
 POINTS = 2_000
 NARROW_HEIGHT = 255  # a phone's charts are 4 to 3
+CLAIMS_CHANGED = "What this result can claim has changed since"
 OWN_ENGINE = "qfp"  # others are libraries whose backtests were recorded
 # Sentences of the file's own policy aside: whatever is in a file of ours, it is kept, not opened as a page of ours.
 FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
@@ -88,7 +89,7 @@ def backtest_page(request: HttpRequest, run: Any, position: int) -> HttpResponse
             "embed": embeds.embed_offered(backtest),
             "exports": list(exports.KINDS) if shown.all else [],
             "can_edit": can_edit,
-            "reports": backtest.reports.defer("content", "logo")[:10] if shown.all else [],
+            "reports": _reports(backtest, shown) if can_edit else [],
         },
     )
 
@@ -250,7 +251,7 @@ def file_of(backtest: Backtest, form: str, content: bytes) -> HttpResponse:
 def make_report(request: HttpRequest, run: Any, position: int) -> HttpResponse:
     """Ask for a report with the author's own title, notes and logo; it is made in the background."""
     find_run(request, run, editable=True)
-    backtest, _ = found_backtest(request, run, position)
+    backtest, shown = found_backtest(request, run, position)
     refusal, report = "", None
     form = request.POST.get("format", Report.Form.PDF)
     logo = request.FILES.get("logo")
@@ -269,7 +270,7 @@ def make_report(request: HttpRequest, run: Any, position: int) -> HttpResponse:
         refusal = "The site's queue does not answer at the moment. Ask again in a minute."
     if not getattr(request, "htmx", False) and report is not None:
         return redirect(f"{backtest.get_absolute_url()}#reports")
-    context = {"backtest": backtest, "reports": backtest.reports.defer("content", "logo")[:10], "refusal": refusal}
+    context = {"backtest": backtest, "reports": _reports(backtest, shown), "refusal": refusal}
     return render(request, "runner/_reports.html", context, status=422 if refusal else 200)
 
 
@@ -278,16 +279,37 @@ def make_report(request: HttpRequest, run: Any, position: int) -> HttpResponse:
 def report_list(request: HttpRequest, run: Any, position: int) -> HttpResponse:
     """How far the reports are."""
     backtest, shown = found_backtest(request, run, position)
-    reports = backtest.reports.defer("content", "logo")[:10] if shown.all else []
-    return render(request, "runner/_reports.html", {"backtest": backtest, "reports": reports})
+    return render(request, "runner/_reports.html", {"backtest": backtest, "reports": _reports(backtest, shown)})
+
+
+def _reports(backtest: Backtest, shown: Shown) -> list[dict[str, Any]]:
+    """The latest, and whether each that is done still says what can be claimed."""
+    reports = list(backtest.reports.defer("content", "logo")[:10]) if shown.all else []
+    claims = making.claims_of(backtest) if any(each.state == Report.State.DONE for each in reports) else ""
+    return [{"report": each, "is_current": each.step == claims} for each in reports]
 
 
 @never_cache
 @require_safe
 def report(request: HttpRequest, run: Any, position: int, report: int) -> HttpResponse:
+    """The file, if it says what can be claimed now; otherwise it is made anew, and what was made before stays here."""
     backtest, shown = found_backtest(request, run, position)
-    found = get_object_or_404(Report, pk=report, backtest=backtest, state=Report.State.DONE)
+    found = get_object_or_404(Report, pk=report, backtest=backtest)
     # It was made with everything that its author may see.
-    if not shown.all or found.content is None:
+    if not shown.all:
         raise Http404
-    return file_of(backtest, found.form, bytes(found.content))
+    if found.state == Report.State.DONE and found.content is not None and found.step == making.claims_of(backtest):
+        return file_of(backtest, found.form, bytes(found.content))
+    try:
+        making.make_anew(found)
+    except redis.RedisError:
+        found.state, found.step = Report.State.FAILED, "The site's queue does not answer at the moment."
+    old = found.content is not None
+    if found.state == Report.State.FAILED:
+        text = f"{CLAIMS_CHANGED}, so what was made before is not handed out. {found.step}" if old else found.step
+        status, context = 503, {"heading": "No report at the moment", "text": text}
+    else:
+        step = found.step if found.state == Report.State.MAKING else WAITING
+        text = f"{CLAIMS_CHANGED}; it is being made anew. {step}" if old else step
+        status, context = 202, {"heading": "The report is being made", "text": text, "again": True}
+    return render(request, "runner/report_waits.html", {"backtest": backtest, **context}, status=status)

@@ -166,7 +166,10 @@ class FoundLeak(models.Model):
 
 
 class Report(models.Model):
-    """A report of a backtest that somebody asked for, with notes and a logo of their own, made in the background."""
+    """A report of a backtest that somebody asked for, with notes and a logo of their own, made in the background.
+
+    step: of one that is done the claims that it was made with, see making.claims_of(). created: when that was.
+    """
 
     class Form(models.TextChoices):
         PDF = "pdf", "PDF"

@@ -29,7 +29,7 @@ from runner.sweeps.out_of_sample import told_out_of_sample
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["BeingMade", "TooMany", "Unavailable", "count_one", "make_for_readers", "report_for"]
+__all__ = ["WAITING", "BeingMade", "TooMany", "Unavailable", "count_one", "make_for_readers", "report_for"]
 
 KEPT_SECONDS = 15 * 60
 LONG_CELLS = 500_000  # bars times instruments; all below take less than a second or two

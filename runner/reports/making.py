@@ -1,17 +1,26 @@
-"""Who makes a report that somebody asked for, and when? A worker, once its run has ended; the row says how far."""
+"""Who makes a report that somebody asked for, and when? A worker, once its run has ended; the row says how far.
+
+Claims go with every report: where they have changed since, it is not handed out any more, and is made anew.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 import django_rq
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from qfp.figures import count
 from qfp.tearsheet.page import html
+from qfp.tearsheet.states import NO_DOUBT
 from rq.job import JobStatus
 
+from runner import claims_box, verdicts
 from runner.access import Viewer
 from runner.models import Backtest, Report
 from runner.reports.documents import document_of
@@ -19,11 +28,12 @@ from runner.reports.logos import MAX_BYTES as MAX_LOGO_BYTES
 from runner.reports.logos import redrawn, size_of_png
 from runner.reports.pdf import pdf
 from runner.sweeps.out_of_sample import told_out_of_sample
+from runner.trials import Trials
 from sandbox.protocol import MAX_NOTES
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["MAX_LOGO_BYTES", "Refused", "ask", "make", "make_waiting", "send_missing"]
+__all__ = ["MAX_LOGO_BYTES", "Refused", "ask", "claims_of", "make", "make_anew", "make_waiting", "send_missing"]
 
 PATIENCE = timedelta(minutes=10)  # with a job that nothing is heard of
 LONGEST = timedelta(hours=1)
@@ -98,6 +108,33 @@ def _is_sent(report: Report, now: datetime) -> bool:
     return lately or job.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.STARTED)
 
 
+def claims_of(backtest: Backtest) -> str:
+    """What a report of it made now would say that it can claim, as 40 hexadecimal digits; how many trials there were is
+    left out. A report that was made keeps those of then in `step`.
+    """
+    lines = [line for line in claims_box.lines(backtest, Trials(1)) if line["key"] != "trials"]
+    found = {key: told for key, told in backtest.checks.items() if told.get("state", "grey") not in NO_DOUBT}
+    said = [
+        claims_box.summary(lines, claims_box.checking(backtest))["state"],
+        {line["key"]: line["state"] for line in lines},
+        # A doubt more may leave a line in the state that it has.
+        {key: told.get("sentence") for key, told in found.items()},
+        verdicts.answered(backtest.run.verification).get("answer") in verdicts.ALARMING,
+        asdict(backtest.standing),
+        bool(told_out_of_sample(backtest, Viewer(backtest.run.project.owner))),
+    ]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def make_anew(report: Report) -> None:
+    """As its author asked for it, once for all who ask; one that failed after a while only. Raises RedisError."""
+    now = timezone.now()
+    due = Q(state=Report.State.DONE, step=report.step) | Q(state=Report.State.FAILED, created__lt=now - PATIENCE)
+    if Report.objects.filter(due, pk=report.pk).update(state=Report.State.WAITING, step="", created=now):
+        enqueue(report)
+    report.refresh_from_db(fields=["state", "step"])
+
+
 def make_waiting(run_id: object) -> None:
     """Those that a run asked for itself, once it has ended and its manifest stands."""
     for report in Report.objects.filter(backtest__run=run_id, state=Report.State.WAITING).defer("logo", "content"):
@@ -111,6 +148,7 @@ def make(pk: int) -> None:
         return
     try:
         _step(report, "Replaying the account and drawing its charts")
+        claims = claims_of(report.backtest)  # before the document: what is found meanwhile is another
         logo = bytes(report.logo)
         document = document_of(
             report.backtest,
@@ -123,11 +161,11 @@ def make(pk: int) -> None:
         )
         _step(report, "Setting the pages")
         report.content = pdf(document) if report.form == Report.Form.PDF else html(document).encode()
-        report.state, report.step = Report.State.DONE, ""
+        report.state, report.step, report.created = Report.State.DONE, claims, timezone.now()
     except Exception:
         logger.exception("report %s could not be made", pk)
         report.state, report.step = Report.State.FAILED, FAILED
-    report.save(update_fields=["content", "state", "step"])
+    report.save(update_fields=["content", "state", "step", "created"])
 
 
 def _step(report: Report, words: str) -> None:

@@ -438,6 +438,27 @@ def test_others_get_neither_trades_nor_prices_of_private_data(client, run, claim
     assert client.get(f"{where}/reports/{report.pk}").status_code == 200
 
 
+def test_a_kept_report_with_other_claims_is_made_anew(client, run, claims, django_capture_on_commit_callbacks):
+    backtest = stored(run, claims[0])
+    report, found = making.ask(backtest, form="html", notes="Kept & well."), Backtest.objects.filter(pk=backtest.pk)
+    where, listed = report.get_absolute_url(), f"{backtest.get_absolute_url()}/_reports"
+    red, amber = ({"state": state, "sentence": "So it is."} for state in ("red", "amber"))
+    changes = [{"checks": {"lookahead": red}}, {"checks": {"lookahead": red, "band": amber}}, {"verified": False}]
+    for change in [*changes, {"conventions": backtest.conventions | {"survivorship": ""}}]:
+        making.make(report.pk)
+        stored(run, claims[1])  # one trial more
+        assert "Kept & well." in as_text(client.get(where).content.decode())
+        assert "today's claims" in client.get(listed).content.decode()
+        found.update(**change)
+        assert "has changed since; it is made anew" in client.get(listed).content.decode()
+        with django_capture_on_commit_callbacks() as sent:
+            pages = [client.get(where) for _ in range(2)]
+        told = [page.status_code for page in pages if b"since; it is being made anew" in page.content]
+        assert told == [202, 202] and len(sent) == 1
+    Report.objects.update(state=Report.State.FAILED, step=making.FAILED)
+    assert (page := client.get(where)).status_code == 503 and b"has changed since, so" in page.content
+
+
 # The example of the manual.
 ASKING = re.findall(
     r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8"), re.DOTALL
