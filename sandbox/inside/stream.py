@@ -17,6 +17,7 @@ from . import closed_files, counting, init, relay
 
 COUNT_SECONDS = 0.1
 QUIET_SECONDS = 0.5  # without a byte moved, what a program left in its pipes is not waited for any longer
+LEAVE_SECONDS = 10.0  # after the last word, if nobody ends it
 OUTPUTS = (relay.STDOUT, relay.STDERR, relay.RICH)
 
 
@@ -50,8 +51,12 @@ class StreamControl(init.Control):
             self.send(self._counters.read())
 
     def finish(self) -> None:
+        """The engine ends the container once it has heard all. One that leaves while a word of the engine's is on its
+        way makes Podman reset the connection, and what is in it is lost.
+        """
         os.close(self.descriptor)
         self._wait_until_sent((relay.CONTROL,))
+        time.sleep(LEAVE_SECONDS)
 
     def _fill(self) -> None:
         while self._thread is None and not select.select([self.descriptor], [], [], 0)[0]:
