@@ -35,13 +35,14 @@ FAULT = {"error": "Answering failed, which is a fault of ours. Run again; if it 
 
 @dataclass
 class Repeat:
-    """claims: what it said, each with what the check made of it; refused ones are left out, as a run does.
+    """claims: what it said, each with what the check made of it; refused ones are left out, as a run does, and counted.
 
     asked: what it asked the site for, in vain. opened: series that are for its owner alone, or files that somebody
     brought along, as far as it read them. outcome: how it ended, or None when its engine went away.
     """
 
     claims: list[tuple[Any, CheckedBacktest]] = field(default_factory=list)
+    refused: int = 0
     asked: set[str] = field(default_factory=set)
     opened: set[str] = field(default_factory=set)
     outcome: str | None = None
@@ -68,9 +69,12 @@ def repeat(run: Run, name: str, snapshot: str, sweeps: SweepQuestions | None = N
                 try:
                     claim = opener.open(event.get("claim"))
                 except ClaimRefused:
+                    made.refused += 1
                     continue
                 if (checked := _checked(claim, snapshot, packages_of(run))) is not None:
                     made.claims.append((claim, checked))
+                else:
+                    made.refused += 1
             elif event["type"] == "ask":
                 made.asked.add(event["what"])
                 box.answer(event["id"], refused.answer(event["what"], event["body"]))

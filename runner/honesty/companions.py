@@ -22,14 +22,16 @@ import numpy as np
 from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
+from qfp.checking.amnesia import DROPPED
 from qfp.checking.decisions import Decision
 from qfp.checking.repeating import ROUNDS, lasting
 from rq.timeouts import JobTimeoutException
 
 from marketdata.store import SnapshotMissing
 from runner.honesty import cuts, held_up, sending
+from runner.honesty.budget import Budget
 from runner.honesty.by_number import SameOrders, on_later_bars
-from runner.honesty.differences import OF_ONE, differences, made
+from runner.honesty.differences import OF_ONE, differences, made, told_in_full
 from runner.honesty.examinable import NotComparable, NotEnded
 from runner.honesty.held_sweeps import HeldSweeps, chose_from_all
 from runner.honesty.known_leaks import chance_of, known_bar, remember, same_as, sameness
@@ -52,30 +54,14 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["examine", "examine_next"]
 
-LEAST_TIMES, MOST_TIMES = 3, 24  # that a run is made again
-MOST_SECONDS = 240.0  # that all of them work, and what is made twice because of a file that counts as read
-BUSY = 2.0  # times as long as it works a run may count for less than it took, as on a busy machine
 PAIR = 2  # times that a run is made again on other dates, or with other splits, and on the same data for comparison
 TRIES = 3  # files that another run has opened meanwhile count as read
 TWICE = 3  # times that data and other data are read again where something was decided otherwise on those
 MOST_FOLLOWED = 3 * ROUNDS  # times that a run is made again of which some decisions are drawn
 NO_TIME = "there was no time left"
+ENDED = "on other data the program ended with an error"
 FAULT = "a fault of ours"
 NOT_ITS_DAYS = "the run has many backtests, and there was time for days of others only"
-
-
-@dataclass
-class Budget:
-    """left: how many times the program may still be run."""
-
-    left: int
-
-    @classmethod
-    def of(cls, run: Run) -> Budget:
-        passed = run.wall_seconds or 0.0
-        worked = passed if run.cpu_seconds is None else min(passed, max(run.cpu_seconds, passed / BUSY))
-        times = int(MOST_SECONDS / max(worked, 0.1))
-        return cls(max(LEAST_TIMES, min(MOST_TIMES, times)))
 
 
 def examine_next() -> None:
@@ -91,9 +77,9 @@ def examine(run_id: UUID | str) -> None:
     run = Run.objects.select_related("revision__project", "lock").get(pk=run_id)
     if not wanted(run):
         return
-    if _would_count_for_others(run):
+    if held_up.would_count_for_others(run):
         held_up.wait(run.pk)
-        if _would_count_for_others(run):  # the other may have ended before this one began to wait
+        if held_up.would_count_for_others(run):  # the other may have ended before this one began to wait
             return
     backtests = list(run.backtests.order_by("position"))
     if not _claim(backtests[0]):
@@ -110,6 +96,7 @@ def examine(run_id: UUID | str) -> None:
     changed: list[tuple[_Variation, _Found]] = []
     drawn: set[int] = set()  # positions of those that decide otherwise on the same data, too
     same_orders = SameOrders()
+    missing: set[int] = set()  # positions of those before which it ended with an error on other data
     looked_at = set(before)
     confirmed = True  # that what was found is no chance
     try:
@@ -128,7 +115,9 @@ def examine(run_id: UUID | str) -> None:
                     date, tail = _choose(backtest, way, chance)
                     looked_at.add(backtest.position)
                     moment = known[backtest.position][backtest.dates.index(date)]
-                    variation = _Variation(moment, tail, chance.getrandbits(32), way in cuts.INSIDE, known, same_orders)
+                    variation = _Variation(
+                        moment, tail, chance.getrandbits(32), way in cuts.INSIDE, known, same_orders, missing
+                    )
                     found = _compare(run, backtests, variation, budget, tables)
                     for known_so_far, now in zip((leaks, chosen, unclear), found, strict=True):
                         _earliest(known_so_far, now)
@@ -146,7 +135,7 @@ def examine(run_id: UUID | str) -> None:
                 logger.exception("run %s: one of its companions", run.pk)
                 doubt = FAULT
             if changed:
-                drawn, still = _repeated(run, backtests, changed, tables)
+                drawn, still = _repeated(run, backtests, changed, tables, budget)
                 leaks, chosen, unclear = (
                     {position: bar for position, bar in found.items() if position not in drawn}
                     for found in (leaks, chosen, unclear)
@@ -176,6 +165,8 @@ def examine(run_id: UUID | str) -> None:
         doubt = FAULT
     for backtest in backtests:
         why = doubt or (DRAWN if backtest.position in drawn else "")
+        if not why and backtest.position in missing:
+            why = ENDED
         if not why and backtest.position not in looked_at and _can_draw(backtest):
             why = NOT_ITS_DAYS
         left = [way for each, way in turns[tried:] if each.position == backtest.position]
@@ -218,7 +209,7 @@ def _memories(
         of_splits = unseen_on_other_splits(run, backtests, NO_TIME)
     else:
         of_splits = on_other_splits(run, backtests, on, chance_of(run, backtests[0], "splits"), every)
-    parts = of_dates, of_splits, on_later_bars(run, backtests, same, on, every)
+    parts = of_dates, of_splits, on_later_bars(run, backtests, same, partial(on, fewer=DROPPED), every)
     return {each.position: {name: told for part in parts for name, told in part.get(each.position, {}).items()}
             for each in backtests}  # fmt: skip
 
@@ -233,19 +224,6 @@ def _held(backtest: Backtest) -> tuple[int, int]:
 def _earliest(known: dict[int, int], found: dict[int, int]) -> None:
     for position, bar in found.items():
         known[position] = min(bar, known.get(position, bar))
-
-
-def _would_count_for_others(run: Run) -> bool:
-    """Whether the files that it has read are watched for a run that goes on now: reading them here would count as read
-    there.
-    """
-    told = run.manifest.get("data", {})
-    read = {*(told.get("private") or ()), *(told.get("brought") or ())}
-    if not read:
-        return False
-    others = Run.objects.in_progress().exclude(pk=run.pk).exclude(snapshot="").order_by()
-    snapshots = others.values_list("snapshot", flat=True).distinct()
-    return any(read & {*personal_series(each), *brought_series(each)} for each in snapshots)
 
 
 def _claim(first: Backtest) -> bool:
@@ -299,7 +277,7 @@ def _choose(backtest: Backtest, way: str, chance: random.Random) -> tuple[str, i
 class _Variation:
     """Data that are others where they were not known at a moment. tail: 1 or -1, where prices go first. seed: of what
     comes then. inside: the bar after the moment keeps its open. known: see last_known(). same: where orders on them
-    are counted.
+    are counted. missing: where positions are noted of backtests before which the program ended with an error.
     """
 
     moment: np.datetime64
@@ -308,6 +286,7 @@ class _Variation:
     inside: bool
     known: dict[int, np.ndarray] = field(compare=False)
     same: SameOrders = field(compare=False)
+    missing: set[int] = field(compare=False)
 
     def differences(self, backtests: list[Backtest], claims: list[Any]) -> dict[int, int]:
         found = differences(backtests, claims, self.moment, self.inside, self.known)
@@ -328,12 +307,31 @@ def _compare(
     with what the run's sweeps had given, and those of which that cannot be told.
     """
     with _varied(run, backtests, variation, tables) as other:
-        found = variation.differences(backtests, _claims(run, other, budget))
+        found = _differences(run, other, backtests, variation, budget)
         if not found or not chose_from_all(run):
             return found, {}, {}
         kept, told_apart = _without_choice(run, other, backtests, variation, budget)
         others = {position: bar for position, bar in found.items() if position not in kept}
         return (kept, others, {}) if told_apart else ({}, {}, others)
+
+
+def _differences(
+    run: Run,
+    snapshot: str,
+    backtests: list[Backtest],
+    variation: _Variation,
+    budget: Budget,
+    sweeps: HeldSweeps | None = None,
+) -> dict[int, int]:
+    """As the variation tells them, of those that the program had told before it ended with an error, if it did."""
+    try:
+        claims = _claims(run, snapshot, budget, sweeps)
+    except NotEnded as ended:
+        if not ended.claims:
+            raise
+        claims = list(ended.claims)
+        variation.missing.update(each.position for each in backtests[len(claims) :])
+    return variation.differences(backtests[: len(claims)], claims)
 
 
 @contextmanager
@@ -368,7 +366,7 @@ def _without_choice(
     """What is decided otherwise whatever a sweep of the run chooses, and whether that could be told."""
     sweeps = HeldSweeps(run)
     try:
-        found = variation.differences(backtests, _claims(run, other, budget, sweeps))
+        found = _differences(run, other, backtests, variation, budget, sweeps)
     except NotComparable:
         return {}, False
     return (found, True) if sweeps.whole else ({}, False)
@@ -403,23 +401,26 @@ def _decided_otherwise(
 
 
 def _repeated(
-    run: Run, backtests: list[Backtest], changed: list[tuple[_Variation, _Found]], tables: PackageTables
+    run: Run, backtests: list[Backtest], changed: list[tuple[_Variation, _Found]], tables: PackageTables, spent: Budget
 ) -> tuple[set[int], dict[int, int]]:
     """Positions of those that decide otherwise on the same data, too; and the first bar of what changes with later data
     all the same. Whoever is accused gets it in any case, and more than once: what is drawn on one bar alone is often
-    the same twice.
+    the same twice. spent: of which time is kept for this; once each was made again, what took longer is not repeated.
     """
     variation, found = changed[0]
     drawn: set[int] = set()
-    for _ in range(TWICE):
-        again = _claims(run, run.snapshot, Budget(TRIES))
+    for turn in range(TWICE):
+        if turn and not spent.left:
+            break
+        again = _claims(run, run.snapshot, spent.confirming(TRIES))
         drawn |= differences(backtests, again, np.datetime64("2200-01-01", "us")).keys()
         if len(drawn) == len(backtests):
             break
-        for before, now in zip(found, _compare(run, backtests, variation, Budget(2 * TRIES), tables), strict=True):
+        others = _compare(run, backtests, variation, spent.confirming(2 * TRIES), tables)
+        for before, now in zip(found, others, strict=True):
             drawn |= {position for position in before.keys() | now.keys() if before.get(position) != now.get(position)}
     drawing = [each for each in backtests if each.position in drawn]
-    budget = Budget(MOST_FOLLOWED)
+    budget = spent.confirming(MOST_FOLLOWED)
     still: dict[int, int] = {}
     for variation, _ in changed if drawing else ():
         for each in _lasting(run, backtests, drawing, again, variation, budget, tables):
@@ -464,12 +465,16 @@ def _lasting(
         return []
 
 
-def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None = None) -> list[Any]:
-    """What the program claims on the data of this snapshot; nothing of it is stored or shown."""
+def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None = None, fewer: int = 0) -> list[Any]:
+    """What the program claims on the data of this snapshot; nothing of it is stored or shown.
+
+    fewer: bars than on the run's own. What ends with an error after all of its backtests, such as a comparison with the
+    figures that it had, is heard like what ends well.
+    """
     for _ in range(TRIES):
         if budget.left <= 0:
             raise NotComparable(NO_TIME)
-        budget.left -= 1
+        budget.times -= 1
         try:
             again = repeat(run, "again", snapshot, sweeps)
         except SnapshotMissing:
@@ -480,10 +485,15 @@ def _claims(run: Run, snapshot: str, budget: Budget, sweeps: HeldSweeps | None =
         raise NotComparable("on other data it reads other files")
     if again.outcome in (None, Run.Status.CRASHED):
         raise NotComparable("the sandbox engine went away")
-    if again.outcome == Run.Status.FAILED:
-        raise NotEnded("on other data the program ended with an error")
-    if again.outcome != Run.Status.SUCCEEDED:  # which a busy machine may be the reason of
+    if again.outcome not in (Run.Status.SUCCEEDED, Run.Status.FAILED):  # which a busy machine may be the reason of
         raise NotComparable("on other data it did not come to its end")
     # With what the check knows of them, and in the units in which ours are kept.
     known = ("orders", "fills", "equity")
-    return [{**claim, **{name: getattr(checked, name) for name in known}} for claim, checked in again.claims]
+    claims = [{**claim, **{name: getattr(checked, name) for name in known}} for claim, checked in again.claims]
+    if again.outcome == Run.Status.SUCCEEDED:
+        return claims
+    backtests = list(run.backtests.order_by("position"))
+    claims = [] if again.refused else told_in_full(backtests, claims, fewer)
+    if len(claims) < len(backtests):
+        raise NotEnded(ENDED, claims)
+    return claims

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from runner.honesty import cuts
 from runner.honesty.examinable import NotComparable
 from runner.models import Backtest
 
-__all__ = ["OF_ONE", "differences", "last_decided", "made", "numbered"]
+__all__ = ["OF_ONE", "differences", "last_decided", "made", "numbered", "told_in_full"]
 
 OF_ONE = 100_000  # instruments of one backtest, where those of several are compared together
 
@@ -77,6 +77,32 @@ def differences(
         if bars := [bar for bar in found_at if bar is not None]:
             found[backtest.position] = min(bars)
     return found
+
+
+def told_in_full(backtests: Sequence[Backtest], claims: Sequence[Any], fewer: int = 0) -> list[Any]:
+    """The claims of a program that ended with an error, up to the first that does not reach as far as the backtest of
+    its number, or that may be another's where some are missing. fewer: bars than there were on data that are shorter.
+    """
+    told: list[Any] = []
+    if len(claims) > len(backtests):
+        return told
+    for backtest, claim in zip(backtests, claims, strict=False):
+        try:
+            whole = len(claim["dates"]) >= len(backtest.dates) - fewer
+            if not whole or (len(claims) < len(backtests) and not _is_like(claim, backtest)):
+                break
+        except (TypeError, KeyError, AttributeError):
+            break
+        told.append(claim)
+    return told
+
+
+def _is_like(claim: dict[str, Any], backtest: Backtest) -> bool:
+    """Whether it says that it is the same strategy, with the same values, on the same instruments."""
+    theirs, ours = (
+        [each.get("series") or each["symbol"] for each in of] for of in (claim["instruments"], backtest.instruments)
+    )
+    return claim["strategy"] == backtest.strategy and claim["params"] == backtest.params and theirs == ours
 
 
 def _at_open(

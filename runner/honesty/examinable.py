@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from runner.models import GPU, Project, Run
 
 __all__ = ["NotComparable", "NotEnded", "is_shown", "why_never"]
@@ -14,7 +17,14 @@ class NotComparable(Exception):
 
 
 class NotEnded(NotComparable):
-    """The program did not end well."""
+    """The program did not end well, before it had told of all of its backtests.
+
+    claims: of the first ones, as far as each had been told in full.
+    """
+
+    def __init__(self, why: str, claims: Sequence[Any] = ()) -> None:
+        super().__init__(why)
+        self.claims = claims
 
 
 def is_shown(run: Run) -> bool:

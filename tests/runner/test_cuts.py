@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,9 @@ from qfp.data.frames import adjusted_columns
 
 from marketdata.store import LENT, read_manifest
 from runner.honesty import companions, cuts
+from runner.honesty.budget import CONFIRMING_SECONDS, LEAST_TIMES, MOST_TIMES, WALL_SECONDS, Budget
+from runner.honesty.differences import told_in_full
+from runner.honesty.examinable import NotEnded
 from runner.honesty.varied_data import varied_snapshot
 from runner.models import Run
 from runner.repeats import Repeat
@@ -67,7 +71,7 @@ def test_data_change_right_after_the_opens_that_filled_what_earned() -> None:
     chosen = {companions._choose(one, way, CHANCE) for way in cuts.INSIDE for _ in range(9)}
     bought, sold = (DAYS[EARNED + after] for after in (0, 1))
     assert chosen == {(bought, -1), (sold, 1)}, "against what was done there"
-    assert cuts.WAYS.index("entered") < companions.LEAST_TIMES, "runs that take long are tried, too"
+    assert cuts.WAYS.index("entered") < LEAST_TIMES, "runs that take long are tried, too"
     one.orders += [{"bar": bar, "size": 1.0, "limit": 20.0, "outcome": "filled"} for bar in range(EARNED + 9)]
     assert all(cuts.worth_trying(one, way) for way in cuts.INSIDE), "limits that fill on every bar hide none"
 
@@ -115,14 +119,77 @@ def test_every_backtest_of_a_run_has_a_day_of_its_own_and_unverified_ones_draw_n
     turns = [(each.position, way) for each, way in companions._turns(several)]
     assert turns == [*best, *others]
     for took, worked, left in (
-        (3.0, None, companions.MOST_TIMES),
+        (3.0, None, MOST_TIMES),
         (45.0, 45.0, 5),
-        (119.0, None, companions.LEAST_TIMES),
-        (20.0, 10.0, companions.MOST_TIMES),  # on a busy machine
+        (119.0, None, LEAST_TIMES),
+        (20.0, 10.0, MOST_TIMES),  # on a busy machine
         (100.0, 1.0, 4),  # it slept
         (45.0, 90.0, 5),  # on several cores
     ):
-        assert companions.Budget.of(SimpleNamespace(wall_seconds=took, cpu_seconds=worked)).left == left
+        assert Budget.of(SimpleNamespace(wall_seconds=took, cpu_seconds=worked)).left == left
+
+
+def test_what_sleeps_on_other_data_is_not_made_again_all_day(monkeypatch) -> None:
+    """Some of the time is kept to confirm what was found until then."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    spent = Budget.of(SimpleNamespace(wall_seconds=1.0, cpu_seconds=1.0))
+    now += WALL_SECONDS - CONFIRMING_SECONDS
+    assert spent.left == MOST_TIMES
+    now += 1
+    assert spent.left == 0 and spent.confirming(3).left == 3
+    with pytest.raises(companions.NotComparable, match="no time left"):
+        companions._claims(SimpleNamespace(), "b", spent)
+    now += CONFIRMING_SECONDS
+    assert spent.confirming(3).left == 0
+
+
+def told(name: str = "Trend", bars: int = 30, series: str = "a", **about: Any) -> dict[str, Any]:
+    known = {"strategy": name, "params": {}, "dates": ["2001-01-01"] * bars, "instruments": [{"series": series}]}
+    return known | about | {"orders": [], "fills": [], "equity": []}
+
+
+OURS = [SimpleNamespace(**told()), SimpleNamespace(**told("Other"))]
+
+
+@pytest.mark.parametrize(
+    ("claims", "heard"),
+    [
+        ([told(), told("Other")], 2),
+        ([told(), told("Other", bars=20)], 1),  # not to its end
+        ([told()], 1),
+        ([told(bars=20)], 0),
+        ([told("Other")], 0),  # the first may be missing
+        ([told(series="b")], 0),
+        ([told(params={"days": 3})], 0),
+        ([{"dates": 3}], 0),
+        ([told()] * 3, 0),
+        ([], 0),
+    ],
+)
+def test_what_was_told_in_full_before_an_error_is_heard(monkeypatch, claims, heard) -> None:
+    assert len(told_in_full(OURS, claims)) == heard
+    run: Any = SimpleNamespace(snapshot="a", manifest={}, backtests=SimpleNamespace(order_by=lambda _: OURS))
+    monkeypatch.setattr(companions, "_unread", lambda run: set())
+    checked = SimpleNamespace(orders=[], fills=[], equity=[])
+
+    def ended(outcome: str, refused: int = 0) -> list[Any]:
+        again = Repeat(claims=[(claim, checked) for claim in claims], refused=refused, outcome=outcome)
+        monkeypatch.setattr(companions, "repeat", lambda *_: again)
+        return companions._claims(run, "b", Budget(9))
+
+    assert len(ended(Run.Status.SUCCEEDED)) == len(claims)
+    if heard == len(OURS):
+        assert ended(Run.Status.FAILED) == claims
+    else:
+        with pytest.raises(NotEnded, match="ended with an error") as error:
+            ended(Run.Status.FAILED)
+        assert len(error.value.claims) == heard
+    with pytest.raises(NotEnded) as error:  # which of them it was that was refused is not known
+        ended(Run.Status.FAILED, refused=1)
+    assert not error.value.claims
+    with pytest.raises(companions.NotComparable, match="come to its end"):
+        ended(Run.Status.TIMED_OUT)
 
 
 def test_a_file_that_only_the_repetition_reads_keeps_it_from_being_compared(monkeypatch) -> None:
@@ -137,7 +204,7 @@ def test_a_file_that_only_the_repetition_reads_keeps_it_from_being_compared(monk
         companions, "repeat", lambda *_: Repeat(opened=opened.pop(0), outcome=Run.Status.SUCCEEDED, claims=[])
     )
     opened += [{"mine/mood@1"}, {"mine/read@1"}]
-    budget = companions.Budget(9)
+    budget = Budget(9)
     assert companions._claims(run, "b", budget) == [] and not opened
     assert budget.left == 7, "each time counts"
     opened += [{"mine/mood@1"}] * 9
@@ -145,7 +212,7 @@ def test_a_file_that_only_the_repetition_reads_keeps_it_from_being_compared(monk
         companions._claims(run, "b", budget)
     for left in (0, 1):
         with pytest.raises(companions.NotComparable, match="no time left"):
-            companions._claims(run, "b", companions.Budget(left))
+            companions._claims(run, "b", Budget(left))
 
 
 def test_what_a_run_has_not_read_is_neither_varied_nor_opened(tmp_path) -> None:

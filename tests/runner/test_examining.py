@@ -150,7 +150,7 @@ def test_where_the_same_data_could_not_be_run_again_for_comparison_other_dates_a
     left,
 ):
     def compare(run, backtests, variation, budget, tables):
-        budget.left = left
+        budget.times = left
         return {}, {}, {}
 
     monkeypatch.setattr(companions, "_compare", compare)

@@ -16,6 +16,7 @@ from marketdata.store import current_snapshot_id
 from runner import claims_box, repeats
 from runner.execution import execute_next
 from runner.honesty import companions, sending, site_findings
+from runner.honesty.budget import LEAST_TIMES
 from runner.honesty.known_leaks import same_as
 from runner.models import Backtest, PackageLock, Run
 from runner.recording import Recording
@@ -41,7 +42,11 @@ class Knows(Strategy):
 
 backtest(Knows, bars)
 """
-HONEST = """
+# Later prices are others on other data, so it ends with an error there: after its first backtest.
+LAST = 'assert round(bars["close"].iloc[-1], 2) == 117.81\n'
+TWO = LAST + "backtest(Knows, bars, cash=5_000)\n"
+HONEST = (
+    """
 import pandas as pd
 from qfp import backtest, data
 from qfp.backtesting import Strategy
@@ -55,11 +60,14 @@ class Trend(Strategy):
         else:
             self.position.close()
 
-backtest(Trend, data.prices("IBM", "2009-01-02", "2010-06-30"))
+bars = data.prices("IBM", "2009-01-02", "2010-06-30")
+backtest(Trend, bars)
 with open("kept.txt", "a") as file:
     file.write("once")
 print("end")
 """
+    + LAST
+)
 
 
 @pytest.fixture
@@ -76,14 +84,16 @@ def run_source(engine):
 
 
 def test_a_signal_computed_over_everything_is_found_in_the_box(run_source):
-    run = run_source(LEAK)
+    run = run_source(LEAK + TWO)
     assert run.status == Run.Status.SUCCEEDED, run.message
-    (backtest,) = run.backtests.all()
+    backtest, second = run.backtests.order_by("position")
     found = backtest.checks["lookahead"]
     assert found["state"] == "red" and found["found"]["bar"] == 1
     assert "shift(-1)" in found["sentence"] and "2009-01-05" in found["sentence"]
     lines = claims_box.lines(backtest)
     assert len(lines) == 9 and claims_box.summary(lines)["state"] == "red"
+    told = second.checks["lookahead"]
+    assert told["state"] == "amber" and "on other data it fails: AssertionError (line 17)" in told["sentence"]
 
 
 def test_an_honest_run_is_clean_and_leaves_what_it_would_have_left(run_source):
@@ -115,16 +125,20 @@ DRAWING = SILENT.replace("class Knows", "import random\nday = random.randrange(5
 )
 
 
-@pytest.mark.parametrize("source", [SILENT, DRAWING])
+@pytest.mark.parametrize("source", [SILENT + TWO, DRAWING + LAST])
 def test_the_site_finds_on_data_of_its_own_what_a_program_keeps_its_box_from_telling(run_source, source):
     run = run_source(source, make_project(source=source, visibility="public"))
-    (backtest,) = run.backtests.all()
+    backtest, *others = run.backtests.order_by("position")
     assert backtest.checks == {}
     before = set(Path(settings.STORE_DIR, "snapshots").iterdir())
     companions.examine(run.pk)
     backtest.refresh_from_db()
     assert backtest.checks["companion"]["state"] == "red", backtest.checks
     assert backtest.checks["lookahead"]["state"] == "red"
+    for each in others:  # before which it ended
+        each.refresh_from_db()
+        assert each.checks["companion"]["state"] == "amber" and "lookahead" not in each.checks
+        assert "on other data the program ended with an error" in each.checks["companion"]["sentence"]
     assert set(Path(settings.STORE_DIR, "snapshots").iterdir()) == before
     assert claims_box.lines(backtest)[0]["state"] == "red"
 
@@ -188,7 +202,7 @@ def test_a_sweep_beside_a_leak_makes_it_no_choice_and_a_choice_is_no_leak(
     told = backtest.checks["companion"]["sentence"]
     assert ("There was no time left to change data " in told and " on any day" in told) is slow, told
     of_turns = [given[2] for given in made].index(run.snapshot)  # the first to see whether the same data give the same
-    assert of_turns <= companions.LEAST_TIMES or not slow, "those with sweeps that are held count, too"
+    assert of_turns <= LEAST_TIMES or not slow, "those with sweeps that are held count, too"
     red = "red" if state == "leak" else "amber"
     assert backtest.checks["lookahead"]["found"]["state"] == state, backtest.checks
     assert backtest.checks["companion"]["state"] == backtest.checks["lookahead"]["state"] == red

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_run, monkeypatch):
     """It would count as having read them; its end has the examination made."""
-    monkeypatch.setattr(companions, "brought_series", lambda snapshot: ("mine/mood@1",))
+    monkeypatch.setattr(held_up, "brought_series", lambda snapshot: ("mine/mood@1",))
     public_run.manifest = {"data": {"private": [], "brought": ["mine/mood@1"]}}
     public_run.save()
     other = make_run(snapshot=public_run.snapshot)
@@ -48,9 +48,9 @@ def test_files_are_not_read_again_while_they_are_watched_for_another_run(public_
     held_up.wait(public_run.pk)
     sending.send_waiting()
     assert said() == "wait for a worker"
-    assert companions._would_count_for_others(public_run)
+    assert held_up.would_count_for_others(public_run)
     other.delete()
-    assert not companions._would_count_for_others(public_run)
+    assert not held_up.would_count_for_others(public_run)
     # The other may end after the first look and before this one is noted as waiting: nobody would send it any more.
     other = make_run(snapshot=public_run.snapshot)
     public_run.backtests.update(orders=[], fills=[])  # so nothing is run

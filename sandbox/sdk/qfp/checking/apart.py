@@ -19,7 +19,7 @@ from typing import Any
 from qfp import channel, checking
 from qfp.checking.clock import Clock
 
-__all__ = ["CANNOT", "TOOK_TOO_LONG", "Told", "can_fork", "error_text", "tried_apart", "why_failed"]
+__all__ = ["CANNOT", "TOOK_TOO_LONG", "Told", "can_fork", "error_text", "told", "tried_apart", "why_failed"]
 
 CANNOT = "a copy of the program could not be started"
 TOOK_TOO_LONG = "time ran out, as when the site is busy. Run it again for the whole test"
@@ -114,12 +114,12 @@ def _act(action: Callable[[Callable[[Any], None]], Any], read: int, write: int) 
         try:
             say(action(say), "value")
         except BaseException as error:
-            say(_told(error), "failed")
+            say(told(error), "failed")
     finally:
         os._exit(0)
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """The error in a line, with the line of the program it came from."""
     text = error_text(error)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name != "_act"]
@@ -133,7 +133,10 @@ def why_failed(failed: str) -> str:
 
 def error_text(error: BaseException) -> str:
     try:
-        return str(error)[:300] if isinstance(error, Told) else f"{type(error).__name__}: {str(error)[:200]}"
+        text = str(error)
+        if isinstance(error, Told):
+            return text[:300]
+        return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
     except Exception:  # a __str__ of the program's own may do anything
         return type(error).__name__
 

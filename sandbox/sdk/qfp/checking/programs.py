@@ -124,6 +124,7 @@ class _ProgramRuns:
         self.suspects: dict[str, Any] = {}
         self.suspected_at_end = False  # where data ended, which tells less than where they go on
         self.opened = ""  # a table that came with a package
+        self.missing: dict[int, str] = {}  # backtest -> with what error the program ended before it, on other data
         self.runs = 0
         self.varied: Counter[int] = Counter()  # backtest -> runs in which its bars were others
         self.same: set[int] = set()  # backtests whose bars stayed as they were after the day
@@ -175,7 +176,10 @@ class _ProgramRuns:
         value = answer["value"]
         if variation is not None and not value["touched"]:
             raise _Untestable(NOT_FROM_OUTSIDE)
-        claims = _in_order(value["claims"], self.program.claims)
+        told = value["claims"]
+        if value["failed"]:
+            told = self._with_missing(told, variation, value["failed"])
+        claims = _in_order(told, self.program.claims)
         if [claim["strategy"] for claim in claims] != [claim["strategy"] for claim in self.program.claims]:
             raise apart.Told(OTHER_COURSE)
         self.runs += 1
@@ -200,6 +204,27 @@ class _ProgramRuns:
         if variation is not None:
             self._note(found, variation, value["suspects"])
         return found
+
+    def _with_missing(
+        self, claims: list[dict[str, Any]], variation: Variation | None, failed: str
+    ) -> list[dict[str, Any]]:
+        """What the program had told before it ended with an error is compared as ever; what it had not is as it was,
+        and a doubt. Raises Told where it had told none in full.
+        """
+        ours = self.program.claims
+        heads = [len(claim["dates"]) for claim in ours]
+        if variation is not None and not variation.tail:
+            moment = self.over[self.dates[variation.cut]]
+            heads = [bisect.bisect_right(claim["dates"], moment, key=self.over.__getitem__) for claim in ours]
+        told = _in_order(claims, ours)
+        if len(told) < len(ours):
+            among = [_key(theirs) == _key(own) for theirs, own in zip(told, ours, strict=False)]
+            told = told[: among.index(False)] if False in among else told
+        if not told or any(len(theirs["dates"]) < head for theirs, head in zip(told, heads, strict=False)):
+            raise apart.Told(failed)
+        for number in range(len(told), len(ours)):
+            self.missing.setdefault(number, failed)
+        return [*told, *ours[len(told) :]]
 
     def _compare_bars(self, claims: list[dict[str, Any]], moment: pd.Timestamp) -> None:
         for number, (ours, theirs) in enumerate(zip(self.program.claims, claims, strict=True)):
@@ -228,10 +253,9 @@ class _ProgramRuns:
             return {"state": "leak", "bar": bar, "date": claim["dates"][bar], "programs": self.runs, **self.suspects}
         if number in self.chosen:
             return {"state": "chosen", "why": self.chosen[number], "programs": self.runs}
-        if not seen.tried:
-            return _untested(
-                f"on other data it fails: {seen.failures[0]}" if seen.failures else "there are too few bars"
-            )
+        failed = self.missing.get(number) or (not seen.tried and next(iter(seen.failures), ""))
+        if failed or not seen.tried:
+            return _untested(f"on other data it fails: {failed}" if failed else "there are too few bars")
         if not self.varied[number]:
             return _untested(SAME_BARS if number in self.same else NO_TIME)
         if self.opened:
@@ -265,7 +289,13 @@ class _ProgramRuns:
         if variation is not None:
             sources = Sources(moment, variation.tail, variation.seed, variation.jump)
             sources.vary()
-        namespace = program.again()
+        failed = ""
+        try:
+            namespace = program.again()
+        except Exception as error:
+            if isinstance(error, apart.Told) or not claims:
+                raise
+            failed, namespace = apart.told(error), dict(sys.modules["__main__"].__dict__)
         found: dict[str, Any] = {}
         if variation is not None and self._differs(claims, variation.cut):
             bars = [claim["dates"] for claim in program.claims]
@@ -281,12 +311,14 @@ class _ProgramRuns:
             "touched": sources.touched,
             "suspects": found,
             "opened": opened[0] if opened else "",
+            "failed": failed,
         }
 
     def _differs(self, claims: list[dict[str, Any]], until: int) -> bool:
-        if len(claims) != len(self.program.claims):
+        told = [*claims, *self.program.claims[len(claims) :]]
+        if len(told) != len(self.program.claims):
             return False  # it says nothing
-        decided = self._decisions(_in_order(claims, self.program.claims))
+        decided = self._decisions(_in_order(told, self.program.claims))
         return first_difference(self.base, decided, until) is not None
 
 
@@ -336,16 +368,18 @@ def _places(series: list[str], like: list[str]) -> dict[int, int]:
 def _in_order(claims: list[dict[str, Any]], like: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same backtests in another order, such as the best instrument first, are the same."""
 
-    def key(claim: dict[str, Any]) -> tuple[Any, ...]:
-        return claim["strategy"], _series(claim), claim["dates"][0]
-
     if len(claims) != len(like):
         return claims
-    ours, theirs = [key(claim) for claim in like], [key(claim) for claim in claims]
+    ours, theirs = [_key(claim) for claim in like], [_key(claim) for claim in claims]
     if ours == theirs or sorted(ours) != sorted(theirs):
         return claims
     waiting = list(zip(theirs, claims, strict=True))
     return [waiting.pop(next(at for at, (each, _) in enumerate(waiting) if each == own))[1] for own in ours]
+
+
+def _key(claim: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells it apart from the other backtests of its program."""
+    return claim["strategy"], _series(claim), claim["dates"][0]
 
 
 def _of(decisions: list[Decision], number: int) -> list[Decision]:
