@@ -22,7 +22,7 @@ PAGES: dict[str, list[str] | None] = {
     "copied-code.md": ["clean"],  # its second program is for zipline-reloaded: tests/runner/test_copied_zipline.py
     "fills.md": ["clean"],
     "getting-started.md": ["clean"],
-    "honesty.md": ["leak", "partly"],  # one leaks on purpose; it reads its findings, which a copy does not have
+    "honesty.md": ["leak", "clean"],  # one leaks on purpose; where a copy has no findings to print, both were told
     "portfolio.md": None,  # test_portfolio_page.py
     "reports.md": ["clean"],
     "reproducing.md": ["clean"],

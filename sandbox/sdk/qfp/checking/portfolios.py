@@ -27,7 +27,6 @@ from qfp.checking.strategies import (
 )
 from qfp.checking.telling import of_backtest
 from qfp.checking.variations import Variation
-from qfp.checking.words import LOOKS_UP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,7 +176,7 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
             if memory.is_of_what_it_keeps(what):
                 return {"state": "untested", "why": amnesia.KEEPS}
             if what != "names" and uses_tables([runs.strategy.get("on_bar"), runs.strategy.get("weights")], []):
-                return {"state": "untested", "why": LOOKS_UP}
+                return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
             if what == "dates":
                 parts = list(runs.strategy.values())
                 if (days := published(parts, memory.grown(None), memory.grown(what))) is not None:

@@ -29,7 +29,6 @@ from qfp.checking.statements import is_table
 from qfp.checking.suspects import suspect
 from qfp.checking.telling import largest_moves, of_account
 from qfp.checking.variations import Variation, varied
-from qfp.checking.words import LOOKS_UP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +195,7 @@ class _Look:
             return {"state": "untested", "why": found.untested, "but_dates": found.but_dates}
         beside = found.prices is not None and bool(amnesia.own_columns(self.frame))
         if beside or ((found.dates is not None or found.prices is not None) and self.uses_tables(base)):
-            return {"state": "untested", "why": LOOKS_UP}
+            return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
         if found.dates is not None:
             first = {"date": moment(self.frame.index, found.dates), "bar": found.dates}
             parts = [*(each for owner in self.runs.strategy.__mro__ for each in vars(owner).values()), self.runs.params]

@@ -6,10 +6,9 @@ from typing import Any
 
 from qfp.checking.advice import advice
 
-__all__ = ["DOUBTS", "LOOKS_UP", "QUOTES_NOTHING", "amnesia_sentence", "sentence"]
+__all__ = ["DOUBTS", "QUOTES_NOTHING", "amnesia_sentence", "sentence"]
 
 DOUBTS = ("prices", "boundary", "days", "numbers", "table")  # what may be remembered honestly
-LOOKS_UP = "it looks up other data, which stay on their dates and prices"
 # Reasons that the tests give in words of their own, without anything of the program or its data.
 QUOTES_NOTHING = frozenset(
     {
@@ -20,7 +19,7 @@ QUOTES_NOTHING = frozenset(
         "time ran out, as when the site is busy. Run it again for the whole test",
         "the same bars gave other decisions: random numbers without a seed, or something outside the bars",
         "run twice it gave other decisions: random numbers without a seed, or the time of day",
-        LOOKS_UP,
+        "it looks up other data, which stay on their dates and prices",
         "its orders are looked up in a table by the number of the bar",
         "its orders follow random numbers with a seed, whatever the bars",
         "its weights, dates or members are a table by date",
