@@ -38,6 +38,7 @@ export class CellView {
   private readonly bars = new Map<string, HTMLProgressElement>();
   private readonly staleMark: HTMLElement;
   private old = false;
+  private over: boolean; // that it has ended is told once, by what hears of it first: its feed, or the state of the session
   private wall: number | null;
   /** What it waits to be told; "" while it asks nothing. */
   question = "";
@@ -49,6 +50,7 @@ export class CellView {
     this.run = cell.run;
     this.source = cell.source;
     this.status = cell.status;
+    this.over = isFinal(cell.status);
     this.wall = cell.wall_seconds;
     const name = this.name = cell.title || `Cell ${cell.index + 1}`;
     const go = make("button", { type: "button", class: "session-cell__name", title: `Go to line ${cell.line}` }, name);
@@ -94,7 +96,15 @@ export class CellView {
     this.status = cell.status;
     this.wall = cell.wall_seconds;
     this.drawHead(cell.message);
-    if (isFinal(cell.status)) this.feed?.over();
+    if (!isFinal(cell.status)) return;
+    this.feed?.over();
+    this.tellOver();
+  }
+
+  private tellOver(): void {
+    if (this.over) return;
+    this.over = true;
+    this.heard.ended();
   }
 
   setStale(stale: boolean): void {
@@ -169,7 +179,6 @@ export class CellView {
   }
 
   private finish(event: EventOf<"finished">): void {
-    const before = this.status;
     this.status = event.status;
     this.wall = event.wall_seconds ?? null;
     this.bars.forEach((bar) => bar.parentElement?.remove());
@@ -177,7 +186,7 @@ export class CellView {
     if (this.unanswered !== null) this.sayTyped(this.unanswered, "");
     this.drawHead(event.message ?? "");
     announce(`${this.name}: ${STATUS_WORDS[event.status]}`, event.status !== "succeeded");
-    if (!isFinal(before)) this.heard.ended();
+    this.tellOver();
   }
 
   private drawHead(message: string): void {

@@ -266,6 +266,7 @@ export class SessionView {
     }
     this.views.set(cell.index, view);
     view.follow();
+    if (isFinal(cell.status) && this.tab === "variables") this.variables.renew(); // begun elsewhere, and over before it was heard of
     this.mark();
   }
 

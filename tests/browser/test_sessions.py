@@ -96,6 +96,32 @@ def test_what_a_silent_socket_does_not_bring_is_read_when_the_cell_is_known_to_b
     expect(output.locator(".badge--succeeded")).to_be_visible()
 
 
+def test_an_open_table_is_read_anew_whatever_tells_first_that_a_cell_is_over(signed_in):
+    counts = "times = globals().get('times', 0) + 1\nframe = pd.DataFrame({'times': [times]})\n"
+    page, project = open_session(signed_in, f"# %% Count\nimport pandas as pd\n{counts}")
+    page.locator("[data-session=cell]").click()
+    expect(page.locator("#session-state")).to_have_text("Idle")
+    page.get_by_role("button", name="Variables").click()
+    page.locator("#session-look a", has_text="frame").click()
+    value = page.get_by_role("region", name="Rows of frame").locator("tbody tr td").last
+    expect(value).to_have_text("1")
+
+    # The state of the session, while the socket still says nothing.
+    page.route_web_socket(re.compile("/ws/r/"), lambda socket: None)
+    page.locator("[data-session=cell]").click()
+    eventually(page, lambda: Run.objects.filter(status=Run.Status.SUCCEEDED).count() == 2)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(value).to_have_text("2")
+
+    # A cell that began and ended in another tab between two looks at the state.
+    other = page.context.new_page()
+    other.goto(project.edit_url)
+    other.locator("[data-session=cell]").click()
+    eventually(page, lambda: Run.objects.filter(status=Run.Status.SUCCEEDED).count() == 3)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(value).to_have_text("3")
+
+
 def test_each_cell_has_its_own_buttons_in_the_editor(signed_in):
     page, project = open_session(signed_in)
     before = project.source
