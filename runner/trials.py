@@ -136,10 +136,10 @@ class Code:
 
 
 def of_backtest(
-    backtest: Backtest, files: dict[str, str], run_params: dict[str, Any], ended: tuple[str, float] | None = None
+    backtest: Backtest, code: Code, run_params: dict[str, Any], ended: tuple[str, float] | None = None
 ) -> str:
     """The name of a trial. ended: a figure of it, where its run had tried the same before and that was another one."""
-    return Code(files).fingerprint(
+    return code.fingerprint(
         {
             **({} if ended is None else {"ended": ended}),
             "run_params": run_params,

@@ -13,7 +13,7 @@ from qfp.packing import EQUITY
 from runner.claims import fields
 from runner.claims.fields import ClaimRefused
 
-__all__ = ["EQUITY", "Claimed", "aware", "read_attempt", "read_claim"]
+__all__ = ["EQUITY", "Claimed", "attempts_of", "aware", "read_attempt", "read_claim"]
 
 MOST_WINDOWS = 100  # of a walk-forward
 
@@ -76,6 +76,15 @@ def read_claim(claim: dict[str, Any]) -> Claimed:
         window_bars=_window_bars(fields.mapping(claim.get("params", {}), "params"), len(dates)),
         unit=unit,
     )
+
+
+def attempts_of(claim: Any, most: int) -> list[Any]:
+    """A claim that tells of several combinations as a claim for each of the first; any other as it is."""
+    if not isinstance(claim, dict) or not isinstance(tried := claim.get("tried"), list):
+        return [claim]
+    each = [one if isinstance(one, dict) else {} for one in tried[:most]]
+    common = {name: value for name, value in claim.items() if name != "tried"}
+    return [common | {name: one.get(name) for name in ("params", "ended")} for one in each]
 
 
 def read_attempt(claim: Any) -> dict[str, Any]:

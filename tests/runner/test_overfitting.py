@@ -238,7 +238,7 @@ def test_backtests_beyond_those_that_are_recorded_count_as_trials():
     tried = read_attempt(claim)
     assert tried.pop("ended") is None
     one = Backtest(run=run, position=0, **tried)
-    one.trial = trials.of_backtest(one, run.revision.files, run.params)
+    one.trial = trials.of_backtest(one, trials.Code(run.revision.files), run.params)
     one.save()
     assert trials.of_project(project).count == 3, "recorded elsewhere, it is the same trial"
     said = [event["text"] for event in Recording(run.pk).read() if event["type"] == "notice"]
@@ -258,6 +258,16 @@ def test_backtests_beyond_those_that_are_recorded_count_as_trials():
         intake.take({"type": "backtest", "claim": {**claim, "ended": "much"}, "number": None, "attempt": True})
         intake.publisher.close()
         assert run.attempts.count() == 3 and trials.of_project(project).count == 6
+    run = make_run(project)
+    intake = Intake(run, Publisher(run.pk), DataQuestions(run))
+    intake.attempts.left = 5
+    told = [{"params": {"fast": 4}}, {"params": "much"}, 7, {"params": {"fast": 5}, "ended": ["Return [%]", 3.0]}]
+    told += [{"params": {"fast": 5}, "ended": ["Return [%]", 4.0]}, {"params": {"fast": 6}}]  # the last is one too many
+    intake.take({"type": "backtest", "claim": {**claim, "tried": told}, "number": None, "attempt": True})
+    intake.publisher.close()
+    assert run.attempts.count() == 3, "what cannot be read takes nothing along"
+    assert trials.of_project(project).count == 8
+    assert "params" in next(event["text"] for event in Recording(run.pk).read() if event["type"] == "notice")
     run = make_run(project)
     assert not [event for event in Recording(run.pk).read() if event["type"] == "notice"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qfp.backtesting.attempts import MOST
 
-from runner.claims.reading import read_attempt
+from runner.claims.reading import attempts_of, read_attempt
 
 PROGRAM = """
 from qfp import backtest, data
@@ -31,9 +31,10 @@ test = Backtest(bars.rename(columns=str.capitalize), Cross, commission=0.001)
 def attempts(in_forked_environment, more, name="params"):
     _, messages = in_forked_environment(PROGRAM + more)
     found = [one for one in messages if one["type"] == "backtest" and one.get("attempt")]
-    for one in found:
-        read_attempt(one["claim"])
-    return [one["claim"][name] for one in found]
+    told = [claim for one in found for claim in attempts_of(one["claim"], MOST)]
+    for claim in told:
+        read_attempt(claim)
+    return [claim[name] for claim in told]
 
 
 def test_what_is_tried_with_backtest_itself_is_told_once(in_forked_environment):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "asked_by_program", "count", "count_portfolio", "count_run"]
 
 MOST = 1_000  # of a program, or of a cell of a session; the site counts no more
+TOGETHER = 100_000  # characters of JSON that are told in one message, and no more than one combination beyond
 MOST_TOLD = 1e15  # a figure that the site takes; larger ones, and NaN, tell nothing
 _known: dict[tuple[int, int], set[bytes]] = {}  # SHA-256 of what was told, by process and cell: of the present ones
 
@@ -76,17 +77,32 @@ def _tell(
     figures: Iterable[float],
     label: str = EQUITY,
 ) -> None:
+    begun = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+    fresh: list[dict[str, Any]] = []
+    length = 0
     for one, figure in zip(combinations, figures, strict=True):
         params = {str(key): results.simple(value) for key, value in one.items()}
         ended = [label[:60], float(figure)] if abs(figure) <= MOST_TOLD else None
-        name = hashlib.sha256(json.dumps([about, params, ended], sort_keys=True, default=str).encode()).digest()
-        if name in told:
+        text = json.dumps([params, ended], sort_keys=True, default=str).encode()
+        hashed = begun.copy()
+        hashed.update(text)
+        if (name := hashed.digest()) in told:
             continue
         told.add(name)
-        claim = {**about, "params": params, "ended": ended}
-        channel.emit({"type": "backtest", "claim": claim, "number": None, "attempt": True})
+        fresh.append({"params": params, "ended": ended})
+        length += len(text)
+        if length >= TOGETHER:
+            _emit(about, fresh)
+            fresh, length = [], 0
         if len(told) >= MOST:
-            return
+            break
+    if fresh:
+        _emit(about, fresh)
+
+
+def _emit(about: dict[str, Any], tried: list[dict[str, Any]]) -> None:
+    claim = {**about, "tried": tried}
+    channel.emit({"type": "backtest", "claim": claim, "number": None, "attempt": True})
 
 
 def _about_portfolio(portfolio: Portfolio, strategy: Any) -> dict[str, Any]:
@@ -94,25 +110,28 @@ def _about_portfolio(portfolio: Portfolio, strategy: Any) -> dict[str, Any]:
 
     market = portfolio.market
     dates = dates_of(market.index[[0, -1]])
-    closes = hashlib.sha256(np.ascontiguousarray(market.close, dtype=float).tobytes()).hexdigest()
     return {
         "strategy": str(getattr(strategy, "__name__", "weights"))[:120],
-        "instruments": [{"symbol": f"{' '.join(market.symbols)[:40]} {closes[:12]}"}],
+        "instruments": [_of_bars(" ".join(market.symbols), market.close)],
         "period": {"start": dates[0], "end": dates[-1]},
         "cash": portfolio.cash,
         "conventions": portfolio.rules.as_dict(),
     }
 
 
+def _of_bars(name: str, closes: Any) -> dict[str, Any]:
+    """Other closes under the same name are another trial."""
+    return {"symbol": f"{name[:40]} {results.digest(closes):08x}"}
+
+
 def _about(test: Backtest) -> dict[str, Any]:
-    """What all combinations have in common; other closes under the same name are another trial."""
+    """What all combinations have in common."""
     from qfp.backtesting.rules import COMPATIBLE
     from qfp.backtests import conventions_of
     from qfp.moments import dates_of
 
     frame = test._data
     dates = dates_of(frame.index[[0, -1]])
-    closes = hashlib.sha256(np.ascontiguousarray(frame["Close"], dtype=float).tobytes()).hexdigest()
     charge: Any = test._commission
     conventions = conventions_of(
         {
@@ -126,7 +145,7 @@ def _about(test: Backtest) -> dict[str, Any]:
     )
     return {
         "strategy": test._strategy.__name__[:120],
-        "instruments": [{"symbol": f"{str(frame.attrs.get('symbol') or '')[:40]} {closes[:12]}"}],
+        "instruments": [_of_bars(str(frame.attrs.get("symbol") or ""), frame["Close"])],
         "period": {"start": dates[0], "end": dates[-1]},
         "cash": test._cash,
         "conventions": conventions.as_dict(),
