@@ -6,8 +6,11 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from qfp.backtesting import COMPATIBLE, USUAL, Backtest, Strategy
+from qfp.backtesting.curves import PIECE
+from qfp.backtesting.given import _in_order
 from qfp.backtesting.lib import resample_apply
 from qfp.conventions import COPIED_FILLS, BacktestingPy, CopiedRules, PortfolioRules, Usual
 
@@ -412,6 +415,14 @@ def test_nothing_a_strategy_holds_reaches_beyond_the_current_bar():
 def test_what_cannot_be_run_says_what_to_change(call, sentence):
     with pytest.raises((TypeError, ValueError), match=sentence):
         call()
+
+
+@pytest.mark.parametrize("at", [0, PIECE - 1, PIECE, 2 * PIECE - 1])
+def test_two_bars_out_of_order_are_found_wherever_they_are(at):
+    stamps = np.arange(2 * PIECE + 1)
+    assert _in_order(pd.DatetimeIndex(stamps * 60_000_000_000))
+    stamps[[at, at + 1]] = stamps[[at + 1, at]]
+    assert not _in_order(pd.DatetimeIndex(stamps * 60_000_000_000))
 
 
 def test_an_indicator_of_the_wrong_length_or_that_fails_is_named():
