@@ -3,7 +3,8 @@
 Every measurement is a process of its own, in the boxes' environment or in that of its engine (competitors.py), the
 engines taking turns, so that what else the machine does meets all of them; a ratio is the median of the rounds'
 ratios. In each process the strategy runs twice: the first run is what a click costs, compilers included, the second
-what one more costs. The programs are in backtest_programs.py; JOBS is the list of what is measured, to be added to.
+what one more costs. At the end two of them are run in boxes of the engine, as a user of the site runs them. The
+programs are in backtest_programs.py; JOBS is the list of what is measured, to be added to.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +40,7 @@ ONCE = ("vectorbt", "theirs optimize")
 SINGLE = {
     GOOG_BARS: (4, ("ours", "ours interpreted", "theirs", "vectorbt", "backtrader", "kernel")),
     100_000: (3, ("ours", "ours interpreted", "theirs", "vectorbt", "kernel")),
-    1_000_000: (2, ("ours", "theirs", "vectorbt", "kernel")),
+    1_000_000: (4, ("ours", "theirs", "vectorbt", "kernel")),
 }
 GRIDS = {1_000: 2, 10_000: 2}
 AT_LEAST = {
@@ -56,6 +58,19 @@ WHENS = [
     for kind, word in (("cpu", "CPU"), ("wall", "wall"))
 ]
 AT_MOST = {"1,000,000 bars, first, CPU ours": 200.0}
+# The same in boxes of the engine, whose memory is a copy of another process's, and where what was tried is told.
+IN_A_BOX = """
+import importlib.util, json, os, pathlib, warnings
+import programs
+
+warnings.simplefilter("ignore")
+os.environ["GOOG"] = str(pathlib.Path(importlib.util.find_spec("backtesting").origin).parent / "test" / "GOOG.csv")
+programs.ready = lambda: None  # as a box is by itself
+found = programs.{job}("ours", {number})
+print(json.dumps({{key: found[key] for key in ("first cpu", "first wall", "again cpu", "again wall")}}))
+"""
+BOXED = {"1,000,000 bars": ("single", 1_000_000), "10,000 combinations": ("grid", 10_000)}
+BOXES = 5
 
 
 class Bench:
@@ -162,8 +177,30 @@ def grids(report: Report, bench: Bench) -> None:
         )
 
 
+def in_boxes(report: Report, bench: Bench) -> None:
+    from tests.sandbox.conftest import Engine
+
+    with tempfile.TemporaryDirectory(prefix="b-") as directory:
+        os.chmod(directory, 0o755)
+        engine = Engine(Path(directory))
+        try:
+            for name, (job, number) in BOXED.items():
+                files = {"programs.py": PROGRAMS.read_text()}
+                found = []
+                for _ in range(BOXES):
+                    done = engine.run(IN_A_BOX.format(job=job, number=number), files=files, memory_bytes=1 << 30)
+                    if done.outcome != "succeeded":
+                        raise SystemExit(f"A box ended {done.outcome}: {done.stderr}")
+                    found.append(json.loads(done.stdout))
+                for key, text in WHENS:
+                    value = statistics.median(one[key] for one in found)
+                    report.add(f"{name} in a box, {text} ours", value * 1000, "ms", BOXES)
+        finally:
+            engine.stop()
+
+
 # Benchmarks of other parts take their place here: functions of the report and the bench.
-JOBS: list[Callable[[Report, Bench], None]] = [conventions, click, single_runs, grids]
+JOBS: list[Callable[[Report, Bench], None]] = [conventions, click, single_runs, grids, in_boxes]
 
 
 def measure() -> None:
