@@ -1,12 +1,16 @@
-"""How do trades, orders and fills of a backtest leave as CSV and Parquet? In pieces; nothing in them is a formula."""
+"""How do equity, trades, orders and fills of a backtest leave as CSV and Parquet? In pieces, without formulas."""
 
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
+
+import numpy as np
+from qfp.metrics import drawdowns
 
 from marketdata.exporting import safe_cell, written
 from runner.models import Backtest
@@ -19,6 +23,16 @@ PIECE_BYTES = 1 << 20
 DAY = len("2020-01-31")  # a longer date has a time
 
 Row = dict[str, Any]
+
+
+def _equity(backtest: Backtest) -> Iterator[Row]:
+    record = record_of(backtest, prices=True)
+    unknown = np.full(len(record.equity), np.nan)
+    series = (record.equity, drawdowns(record.equity), record.benchmark, record.net, record.gross)
+    columns = [(unknown if each is None else each).tolist() for each in series]
+    for date, *values in zip(backtest.dates, *columns, strict=True):
+        told = [value if math.isfinite(value) else None for value in values]
+        yield {"date": date, **dict(zip(EQUITY_NUMBERS, told, strict=True))}
 
 
 def _fills(backtest: Backtest) -> Iterator[Row]:
@@ -58,10 +72,17 @@ def _orders(backtest: Backtest) -> Iterator[Row]:
 
 
 TRADE_NUMBERS = ("size", "entry_price", "exit_price", "commission", "profit", "return_fraction")
-KINDS: dict[str, Callable[[Backtest], Iterator[Row]]] = {"trades": _trades, "orders": _orders, "fills": _fills}
+EQUITY_NUMBERS = ("equity", "drawdown_fraction", "benchmark", "net_exposure_fraction", "gross_exposure_fraction")
+KINDS: dict[str, Callable[[Backtest], Iterator[Row]]] = {
+    "equity": _equity,
+    "trades": _trades,
+    "orders": _orders,
+    "fills": _fills,
+}
 # The columns are named by hand: a file without rows has them, too.
 NUMBER, TEXT, FLAG, MOMENT = "number", "text", "flag", "moment"
 COLUMNS: dict[str, dict[str, str]] = {
+    "equity": {"date": MOMENT, **dict.fromkeys(EQUITY_NUMBERS, NUMBER)},
     "trades": {"entry_date": MOMENT, "exit_date": MOMENT, "instrument": TEXT, **dict.fromkeys(TRADE_NUMBERS, NUMBER)},
     "orders": {
         "date": MOMENT,

@@ -201,7 +201,7 @@ def _trace(chart: Chart, trace: Any, at: list[int]) -> dict[str, Any]:
 @never_cache
 @require_safe
 def export(request: HttpRequest, run: Any, position: int, kind: str, form: str) -> HttpResponseBase:
-    """Trades, orders or fills, for those who may see them."""
+    """Equity, trades, orders or fills, for those who may see them."""
     backtest, shown = found_backtest(request, run, position)
     if not shown.all:
         raise Http404

@@ -4,7 +4,17 @@
 
 from django.urls import path, re_path
 
-from runner import embeds, repeat_views, result_views, run_views, session_views, sharing_views, template_views, views
+from runner import (
+    embeds,
+    exports,
+    repeat_views,
+    result_views,
+    run_views,
+    session_views,
+    sharing_views,
+    template_views,
+    views,
+)
 from runner.api import runs as api_runs
 from runner.api import views as api_views
 from runner.sweeps import views as sweep_views
@@ -83,7 +93,7 @@ urlpatterns = [
             {"kind": kind, "form": form},
             name=f"{name}{kind}-{form}",
         )
-        for kind in ("trades", "orders", "fills")
+        for kind in exports.KINDS
         for form in ("csv", "parquet")
         for place, view, name in ((_RUN, result_views.export, ""), (_API_RUN, api_views.export, "api-"))
     ),

@@ -371,16 +371,13 @@ def test_logos_are_drawn_anew_or_refused(run, claims, client):
     assert len(PdfReader(io.BytesIO(bytes(report.content))).pages[0].images.keys()) == 1
 
 
-def test_trades_orders_and_fills_leave_as_csv_and_parquet_alike(client, run, claims):
+def test_equity_trades_orders_and_fills_leave_as_csv_and_parquet_alike(client, run, claims):
     backtest = stored(run, claims[0])
     backtest.orders[0]["reason"] = '=cmd("x")'
     backtest.save()
     where = backtest.get_absolute_url()
-    for kind, count in (
-        ("trades", len(backtest.trades)),
-        ("orders", len(backtest.orders)),
-        ("fills", len(backtest.fills)),
-    ):
+    counts = {kind: len(getattr(backtest, kind)) for kind in ("equity", "trades", "orders", "fills")}
+    for kind, count in counts.items():
         rows = list(csv.DictReader(io.StringIO(body(client.get(f"{where}/{kind}.csv")).decode())))
         table = pq.read_table(io.BytesIO(body(client.get(f"{where}/{kind}.parquet"))))
         assert len(rows) == table.num_rows == count > 5

@@ -108,6 +108,22 @@ def test_files_of_trades_begin_with_whose_word_they_are(client, results):
         assert len(rows) == pq.read_table(io.BytesIO(table)).num_rows > 2
 
 
+def test_the_file_of_the_equity_has_the_figures_of_the_page_and_of_what_is_not_verified_no_more_than_was_told(
+    client, results
+):
+    file, other = (
+        b"".join(client.get(api(each, "/equity.csv")).streaming_content).decode().splitlines() for each in results
+    )
+    bars, metrics = list(csv.DictReader(file)), results[0].metrics
+    assert [float(bar["equity"]) for bar in bars] == results[0].equity and bars[-1]["date"] == results[0].dates[-1]
+    assert min(float(bar["drawdown_fraction"]) for bar in bars) == metrics["max_drawdown"]
+    assert float(bars[-1]["benchmark"]) / results[0].cash - 1 == pytest.approx(metrics["buy_and_hold"])
+    held = sum(float(bar["gross_exposure_fraction"]) > 0 for bar in bars) / len(bars)
+    assert held == pytest.approx(metrics["exposure"])
+    replayed = ("benchmark", "net_exposure_fraction", "gross_exposure_fraction")
+    assert {bar[name] for bar in csv.DictReader(other[1:]) for name in replayed} == {""}
+
+
 def test_two_runs_side_by_side_mark_the_column_that_nobody_checked(client, results):
     one, other = results
     page = client.get(f"/runs/{one.run_id}/compare/{other.run_id}/").content.decode()
