@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import naming
+from .limits import grouped
 from .placing import DAY
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def check_duplicates(table: Table, columns: dict[str, Any], moments: Any, groups
     day = str(sorted_moments[place])[:16].replace("T", " ").removesuffix(" 00:00")
     text = f"{day} stands in rows {int(lines[order[place - 1]])} and {int(lines[order[place]])}"
     rows = "row has" if differing == 1 else "rows have"
-    text += f"; {differing:,} such {rows} other values." if differing else " with the same values."
+    text += f"; {grouped(differing)} such {rows} other values." if differing else " with the same values."
     wanted = table.choices["duplicates"]
     if wanted == "first":
         keep = ~again

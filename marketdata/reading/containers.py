@@ -18,6 +18,7 @@ from .limits import (
     RATIO_MATTERS_FROM,
     Refused,
     check_table,
+    grouped,
 )
 
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -84,7 +85,8 @@ def _check_workbook(content: bytes) -> None:
         raise Refused("It looks like a workbook, but the archive is damaged. Save it again.") from None
     names = {entry.filename.lower() for entry in entries}
     if len(entries) > MOST_ENTRIES:
-        raise Refused(f"The archive has {len(entries):,} parts; no workbook needs more than {MOST_ENTRIES:,}.")
+        parts, most = grouped(len(entries)), grouped(MOST_ENTRIES)
+        raise Refused(f"The archive has {parts} parts; no workbook needs more than {most}.")
     if any(entry.flag_bits & 1 for entry in entries):
         raise Refused("The archive is encrypted. Save the workbook without a password.")
     if "xl/workbook.xml" not in names:

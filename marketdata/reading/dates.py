@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .delimited import Column
-from .limits import FIRST_YEAR, LAST_YEAR, Refused
+from .limits import FIRST_YEAR, LAST_YEAR, Refused, grouped
 
 _SEPARATED = [
     f"{a}{sign}{b}{sign}{c}"
@@ -241,7 +241,7 @@ def _first_misfit(parts: _Texts, lines: Any, wanted: str) -> str:
     return (
         f"Row {int(lines[place])} has the date “{str(cell)[:40]}”, which is not {in_words(best)} between the years "
         f"{FIRST_YEAR} and {LAST_YEAR} as the other rows are"
-        + (f" ({len(wrong):,} rows in all)." if len(wrong) > 1 else ".")
+        + (f" ({grouped(len(wrong))} rows in all)." if len(wrong) > 1 else ".")
     )
 
 

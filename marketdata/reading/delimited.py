@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from .limits import MOST_COLUMNS, MOST_ROWS, Refused, check_table
+from .limits import MOST_COLUMNS, MOST_ROWS, Refused, check_table, grouped
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "blanks", "^": "caret", "~": "tilde"}
 ENCODINGS = {
@@ -152,10 +152,11 @@ def _refuse_endless_lines(text: str) -> None:
     most = max((first.count(delimiter), name) for delimiter, name in DELIMITERS.items() if delimiter != " ")
     if most[0] >= MOST_COLUMNS and most[0] > len(first) // 60:
         raise Refused(
-            f"Its first line has {most[0] + 1:,} columns; {MOST_COLUMNS} is the limit. Leave out what you do not need."
+            f"Its first line has {grouped(most[0] + 1)} columns; {MOST_COLUMNS} is the limit. Leave out what you do "
+            "not need."
         )
     if len(first) > 200_000:
-        raise Refused("Its first line has more than 200,000 characters: it is not a table with one row a line.")
+        raise Refused("Its first line has more than 200\u202f000 characters: it is not a table with one row a line.")
 
 
 # Delimiter and header
@@ -206,7 +207,7 @@ def _header(text: str, delimiter: str, wanted: str) -> tuple[list[str] | None, i
     widths = Counter(len(cells) for _, cells in rows[-_SAMPLE_LINES:])
     width = max(widths, key=lambda each: (widths[each], each))
     if width > MOST_COLUMNS:
-        raise Refused(f"It has {width:,} columns; {MOST_COLUMNS} is the limit. Leave out what you do not need.")
+        raise Refused(f"It has {grouped(width)} columns; {MOST_COLUMNS} is the limit. Leave out what you do not need.")
     at = next((i for i, (_, cells) in enumerate(rows) if len(cells) == width and any(map(is_typed, cells))), None)
     if at is None:
         raise Refused("No row holds a number or a date.")
@@ -281,7 +282,7 @@ def _read_columns(raw: Raw, text: str, delimiter: str, names: list[str] | None, 
         row = unfit[0]
         number = row.number
         at = f"Row {int(lines[min(number - 1, len(lines) - 1)])}" if number and not quoted and len(lines) else "A row"
-        others = f" So have {len(unfit) - 1:,} more rows." if len(unfit) > 1 else ""
+        others = f" So have {grouped(len(unfit) - 1)} more rows." if len(unfit) > 1 else ""
         raise Refused(
             f"{at} has {row.actual_columns} columns where the others have {row.expected_columns}: "
             f"“{row.text[:80]}”.{others} Mend the file; nothing is shifted or filled in."

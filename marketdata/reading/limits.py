@@ -34,14 +34,20 @@ class Refused(Exception):
         self.reason = reason
 
 
+def grouped(number: float) -> str:
+    """1234567 -> 1 234 567 with thin spaces, where no line may break, as everywhere on the site."""
+    return f"{number:,.0f}".replace(",", "\u202f")
+
+
 def check_table(rows: int, columns: int, width: int) -> None:
     """Refuse a table by its size alone. width: bytes of one row as they will be stored."""
     if columns > MOST_COLUMNS:
-        raise Refused(f"It has {columns:,} columns; {MOST_COLUMNS} is the limit. Leave out what you do not need.")
+        number = grouped(columns)
+        raise Refused(f"It has {number} columns; {MOST_COLUMNS} is the limit. Leave out what you do not need.")
     if rows > MOST_ROWS:
-        raise Refused(f"It has {rows:,} rows; {MOST_ROWS:,} is the limit. Split it into several files.")
+        raise Refused(f"It has {grouped(rows)} rows; {grouped(MOST_ROWS)} is the limit. Split it into several files.")
     if rows * width > MOST_TABLE_BYTES:
         raise Refused(
-            f"Its {rows:,} rows of {columns} columns would take {rows * width / MEGABYTE:,.0f} MB; the limit is "
-            f"{MOST_TABLE_BYTES // MEGABYTE} MB. Leave out columns or split it into several files."
+            f"Its {grouped(rows)} rows of {columns} columns would take {grouped(rows * width / MEGABYTE)} MB; the "
+            f"limit is {MOST_TABLE_BYTES // MEGABYTE} MB. Leave out columns or split it into several files."
         )

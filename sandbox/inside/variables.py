@@ -91,7 +91,7 @@ def _facts(value: Any) -> dict[str, Any]:
         }
     facts: dict[str, Any] = {"size": sys.getsizeof(value)}
     if issubclass(kind, (str, bytes, list, tuple, dict, set, frozenset)):
-        facts["shape"] = f"{len(value):,}"
+        facts["shape"] = _grouped(len(value))
     if issubclass(kind, types.FunctionType):
         names = value.__code__.co_varnames[: value.__code__.co_argcount]
         facts["preview"] = _cut(f"{value.__name__}({', '.join(names)})")
@@ -103,7 +103,12 @@ def _facts(value: Any) -> dict[str, Any]:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(f"{length:,}" for length in shape)
+    return " × ".join(_grouped(length) for length in shape)
+
+
+def _grouped(number: int) -> str:
+    """With thin spaces, where no line may break, as everywhere on the site."""
+    return f"{number:,}".replace(",", "\u202f")
 
 
 def _cut(text: str) -> str:

@@ -40,14 +40,14 @@ DOCTYPE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><worksheet>&a;<
     ("make", "filename", "reason"),
     [
         (bomb, "bomb.xlsx", "fold when it is unpacked"),
-        (parquet_bomb, "bomb.parquet", "150,000,000 rows; 5,000,000 is the limit"),
+        (parquet_bomb, "bomb.parquet", "150\u202f000\u202f000 rows; 5\u202f000\u202f000 is the limit"),
         (lambda: workbook([], sheet=DOCTYPE), "xxe.xlsx", "declares XML entities"),
         (lambda: workbook([["a"]], {"xl/vbaProject.bin": "x"}), "macro.xlsx", "holds macros"),
         (lambda: workbook([["a"]], {"xl/externalLinks/externalLink1.xml": "<x/>"}), "link.xlsx", "other files"),
         (lambda: b"PAR1" + b"\x00" * 20 + b"\xff\xff\xff\x7fPAR1", "footer.parquet", "footer cannot be read"),
         (lambda: b"\x80\x04cos\nsystem\n(S'id'\ntR.", "pickle.csv", "pickle"),
         (lambda: b",".join(b"c%d" % n for n in range(1_000_000)), "wide.csv", "200 is the limit"),
-        (lambda: b"date,close\n" + b"1,2\n" * 5_000_001, "rows.csv", "5,000,000 is the limit"),
+        (lambda: b"date,close\n" + b"1,2\n" * 5_000_001, "rows.csv", "5\u202f000\u202f000 is the limit"),
         (lambda: b"\xd0\xcf\x11\xe0" + b"\0" * 600, "secret.xlsx", "password"),
     ],
 )

@@ -250,7 +250,7 @@ def test_other_encoding_is_told_with_a_word_to_judge_by():
         (b"date,close\n2024-01-02,\x00\n", "NUL"),
         (b"date,close\n", "No row holds"),
         (b"hello\nworld\n", "No row holds"),
-        (b",".join(b"c%d" % n for n in range(1_000_000)), "1,000,000 columns; 200 is the limit"),
+        (b",".join(b"c%d" % n for n in range(1_000_000)), "1\u202f000\u202f000 columns; 200 is the limit"),
         (b"PAR1" + b"\xff\xff\xff\x7fPAR1", "footer cannot be read"),
     ],
 )
@@ -260,7 +260,7 @@ def test_what_is_no_table_is_refused_with_the_reason(content, reason):
 
 
 def test_rows_are_counted_before_they_are_parsed():
-    with pytest.raises(Refused, match=r"5,000,001 rows; 5,000,000 is the limit"):
+    with pytest.raises(Refused, match="5\u202f000\u202f001 rows; 5\u202f000\u202f000 is the limit"):
         read(b"d,c\n" + b"1,2\n" * 5_000_001)
 
 
@@ -291,7 +291,7 @@ def test_parquet_bomb_is_refused_by_its_footer():
     column = pa.chunked_array([pa.array(np.zeros(rows // 60, np.int8))] * 60)
     content = parquet(pa.table({"date": column, "close": column}))
     assert len(content) < 1_000_000
-    with pytest.raises(Refused, match="60,000,000 rows; 5,000,000 is the limit"):
+    with pytest.raises(Refused, match="60\u202f000\u202f000 rows; 5\u202f000\u202f000 is the limit"):
         read(content)
 
 

@@ -51,7 +51,7 @@ def test_variables_are_listed_with_shape_size_and_preview(live):
     assert found["weights"]["type"] == "ndarray (float64)" and found["weights"]["size"] == 48
     assert found["name"]["preview"] == "'AAPL'" and not found["name"]["pages"]
     assert found["rule"]["preview"] == "rule(a, b)"
-    assert found["numbers"]["shape"] == "10,000" and len(found["numbers"]["preview"]) <= 120
+    assert found["numbers"]["shape"] == "10\u202f000" and len(found["numbers"]["preview"]) <= 120
     assert body["idle_left"] > 50
 
 
