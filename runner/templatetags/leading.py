@@ -5,6 +5,7 @@ do lists show of one? `{{ run.message|in_short }}`.
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from django import template
 from django.http import HttpRequest
@@ -21,8 +22,12 @@ register = template.Library()
 register.filter("in_short", in_short)
 
 
-def _register(_request: HttpRequest) -> str:
-    return reverse("account_signup")
+def _register(request: HttpRequest) -> str:
+    """It leads back to where the message is read, and of all that is about a guest's project into that."""
+    match = request.resolver_match
+    token = match.kwargs.get("token") if match is not None else None
+    back = reverse("runner:guest-workspace", args=[token]) if token else request.get_full_path()
+    return f"{reverse('account_signup')}?next={quote(back)}"
 
 
 def _projects(request: HttpRequest) -> str:

@@ -28,10 +28,11 @@ export function make<Name extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** What a refusal says, with the advice to sign up as a link. */
+/** What a refusal says, with the advice to sign up as a link that leads back here. */
 export function leading(text: string): (Node | string)[] {
   const [before = "", after] = text.split(/Sign up\b(.*)/s);
-  return after === undefined ? [text] : [before, make("a", { href: "/register" }, "Sign up"), after];
+  const register = `/register?next=${encodeURIComponent(location.pathname + location.search)}`;
+  return after === undefined ? [text] : [before, make("a", { href: register }, "Sign up"), after];
 }
 
 /** A copy of an icon that the template put into <template id="icons">. */

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from runner import claims_box
 from runner.access import GUEST_COOKIE
-from runner.models import Backtest, Project, Run
+from runner.models import ENTRY, Backtest, Project, Run
 from runner.samples import FIRST_SAMPLE, SAMPLES
 from runner.showcase import SITE_USER
 from tests.factories import PASSWORD, make_project, make_run, make_user
@@ -39,9 +39,13 @@ def test_a_second_click_opens_the_same_project(client):
 
 def test_signing_up_keeps_project_and_runs(client):
     client.post("/try")
-    run = Run.objects.get()
-    client.post("/register", {"email": "new@example.com", "password1": PASSWORD, "password2": PASSWORD})
+    run, project = Run.objects.get(), Project.objects.get()
+    project.draft = {ENTRY: "typed = 1"}
+    project.save()
+    given = {"email": "new@example.com", "password1": PASSWORD, "password2": PASSWORD, "next": project.base_url}
+    page = client.post("/register", given, follow=True)
     project = Project.objects.get()
+    assert page.redirect_chain[-1][0] == project.edit_url and "typed = 1" in page.content.decode()
     run.refresh_from_db()
     assert project.owner is not None and project.owner.email == "new@example.com"
     assert run.user == project.owner and project.expires is None

@@ -178,11 +178,15 @@ def test_new_cookies_at_one_address_have_so_many_runs_in_progress_together(clien
         type(client)().post("/try")
     newcomer = type(client)()
     answer = newcomer.post("/try", follow=True).content.decode()
+    there = Project.objects.latest("pk").base_url
+    register = f"/register?next={there}"
     assert "2 runs are in progress from your network address" in answer
-    assert '<a href="/register">Sign up</a>: an account is free' in answer
-    where = f"{Project.objects.latest('pk').base_url}/run"
-    panel = newcomer.post(where, {"source": "1"}, headers={"HX-Request": "true"})
-    assert panel.status_code == 422 and '<a href="/register">Sign up</a>: an account is free' in panel.content.decode()
+    assert f'<a href="{register}">Sign up</a>: an account is free' in answer
+    panel = newcomer.post(f"{there}/run", {"source": "1"}, headers={"HX-Request": "true"})
+    assert (
+        panel.status_code == 422 and f'<a href="{register}">Sign up</a>: an account is free' in panel.content.decode()
+    )
+    assert f'<input type="hidden" name="next" value="{there}">' in newcomer.get(register).content.decode()
     assert (Run.objects.count(), Project.objects.count()) == (2, 3)
     Run.objects.filter(pk=Run.objects.first().pk).update(status=Run.Status.SUCCEEDED, finished=timezone.now())
     newcomer.post("/try")
@@ -194,11 +198,13 @@ def test_what_is_told_stays_text_but_for_links_of_ours(client):
     client.post("/try")
     project = Project.objects.get()
     page = client.post("/templates/kelly/copy", follow=True).content.decode()
-    assert f'<a href="{project.edit_url}">Delete one to make another</a>. <a href="/register">Sign up</a>:' in page
+    register = '<a href="/register?next=/templates/">Sign up</a>:'
+    assert f'<a href="{project.edit_url}">Delete one to make another</a>. {register}' in page
     stranger = {"request": type(client)().get("/docs").wsgi_request}  # who has no project to delete
     told = leading(stranger, "<b>Sign up</b> & 'Delete one to make another'. Sign up")
     assert told == (
-        '&lt;b&gt;<a href="/register">Sign up</a>&lt;/b&gt; &amp; &#x27;Delete one to make another&#x27;. Sign up'
+        '&lt;b&gt;<a href="/register?next=/docs">Sign up</a>&lt;/b&gt; &amp; '
+        "&#x27;Delete one to make another&#x27;. Sign up"
     )
 
 
