@@ -23,6 +23,7 @@ from playground.context_processors import GAINS, THEMES
 from runner import showcase
 from runner.access import Viewer
 from runner.api.access import refuse
+from runner.guests import first_project_of
 from runner.quotas import plan_of
 from runner.samples import FIRST_SAMPLE
 
@@ -32,7 +33,9 @@ YEAR_SECONDS = 365 * 24 * 3600
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     found = showcase.find()
-    context = {"showcase": found, "guest_plan": Plan.objects.for_guests()}
+    own = first_project_of(Viewer.of(request))
+    changed = own if own is not None and own.source != FIRST_SAMPLE.source else None
+    context = {"showcase": found, "guest_plan": Plan.objects.for_guests(), "changed": changed, "sample": FIRST_SAMPLE}
     if found is None:
         context |= _waiting()
     return render(request, "playground/home.html", context)
@@ -48,7 +51,7 @@ def showcase_state(request: HttpRequest) -> HttpResponse:
 
 
 def _waiting() -> dict[str, Any]:
-    return {"coming": showcase.coming(), "sample": FIRST_SAMPLE, "sample_code": FIRST_SAMPLE.source}
+    return {"coming": showcase.coming(), "sample_code": FIRST_SAMPLE.source}
 
 
 @require_POST

@@ -19,6 +19,13 @@ def existing_guest_project(viewer: Viewer) -> Project | None:
     return Project.objects.filter(owner__isnull=True).owned_by(viewer).order_by("-updated").first()
 
 
+def first_project_of(viewer: Viewer) -> Project | None:
+    """What a viewer has made of the first sample, which the start page runs; of a guest the one worked on last."""
+    if viewer.user is not None:
+        return Project.objects.filter(owner=viewer.user, slug=FIRST_SAMPLE.slug).select_related("owner").first()
+    return existing_guest_project(viewer)
+
+
 def new_guest_project() -> tuple[Project, str]:
     """A project made of the first sample, and the key its browser must keep in the cookie."""
     key = new_guest_key()

@@ -28,7 +28,7 @@ from runner.access import Viewer, address_hash, remember_guest
 from runner.defaults import declared_in, defaults_of
 from runner.differing import differing
 from runner.forms import UNCONFIRMED, NewProjectForm, ProjectSettingsForm, clean_title
-from runner.guests import existing_guest_project, new_guest_project, project_from_sample
+from runner.guests import first_project_of, new_guest_project, project_from_sample
 from runner.headlines import headlines
 from runner.honesty import sending
 from runner.models import ENTRY, Project, Run
@@ -418,19 +418,15 @@ def try_sample(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return SeeOther("playground:home")
     viewer = Viewer.of(request)
-    key = None
-    if viewer.user is not None:
-        found = Project.objects.filter(owner=viewer.user, slug=FIRST_SAMPLE.slug).first()
-        if found is None:
-            try:
-                with transaction.atomic():
-                    quotas.check_project(viewer, quotas.plan_of(viewer))
-                    found = project_from_sample(viewer.user, FIRST_SAMPLE)
-            except QuotaExceeded as refusal:
-                messages.error(request, str(refusal))
-                return SeeOther("runner:dashboard")
-    else:
-        found = existing_guest_project(viewer)
+    found, key = first_project_of(viewer), None
+    if found is None and viewer.user is not None:
+        try:
+            with transaction.atomic():
+                quotas.check_project(viewer, quotas.plan_of(viewer))
+                found = project_from_sample(viewer.user, FIRST_SAMPLE)
+        except QuotaExceeded as refusal:
+            messages.error(request, str(refusal))
+            return SeeOther("runner:dashboard")
     if found is None:
         try:
             quotas.check_guest_project(quotas.plan_of(viewer), address_hash(request))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from django.core.management import call_command
@@ -33,8 +34,25 @@ def test_one_click_makes_a_project_and_starts_its_first_run(client):
 
 def test_a_second_click_opens_the_same_project(client):
     client.post("/try")
+    assert "Continue with your" not in client.get("/").content.decode()
     client.post("/try")
     assert Project.objects.count() == 1
+
+
+def test_the_start_page_opens_what_was_changed_and_runs_the_strategy_itself_in_a_new_copy(client):
+    client.post("/try")
+    project = Project.objects.get()
+    project.draft = {ENTRY: "typed = 1"}
+    project.save()
+    for edit_url in (project.edit_url, None):
+        if edit_url is None:
+            client.post("/register", {"email": "new@example.com", "password1": PASSWORD, "password2": PASSWORD})
+            edit_url = Project.objects.get().edit_url
+        page = client.get("/").content.decode()
+        assert re.search(f'<a [^>]*href="{edit_url}">.*Continue with your copy</a>', page)
+        assert f'action="/templates/{FIRST_SAMPLE.slug}/copy"' in page and 'action="/try"' not in page
+    Project.objects.update(template="kelly")
+    assert "Continue with your project" in client.get("/").content.decode()
 
 
 def test_signing_up_keeps_project_and_runs(client):
