@@ -18,7 +18,7 @@ from runner.models import Backtest, Report
 from runner.reports.at_hand import BeingMade, TooMany, Unavailable, report_for
 from runner.reports.documents import manifest_hash, parameters_of
 from runner.run_views import find_run
-from runner.sweeps.out_of_sample import told_out_of_sample
+from runner.sweeps.out_of_sample import told_of_walk, told_out_of_sample
 
 __all__ = ["backtest", "export", "report", "run", "unknown"]
 
@@ -74,7 +74,7 @@ def backtest(request: HttpRequest, run: Any, position: int) -> HttpResponseBase:
             "bars": len(found.dates),
             "description": found.description,
             "remarks": found.remarked(shown.all),
-            "out_of_sample": told_out_of_sample(found, Viewer.of(request)) or None,
+            "out_of_sample": told_out_of_sample(found, Viewer.of(request)) or told_of_walk(found) or None,
             **_standing(found, lines),
             "verified_text": found.verified_text,
             "figures": {

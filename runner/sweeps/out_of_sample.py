@@ -13,7 +13,7 @@ from runner.access import Viewer
 from runner.models import Backtest, Project, Run, Sweep
 from runner.overfitting import sweep_of
 
-__all__ = ["OutOfSample", "Walked", "out_of_sample", "told_out_of_sample", "walked_from"]
+__all__ = ["OutOfSample", "Walked", "out_of_sample", "told_of_walk", "told_out_of_sample", "walked_from"]
 
 FIGURES = {"total_return": "total return", "sharpe": "Sharpe ratio"}
 MOST_WALKS = 5  # latest ones that are asked whether they came through
@@ -74,21 +74,25 @@ def walked_from(sweep: Sweep, project: Project, viewer: Viewer) -> Walked | None
     ).select_related("revision__project")  # fmt: skip
     for walk in walks.order_by("-finished")[:MOST_WALKS]:
         joined = next(iter(private.shown_to(walk, viewer).backtests(walk)), None)
-        windows = joined.checks.get("overfitting", {}).get("windows") if joined is not None else None
-        if joined is None or not joined.verified or not windows:
-            continue
-        figures = {figure["key"]: figure for figure in joined.figures}
-        told = ", ".join(f"{name} {figures[key]['text']}" for key, name in FIGURES.items() if key in figures)
-        held = figures.get("buy_and_hold", {})
-        if held.get("value") is not None:
-            told += f"; over the same bars {held['label'][:1].lower()}{held['label'][1:]} {held['text']}"
-        return Walked(
-            f"Out of sample, chosen anew in {windows} window{'s' if windows > 1 else ''} and traded on the bars after, "
-            f"{_years(joined)}: {told}.",
-            joined.get_absolute_url(),
-            joined.equity[-1] < joined.cash,
-        )
+        if joined is not None and (told := told_of_walk(joined)):
+            return Walked(told, joined.get_absolute_url(), joined.equity[-1] < joined.cash)
     return None
+
+
+def told_of_walk(joined: Backtest) -> str:
+    """What the result of the windows of a walk-forward has come to; "" for any other, and where it was not verified."""
+    windows = joined.checks.get("overfitting", {}).get("windows")
+    if not joined.verified or not windows:
+        return ""
+    figures = {figure["key"]: figure for figure in joined.figures}
+    told = ", ".join(f"{name} {figures[key]['text']}" for key, name in FIGURES.items() if key in figures)
+    held = figures.get("buy_and_hold", {})
+    if held.get("value") is not None:
+        told += f"; over the same bars {held['label'][:1].lower()}{held['label'][1:]} {held['text']}"
+    return (
+        f"Out of sample, chosen anew in {windows} window{'s' if windows > 1 else ''} and traded on the bars after, "
+        f"{_years(joined)}: {told}."
+    )
 
 
 def _years(backtest: Backtest) -> str:

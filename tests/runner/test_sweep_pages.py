@@ -178,6 +178,8 @@ def test_a_sweep_from_the_form_is_recorded_shown_used_and_walked_forward(client,
     found = out_of_sample(backtest, Viewer(None))
     there = f"/api/v1{backtest.get_absolute_url().replace('/r/', '/runs/')}"
     assert client.get(there).json()["out_of_sample"] == found.sentence
+    walk_there = f"/api/v1{joined.get_absolute_url().replace('/r/', '/runs/')}"
+    assert client.get(walk_there).json()["out_of_sample"] == found.found
     assert unsaid(client.get(f"{there}/report.pdf").content, [found.sentence]) == []
     assert found.sentence in client.get(f"{there}/report.html").content.decode()
     page = client.get(backtest.get_absolute_url()).content.decode()
