@@ -6,7 +6,8 @@ import { find, icon, make } from "./page";
 /** What is drawn of a backtest in the page itself, where nothing that a program shows can reach it. */
 export interface BacktestDrawn { head: HTMLElement; findings: HTMLElement }
 
-export function drawBacktest(event: EventOf<"backtest">): BacktestDrawn {
+/** inProgress: whether its tests are still to come, which stands beside "Verified" until their first finding is there. */
+export function drawBacktest(event: EventOf<"backtest">, inProgress = false): BacktestDrawn {
   const figures = figureList(event.figures.slice(0, HEAD_FIGURES), event.verified);
   const badge = make("span", { class: `badge badge--plain ${event.verified ? "badge--verified" : "badge--warn"}` },
     icon(event.verified ? "shield-check" : "triangle-alert"), event.verified ? "Verified" : "Not verified");
@@ -16,7 +17,8 @@ export function drawBacktest(event: EventOf<"backtest">): BacktestDrawn {
     make("ul", {}, ...event.conventions.map((line) => make("li", {}, line))));
   const chosen = event.survivorship ? make("span", { class: "badge badge--plain badge--warn", title: event.survivorship }, icon("triangle-alert"), "Survivorship: not controlled") : "";
   const made = event.synthetic ? make("span", { class: "badge badge--plain badge--warn", title: event.synthetic }, icon("triangle-alert"), "Synthetic data") : "";
-  const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, chosen, made);
+  const tested = inProgress && make("span", { class: "badge badge--plain badge--sum badge--info" }, icon("clock"), "Being checked");
+  const head = make("div", { class: "backtest__head" }, make("h2", {}, event.url ? make("a", { href: event.url, title: "All charts, tables and the report" }, event.strategy) : event.strategy), badge, tested, chosen, made);
   const block = make("section", { class: "backtest", "aria-label": `Backtest of ${event.strategy}`, "data-backtest": String(event.backtest), "data-params": paramsText(event.params) }, head,
     event.verified ? "" : make("p", { class: "muted small" }, "As told by the program, not verified:"), figures);
   block.append(...(event.remarks ?? []).map((line) => make("p", { class: "backtest__remark small" }, line)));

@@ -253,7 +253,7 @@ export class RunView {
   // Pieces -----------------------------------------------------------------------------------------------------
 
   private addBacktest(event: EventOf<"backtest">): void {
-    this.backtests.push({ ...drawBacktest(event), event });
+    this.backtests.push({ ...drawBacktest(event, this.inProgress), event });
     this.noteOnPrinted();
     this.drawBacktests(this.backtests.length - 1 === 0 ? 0 : this.chosen());
     announce(`${event.strategy}: ${event.figures.slice(0, 3).map((figure) => `${figure.label} ${figure.text}`).join(", ")}`);

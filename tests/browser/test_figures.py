@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
 from playwright.sync_api import expect
 
+from runner.events import Publisher
 from runner.figures import GROUPS, figures
-from tests.factories import make_project, make_user
+from runner.models import Run
+from tests.factories import make_project, make_run, make_user
 
 KEYS = [each.key for group in GROUPS.values() for each in group]
 
@@ -18,10 +24,8 @@ BROKEN = """[...document.querySelectorAll('.figures dd')].filter((dd) => {
 }).map((dd) => dd.textContent)"""
 
 
-def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(recorded, open_page):
-    long = {"total_return": 10.8321, "buy_and_hold": 123_456.789, "cagr": 2.97e7, "sharpe": -123_456.78}
-    shown = figures(dict.fromkeys(KEYS, 0.125) | long)
-    event = {
+def backtest_event(shown: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
         "type": "backtest",
         "backtest": 1,
         "strategy": "Crossing",
@@ -34,7 +38,12 @@ def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(reco
         "conventions": ["Orders fill at the next open."],
         "description": "",
     }
-    run = recorded(event, project=make_project(make_user(), visibility="public"))
+
+
+def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(recorded, open_page):
+    long = {"total_return": 10.8321, "buy_and_hold": 123_456.789, "cagr": 2.97e7, "sharpe": -123_456.78}
+    shown = figures(dict.fromkeys(KEYS, 0.125) | long)
+    run = recorded(backtest_event(shown), project=make_project(make_user(), visibility="public"))
     page = open_page()
     page.goto(run.get_absolute_url())
     for width in (1110, 1280, 1920):  # a number stands in one line, and in its own cell
@@ -90,3 +99,20 @@ def test_the_name_of_a_figure_opens_its_definition_by_hover_focus_and_touch(reco
     assert inside and inside["x"] >= 0 and inside["x"] + inside["width"] <= 360
     phone.locator(".figures .gloss", has_text="CAGR").tap()
     expect(phone.locator("#gloss-note")).to_be_hidden()
+
+
+def test_verified_does_not_stand_alone_while_its_tests_are_to_come(signed_in):
+    user = make_user()
+    now = timezone.now()
+    live = {"status": Run.Status.RUNNING, "started": now, "lease_expires": now + timedelta(hours=1)}
+    run = make_run(make_project(user), **live)
+    publisher = Publisher(run.pk)
+    publisher.publish({"type": "phase", "phase": "running", "t": 0.0})
+    publisher.publish({"t": 0.1, **backtest_event(figures({"sharpe": 1.0}))})
+    page = signed_in(user)
+    page.goto(run.project.edit_url)
+    badges = page.locator(".backtest__head .badge")
+    expect(badges).to_have_text(["Verified", "Being checked"])
+    summary = {"state": "amber", "text": "1 doubt"}
+    publisher.publish({"t": 0.2, "type": "checks", "backtest": 1, "lines": [], "summary": summary})
+    expect(badges).to_have_text(["Verified", "1 doubt"])
