@@ -22,6 +22,7 @@ from runner.attempts import MAX_ATTEMPTS, Attempts
 from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
 from runner.claims.packed import Opener
 from runner.claims.reading import EQUITY
+from runner.combinations import combination_of
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
 from runner.honesty import checking, membership
@@ -98,6 +99,11 @@ class Intake:
                 return
             self.publisher.publish(event)
 
+    def _values(self) -> dict[str, Any]:
+        """Of the parameters of the program by now, as Run.all_params has them in the end."""
+        declared = {name: told.get("value", told.get("default")) for name, told in self.params.items()}
+        return declared | {name: value for name, value in self.run.params.items() if name in declared}
+
     def _take_artefact(self, event: dict[str, Any]) -> None:
         content = base64.b64decode(event["content_base64"])
         digest = hashlib.sha256(content).hexdigest()
@@ -157,7 +163,11 @@ class Intake:
             no_trades=storable(checked.no_trades)[:400],
         )
         backtest.sides = traded.sides_of(backtest)
-        backtest.trial = self.attempts.named(backtest, (EQUITY, checked.equity[-1]))
+        named = self.attempts.named(backtest, (EQUITY, checked.equity[-1]))
+        combined = when_database_answers(
+            run_id=self.run.pk, action=lambda: combination_of(backtest, self._values() | backtest.params)
+        )
+        backtest.trial = combined or named
         chosen = when_database_answers(run_id=self.run.pk, action=lambda: overfitting.finding(self.run, backtest))
         if chosen is not None:
             backtest.checks = {"overfitting": storable(chosen)}

@@ -7,7 +7,8 @@ something beside its parameters in between, and that is another one. A fork begi
 was made, and what an author tries in a fork of their own, or with the same strategies in another project, counts, too,
 even after that has been deleted. Every combination that a sweep tried is one, whatever became of its run and in however
 many windows of a walk-forward it was tried, once for each set of values that the program gave to what its strategy
-reads beside its parameters; and so is what a run tried in backtests beyond those that are recorded.
+reads beside its parameters; so is what a run tried in backtests beyond those that are recorded. A backtest that is
+surely one of those combinations (runner/combinations.py) is no further one.
 """
 
 from __future__ import annotations
@@ -87,8 +88,8 @@ class Part:
 class Trials:
     """count: different ones, at least 1. others: how many of them count because their programs trade nearly the same.
     counting: whether more may be, once what was traded has been compared.
-    in_sweeps, of_searches, deleted: how many of them are combinations of sweeps, backtests that runs of sweeps and
-    walk-forwards ended with, and what was tried in projects that have been deleted; the rest are backtests of other
+    in_sweeps, of_searches, deleted: how many of them are combinations of sweeps, further backtests that runs of sweeps
+    and walk-forwards ended with, and what was tried in projects that have been deleted; the rest are backtests of other
     runs. annual_variance: of their Sharpe ratios; None for fewer than two.
 
     Most are told by programs, so it is the widest of what all, a sweep's alone, and the best and the worst of them say:
@@ -185,7 +186,8 @@ def of_project(project: Project) -> Trials:
     # Nobody would pick what was found to know the future: it counts as tried, and its ratio is no measure of luck.
     tried = Backtest.objects.filter(where).exclude(trial="")
     honest = tried.annotate(ahead=Coalesce(KT("checks__lookahead__state"), Value("", TextField()))).exclude(ahead="red")
-    ended = tried.exclude(run__search={}).order_by().values("trial").distinct().count()
+    results = tried.exclude(run__search={}).exclude(trial__in=Trial.objects.filter(where).values("key"))
+    ended = results.order_by().values("trial").distinct().count()
     parts = (*_of_sweeps(Trial.objects.filter(where)), *_of_backtests(honest))
     return Trials(max(1, count + others), parts, others, swept, ended, deleted, is_counting(project))
 

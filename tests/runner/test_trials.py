@@ -13,8 +13,9 @@ from django.utils import timezone
 from qfp.tearsheet.states import STATES
 
 from runner import claims_box, past_trials, trials
+from runner.combinations import combination_of
 from runner.likeness import alike, stored
-from runner.models import Backtest, PastProgram, PastTrial, Project, Trial
+from runner.models import Backtest, PastProgram, PastTrial, Project, Run, Sweep, Trial
 from runner.sweeps import questions as sweep_questions
 from runner.sweeps.questions import SweepQuestions
 from tests.factories import make_finished_run, make_project, make_run, make_user
@@ -256,6 +257,46 @@ def test_the_windows_of_a_programs_own_walk_forward_count_each_combination_once(
         assert questions.answer({"do": "add", "sweep": sweep, "trials": told}) == {}
         assert trials.of_project(project).count == count
     assert project.sweeps.count() == 4
+
+
+def test_a_backtest_that_came_out_as_a_combination_of_a_sweep_is_that_trial_where_they_are_surely_the_same():
+    figures = {"sharpe": 1.25, "total_return": 0.5, "max_drawdown": -0.125, "trades": 7.0}
+    project, values = make_project(), {"fast": 10, "cost": 0.002}
+    run = make_finished_run(project, params={"cost": 0.002}, search={"space": {}})
+    sweep = Sweep.objects.create(project=project, key="s", about={"space": {"fast": {}}, "bars": "b" * 64})
+    sweep.runs.add(run)
+    for number in range(2):
+        told = {"params": {"fast": 10 + number}, "figures": figures | {"sharpe": 1.25 - number}}
+        Trial.objects.create(sweep=sweep, run=run, key=f"{number}" * 64, number=number, **told)
+
+    def named(values=values, run=run, verified=True, **metrics) -> str:
+        return combination_of(Backtest(run=run, verified=verified, metrics=figures | metrics), values)
+
+    again = make_finished_run(project, params=values)
+    assert named() == named(run=again) == named(sharpe=1.25 + 1e-12) == "0" * 64
+    assert named(values | {"fast": 11}, sharpe=0.25) == "1" * 64
+    unsure = [{"sharpe": 1.25 + 1e-6}, {"trades": 8.0}, {"max_drawdown": None}, {"verified": False}]
+    unsure += [{"values": values | other} for other in ({"fast": 11}, {"fast": 12}, {"cost": 0.001})]
+    unsure += [{"values": {"fast": 10}}, {"run": make_finished_run(make_project(), params=values)}]
+    assert [named(**other) for other in unsure] == [""] * len(unsure)
+
+    # A further result of a search is one more, and the one that is a combination is not.
+    make_backtest(run=run, trial=named(), metrics=figures)
+    make_backtest(run=run, trial="f" * 64, position=1, metrics=figures)
+    counted = trials.of_project(project)
+    assert (counted.count, counted.in_sweeps, counted.of_searches) == (3, 2, 1)
+
+    # Not sure: a second outcome of the same name, another version of the program, and windows, which are earlier bars.
+    Trial.objects.filter(number=0).update(figures=figures | {"trades": 8.0})
+    assert named(trades=8.0) == ""
+    Trial.objects.filter(number=0).update(figures=figures)
+    assert named() == "0" * 64
+    project.draft = {"main.py": "print(9)"}
+    assert named(run=make_finished_run(project, params=values)) == ""
+    Run.objects.filter(pk=run.pk).update(declared_params=[{"name": "hold", "default": 3}])
+    assert named(run=again) == "" and named(values | {"hold": 3}, run=again) == "0" * 64
+    Sweep.objects.update(about={**sweep.about, "bars": {"window": [0, 1]}})
+    assert named() == ""
 
 
 def test_trials_that_were_counted_already_are_not_counted_again(django_assert_num_queries):
