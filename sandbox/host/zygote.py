@@ -357,6 +357,8 @@ class _Living:
         await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
+        while not self._pong.is_set() and self._read():
+            pass  # it may lie there unread: uvloop tells the time first when the engine itself was held up
         return self._pong.is_set() and not self.closed
 
     async def wait_closed(self, seconds: float) -> None:
@@ -383,12 +385,13 @@ class _Living:
         self._asked.clear()
         self.close()
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Take one message; whether there was one."""
         try:
             data = self._connection.recv(1 << 16)
             message = json.loads(data) if data else None
         except BlockingIOError:
-            return
+            return False
         except (OSError, ValueError):
             message = None
         if not isinstance(message, dict):
@@ -401,6 +404,7 @@ class _Living:
                 launched.ended.set()
         elif "pong" in message:
             self._pong.set()
+        return isinstance(message, dict)
 
     def _end(self) -> None:
         if self.closed:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvloop
 
 from sandbox.host import zygote
 from sandbox.host.launching import LaunchUseless, Place
@@ -176,6 +178,27 @@ def test_who_speaks_first_is_known_however_early_it_speaks() -> None:
             return await zygote._first_message(ours, b"zygote", jail)
 
     assert asyncio.run(listen()) == os.getpid()
+
+
+def test_an_answer_that_came_while_the_engine_was_held_up_is_one() -> None:
+    """Else an engine without the processor for two seconds ends a zygote that lives, and starts boxes cold."""
+
+    async def ask() -> bool:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            living = zygote._Living(ours, os.getpid())
+            asking = asyncio.create_task(living.answers_ping(0.05))
+            await asyncio.sleep(0)
+            assert theirs.recv(64) == b"ping"
+            theirs.send(b'{"failed": "no room", "number": 1}')
+            theirs.send(b'{"pong": true}')
+            time.sleep(0.1)  # longer than it has to answer
+            answered = await asking
+            living.close()
+            return answered
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(ask())
 
 
 ROOT = Path(__file__).resolve().parent.parent.parent
