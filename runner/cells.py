@@ -165,7 +165,7 @@ def job_id(run: Run) -> str:
 def send(run: Run) -> None:
     """Any host may take a session's first cell, and thereby the session; the others go where it is."""
     try:
-        Publisher(run.pk).publish({"type": "phase", "phase": "queued", "t": 0.0})
+        Publisher(run.pk).publish({"type": "phase", "phase": "queued", "t": 0.0}, only_first=True)
         here = hosts.queue_of(run.session.host) if run.session and run.session.host else queue()
         here.enqueue(
             "runner.jobs.execute_cell",

@@ -52,32 +52,27 @@ def redis_connection() -> redis.Redis:
 
 
 class Publisher:
-    """Numbers the events of one run, records them, and puts them on the wire. Used by whoever holds the run's lease."""
+    """Records the events of one run and puts them on the wire. Used by whoever holds the run's lease."""
 
     def __init__(self, run_id: UUID | str) -> None:
         self.run_id = run_id
         self.recording = Recording(run_id)
-        self.sequence = self.recording.last_sequence_number()
         self.redis = redis_connection()
         self._wire_down_until = 0.0
 
-    def publish(self, *events: dict[str, Any]) -> None:
-        lines = []
-        for event in events:
-            self.sequence += 1
-            # ASCII: text from a box may hold halves of surrogate pairs, which UTF-8 cannot carry.
-            lines.append(json.dumps({**event, "seq": self.sequence}, allow_nan=False))
-        if not self.recording.append(lines):
-            logger.warning("run %s: %d events came after its end", self.run_id, len(lines))
-            return
-        if time.monotonic() >= self._wire_down_until:
-            self._send(lines, first=self.sequence - len(lines) + 1)
+    def publish(self, *events: dict[str, Any], only_first: bool = False) -> None:
+        """only_first: nothing where something has been published already."""
+        lines = self.recording.append(events, only_first)
+        if not lines and not only_first:
+            logger.warning("run %s: %d events came after its end", self.run_id, len(events))
+        if lines and time.monotonic() >= self._wire_down_until:
+            self._send(lines)
 
-    def _send(self, lines: list[str], first: int) -> None:
+    def _send(self, lines: list[tuple[int, str]]) -> None:
         key = stream_key(self.run_id)
         try:
             with self.redis.pipeline(transaction=False) as pipe:
-                for number, line in enumerate(lines, start=first):
+                for number, line in lines:
                     pipe.xadd(key, {"e": line}, id=f"{number}-0", maxlen=STREAM_LENGTH, approximate=True)
                 pipe.expire(key, STREAM_SECONDS)
                 pipe.execute()

@@ -6,8 +6,10 @@ the record; the Redis stream of runner.events is only the wire. A finished recor
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
+import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
@@ -39,25 +41,44 @@ def printed(events: Iterable[dict[str, Any]]) -> list[str]:
 
 
 class Recording:
-    """The events of one run on disk. One writer at a time (the holder of the run's lease); any number of readers."""
+    """The events of one run on disk. The holder of the run's lease writes them, but for the first and the last, which
+    may be somebody else's; any number of readers.
+    """
 
     def __init__(self, run_id: UUID | str) -> None:
         self.directory = directory_of(run_id)
         self.path = self.directory / "events.jsonl"
         self.compressed_path = self.directory / "events.jsonl.gz"
+        self._last = 0  # the number of the last event, and the bytes of the file that ends with it
+        self._size = 0
 
-    def append(self, lines: list[str]) -> bool:
-        """Add events that are already JSON; they are on disk as far as the kernel is concerned when this returns.
+    def append(self, events: Collection[dict[str, Any]], only_first: bool = False) -> list[tuple[int, str]]:
+        """Number the events and add them: their numbers and lines, which are on disk as far as the kernel is concerned
+        when this returns. only_first: where there are none yet. Another process may do the same: a run may have begun
+        before it is told that it waits.
 
-        False, and nothing is added, once the recording is closed: a worker that had been taken for lost and goes on
-        after all must not write behind the end.
+        None are added once the recording is closed: a worker that had been taken for lost and goes on after all must
+        not write behind the end.
         """
         if self.compressed_path.exists():
-            return False
+            return []
         make_folder(self.directory)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(line + "\n" for line in lines))
-        return True
+        with self.path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_size != self._size:  # somebody else has written
+                self._last = self.last_sequence_number()
+                self._size = os.fstat(file.fileno()).st_size
+            if only_first and self._last:
+                return []
+            # ASCII: text from a box may hold halves of surrogate pairs, which UTF-8 cannot carry.
+            numbers = range(self._last + 1, self._last + 1 + len(events))
+            lines = [
+                json.dumps({**event, "seq": number}, allow_nan=False)
+                for number, event in zip(numbers, events, strict=True)
+            ]
+            self._size += file.write("".join(line + "\n" for line in lines).encode("ascii"))
+            self._last += len(lines)
+        return list(zip(numbers, lines, strict=True))
 
     def last_sequence_number(self) -> int:
         """The number of complete events; a line cut short by a killed writer is removed first."""

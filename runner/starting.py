@@ -181,7 +181,7 @@ def owner_key(project: Project, user: Any) -> str:
 
 def enqueue(run: Run) -> None:
     """Say that the run waits, to those who watch it and to the workers."""
-    Publisher(run.pk).publish({"type": "phase", "phase": "queued", "t": 0.0})
+    Publisher(run.pk).publish({"type": "phase", "phase": "queued", "t": 0.0}, only_first=True)
     wake_a_worker(run.queue)
 
 

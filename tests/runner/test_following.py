@@ -90,6 +90,22 @@ def test_a_line_cut_short_by_a_killed_writer_is_dropped_and_numbers_go_on():
     assert [event["seq"] for event in recording.read()] == [1, 2, 3]
 
 
+def test_a_run_that_begins_before_it_is_told_that_it_waits_has_each_number_once():
+    """As where a worker with a job for another run claims this one in the same moment."""
+    run_id = uuid4()
+    waiting, worker = Publisher(run_id), Publisher(run_id)
+    worker.publish({"type": "phase", "phase": "starting"})
+    waiting.publish({"type": "phase", "phase": "queued"}, only_first=True)  # it does not any more
+    worker.publish(line("1\n"))
+    waiting.publish(line("between\n"))
+    worker.publish(line("2\n"), {"type": "finished", "status": "succeeded"})
+    assert [(event["seq"], event["type"]) for event in worker.recording.read()] == [
+        (1, "phase"), (2, "stdout"), (3, "stdout"), (4, "stdout"), (5, "finished"),
+    ]  # fmt: skip
+    assert redis_connection().xlen(stream_key(run_id)) == 5
+    assert numbers(asyncio.run(asyncio.wait_for(collect(run_id, after=1), 20))) == [2, 3, 4, 5]
+
+
 def test_halves_of_surrogate_pairs_travel():
     run_id = uuid4()
     Publisher(run_id).publish(line("\ud800"), {"type": "finished", "status": "failed"})

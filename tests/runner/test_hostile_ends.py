@@ -42,7 +42,7 @@ def test_a_message_that_breaks_its_reader_is_left_out_and_the_run_goes_on(execut
 
 def test_what_runs_and_mails_leave_is_closed_to_other_accounts_of_the_machine(settings, tmp_path):
     settings.RUNS_DIR, settings.EMAIL_FILE_PATH = tmp_path / "runs", tmp_path / "mail"
-    Recording("0" * 32).append(["{}"])
+    Recording("0" * 32).append([{}])
     ConsoleAndFilesBackend()
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("runs", "mail")] == [0o700, 0o700]
 
