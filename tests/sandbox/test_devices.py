@@ -7,17 +7,17 @@ import json
 import os
 import stat
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sandbox.client import BoxRefused
+from sandbox.client import Box, BoxRefused
 from sandbox.host import devices
 from sandbox.host.seccomp import filter_program
 from tests.sandbox.conftest import Engine, Result, make_request
+from tests.sandbox.test_engine import first_output, wait_until
 
 POLICY = """
 [gpu]
@@ -76,15 +76,13 @@ def gpu_engine(make_engine, place: Path):
     return make
 
 
-def run(engine: Engine, source: str, on_output=None, owner: str = "tester") -> Result:
-    result = Result()
-    with engine.client.start(replace(make_request(source, owner=owner), device="gpu")) as box:
-        for event in box.events():
-            if event is not None:
-                result.events.append(event)
-                if event["type"] == "stdout" and on_output is not None:
-                    on_output()
-    return result
+def begin(engine: Engine, source: str, owner: str = "tester") -> Box:
+    return engine.client.start(replace(make_request(source, owner=owner), device="gpu"))
+
+
+def run(engine: Engine, source: str) -> Result:
+    with begin(engine, source) as box:
+        return Result([event for event in box.events() if event is not None])
 
 
 @pytest.mark.parametrize("options", [(), ("--no-zygote",)], ids=["fork", "cold"])
@@ -105,21 +103,15 @@ def test_a_unit_is_one_box_s_at_a_time(gpu_engine, place: Path) -> None:
     engine = gpu_engine()
     assert engine.status["max_boxes"] == 2
     # Both take the same name of a socket without a file: they would not if they were in one network.
-    own = f"import os, socket, stat, time\nmine = socket.socket(socket.AF_UNIX); mine.bind(chr(0) + 'meeting')\nprint([n for n in ('unit0', 'unit1') if os.path.exists({str(place)!r} + '/' + n) and stat.S_ISCHR(os.stat({str(place)!r} + '/' + n).st_mode)], flush=True)\n"
-    both_run, results = threading.Barrier(3), []
-
-    def hold(owner: str) -> None:  # one owner would have one of the two
-        results.append(run(engine, own + "time.sleep(2)", lambda: both_run.wait(30), owner))
-
-    threads = [threading.Thread(target=hold, args=(owner,)) for owner in ("one", "two")]
-    for thread in threads:
-        thread.start()
-    both_run.wait(30)
-    last = run(engine, own)
-    for thread in threads:
-        thread.join()
-    assert sorted(result.stdout for result in results) == ["['unit0']\n", "['unit1']\n"], results
-    assert last.outcome == "succeeded"  # it waited until one of them was free
+    own = f"import os, socket, stat\nmine = socket.socket(socket.AF_UNIX); mine.bind(chr(0) + 'meeting')\nprint([n for n in ('unit0', 'unit1') if os.path.exists({str(place)!r} + '/' + n) and stat.S_ISCHR(os.stat({str(place)!r} + '/' + n).st_mode)], flush=True)\n"
+    boxes = [begin(engine, own + "input()", owner) for owner in ("one", "two")]  # one owner would have one of the two
+    assert sorted(first_output(box) for box in boxes) == ["['unit0']\n", "['unit1']\n"]
+    last = begin(engine, own)
+    assert wait_until(lambda: engine.client.status()["waiting"] == 1)
+    for box in boxes:
+        box.send_input("")
+    ends = [[event for event in box.events() if event is not None][-1] for box in (*boxes, last)]
+    assert [end["outcome"] for end in ends] == ["succeeded"] * 3  # it waited until one of them was free
 
 
 def test_who_asks_for_a_device_goes_to_the_engine_that_has_it(gpu_engine, engine: Engine) -> None:

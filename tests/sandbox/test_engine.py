@@ -54,10 +54,8 @@ def wait_until(condition, seconds: float = 30.0) -> bool:
     return False
 
 
-def first_output(box) -> None:
-    for event in box.events():
-        if event is not None and event["type"] == "stdout":
-            return
+def first_output(box) -> str:
+    return next(event["text"] for event in box.events() if event is not None and event["type"] == "stdout")
 
 
 def test_status_says_what_there_is(engine: Engine) -> None:

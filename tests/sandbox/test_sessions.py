@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
@@ -205,16 +204,17 @@ def test_a_full_disk_fails_the_cell_only(live):
 
 def test_cells_wait_for_their_turn(live):
     session = live()
-    ends: list[str] = []
-    thread = threading.Thread(target=lambda: ends.append(session.cell("import time; time.sleep(1); n = 1").outcome))
-    thread.start()
-    while session.facts()["state"] != "busy":
-        time.sleep(0.01)
-    with pytest.raises(SessionBusy, match="running"):
-        session.ask("variables")
-    assert session.cell("print(n)").stdout == "1\n"
-    thread.join()
-    assert ends == ["succeeded"]
+    cell = Cell("first", "n = input()", session.limits)
+    with session.client.run_cell(session.id, session.owner, cell) as first:
+        assert "input" in (event["type"] for event in first.events() if event is not None)
+        with pytest.raises(SessionBusy, match="running"):
+            session.ask("variables")
+        cell = Cell("second", "print(n)", session.limits)
+        with session.client.run_cell(session.id, session.owner, cell) as second:
+            first.send_input("1")
+            printed = [event["text"] for event in second.events() if event is not None and event["type"] == "stdout"]
+        assert printed == ["1\n"]
+        assert [event for event in first.events() if event is not None][-1]["outcome"] == "succeeded"
 
 
 # The session's life

@@ -192,7 +192,7 @@ def test_an_answer_that_came_while_the_engine_was_held_up_is_one() -> None:
             assert theirs.recv(64) == b"ping"
             theirs.send(b'{"failed": "no room", "number": 1}')
             theirs.send(b'{"pong": true}')
-            time.sleep(0.1)  # longer than it has to answer
+            time.sleep(0.1)  # noqa: ASYNC251  longer than it has to answer
             answered = await asking
             living.close()
             return answered
