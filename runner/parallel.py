@@ -34,6 +34,7 @@ from runner.chunks import work_on_chunk
 from runner.events import redis_connection
 from runner.models import Run
 from runner.quotas import plan_of_run
+from runner.recording import make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ class Fanout:
         if len(self.calls) >= MAX_OPEN_CALLS:
             raise NotPossible(f"At most {MAX_OPEN_CALLS} calls of pmap can use further boxes at the same time.")
         names = Names(str(self.run.pk), uuid.uuid4().hex[:12])
+        make_folder(self.storage.folder)
         self.calls[names.call] = Call(self, names, self.storage.put(function), boxes)
         self.client.set(names.open, 1, ex=KEY_SECONDS)
         self.used = True

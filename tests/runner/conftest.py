@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runner.models import Run
+    from runner.parallel import Fanout
 
 
 @pytest.fixture
@@ -21,3 +24,17 @@ def public_run(services, settings) -> Run:
     run = make_finished_run(make_project(visibility="public"), snapshot=claim["snapshot"])
     stored(run, claim)
     return run
+
+
+@pytest.fixture
+def fanout() -> Iterator[Fanout]:
+    """The further boxes of a run whose plan allows two."""
+    from accounts.models import Plan
+    from runner.models import Run
+    from runner.parallel import Fanout
+    from tests.factories import make_run
+
+    Plan.objects.filter(is_default=True).update(parallel_boxes=2)
+    fanout = Fanout(make_run(status=Run.Status.RUNNING))
+    yield fanout
+    fanout.close()

@@ -34,6 +34,17 @@ def flood():
 threading.Thread(target=flood, daemon=True).start()
 x = 1
 """
+LATE = """
+import signal, threading, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+def say():
+    while signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # the end of the cell takes it back
+        time.sleep(0.01)
+    time.sleep(0.3)
+    print("late")
+late = threading.Thread(target=say)
+late.start()
+"""
 
 
 def interrupt_when_printed(box: Any, event: dict[str, Any]) -> None:
@@ -106,7 +117,7 @@ def test_leaving_and_raising_keep_the_interpreter_and_ending_it_does_not(live):
 
 def test_what_a_thread_prints_between_cells_comes_with_the_next(live):
     session = live()
-    session.cell("import threading\nlate = threading.Timer(0.3, print, ['late'])\nlate.start()")
+    assert session.cell(LATE).stdout == ""
     time.sleep(1)
     assert session.cell("late.join()\nprint('now')").stdout == "late\nnow\n"
 
