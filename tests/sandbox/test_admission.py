@@ -49,3 +49,14 @@ async def test_who_gives_up_waiting_takes_no_place_with_them() -> None:
     admission.leave("a")
     assert (admission.running, admission.waiting) == (0, 0)
     assert await admission.enter("c", 0.1)
+
+
+async def test_who_gives_up_in_the_moment_of_being_let_in_takes_no_place_with_them() -> None:
+    admission = Admission(total=1, per_owner=1)
+    assert await admission.enter("a", 1)
+    waiting = asyncio.create_task(admission.enter("b", 5))
+    await asyncio.sleep(0)
+    admission.leave("a")
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert waiting.cancelled() and (admission.running, admission.waiting) == (0, 0)
