@@ -30,6 +30,7 @@ from runner import jobs  # noqa: F401  loaded here once, not by every work-horse
 logger = logging.getLogger(__name__)
 
 JOBS_PER_HORSE = 200
+MOST_TRIES = 3  # of work-horses that end before they have read of a job
 DONE = b"."
 
 
@@ -61,6 +62,8 @@ def _signals_held() -> Iterator[None]:
 
 class ReadyWorker(rq.worker.Worker):
     _horse: Horse | None = None
+    _message = b""  # of the job that is handed over
+    _tries = 0  # to hand it over
 
     def work(self, *arguments: Any, **named: Any) -> bool:
         try:
@@ -80,13 +83,18 @@ class ReadyWorker(rq.worker.Worker):
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         """Hand the job to the waiting work-horse."""
         assert self.execution is not None
-        message = json.dumps({"job": job.id, "queue": queue.name, "execution": self.execution.id}).encode()
+        self._message = json.dumps({"job": job.id, "queue": queue.name, "execution": self.execution.id}).encode()
+        self._tries = 0
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._tries += 1
         while True:
             horse = self._horse or self._fork()
             try:
                 if horse.jobs:
                     horse.line.recv(len(DONE))  # what it said after its last job
-                horse.line.sendall(message)
+                horse.line.sendall(self._message)
                 break
             except OSError:
                 self._retire()  # killed while it waited
@@ -101,8 +109,11 @@ class ReadyWorker(rq.worker.Worker):
         try:
             if horse.line.recv(len(DONE), socket.MSG_PEEK):
                 return horse.pid, os.EX_OK, None
-        except ConnectionResetError:
-            pass
+        except ConnectionResetError:  # it was killed before it had read what to do
+            if self._tries < MOST_TRIES:
+                self._retire()
+                self._hand_over()
+                return self.wait_for_horse()
         ended = super().wait_for_horse()
         self._horse = None
         horse.line.close()

@@ -101,6 +101,17 @@ def test_a_work_horse_that_is_killed_while_it_waits_is_replaced(worker):
     assert horse_of(worker) != horse
 
 
+def test_a_work_horse_that_is_killed_with_its_job_unread_leaves_it_to_another(worker):
+    horse = horse_of(worker)
+    os.kill(horse, signal.SIGSTOP)  # as one that has no turn on a busy machine
+    run = sent()
+    until(lambda: queue().started_job_registry.count, "the start of the job")
+    time.sleep(0.3)  # it is handed over right after
+    os.kill(horse, signal.SIGKILL)
+    assert ended(run).status == Run.Status.SUCCEEDED
+    assert horse_of(worker) != horse
+
+
 def test_a_work_horse_that_is_killed_in_a_run_fails_the_job_and_the_run_is_found(worker):
     horse = horse_of(worker)
     run = running(sent("import time\ntime.sleep(30)"))
