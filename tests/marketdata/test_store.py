@@ -181,7 +181,7 @@ def test_what_a_run_is_pinned_to_is_never_collected(ada):
     _age(lent / "old")
     call_command("collect_garbage", stdout=io.StringIO())
     assert {path.name for path in tables.iterdir()} == {"1" * 64, current}
-    assert {path.name for path in lent.iterdir()} == {"young"}
+    assert {path.name for path in lent.glob("*/")} == {"young"}  # beside a lock, where something has been lent before
     there = {path.name for path in (settings.STORE_DIR / "snapshots").iterdir()}
     assert {kept, current, store.current_snapshot_id()} <= there and loose not in there
     left = {path.stem for path in (settings.STORE_DIR / "objects").iterdir()}
