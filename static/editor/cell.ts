@@ -92,7 +92,8 @@ export class CellView {
   }
 
   update(cell: CellRun): void {
-    if (isFinal(this.status) || cell.status === this.status) return;
+    // That it waits is known from the start: a state that says so may be older than what its feed has told.
+    if (isFinal(this.status) || cell.status === this.status || cell.status === "queued") return;
     this.status = cell.status;
     this.wall = cell.wall_seconds;
     this.drawHead(cell.message);

@@ -63,7 +63,7 @@ function splitCells(text: string): FileCell[] {
 export class SessionView {
   private state: SessionState | null = null;
   private readonly views = new Map<number, CellView>();
-  private shownNumber = 0;
+  private shownNumber = 0; // of the session whose cells are shown; 0 until it is known
   private heardAt = 0;
   private ticking = 0;
   private polling = 0;
@@ -176,6 +176,7 @@ export class SessionView {
       const anew = this.state === null || this.state.state === "ended";
       if (anew) {
         this.state = null; // a new one begins; the refresh below tells of it
+        this.shownNumber = 0;
         this.clearCells();
       }
       for (const cell of body.cells) this.show(cell);
@@ -224,7 +225,7 @@ export class SessionView {
       this.state = body.session;
       this.heardAt = Date.now();
       if (this.state && this.state.number !== this.shownNumber) {
-        this.clearCells();
+        if (this.shownNumber) this.clearCells(); // else those that are shown are its own
         this.shownNumber = this.state.number;
       }
       for (const cell of body.cells) this.show(cell);
