@@ -163,8 +163,11 @@ async function run(answer?: HTMLButtonElement): Promise<void> {
 }
 
 const REFRESH_MS = 250;
+const UNFOLLOWED_MS = 5_000;
 let refreshing = 0;
+let lookingAgain = 0;
 let runsAsked = false;
+let runsDrawn = "";
 
 /** A short run waits, runs and ends within a moment: one list will do for it, and not before its output. */
 function refreshRuns(): void {
@@ -179,6 +182,9 @@ async function renewRuns(): Promise<void> {
     await fetchRuns();
   }
   refreshing = 0;
+  // Of a run that is not followed here nobody else tells that it is over, as of one whose tests go on beside the next.
+  clearTimeout(lookingAgain);
+  if (!view.inProgress && find("#runs :is(.badge--queued, .badge--running)")) lookingAgain = window.setTimeout(refreshRuns, UNFOLLOWED_MS);
 }
 
 async function fetchRuns(): Promise<void> {
@@ -187,7 +193,9 @@ async function fetchRuns(): Promise<void> {
   try {
     const answer = await fetch(url, { headers: { "HX-Request": "true", Accept: "text/html" } });
     if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector<HTMLElement>("#runs");
+    const text = await answer.text();
+    if (text === runsDrawn) return;
+    const fresh = new DOMParser().parseFromString(text, "text/html").querySelector<HTMLElement>("#runs");
     const shown = find("#runs");
     if (!fresh || !shown) return;
     // What was ticked stays so, and the keyboard stays where it is.
@@ -195,6 +203,7 @@ async function fetchRuns(): Promise<void> {
     for (const box of fresh.querySelectorAll<HTMLInputElement>("input[type=checkbox]")) box.checked = ticked.has(box.value);
     const focused = shown.contains(document.activeElement) ? document.activeElement : null;
     shown.replaceWith(document.adoptNode(fresh));
+    runsDrawn = text;
     if (focused) [...fresh.querySelectorAll<HTMLElement>("a, input, button")].find((each) => sameControl(each, focused))?.focus();
   } catch {
     // The list is a convenience; it comes with the next run or reload.
@@ -334,21 +343,24 @@ function watchTitle(settings: string): void {
   const store = (): void => { turn = turn.then(() => send()); };
   const send = async (confirmed = false): Promise<void> => {
     const wanted = title.value.trim();
+    const seen = visibility?.value ?? "";
+    // Not over what was chosen since.
+    const giveBack = (): void => { if (visibility?.value === seen) visibility.value = holds; };
     if (!wanted) {
       title.value = before;
       return;
     }
     try {
-      const values = { title: wanted, ...(visibility ? { visibility: visibility.value } : {}), ...(confirmed ? { confirmed: "yes" } : {}) };
+      const values = { title: wanted, ...(visibility ? { visibility: seen } : {}), ...(confirmed ? { confirmed: "yes" } : {}) };
       const answer = await post(settings, values);
       const body = (await answer.json()) as { title?: string; visibility?: string; who?: string; message?: string; confirm?: string; share?: Sharing };
       if (body.share) {
         if (await askToShare(body.share)) await send(true);
-        else if (visibility) visibility.value = holds;
+        else giveBack();
         return;
       }
       if (!answer.ok) {
-        if (visibility) visibility.value = holds;
+        giveBack();
         const link = body.confirm ? [" ", make("a", { href: body.confirm }, "Confirm it")] : [];
         toast(body.message ?? "The name was not saved.", "error", ...link);
         return;
@@ -365,7 +377,7 @@ function watchTitle(settings: string): void {
         await send();
       }
     } catch (error) {
-      if (visibility) visibility.value = holds;
+      giveBack();
       toast(error instanceof TypeError ? "The name was not saved: the server cannot be reached." : (error as Error).message, "error");
     }
   };

@@ -62,6 +62,19 @@ def test_the_list_of_runs_has_the_end_of_a_run_whatever_the_line_is_like(signed_
     expect(page.locator("#runs .badge--succeeded")).to_have_count(3)
     expect(first).to_be_checked()
     expect(first).to_be_focused()
+    # One that is not followed here, as while its tests go on beside the next, is over some time.
+    earliest = Run.objects.filter(pk=Run.objects.earliest("queued").pk)
+    before = earliest.values("status", "finished").get()
+    asked: list = []
+    page.route("**/_runs", lambda it: asked.append(it), times=1)
+    page.keyboard.press("Control+Enter")
+    eventually(page, lambda: bool(asked))
+    earliest.update(status=Run.Status.RUNNING, finished=None, lease_expires=before["finished"] + timedelta(hours=1))
+    asked[0].continue_()
+    expect(page.locator("#runs .badge--succeeded")).to_have_count(3)
+    expect(page.locator("#runs .badge--running")).to_have_count(1)
+    earliest.update(**before, lease_expires=None)
+    expect(page.locator("#runs .badge--succeeded")).to_have_count(4)
 
 
 def test_the_list_of_runs_is_renewed_where_the_last_output_is_there_before_the_editor(signed_in):
@@ -306,9 +319,24 @@ def test_a_name_and_who_sees_it_are_stored_in_the_order_they_were_chosen(signed_
             route.continue_()
     eventually(page, lambda: Project.objects.get(pk=project.pk).visibility == Project.Visibility.PRIVATE)
     expect(title).to_have_value("A third")
-    title.press("Enter")
+    with page.expect_event("requestfinished", lambda request: request.url.endswith("/settings")):
+        title.press("Enter")
     eventually(page, lambda: Project.objects.get(pk=project.pk).title == "A third")
     assert Project.objects.get(pk=project.pk).visibility == Project.Visibility.PRIVATE
+
+    # One that does not arrive takes nothing back that was chosen since.
+    Project.objects.update(visibility=Project.Visibility.PUBLIC)
+    page.reload()
+    page.locator("body[data-ready]").wait_for()
+    on_their_way.clear()
+    released = False
+    title.fill("A fourth")
+    title.press("Enter")
+    eventually(page, lambda: len(on_their_way) == 1)
+    page.get_by_label("Who can see it").select_option("private")
+    released = True
+    on_their_way[0].abort()
+    eventually(page, lambda: Project.objects.get(pk=project.pk).visibility == Project.Visibility.PRIVATE)
 
 
 def test_keys_are_listed_and_single_letters_can_be_switched_off(signed_in):
