@@ -20,7 +20,7 @@ export function claimsBox(claims: Claims): HTMLElement {
 export class ServerClaims {
   private waiting = 0;
   private pause = 2; // seconds
-  private url = "";
+  private asked = 0; // of two answers on their way the older must not have the last word
   private readonly boxes = new Map<string, HTMLElement>();
   private readonly last = new Map<string, string>(); // the text of those that were asked for
 
@@ -35,27 +35,26 @@ export class ServerClaims {
   ask(url: string): void {
     this.stop();
     this.pause = 2;
-    this.url = url;
-    if (url) void this.look(url);
+    if (url) void this.look(url, this.asked);
   }
 
   stop(): void {
     clearTimeout(this.waiting);
-    this.url = "";
+    this.asked += 1;
   }
 
-  private async look(url: string): Promise<void> {
+  private async look(url: string, mine: number): Promise<void> {
     try {
       const answer = await fetch(url);
       const told = new DOMParser().parseFromString(answer.ok ? await answer.text() : "", "text/html");
-      if (url !== this.url) return;
+      if (mine !== this.asked) return;
       this.pause = Number(find("[data-due]", told)?.dataset.due ?? 0);
       for (const box of told.querySelectorAll<HTMLElement>("[data-claims]")) this.take(box);
     } catch {
-      if (url !== this.url) return; // else the server cannot be reached, and is asked again
+      if (mine !== this.asked) return; // else the server cannot be reached, and is asked again
     }
     clearTimeout(this.waiting);
-    if (this.pause) this.waiting = setTimeout(() => void this.look(url), this.pause * 1000);
+    if (this.pause) this.waiting = setTimeout(() => void this.look(url, mine), this.pause * 1000);
   }
 
   private take(box: HTMLElement): void {

@@ -11,7 +11,7 @@ from runner.access import Viewer
 from runner.honesty import companions, sending, site_findings
 from runner.models import ENTRY, Backtest, Run
 from runner.starting import start_run
-from tests.browser.pages import eventually
+from tests.browser.pages import Held, eventually
 from tests.conftest import _end, _launch
 from tests.factories import make_project, make_user
 from tests.runner.test_honesty import HONEST, LEAK
@@ -122,3 +122,16 @@ def test_the_pane_says_what_the_page_of_the_result_says_while_it_is_checked_and_
         pane.set_viewport_size({"width": width, "height": 740})
         assert pane.evaluate("document.documentElement.scrollWidth") <= width
         assert pane.locator(".avatar").bounding_box()["x"] + 24 <= width
+    # Of two answers on their way to the pane the one that was asked for last has the last word.
+    pane.set_viewport_size({"width": 1280, "height": 800})
+    held = Held(pane, "**/_claims")
+    pane.goto(project.edit_url)
+    held.wait()
+    held.pass_others()
+    first.checks["lookahead"] = {"state": "red", "sentence": "It knew Friday on Thursday."}
+    first.save()
+    pane.get_by_label("Who can see it").select_option("private")
+    leak = pane.locator(".backtest .leak")
+    expect(leak).to_have_text("It knew Friday on Thursday.")
+    held.release()
+    expect(leak).to_have_text("It knew Friday on Thursday.")
