@@ -152,6 +152,7 @@ function mark(group, value) {
 }
 
 function pick(what, value) {
+  clearTimeout(waiting); // of a zoom before it
   shown[what] = value;
   if (what === "range") shown.from = shown.to = "";
   mark(what === "range" ? "[data-ranges]" : "[data-adjustments]", value);

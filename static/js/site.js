@@ -15,6 +15,7 @@ document.addEventListener("click", async (event) => {
     const source = copy.dataset.copy ? document.querySelector(copy.dataset.copy) : copy.closest(".code")?.querySelector("pre");
     if (!source) return;
     await navigator.clipboard.writeText("value" in source ? source.value : source.textContent);
+    if ("done" in copy.dataset) return; // its label says so still
     const label = copy.querySelector("[data-copy-label]") ?? copy;
     const before = label.textContent;
     label.textContent = "Copied";
