@@ -158,9 +158,14 @@ def run_events(request: HttpRequest, run: Any) -> HttpResponse:
         limit = min(EVENTS_AT_ONCE, max(1, int(request.GET.get("limit", EVENTS_AT_ONCE))))
     except ValueError:
         return JsonResponse({"message": "after and limit are whole numbers."}, status=400)
-    events = Recording(found.pk).read(after=after, limit=limit)
+    recording = Recording(found.pk)
+    is_written = (
+        recording.path.exists()
+    )  # asked before it is read: the run is stored as over before its last events are
+    events = recording.read(after=after, limit=limit)
     last = events[-1]["seq"] if events else after
-    finished = bool(events and events[-1]["type"] == "finished") or (found.is_finished and not events)
+    never_told = found.is_finished and not events and not is_written
+    finished = bool(events and events[-1]["type"] == "finished") or never_told
     shown = private.shown_to(found, Viewer.of(request))
     return JsonResponse(
         {

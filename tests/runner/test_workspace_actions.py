@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from runner import claims_box
+from runner.ending import publish_finished
 from runner.events import Publisher, stream_key
 from runner.models import ENTRY, Backtest, Project, Run
 from runner.views import find_project, recent_runs
@@ -174,6 +175,17 @@ def test_a_waiting_run_is_cancelled_at_once(client, project):
     assert run.status == Run.Status.CANCELLED and run.finished
     events = client.get(f"/r/{run.pk}/events").json()
     assert events["finished"] and events["events"][-1]["status"] == "cancelled"
+
+
+def test_a_run_is_told_to_be_over_with_its_last_event_and_not_while_that_is_still_written(client, project):
+    run = make_finished_run(project)
+    publisher = Publisher(run.pk)
+    publisher.publish({"type": "stdout", "text": "all of it", "t": 0.0})
+    assert not client.get(run.events_url, {"after": 1}).json()["finished"]
+    publish_finished(publisher, {"status": "succeeded"})
+    told = client.get(run.events_url, {"after": 1}).json()
+    assert told["finished"] and [event["type"] for event in told["events"]] == ["finished"]
+    assert client.get(run.events_url, {"after": 2}).json()["finished"]
 
 
 @pytest.mark.parametrize("rows", [1, 12])
