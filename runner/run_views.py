@@ -159,9 +159,7 @@ def run_events(request: HttpRequest, run: Any) -> HttpResponse:
     except ValueError:
         return JsonResponse({"message": "after and limit are whole numbers."}, status=400)
     recording = Recording(found.pk)
-    is_written = (
-        recording.path.exists()
-    )  # asked before it is read: the run is stored as over before its last events are
+    is_written = recording.path.exists()  # asked first: a run is stored as over before its last events are
     events = recording.read(after=after, limit=limit)
     last = events[-1]["seq"] if events else after
     never_told = found.is_finished and not events and not is_written
