@@ -27,29 +27,35 @@ class Dues(NamedTuple):
     back_selling: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def of(cls, fills: Iterable[Mapping[str, float]]) -> Dues:
-        """fills: as a claim lists them, with size, price and commission."""
+    def of(cls, fills: Iterable[Mapping[str, float]], unseen: float | None = None) -> Dues:
+        """fills: as a claim lists them, with size, price and commission. unseen: what the least is on a side on which
+        nothing was filled, if that is not as much as on the other.
+        """
         sides: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
         for fill in fills:
             sides[fill["size"] > 0].append((fill["commission"], abs(fill["size"]) * fill["price"]))
         # Where nothing was filled on a side it may cost as much as on the other, or be paid for by that.
-        least = {long: max(0.0, min((due for due, _ in sides[long] or sides[not long]), default=0.0)) for long in sides}
+        told = {long: sides[long] or (sides[not long] if unseen is None else []) for long in sides}
+        least = {long: max(0.0, min((due for due, _ in told[long]), default=unseen or 0.0)) for long in sides}
         back = {long: _back(sides[long]) if sides[long] else (0.0, -abs(_rate(sides[not long]))) for long in sides}
         return cls(least[True], least[False], _rate([*sides[True], *sides[False]]), back[True], back[False])
 
     @classmethod
     def widest(cls, fills: Collection[Mapping[str, float]]) -> Dues:
-        """Where it is not known yet which side each fill was charged as, or nothing was filled."""
-        if not fills:
-            return cls(math.inf, math.inf, 0.0)
+        """Where it is not known yet which side each fill was charged as."""
         charged = [0.0, *(fill["commission"] for fill in fills)]
         shares = [0.0, *(fill["commission"] / (abs(fill["size"]) * fill["price"] or math.inf) for fill in fills)]
-        dearest, back = max(charged), (min(charged), -max(map(abs, shares)))
-        return cls(dearest, dearest, max(shares), back, back)
+        back = min(charged), -max(map(abs, shares))
+        return cls(math.inf, math.inf, max(shares), back, back)
 
     def at_most(self, worth: float, long: bool) -> float:
         """For a fill that is worth so much, in currency."""
         return DEARER * ((self.buying if long else self.selling) + max(0.0, self.rate) * worth)
+
+    def likely(self, worth: float, long: bool) -> float:
+        """The same; as far as anything is known."""
+        fixed = self.buying if long else self.selling
+        return (0.0 if math.isinf(fixed) else fixed) + max(0.0, self.rate) * worth
 
     def at_least(self, worth: float, long: bool) -> float:
         """The same; below 0 where the program is paid for trading."""

@@ -8,7 +8,8 @@ otherwise, with what came after in sight. Only what the account can pay for is k
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from qfp.conventions import BacktestingPy, Usual
 
@@ -44,17 +45,28 @@ def follow_one(
 
     window_bars: of the windows of a walk-forward, at the end of each of which every trade is closed.
     """
-    # Where nothing was filled nobody knows what it would have been charged, and nothing was earned.
-    dues = Dues.of(fills) if fills else Dues.widest(fills)
-    if fills and rules.commission is None and not isinstance(rules, Usual):
-        # Its function is given the size of the trade that a fill closes, so what each has closed has to be known.
-        copies = [{**fill} for fill in fills]
-        first = _Followed(copies, orders, log, bars, cash, rules, window_bars, Dues.widest(fills))
-        first.run()
-        dues = Dues.of(first.charged)
-    followed = _Followed(fills, orders, log, bars, cash, rules, window_bars, dues)
-    followed.run()
-    return followed.outside
+
+    def followed(told: list[dict[str, float]], dues: Dues, largest: bool) -> _Followed:
+        found = _Followed(told, orders, log, bars, cash, rules, window_bars, dues, largest)
+        found.run()
+        return found
+
+    def outside(largest: bool) -> list[int]:
+        # Where nothing was filled nobody knows what it would have been charged. Nobody gains by that: of a side on
+        # which some were filled it is known, so all orders of the other are refused, or none is.
+        charged = fills
+        if fills and rules.commission is None and not isinstance(rules, Usual):
+            # Its function is given the size of the trade that a fill closes, so what each has closed has to be known.
+            charged = followed([{**fill} for fill in fills], Dues.widest(fills), largest).charged
+        return followed(fills, Dues.of(charged, unseen=math.inf), largest).outside
+
+    try:
+        return outside(largest=True)
+    except NotVerified:
+        if rules.commission is None:
+            with suppress(NotVerified):
+                return outside(largest=False)
+        raise
 
 
 class _Followed:
@@ -70,7 +82,9 @@ class _Followed:
         rules: BacktestingPy,
         window_bars: int | None,
         dues: Dues,
+        largest: bool,
     ) -> None:
+        self.largest = largest  # see _nearest()
         self.orders, self.log, self.bars, self.rules = orders, log, bars, rules
         self.usual = isinstance(rules, Usual)
         self.opens, self.highs, self.lows, self.closes = (
@@ -303,15 +317,16 @@ class _Followed:
         why = f"The order of {size:g} decided on bar {order['bar']} was reached"
         need = share
         if share < 1:
-            least, exact, _ = self.funds.affordable(mark, unit, share)
-            most = self.funds.affordable(mark, cheap, share)[2]
+            likely = self.dues.likely(share * price, long) if charged is None else charged
+            exact = self.funds.affordable(mark, paid + likely / share, share)[1]
+            least, most = self.funds.affordable(mark, unit, share)[0], self.funds.affordable(mark, cheap, share)[2]
             if refused and order.get("reason") == NO_UNIT:
                 if least >= 1:
                     raise self._payable(order)
                 return None
             told = [units for units in self._told_units(long, price, paid, booked) if least <= units <= most]
             # Of one that is refused after it has closed something, what it was for is told by no fill.
-            need = most if refused else max(told, default=exact)
+            need = most if refused else self._nearest(told, exact)
             unit = cheap if refused else unit
         if not rules.hedging:
             need = self._net(need, long, price, booked, why)
@@ -364,8 +379,9 @@ class _Followed:
 
     def _told_units(self, long: bool, price: float, paid: float, booked: int) -> set[float]:
         """How many units an order for a fraction may have filled by the next fills: what it closes, and with what it
-        opens, unless that is of the order behind it.
+        opens, unless that is of the order behind it, as the last of what is closed may be.
         """
+        found: set[float] = set()
         units, ahead = 0.0, 0
         others = [] if self.rules.hedging else self.trades.values()
         for other in others:
@@ -373,13 +389,23 @@ class _Followed:
                 break
             fill = self.told.peek(booked, ahead)
             if fill is None or (fill["size"] > 0) != long or abs(fill["price"] - price) > ROOM * price:
-                return {units}
+                return found
             units, ahead = units + abs(fill["size"]), ahead + 1
+            found.add(units)
             if abs(fill["size"]) < abs(other.size):
-                return {units}
+                return found
         fill = self.told.peek(booked, ahead)
-        opens = fill is not None and (fill["size"] > 0) == long and abs(fill["price"] - paid) <= ROOM * paid
-        return {units, units + (abs(fill["size"]) if fill is not None and opens else 0.0)}
+        if fill is not None and (fill["size"] > 0) == long and abs(fill["price"] - paid) <= ROOM * paid:
+            found.add(units + abs(fill["size"]))
+        return found
+
+    def _nearest(self, told: Collection[float], likely: float) -> float:
+        """As many units as the fills may tell of, or those nearest to what a function of the program seems to charge:
+        orders that fill alike on one bar leave that open.
+        """
+        if self.largest:
+            return max(told, default=likely)
+        return min(told, key=lambda units: abs(units - likely), default=likely)
 
     # The bar of the entry
 

@@ -343,3 +343,27 @@ def test_without_a_log_nothing_is_left_to_belief_by_our_rules_and_stops_are_a_do
         assert checked.verified is verified, checked.verified_text
         assert ("unlogged" in checked.conventions) is verified
         assert verified or "it told nothing of it" in checked.verified_text
+
+
+def test_orders_for_a_fraction_that_fill_alike_on_one_bar_are_told_apart_where_a_function_charges():
+    rules, long = Usual(commission=None, finalize_trades=False), {"kind": "market", "outcome": "filled"}
+    # Two shorts of 9, each closed by an order of its own.
+    sold, bought = {**long, "bar": 4, "size": -9.0}, {**long, "bar": 7, "size": 0.1099}
+    fills = [(5, -9.0, 100.0), (5, -9.0, 100.0), (8, 9.0, 100.0), (8, 9.0, 100.0)]
+    follow(bars(), rules, fills, [sold, sold, bought, bought], commission=0.01)
+    # One order closes 9, the next one opens 9: not one that turns them, for less was charged than that would need.
+    sold = {**long, "bar": 7, "size": -0.2295}
+    fills = [(5, 9.0, 100.0), (8, -9.0, 100.0), (8, -9.0, 100.0)]
+    follow(bars(), rules, fills, [{**long, "bar": 4, "size": 9.0}, sold, sold], commission=30.0)
+
+
+@pytest.mark.parametrize("kind", [Usual, BacktestingPy])
+@pytest.mark.parametrize("size", [-10.0, -0.1])
+def test_what_a_function_charges_on_a_side_on_which_nothing_was_filled_is_not_known(kind, size):
+    rules = kind(commission=None, hedging=True, finalize_trades=False)
+    bought = {"bar": 4, "size": 10.0, "kind": "market", "outcome": "filled"}
+    refused = {"bar": 7, "size": size, "kind": "market", "outcome": "refused", "reason": NO_UNIT}
+    follow(bars(), rules, [(5, 10.0, 100.0)], [bought, refused], commission=1.0)
+    short = {**bought, "bar": 2, "size": -1.0}
+    with pytest.raises(NotVerified, match="could pay for it"):
+        follow(bars(), rules, [(3, -1.0, 100.0), (5, 10.0, 100.0)], [short, bought, refused], commission=1.0)
