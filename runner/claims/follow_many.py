@@ -17,6 +17,7 @@ from qfp.portfolio.account import Account
 from qfp.portfolio.market import Market
 from qfp.portfolio.orders import Order, Targets
 from qfp.portfolio.running import walk
+from qfp.replay import DUST
 
 from runner.claims.bars import NotVerified
 from runner.claims.checks import Columns
@@ -207,7 +208,7 @@ class _Account(Account):
         for bar, *fill in zip(*(column.tolist() for column in fills), strict=True):
             self._told[bar].append(Fill(*fill))
         told = [fill._asdict() for fills_of_bar in self._told.values() for fill in fills_of_bar]
-        self._dues = Dues.of(told)
+        self._dues = Dues.of(told) if told else Dues.widest(told)
         self._dues_of: dict[int, Dues] = {
             number: Dues.of(fill for fill in told if fill["instrument"] == number)
             for number in {fill["instrument"] for fill in told}
@@ -295,5 +296,6 @@ class _Account(Account):
         least, most = (super(_Account, self)._aims(at, units + way * left_open) for way in (-1, 1))
         sizes = np.array([self._first[each].size if each in self._first else 0.0 for each in at.tolist()])
         told = self.units[at] + sizes
+        told[np.abs(told) <= DUST * np.abs(sizes)] = 0.0  # all was sold
         within = (told >= least - ROOM) & (told <= most + ROOM)
         return np.where(within, told, ours)

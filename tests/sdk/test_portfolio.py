@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from qfp.pairing import pair
 from qfp.portfolio import Portfolio
+from qfp.portfolio.account import value_after
 from qfp.portfolio.context import Memory
 from qfp.portfolio.market import Market
 from qfp.replay import trades_of
@@ -106,6 +107,16 @@ def test_each_cost_alone_and_all_together_are_what_the_hand_says(costs, paid):
     assert run.equity[-1] == pytest.approx(CASH + 300 - paid, abs=1e-9)
     agrees_with_its_replay(run)
     assert run.portfolio.rules.has_costs and "No costs" not in " ".join(run.portfolio.rules.lines())
+
+
+def test_an_account_that_fixed_commissions_eat_up_is_worth_nothing_after_them_and_not_the_more():
+    held, weights = np.array([0.0, 87.29, 0.0, 34.82]), np.array([-1.356, 0.428, -3.216, 0.0])
+    assert value_after(34.27, held, weights, 0.2, 0.2, 20.0) <= 0
+
+
+def test_a_fee_on_short_positions_is_no_income():
+    with pytest.raises(ValueError, match="borrow is a fraction"):
+        Portfolio({}, borrow=-0.02)
 
 
 def test_a_run_without_costs_says_so():

@@ -67,3 +67,13 @@ def test_conventions_say_themselves():
     assert BacktestingPy(trade_on_close=True).id == "same-close" and BacktestingPy().id == "next-open"
     assert "Commission 5 plus 0.1 %" in " ".join(BacktestingPy(commission=(5, 0.001)).lines())
     assert BacktestingPy(commission=(5, 0.001)).commission_for(-10, 100) == 6
+
+
+def test_what_rounding_leaves_of_many_parts_is_nothing_that_could_be_split_or_earn_a_dividend():
+    bars = np.arange(4)
+    sizes = np.array([1_000.0, -900.0, -99.99, -0.00999999995])
+    fills = (bars, np.zeros(4, dtype=int), sizes, np.full(4, 10.0), np.zeros(4))
+    splits, dividends = np.ones((6, 1)), np.zeros((6, 1))
+    splits[4], dividends[5] = 2.0, 0.5
+    account = replay_portfolio(fills, np.full((6, 1), 10.0), 1e5, splits=splits, dividends=dividends)
+    assert account.units[3:].tolist() == [[0.0]] * 3 and account.flows == []

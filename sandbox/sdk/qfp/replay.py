@@ -131,6 +131,7 @@ def replay_portfolio(
     visited = range(count) if charged else sorted({0, *filled.tolist(), *(bar for bar in acts if bar < count)})
 
     units, money = np.zeros(width), float(cash)
+    largest = np.zeros(width)  # that was traded until then, in shares of today
     flows: list[dict[str, Any]] = []
     held_at, cash_at = [], []
 
@@ -148,6 +149,7 @@ def replay_portfolio(
                 flow(bar, None, "borrow", float(short * borrow * years[bar]))
         if bar in acts:
             if splits is not None:
+                largest *= splits[bar]
                 for number in np.flatnonzero((splits[bar] != 1) & (units != 0)).tolist():
                     units[number] *= splits[bar, number]
                     flow(bar, number, "split", 0.0, ratio=float(splits[bar, number]))
@@ -161,7 +163,6 @@ def replay_portfolio(
         own = slice(edges[bar], edges[bar + 1])
         if own.stop > own.start:
             np.add.at(units, numbers[own], sizes[own])
-            largest = np.zeros(width)
             np.maximum.at(largest, numbers[own], np.abs(sizes[own]))
             units[np.abs(units) < DUST * largest] = 0.0
             money -= float(sizes[own] @ prices[own] + commissions[own].sum())

@@ -55,7 +55,8 @@ def value_after(
     """What the account is worth once it holds these weights of it, after the costs of getting there.
 
     value, held: before, in currency. buying, selling: cost of a trade as a fraction of its value at the price before
-    costs. The equation is linear between changes of sides, so Newton's steps end at its exact root.
+    costs. The equation is linear between changes of sides, so Newton's steps end at its exact root. They come from
+    above: once one is not above 0, the account cannot pay for it.
     """
     after = value
     for _ in range(30):
@@ -65,7 +66,7 @@ def value_after(
         refined = (value + buying * held[buys].sum() - selling * held[sells].sum() - fixed * count) / (
             1 + buying * weights[buys].sum() - selling * weights[sells].sum()
         )
-        if abs(refined - after) <= 1e-15 * value:
+        if refined <= 0 or abs(refined - after) <= 1e-15 * value:
             return float(refined)
         after = refined
     return float(min(after, refined))

@@ -64,7 +64,7 @@ class Portfolio:
         if not 0 < leverage <= 100:
             raise ValueError(f"leverage is how many times the account may be held, such as 1 or 2, not {leverage!r}")
         for name, value in (("spread", spread), ("slippage", slippage), ("borrow", borrow), ("interest", interest)):
-            if not (0 if name in ("spread", "slippage") else -0.5) <= value <= 0.5:
+            if not (-0.5 if name == "interest" else 0) <= value <= 0.5:
                 raise ValueError(f"{name} is a fraction such as 0.001 (0.1 %), not {value!r}")
         self._commission = commission if callable(commission) else None
         if not callable(commission):
@@ -227,7 +227,7 @@ class PortfolioRun:
 
         account = self.replay
         return metrics.summary(
-            self.equity,
+            account.equity,
             account.positions,
             account.traded_value,
             account.commissions,
