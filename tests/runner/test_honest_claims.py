@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from qfp.backtesting import Strategy
+from qfp.backtests import backtest
+from qfp.figures import figures
 
 from runner.backtests import check_claim
 from tests.runner import random_programs
@@ -20,6 +22,16 @@ def test_programs_drawn_at_random_are_verified(data, make) -> None:  # noqa: F81
     for number in range(DRAWN):
         checked = check_claim(make(f"drawn {number}"), STORE)
         assert checked.verified, (number, checked.conventions, checked.verified_text)
+
+
+def test_box_and_site_give_the_same_figures_to_the_letter(data) -> None:  # noqa: F811
+    """Of a seed whose account stands still on a bar: what is left by rounding counts for no gain."""
+    program, bars, options, _ = random_programs.drawn("drawn 22", True, commission=0.0)
+    result = backtest(program, bars, rules="backtesting.py", **options)
+    checked = check_claim(result.claim, STORE)
+    there = {each["key"]: each["text"] for each in checked.figures}
+    own = {each["key"]: each["text"] for each in figures(result.metrics)}
+    assert checked.verified and own == {key: there[key] for key in own}
 
 
 @pytest.mark.parametrize("seed", ["50", "98", "117", "h 51", "h 201", "260"])
@@ -101,8 +113,6 @@ def test_what_init_orders_counts_as_decided_on_the_bar_before_the_first(
     strategy: type,
     options: dict[str, Any],
 ) -> None:
-    from qfp.backtests import backtest
-
     result = backtest(strategy, data.prices("IBM", "2008-01-02", "2009-06-30"), **options)
     checked = check_claim(result.claim, STORE)
     assert checked.verified and checked.fills, checked.verified_text

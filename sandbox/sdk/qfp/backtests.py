@@ -159,10 +159,11 @@ class BacktestResult(Result):
             {"bar": bar, "size": size, "price": price, "commission": paid}
             for bar, size, price, paid in sorted(columns, key=lambda fill: fill[0])
         ]
-        account = replay.replay(fills, frame["Close"].to_numpy(dtype=float), cash)
-        # With fills at the deciding close, a fill counts in the equity one bar after the bar it is dated to; the
-        # replay books it where it is dated.
-        equity = account.equity if conventions.trade_on_close else run.equity
+        closes = frame["Close"].to_numpy(dtype=float)
+        account = replay.replay(fills, closes, cash)
+        # As the site has it, to the last digit: figures count what is above 0. With fills at the deciding close, a fill
+        # counts in the run's equity one bar after the bar it is dated to; the replay books it where it is dated.
+        equity = account.equity
         at = np.array([fill["bar"] for fill in fills], dtype=int)
         self.equity = pd.Series(equity, index=index, name="equity")
         self.fills = pd.DataFrame(fills, columns=["bar", "size", "price", "commission"])
@@ -189,7 +190,7 @@ class BacktestResult(Result):
             account.commissions,
             account.trades,
             metrics.periods_per_year(index),
-            frame["Close"],
+            cash * closes / closes[0],
         )
         dates = dates_of(index)
         about = getattr(bars, "attrs", {}) or {}
