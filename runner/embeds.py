@@ -32,6 +32,7 @@ from django.views.decorators.http import require_safe
 from runner import claims_box, private, sharing
 from runner.access import Viewer
 from runner.charts import equity_curve
+from runner.claims.fields import one_line
 from runner.honesty import sending
 from runner.models import Backtest, Project, Run
 from runner.private import Shown
@@ -119,12 +120,7 @@ def _embed_of(backtest: Backtest, shown: Shown) -> Embed | None:
     if not shown.all and not backtest.verified:
         return None
     strategy = backtest.strategy if shown.all else private.STRATEGY
-    return Embed(backtest, _one_line(f"{strategy}: {backtest.run.project.title}"))
-
-
-def _one_line(text: str) -> str:
-    """Without signs that no XML may hold, or that would turn the direction of writing."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return Embed(backtest, one_line(f"{strategy}: {backtest.run.project.title}"))
 
 
 def _first(run: Run, shown: Shown, position: int | None = None) -> Backtest | None:
@@ -282,7 +278,7 @@ def _told(frame: Embed, width: int, height: int) -> dict[str, Any]:
     author = {}
     if owner is not None:
         profile = reverse("community:profile", args=[owner.username])
-        author = {"author_name": _one_line(owner.get_full_name()), "author_url": settings.SITE_URL + profile}
+        author = {"author_name": one_line(owner.get_full_name()), "author_url": settings.SITE_URL + profile}
     return {
         "version": "1.0",
         "type": "rich",

@@ -22,7 +22,7 @@ MAX_FILLS = 100_000
 MAX_FLOWS = 50_000
 MAX_ORDERS = 100_000
 MAX_INSTRUMENTS = 1_000
-MOST_UNITS = 1e12
+MOST_UNITS = 1e15  # of coins of a millionth, too
 ORDER_KINDS = ("market", "limit", "stop", "stop-limit", "target")
 TAKEN_AWAY = ("sl", "tp", "order")
 # Those that the library gives: others also see them of runs on private data, where no free text may be. The first two
@@ -35,8 +35,6 @@ REASONS = {
 OTHER_REASON = "other"
 FLOW_KINDS = ("dividend", "split", "interest", "borrow", "delisting")
 BREAKING = ("Cc", "Zl", "Zp")  # categories of characters: controls, and ends of lines and paragraphs
-# Marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm.
-BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 Rules = BacktestingPy | PortfolioRules | CopiedRules
@@ -92,10 +90,18 @@ def text(value: Any, name: str, longest: int = 200) -> str:
     return value
 
 
+def one_line(words: str) -> str:
+    """Words of a program as they may stand within sentences of ours: nothing in them breaks a line, hides something or
+    turns the way to read.
+    """
+    kinds = [(each, unicodedata.category(each)) for each in words]
+    plain = "".join(" " if kind in BREAKING else each for each, kind in kinds if kind in BREAKING or kind[0] != "C")
+    return " ".join(plain.split())
+
+
 def name(value: Any, called: str, longest: int) -> str:
-    """Text of one line that stands within sentences of ours: nothing in it breaks a line or turns the way to read."""
-    plain = "".join(" " if unicodedata.category(each) in BREAKING else each for each in text(value, called, longest))
-    return " ".join(BIDIRECTIONAL.sub("", plain).split())
+    """Text of one line; see one_line()."""
+    return one_line(text(value, called, longest))
 
 
 def items(value: Any, name: str, longest: int, shortest: int = 0) -> list[Any]:
@@ -131,6 +137,8 @@ def hash_or_none(value: Any, name: str) -> str | None:
 
 def moments(values: Any) -> tuple[list[str], np.ndarray]:
     """The dates as UTC instants, strictly increasing, and written our way: no text of the claim is kept."""
+    if isinstance(values, list) and not 2 <= len(values) <= MAX_BARS:
+        raise ClaimRefused(f"A backtest that is kept has 2 to {MAX_BARS:,} bars; this one has {len(values):,}.")
     texts = [text(value, "A date", 40) for value in items(values, "The dates", MAX_BARS, 2)]
     try:
         stamps = np.array([datetime.fromisoformat(date).replace(tzinfo=None) for date in texts], dtype="datetime64[us]")
@@ -272,7 +280,7 @@ def instruments(value: Any, bars: int) -> list[dict[str, Any]]:
         found.append(
             {
                 "symbol": name(item.get("symbol"), "symbol", 60),
-                "series": None if series is None else text(series, "series", 120),
+                "series": None if series is None else name(series, "series", 120),
                 "object": hash_or_none(item.get("object"), "object"),
                 "adjust": adjust,
                 "first": first,

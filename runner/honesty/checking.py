@@ -49,6 +49,7 @@ WORDS = (
     "table",
 )
 NOT_KEPT = "the reason is not kept: it could quote data, and this run could read data that one person alone may see"
+MOST_COUNTED = 10**9
 UNQUOTED = (
     "state",
     "what",
@@ -74,7 +75,7 @@ def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0,
     """
     found: dict[str, Any] = {}
     for key, states, say in (("lookahead", LOOKAHEAD, sentence), ("amnesia", AMNESIA, amnesia_sentence)):
-        told = dict(message.get(key) or {})
+        told = _read(message.get(key))
         if not quoting:
             why = told.get("why")
             told = {name: value for name, value in told.items() if name in UNQUOTED}
@@ -94,6 +95,15 @@ def findings(message: dict[str, Any], *, quoting: bool = True, written: int = 0,
     elif told.get("state") == "untested":
         found["amnesia"]["no_table"] = written < LONG
     return found
+
+
+def _read(told: Any) -> dict[str, Any]:
+    """What a box has told: words as they may stand in a sentence of ours, and numbers that count something."""
+    return {
+        name: fields.one_line(value) if isinstance(value, str) else value
+        for name, value in (told or {}).items()
+        if isinstance(value, str) or (isinstance(value, int) and 0 <= value <= MOST_COUNTED)
+    }
 
 
 def band_of(backtest: Backtest) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from qfp.tearsheet.document import Document, document
 from qfp.tearsheet.table import Table
 
 from runner import claims_box
+from runner.claims.fields import one_line
 from runner.models import Backtest, Run
 from runner.reports.records import record_of
 from runner.sweeps.results import walk_rows
@@ -91,8 +92,7 @@ def parameters_text(backtest: Backtest, prices: bool) -> str:
     if chosen := _chosen_in_windows(backtest.run):
         where = " (see the windows’ table)" if prices else ""
         told.insert(0, f"{' and '.join(chosen)} chosen in each window{where}")
-    # A program says what they are called: without signs that would turn the direction of writing.
-    return "".join(letter for letter in ", ".join(told) if letter.isprintable())
+    return one_line(", ".join(told))  # a program says what they are called
 
 
 def _chosen_in_windows(run: Run) -> list[str]:

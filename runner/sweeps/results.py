@@ -17,6 +17,7 @@ from qfp.figures import percent, signed
 from qfp.sweeps.plateau import Plateau, plateau
 from qfp.sweeps.trial import Trial as Tried
 
+from runner.claims.fields import one_line
 from runner.models import Run, Sweep
 from runner.overfitting import Days, of_sweep, tried_in, window_of
 from runner.sweeps.form import OBJECTIVES
@@ -297,7 +298,7 @@ def value_text(value: Any) -> str:
 
 
 def params_text(params: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value_text(value)}" for name, value in params.items())
+    return one_line(", ".join(f"{name} {value_text(value)}" for name, value in params.items()))
 
 
 # Walk-forward --------------------------------------------------------------------------------------------------------

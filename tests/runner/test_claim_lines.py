@@ -78,3 +78,15 @@ def test_of_trials_it_is_said_what_kinds_they_are():
     assert claims_box._lineage(trials.Trials(2, in_sweeps=1), 1).startswith(
         "1 trial along the project's lineage, besides the one combination that its windows chose from:"
     )
+
+
+def test_what_a_box_tells_counts_something_and_turns_no_sentence_round():
+    lookahead = {"state": "clean", "cuts": 4, "tails": -3, "programs": 10**30}
+    amnesia = {"state": "untested", "why": "it said \u202eodd\u2069\n\u200bthings\x00", "line": -1}
+    found = checking.findings({"lookahead": lookahead, "amnesia": amnesia})
+    assert found["lookahead"]["found"] == {"state": "clean", "cuts": 4}
+    assert found["lookahead"]["sentence"] == "No look-ahead found: 4 cuts left every earlier decision as it was."
+    assert found["amnesia"]["found"] == {"state": "untested", "why": "it said odd things"}
+    assert found["amnesia"]["sentence"] == "Memory of history could not be tested: it said odd things."
+    forged = checking.findings({"lookahead": {"state": "clean", "tails": -3}, "amnesia": {}})["lookahead"]
+    assert forged["sentence"] == "No look-ahead found: what was tried left every earlier decision as it was."

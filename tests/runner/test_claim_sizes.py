@@ -9,7 +9,9 @@ import pytest
 from qfp.conventions import BacktestingPy
 
 from runner.backtests import check_claim
+from runner.claims import fields
 from runner.claims.bars import NotVerified, OurBars
+from runner.claims.fields import ClaimRefused
 from runner.claims.sizes import check_sizes
 from tests.runner.test_claims import claim, honest  # noqa: F401
 from tests.sdk.conftest import STORE
@@ -64,3 +66,10 @@ def test_a_claim_with_ten_units_for_an_order_of_the_whole_account_is_not_verifie
     assert check_claim(claim, STORE).verified
     claim["orders"][0]["size"] = 0.95
     assert "was filled with 10 units" in check_claim(claim, STORE).verified_text
+
+
+def test_a_coin_of_a_millionth_may_be_held_by_the_trillion_and_one_bar_is_no_backtest():
+    (fill,) = fields.fills([{"bar": 1, "size": 5e14, "price": 1e-9, "commission": 0.0}], 2, 1)
+    assert fill["size"] == 5e14
+    with pytest.raises(ClaimRefused, match=r"has 2 to 200,000 bars; this one has 1\."):
+        fields.moments(["2020-01-01"])

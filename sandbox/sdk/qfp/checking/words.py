@@ -117,4 +117,4 @@ def _tried(found: dict[str, Any]) -> str:
         parts[-1] += _within(found)
     if found.get("programs"):
         parts.append(f"{found['programs']} {'run' if found['programs'] == 1 else 'runs'} of the whole program")
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts) or "what was tried"
