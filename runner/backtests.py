@@ -151,8 +151,8 @@ def check_claim(
         end=aware(claimed.stamps[-1]),
         cash=claimed.cash,
         conventions=_conventions(claimed, store) | ({"sample": sample} if sample else {}),
-        engine_name=fields.text(engine.get("name"), "engine name", 60),
-        engine_version=fields.text(engine.get("version"), "engine version", 30),
+        engine_name=fields.name(engine.get("name"), "engine name", 60),
+        engine_version=fields.name(engine.get("version"), "engine version", 30),
         snapshot=claimed.snapshot,
         fills=told,
         flows=flows,
@@ -190,9 +190,10 @@ def _why_fills_are_missing(claimed: Claimed) -> str:
             "that its equity cannot be followed."
         )
     return (
-        f"Its {signed(claimed.fill_count, 0)} fills are beyond what is kept to be replayed "
-        f"({packing.MOST_OPENED // 10**6} MB of all backtests of a run, {packing.MOST_SENT / 10**6:g} MB of one when "
-        "packed). A shorter period, longer bars, or fewer backtests in one run can be verified."
+        f"It lists none of its {signed(claimed.fill_count, 0)} fills, so that its equity cannot be followed, as where "
+        f"they are beyond what is kept to be replayed ({packing.MOST_OPENED // 10**6} MB of all backtests of a run, "
+        f"{packing.MOST_SENT / 10**6:g} MB of one when packed). Then a shorter period, longer bars, or fewer backtests "
+        "in one run can be verified."
     )
 
 
@@ -252,7 +253,7 @@ def _replayed_over(bars: OurBars, claimed: Claimed) -> tuple[Replay, np.ndarray,
     outside = _check_fills(claimed, rules, bars)
     account = replay(claimed.fills, bars.close, claimed.cash)
     _check_splits(claimed, bars, account)
-    checks.compare_equity(account.equity, claimed.equity, claimed.cash)
+    checks.compare_equity(account.equity, claimed.equity, claimed.cash, bool(claimed.fills))
     if outside:
         raise checks.filled_outside([claimed.dates[claimed.orders[row]["bar"]] for row in outside])
     return account, claimed.cash * bars.close / bars.close[0], float(bars.close[-1]) / claimed.unit
@@ -308,7 +309,7 @@ def _replayed_portfolio(
     ours = follow_many.follow_many(told, claimed.orders, market, claimed.cash, rules, claimed.names)
     account = market.replay(ours, claimed.cash, rules)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
-    checks.compare_equity(account.equity, claimed.equity, claimed.cash)
+    checks.compare_equity(account.equity, claimed.equity, claimed.cash, bool(claimed.fills))
     return account, market.equal_money(claimed.cash), _holdings(account, market)
 
 
@@ -331,7 +332,7 @@ def _replayed_copied(
         columns = tuple(column[columns[0] <= at] for column in columns)
         account = replay_portfolio(columns, market.close, claimed.cash)
     checks.compare_flows(account.flows, claimed.flows, claimed.cash, claimed.names)
-    checks.compare_equity(account.equity, theirs, claimed.cash)
+    checks.compare_equity(account.equity, theirs, claimed.cash, bool(claimed.fills))
     return account, market.equal_money(claimed.cash), _holdings(account, market), said
 
 

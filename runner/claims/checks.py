@@ -100,8 +100,9 @@ def compare_flows(ours: list[dict[str, Any]], claimed: list[dict[str, Any]], cas
     for sign, flows in ((1.0, ours), (-1.0, claimed)):
         for flow in flows:
             sums[key(flow)] = sums.get(key(flow), 0.0) + sign * flow["amount"]
-    # Interest on cash that is nothing but rounding is paid or not.
-    dust = {where for where, amount in sums.items() if where[1] in ("interest", "borrow") and abs(amount) <= room}
+    # On what is nothing but rounding something is paid or not, and what we do not have at all may be split.
+    splits = {key(flow) for flow in ours if flow["kind"] == "split"}
+    dust = {where for where, amount in sums.items() if where not in splits and abs(amount) <= room}
     only_one_has = ({key(flow) for flow in ours} ^ {key(flow) for flow in claimed}) - dust
     worst = min(only_one_has, default=max(sums, key=lambda found: abs(sums[found]), default=None))
     if worst is not None and (only_one_has or abs(sums[worst]) > room):
@@ -110,12 +111,18 @@ def compare_flows(ours: list[dict[str, Any]], claimed: list[dict[str, Any]], cas
         raise NotVerified(f"By our own data and its fills, the {what} on bar {bar} is another.")
 
 
-def compare_equity(ours: np.ndarray, claimed: np.ndarray, cash: float) -> None:
+def compare_equity(ours: np.ndarray, claimed: np.ndarray, cash: float, filled: bool = True) -> None:
+    """filled: whether the claim lists any fill."""
     # What the account was worth until then, not what it became.
     apart = np.abs(ours - claimed) / np.maximum.accumulate(np.maximum(np.abs(ours), cash))
     worst = int(apart.argmax())
     if not apart[worst] <= EQUITY_TOLERANCE:  # nor is what is no number the same
+        own, theirs = signed(ours[worst], 2, True), signed(claimed[worst], 2, True)
+        if not filled:
+            raise NotVerified(
+                f"It lists no fill, and without any the account is worth {own} on bar {worst}; the run said {theirs}."
+            )
         raise NotVerified(
-            f"Replaying the fills gives {signed(ours[worst], 2, True)} on bar {worst}, the run said "
-            f"{signed(claimed[worst], 2, True)}: the bars were changed in the code, or the fills are not complete."
+            f"Replaying the fills gives {own} on bar {worst}, the run said {theirs}: the bars were changed in the "
+            "code, or the fills are not complete."
         )

@@ -473,6 +473,14 @@ def test_a_claim_with_more_fills_than_are_kept_has_figures_of_its_equity_and_non
     assert checked.metrics["trades"] is None and checked.metrics["exposure"] is None
 
 
+def test_a_claim_without_fills_whose_equity_moves_is_told_what_it_lists(claim):
+    emptied = claim | {"fills": [], "orders": []}
+    said = check_claim(copy.deepcopy(emptied), STORE).verified_text
+    assert "It lists no fill, and without any the account is worth 10\u202f000.00 on bar" in said and "MB" not in said
+    said = check_claim(emptied | {"fill_count": 2, "order_count": 2}, STORE).verified_text
+    assert "It lists none of its 2 fills, so that its equity cannot be followed, as where they are beyond" in said
+
+
 def test_a_claim_that_lists_fewer_fills_than_it_has_is_told_so_and_of_no_limit(claim):
     for listed in (claim["fills"][:1], []):
         said = check_claim(claim | {"fills": listed, "fill_count": 2}, STORE).verified_text

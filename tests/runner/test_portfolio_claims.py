@@ -14,7 +14,7 @@ from qfp.portfolio import Portfolio, PortfolioResult
 from runner.backtests import ClaimRefused, check_claim, page_event
 from runner.claims import follow_many
 from runner.claims.bars import NotVerified
-from runner.claims.checks import compare_equity
+from runner.claims.checks import compare_equity, compare_flows
 from tests.sdk.conftest import STORE, data, starter  # noqa: F401
 
 SYMBOLS = ["IBM", "AAPL", "BRK.A"]
@@ -311,6 +311,16 @@ def test_what_makes_no_sense_is_refused(claim, path, value):
     with pytest.raises(ClaimRefused) as caught:
         check_claim(claim, STORE)
     assert caught.value.reason.endswith(".") and len(caught.value.reason) < 300
+
+
+def test_of_what_is_nothing_but_rounding_something_is_paid_or_split_or_not():
+    dividend = {"bar": 3, "instrument": 0, "kind": "dividend", "amount": -4e-14}
+    split = {"bar": 5, "instrument": 0, "kind": "split", "amount": 0.0}
+    compare_flows([], [dividend, split], 2_000.0, ["IBM"])
+    compare_flows([dividend, split], [split], 2_000.0, ["IBM"])
+    for ours, told in (([split], []), ([], [{**dividend, "amount": 1.0}])):
+        with pytest.raises(NotVerified, match="is another"):
+            compare_flows(ours, told, 2_000.0, ["IBM"])
 
 
 def test_splits_that_lead_beyond_all_numbers_are_refused(claim):
