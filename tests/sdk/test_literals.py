@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 import functools
 import linecache
 import types
@@ -11,6 +12,7 @@ import pytest
 from qfp.backtesting import Strategy
 from qfp.backtesting.lib import SignalStrategy
 from qfp.checking.literals import LONG, _outermost, longest_table, place_in, written_in
+from qfp.checking.strategies import looks_up_days
 from qfp.portfolio import PortfolioResult
 
 KEYS = [9_652_936 + 7_919 * number for number in range(60)]
@@ -218,3 +220,35 @@ def test_settings_notes_and_what_the_strategy_does_not_read_are_no_table() -> No
     )
     source = f"{source}    return x, WINDOWS, 0.0125, 1.96\n\n\n{STRATEGY}"
     assert count(source) < 10 and written_in({"main.py": source}) < 10
+
+
+BARS = [datetime.date(2020, 1, 1) + datetime.timedelta(days=at) for at in range(60)]
+MADE = {day: day.toordinal() % 3 == 0 for day in BARS}
+CHOSEN = [str(day) for day in BARS[::2]]
+IN_TEXT = "0102 0105 0203 0209 0301 0307 0402 0408 0501 0503 0506 0602 0609 0701 0704 0802 0807 0901 0905 0909 0912"
+WRITTEN_DAYS = [datetime.date(2020, int(day[:2]), int(day[2:])) for day in IN_TEXT.split()]
+
+
+@functools.lru_cache
+def is_chosen(day):
+    return str(day) in CHOSEN
+
+
+def of_dictionary(day):
+    return MADE.get(day)
+
+
+def by_way_of_another(day):
+    return is_chosen(day)
+
+
+def written(day):
+    return day in WRITTEN_DAYS
+
+
+@pytest.mark.parametrize(
+    ("function", "made"),
+    [(of_dictionary, True), (by_way_of_another, True), (written, False), (abs, False)],
+)
+def test_days_that_were_made_of_data_are_told_from_those_that_are_written_down(function, made):
+    assert looks_up_days([function]) is made

@@ -143,3 +143,23 @@ class Quiet(Strategy):
 
 
 backtest(Quiet, bars)
+
+
+# %% clean: entries_by_day
+SLOW = bars["close"].rolling(20).mean()
+ENTRIES = {str(day.date()): bool(close > SLOW[day]) for day, close in bars["close"].items()}
+
+
+class Memory(Strategy):
+    def init(self):
+        pass
+
+    def next(self):
+        if ENTRIES.get(str(self.data.index[-1].date())):
+            if not self.position:
+                self.buy()
+        else:
+            self.position.close()
+
+
+backtest(Memory, bars)

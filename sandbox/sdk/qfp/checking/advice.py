@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["advice"]
+__all__ = ["ANYHOW_RANK", "OVER_ALL_RANK", "advice", "rank"]
 
 # The first that is found in the expression.
 KINDS = (
@@ -33,18 +33,36 @@ KINDS = (
         "Here rows run from the newest to the oldest: sort them by date before anything is reckoned",
     ),
     (
+        r"\breversed\(|\brange\(.*,\s*-1\s*\)",
+        "This goes from the last row back to the first: go forward, so that a row has seen those before it alone",
+    ),
+    (
+        r"\[(?![^\[\]]*:\s*\w+\s*\+\s*1\s*\])[^\[\]]*\w\s*\+\s*\w[^\[\]]*\]",
+        "An index may not reach beyond the row of the day: [i] is that row, and [:i + 1] ends with it",
+    ),
+    (
         r"resample\(|groupby\(|to_period\(|Grouper",
         "A period is known when it is over: shift its value by one period before it is put on days",
     ),
     (
-        r"^(?!.*\b(rolling|expanding|ewm)\b).*(\b(mean|std|var|min|max|median|quantile|rank|idxmin|idxmax|cov|corr|qcut)\()",
+        r"^(?!.*\b(rolling|expanding|ewm)\b).*"
+        r"(\b(mean|std|var|min|max|median|quantile|percentile|rank|idxmin|idxmax|argmin|argmax|cov|corr|qcut)\()",
         "If this is reckoned over all rows, rolling() or expanding() sees only those before",
     ),
     (r"\[\s*-1\s*\]", "The last row of all data is known at their end only"),
 )
 ANYHOW = "What it decides with has to be known at the close of that day"
+# From there on it hangs on what is reckoned: of a window both are fine.
+OVER_ALL_RANK, ANYHOW_RANK = len(KINDS) - 2, len(KINDS)
 
 
 def advice(expression: str) -> str:
     """Without a full stop."""
-    return next((words for pattern, words in KINDS if re.search(pattern, expression)), ANYHOW)
+    at = rank(expression)
+    return KINDS[at][1] if at < ANYHOW_RANK else ANYHOW
+
+
+def rank(expression: str) -> int:
+    """How clearly it looks ahead, 0 the clearest; ANYHOW_RANK where nothing in it says so."""
+    found = (at for at, (pattern, _) in enumerate(KINDS) if re.search(pattern, expression))
+    return next(found, ANYHOW_RANK)

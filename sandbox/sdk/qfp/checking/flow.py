@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Giving", "behind", "fits", "giving", "is_for_fitting", "names_in"]
+__all__ = ["FUNCTIONS", "Giving", "behind", "fits", "giving", "is_for_fitting", "names_in", "splits"]
 
 # They make room for values that other statements put in.
 EMPTY = ("zeros", "ones", "full", "empty", "zeros_like", "ones_like", "full_like", "empty_like", "list", "dict", "set")
 BY_PLACE = ("loc", "at", "iloc", "iat")
-DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 CASES = (ast.ExceptHandler, ast.match_case)
 FITTING = ("fit", "fit_transform", "fit_predict", "partial_fit", "cross_val_predict", "train")
+SPLITTING = ("train_test_split",)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,17 @@ def behind(name: str, all_giving: list[Giving], tree: ast.Module) -> list[Giving
 
 def fits(statement: ast.AST) -> bool:
     """Whether it fits a model."""
-    return any(isinstance(node, ast.Call) and _called(node) in FITTING for node in ast.walk(statement))
+    return _calls(statement, FITTING)
+
+
+def splits(statement: ast.AST, variables: Collection[Giving]) -> bool:
+    """Whether it splits one of these into what models are fitted to, and the rest."""
+    names = {each.name for each in variables}
+    return _calls(statement, SPLITTING) and not names.isdisjoint(names_in(statement))
+
+
+def _calls(statement: ast.AST, names: Collection[str]) -> bool:
+    return any(isinstance(node, ast.Call) and _called(node) in names for node in ast.walk(statement))
 
 
 def is_for_fitting(each: Giving, tree: ast.Module) -> bool:
@@ -115,7 +127,7 @@ def is_for_fitting(each: Giving, tree: ast.Module) -> bool:
     used = False
     for statement in _simple(tree):
         if statement is not each.statement and each.name in names_in(statement):
-            if not fits(statement):
+            if not _calls(statement, FITTING + SPLITTING):
                 return False
             used = True
     return used

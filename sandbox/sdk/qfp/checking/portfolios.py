@@ -19,6 +19,7 @@ from qfp.checking.sources import Sources
 from qfp.checking.strategies import (
     NO_SEED,
     Before,
+    looks_up_days,
     moment,
     patience,
     time_for,
@@ -175,7 +176,8 @@ def _memory(runs: PortfolioRuns, base: list[Decision], share: float) -> dict[str
         if bar is not None:
             if memory.is_of_what_it_keeps(what):
                 return {"state": "untested", "why": amnesia.KEEPS}
-            if what != "names" and uses_tables([runs.strategy.get("on_bar"), runs.strategy.get("weights")], []):
+            functions = [part for part in runs.strategy.values() if callable(part)]
+            if what != "names" and (uses_tables(functions, []) or looks_up_days(functions)):
                 return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
             if what == "dates":
                 parts = list(runs.strategy.values())

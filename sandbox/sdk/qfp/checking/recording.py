@@ -10,6 +10,7 @@ import numbers
 import sys
 import types
 import warnings
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -23,7 +24,7 @@ from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision
 from qfp.checking.variations import Variation, varied
 
-__all__ = ["Recorded", "StrategyRuns", "source_line", "where_kept"]
+__all__ = ["Recorded", "StrategyRuns", "source_line", "where_kept", "where_picked"]
 
 CLOCK_EVERY = 16  # bars
 LIBRARIES = ("qfp.", "backtesting.")
@@ -193,8 +194,26 @@ def restore(state: State) -> None:
 
 def where_kept(strategy: type, name: str) -> tuple[str, int] | None:
     """The line in which the program's init() gives this attribute its value."""
+    return _where(strategy, "init", lambda node: _is_attribute(node, name, ast.Store))
+
+
+def where_picked(strategy: type, name: str) -> tuple[str, int] | None:
+    """The line in which its next() picks something from this attribute."""
+
+    def is_picked(node: ast.AST) -> bool:
+        inner = ast.walk(node.value) if isinstance(node, ast.Subscript) else ()
+        return any(_is_attribute(each, name, ast.Load) for each in inner)
+
+    return _where(strategy, "next", is_picked)
+
+
+def _is_attribute(node: ast.AST, name: str, use: type[ast.expr_context]) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.ctx, use) and node.attr == name
+
+
+def _where(strategy: type, method: str, is_it: Callable[[ast.AST], bool]) -> tuple[str, int] | None:
     for owner in strategy.__mro__:
-        code = getattr(vars(owner).get("init"), "__code__", None)
+        code = getattr(vars(owner).get(method), "__code__", None)
         if code is None or owner.__module__.startswith(LIBRARIES):
             continue
         try:
@@ -203,12 +222,12 @@ def where_kept(strategy: type, name: str) -> tuple[str, int] | None:
             continue
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef) and (function.name, function.lineno) == (
-                "init",
+                method,
                 code.co_firstlineno,
             ):
                 for node in ast.walk(function):
-                    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr == name:
-                        return code.co_filename, node.lineno
+                    if is_it(node):
+                        return code.co_filename, node.lineno  # type: ignore[attr-defined]
     return None
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 import ast
 import math
 import numbers
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from qfp.checking.flow import Giving, behind, fits, giving, is_for_fitting, names_in
+from qfp.checking.advice import ANYHOW_RANK, OVER_ALL_RANK, rank
+from qfp.checking.flow import Giving, behind, fits, giving, is_for_fitting, names_in, splits
 from qfp.checking.suspects import changed_before
+from qfp.checking.within import telling_line, text_of
 
 __all__ = ["is_table", "suspects"]
 
@@ -23,6 +24,7 @@ __all__ = ["is_table", "suspects"]
 FORWARD = ("bfill", "backfill", "interpolate")
 WHOLE = ("mean", "std", "min", "max", "median", "quantile", "rank", "fit", "fit_transform", "optimize", "qcut", "cov")
 WINDOWS = ("rolling", "expanding", "ewm", "resample")
+COMPARED = (pd.DataFrame, pd.Series, np.ndarray, numbers.Number, str, pd.Timestamp)
 MOST_ELEMENTS = 2_000  # of a list that is compared
 MOST_DEEP = 5  # tables in others that are; one may hold itself
 
@@ -49,14 +51,15 @@ def suspects(
     assigned = giving(tree)
     others = [each for each in assigned if _differs(*_values(before, after, each, assigned), moment, heads)]
     labels = [each for each in others if is_for_fitting(each, tree)]
-    others = [each for each in others if each not in labels]
+    others = [each for each in others if each not in labels and not splits(each.statement, labels)]
     numbers_differ = set() if ended else _other_numbers(assigned, before, after, heads)
     if others:
-        return _place(_origin(others, assigned, tree, numbers_differ), source)
+        return _place(_origin(others, assigned, tree, numbers_differ, before, source), source)
     found: ast.AST | None = None
     if labels:
-        used = (each for each in assigned if fits(each.statement) and labels[0].name in names_in(each.statement))
-        found = next((each.statement for each in used), labels[0].statement)
+        fitting = [each.statement for each in assigned if fits(each.statement)]
+        used = (each for each in fitting if labels[0].name in names_in(each))
+        found = next(used, None) or next(iter(fitting), labels[0].statement)
     else:
         found = _number(assigned, numbers_differ, tree)
     found = found or _forward_call(tree) or _taken_from_outside(tree, before)
@@ -69,10 +72,8 @@ def is_table(value: Any) -> bool:
 
 
 def _place(node: ast.AST, source: str) -> dict[str, Any]:
-    line = node.lineno  # type: ignore[attr-defined]
-    # The parser ends lines at these only; str.splitlines() does at more.
-    text = re.split(r"\r\n|\r|\n", source)[line - 1].strip()
-    return {"expression": text[:200], "line": line}
+    line = telling_line(source, node.lineno)  # type: ignore[attr-defined]
+    return {"expression": text_of(source, line)[:200], "line": line}
 
 
 def _values(before: dict[str, Any], after: dict[str, Any], each: Giving, assigned: list[Giving]) -> tuple[Any, Any]:
@@ -94,9 +95,17 @@ def _column(value: Any, name: Any) -> Any:
     return value.get(name) if isinstance(value, dict) else getattr(value, str(name), None)
 
 
-def _origin(others: list[Giving], assigned: list[Giving], tree: ast.Module, numbers_differ: set[str]) -> ast.stmt:
+def _origin(
+    others: list[Giving],
+    assigned: list[Giving],
+    tree: ast.Module,
+    numbers_differ: set[str],
+    before: dict[str, Any],
+    source: str,
+) -> ast.stmt:
     """What made the values of the first variable others: another of them that went in later, numbers reckoned or a
-    model fitted before, or its own statement.
+    model fitted before; something that cannot be compared, where its text says that it looks ahead and that of the
+    variable does not; or its own statement.
     """
     culprit = others[0]
     own = _filling(culprit, assigned).statement
@@ -108,7 +117,16 @@ def _origin(others: list[Giving], assigned: list[Giving], tree: ast.Module, numb
             return _filling(each, assigned).statement
         elif each.statement.lineno <= own.lineno and (each.name in numbers_differ or fits(each.statement)):
             return _filling(each, assigned).statement if each.name in numbers_differ else each.statement
+    if rank(_text(own, source)) == ANYHOW_RANK:
+        for each in behind(culprit.name, assigned, tree):
+            earlier = each.statement.lineno < own.lineno and not isinstance(before.get(each.name), COMPARED)
+            if earlier and rank(_text(each.statement, source)) < OVER_ALL_RANK:
+                return each.statement
     return own
+
+
+def _text(statement: ast.stmt, source: str) -> str:
+    return text_of(source, telling_line(source, statement.lineno))
 
 
 def _other_numbers(
@@ -138,7 +156,11 @@ def _filling(each: Giving, assigned: list[Giving]) -> Giving:
 
 def _differs(ours: Any, theirs: Any, moment: pd.Timestamp, heads: dict[int, int]) -> bool:
     if isinstance(ours, (pd.DataFrame, pd.Series)) and type(ours) is type(theirs):
-        return _frames_differ(ours, theirs, moment)
+        if isinstance(ours.index, pd.DatetimeIndex):
+            return _frames_differ(ours, theirs, moment)
+        if (head := heads.get(len(ours))) is None or len(theirs) < head:
+            return False
+        return any(changed_before(a.to_numpy(), b.to_numpy(), head - 1) for a, b in _columns(ours, theirs))
     if isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray) and ours.ndim in (1, 2) and len(theirs):
         head = heads.get(len(ours))
         if head is None or ours.dtype.kind not in "fiub" or len(theirs) < head:
@@ -148,22 +170,30 @@ def _differs(ours: Any, theirs: Any, moment: pd.Timestamp, heads: dict[int, int]
 
 
 def _frames_differ(ours: Any, theirs: Any, moment: pd.Timestamp) -> bool:
-    if not isinstance(ours.index, pd.DatetimeIndex) or not isinstance(theirs.index, pd.DatetimeIndex):
+    if not isinstance(theirs.index, pd.DatetimeIndex):
         return False
     if (ours.index.tz is None) != (moment.tz is None):
         moment = moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC").tz_localize(None)
     one, other = ours[ours.index <= moment], theirs[theirs.index <= moment]
     if len(one) != len(other) or getattr(one, "shape", None) != getattr(other, "shape", None):
         return True
-    columns = (
-        [(one, other)] if isinstance(one, pd.Series) else [(one[name], other[name]) for name in one if name in other]
+    return any(changed_before(a.to_numpy(), b.to_numpy(), len(a)) for a, b in _columns(one, other))
+
+
+def _columns(ours: Any, theirs: Any) -> list[tuple[Any, Any]]:
+    """Those that both have."""
+    return (
+        [(ours, theirs)]
+        if isinstance(ours, pd.Series)
+        else [(ours[name], theirs[name]) for name in ours if name in theirs]
     )
-    return any(changed_before(a.to_numpy(), b.to_numpy(), len(a)) for a, b in columns)
 
 
 def _number_differs(ours: Any, theirs: Any, heads: dict[int, int], deep: int = 0) -> bool:
     if ours is None or type(ours) is not type(theirs) or deep > MOST_DEEP:
         return False
+    if isinstance(ours, np.random.Generator):
+        ours, theirs = ours.bit_generator.state, theirs.bit_generator.state
     if isinstance(ours, (int, str, pd.Timestamp)):
         return bool(ours != theirs)
     if isinstance(ours, numbers.Real):
@@ -228,4 +258,6 @@ def _taken_from_outside(tree: ast.Module, namespace: dict[str, Any]) -> ast.AST 
 
 def _is_data(value: Any) -> bool:
     kinds = (pd.DataFrame, pd.Series, list, np.ndarray)
-    return isinstance(value, kinds) and getattr(value, "ndim", 1) > 0 and len(value) > 1
+    return isinstance(value, Iterator) or (
+        isinstance(value, kinds) and getattr(value, "ndim", 1) > 0 and len(value) > 1
+    )

@@ -6,21 +6,23 @@ class, stays as it was; qfp.checking.programs varies that as well.
 
 from __future__ import annotations
 
+import datetime
 import dis
 import inspect
 import random
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from qfp import checking
 from qfp.checking import amnesia, apart, lookahead
-from qfp.checking.boundary import boundary, published
+from qfp.checking.boundary import DAY, boundary, published
 from qfp.checking.clock import Clock
 from qfp.checking.decisions import Decision
 from qfp.checking.literals import LONG, longest_table
@@ -31,11 +33,9 @@ from qfp.checking.telling import largest_moves, of_account
 from qfp.checking.variations import Variation, varied
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from qfp.checking.recording import Recorded, StrategyRuns
 
-__all__ = ["NO_SEED", "Before", "look_at", "moment", "patience", "time_for", "untested", "uses_tables"]
+__all__ = ["NO_SEED", "Before", "look_at", "looks_up_days", "moment", "patience", "time_for", "untested", "uses_tables"]
 
 LEAST_SECONDS = 0.15
 MOST_SECONDS = 4.0
@@ -194,7 +194,8 @@ class _Look:
         if found.untested:
             return {"state": "untested", "why": found.untested, "but_dates": found.but_dates}
         beside = found.prices is not None and bool(amnesia.own_columns(self.frame))
-        if beside or ((found.dates is not None or found.prices is not None) and self.uses_tables(base)):
+        otherwise = found.dates is not None or found.prices is not None
+        if beside or (otherwise and (self.uses_tables(base) or looks_up_days(self.parts))):
             return {"state": "untested", "why": "it looks up other data, which stay on their dates and prices"}
         if found.dates is not None:
             first = {"date": moment(self.frame.index, found.dates), "bar": found.dates}
@@ -239,18 +240,56 @@ class _Look:
         return {"bars": self.count} if self.count < self.runs.count else {}
 
     def uses_tables(self, base: Recorded) -> bool:
-        kept = vars(base.strategy).values() if base.strategy is not None else []
-        return uses_tables((each for owner in self.runs.strategy.__mro__ for each in vars(owner).values()), kept)
+        kept = list(vars(base.strategy).values()) if base.strategy is not None else []
+        return uses_tables(self.parts, [*kept, *(each for each in self.parts if is_table(each))])
+
+    @property
+    def parts(self) -> list[Any]:
+        """What its classes hold."""
+        return [each for owner in self.runs.strategy.__mro__ for each in vars(owner).values()]
 
 
 def uses_tables(functions: Iterable[Any], kept: Iterable[Any]) -> bool:
     """Whether functions, or what was kept, use data beside their bars."""
-    values = list(kept)
-    for function in functions:
-        if inspect.isfunction(function) and not function.__module__.startswith("qfp."):
-            values += [function.__globals__.get(name) for name in _names(function.__code__)]
-            values += [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    values = [*kept, *_read_by(functions)]
     return any(is_table(value) or (type(value) is np.ndarray and value.size > 1) for value in values)
+
+
+def looks_up_days(parts: Iterable[Any]) -> bool:
+    """Whether these are, or read, a list, set or dictionary of many days that is no table in the text of the program:
+    it was made of data.
+    """
+    parts = list(parts)
+    found = (value for value in (*parts, *_read_by(parts)) if isinstance(value, OF_DAYS) and len(value) >= LONG)
+    return any(all(map(_is_day, value)) for value in found) and longest_table(filter(callable, parts)) < LONG
+
+
+def _is_day(value: Any) -> bool:
+    return isinstance(value, datetime.date) or (isinstance(value, str) and DAY.fullmatch(value) is not None)
+
+
+def _read_by(functions: Iterable[Any]) -> Iterator[Any]:
+    """What functions read of the program, themselves or by way of those beside them."""
+    waiting, seen = [_function_in(each) for each in functions], set()
+    while waiting:
+        function = waiting.pop()
+        if not inspect.isfunction(function) or function in seen or function.__module__.startswith(LIBRARIES):
+            continue
+        seen.add(function)
+        values = [function.__globals__.get(name) for name in _names(function.__code__)]
+        values += [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+        yield from values
+        inner = (_function_in(value) for value in values)
+        waiting += [each for each in inner if inspect.isfunction(each) and _folder(each) == _folder(function)]
+
+
+def _function_in(value: Any) -> Any:
+    """The function itself, of one that remembers what it gave."""
+    return inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
+
+
+def _folder(function: Any) -> Path:
+    return Path(function.__code__.co_filename).parent
 
 
 def _names(code: Any) -> set[str]:
@@ -267,6 +306,8 @@ def _is_filled(cell: Any) -> bool:
         return False
 
 
+LIBRARIES = ("qfp.", "backtesting.")
+OF_DAYS = (dict, set, frozenset, list, tuple, pd.DatetimeIndex)
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 NO_SEED = "the same bars gave other decisions: random numbers without a seed, or something outside the bars"
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import linecache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from qfp.checking.recording import source_line, where_kept
+from qfp.checking.recording import source_line, where_kept, where_picked
 from qfp.checking.variations import Variation, varied
+from qfp.checking.within import telling_line
 
 if TYPE_CHECKING:
     from qfp.checking.recording import Recorded, StrategyRuns
 
 __all__ = ["changed_before", "suspect"]
+
+WHOLE = (pd.DataFrame, pd.Series, np.ndarray)
 
 
 def suspect(runs: StrategyRuns, base: Recorded, variation: Variation, bar: int) -> dict[str, Any]:
@@ -23,13 +28,22 @@ def suspect(runs: StrategyRuns, base: Recorded, variation: Variation, bar: int) 
         return _ordering(base, None, bar)
     for (ours, place), (theirs, _) in zip(base.indicators, other.indicators, strict=False):
         if changed_before(np.atleast_2d(ours), np.atleast_2d(theirs), variation.cut):
-            return {"expression": source_line(place) or str(getattr(ours, "name", "")), "line": place[1]}
+            return _at(place, otherwise=str(getattr(ours, "name", "")))
     if base.strategy is not None and other.strategy is not None:
         for name, value in vars(base.strategy).items():
             mine, their = _array(value), _array(vars(other.strategy).get(name))
             if mine is not None and their is not None and changed_before(mine, their, variation.cut):
-                return {"expression": f"self.{name}", "line": None}
-    return _number(runs, base, variation) or _ordering(base, other, bar)
+                kept = where_kept(runs.strategy, name)
+                return _at(kept) if kept else {"expression": f"self.{name}", "line": None}
+    return _number(runs, base, variation) or _whole(runs, base) or _ordering(base, other, bar)
+
+
+def _whole(runs: StrategyRuns, base: Recorded) -> dict[str, Any]:
+    """Where next() picks something from a table over all bars that init() has kept: nothing cuts it at the day."""
+    for name, value in vars(base.strategy).items() if base.strategy is not None else ():
+        if type(value) in WHOLE and len(value) == runs.count and (place := where_picked(runs.strategy, name)):
+            return _at(place)
+    return {}
 
 
 def _number(runs: StrategyRuns, base: Recorded, variation: Variation) -> dict[str, Any]:
@@ -44,8 +58,14 @@ def _number(runs: StrategyRuns, base: Recorded, variation: Variation) -> dict[st
             theirs = other.numbers.get(name, value)
             both_missing = value != value and theirs != theirs
             if value != theirs and not both_missing and (place := where_kept(runs.strategy, name)) is not None:
-                return {"expression": source_line(place), "line": place[1]}
+                return _at(place)
     return {}
+
+
+def _at(place: tuple[str, int], otherwise: str = "") -> dict[str, Any]:
+    """That line of the program, or the one that looks ahead in a function that is used there."""
+    line = telling_line("".join(linecache.getlines(place[0])), place[1])
+    return {"expression": source_line((place[0], line)) or otherwise, "line": line}
 
 
 def changed_before(ours: np.ndarray, theirs: np.ndarray, cut: int) -> bool:
