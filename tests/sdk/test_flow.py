@@ -179,3 +179,4 @@ def test_the_text_of_a_line_is_that_of_its_number_also_behind_a_form_feed():
 def test_advice_on_order_is_for_dates_and_not_for_ranks():
     assert "newest" in advice('df = df.sort_values("date", ascending=False)')
     assert "newest" not in advice("ranks = momentum.mean().rank(ascending=False)")
+    assert "latest_at" in advice('gdp = data.series("us_quarterly")["realgdp"].pct_change()')

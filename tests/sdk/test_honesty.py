@@ -55,6 +55,7 @@ FIRST_BARS = {
     "volatility_of_the_whole_period": 32,
     "principal_component_of_everything": 4,
     "figures_before_their_publication": 61,
+    "figures_on_the_last_day_of_their_quarter": 123,
     "close_of_the_day_in_its_hours": 24,
     "average_of_the_month_in_its_days": 39,
 }

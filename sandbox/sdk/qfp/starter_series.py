@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from qfp.publication import DAYS_LATER
 from qfp.starter_education import factor_funds, twenty_shares, universe_of_twenty
 from qfp.starter_invented import made_up_markets, made_up_options, made_up_shares, made_up_universe
 from qfp.starter_tables import Made, StarterDataError, month_end, read_table
@@ -18,6 +19,9 @@ __all__ = ["catalogue", "tier", "universes"]
 
 PUBLIC_DOMAIN = "public domain (declared by the source)"
 US_GOVERNMENT = "US government work, public domain; packaged under Apache-2.0"
+# Days from a quarter's end to its first estimate of the gross domestic product, as the Bureau of Economic Analysis
+# schedules it; prices and employment are earlier.
+QUARTER_PUBLISHED = 30.0
 FRED_NOTE = "Package licence is open; the underlying source is FRED."
 
 
@@ -373,6 +377,7 @@ def _macro(sources: Path) -> Made:
         for name in frame
         if name not in ("year", "quarter")
     }
+    columns[DAYS_LATER] = np.full(len(years), QUARTER_PUBLISHED)
     return Made(
         {
             "id": "starter/macro/us_quarterly",
@@ -386,9 +391,10 @@ def _macro(sources: Path) -> Made:
             "adjustment": "none",
             "licence": "public domain",
             "source": "FRED and BLS, as packaged in statsmodels 0.15.0",
-            "quality": "Dated on the last day of the quarter; revised values, published weeks later.",
+            "quality": "Dated on the last day of the quarter; values as revised until 2009.",
             "survivorship": "not applicable",
-            "notice": "tbilrate, unemp, infl and realint as fractions; a backtest must not use them on their own date.",
+            "notice": "tbilrate, unemp, infl and realint as fractions. The first estimate of a quarter is published about "
+            "30 days after it (published_after_days); a backtest must not use it on its own date.",
         },
         month_end(starts, 3),
         columns,

@@ -89,6 +89,11 @@ known.index = known.index + pd.Timedelta(days=60)
 signal = known.reindex(close.index, method="ffill").fillna(0) + 0.005
 backtest(Follow, bars)
 
+# %% the_newest_figures_that_were_published
+known = data.latest_at(close.index, data.series("us_quarterly"))["realgdp"]
+signal = known.pct_change().fillna(0) + 0.001
+backtest(Follow, bars)
+
 # %% causal_filter
 from scipy.signal import lfilter
 

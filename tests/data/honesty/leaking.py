@@ -281,6 +281,11 @@ gdp = data.series("us_quarterly")["realgdp"].pct_change()
 signal = gdp.reindex(close.index, method="bfill").fillna(-1) + 0.002
 backtest(Follow, bars)
 
+# %% figures_on_the_last_day_of_their_quarter
+gdp = data.series("us_quarterly")["realgdp"].pct_change()
+signal = gdp.reindex(close.index, method="ffill").fillna(-1) + 0.002
+backtest(Follow, bars)
+
 
 # %% hard_limit_at_tomorrows_low
 class Leak(Strategy):

@@ -45,6 +45,10 @@ KINDS = (
         "A period is known when it is over: shift its value by one period before it is put on days",
     ),
     (
+        r"\bdata\.(series|factors)\(",
+        "A figure is known once it is published, which is later than its date: data.latest_at() joins it to the bars",
+    ),
+    (
         r"^(?!.*\b(rolling|expanding|ewm)\b).*"
         r"(\b(mean|std|var|min|max|median|quantile|percentile|rank|idxmin|idxmax|argmin|argmax|cov|corr|qcut)\()",
         "If this is reckoned over all rows, rolling() or expanding() sees only those before",
