@@ -393,8 +393,8 @@ def _macro(sources: Path) -> Made:
             "source": "FRED and BLS, as packaged in statsmodels 0.15.0",
             "quality": "Dated on the last day of the quarter; values as revised until 2009.",
             "survivorship": "not applicable",
-            "notice": "tbilrate, unemp, infl and realint as fractions. The first estimate of a quarter is published about "
-            "30 days after it (published_after_days); a backtest must not use it on its own date.",
+            "notice": "tbilrate, unemp, infl and realint as fractions. The first estimate of a quarter is published "
+            "about 30 days after it (published_after_days); a backtest must not use it on its own date.",
         },
         month_end(starts, 3),
         columns,
