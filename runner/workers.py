@@ -14,7 +14,7 @@ import random
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,16 @@ def _signals_held() -> Iterator[None]:
             signal.signal(number, handler)
         for caught in held:
             signal.raise_signal(caught)
+
+
+@contextmanager
+def _alarm_held() -> Iterator[None]:
+    """RQ looks after a job by an alarm that raises; a horse that is forked and not told of it would never end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class ReadyWorker(rq.worker.Worker):
@@ -111,13 +121,19 @@ class ReadyWorker(rq.worker.Worker):
                 return horse.pid, os.EX_OK, None
         except ConnectionResetError:  # it was killed before it had read what to do
             if self._tries < MOST_TRIES:
-                self._retire()
-                self._hand_over()
+                with _alarm_held():
+                    self._retire()
+                    self._hand_over()
                 return self.wait_for_horse()
         ended = super().wait_for_horse()
         self._horse = None
         horse.line.close()
         return ended
+
+    def kill_horse(self, *arguments: Any, **named: Any) -> None:
+        """The worker itself ends the job: nobody else does it then."""
+        self._tries = MOST_TRIES
+        super().kill_horse(*arguments, **named)
 
     def _fork(self) -> Horse:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -134,6 +150,8 @@ class ReadyWorker(rq.worker.Worker):
             finally:
                 os._exit(1)
         its.close()
+        with suppress(OSError):  # it has gone already
+            os.setpgid(pid, pid)  # by both, or a horse that is killed before its turn takes the worker's group along
         self._horse = Horse(pid, ours)
         return self._horse
 

@@ -186,3 +186,15 @@ def _is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+def test_a_worker_that_leaves_at_once_hands_its_job_to_nobody(worker):  # the last one here: it ends the worker
+    os.kill(horse_of(worker), signal.SIGSTOP)  # which has not read of its job yet
+    run = sent()
+    until(lambda: queue().started_job_registry.count, "the start of the job")
+    worker.send_signal(signal.SIGTERM)
+    time.sleep(1.2)  # RQ takes two within a second for one
+    worker.send_signal(signal.SIGTERM)
+    until(lambda: worker.poll() is not None, "the end of the worker")
+    run.refresh_from_db()
+    assert run.status == Run.Status.QUEUED
