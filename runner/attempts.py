@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from functools import cached_property
 from typing import Any
 
 from runner import trials
 from runner.claims.fields import ClaimRefused
 from runner.claims.packed import Opener
-from runner.claims.reading import attempts_of, read_attempt
+from runner.claims.reading import EQUITY, attempts_of, read_attempt
 from runner.models import Attempt, Backtest, Run
 from runner.storable import TooDeep, storable
 from runner.waiting import when_database_answers
@@ -16,6 +19,7 @@ from runner.waiting import when_database_answers
 __all__ = ["MAX_ATTEMPTS", "Attempts"]
 
 MAX_ATTEMPTS = 1_000  # of a run
+ALIKE = 1e-9  # two values of the same equity
 
 
 class Attempts:
@@ -36,24 +40,54 @@ class Attempts:
             return named
         return trials.of_backtest(backtest, self.code, self.run.params, ended)
 
+    def name_of_recorded(self, backtest: Backtest, equity: float) -> str:
+        """The same, also beside what earlier runs have recorded. equity: its last."""
+        project = self.run.revision.project_id
+        named = trials.of_backtest(backtest, self.code, self.run.params)
+        same = Backtest.objects.filter(trial=named, run__revision__project=project).exclude(run=self.run)
+        before = same.order_by("pk").values_list("metrics__final_equity", flat=True).first()
+        if before is not None and not math.isclose(before, equity, rel_tol=ALIKE):
+            self.ended.setdefault((named, EQUITY), before)
+        return self.named(backtest, (EQUITY, equity))
+
     def count(self, claim: Any) -> None:
-        """What it tells of was tried, as far as there have not been too many. Raises ClaimRefused, and TooDeep, when
-        the rest is counted.
+        """What it tells of was tried, as far as there have not been too many; what cannot be read was tried as well.
+        Raises ClaimRefused for one that cannot even be taken apart.
         """
         if self.left <= 0:
             return
-        found, refusal = [], None
+        found = []
         for one in attempts_of(self.opener.open(claim), self.left):
             self.left -= 1
-            try:
-                tried = storable(read_attempt(one))
-            except (ClaimRefused, TooDeep) as why:
-                refusal = why
-                continue
-            ended = tried.pop("ended")
-            found.append(Attempt(run=self.run, trial=self.named(Backtest(**tried), ended)))
+            found.append(Attempt(run=self.run, trial=self._name_of(one)))
         when_database_answers(
             run_id=self.run.pk, action=lambda: Attempt.objects.bulk_create(found, ignore_conflicts=True)
         )
-        if refusal is not None:
-            raise refusal
+
+    def count_refused(self, claim: Any) -> None:
+        """One that was refused was tried as well."""
+        if self.left > 0:
+            self.left -= 1
+            attempt = Attempt(run=self.run, trial=self._unread(claim))
+            when_database_answers(
+                run_id=self.run.pk, action=lambda: Attempt.objects.bulk_create([attempt], ignore_conflicts=True)
+            )
+
+    def _name_of(self, claim: Any) -> str:
+        try:
+            tried = storable(read_attempt(claim))
+            ended = tried.pop("ended")
+            return self.named(Backtest(**tried), ended)
+        except (ClaimRefused, TooDeep):
+            return self._unread(claim)
+
+    def _unread(self, claim: Any) -> str:
+        return self.code.fingerprint({"run_params": self.run.params, "unread": _digest(claim)})
+
+
+def _digest(claim: Any) -> str:
+    try:
+        text = json.dumps(claim, sort_keys=True)
+    except RecursionError:
+        text = "nested too deeply"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -21,7 +21,6 @@ from runner import claims_box, overfitting, private, quotas
 from runner.attempts import MAX_ATTEMPTS, Attempts
 from runner.backtests import MAX_BACKTESTS, ClaimRefused, check_claim, page_event
 from runner.claims.packed import Opener
-from runner.claims.reading import EQUITY
 from runner.combinations import combination_of
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
@@ -118,10 +117,9 @@ class Intake:
                 self._count_attempt(event)
             else:
                 self._keep_backtest(event)
-        except ClaimRefused as refusal:
-            self.notice(event, f"This backtest is not shown: {refusal.reason}")
-        except TooDeep as reason:
-            self.notice(event, f"This backtest is not shown: {reason}")
+        except (ClaimRefused, TooDeep) as refusal:
+            self.notice(event, f"This backtest is not shown: {getattr(refusal, 'reason', refusal)}")
+            self.attempts.count_refused(event.get("claim"))
         except OUR_ENDS:
             raise
         except Exception:
@@ -163,11 +161,7 @@ class Intake:
             no_trades=storable(checked.no_trades)[:400],
         )
         backtest.sides = traded.sides_of(backtest)
-        named = self.attempts.named(backtest, (EQUITY, checked.equity[-1]))
-        combined = when_database_answers(
-            run_id=self.run.pk, action=lambda: combination_of(backtest, self._values() | backtest.params)
-        )
-        backtest.trial = combined or named
+        backtest.trial = self._trial_of(backtest, float(checked.equity[-1]))
         chosen = when_database_answers(run_id=self.run.pk, action=lambda: overfitting.finding(self.run, backtest))
         if chosen is not None:
             backtest.checks = {"overfitting": storable(chosen)}
@@ -179,6 +173,19 @@ class Intake:
             self.claimed.setdefault(event["number"], backtest)
         url = backtest.get_absolute_url()
         self.publisher.publish({**shown, "backtest": backtest.pk, "url": url, "t": event.get("t", 0.0)})
+
+    def _trial_of(self, backtest: Backtest, equity: float) -> str:
+        named = when_database_answers(
+            run_id=self.run.pk, action=lambda: self.attempts.name_of_recorded(backtest, equity)
+        )
+        values = self._values() | backtest.params
+        try:
+            return when_database_answers(run_id=self.run.pk, action=lambda: combination_of(backtest, values)) or named
+        except OUR_ENDS:
+            raise
+        except Exception:  # then it counts once more
+            logger.exception("run %s: a backtest could not be compared with sweeps", self.run.pk)
+            return named
 
     def _count_attempt(self, event: dict[str, Any]) -> None:
         """One more than are recorded, or one that shows nothing; what was tried counts all the same."""

@@ -58,7 +58,11 @@ def follow_one(
         if fills and rules.commission is None and not isinstance(rules, Usual):
             # Its function is given the size of the trade that a fill closes, so what each has closed has to be known.
             charged = followed([{**fill} for fill in fills], Dues.widest(fills), largest).charged
-        return followed(fills, Dues.of(charged, unseen=math.inf), largest).outside
+        told = [{**fill} for fill in fills]  # a try that fails leaves no trace
+        found = followed(told, Dues.of(charged, unseen=math.inf), largest)
+        for fill, taken in zip(fills, told, strict=True):
+            fill.update(taken)
+        return found.outside
 
     try:
         return outside(largest=True)

@@ -79,9 +79,13 @@ def read_claim(claim: dict[str, Any]) -> Claimed:
 
 
 def attempts_of(claim: Any, most: int) -> list[Any]:
-    """A claim that tells of several combinations as a claim for each of the first; any other as it is."""
+    """A claim that tells of several combinations as a claim for each of the first; any other as it is. Raises
+    ClaimRefused for several of many instruments, each of which would be read and hashed with all of them.
+    """
     if not isinstance(claim, dict) or not isinstance(tried := claim.get("tried"), list):
         return [claim]
+    if len(fields.items(claim.get("instruments"), "instruments", fields.MAX_INSTRUMENTS)) > 1:
+        raise ClaimRefused("Several combinations are told of together for one instrument only.")
     each = [one if isinstance(one, dict) else {} for one in tried[:most]]
     common = {name: value for name, value in claim.items() if name != "tried"}
     return [common | {name: one.get(name) for name in ("params", "ended")} for one in each]

@@ -48,7 +48,9 @@ def pairs(starter) -> list[tuple[Claim, Claim]]:  # noqa: F811
 def test_the_library_watched_tells_what_our_engine_tells_by_its_rules(pairs) -> None:
     for number, (theirs, ours) in enumerate(pairs[: 2 * DRAWN]):
         for name in TOLD:
-            assert theirs[name] == ours[name], (number, name)
+            # Our equity is that of the fills replayed, theirs the library's own, which adds in another order.
+            same = pytest.approx(ours[name], rel=1e-12) if name == "equity" else ours[name]
+            assert theirs[name] == same, (number, name)
     told = [theirs for theirs, _ in pairs]
     assert {order["outcome"] for claim in told for order in claim["orders"]} == {
         "filled",

@@ -17,7 +17,9 @@ from qfp.conventions import BacktestingPy
 
 from runner import overfitting, trials
 from runner.access import Viewer
+from runner.attempts import Attempts
 from runner.backtests import MAX_BACKTESTS
+from runner.claims.packed import Opener
 from runner.claims.reading import read_attempt
 from runner.data_questions import DataQuestions
 from runner.events import Publisher
@@ -28,6 +30,7 @@ from runner.starting import start_run
 from runner.sweeps.questions import SweepQuestions
 from runner.sweeps.results import FEW, SweepResults
 from tests.factories import make_finished_run, make_project, make_run, make_user
+from tests.runner.test_claims_box import make_backtest
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services")]
 
@@ -233,22 +236,22 @@ def test_backtests_beyond_those_that_are_recorded_count_as_trials():
             intake.take({"type": "backtest", "claim": {**claim, "params": {"fast": fast}}, "number": None})
         intake.take({"type": "backtest", "claim": {**claim, "cash": "much"}, "number": None})
         intake.publisher.close()
-        assert run.attempts.count() == 3
-    assert trials.of_project(project).count == 3
+        assert run.attempts.count() == 4, "what cannot be read was tried as well"
+    assert trials.of_project(project).count == 4
     tried = read_attempt(claim)
     assert tried.pop("ended") is None
     one = Backtest(run=run, position=0, **tried)
     one.trial = trials.of_backtest(one, trials.Code(run.revision.files), run.params)
     one.save()
-    assert trials.of_project(project).count == 3, "recorded elsewhere, it is the same trial"
+    assert trials.of_project(project).count == 4, "recorded elsewhere, it is the same trial"
     said = [event["text"] for event in Recording(run.pk).read() if event["type"] == "notice"]
-    assert sum("further ones count as trials" in text for text in said) == 1 and len(said) == 2
+    assert sum("further ones count as trials" in text for text in said) == 1 and len(said) == 1
     run = make_run(project)
     intake = Intake(run, Publisher(run.pk), DataQuestions(run))
     for fast in (3, 4):  # of Backtest itself, which shows nothing
         intake.take({"type": "backtest", "claim": {**claim, "params": {"fast": fast}}, "number": None, "attempt": True})
     intake.publisher.close()
-    assert run.attempts.count() == 2 and trials.of_project(project).count == 4
+    assert run.attempts.count() == 2 and trials.of_project(project).count == 5
     for _ in range(2):  # the same parameters with other ends: the program sets something around it
         run = make_run(project)
         intake = Intake(run, Publisher(run.pk), DataQuestions(run))
@@ -257,7 +260,7 @@ def test_backtests_beyond_those_that_are_recorded_count_as_trials():
             intake.take({"type": "backtest", "claim": {**claim, **ended}, "number": None, "attempt": True})
         intake.take({"type": "backtest", "claim": {**claim, "ended": "much"}, "number": None, "attempt": True})
         intake.publisher.close()
-        assert run.attempts.count() == 3 and trials.of_project(project).count == 6
+        assert run.attempts.count() == 4 and trials.of_project(project).count == 8
     run = make_run(project)
     intake = Intake(run, Publisher(run.pk), DataQuestions(run))
     intake.attempts.left = 5
@@ -265,11 +268,27 @@ def test_backtests_beyond_those_that_are_recorded_count_as_trials():
     told += [{"params": {"fast": 5}, "ended": ["Return [%]", 4.0]}, {"params": {"fast": 6}}]  # the last is one too many
     intake.take({"type": "backtest", "claim": {**claim, "tried": told}, "number": None, "attempt": True})
     intake.publisher.close()
-    assert run.attempts.count() == 3, "what cannot be read takes nothing along"
-    assert trials.of_project(project).count == 8
-    assert "params" in next(event["text"] for event in Recording(run.pk).read() if event["type"] == "notice")
-    run = make_run(project)
+    assert run.attempts.count() == 5 and trials.of_project(project).count == 12
     assert not [event for event in Recording(run.pk).read() if event["type"] == "notice"]
+    run = make_run(project)
+    intake = Intake(run, Publisher(run.pk), DataQuestions(run))
+    many = {"instruments": claim["instruments"] * 2, "tried": told * 100}  # would be read and hashed 600 times
+    for more, attempt in ((many, True), ({"cash": "much"}, False)):  # the second would have been recorded
+        intake.take({"type": "backtest", "claim": {**claim, **more}, "number": None, "attempt": attempt})
+    intake.publisher.close()
+    assert run.attempts.count() == 2 and trials.of_project(project).count == 13, "the second is known"
+
+
+def test_the_same_program_with_another_outcome_in_a_later_run_is_another_trial():
+    """It reads the clock, or a file that changes: who runs it until it looks well has tried as often."""
+    project, names = make_project(), []
+    for equity in (10_500.0, 10_500.0 + 1e-9, 11_000.0, 10_500.0, 11_000.0, 12_000.0):
+        one = make_backtest(project, trial="", metrics={"final_equity": equity})
+        one.trial = Attempts(one.run, Opener()).name_of_recorded(one, equity)
+        one.save()
+        names.append(one.trial)
+    assert names[0] == names[1] == names[3] and names[2] == names[4] and len(set(names)) == 3
+    assert trials.of_project(project).count == 3
 
 
 def test_a_parameter_that_is_given_its_default_is_the_same_trial_as_one_that_is_not_given():

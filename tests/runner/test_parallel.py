@@ -457,10 +457,12 @@ def test_second_delivery_of_a_chunk_does_nothing(fanout, engine):
     other = fanout.client.connection_pool.get_connection()
     other.send_command("SET", names.claim(0, 1), 1)
     with ThreadPoolExecutor() as pool:
-        wait_for(lambda: writing() >= 1)
-        this_one = pool.submit(work_on_chunk, str(fanout.run.pk), call, 0, 1)
-        wait_for(lambda: writing() > 1)  # it has looked
-        fanout.client.client_unpause()
+        try:
+            wait_for(lambda: writing() >= 1)
+            this_one = pool.submit(work_on_chunk, str(fanout.run.pk), call, 0, 1)
+            wait_for(lambda: writing() > 1)  # it has looked
+        finally:
+            fanout.client.client_unpause()
         this_one.result(PATIENCE_SECONDS)
     assert other.read_response() == b"OK"
     fanout.client.connection_pool.release(other)

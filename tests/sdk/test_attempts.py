@@ -54,6 +54,20 @@ def test_no_more_are_told_than_the_site_counts(in_forked_environment):
     assert len(told) == MOST
 
 
+def test_what_the_site_cannot_read_is_told_as_well_and_takes_nothing_along(in_forked_environment):
+    program = """
+Cross.note = ""
+for fast in (3, 4):
+    test.run(fast=fast)
+    Backtest(test._data.reset_index(drop=True), Cross).run(fast=fast)
+test.run_many([{'fast': 5}, {'fast': 6, 'slow': 9, 'note': 'x' * 20_000}])
+"""
+    _, messages = in_forked_environment(PROGRAM + program)
+    told = [one["claim"] for one in messages if one["type"] == "backtest" and one.get("attempt")]
+    assert [len(one["tried"]) for one in told] == [1, 1, 1, 1, 2]
+    assert told[1]["period"]["start"] == "0" and len(str(told[-1])) < 5_000
+
+
 def test_of_earlier_cells_of_a_session_nothing_is_kept(in_forked_environment):
     """The site takes each for a run of its own, and counts what was tried twice once."""
     cells = "from qfp import checking\nfor cell in range(3):\n    checking.forget()\n    test.run(fast=7)\n"

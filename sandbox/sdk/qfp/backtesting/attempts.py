@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from qfp import channel, checking, results
 from qfp.packing import EQUITY
@@ -23,6 +22,7 @@ __all__ = ["MOST", "asked_by_program", "count", "count_portfolio", "count_run"]
 
 MOST = 1_000  # of a program, or of a cell of a session; the site counts no more
 TOGETHER = 100_000  # characters of JSON that are told in one message, and no more than one combination beyond
+LONG_PARAMS = 9_000  # characters of JSON
 MOST_TOLD = 1e15  # a figure that the site takes; larger ones, and NaN, tell nothing
 _known: dict[tuple[int, int], set[bytes]] = {}  # SHA-256 of what was told, by process and cell: of the present ones
 
@@ -41,7 +41,7 @@ def count(
     that the strategy reads, and it is another trial.
     """
     frame = test._data
-    if not _is_heard() or not isinstance(frame.index, pd.DatetimeIndex) or len(frame) < 2:
+    if not _is_heard() or len(frame) < 2:
         return
     if len(told := _told()) < MOST:
         _tell(told, _about(test), combinations, figures, label)
@@ -81,7 +81,7 @@ def _tell(
     fresh: list[dict[str, Any]] = []
     length = 0
     for one, figure in zip(combinations, figures, strict=True):
-        params = {str(key): results.simple(value) for key, value in one.items()}
+        params = _short({str(key): results.simple(value) for key, value in one.items()})
         ended = [label[:60], float(figure)] if abs(figure) <= MOST_TOLD else None
         text = json.dumps([params, ended], sort_keys=True, default=str).encode()
         hashed = begun.copy()
@@ -98,6 +98,12 @@ def _tell(
             break
     if fresh:
         _emit(about, fresh)
+
+
+def _short(params: dict[str, Any]) -> dict[str, Any]:
+    """What is long by its hash, or it would take others along that are told with it."""
+    text = json.dumps(params, sort_keys=True)
+    return params if len(text) <= LONG_PARAMS else {"sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _emit(about: dict[str, Any], tried: list[dict[str, Any]]) -> None:
