@@ -176,10 +176,11 @@ export class RunFeed {
         return;
       }
       if (!answer.ok) throw new Error(String(answer.status));
-      const page = (await answer.json()) as { events: RunEvent[]; finished: boolean; queue?: number };
+      const page = (await answer.json()) as { events: RunEvent[]; last: number; finished: boolean; queue?: number };
       if (this.closed) return;
       const before = this.last;
       this.take(page.events);
+      this.last = Math.max(this.last, page.last); // some may have been withheld
       if (page.queue) this.listener.queue(page.queue);
       if (this.ended) return;
       if (page.finished) {
@@ -187,7 +188,7 @@ export class RunFeed {
         return;
       }
       // A full page means there is more: the stored output comes in pages.
-      if (this.last > before && page.events.length >= 200) again = 0;
+      if (this.last >= before + 200) again = 0;
     } catch {
       state = "reconnecting";
     }

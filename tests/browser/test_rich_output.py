@@ -7,6 +7,7 @@ import re
 
 from playwright.sync_api import expect
 
+from runner.run_views import EVENTS_AT_ONCE
 from tests.browser.pages import display
 from tests.factories import make_project, make_user
 
@@ -85,6 +86,16 @@ def test_the_frame_cannot_read_or_change_the_page(open_page, recorded):
     for attempt in ("parent.document.title", "document.cookie", "localStorage.length", "top.location.href"):
         tried = f"(() => {{ try {{ return String({attempt}); }} catch (error) {{ return error.name; }} }})()"
         assert frame.evaluate(tried) == "SecurityError", attempt
+
+
+def test_a_visitor_reads_on_after_a_page_of_events_that_are_all_withheld(open_page, recorded):
+    lines = [{"type": "stdout", "text": f"{number}\n"} for number in range(EVENTS_AT_ONCE)]
+    shared = make_project(make_user(), visibility="public")
+    run = recorded(*lines, project=shared, manifest={"data": {"private": ["tiingo/1d/VEND"]}})
+    page = open_page()
+    with page.expect_response(lambda it: it.url.endswith(f"/events?after={EVENTS_AT_ONCE}")) as last:
+        page.goto(run.get_absolute_url())
+    assert last.value.json()["finished"]
 
 
 def test_every_kind_is_drawn_in_order(open_page, recorded):
