@@ -20,7 +20,8 @@ const PHASE_WORDS: Record<string, string> = {
 
 const STOPPING = "Stopping…";
 const BUSY = "A run is going; stop it first, or wait for it.";
-const STAYING = [STOPPING, BUSY]; // until the run ends
+const UNHEARD = "The run has ended. Reload the page to see how.";
+const STAYING = [STOPPING, BUSY, UNHEARD]; // until the run ends
 
 interface RunObserver {
   param(param: Param): void;
@@ -227,12 +228,6 @@ export class RunView {
   }
 
   private finish(event: EventOf<"finished">): void {
-    this.status = event.status;
-    this.phase = "";
-    this.ask(null);
-    this.progress.replaceChildren();
-    this.bars.clear();
-    this.panel.dataset.status = event.status;
     const facts = [
       event.wall_seconds != null && event.status !== "succeeded" && `${duration(event.wall_seconds)} in all`,
       event.cpu_seconds != null && `${duration(event.cpu_seconds)} CPU`,
@@ -243,7 +238,17 @@ export class RunView {
     this.say(event.message ?? "");
     if (event.status === "failed") this.offerErrorLine();
     announce(`${STATUS_WORDS[event.status] ?? event.status}. ${event.message ?? ""}`, true);
-    this.observer.ended(event.status, this.declared);
+    this.over(event.status);
+  }
+
+  private over(status: RunStatus): void {
+    this.status = status;
+    this.phase = "";
+    this.ask(null);
+    this.progress.replaceChildren();
+    this.bars.clear();
+    this.panel.dataset.status = status;
+    this.observer.ended(status, this.declared);
     this.renewClaims();
   }
 
@@ -414,9 +419,7 @@ export class RunView {
     return find(`[data-slot="${name}"]`, this.panel) ?? make("span");
   }
 
-  private say(text: string): void {
-    this.slot("message").textContent = text;
-  }
+  private say(text: string): void { this.slot("message").textContent = text; }
 
   private draw(): void {
     clearTimeout(this.ticking);
@@ -473,7 +476,7 @@ export class RunView {
     const lost = (state === "reconnecting" || state === "polling") && this.inProgress;
     line.hidden = !lost;
     if (!lost) {
-      if (state === "ended" && this.inProgress) this.endedUnheard();
+      if (state === "ended" && this.inProgress) void this.endedUnheard();
       return;
     }
     line.replaceChildren(icon("wifi-off"), state === "polling"
@@ -483,16 +486,14 @@ export class RunView {
   }
 
   /** The record says it is over though no last event came: read the strip as the server draws it. */
-  private endedUnheard(): void {
-    const url = this.panel.dataset.statusUrl;
-    if (!url) return;
-    void fetch(url, { headers: { "HX-Request": "true" } }).then(async (answer) => {
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector<HTMLElement>("#run-status");
-      if (!fresh) return;
-      find("#run-status", this.panel)?.replaceWith(document.adoptNode(fresh));
-      this.status = (fresh.dataset.status ?? "crashed") as RunStatus;
-      this.draw();
-      this.observer.ended(this.status, this.declared);
-    }).catch(() => this.say("The run has ended. Reload the page to see how."));
+  private async endedUnheard(): Promise<void> {
+    const { panel } = this;
+    const told = await fetch(panel.dataset.statusUrl ?? "", { headers: { "HX-Request": "true" } }).then((answer) => answer.text()).catch(() => "");
+    const fresh = new DOMParser().parseFromString(told, "text/html").querySelector<HTMLElement>("#run-status");
+    if (panel !== this.panel) return; // another run is shown by now
+    if (!fresh) return this.say(UNHEARD);
+    find("#run-status", panel)?.replaceWith(document.adoptNode(fresh));
+    this.over((fresh.dataset.status ?? "crashed") as RunStatus);
+    this.draw();
   }
 }
