@@ -37,6 +37,7 @@ async function send(form, file) {
       }
     }
     show.progress(file.size, file.size);
+    addEventListener("pageshow", () => show.end(), { once: true }); // whoever comes back may send another one
     location.assign(begun.page);
   } catch (problem) {
     show.fail(problem instanceof Refused ? problem.message : "Sending failed. Press Send to go on where it stopped.");
@@ -96,9 +97,12 @@ function view(form) {
       this.say("Paused");
       await new Promise((resolve) => { resume = resolve; });
     },
-    fail(text) {
+    end() {
       button.disabled = false;
       bar.hidden = pause.hidden = true;
+    },
+    fail(text) {
+      this.end();
       problem.hidden = false;
       problem.textContent = text;
     },

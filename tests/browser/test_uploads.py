@@ -77,9 +77,20 @@ def test_sending_goes_on_after_a_lost_connection_and_a_closed_page(signed_in, li
     assert Upload.objects.get().received == 1_000_000
     page.goto("/data/mine/")  # closed, and the same file chosen again
     page.unroute_all(behavior="ignoreErrors")
+    uploads = "**/data/mine/uploads/**"
+    page.route(
+        uploads, lambda it: it.fulfill(status=204) if it.request.is_navigation_request() else it.fallback()
+    )  # so the page stays as it was left
     page.locator("input[name=file]").set_input_files(file)
-    page.get_by_role("button", name="Send").click()
-    page.wait_for_url("**/data/mine/uploads/**")
+    send = page.get_by_role("button", name="Send")
+    send.click()
+    expect(page.get_by_text("Arrived")).to_be_visible()
+    expect(send).to_be_disabled()
+    # Whoever comes back to it, as from the browser's memory, can send again.
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    page.unroute(uploads)
+    send.click()
+    page.wait_for_url(uploads)
     expect(page.get_by_text("200 rows from 1800-01-02")).to_be_visible()
 
 
