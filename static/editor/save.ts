@@ -8,16 +8,20 @@ const RETRY_MS = 5_000;
 // How long another action waits for a save that is on its way; a server so slow is asked all the same.
 const PATIENCE_MS = 5_000;
 
-interface Kept { source: string; version: number; changes: number }
+// Of many tries without an answer, how many texts are remembered; they share the browser's storage with the newest.
+const MOST_UNANSWERED = 3;
+
+/** unanswered: texts that were sent, of which nobody has told whether the server has them. */
+interface Kept { source: string; version: number; changes: number; unanswered?: string[] }
 interface DraftAnswer { saved: boolean; version: number; saved_at?: string; source?: string; message?: string }
 
 export class DraftSaver {
   private saved: string;
   private timer = 0;
-  private sending = false;
-  private underway: Promise<unknown> = Promise.resolve();
+  private underway: Promise<unknown> | null = null; // the last request that was sent, until it has its answer
   private conflict = false;
   private changes = 0;
+  private readonly unanswered = new Set<string>();
   private readonly key: string;
   private readonly state = find("#save-state");
 
@@ -45,45 +49,49 @@ export class DraftSaver {
     return this.source.text !== this.saved;
   }
 
-  /** The server stored this text as part of another action (a run, a revision). */
-  storedElsewhere(source: string, version: number | null): void {
-    if (version === null || Number.isNaN(version)) return;
+  /** The server has stored this text. What it had before, told late, takes nothing back. */
+  stored(source: string, version: number | null, moment = new Date()): void {
+    if (version === null || Number.isNaN(version) || version < this.version) return;
     this.version = version;
     this.saved = source;
-    if (this.isDirty) this.later(DEBOUNCE_MS);
-    else this.settled(new Date());
+    this.unanswered.clear();
+    this.settled(moment);
   }
 
   /** A request that stores the text as part of another action. Of two at once one would be refused as outdated. */
-  async alone<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+  async alone<Answer>(source: string, work: () => Promise<Answer>): Promise<Answer> {
     clearTimeout(this.timer);
-    if (this.sending) await Promise.race([this.underway, new Promise((done) => setTimeout(done, PATIENCE_MS))]);
+    let patient = true;
+    const enough = new Promise<void>((done) => setTimeout(() => { patient = false; done(); }, PATIENCE_MS));
+    while (this.underway && patient) await Promise.race([this.underway, enough]);
     clearTimeout(this.timer);
-    this.sending = true;
-    const whole = work().finally(() => {
-      this.sending = false;
-      if (this.isDirty && !this.conflict) this.later(DEBOUNCE_MS);
-    });
-    this.underway = whole.catch(() => undefined);
-    return whole;
+    return this.sent(source, work().finally(() => this.catchUp()));
   }
 
   async flush(): Promise<void> {
     clearTimeout(this.timer);
-    if (this.sending || this.conflict || !this.isDirty) return;
-    this.sending = true;
-    await (this.underway = this.send(this.source.text));
+    if (this.underway || this.conflict || !this.isDirty) return;
+    const source = this.source.text;
+    await this.sent(source, this.send(source));
+  }
+
+  private sent<Answer>(source: string, request: Promise<Answer>): Promise<Answer> {
+    if (this.unanswered.size < MOST_UNANSWERED) this.unanswered.add(source);
+    const mine = request.catch(() => undefined).then(() => { if (this.underway === mine) this.underway = null; });
+    this.underway = mine;
+    return request;
   }
 
   private async send(source: string): Promise<void> {
     this.show("Saving…", "saving");
+    const { version } = this;
     try {
-      const answer = await post(this.urls.draft, { source, version: String(this.version) });
+      const answer = await post(this.urls.draft, { source, version: String(version) });
       const body = (await answer.json()) as DraftAnswer;
       if (answer.ok && body.saved) {
-        this.version = body.version;
-        this.saved = source;
-        this.settled(body.saved_at ? new Date(body.saved_at) : new Date());
+        this.stored(source, body.version, body.saved_at ? new Date(body.saved_at) : new Date());
+      } else if (answer.status === 409 && this.version !== version) {
+        this.settled(new Date()); // what outdated it was another request from here
       } else if (answer.status === 409) {
         this.keep();
         this.askWhich(body);
@@ -97,8 +105,6 @@ export class DraftSaver {
       this.show(`Offline: ${this.changes} change${this.changes === 1 ? "" : "s"} kept here`, "offline");
       announce("Offline. Changes are kept in this browser.");
       this.later(RETRY_MS);
-    } finally {
-      this.sending = false;
     }
   }
 
@@ -108,12 +114,10 @@ export class DraftSaver {
     const source = this.source.text;
     this.show("Saving…", "saving");
     try {
-      const answer = await this.alone(() => post(this.urls.save, name ? { source, name } : { source }));
+      const answer = await this.alone(source, () => post(this.urls.save, name ? { source, name } : { source }));
       const body = (await answer.json()) as { revision?: number; unchanged?: boolean; version?: number; message?: string };
       if (!answer.ok || !body.revision) throw new Error(body.message ?? "");
-      this.saved = source;
-      if (body.version) this.version = body.version;
-      this.settled(new Date());
+      this.stored(source, body.version ?? null);
       if (name) toast(`Revision ${body.revision} is now named “${name}”.`, "success");
       else this.offerName(body.revision, Boolean(body.unchanged));
     } catch (error) {
@@ -154,6 +158,10 @@ export class DraftSaver {
     this.later(DEBOUNCE_MS);
   }
 
+  private catchUp(): void {
+    if (this.isDirty && !this.conflict) this.later(DEBOUNCE_MS);
+  }
+
   private later(milliseconds: number): void {
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => void this.flush(), milliseconds);
@@ -179,7 +187,7 @@ export class DraftSaver {
 
   private keep(): boolean {
     if (!this.isDirty) return true;
-    const kept: Kept = { source: this.source.text, version: this.version, changes: this.changes };
+    const kept: Kept = { source: this.source.text, version: this.version, changes: this.changes, unanswered: [...this.unanswered] };
     return remembered.set(this.key, JSON.stringify(kept));
   }
 
@@ -193,21 +201,14 @@ export class DraftSaver {
     this.keep();
     const source = this.source.text;
     // Browsers refuse bodies over 64 KiB on requests that outlive the page.
-    if (source.length < 20_000 && !this.sending) {
-      this.sending = true;
-      this.underway = post(this.urls.draft, { source, version: String(this.version) }, {}, true)
+    if (source.length < 20_000 && !this.underway) {
+      void this.sent(source, post(this.urls.draft, { source, version: String(this.version) }, {}, true)
         .then(async (answer) => {
           const body = (await answer.json()) as DraftAnswer;
-          if (!answer.ok || !body.saved) return;
-          this.version = body.version;
-          this.saved = source;
-          this.settled(new Date());
+          if (answer.ok && body.saved) this.stored(source, body.version);
         })
         .catch(() => undefined)
-        .finally(() => {
-          this.sending = false;
-          if (this.isDirty && !this.conflict) this.later(DEBOUNCE_MS); // the page is still there
-        });
+        .finally(() => this.catchUp())); // the page is still there
     }
   }
 
@@ -220,9 +221,10 @@ export class DraftSaver {
       kept = null;
     }
     if (!kept || typeof kept.source !== "string") return;
+    for (const text of kept.unanswered ?? []) this.unanswered.add(text);
     if (kept.source === this.saved) {
       this.forget();
-    } else if (kept.version === this.version) {
+    } else if (kept.version === this.version || this.unanswered.has(this.saved)) {
       this.source.text = kept.source;
       toast("Changes that were kept in this browser are back.", "info");
       this.later(0);
@@ -234,9 +236,16 @@ export class DraftSaver {
   }
 
   private askWhich(answer: DraftAnswer): void {
-    if (answer.source === this.source.text) {
+    const theirs = answer.source ?? "";
+    const before = this.version;
+    const takeOver = (): void => {
+      if (this.version !== before) return; // the server has got another text from here since
       this.version = answer.version;
-      this.saved = this.source.text;
+      this.saved = theirs;
+      this.unanswered.clear();
+    };
+    if (theirs === this.source.text || this.unanswered.has(theirs)) {
+      takeOver();
       this.settled(new Date());
       return;
     }
@@ -244,15 +253,13 @@ export class DraftSaver {
     this.show("Changed in another window", "offline");
     const dialog = find<HTMLDialogElement>("#conflict");
     if (!dialog) return;
-    const theirs = answer.source ?? "";
     const message = find("[data-slot=message]", dialog);
     if (message) message.textContent = answer.message ?? "This file was changed in another window.";
     const preview = find("[data-slot=theirs]", dialog);
     if (preview) preview.textContent = theirs;
     const settle = (mine: boolean): void => {
       this.conflict = false;
-      this.version = answer.version;
-      this.saved = theirs;
+      takeOver();
       if (mine) this.later(0);
       else {
         this.source.text = theirs;

@@ -24,7 +24,7 @@ export interface SessionObserver {
   params(): Record<string, string>;
   param(param: Param): void;
   stored(source: string, version: number | null): void;
-  alone<Answer>(work: () => Promise<Answer>): Promise<Answer>;
+  alone<Answer>(source: string, work: () => Promise<Answer>): Promise<Answer>;
   goToLine(line: number): void;
   began(): void;
   asked(): void;
@@ -164,7 +164,7 @@ export class SessionView {
 
   private async send({ what, line, source, params }: Wish): Promise<boolean> {
     try {
-      const answer = await this.observer.alone(() => post(`${this.url}/cells`, { source, what, line, ...params }));
+      const answer = await this.observer.alone(source, () => post(`${this.url}/cells`, { source, what, line, ...params }));
       const body = (await answer.json()) as { message: string; version: number; cells: CellRun[] };
       this.observer.stored(source, body.version ?? null);
       if (!answer.ok) {

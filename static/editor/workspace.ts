@@ -127,7 +127,7 @@ async function run(answer?: HTMLButtonElement): Promise<void> {
       const answered = await post(form.action, { source: text, ...values, ...chosen }, { "HX-Request": "true", Accept: "text/html" });
       return [answered, await answered.text()];
     };
-    const [reply, page] = await (saver ? saver.alone(send) : send());
+    const [reply, page] = await (saver ? saver.alone(text, send) : send());
     if (reply.status !== 200 && reply.status !== 422) throw new Error(`The server answered ${reply.status}.`);
     // A fragment of our own server, parsed without running anything in it.
     const fresh = new DOMParser().parseFromString(page, "text/html").querySelector<HTMLElement>("#run-panel");
@@ -135,7 +135,7 @@ async function run(answer?: HTMLButtonElement): Promise<void> {
     // Installing wrote a line of requirements; what was typed meanwhile is not overwritten.
     const kept = jsonScript<string>("kept-source", fresh) ?? text;
     if (kept !== text && source.text === text) source.text = kept;
-    saver?.storedElsewhere(kept, fresh.dataset.draftVersion ? Number(fresh.dataset.draftVersion) : null);
+    saver?.stored(kept, fresh.dataset.draftVersion ? Number(fresh.dataset.draftVersion) : null);
     find("#offer")?.remove();
     if (reply.status === 422) {
       for (const message of ["#refusal", "#offer"]) {
@@ -247,8 +247,8 @@ function watchMode(url: string): void {
   session = new SessionView(url, source, {
     params: () => params?.values() ?? {},
     param: (param) => params?.declare(param),
-    stored: (text, version) => saver?.storedElsewhere(text, version),
-    alone: (work) => (saver ? saver.alone(work) : work()),
+    stored: (text, version) => saver?.stored(text, version),
+    alone: (text, work) => (saver ? saver.alone(text, work) : work()),
     began: () => { if (tabs.isNarrow) tabs.show("result"); },
     asked: () => tabs.news("result"),
     goToLine,

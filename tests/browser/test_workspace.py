@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from accounts.models import Plan
@@ -125,6 +126,19 @@ def test_input_is_asked_in_the_console(signed_in):
     expect(page.locator(".console__line", has_text="from Paris")).to_have_count(1)
     expect(page.locator("#input-form")).to_be_hidden()
 
+    # Nor is one asked any more whose end the record alone tells.
+    def without_the_end(it):
+        server = it.connect_to_server()
+        server.on_message(lambda text: it.close(code=4404) if '"finished"' in text else it.send(text))
+
+    page.route_web_socket(re.compile("/ws/"), without_the_end)
+    page.reload()
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_label("Who?")).to_be_visible()
+    page.keyboard.press("Control+.")
+    expect(page.locator("#run-status .badge")).to_have_text("Stopped")
+    expect(page.locator("#input-form")).to_be_hidden()
+
 
 def test_stop_ends_an_endless_run_and_a_second_one_is_not_begun_before(signed_in):
     page, _ = open_editor(signed_in, "print('on', flush=True)\nwhile True: pass\n")
@@ -196,6 +210,66 @@ def test_text_is_saved_as_it_is_typed_and_a_conflict_is_asked_about(signed_in):
     page.get_by_label("main.py", exact=True).fill("x = 3\n")
     page.get_by_role("button", name="Keep my text").click()
     eventually(page, lambda: Project.objects.get(pk=project.pk).source == "x = 3\n")
+
+
+def test_what_is_sent_late_or_not_answered_is_no_conflict(signed_in):
+    page, project = open_editor(signed_in, "x = 1\n", has_touch=True, is_mobile=True)
+    page.get_by_role("button", name="Edit as text").click()
+    source = page.get_by_label("main.py", exact=True)
+
+    def stored(text: str) -> bool:
+        return Project.objects.get(pk=project.pk).source == text
+
+    # Two that wait for a save go one after the other, as long as they have patience: the page's clock stands still.
+    held: list = []
+    page.route(re.compile("/(draft|save|run)$"), lambda it: held.append(it))
+    source.fill("x = 2\n")
+    eventually(page, lambda: len(held) == 1)
+    page.clock.install()
+    page.clock.pause_at(timezone.now() + timedelta(minutes=1))
+    page.keyboard.press("Control+s")
+    page.keyboard.press("Control+Enter")
+    held[0].continue_()
+    eventually(page, lambda: len(held) > 1)
+    page.evaluate("0")
+    assert [it.request.url.rpartition("/")[2] for it in held] == ["draft", "save"]
+    page.unroute_all()  # which lets go what is held
+    page.clock.resume()
+    expect(page.locator("#run-status .badge")).to_have_text("Succeeded")
+
+    # One that the server has stored, and that is typed on after its answer was lost.
+    lost: list = []
+    page.route("**/draft", lambda it: (it.fetch(), it.abort(), lost.append(it)), times=1)
+    source.fill("x = 3\n")
+    eventually(page, lambda: bool(lost))
+    source.fill("x = 4\n")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    eventually(page, lambda: stored("x = 4\n"))
+    # The same where the page is loaded anew before the answer.
+    drafts = Held(page, "**/draft")
+    source.fill("x = 5\n")
+    drafts.wait()
+    drafts.pass_others()
+    source.fill("x = 6\n")
+    page.reload()
+    eventually(page, lambda: stored("x = 6\n"))
+    expect(source).to_have_value("x = 6\n")
+
+    # One so late that a run has gone before its answer.
+    page.get_by_role("button", name="Edit as text").click()
+    drafts = Held(page, "**/draft")
+    source.fill("x = 7\n")
+    page.clock.fast_forward(1_000)
+    drafts.wait()
+    source.fill("x = 8\n")
+    page.keyboard.press("Control+Enter")
+    page.clock.fast_forward(5_000)
+    expect(page.locator("#runs li")).to_have_count(2)
+    source.fill("x = 9\n")
+    drafts.release()
+    page.clock.fast_forward(1_000)
+    eventually(page, lambda: stored("x = 9\n"))
+    expect(page.locator("#save-state")).to_contain_text("Saved")
 
 
 def test_text_typed_offline_is_kept_and_sent_later(signed_in):
