@@ -84,7 +84,10 @@ def checking(backtest: Backtest) -> str:
     """How far the tests are that go on now and may change its lines; "" where none do."""
     run = backtest.run
     if not run.is_finished:
-        return "" if "lookahead" in backtest.checks else "Being checked"
+        found = backtest.checks.get("lookahead", {}).get("found", {}).get("state")
+        # Of a program first its strategies alone are tested, in a moment; what is around them at its end.
+        pending = not found or (found == "partly" and run.session_id is None)
+        return "Being checked" if pending else ""
     if "companion" in backtest.checks or run.examination_asked is None or (told := sending.under_way(run)) is None:
         return ""
     return f"Checking: {told['done']} of {told['of']} done" if told["of"] else "Being checked"

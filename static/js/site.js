@@ -65,3 +65,13 @@ addEventListener("pageshow", () => {
     form.querySelector("[aria-busy]")?.removeAttribute("aria-busy");
   }
 });
+
+// What was typed before htmx listened, or put back by the browser, counts like what is typed now.
+document.addEventListener("htmx:load", ({ target }) => {
+  const changed = (field) => field.matches("select")
+    ? field.querySelector("[selected]") && [...field.selectedOptions].some((one) => !one.defaultSelected)
+    : field.matches("input, textarea") && (field.checked !== field.defaultChecked || field.value !== field.defaultValue);
+  for (const form of target.querySelectorAll("form[hx-trigger*=change]")) {
+    if ([...form.elements].some(changed)) form.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+});

@@ -10,7 +10,7 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from runner.models import Backtest, Project, Run, Sweep, Trial
-from tests.browser.pages import eventually
+from tests.browser.pages import Held, eventually
 from tests.factories import make_project, make_run, make_user
 
 # What is in the fields of a part, somebody having used them, once an answer with other hidden values has replaced it.
@@ -44,12 +44,15 @@ def test_template_copy_change_sweep_plateau_walk_forward_report(signed_in, live_
     project = Project.objects.get()
     eventually(page, lambda: Project.objects.get().source.endswith("# mine"))
 
+    late = Held(page, "**/htmx*")  # what is typed before the page's scripts are there counts as well
     page.get_by_role("link", name="Sweep").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Sweep of")
     values = {"low:fast": 10, "high:fast": 60, "step:fast": 10, "low:slow": 80, "high:slow": 200, "step:slow": 40}
     for field, value in values.items():
         page.locator(f"[name='{field}']").fill(str(value))
     page.get_by_label("Condition").fill("fast < slow / 2")
+    late.wait()
+    late.release()
     expect(page.locator("#sweep-count strong")).to_have_text("20 trials")
     page.get_by_role("button", name="Start the sweep").click()
     page.wait_for_url("**/sweep")

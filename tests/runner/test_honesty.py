@@ -362,6 +362,9 @@ def test_what_others_see_is_green_only_where_the_site_has_looked_itself(public_r
     backtest.run.status = backtest.run.Status.RUNNING
     backtest.checks = {}
     assert claims_box.checking(backtest) == "Being checked" and claims_box.lines(backtest)[0]["state"] == "blue"
+    for state, told in (("partly", "Being checked"), ("clean", ""), ("leak", "")):  # first its strategies are tested
+        backtest.checks = {"lookahead": {**green, "found": {"state": state}}}
+        assert claims_box.checking(backtest) == told
     backtest.run.status = backtest.run.Status.SUCCEEDED
     backtest.run.wall_seconds = 500.0
     assert "more than 120 seconds" in states()["lookahead"][1] and not sending.wanted(backtest.run)
