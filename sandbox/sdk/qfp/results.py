@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import textwrap
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -26,6 +27,7 @@ TOO_LONG = (
     "run. This one is longer, so it counts as a trial, has no page and nobody checks it; a shorter period has one. Its "
     "figures:"
 )
+LINE = 88  # characters of a console beside an editor
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function or an object: another one in every run
 
 # While a program is tried with other values: takes each result, which is then neither shown nor handed over.
@@ -117,7 +119,7 @@ class Result(ABC):
         global _rules_said
         rules = " ".join(self._rules_in_words())
         if rules != _rules_said:  # of many backtests by the same rules, once
-            print(rules)
+            print(textwrap.fill(rules, LINE))
             _rules_said = rules
         for note in self.notes():
             print(note)
@@ -142,7 +144,7 @@ class Result(ABC):
 
     def _too_long(self) -> str:
         figures = [f"{label}: {text}" for label, text in head_figures(self.metrics)]
-        return "\n".join([f"{self.strategy}: {TOO_LONG}", *figures])
+        return "\n".join([textwrap.fill(f"{self.strategy}: {TOO_LONG}", LINE), *figures])
 
 
 def simple(value: Any) -> Any:
