@@ -184,8 +184,11 @@ async function renewRuns(): Promise<void> {
   refreshing = 0;
   // Of a run that is not followed here nobody else tells that it is over, as of one whose tests go on beside the next.
   clearTimeout(lookingAgain);
-  if (!view.inProgress && find("#runs :is(.badge--queued, .badge--running)")) lookingAgain = window.setTimeout(refreshRuns, UNFOLLOWED_MS);
+  if (!view.inProgress && find("#runs :is(.badge--queued, .badge--running)")) lookingAgain = window.setTimeout(() => { if (!document.hidden) refreshRuns(); }, UNFOLLOWED_MS);
 }
+
+// What was run in another tab meanwhile.
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refreshRuns(); });
 
 async function fetchRuns(): Promise<void> {
   const url = find("#runs")?.dataset.url;

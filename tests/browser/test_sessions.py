@@ -116,6 +116,7 @@ def test_an_open_table_is_read_anew_whatever_tells_first_that_a_cell_is_over(sig
     # A cell that began and ended in another tab between two looks at the state.
     other = page.context.new_page()
     other.goto(project.edit_url)
+    other.locator("body[data-ready]").wait_for()
     other.locator("[data-session=cell]").click()
     eventually(page, lambda: Run.objects.filter(status=Run.Status.SUCCEEDED).count() == 3)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -153,6 +154,7 @@ def test_variables_open_a_table_that_is_paged_and_sorted(signed_in):
     first, second = page.locator("#session-look a").all()
     other = page.context.new_page()
     other.goto(project.edit_url)
+    other.locator("body[data-ready]").wait_for()
 
     def run_elsewhere() -> None:
         other.locator("[data-session=cell]").click()
