@@ -2,8 +2,9 @@
 
 A trial is a different combination of code (comments and blank lines do not count), parameters, instruments, period
 and conventions that gave a result; the same one run twice is one, also in a live session, and whether a parameter has
-its default or is given that value. Where a run tries the same again and it comes out otherwise, the program has changed
-something beside its parameters in between, and that is another one. A fork begins with what had been tried before it
+its default or is given that value. Where a run tries the same again and it comes out otherwise, or is recorded with
+another outcome than in an earlier run, the program has read something beside its parameters that has changed in
+between, and that is another one. A fork begins with what had been tried before it
 was made, and what an author tries in a fork of their own, or with the same strategies in another project, counts, too,
 even after that has been deleted. Every combination that a sweep tried is one, whatever became of its run and in however
 many windows of a walk-forward it was tried, once for each set of values that the program gave to what its strategy
