@@ -282,8 +282,9 @@ signal = gdp.reindex(close.index, method="bfill").fillna(-1) + 0.002
 backtest(Follow, bars)
 
 # %% figures_on_the_last_day_of_their_quarter
-gdp = data.series("us_quarterly")["realgdp"].pct_change()
-signal = gdp.reindex(close.index, method="ffill").fillna(-1) + 0.002
+gdp = data.series("us_quarterly")["realgdp"]
+growth = (gdp / gdp.shift(1) - 1).rename("growth").reset_index()
+signal = pd.merge_asof(close.reset_index(), growth, on="date")["growth"].fillna(-1) + 0.002
 backtest(Follow, bars)
 
 
