@@ -52,6 +52,7 @@ def test_a_market_order_fills_at_the_next_open_and_costs_a_thousandth(in_forked_
     assert entry["price"] == pytest.approx(bars["open"].iloc[3], rel=1e-12)
     assert entry["commission"] == pytest.approx(10 * entry["price"] * 0.001, rel=1e-12)
     assert (final["bar"], final["size"]) == (len(bars) - 1, -10)
+    text = " ".join(text.split())  # in lines that fit beside an editor
     assert "next bar's open" in text and "Commission 0.1 % of the traded value per fill" in text
     by_hand = 10_000 + 10 * (final["price"] - entry["price"]) - entry["commission"] - final["commission"]
     assert claim["equity"][-1] == pytest.approx(by_hand, rel=1e-12)
