@@ -2,7 +2,7 @@
 
 Every measurement is a process of its own, in the boxes' environment or in that of its engine (competitors.py), the
 engines taking turns, so that what else the machine does meets all of them; a ratio is the median of the rounds'
-ratios. In each process the strategy runs twice: the first run is what a click costs, compilers included, the second
+ratios, and of an engine that runs once, to the median of ours. In each process the strategy runs twice: the first run is what a click costs, compilers included, the second
 what one more costs. At the end two of them are run in boxes of the engine, as a user of the site runs them. The
 programs are in backtest_programs.py; JOBS is the list of what is measured, to be added to.
 """
@@ -42,7 +42,7 @@ SINGLE = {
     100_000: (3, ("ours", "ours interpreted", "theirs", "vectorbt", "kernel")),
     1_000_000: (4, ("ours", "theirs", "vectorbt", "kernel")),
 }
-GRIDS = {1_000: 2, 10_000: 2}
+GRIDS = {1_000: 3, 10_000: 5}
 AT_LEAST = {
     "click to figures, wall theirs / ours": 80.0,
     "1,000,000 bars, first, CPU theirs / ours": 200.0,
@@ -128,7 +128,9 @@ def tell(report: Report, name: str, found: dict[str, list[dict[str, Any]]], scal
             for key, text in WHENS:
                 kind = key.partition(" ")[2]  # where they run once, that stands for both
                 their = [one.get(key, one[f"first {kind}"]) * scale.get(engine, 1.0) for one in found[engine]]
-                ratios = [other / one[key] for other, one in zip(their, found[ours], strict=False)]
+                own = [one[key] for one in found[ours]]
+                pairs = [(their[0], statistics.median(own))] if engine in ONCE else zip(their, own, strict=True)
+                ratios = [other / one for other, one in pairs]
                 report.add(f"{name}, {text} {engine} / {ours}", statistics.median(ratios), "x", len(ratios))
 
 
