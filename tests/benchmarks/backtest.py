@@ -2,9 +2,10 @@
 
 Every measurement is a process of its own, in the boxes' environment or in that of its engine (competitors.py), the
 engines taking turns, so that what else the machine does meets all of them; a ratio is the median of the rounds'
-ratios, and of an engine that runs once, to the median of ours. In each process the strategy runs twice: the first run is what a click costs, compilers included, the second
-what one more costs. At the end two of them are run in boxes of the engine, as a user of the site runs them. The
-programs are in backtest_programs.py; JOBS is the list of what is measured, to be added to.
+ratios, and of an engine that runs once, to the median of ours. In each process the strategy runs twice: the first run
+is what a click costs, compilers included, the second what one more costs. At the end two of them are run in boxes of
+the engine, as a user of the site runs them. The programs are in backtest_programs.py; JOBS is the list of what is
+measured, to be added to.
 """
 
 from __future__ import annotations
