@@ -27,7 +27,7 @@ TOO_LONG = (
     "run. This one is longer, so it counts as a trial, has no page and nobody checks it; a shorter period has one. Its "
     "figures:"
 )
-LINE = 88  # characters of a console beside an editor
+LINE = 66  # characters of a console beside an editor on a screen of 1280 pixels
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of a function or an object: another one in every run
 
 # While a program is tried with other values: takes each result, which is then neither shown nor handed over.
