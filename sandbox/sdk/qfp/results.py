@@ -119,7 +119,7 @@ class Result(ABC):
         global _rules_said
         rules = " ".join(self._rules_in_words())
         if rules != _rules_said:  # of many backtests by the same rules, once
-            print(textwrap.fill(rules, LINE))
+            print(textwrap.fill(rules, LINE, break_on_hyphens=False))
             _rules_said = rules
         for note in self.notes():
             print(note)
@@ -144,7 +144,7 @@ class Result(ABC):
 
     def _too_long(self) -> str:
         figures = [f"{label}: {text}" for label, text in head_figures(self.metrics)]
-        return "\n".join([textwrap.fill(f"{self.strategy}: {TOO_LONG}", LINE), *figures])
+        return "\n".join([textwrap.fill(f"{self.strategy}: {TOO_LONG}", LINE, break_on_hyphens=False), *figures])
 
 
 def simple(value: Any) -> Any:
