@@ -56,22 +56,20 @@ class Attempts:
         """
         if self.left <= 0:
             return
-        found = []
-        for one in attempts_of(self.opener.open(claim), self.left):
-            self.left -= 1
-            found.append(Attempt(run=self.run, trial=self._name_of(one)))
-        when_database_answers(
-            run_id=self.run.pk, action=lambda: Attempt.objects.bulk_create(found, ignore_conflicts=True)
-        )
+        claims = attempts_of(self.opener.open(claim), self.left)
+        self._keep([self._name_of(one) for one in claims])
 
     def count_refused(self, claim: Any) -> None:
         """One that was refused was tried as well."""
         if self.left > 0:
-            self.left -= 1
-            attempt = Attempt(run=self.run, trial=self._unread(claim))
-            when_database_answers(
-                run_id=self.run.pk, action=lambda: Attempt.objects.bulk_create([attempt], ignore_conflicts=True)
-            )
+            self._keep([self._unread(claim)])
+
+    def _keep(self, names: list[str]) -> None:
+        self.left -= len(names)
+        found = [Attempt(run=self.run, trial=name) for name in names]
+        when_database_answers(
+            run_id=self.run.pk, action=lambda: Attempt.objects.bulk_create(found, ignore_conflicts=True)
+        )
 
     def _name_of(self, claim: Any) -> str:
         try:

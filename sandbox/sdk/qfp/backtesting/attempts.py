@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "asked_by_program", "count", "count_portfolio", "count_run"]
 
 MOST = 1_000  # of a program, or of a cell of a session; the site counts no more
-TOGETHER = 100_000  # characters of JSON that are told in one message, and no more than one combination beyond
-LONG_PARAMS = 9_000  # characters of JSON
+TOGETHER = 100_000  # characters of JSON that are told in one message, and one combination beyond at most
+LONG_PARAMS = 9_000  # characters of JSON from which on a combination is told by its hash
 MOST_TOLD = 1e15  # a figure that the site takes; larger ones, and NaN, tell nothing
 _known: dict[tuple[int, int], set[bytes]] = {}  # SHA-256 of what was told, by process and cell: of the present ones
 
@@ -81,16 +81,18 @@ def _tell(
     fresh: list[dict[str, Any]] = []
     length = 0
     for one, figure in zip(combinations, figures, strict=True):
-        params = _short({str(key): results.simple(value) for key, value in one.items()})
+        params = {str(key): results.simple(value) for key, value in one.items()}
         ended = [label[:60], float(figure)] if abs(figure) <= MOST_TOLD else None
         text = json.dumps([params, ended], sort_keys=True, default=str).encode()
+        if len(text) > LONG_PARAMS:  # or it would take others along that are told with it
+            params = {"sha256": hashlib.sha256(text).hexdigest()}
         hashed = begun.copy()
         hashed.update(text)
         if (name := hashed.digest()) in told:
             continue
         told.add(name)
         fresh.append({"params": params, "ended": ended})
-        length += len(text)
+        length += min(len(text), LONG_PARAMS)
         if length >= TOGETHER:
             _emit(about, fresh)
             fresh, length = [], 0
@@ -98,12 +100,6 @@ def _tell(
             break
     if fresh:
         _emit(about, fresh)
-
-
-def _short(params: dict[str, Any]) -> dict[str, Any]:
-    """What is long by its hash, or it would take others along that are told with it."""
-    text = json.dumps(params, sort_keys=True)
-    return params if len(text) <= LONG_PARAMS else {"sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _emit(about: dict[str, Any], tried: list[dict[str, Any]]) -> None:

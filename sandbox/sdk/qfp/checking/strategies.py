@@ -44,6 +44,10 @@ SHARE = 0.5  # of the time of the run; the test of the whole program has the res
 BASE_SHARE = 0.4
 WHOLE_SECONDS = 0.2  # a run over all bars that is as short is never cut off
 START_SECONDS = 3.0  # until the copy has begun, on a busy machine
+LIBRARIES = ("qfp.", "backtesting.")
+OF_DAYS = (dict, set, frozenset, list, tuple, pd.DatetimeIndex)
+GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+NO_SEED = "the same bars gave other decisions: random numbers without a seed, or something outside the bars"
 
 
 @dataclass(frozen=True)
@@ -304,12 +308,6 @@ def _is_filled(cell: Any) -> bool:
         return cell.cell_contents is not None
     except ValueError:
         return False
-
-
-LIBRARIES = ("qfp.", "backtesting.")
-OF_DAYS = (dict, set, frozenset, list, tuple, pd.DatetimeIndex)
-GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
-NO_SEED = "the same bars gave other decisions: random numbers without a seed, or something outside the bars"
 
 
 def moment(index: Any, bar: int) -> str:
